@@ -1,0 +1,147 @@
+//! The whole vocabulary: what the engine is told, and what it asks for.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::settings::Settings;
+use crate::engine::status::State;
+use crate::routing::{Attachment, Desired};
+use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
+
+/// Something that happened outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// An uplink's link is now like this.
+    Attachment {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// How it is attached.
+        attachment: Attachment,
+    },
+    /// What became of a probe. A probe that is never heard of is missed by the engine's own clock.
+    Probe {
+        /// Which probe.
+        id: ProbeId,
+        /// Its outcome.
+        outcome: Outcome,
+    },
+    /// The configuration was changed.
+    Settings(Box<Settings>),
+    /// A person's wish.
+    Command(Command),
+}
+
+/// What became of a probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The target answered after this time.
+    Reply(Duration),
+    /// Somebody on the way said that the target cannot be reached.
+    Unreachable(String),
+    /// The probe never left this machine; says nothing about the path.
+    NotSent(String),
+}
+
+/// A person's wish about who carries the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Manual failover to this uplink.
+    Switch(UplinkName),
+    /// Back to automatic.
+    Auto,
+    /// Maintenance: no traffic, still probed.
+    Disable(UplinkName),
+    /// The end of maintenance.
+    Enable(UplinkName),
+}
+
+/// Something that the engine wants done outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Send a probe.
+    Probe(ProbeOrder),
+    /// Make the kernel hold this.
+    Route(Desired),
+    /// Tell the world.
+    Event(Event),
+}
+
+/// A probe to send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeOrder {
+    /// Its number.
+    pub id: ProbeId,
+    /// Through which uplink.
+    pub uplink: UplinkName,
+    /// To whom.
+    pub target: Target,
+    /// When to stop listening for the answer. Later than the engine's own deadline, so that a late
+    /// answer is still seen.
+    pub listen_for: Duration,
+}
+
+/// Something that a person, a hook or a log may want to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub change: Change,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// An uplink changed its state.
+    Uplink {
+        /// Which.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+    },
+    /// The traffic goes another way.
+    Switch {
+        /// Who carried it; empty at the start.
+        from: Vec<UplinkName>,
+        /// Who carries it.
+        to: Vec<UplinkName>,
+    },
+    /// No uplink is usable; the routes stay as they are.
+    NoUsableUplink,
+    /// A changed configuration is in force.
+    ConfigReloaded,
+    /// A changed configuration was refused; the old one stays.
+    ConfigRefused,
+}
+
+impl Change {
+    /// The name of the event in logs, hooks, history and ubus.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Uplink { to, .. } => match to {
+                State::Up => "uplink.up",
+                State::Degraded => "uplink.degraded",
+                State::Recovering => "uplink.recovering",
+                State::Down | State::Absent | State::Unknown | State::Disabled | State::Cold => {
+                    "uplink.down"
+                }
+            },
+            Self::Switch { .. } => "switch",
+            Self::NoUsableUplink => "no_usable_uplink",
+            Self::ConfigReloaded => "config.reloaded",
+            Self::ConfigRefused => "config.refused",
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What the engine needs to know of the configuration. Only the configuration builds it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::routing::{Gateway, Numbering};
+use crate::units::{InterfaceName, Loss, Target, Tier, UplinkName, Weight};
+
+/// Everything the engine decides by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The uplinks in the order of the configuration; their names are unique.
+    pub uplinks: Vec<UplinkSettings>,
+    /// How the one that carries the traffic is chosen.
+    pub failover: FailoverSettings,
+    /// The numbers of our routes and rules.
+    pub numbering: Numbering,
+    /// Where the spread of probe times begins, so that a fleet of agents does not probe in step.
+    pub seed: u64,
+}
+
+/// One uplink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UplinkSettings {
+    /// Its name.
+    pub name: UplinkName,
+    /// The interface it goes through.
+    pub interface: InterfaceName,
+    /// Its place in the order of preference.
+    pub tier: Tier,
+    /// Its share among those of its tier.
+    pub weight: Weight,
+    /// Its IPv4 next hop.
+    pub gateway: Gateway,
+    /// How it is probed.
+    pub probe: ProbeSettings,
+    /// How it is judged.
+    pub health: HealthSettings,
+}
+
+/// How an uplink is probed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeSettings {
+    /// Whom to ask; never empty.
+    pub targets: Vec<Target>,
+    /// How many targets must answer, 1 to the number of targets.
+    pub quorum: usize,
+    /// Between two probes of an uplink that is well.
+    pub interval: Duration,
+    /// Between two rounds of probes to all targets while in doubt.
+    pub confirm_interval: Duration,
+    /// The most a probe may take. The working deadline adapts to the link below it.
+    pub timeout: Duration,
+}
+
+/// How an uplink is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthSettings {
+    /// The mean time between false verdicts of an outage that is accepted.
+    pub false_alarm_every: Duration,
+    /// The longest silence that is borne, whatever the link's history says.
+    pub outage_within: Duration,
+    /// How long an uplink that was down must answer before it is up.
+    pub recover_after: Duration,
+    /// Over how long loss, latency and jitter are measured.
+    pub window: Duration,
+    /// Loss that makes it degraded, and well again.
+    pub loss: Band<Loss>,
+    /// Latency that makes it degraded, and well again.
+    pub latency: Band<Duration>,
+    /// Jitter that makes it degraded, and well again.
+    pub jitter: Band<Duration>,
+}
+
+/// Two thresholds; what lies between them changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Band<T> {
+    /// At or above: bad.
+    pub enter: T,
+    /// At or below: good. Less than `enter`.
+    pub exit: T,
+}
+
+/// How the uplink that carries the traffic is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailoverSettings {
+    /// The order within a tier.
+    pub policy: Policy,
+    /// Whether a preferred uplink that is well again takes the traffic back by itself.
+    pub failback: Failback,
+    /// For how long it must have been well.
+    pub failback_after: Duration,
+}
+
+/// How the uplinks of the best usable tier share the traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// The first usable one carries everything.
+    #[default]
+    Failover,
+}
+
+/// Who decides on the way back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failback {
+    /// The agent, after `failback_after`.
+    #[default]
+    Auto,
+    /// A person, with `uplinkd auto`.
+    Manual,
+}

@@ -1,0 +1,188 @@
+//! The read model: what the CLI, ubus and the metrics show.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::settings::Policy;
+use crate::routing::Family;
+use crate::units::{InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight};
+
+/// The state of an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing is known yet.
+    Unknown,
+    /// It answers and is good.
+    Up,
+    /// It answers, but loses or delays too much; usable, yields to a better one.
+    Degraded,
+    /// It does not answer, or its link has no carrier, address or next hop.
+    Down,
+    /// It answers again, but not for long enough.
+    Recovering,
+    /// In maintenance.
+    Disabled,
+    /// There is no such interface.
+    Absent,
+    /// Brought up only when needed.
+    Cold,
+}
+
+impl State {
+    /// The word for it, in JSON as on a screen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+            Self::Recovering => "recovering",
+            Self::Disabled => "disabled",
+            Self::Absent => "absent",
+            Self::Cold => "cold",
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Who chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The agent.
+    Auto,
+    /// A person.
+    Manual,
+}
+
+/// Everything at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the agent.
+    pub version: String,
+    /// Who chooses.
+    pub mode: Mode,
+    /// How.
+    pub policy: Policy,
+    /// Who carries the traffic.
+    pub active: Vec<UplinkName>,
+    /// Since when; `null` before anyone did.
+    pub since: Option<Timestamp>,
+    /// Each uplink, in the order of the configuration.
+    pub uplinks: Vec<UplinkStatus>,
+    /// The last switch, if there was one.
+    pub last_switch: Option<LastSwitch>,
+}
+
+/// One uplink at a glance. Numbers that are not known are `null`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// Its name.
+    pub name: UplinkName,
+    /// Its interface.
+    pub interface: InterfaceName,
+    /// Its tier.
+    pub tier: Tier,
+    /// Its weight.
+    pub weight: Weight,
+    /// Its state.
+    pub state: State,
+    /// It carries traffic.
+    pub active: bool,
+    /// How good it is.
+    pub score: Option<Score>,
+    /// Lost probes in the window, in percent.
+    pub loss_percent: Option<f64>,
+    /// Median round trip in the window, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Jitter (RFC 3550) in milliseconds.
+    pub jitter_ms: Option<f64>,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// Why it is in this state.
+    pub reason: String,
+    /// The families that have a way out through it.
+    pub families: Vec<Family>,
+    /// Each target.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One target of an uplink at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// The target.
+    pub target: Target,
+    /// `up`, `down` or `unknown`.
+    pub state: State,
+    /// Median round trip in the window, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Lost probes in the window, in percent.
+    pub loss_percent: Option<f64>,
+}
+
+/// The last time the traffic moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastSwitch {
+    /// When.
+    pub at: Timestamp,
+    /// From whom; empty at the start.
+    pub from: Vec<UplinkName>,
+    /// To whom.
+    pub to: Vec<UplinkName>,
+    /// Why.
+    pub reason: String,
+}
+
+/// An event as it leaves the agent: log, history, hooks, ubus and `status --watch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// When.
+    pub at: Timestamp,
+    /// Its name, such as `uplink.down` or `switch`.
+    pub event: String,
+    /// Which uplink, where it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<UplinkName>,
+    /// The interface of that uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceName>,
+    /// What was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Side>,
+    /// What is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Side>,
+    /// Why, in words.
+    pub reason: String,
+    /// For a switch: from the decision until the kernel held the routes and they were read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+}
+
+/// Before or after: a state, or those who carry the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Side {
+    /// The state of an uplink.
+    State(State),
+    /// Uplinks.
+    Uplinks(Vec<UplinkName>),
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(state) => state.fmt(f),
+            Self::Uplinks(names) if names.is_empty() => f.pad("none"),
+            Self::Uplinks(names) => {
+                let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
+                f.pad(&names.join(","))
+            }
+        }
+    }
+}

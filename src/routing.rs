@@ -1,0 +1,197 @@
+//! Routes and rules as this program wants them and as the kernel has them. Pure.
+//!
+//! What is ours is what carries our route protocol number, in rules as in routes; everything else
+//! belongs to others and is only ever read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+}
+
+/// One way out: an interface and, unless it is point to point, the router behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Path {
+    /// The interface.
+    pub index: IfIndex,
+    /// The next hop; none on point-to-point and raw-ip links.
+    pub gateway: Option<IpAddr>,
+    /// The next hop is on the link although no address of ours says so.
+    pub onlink: bool,
+    /// The share among several paths of one route.
+    pub weight: Weight,
+}
+
+/// A unicast route. The kernel's key for replacing it is (table, destination, metric).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// The table it stands in.
+    pub table: TableId,
+    /// Where it leads.
+    pub destination: IpNet,
+    /// Its metric.
+    pub metric: Metric,
+    /// One path, or several that share the traffic by weight. Never empty.
+    pub paths: Vec<Path>,
+}
+
+/// A policy rule that looks up a table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rule {
+    /// Lower is looked at first.
+    pub priority: RulePriority,
+    /// The family it applies to.
+    pub family: Family,
+    /// Matches packets from here.
+    pub from: Option<IpNet>,
+    /// Matches sockets bound to this interface.
+    pub oif: Option<InterfaceName>,
+    /// The table to look up.
+    pub table: TableId,
+    /// Ignores what the lookup found if its prefix is this short or shorter.
+    pub suppress_prefix_length: Option<u32>,
+}
+
+/// Everything of ours that the kernel should hold, and nothing else of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// Our routes.
+    pub routes: BTreeSet<Route>,
+    /// Our rules.
+    pub rules: BTreeSet<Rule>,
+}
+
+/// What the kernel holds, as far as it concerns us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The interfaces of this network namespace.
+    pub links: BTreeMap<IfIndex, Link>,
+    /// The routes that carry our protocol number.
+    pub routes: Vec<Route>,
+    /// The rules that carry our protocol number.
+    pub rules: Vec<Rule>,
+}
+
+/// An interface and what the kernel knows about the way through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its index.
+    pub index: IfIndex,
+    /// Its name.
+    pub name: InterfaceName,
+    /// Someone set it up (`IFF_UP`).
+    pub is_up: bool,
+    /// It has a carrier (`IFF_LOWER_UP`).
+    pub has_carrier: bool,
+    /// Its addresses with their prefixes, those that are tentative or failed DAD left out, in the
+    /// kernel's order (primary first).
+    pub addresses: Vec<IpNet>,
+    /// The default routes through it that others wrote, best metric first.
+    pub defaults: Vec<LearnedDefault>,
+}
+
+/// A default route that someone else wrote: DHCP client, netifd, a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LearnedDefault {
+    /// Its family.
+    pub family: Family,
+    /// Its metric.
+    pub metric: Metric,
+    /// Its next hop, if it has one.
+    pub gateway: Option<IpAddr>,
+    /// It carries the `onlink` flag.
+    pub onlink: bool,
+}
+
+/// Where an uplink's next hop comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gateway {
+    /// From the kernel's routes.
+    #[default]
+    Auto,
+    /// From the configuration.
+    Address(IpAddr),
+    /// There is none: point to point, raw-ip.
+    None,
+}
+
+/// The numbers by which our routes and rules are known. All in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbering {
+    /// The protocol number of all our routes and rules.
+    pub protocol: Protocol,
+    /// The table for all traffic that no group claims; the uplinks' tables follow it in the order
+    /// of the configuration.
+    pub table: TableId,
+    /// The priority of the first of our rules: main without its default, then `from ADDRESS`, then
+    /// `oif DEVICE`.
+    pub rule: RulePriority,
+    /// The priority of our last rule, which sends everything else to [`Numbering::table`]. It must
+    /// stand before main (32766) and after the rules of VPNs.
+    pub default_rule: RulePriority,
+}
+
+impl Default for Numbering {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol(117),
+            table: TableId(11_700),
+            rule: RulePriority(32_000),
+            // `wg-quick` takes the highest free priorities below main, 32765 and 32764, and the
+            // kernel puts a rule behind those of its own priority that are already there.
+            default_rule: RulePriority(32_765),
+        }
+    }
+}
+
+/// How an uplink is attached to the machine right now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Why nothing can go through it, if that is plain from the link alone.
+    pub trouble: Option<Trouble>,
+    /// The index of its interface, if that exists.
+    pub index: Option<IfIndex>,
+    /// The addresses of its interface.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The way out for each family that has one; kept without carrier, as the kernel does.
+    pub paths: BTreeMap<Family, Path>,
+}
+
+/// What is wrong with a link before any probe is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// There is no such interface.
+    Absent,
+    /// It is administratively down.
+    Down,
+    /// It has no carrier.
+    NoCarrier,
+    /// It has no address.
+    NoAddress,
+    /// No next hop is known for it.
+    NoNextHop,
+}

@@ -1,0 +1,13 @@
+//! Numbers with a unit and names with an identity. Every other module speaks in these.
+
+pub mod moment;
+pub mod names;
+pub mod quantities;
+pub mod target;
+
+pub use moment::{Moment, Timestamp, Wall};
+pub use names::{InterfaceName, NameError, UplinkName};
+pub use quantities::{
+    IfIndex, Loss, Metric, ProbeId, Protocol, RulePriority, Score, TableId, Tier, Weight,
+};
+pub use target::{Target, TargetError};

@@ -1,0 +1,126 @@
+//! Time as the engine sees it, and its translation to the wall clock.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in monotonic time: the time since the agent, a recording or a simulation began.
+///
+/// Serialised as seconds with a fraction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The beginning.
+    pub const START: Self = Self(Duration::ZERO);
+
+    /// The moment `elapsed` after the beginning.
+    pub const fn after_start(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// The time since the beginning.
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// The time since `earlier`; zero if `earlier` is in fact later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.as_secs_f64())
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the wall clock showed at [`Moment::START`], as far as is known now.
+///
+/// The daemon reads both clocks together whenever it renders a time, so that a router without a
+/// battery-backed clock, whose wall clock jumps by decades after boot, still reports true spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wall {
+    start: SystemTime,
+}
+
+impl Wall {
+    /// The wall clock read `now`, when the monotonic clock read `moment`.
+    pub fn reading(now: SystemTime, moment: Moment) -> Self {
+        let start = now
+            .checked_sub(moment.since_start())
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { start }
+    }
+
+    /// The wall-clock time of `moment`.
+    pub fn at(self, moment: Moment) -> Timestamp {
+        Timestamp(
+            self.start
+                .checked_add(moment.since_start())
+                .unwrap_or(self.start),
+        )
+    }
+}
+
+/// A wall-clock time, written as RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Before 1970 or after 9999 there is no RFC 3339 form; a clock that shows either is not set.
+        let year_9999 = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        let shown = self.0.clamp(SystemTime::UNIX_EPOCH, year_9999);
+        write!(f, "{}", humantime::format_rfc3339_seconds(shown))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_rfc3339(&text)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}

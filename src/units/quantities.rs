@@ -1,0 +1,110 @@
+//! Numbers whose kind matters: a table is no metric, a loss is no score.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// An interface index, as the kernel numbers interfaces within a network namespace; never 0.
+    IfIndex(NonZeroU32)
+);
+number!(
+    /// A route's metric: of two routes to one destination, the kernel takes the lower.
+    Metric(u32)
+);
+number!(
+    /// The number of a routing table. Numbers over 255 are fine.
+    TableId(u32)
+);
+number!(
+    /// The priority of a policy rule; lower is looked at first.
+    RulePriority(u32)
+);
+number!(
+    /// The route protocol number that marks what is ours.
+    Protocol(u8)
+);
+number!(
+    /// The order of preference among uplinks; lower is preferred.
+    Tier(u16)
+);
+number!(
+    /// The share of an uplink among those of its tier that carry traffic together, 1 to 255.
+    Weight(u8)
+);
+number!(
+    /// 0 (useless) to 100 (perfect).
+    Score(u8)
+);
+number!(
+    /// The number of one probe; never used twice within a run.
+    ProbeId(u64)
+);
+
+impl IfIndex {
+    /// The index, unless it is 0, which stands for "no interface".
+    pub fn new(index: u32) -> Option<Self> {
+        NonZeroU32::new(index).map(Self)
+    }
+
+    /// The plain number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// A share of lost probes, 0.0 to 1.0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Loss(f64);
+
+impl Loss {
+    /// Nothing is lost.
+    pub const NONE: Self = Self(0.0);
+
+    /// From a ratio; anything outside 0.0 to 1.0, and NaN, is brought inside.
+    pub fn from_ratio(ratio: f64) -> Self {
+        Self(if ratio.is_nan() {
+            0.0
+        } else {
+            ratio.clamp(0.0, 1.0)
+        })
+    }
+
+    /// From percent, likewise.
+    pub fn from_percent(percent: f64) -> Self {
+        Self::from_ratio(percent / 100.0)
+    }
+
+    /// 0.0 to 1.0.
+    pub const fn ratio(self) -> f64 {
+        self.0
+    }
+
+    /// 0.0 to 100.0.
+    pub fn percent(self) -> f64 {
+        self.0 * 100.0
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} %", self.percent())
+    }
+}
