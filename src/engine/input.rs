@@ -20,8 +20,12 @@ pub enum Input {
         /// How it is attached.
         attachment: Attachment,
     },
+    /// The kernel already sends the traffic through this uplink: an earlier run left it so.
+    Carrying(UplinkName),
     /// What became of a probe. A probe that is never heard of is missed by the engine's own clock.
     Probe {
+        /// Through which uplink.
+        uplink: UplinkName,
         /// Which probe.
         id: ProbeId,
         /// Its outcome.
@@ -111,6 +115,19 @@ pub enum Change {
         /// After.
         to: State,
     },
+    /// A target of an uplink no longer counts, or counts again.
+    Target {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// Which target.
+        target: Target,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+    },
     /// The traffic goes another way.
     Switch {
         /// Who carried it; empty at the start.
@@ -138,6 +155,8 @@ impl Change {
                     "uplink.down"
                 }
             },
+            Self::Target { to, .. } if *to == State::Up => "target.up",
+            Self::Target { .. } => "target.down",
             Self::Switch { .. } => "switch",
             Self::NoUsableUplink => "no_usable_uplink",
             Self::ConfigReloaded => "config.reloaded",

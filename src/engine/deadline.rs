@@ -1,0 +1,57 @@
+//! How long to wait for a target's answer before its probe counts as missed.
+
+use std::time::Duration;
+
+/// The deadline is never closer to the usual round trip than this: schedulers and queues have their
+/// moods, and a late reply undoes a miss only after the alarm.
+const LEAST_MARGIN: Duration = Duration::from_millis(40);
+
+/// The smoothed round trip and its variation, as in RFC 6298, section 2 (alpha 1/8, beta 1/4, K 4).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoundTrip {
+    estimate: Option<(Duration, Duration)>,
+}
+
+impl RoundTrip {
+    /// Takes a round trip, a late one too.
+    pub fn observe(&mut self, rtt: Duration) {
+        self.estimate = Some(match self.estimate {
+            None => (rtt, rtt / 2),
+            Some((smoothed, variation)) => (
+                smoothed * 7 / 8 + rtt / 8,
+                variation * 3 / 4 + smoothed.abs_diff(rtt) / 4,
+            ),
+        });
+    }
+
+    /// After how long without an answer a probe is missed: `most` while nothing is known.
+    pub fn deadline(&self, most: Duration) -> Duration {
+        self.estimate.map_or(most, |(smoothed, variation)| {
+            (smoothed + LEAST_MARGIN.max(variation * 4)).min(most)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_adapts_to_the_link_and_never_exceeds_the_timeout() {
+        let most = Duration::from_secs(1);
+        let mut round_trip = RoundTrip::default();
+        assert_eq!(round_trip.deadline(most), most);
+        for _ in 0..100 {
+            round_trip.observe(Duration::from_millis(10));
+        }
+        assert_eq!(round_trip.deadline(most).as_millis(), 50);
+        for _ in 0..100 {
+            round_trip.observe(Duration::from_millis(700));
+        }
+        assert!(round_trip.deadline(most) >= Duration::from_millis(739));
+        for _ in 0..100 {
+            round_trip.observe(Duration::from_secs(5));
+        }
+        assert_eq!(round_trip.deadline(most), most);
+    }
+}

@@ -1,0 +1,414 @@
+//! How good is it? Loss, latency and jitter against two thresholds each, and a score.
+//!
+//! Between `exit` and `enter` nothing changes in either direction. Loss is judged by sequential
+//! tests, because a window that is short enough to be quick is too coarse to be calm: one test
+//! compares with the link's own learnt loss and is quick about a change for the worse, one compares
+//! with the thresholds themselves and is slow and sure, and one finds the way back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::engine::loss::{Belief, LossProcess, Tally, independent};
+use crate::engine::settings::{Band, HealthSettings};
+use crate::units::{Loss, Moment, Score};
+
+/// The evidence, in nats, for which loss is believed to be low again.
+const EXIT_EVIDENCE: f64 = 10.0;
+
+/// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
+const LATENCY_REPLIES: usize = 9;
+const LATENCY_VOTES: usize = 7;
+
+/// A round of probes whose outcome is known in full.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosedRound {
+    /// When it was sent.
+    pub sent: Moment,
+    /// Its probes to targets that are not suspected of being the trouble themselves.
+    pub tally: Tally,
+}
+
+/// The judge of one uplink's quality.
+#[derive(Clone, Debug)]
+pub struct Quality {
+    health: HealthSettings,
+    change: Change,
+    enter: Bernoulli,
+    exit: Bernoulli,
+    paced: Option<Moment>,
+    loss: Option<Loss>,
+    replies: VecDeque<Duration>,
+    latency_is_bad: bool,
+    jitter_is_bad: bool,
+}
+
+impl Quality {
+    /// Nothing is known, nothing is bad.
+    pub fn new(health: &HealthSettings) -> Self {
+        let Band { enter, exit } = health.loss;
+        Self {
+            health: health.clone(),
+            change: Change::default(),
+            // Without drift at about 0.79 of `enter`, and at 0.9 of `exit`: what lies well between
+            // moves neither.
+            enter: Bernoulli::between(enter.ratio() * 0.6, enter.ratio()),
+            exit: Bernoulli::between(exit.ratio() * 0.2, (exit.ratio() * 2.4).min(0.9)),
+            paced: None,
+            loss: None,
+            replies: VecDeque::new(),
+            latency_is_bad: false,
+            jitter_is_bad: false,
+        }
+    }
+
+    /// Other limits; what was seen stays.
+    pub fn adapt(&mut self, health: &HealthSettings) {
+        if *health != self.health {
+            *self = Self {
+                replies: std::mem::take(&mut self.replies),
+                ..Self::new(health)
+            };
+        }
+    }
+
+    /// Takes a round whose outcome is known. `interval` is the steady spacing, `threshold` the
+    /// evidence in nats that a change for the worse needs.
+    pub fn round(
+        &mut self,
+        round: ClosedRound,
+        process: &LossProcess,
+        interval: Duration,
+        threshold: f64,
+    ) {
+        if round.tally.sent == 0 {
+            return;
+        }
+        let enter = self.health.loss.enter;
+        self.change.observe(round, process, enter);
+        if self.loss.is_none() && self.change.is_proven(threshold, enter) {
+            self.loss = Some(self.change.loss());
+        }
+        // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace.
+        let is_paced = self
+            .paced
+            .is_none_or(|paced| round.sent.since(paced) >= interval.mul_f64(0.9));
+        if is_paced {
+            self.paced = Some(round.sent);
+            self.paced_round(round.tally, threshold);
+        }
+    }
+
+    /// Takes back a miss that a late reply undid.
+    pub fn undo_miss(&mut self, process: &LossProcess) {
+        self.change.undo_miss(process, self.health.loss.enter);
+        self.enter.undo_miss();
+    }
+
+    /// Takes the round trip of a reply.
+    pub fn reply(&mut self, rtt: Duration) {
+        if self.replies.len() == LATENCY_REPLIES {
+            self.replies.pop_front();
+        }
+        self.replies.push_back(rtt);
+        let Band { enter, exit } = self.health.latency;
+        let slow = self.replies.iter().filter(|rtt| **rtt >= enter).count();
+        let quick = self.replies.iter().filter(|rtt| **rtt <= exit).count();
+        self.latency_is_bad = if self.latency_is_bad {
+            quick < LATENCY_REPLIES
+        } else {
+            slow >= LATENCY_VOTES
+        };
+    }
+
+    /// Takes the present jitter.
+    pub fn jitter(&mut self, jitter: Duration) {
+        let Band { enter, exit } = self.health.jitter;
+        self.jitter_is_bad = if self.jitter_is_bad {
+            jitter > exit
+        } else {
+            jitter >= enter
+        };
+    }
+
+    /// What is bad, in words; none while all is good.
+    pub fn complaint(&self) -> Option<String> {
+        if let Some(loss) = self.loss {
+            return Some(format!("loses {loss} (limit {})", self.health.loss.enter));
+        }
+        if self.latency_is_bad {
+            return Some(format!(
+                "latency {} (limit {})",
+                millis(self.latency()),
+                millis(self.health.latency.enter)
+            ));
+        }
+        self.jitter_is_bad.then(|| {
+            format!(
+                "jitter above its limit of {}",
+                millis(self.health.jitter.enter)
+            )
+        })
+    }
+
+    /// Whether the next probes should come soon because a change for the worse may have begun.
+    pub fn is_suspected(&self) -> bool {
+        let is_slow = self
+            .replies
+            .back()
+            .is_some_and(|rtt| *rtt >= self.health.latency.enter);
+        let loss_may_have_begun = self.loss.is_none() && self.change.evidence > 0.0;
+        loss_may_have_begun || (is_slow && !self.latency_is_bad)
+    }
+
+    fn paced_round(&mut self, tally: Tally, threshold: f64) {
+        let one = Tally {
+            sent: 1,
+            lost: u32::from(tally.lost * 2 > tally.sent),
+        };
+        self.enter.observe(one);
+        match self.loss {
+            None if self.enter.evidence >= threshold => {
+                self.loss = Some(self.health.loss.enter);
+                self.exit.evidence = 0.0;
+            }
+            None => {}
+            Some(_) => {
+                self.exit.observe_reverse(one);
+                if self.exit.evidence >= EXIT_EVIDENCE {
+                    self.loss = None;
+                    self.change = Change::default();
+                    self.enter.evidence = 0.0;
+                    self.exit.evidence = 0.0;
+                }
+            }
+        }
+    }
+
+    fn latency(&self) -> Duration {
+        let mut sorted: Vec<_> = self.replies.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.0} ms", duration.as_secs_f64() * 1e3)
+}
+
+/// The quick test: "loses clearly more than its history" against "alive as ever", where a burst that
+/// the history knows is no surprise.
+#[derive(Clone, Copy, Debug, Default)]
+struct Change {
+    belief: Belief,
+    last: Option<Moment>,
+    evidence: f64,
+    sent: u32,
+    lost: u32,
+}
+
+impl Change {
+    fn observe(&mut self, round: ClosedRound, process: &LossProcess, enter: Loss) {
+        let elapsed = match self.last {
+            Some(last) => round.sent.since(last),
+            None => Duration::MAX,
+        };
+        let belief = process.drift(self.belief, elapsed);
+        let (alive, belief) = process.observe(belief, round.tally);
+        let worse = independent(worse_loss(process, enter), round.tally).ln();
+        self.belief = belief;
+        self.last = self.last.max(Some(round.sent));
+        self.add(worse - alive);
+        if self.evidence > 0.0 {
+            self.sent += round.tally.sent;
+            self.lost += round.tally.lost;
+        }
+    }
+
+    fn undo_miss(&mut self, process: &LossProcess, enter: Loss) {
+        let isolated = process.isolated;
+        let worse = worse_loss(process, enter);
+        let miss = (worse / isolated).ln();
+        let reply = ((1.0 - worse) / (1.0 - isolated)).ln();
+        self.lost = self.lost.saturating_sub(1);
+        self.add(reply - miss);
+    }
+
+    fn add(&mut self, evidence: f64) {
+        self.evidence += evidence;
+        if self.evidence <= 0.0 {
+            self.evidence = 0.0;
+            self.sent = 0;
+            self.lost = 0;
+        }
+    }
+
+    fn is_proven(&self, threshold: f64, enter: Loss) -> bool {
+        self.evidence >= threshold && self.loss() >= enter
+    }
+
+    fn loss(&self) -> Loss {
+        Loss::from_ratio(f64::from(self.lost) / f64::from(self.sent.max(1)))
+    }
+}
+
+/// The loss that the quick test looks for: half again the limit, and at least twice the usual.
+fn worse_loss(process: &LossProcess, enter: Loss) -> f64 {
+    (enter.ratio() * 1.5).max(process.mean() * 2.0).min(0.9)
+}
+
+/// A CUSUM between two constant loss probabilities.
+#[derive(Clone, Copy, Debug)]
+struct Bernoulli {
+    miss: f64,
+    reply: f64,
+    evidence: f64,
+}
+
+impl Bernoulli {
+    fn between(low: f64, high: f64) -> Self {
+        let low = low.clamp(1e-4, 0.94);
+        let high = high.clamp(low + 1e-4, 0.95);
+        Self {
+            miss: (high / low).ln(),
+            reply: ((1.0 - high) / (1.0 - low)).ln(),
+            evidence: 0.0,
+        }
+    }
+
+    fn observe(&mut self, tally: Tally) {
+        self.evidence = (self.evidence + self.ratio(tally)).max(0.0);
+    }
+
+    fn observe_reverse(&mut self, tally: Tally) {
+        self.evidence = (self.evidence - self.ratio(tally)).max(0.0);
+    }
+
+    fn undo_miss(&mut self) {
+        self.evidence = (self.evidence + self.reply - self.miss).max(0.0);
+    }
+
+    fn ratio(&self, tally: Tally) -> f64 {
+        f64::from(tally.lost) * self.miss + f64::from(tally.sent - tally.lost) * self.reply
+    }
+}
+
+/// The score from loss, round trip and jitter: the transmission rating factor R of ITU-T G.107
+/// (E-model) for G.711 with packet loss concealment (G.113 Appendix I: Ie = 0, Bpl = 25.1), scaled
+/// so that a link without loss or delay has 100.
+///
+/// R = 93.2 - Id - Ie,eff, with Id = 0.024 d + 0.11 (d - 177.3) H(d - 177.3) for the one-way delay d
+/// in ms (Cole and Rosenbluth 2001), here half the round trip and a jitter buffer of twice the
+/// jitter; Ie,eff = 95 Ppl / (Ppl + Bpl) for the loss Ppl in percent (G.107 eq. 7-29, BurstR = 1).
+pub fn score(loss: Loss, rtt: Duration, jitter: Duration) -> Score {
+    const BEST: f64 = 93.2;
+    let delay = rtt.as_secs_f64() * 500.0 + jitter.as_secs_f64() * 2_000.0;
+    let delay_impairment = 0.024 * delay + 0.11 * (delay - 177.3).max(0.0);
+    let percent = loss.percent();
+    let loss_impairment = 95.0 * percent / (percent + 25.1);
+    let rating = (BEST - delay_impairment - loss_impairment).clamp(0.0, BEST);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 100"
+    )]
+    Score((rating / BEST * 100.0).round() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::loss::Learner;
+
+    fn health() -> HealthSettings {
+        HealthSettings {
+            false_alarm_every: Duration::from_secs(30 * 86_400),
+            outage_within: Duration::from_secs(10),
+            recover_after: Duration::from_secs(3),
+            window: Duration::from_secs(30),
+            loss: Band {
+                enter: Loss::from_percent(20.0),
+                exit: Loss::from_percent(5.0),
+            },
+            latency: Band {
+                enter: Duration::from_millis(500),
+                exit: Duration::from_millis(300),
+            },
+            jitter: Band {
+                enter: Duration::from_millis(100),
+                exit: Duration::from_millis(50),
+            },
+        }
+    }
+
+    fn rounds(quality: &mut Quality, from: u64, count: u64, is_lost: impl Fn(u64) -> bool) {
+        let process = Learner::default().process();
+        for second in from..from + count {
+            let round = ClosedRound {
+                sent: Moment::after_start(Duration::from_secs(second)),
+                tally: Tally {
+                    sent: 1,
+                    lost: u32::from(is_lost(second)),
+                },
+            };
+            quality.round(round, &process, Duration::from_secs(1), 14.8);
+        }
+    }
+
+    #[test]
+    fn heavy_loss_is_noticed_and_forgiven_after_a_long_clean_time() {
+        let mut quality = Quality::new(&health());
+        rounds(&mut quality, 0, 40, |second| second % 3 == 0);
+        assert!(quality.complaint().is_some());
+        rounds(&mut quality, 40, 50, |_| false);
+        assert!(quality.complaint().is_some(), "not yet");
+        rounds(&mut quality, 90, 60, |_| false);
+        assert_eq!(quality.complaint(), None);
+    }
+
+    #[test]
+    fn loss_between_the_thresholds_changes_nothing_in_either_direction() {
+        let mut well = Quality::new(&health());
+        rounds(&mut well, 0, 100_000, |second| second % 10 == 0);
+        assert_eq!(well.complaint(), None);
+        let mut degraded = Quality::new(&health());
+        rounds(&mut degraded, 0, 60, |second| second % 2 == 0);
+        assert!(degraded.complaint().is_some());
+        rounds(&mut degraded, 60, 100_000, |second| second % 10 == 0);
+        assert!(degraded.complaint().is_some());
+    }
+
+    #[test]
+    fn latency_needs_a_majority_to_enter_and_all_to_leave() {
+        let mut quality = Quality::new(&health());
+        for _ in 0..6 {
+            quality.reply(Duration::from_millis(600));
+        }
+        assert_eq!(quality.complaint(), None);
+        quality.reply(Duration::from_millis(600));
+        assert_eq!(
+            quality.complaint().as_deref(),
+            Some("latency 600 ms (limit 500 ms)")
+        );
+        for _ in 0..8 {
+            quality.reply(Duration::from_millis(250));
+        }
+        assert!(quality.complaint().is_some());
+        quality.reply(Duration::from_millis(250));
+        assert_eq!(quality.complaint(), None);
+    }
+
+    #[test]
+    fn the_score_follows_the_e_model() {
+        let millis = Duration::from_millis;
+        assert_eq!(score(Loss::NONE, millis(0), millis(0)), Score(100));
+        assert_eq!(score(Loss::NONE, millis(100), millis(0)), Score(99));
+        assert_eq!(
+            score(Loss::from_percent(5.0), millis(40), millis(5)),
+            Score(82)
+        );
+        assert_eq!(
+            score(Loss::from_percent(100.0), millis(2000), millis(500)),
+            Score(0)
+        );
+    }
+}

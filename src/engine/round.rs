@@ -1,0 +1,115 @@
+//! Probes that were sent together, and what came of them.
+
+use std::time::Duration;
+
+use crate::engine::loss::Tally;
+use crate::units::{Moment, ProbeId};
+
+/// Probes that were sent at one moment, to one target or to several.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// When.
+    pub sent: Moment,
+    /// How many answers it takes.
+    pub quorum: usize,
+    /// What the answers, or their lack, were found to mean.
+    pub result: RoundResult,
+    /// Each probe; never empty.
+    pub probes: Vec<RoundProbe>,
+}
+
+/// What a round means for the uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoundResult {
+    /// Still open.
+    Open,
+    /// Enough targets answered.
+    Answered,
+    /// Too few can still answer in time.
+    Failed,
+}
+
+/// One probe of a round.
+#[derive(Clone, Copy, Debug)]
+pub struct RoundProbe {
+    /// Its number.
+    pub id: ProbeId,
+    /// The place of its target among the uplink's.
+    pub target: usize,
+    /// Its target counts for the uplink.
+    pub counts: bool,
+    /// When it is missed.
+    pub deadline: Moment,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Under way.
+    Pending,
+    /// Answered after this time.
+    Answered(Duration),
+    /// Not answered in time.
+    Missed,
+    /// Never left the machine.
+    Void,
+}
+
+impl Round {
+    /// What the fates of the probes amount to.
+    pub fn judge(&self) -> RoundResult {
+        let counting = || self.probes.iter().filter(|probe| probe.counts);
+        let answered = counting()
+            .filter(|probe| matches!(probe.fate, Fate::Answered(_)))
+            .count();
+        let open = counting()
+            .filter(|probe| probe.fate == Fate::Pending)
+            .count();
+        let void = counting().filter(|probe| probe.fate == Fate::Void).count();
+        if answered >= self.quorum {
+            RoundResult::Answered
+        } else if answered + open + void < self.quorum {
+            RoundResult::Failed
+        } else {
+            RoundResult::Open
+        }
+    }
+
+    /// The independent losses that explain a failure.
+    pub fn losses(&self) -> u32 {
+        let counting = self.probes.iter().filter(|probe| probe.counts).count();
+        u32::try_from(counting + 1 - self.quorum.min(counting)).unwrap_or(u32::MAX)
+    }
+
+    /// Nothing is under way any more.
+    pub fn is_closed(&self) -> bool {
+        self.probes.iter().all(|probe| probe.fate != Fate::Pending)
+    }
+
+    /// The probes that speak about the link: those whose target is not in doubt.
+    pub fn tally(&self, is_doubtful: impl Fn(usize) -> bool) -> Tally {
+        let mut tally = Tally { sent: 0, lost: 0 };
+        for probe in &self.probes {
+            match probe.fate {
+                Fate::Answered(_) => tally.sent += 1,
+                Fate::Missed if probe.counts && !is_doubtful(probe.target) => {
+                    tally.sent += 1;
+                    tally.lost += 1;
+                }
+                Fate::Missed | Fate::Pending | Fate::Void => {}
+            }
+        }
+        tally
+    }
+
+    /// When the next of its probes is missed.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.probes
+            .iter()
+            .filter(|probe| probe.fate == Fate::Pending)
+            .map(|probe| probe.deadline)
+            .min()
+    }
+}

@@ -1,0 +1,83 @@
+//! When to probe whom.
+//!
+//! One target in turn and rarely while all is well; all targets at once and densely while it is in
+//! doubt whether the link is alive, which costs a few probes and shortens a verdict from seconds to
+//! tenths; one target in turn and briskly while an uplink has to win its trust back.
+
+use std::time::Duration;
+
+use crate::engine::settings::ProbeSettings;
+
+/// How urgent it is to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// All is well, or known to be bad.
+    Steady,
+    /// The uplink is on trial.
+    Brisk,
+    /// The verdict is open.
+    Confirm,
+}
+
+/// How many targets a round asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breadth {
+    /// As many as the quorum, in turn.
+    Turn,
+    /// All that stand.
+    All,
+}
+
+/// Of the steady interval.
+const BRISK_SHARE: u32 = 4;
+
+impl Pace {
+    /// The time between two rounds.
+    pub fn spacing(self, probe: &ProbeSettings) -> Duration {
+        match self {
+            Self::Steady => probe.interval,
+            Self::Brisk => {
+                (probe.interval / BRISK_SHARE).max(probe.confirm_interval.min(probe.interval))
+            }
+            Self::Confirm => probe.confirm_interval.min(probe.interval),
+        }
+    }
+
+    /// How many targets a round asks.
+    pub fn breadth(self) -> Breadth {
+        match self {
+            Self::Steady | Self::Brisk => Breadth::Turn,
+            Self::Confirm => Breadth::All,
+        }
+    }
+}
+
+/// Spreads steady probes by a twentieth to either side, so that agents and targets do not beat.
+/// A splitmix64 sequence (Steele, Lea and Flood 2014): the same seed gives the same times.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread(u64);
+
+impl Spread {
+    /// A sequence of its own for each seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// `spacing`, spread where `pace` has the time for it.
+    pub fn spread(&mut self, pace: Pace, spacing: Duration) -> Duration {
+        match pace {
+            Pace::Confirm => spacing,
+            Pace::Steady | Pace::Brisk => spacing.mul_f64(0.95 + 0.1 * self.unit()),
+        }
+    }
+
+    /// The next number between 0 and 1.
+    pub fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let high = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
+        f64::from(high) / f64::from(u32::MAX)
+    }
+}

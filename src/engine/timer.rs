@@ -1,0 +1,59 @@
+//! Named timers: every deadline says why it exists.
+
+use crate::units::Moment;
+
+/// Why an uplink wants to be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The next round of probes is due.
+    Round,
+    /// The oldest unanswered probe is missed unless its answer comes by now.
+    Deadline,
+    /// The uplink has answered for long enough to be trusted again, unless something happens.
+    Recover,
+}
+
+const COUNT: usize = 3;
+
+/// The timers of one uplink.
+#[derive(Clone, Debug, Default)]
+pub struct Timers {
+    due: [Option<Moment>; COUNT],
+}
+
+impl Timers {
+    /// Sets or moves a timer.
+    pub fn set(&mut self, timer: Timer, at: Moment) {
+        self.due[timer as usize] = Some(at);
+    }
+
+    /// Sets, moves or stops a timer.
+    pub fn set_or_stop(&mut self, timer: Timer, at: Option<Moment>) {
+        self.due[timer as usize] = at;
+    }
+
+    /// Stops a timer.
+    pub fn stop(&mut self, timer: Timer) {
+        self.due[timer as usize] = None;
+    }
+
+    /// When a timer is due; none if it does not run.
+    pub fn get(&self, timer: Timer) -> Option<Moment> {
+        self.due[timer as usize]
+    }
+
+    /// Stops a timer that is due, and says whether it was.
+    pub fn take_due(&mut self, timer: Timer, now: Moment) -> bool {
+        let due = &mut self.due[timer as usize];
+        let is_due = due.is_some_and(|at| at <= now);
+        if is_due {
+            *due = None;
+        }
+        is_due
+    }
+
+    /// The earliest deadline.
+    pub fn next(&self) -> Option<Moment> {
+        self.due.iter().flatten().min().copied()
+    }
+}

@@ -1,0 +1,186 @@
+//! What became of the probes to one target lately: loss, round trip, jitter.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::units::{Loss, Moment, ProbeId};
+
+/// The most samples that a window holds, whatever its length in time.
+pub const CAPACITY: usize = 100;
+
+/// The recent outcomes of the probes to one target, oldest first.
+#[derive(Clone, Debug)]
+pub struct Window {
+    length: Duration,
+    samples: VecDeque<Sample>,
+    lost: usize,
+    jitter: Jitter,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    id: ProbeId,
+    sent: Moment,
+    rtt: Option<Duration>,
+}
+
+impl Window {
+    /// An empty window over the last `length`.
+    pub fn new(length: Duration) -> Self {
+        Self {
+            length,
+            samples: VecDeque::new(),
+            lost: 0,
+            jitter: Jitter::default(),
+        }
+    }
+
+    /// The probe `id`, sent at `sent`, was answered after `rtt`. If it had been given up for lost,
+    /// that is undone.
+    pub fn answered(&mut self, id: ProbeId, sent: Moment, rtt: Duration) {
+        self.jitter.observe(rtt);
+        let lost_before = self.samples.iter_mut().rev().find(|sample| sample.id == id);
+        match lost_before {
+            Some(sample) => {
+                if sample.rtt.replace(rtt).is_none() {
+                    self.lost -= 1;
+                }
+            }
+            None => self.push(Sample {
+                id,
+                sent,
+                rtt: Some(rtt),
+            }),
+        }
+    }
+
+    /// The probe `id`, sent at `sent`, was not answered in time.
+    pub fn missed(&mut self, id: ProbeId, sent: Moment) {
+        self.push(Sample {
+            id,
+            sent,
+            rtt: None,
+        });
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.length);
+    }
+
+    /// Forgets what is older than the window is long.
+    pub fn expire(&mut self, now: Moment) {
+        while let Some(oldest) = self.samples.front()
+            && now.since(oldest.sent) > self.length
+        {
+            self.pop();
+        }
+    }
+
+    /// How many outcomes are in the window, and how many of them are misses.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.samples.len(), self.lost)
+    }
+
+    /// The share of misses; none while the window is empty.
+    pub fn loss(&self) -> Option<Loss> {
+        loss_of(self.counts())
+    }
+
+    /// The median round trip; none while nothing was answered.
+    pub fn median_rtt(&self) -> Option<Duration> {
+        let mut rtts: Vec<_> = self.samples.iter().filter_map(|s| s.rtt).collect();
+        let middle = rtts.len() / 2;
+        (!rtts.is_empty()).then(|| *rtts.select_nth_unstable(middle).1)
+    }
+
+    /// The jitter of the round trips; none before the second answer.
+    pub fn jitter(&self) -> Option<Duration> {
+        self.jitter.estimate
+    }
+
+    fn push(&mut self, sample: Sample) {
+        if self.samples.len() == CAPACITY {
+            self.pop();
+        }
+        self.lost += usize::from(sample.rtt.is_none());
+        self.samples.push_back(sample);
+    }
+
+    fn pop(&mut self) {
+        if let Some(oldest) = self.samples.pop_front() {
+            self.lost -= usize::from(oldest.rtt.is_none());
+        }
+    }
+}
+
+/// The share of misses among (all, missed) outcomes; none of nothing.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn loss_of((all, missed): (usize, usize)) -> Option<Loss> {
+    (all > 0).then(|| Loss::from_ratio(missed as f64 / all as f64))
+}
+
+/// Interarrival jitter as in RFC 3550, section 6.4.1: J += (|D| - J) / 16, where D is the
+/// difference between two successive round trips.
+#[derive(Clone, Copy, Debug, Default)]
+struct Jitter {
+    previous: Option<Duration>,
+    estimate: Option<Duration>,
+}
+
+impl Jitter {
+    fn observe(&mut self, rtt: Duration) {
+        if let Some(previous) = self.previous.replace(rtt) {
+            let difference = rtt.abs_diff(previous);
+            self.estimate = Some(match self.estimate {
+                None => difference,
+                Some(jitter) => jitter - jitter / 16 + difference / 16,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::after_start(Duration::from_millis(millis))
+    }
+
+    const RTT: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn a_late_reply_undoes_the_miss() {
+        let mut window = Window::new(Duration::from_secs(30));
+        window.missed(ProbeId(1), at(0));
+        assert_eq!(window.counts(), (1, 1));
+        window.answered(ProbeId(1), at(0), RTT);
+        assert_eq!(window.counts(), (1, 0));
+        window.answered(ProbeId(1), at(0), RTT);
+        assert_eq!(window.counts(), (1, 0), "a second answer changes nothing");
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_time_and_in_number() {
+        let mut window = Window::new(Duration::from_secs(30));
+        for id in 0..1000 {
+            window.missed(ProbeId(id), at(id * 10));
+        }
+        assert_eq!(window.counts(), (CAPACITY, CAPACITY));
+        window.expire(at(60_000));
+        assert_eq!(window.counts(), (0, 0));
+        assert_eq!(window.loss(), None);
+    }
+
+    #[test]
+    fn jitter_follows_rfc_3550() {
+        let mut window = Window::new(Duration::from_secs(30));
+        window.answered(ProbeId(0), at(0), Duration::from_millis(10));
+        assert_eq!(window.jitter(), None);
+        window.answered(ProbeId(1), at(1), Duration::from_millis(26));
+        assert_eq!(window.jitter(), Some(Duration::from_millis(16)));
+        window.answered(ProbeId(2), at(2), Duration::from_millis(26));
+        assert_eq!(window.jitter(), Some(Duration::from_millis(15)));
+    }
+}
