@@ -2,5 +2,6 @@
 
 pub mod control;
 pub mod engine;
+pub mod kernel;
 pub mod routing;
 pub mod units;

@@ -3,10 +3,14 @@
 //! What is ours is what carries our route protocol number, in rules as in routes; everything else
 //! belongs to others and is only ever read.
 
+pub mod attach;
+pub mod desired;
+pub mod plan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
@@ -22,6 +26,17 @@ pub enum Family {
 }
 
 impl Family {
+    /// The families that are routed. IPv6 joins here.
+    pub const ROUTED: [Self; 1] = [Self::Ipv4];
+
+    /// The default destination of the family.
+    pub fn default_destination(self) -> IpNet {
+        match self {
+            Self::Ipv4 => IpNet::V4(Ipv4Net::default()),
+            Self::Ipv6 => IpNet::V6(Ipv6Net::default()),
+        }
+    }
+
     /// The family of an address.
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -55,6 +70,29 @@ pub struct Route {
     pub metric: Metric,
     /// One path, or several that share the traffic by weight. Never empty.
     pub paths: Vec<Path>,
+}
+
+/// The metric the kernel gives to an IPv6 route that asks for 0 (`IP6_RT_PRIO_USER`).
+const IPV6_METRIC: Metric = Metric(1024);
+
+impl Route {
+    /// The route as the kernel reads it back: a path alone has no weight, a path without a next hop
+    /// no `onlink`, several paths no order.
+    #[must_use]
+    pub fn canonical(mut self) -> Self {
+        if let [only] = self.paths.as_mut_slice() {
+            only.weight = Weight(1);
+        }
+        for path in &mut self.paths {
+            path.onlink &= path.gateway.is_some();
+        }
+        self.paths.sort_unstable();
+        self.destination = self.destination.trunc();
+        if self.metric == Metric(0) && matches!(self.destination, IpNet::V6(_)) {
+            self.metric = IPV6_METRIC;
+        }
+        self
+    }
 }
 
 /// A policy rule that looks up a table.
@@ -92,6 +130,27 @@ pub struct Observed {
     pub routes: Vec<Route>,
     /// The rules that carry our protocol number.
     pub rules: Vec<Rule>,
+    /// The rules of others that do exactly what a rule of ours would do. The kernel holds only one
+    /// of the kind, so while theirs is there it stands for ours.
+    pub foreign_rules: BTreeSet<Rule>,
+}
+
+impl Observed {
+    /// The interface of this name.
+    pub fn link(&self, name: &InterfaceName) -> Option<&Link> {
+        self.links.values().find(|link| link.name == *name)
+    }
+
+    /// The ways out through an interface that our own default routes in a table hold.
+    pub fn own_paths(&self, table: TableId, index: IfIndex) -> BTreeMap<Family, Path> {
+        self.routes
+            .iter()
+            .filter(|route| route.table == table && route.destination.prefix_len() == 0)
+            .flat_map(|route| &route.paths)
+            .filter(|path| path.index == index)
+            .filter_map(|path| Some((Family::of(path.gateway?), *path)))
+            .collect()
+    }
 }
 
 /// An interface and what the kernel knows about the way through it.
@@ -105,9 +164,13 @@ pub struct Link {
     pub is_up: bool,
     /// It has a carrier (`IFF_LOWER_UP`).
     pub has_carrier: bool,
+    /// It has one far end and needs no next hop (`IFF_POINTOPOINT`).
+    pub is_point_to_point: bool,
     /// Its addresses with their prefixes, those that are tentative or failed DAD left out, in the
     /// kernel's order (primary first).
     pub addresses: Vec<IpNet>,
+    /// What its point-to-point addresses say is at the far end.
+    pub peers: Vec<IpNet>,
     /// The default routes through it that others wrote, best metric first.
     pub defaults: Vec<LearnedDefault>,
 }

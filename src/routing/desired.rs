@@ -1,0 +1,144 @@
+//! What the kernel should hold so that the chosen uplinks carry the traffic. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Attachment, Desired, Family, Numbering, Path, Route, Rule};
+use crate::units::{InterfaceName, Metric, RulePriority, TableId};
+
+/// The table everybody else writes to (`RT_TABLE_MAIN`).
+pub const MAIN: TableId = TableId(254);
+
+/// An uplink, as far as routing is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct UplinkRoutes<'a> {
+    /// Its place in the configuration, from 0; gives its table.
+    pub position: u32,
+    /// Its interface.
+    pub interface: &'a InterfaceName,
+    /// How it is attached.
+    pub attachment: &'a Attachment,
+}
+
+/// Who carries the traffic: for each family one path, or several that share by weight.
+pub type Carrying = BTreeMap<Family, Vec<Path>>;
+
+/// Table mode: the default route of each uplink in a table of its own, that of whoever carries the
+/// traffic in one more, and rules that lead there.
+///
+/// Main comes first but without its default route, so that local, connected and VPN routes win, and
+/// a LAN host that talks to the router's address on an uplink gets its answer on the LAN. Then each
+/// address and each interface of an uplink lead to the uplink's own table, and everything else to
+/// whoever carries. Rules stand for the families in use and do not come and go with the links:
+/// packets from an address follow its uplink for as long as the address is there.
+pub fn table_mode(
+    numbering: &Numbering,
+    uplinks: &[UplinkRoutes<'_>],
+    carrying: &Carrying,
+) -> Desired {
+    let mut desired = Desired::default();
+    for family in families_in_use(uplinks, carrying) {
+        let rules = Rules { numbering, family };
+        desired.rules.insert(rules.main_without_default());
+        for uplink in uplinks {
+            let table = numbering.uplink_table(uplink.position);
+            let path = uplink.attachment.paths.get(&family);
+            let route = path.map(|path| default_route(table, family, vec![*path]));
+            desired.routes.extend(route);
+            desired.rules.extend(rules.from_addresses(uplink));
+            desired.rules.insert(rules.oif(uplink));
+        }
+        if let Some(paths) = carrying.get(&family).filter(|paths| !paths.is_empty()) {
+            let route = default_route(numbering.table, family, paths.clone());
+            desired.routes.insert(route);
+            desired.rules.insert(rules.everything_else());
+        }
+    }
+    desired
+}
+
+impl Numbering {
+    /// The table of the uplink at this place in the configuration.
+    pub fn uplink_table(&self, position: u32) -> TableId {
+        TableId(self.table.0 + 1 + position)
+    }
+}
+
+fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSet<Family> {
+    let attached = uplinks
+        .iter()
+        .flat_map(|uplink| uplink.attachment.paths.keys());
+    attached.chain(carrying.keys()).copied().collect()
+}
+
+fn default_route(table: TableId, family: Family, paths: Vec<Path>) -> Route {
+    Route {
+        table,
+        destination: family.default_destination(),
+        metric: Metric(0),
+        paths,
+    }
+    .canonical()
+}
+
+/// The rules of one family, in the order in which the kernel looks at them.
+#[derive(Clone, Copy)]
+struct Rules<'a> {
+    numbering: &'a Numbering,
+    family: Family,
+}
+
+impl Rules<'_> {
+    fn main_without_default(self) -> Rule {
+        Rule {
+            suppress_prefix_length: Some(0),
+            ..self.lookup(self.numbering.rule, MAIN)
+        }
+    }
+
+    fn from_addresses(self, uplink: &UplinkRoutes<'_>) -> impl Iterator<Item = Rule> {
+        let priority = RulePriority(self.numbering.rule.0 + 1);
+        let table = self.numbering.uplink_table(uplink.position);
+        let addresses = uplink.attachment.addresses.iter().copied();
+        addresses
+            .filter(move |address| Family::of(*address) == self.family && !is_scoped(*address))
+            .map(move |address| Rule {
+                from: Some(IpNet::from(address)),
+                ..self.lookup(priority, table)
+            })
+    }
+
+    fn oif(self, uplink: &UplinkRoutes<'_>) -> Rule {
+        let priority = RulePriority(self.numbering.rule.0 + 2);
+        let table = self.numbering.uplink_table(uplink.position);
+        Rule {
+            oif: Some(uplink.interface.clone()),
+            ..self.lookup(priority, table)
+        }
+    }
+
+    fn everything_else(self) -> Rule {
+        self.lookup(self.numbering.default_rule, self.numbering.table)
+    }
+
+    fn lookup(self, priority: RulePriority, table: TableId) -> Rule {
+        Rule {
+            priority,
+            family: self.family,
+            from: None,
+            oif: None,
+            table,
+            suppress_prefix_length: None,
+        }
+    }
+}
+
+/// An address that means nothing beyond its own link or host.
+fn is_scoped(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_loopback(),
+        IpAddr::V6(address) => address.is_unicast_link_local() || address.is_loopback(),
+    }
+}

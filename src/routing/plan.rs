@@ -1,0 +1,202 @@
+//! From what should be and what is to the operations between them. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::desired::MAIN;
+use super::{Desired, Family, Link, Observed, Path, Route, Rule};
+use crate::units::{IfIndex, Metric, Protocol, TableId};
+
+/// One change to the kernel's routes or rules.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Put this route in the place of whatever has its table, destination and metric.
+    ReplaceRoute(Route),
+    /// Remove this route of ours.
+    DeleteRoute(Route),
+    /// Add this rule.
+    AddRule(Rule),
+    /// Remove one rule of ours that is exactly this.
+    DeleteRule(Rule),
+}
+
+/// What must be done so that the kernel holds all of `desired` and nothing else of ours.
+///
+/// Make before break: routes are replaced, then rules added, then rules deleted, then routes
+/// deleted, so that at no point in between a packet finds less than before or after. Nothing is
+/// planned where nothing differs, and nothing that is not ours is ever deleted.
+pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
+    let (replaced, deleted) = plan_routes(desired, observed);
+    let (added, removed) = plan_rules(desired, observed);
+    let replaced = replaced.into_iter().map(Operation::ReplaceRoute);
+    let added = added.into_iter().map(Operation::AddRule);
+    let removed = removed.into_iter().map(Operation::DeleteRule);
+    let deleted = deleted.into_iter().map(Operation::DeleteRoute);
+    replaced.chain(added).chain(removed).chain(deleted).collect()
+}
+
+/// What the kernel tells routes apart by when it replaces one.
+type Key = (TableId, IpNet, Metric);
+
+fn key(route: &Route) -> Key {
+    (route.table, route.destination, route.metric)
+}
+
+fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Route>, Vec<Route>) {
+    let wanted: BTreeMap<Key, Route> = desired
+        .routes
+        .iter()
+        .map(|route| route.clone().canonical())
+        .map(|route| (key(&route), route))
+        .collect();
+    let mut held: BTreeMap<Key, Vec<Route>> = BTreeMap::new();
+    for route in &observed.routes {
+        let route = route.clone().canonical();
+        held.entry(key(&route)).or_default().push(route);
+    }
+    let mut replaced = Vec::new();
+    for (key, route) in wanted {
+        let others = held.entry(key).or_default();
+        match others.iter().position(|other| *other == route) {
+            Some(place) => drop(others.remove(place)),
+            None => {
+                // The kernel puts the new route in the place of the first of its key.
+                drop(others.drain(..others.len().min(1)));
+                replaced.push(route);
+            }
+        }
+    }
+    (replaced, held.into_values().flatten().collect())
+}
+
+fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) {
+    let held: BTreeSet<&Rule> = observed.rules.iter().collect();
+    let added = desired
+        .rules
+        .iter()
+        .filter(|rule| !held.contains(rule) && !observed.foreign_rules.contains(rule))
+        .cloned()
+        .collect();
+    let mut kept = BTreeSet::new();
+    let removed = observed
+        .rules
+        .iter()
+        .filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)))
+        .cloned()
+        .collect();
+    (added, removed)
+}
+
+impl Operation {
+    /// The operation as a line a person could type: `ip route replace …`. An interface whose name
+    /// is not among `links` is shown as `if` and its index.
+    pub fn line<'a>(
+        &'a self,
+        links: &'a BTreeMap<IfIndex, Link>,
+        protocol: Protocol,
+    ) -> impl fmt::Display + 'a {
+        Line {
+            operation: self,
+            links,
+            protocol,
+        }
+    }
+}
+
+struct Line<'a> {
+    operation: &'a Operation,
+    links: &'a BTreeMap<IfIndex, Link>,
+    protocol: Protocol,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.operation {
+            Operation::ReplaceRoute(route) => self.route(f, "replace", route),
+            Operation::DeleteRoute(route) => self.route(f, "del", route),
+            Operation::AddRule(rule) => self.rule(f, "add", rule),
+            Operation::DeleteRule(rule) => self.rule(f, "del", rule),
+        }
+    }
+}
+
+impl Line<'_> {
+    fn route(&self, f: &mut fmt::Formatter<'_>, verb: &str, route: &Route) -> fmt::Result {
+        let family = Family::of(route.destination.addr());
+        write!(f, "{} route {verb} ", ip(family))?;
+        if route.destination.prefix_len() == 0 {
+            f.write_str("default")?;
+        } else {
+            write!(f, "{}", route.destination)?;
+        }
+        if let [path] = route.paths.as_slice() {
+            self.path(f, *path)?;
+        }
+        write!(f, " proto {} table {}", self.protocol, Table(route.table))?;
+        if route.metric != Metric(0) {
+            write!(f, " metric {}", route.metric)?;
+        }
+        if let [_, _, ..] = route.paths.as_slice() {
+            for path in &route.paths {
+                f.write_str(" nexthop")?;
+                self.path(f, *path)?;
+                write!(f, " weight {}", path.weight)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, f: &mut fmt::Formatter<'_>, path: Path) -> fmt::Result {
+        if let Some(gateway) = path.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        match self.links.get(&path.index) {
+            Some(link) => write!(f, " dev {}", link.name)?,
+            None => write!(f, " dev if{}", path.index)?,
+        }
+        if path.onlink {
+            f.write_str(" onlink")?;
+        }
+        Ok(())
+    }
+
+    fn rule(&self, f: &mut fmt::Formatter<'_>, verb: &str, rule: &Rule) -> fmt::Result {
+        write!(f, "{} rule {verb} pref {}", ip(rule.family), rule.priority)?;
+        match rule.from {
+            Some(from) if from.prefix_len() == from.max_prefix_len() => {
+                write!(f, " from {}", from.addr())?;
+            }
+            Some(from) => write!(f, " from {from}")?,
+            None => {}
+        }
+        if let Some(oif) = &rule.oif {
+            write!(f, " oif {oif}")?;
+        }
+        write!(f, " lookup {}", Table(rule.table))?;
+        if let Some(length) = rule.suppress_prefix_length {
+            write!(f, " suppress_prefixlength {length}")?;
+        }
+        write!(f, " protocol {}", self.protocol)
+    }
+}
+
+fn ip(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip -6",
+    }
+}
+
+struct Table(TableId);
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == MAIN {
+            f.write_str("main")
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
