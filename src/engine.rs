@@ -1,6 +1,13 @@
-//! The decisions. Pure: no clock, no socket, no task.
+//! The decisions. Pure: no clock, no socket, no task, no random source; a month runs in a second and
+//! a recording replays exactly.
+//!
+//! Call order: tell the engine what happened with [`Engine::handle_input`] or that time has passed
+//! with [`Engine::handle_timeout`]; after either take what it wants with [`Engine::poll_action`]
+//! until there is nothing left, and call `handle_timeout` again no later than at
+//! [`Engine::poll_timeout`].
 
 pub mod deadline;
+pub mod election;
 pub mod input;
 pub mod loss;
 pub mod outage;
@@ -13,3 +20,396 @@ pub mod target;
 pub mod timer;
 pub mod uplink;
 pub mod window;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
+use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
+use crate::engine::schedule::Spread;
+use crate::engine::settings::{Failback, Settings, UplinkSettings};
+use crate::engine::status::{LastSwitch, Mode, State, Status};
+use crate::engine::uplink::{Outbox, Uplink};
+use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
+use crate::routing::{Desired, Family, Path};
+use crate::units::{Moment, ProbeId, UplinkName, Wall};
+
+/// The whole of the decisions. See the module for the order of calls.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    /// In the order of the configuration.
+    uplinks: Vec<Uplink>,
+    active: Option<Active>,
+    last_switch: Option<Switch>,
+    chosen: Option<UplinkName>,
+    nobody_since: Option<Moment>,
+    look_again: Option<Moment>,
+    /// Something changed that the choice or the routes may depend on.
+    is_stale: bool,
+    desired: Option<Desired>,
+    outbox: Outbox,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Clone, Debug)]
+struct Active {
+    uplink: UplinkName,
+    since: Moment,
+    is_adopted: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Switch {
+    at: Moment,
+    from: Vec<UplinkName>,
+    to: Vec<UplinkName>,
+    reason: String,
+}
+
+/// Why a wish was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No uplink has this name.
+    #[error("no uplink is named `{0}`")]
+    NoSuchUplink(UplinkName),
+    /// It cannot carry traffic now.
+    #[error("{uplink} cannot carry the traffic: {reason}")]
+    Unusable {
+        /// Which.
+        uplink: UplinkName,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing else could carry the traffic.
+    #[error("{0} is the last usable uplink: nothing else could carry the traffic")]
+    Last(UplinkName),
+}
+
+impl Engine {
+    /// An engine that knows nothing but its settings.
+    pub fn new(settings: Settings, now: Moment) -> Self {
+        let mut engine = Self {
+            uplinks: Vec::new(),
+            settings,
+            active: None,
+            last_switch: None,
+            chosen: None,
+            nobody_since: None,
+            look_again: None,
+            is_stale: true,
+            desired: None,
+            outbox: Outbox::default(),
+            actions: VecDeque::new(),
+        };
+        engine.set_uplinks(now);
+        engine
+    }
+
+    /// Takes something that happened.
+    pub fn handle_input(&mut self, now: Moment, input: Input) {
+        self.is_stale |= !matches!(input, Input::Probe { .. });
+        match input {
+            Input::Attachment { uplink, attachment } => {
+                if let Some(place) = self.place(&uplink) {
+                    self.uplinks[place].attach(attachment, now, &mut self.outbox);
+                }
+            }
+            Input::Carrying(uplink) => self.adopt(uplink, now),
+            Input::Probe {
+                uplink,
+                id,
+                outcome,
+            } => self.probed(&uplink, id, outcome, now),
+            Input::Settings(settings) => self.reload(*settings, now),
+            Input::Command(command) => self.obey(command, now),
+        }
+        self.decide(now);
+    }
+
+    /// Does what is due by `now`.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        for uplink in &mut self.uplinks {
+            if uplink.next_timeout().is_some_and(|at| at <= now) {
+                uplink.handle_timeout(now, &mut self.outbox);
+            }
+        }
+        self.decide(now);
+    }
+
+    /// What to do next; routes come before the probes that need them and before the events that
+    /// tell of them.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Engine::handle_timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
+        uplinks.chain(self.look_again).min()
+    }
+
+    /// Whether a wish can be granted; [`Engine::handle_input`] grants it.
+    pub fn check(&self, command: &Command) -> Result<(), Refusal> {
+        match command {
+            Command::Auto => Ok(()),
+            Command::Enable(name) => self.find(name).map(|_| ()),
+            Command::Switch(name) => {
+                let uplink = self.find(name)?;
+                let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
+                if is_usable {
+                    return Ok(());
+                }
+                Err(Refusal::Unusable {
+                    uplink: name.clone(),
+                    reason: format!("{}, {}", uplink.state(), uplink.reason()),
+                })
+            }
+            Command::Disable(name) => {
+                self.find(name)?;
+                let is_active = self.active.as_ref().is_some_and(|a| a.uplink == *name);
+                let mut others = self.candidates().into_iter().filter(|c| c.name != name);
+                let has_other = others.any(|c| c.fitness() > Fitness::Unusable);
+                if is_active && !has_other {
+                    return Err(Refusal::Last(name.clone()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The read model. `wall` translates times.
+    pub fn status(&self, wall: Wall) -> Status {
+        let active = self.active.as_ref();
+        let is_active =
+            |uplink: &Uplink| active.is_some_and(|a| a.uplink == uplink.settings().name);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: if self.chosen.is_some() {
+                Mode::Manual
+            } else {
+                Mode::Auto
+            },
+            policy: self.settings.failover.policy,
+            active: active
+                .map(|active| active.uplink.clone())
+                .into_iter()
+                .collect(),
+            since: active.map(|active| wall.at(active.since)),
+            uplinks: self
+                .uplinks
+                .iter()
+                .map(|uplink| uplink.status(is_active(uplink), wall))
+                .collect(),
+            last_switch: self.last_switch.as_ref().map(|switch| LastSwitch {
+                at: wall.at(switch.at),
+                from: switch.from.clone(),
+                to: switch.to.clone(),
+                reason: switch.reason.clone(),
+            }),
+        }
+    }
+
+    fn place(&self, name: &UplinkName) -> Option<usize> {
+        self.uplinks
+            .iter()
+            .position(|uplink| uplink.settings().name == *name)
+    }
+
+    fn find(&self, name: &UplinkName) -> Result<&Uplink, Refusal> {
+        self.place(name)
+            .map(|place| &self.uplinks[place])
+            .ok_or_else(|| Refusal::NoSuchUplink(name.clone()))
+    }
+
+    fn adopt(&mut self, uplink: UplinkName, now: Moment) {
+        if self.active.is_none() && self.place(&uplink).is_some() {
+            self.active = Some(Active {
+                uplink,
+                since: now,
+                is_adopted: true,
+            });
+        }
+    }
+
+    fn probed(&mut self, uplink: &UplinkName, id: ProbeId, outcome: Outcome, now: Moment) {
+        if let Some(place) = self.place(uplink) {
+            self.uplinks[place].probed(id, outcome, now, &mut self.outbox);
+        }
+    }
+
+    fn reload(&mut self, settings: Settings, now: Moment) {
+        self.settings = settings;
+        self.set_uplinks(now);
+        let has = |name: &UplinkName| self.settings.uplinks.iter().any(|u| u.name == *name);
+        self.chosen = self.chosen.take().filter(|name| has(name));
+        self.active = self.active.take().filter(|active| has(&active.uplink));
+        self.outbox.events.push(Event {
+            at: now,
+            change: Change::ConfigReloaded,
+            reason: "the configuration was read again".to_owned(),
+        });
+    }
+
+    /// One uplink for each of the settings; those whose name and interface are known stay.
+    fn set_uplinks(&mut self, now: Moment) {
+        let mut old = std::mem::take(&mut self.uplinks);
+        for (place, settings) in self.settings.uplinks.iter().enumerate() {
+            let is_same = |uplink: &Uplink| is_same_uplink(uplink.settings(), settings);
+            let uplink = if let Some(kept) = old.iter().position(is_same) {
+                let mut kept = old.swap_remove(kept);
+                if kept.settings() != settings {
+                    kept.adapt(settings.clone(), now);
+                }
+                kept
+            } else {
+                let seed = self.settings.seed.wrapping_add(place as u64);
+                Uplink::new(settings.clone(), now, Spread::new(seed))
+            };
+            self.uplinks.push(uplink);
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Moment) {
+        if self.check(&command).is_err() {
+            return;
+        }
+        match command {
+            Command::Switch(name) => self.chosen = Some(name),
+            Command::Auto => {
+                self.chosen = None;
+                self.look_again = None;
+                self.elect(now, Duration::ZERO, Failback::Auto);
+            }
+            Command::Disable(name) => self.set_disabled(&name, true, "disabled by hand", now),
+            Command::Enable(name) => self.set_disabled(&name, false, "enabled by hand", now),
+        }
+    }
+
+    fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
+        if let Some(place) = self.place(name) {
+            self.uplinks[place].set_disabled(is_disabled, now, reason, &mut self.outbox);
+        }
+    }
+
+    fn candidates(&self) -> Vec<Candidate<'_>> {
+        self.uplinks.iter().map(Uplink::candidate).collect()
+    }
+
+    fn decide(&mut self, now: Moment) {
+        self.is_stale |= !self.outbox.events.is_empty();
+        self.is_stale |= self.look_again.is_some_and(|at| at <= now);
+        if std::mem::take(&mut self.is_stale) {
+            let failover = self.settings.failover;
+            self.elect(now, failover.failback_after, failover.failback);
+            self.route();
+        }
+        let Outbox { probes, events, .. } = &mut self.outbox;
+        self.actions.extend(probes.drain(..).map(Action::Probe));
+        self.actions.extend(events.drain(..).map(Action::Event));
+    }
+
+    fn route(&mut self) {
+        let desired = self.desire();
+        if self.desired.as_ref() != Some(&desired) {
+            self.desired = Some(desired.clone());
+            self.actions.push_back(Action::Route(desired));
+        }
+    }
+
+    fn elect(&mut self, now: Moment, failback_after: Duration, failback: Failback) {
+        let terms = Terms {
+            active: self.active.as_ref().map(|active| &active.uplink),
+            is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
+            chosen: self.chosen.as_ref(),
+            failback,
+            failback_after,
+        };
+        match elect(&self.candidates(), terms, now) {
+            Choice::Stay { until } => {
+                self.nobody_since = None;
+                self.look_again = until;
+            }
+            Choice::Move { to, reason } => {
+                self.nobody_since = None;
+                self.look_again = None;
+                self.switch(to, reason, now);
+            }
+            Choice::Nobody => {
+                self.look_again = None;
+                self.tell_of_nobody(now);
+            }
+        }
+    }
+
+    fn switch(&mut self, to: UplinkName, reason: String, now: Moment) {
+        let from: Vec<_> = self
+            .active
+            .take()
+            .map(|active| active.uplink)
+            .into_iter()
+            .collect();
+        self.active = Some(Active {
+            uplink: to.clone(),
+            since: now,
+            is_adopted: false,
+        });
+        let switch = Switch {
+            at: now,
+            from,
+            to: vec![to],
+            reason,
+        };
+        self.outbox.events.push(Event {
+            at: now,
+            change: Change::Switch {
+                from: switch.from.clone(),
+                to: switch.to.clone(),
+            },
+            reason: switch.reason.clone(),
+        });
+        self.last_switch = Some(switch);
+    }
+
+    fn tell_of_nobody(&mut self, now: Moment) {
+        let still_learning = self
+            .uplinks
+            .iter()
+            .any(|uplink| uplink.state() == State::Unknown);
+        if still_learning || self.nobody_since.is_some() {
+            return;
+        }
+        self.nobody_since = Some(now);
+        self.outbox.events.push(Event {
+            at: now,
+            change: Change::NoUsableUplink,
+            reason: "no uplink is usable: the routes stay as they are, probing goes on".to_owned(),
+        });
+    }
+
+    fn desire(&self) -> Desired {
+        let routes: Vec<_> = (0_u32..)
+            .zip(&self.uplinks)
+            .map(|(position, uplink)| UplinkRoutes {
+                position,
+                interface: &uplink.settings().interface,
+                attachment: uplink.attachment(),
+            })
+            .collect();
+        table_mode(&self.settings.numbering, &routes, &self.carrying())
+    }
+
+    fn carrying(&self) -> Carrying {
+        let active = self
+            .active
+            .as_ref()
+            .and_then(|active| self.find(&active.uplink).ok());
+        let paths = active.map(|uplink| &uplink.attachment().paths);
+        let one = |(family, path): (&Family, &Path)| (*family, vec![*path]);
+        paths.into_iter().flatten().map(one).collect()
+    }
+}
+
+fn is_same_uplink(known: &UplinkSettings, settings: &UplinkSettings) -> bool {
+    known.name == settings.name && known.interface == settings.interface
+}

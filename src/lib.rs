@@ -3,5 +3,6 @@
 pub mod control;
 pub mod engine;
 pub mod kernel;
+pub mod probe;
 pub mod routing;
 pub mod units;

@@ -5,6 +5,7 @@
 //! Where nothing is usable nobody is elected and the traffic stays where it is, so that the last
 //! usable uplink is never left for nothing.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::engine::settings::Failback;
@@ -30,8 +31,8 @@ pub enum Fitness {
 pub struct Candidate<'a> {
     /// Its name.
     pub name: &'a UplinkName,
-    /// Its tier, and its place in the configuration.
-    pub rank: (Tier, usize),
+    /// Its tier.
+    pub tier: Tier,
     /// Its state.
     pub state: State,
     /// Since when.
@@ -95,17 +96,20 @@ impl Candidate<'_> {
     }
 }
 
-/// Elects one of `candidates`.
+/// Elects one of `candidates`, which stand in the order of the configuration.
 pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Choice {
     let usable = || {
         candidates
             .iter()
             .filter(|candidate| candidate.fitness() > Fitness::Unusable)
     };
-    if let Some(chosen) = usable().find(|candidate| Some(candidate.name) == terms.chosen) {
+    let chosen = usable()
+        .filter(|candidate| candidate.fitness() >= Fitness::Poor)
+        .find(|candidate| Some(candidate.name) == terms.chosen);
+    if let Some(chosen) = chosen {
         return stay_or_move(chosen, terms, "chosen by hand".to_owned());
     }
-    let best = usable().min_by_key(|candidate| (std::cmp::Reverse(candidate.fitness()), candidate.rank));
+    let best = usable().min_by_key(|candidate| (Reverse(candidate.fitness()), candidate.tier));
     let Some(best) = best else {
         return Choice::Nobody;
     };
@@ -132,7 +136,7 @@ fn fail_back(
 ) -> Choice {
     let preferred = candidates
         .iter()
-        .filter(|candidate| candidate.rank < active.rank)
+        .filter(|candidate| candidate.tier < active.tier)
         .filter(|candidate| candidate.fitness() == Fitness::Good);
     let mut until = None;
     let mut due: Vec<_> = Vec::new();
@@ -149,7 +153,7 @@ fn fail_back(
             until = until.map_or(Some(ready), |earlier: Moment| Some(earlier.min(ready)));
         }
     }
-    match due.iter().min_by_key(|candidate| candidate.rank) {
+    match due.iter().min_by_key(|candidate| candidate.tier) {
         Some(best) if best.has_failed || terms.is_adopted => Choice::Move {
             to: best.name.clone(),
             reason: format!(

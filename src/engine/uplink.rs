@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::engine::election::Candidate;
 use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::quality::{ClosedRound, Quality, score};
@@ -12,8 +13,8 @@ use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{Standing, TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
-use crate::engine::window::loss_of;
-use crate::routing::{Attachment, Path, Trouble};
+use crate::engine::window::{Window, loss_of};
+use crate::routing::{Attachment, Trouble};
 use crate::units::{Loss, Moment, ProbeId, Wall};
 
 /// The routes that probes take are written before the probes are sent.
@@ -111,6 +112,19 @@ impl Uplink {
         &self.attachment
     }
 
+    /// How the election sees it.
+    pub fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            name: &self.settings.name,
+            tier: self.settings.tier,
+            state: self.state(),
+            since: self.since,
+            has_path: !self.attachment.paths.is_empty(),
+            has_failed: self.has_failed,
+            reason: &self.reason,
+        }
+    }
+
     /// Its state as people see it.
     pub fn state(&self) -> State {
         if self.is_disabled {
@@ -119,24 +133,9 @@ impl Uplink {
         self.standing.state()
     }
 
-    /// Since when it is in this state.
-    pub fn since(&self) -> Moment {
-        self.since
-    }
-
     /// Why it is in this state.
     pub fn reason(&self) -> &str {
         &self.reason
-    }
-
-    /// It was down or absent at some time in this run.
-    pub fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
-    /// The ways out through it.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.attachment.paths.values()
     }
 
     /// When it wants to be looked at again.
@@ -277,13 +276,13 @@ impl Uplink {
     /// The link's own latency is in every round trip, the target's only in its own: the least of
     /// the targets' medians is nearest to the link's.
     fn rtt(&self) -> Option<Duration> {
-        let medians = self.targets.iter().map(|target| target.window());
-        medians.filter_map(|window| window.median_rtt()).min()
+        let medians = self.targets.iter().map(TargetTrack::window);
+        medians.filter_map(Window::median_rtt).min()
     }
 
     fn jitter(&self) -> Option<Duration> {
-        let windows = self.targets.iter().map(|target| target.window());
-        windows.filter_map(|window| window.jitter()).min()
+        let windows = self.targets.iter().map(TargetTrack::window);
+        windows.filter_map(Window::jitter).min()
     }
 
     fn demand(&self) -> Demand {

@@ -134,7 +134,7 @@ impl Jitter {
             let difference = rtt.abs_diff(previous);
             self.estimate = Some(match self.estimate {
                 None => difference,
-                Some(jitter) => jitter - jitter / 16 + difference / 16,
+                Some(jitter) => jitter * 15 / 16 + difference / 16,
             });
         }
     }

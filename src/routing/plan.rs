@@ -34,7 +34,11 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     let added = added.into_iter().map(Operation::AddRule);
     let removed = removed.into_iter().map(Operation::DeleteRule);
     let deleted = deleted.into_iter().map(Operation::DeleteRoute);
-    replaced.chain(added).chain(removed).chain(deleted).collect()
+    replaced
+        .chain(added)
+        .chain(removed)
+        .chain(deleted)
+        .collect()
 }
 
 /// What the kernel tells routes apart by when it replaces one.
