@@ -47,8 +47,8 @@ pub fn table_mode(
             let path = uplink.attachment.paths.get(&family);
             let route = path.map(|path| default_route(table, family, vec![*path]));
             desired.routes.extend(route);
-            desired.rules.extend(rules.from_addresses(uplink));
-            desired.rules.insert(rules.oif(uplink));
+            desired.rules.extend(rules.by_address(uplink));
+            desired.rules.insert(rules.by_interface(uplink));
         }
         if let Some(paths) = carrying.get(&family).filter(|paths| !paths.is_empty()) {
             let route = default_route(numbering.table, family, paths.clone());
@@ -98,7 +98,7 @@ impl Rules<'_> {
         }
     }
 
-    fn from_addresses(self, uplink: &UplinkRoutes<'_>) -> impl Iterator<Item = Rule> {
+    fn by_address(self, uplink: &UplinkRoutes<'_>) -> impl Iterator<Item = Rule> {
         let priority = RulePriority(self.numbering.rule.0 + 1);
         let table = self.numbering.uplink_table(uplink.position);
         let addresses = uplink.attachment.addresses.iter().copied();
@@ -110,7 +110,7 @@ impl Rules<'_> {
             })
     }
 
-    fn oif(self, uplink: &UplinkRoutes<'_>) -> Rule {
+    fn by_interface(self, uplink: &UplinkRoutes<'_>) -> Rule {
         let priority = RulePriority(self.numbering.rule.0 + 2);
         let table = self.numbering.uplink_table(uplink.position);
         Rule {

@@ -63,13 +63,12 @@ fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Route>, Vec<Route
     let mut replaced = Vec::new();
     for (key, route) in wanted {
         let others = held.entry(key).or_default();
-        match others.iter().position(|other| *other == route) {
-            Some(place) => drop(others.remove(place)),
-            None => {
-                // The kernel puts the new route in the place of the first of its key.
-                drop(others.drain(..others.len().min(1)));
-                replaced.push(route);
-            }
+        if let Some(place) = others.iter().position(|other| *other == route) {
+            others.remove(place);
+        } else {
+            // The kernel puts the new route in the place of the first of its key.
+            others.drain(..others.len().min(1));
+            replaced.push(route);
         }
     }
     (replaced, held.into_values().flatten().collect())

@@ -1,0 +1,142 @@
+//! What the kernel's refusals mean, verb by verb.
+
+use super::message::Verb;
+
+/// What to do about an error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// What was asked for is so already.
+    Held,
+    /// It may succeed later: with the next change of a link, or when the kernel has room again.
+    Later,
+    /// It will not succeed on this machine, or not as it was asked; do without.
+    Never,
+    /// This process may not do it, now or later.
+    Forbidden,
+}
+
+/// One line of the table: for these verbs, this number means this, because.
+struct Line {
+    verbs: &'static [Verb],
+    errno: i32,
+    meaning: Meaning,
+    reason: &'static str,
+}
+
+const ANY: &[Verb] = &[
+    Verb::ReplaceRoute,
+    Verb::DeleteRoute,
+    Verb::AddRule,
+    Verb::DeleteRule,
+];
+const ROUTE: &[Verb] = &[Verb::ReplaceRoute];
+const ADD: &[Verb] = &[Verb::ReplaceRoute, Verb::AddRule];
+const DELETE: &[Verb] = &[Verb::DeleteRoute, Verb::DeleteRule];
+
+const fn line(verbs: &'static [Verb], errno: i32, meaning: Meaning, reason: &'static str) -> Line {
+    Line {
+        verbs,
+        errno,
+        meaning,
+        reason,
+    }
+}
+
+/// Every error number that is expected.
+const TABLE: &[Line] = &[
+    line(ADD, libc::EEXIST, Meaning::Held, "an equal one is there"),
+    line(DELETE, libc::ESRCH, Meaning::Held, "it is gone already"),
+    line(DELETE, libc::ENOENT, Meaning::Held, "it is gone already"),
+    line(
+        DELETE,
+        libc::ENODEV,
+        Meaning::Held,
+        "its interface is gone, and it with it",
+    ),
+    line(
+        ROUTE,
+        libc::ENETUNREACH,
+        Meaning::Later,
+        "the next hop is not on the link yet",
+    ),
+    line(
+        ROUTE,
+        libc::EHOSTUNREACH,
+        Meaning::Later,
+        "the next hop is not on the link yet",
+    ),
+    line(
+        ROUTE,
+        libc::ENETDOWN,
+        Meaning::Later,
+        "the interface is down",
+    ),
+    line(ADD, libc::ENODEV, Meaning::Later, "the interface is gone"),
+    line(
+        ROUTE,
+        libc::EINVAL,
+        Meaning::Later,
+        "an address on the link may make the next hop valid",
+    ),
+    line(
+        ANY,
+        libc::ENOBUFS,
+        Meaning::Later,
+        "the kernel is short of memory",
+    ),
+    line(
+        ANY,
+        libc::ENOMEM,
+        Meaning::Later,
+        "the kernel is short of memory",
+    ),
+    line(ANY, libc::EAGAIN, Meaning::Later, "the kernel is busy"),
+    line(ANY, libc::EBUSY, Meaning::Later, "the kernel is busy"),
+    line(
+        ANY,
+        libc::EINTR,
+        Meaning::Later,
+        "the request was interrupted",
+    ),
+    line(
+        ANY,
+        libc::EOPNOTSUPP,
+        Meaning::Never,
+        "this kernel was built without it",
+    ),
+    line(
+        ANY,
+        libc::EAFNOSUPPORT,
+        Meaning::Never,
+        "this kernel has no such address family or no policy routing",
+    ),
+    line(
+        ANY,
+        libc::EPERM,
+        Meaning::Forbidden,
+        "the capability CAP_NET_ADMIN is missing",
+    ),
+    line(
+        ANY,
+        libc::EACCES,
+        Meaning::Forbidden,
+        "the capability CAP_NET_ADMIN is missing",
+    ),
+];
+
+/// What an error number (positive) means for a verb, and why. One that the table does not know is
+/// not expected to go away by itself.
+pub(super) fn meaning(verb: Verb, errno: i32) -> (Meaning, Option<&'static str>) {
+    TABLE
+        .iter()
+        .find(|line| line.errno == errno && line.verbs.contains(&verb))
+        .map_or((Meaning::Never, None), |line| {
+            (line.meaning, Some(line.reason))
+        })
+}
+
+/// Whether a dump that failed with this number merely says that there is nothing of the kind.
+pub(super) fn means_nothing_there(errno: i32) -> bool {
+    // ENOENT: a table that nobody has written to; the others: no such family, no policy routing.
+    matches!(errno, libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
+}

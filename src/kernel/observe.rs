@@ -1,0 +1,218 @@
+//! Looking: lists of the kernel become one [`Observed`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::KernelError;
+use super::errno;
+use super::message::{self, Answer, Dump, Entry};
+use crate::routing::desired::MAIN;
+use crate::routing::{Family, LearnedDefault, Link, Observed};
+use crate::units::{IfIndex, InterfaceName, Protocol};
+
+/// How often a list that changes while it is being read is read again. Whatever changed it has also
+/// sent an event, so the last attempt is taken as it is.
+const ATTEMPTS: u32 = 5;
+
+/// Large enough for the kernel's largest piece of a list.
+const DATAGRAM: usize = 64 * 1024;
+
+/// Reads the kernel's lists, on a socket of its own.
+///
+/// The kernel answers within the system call that asks, so this neither waits nor needs a task.
+pub(super) struct Observer {
+    socket: Socket,
+    sequence: u32,
+    datagram: Vec<u8>,
+}
+
+/// What to look for.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) protocol: Protocol,
+    pub(super) interfaces: &'a BTreeSet<InterfaceName>,
+}
+
+impl Observer {
+    pub(super) fn open() -> Result<Self, KernelError> {
+        let socket = open().map_err(KernelError::Socket)?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            datagram: Vec::with_capacity(DATAGRAM),
+        })
+    }
+
+    /// Looks at everything that concerns us.
+    pub(super) fn look(&mut self, scope: Scope<'_>) -> Result<Observed, KernelError> {
+        let mut observed = Observed {
+            links: self.links()?,
+            ..Observed::default()
+        };
+        for family in Family::ROUTED {
+            self.addresses(family, &mut observed)?;
+            self.own_routes(family, scope.protocol, &mut observed)?;
+            self.defaults(family, scope, &mut observed)?;
+            self.rules(family, scope.protocol, &mut observed)?;
+        }
+        for link in observed.links.values_mut() {
+            link.defaults.sort_unstable_by_key(|default| default.metric);
+        }
+        Ok(observed)
+    }
+
+    fn links(&mut self) -> Result<BTreeMap<IfIndex, Link>, KernelError> {
+        let entries = self.list(Dump::Links)?;
+        let links = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Link(link) => Some(link),
+            Entry::Address(_) | Entry::Route(_) | Entry::Rule(_) => None,
+        });
+        Ok(links
+            .map(|link| Link {
+                index: link.index,
+                name: link.name,
+                is_up: link.is_up,
+                has_carrier: link.has_carrier,
+                is_point_to_point: link.is_point_to_point,
+                addresses: Vec::new(),
+                peers: Vec::new(),
+                defaults: Vec::new(),
+            })
+            .map(|link| (link.index, link))
+            .collect())
+    }
+
+    fn addresses(&mut self, family: Family, observed: &mut Observed) -> Result<(), KernelError> {
+        for entry in self.list(Dump::Addresses(family))? {
+            if let Entry::Address(entry) = entry
+                && let Some(link) = observed.links.get_mut(&entry.index)
+            {
+                link.addresses.push(entry.address);
+                link.peers.extend(entry.peer);
+            }
+        }
+        Ok(())
+    }
+
+    fn own_routes(
+        &mut self,
+        family: Family,
+        protocol: Protocol,
+        observed: &mut Observed,
+    ) -> Result<(), KernelError> {
+        for entry in self.list(Dump::RoutesOf(family, protocol))? {
+            // A kernel before 4.20 does not filter.
+            if let Entry::Route(entry) = entry
+                && entry.protocol == protocol
+                && Family::of(entry.route.destination.addr()) == family
+            {
+                observed.routes.push(entry.route);
+            }
+        }
+        Ok(())
+    }
+
+    fn defaults(
+        &mut self,
+        family: Family,
+        scope: Scope<'_>,
+        observed: &mut Observed,
+    ) -> Result<(), KernelError> {
+        let links = observed.links.values_mut();
+        for link in links.filter(|link| scope.interfaces.contains(&link.name)) {
+            for entry in self.list(Dump::MainRoutesThrough(family, link.index))? {
+                let Entry::Route(entry) = entry else { continue };
+                let is_foreign = entry.protocol != scope.protocol;
+                let is_default = entry.route.destination == family.default_destination();
+                if is_foreign && is_default && entry.route.table == MAIN {
+                    let paths = entry.route.paths.iter();
+                    let through = paths.filter(|path| path.index == link.index);
+                    link.defaults.extend(through.map(|path| LearnedDefault {
+                        family,
+                        metric: entry.route.metric,
+                        gateway: path.gateway,
+                        onlink: path.onlink,
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rules(
+        &mut self,
+        family: Family,
+        protocol: Protocol,
+        observed: &mut Observed,
+    ) -> Result<(), KernelError> {
+        for entry in self.list(Dump::Rules(family))? {
+            let Entry::Rule(entry) = entry else { continue };
+            if entry.rule.family != family {
+                continue;
+            }
+            if entry.protocol == protocol {
+                observed.rules.push(entry.rule);
+            } else if entry.is_plain {
+                observed.foreign_rules.insert(entry.rule);
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {
+        let mut attempt = 1;
+        loop {
+            let (entries, is_torn) = self.list_once(what)?;
+            if !is_torn || attempt == ATTEMPTS {
+                return Ok(entries);
+            }
+            attempt += 1;
+        }
+    }
+
+    fn list_once(&mut self, what: Dump) -> Result<(Vec<Entry>, bool), KernelError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let request = message::dump(what, self.sequence);
+        let kernel = SocketAddr::new(0, 0);
+        self.socket
+            .send_to(&request, &kernel, 0)
+            .map_err(KernelError::Look)?;
+        let mut entries = Vec::new();
+        let mut is_torn = false;
+        loop {
+            self.datagram.clear();
+            self.socket
+                .recv(&mut self.datagram, 0)
+                .map_err(KernelError::Look)?;
+            for reply in message::replies(&self.datagram) {
+                if reply.sequence != self.sequence {
+                    continue;
+                }
+                is_torn |= reply.is_torn;
+                match reply.answer {
+                    Answer::Entry(entry) => entries.extend(entry),
+                    Answer::Done => return Ok((entries, is_torn)),
+                    Answer::Failed(errno) if errno::means_nothing_there(errno) => {
+                        return Ok((entries, is_torn));
+                    }
+                    Answer::Failed(errno) => {
+                        return Err(KernelError::Look(io::Error::from_raw_os_error(errno)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn open() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.set_non_blocking(true)?;
+    socket.bind_auto()?;
+    // Lists that the kernel filters; before 4.20 it lists everything, which is only slower.
+    if let Err(error) = socket.set_netlink_get_strict_chk(true) {
+        tracing::debug!(%error, "the kernel does not filter its lists");
+    }
+    Ok(socket)
+}

@@ -1,0 +1,135 @@
+//! When to try again what does not stay or does not succeed. Pure: it counts ticks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Refusal;
+use crate::routing::plan::Operation;
+
+/// How many ticks a fight rests at most.
+const LONGEST_REST: u32 = 100;
+/// How many ticks without trouble end a fight.
+const QUIET: u32 = 300;
+/// How many ticks a refused operation waits at first, and at most.
+const RETRY: (u32, u32) = (10, 300);
+
+/// Keeps this program from fighting others over an object, and from asking the kernel for the
+/// impossible without end.
+///
+/// What someone else undid is put back at once. Undone again, it is put back after one tick, then
+/// two, four and so on up to [`LONGEST_REST`]; [`QUIET`] ticks of peace forget it. What the kernel
+/// refuses is tried again after a while ([`RETRY`]), and at once when a link has changed.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    fights: BTreeMap<Operation, Fight>,
+    refusals: BTreeMap<Operation, Refused>,
+}
+
+#[derive(Debug, Default)]
+struct Fight {
+    strikes: u32,
+    rest: u32,
+    quiet: u32,
+}
+
+#[derive(Debug)]
+struct Refused {
+    times: u32,
+    rest: u32,
+    refusal: Refusal,
+}
+
+impl Patience {
+    /// Whether this may be tried now.
+    pub(super) fn allows(&self, operation: &Operation) -> bool {
+        let rests = self
+            .fights
+            .get(operation)
+            .is_some_and(|fight| fight.rest > 0);
+        let waits = self
+            .refusals
+            .get(operation)
+            .is_some_and(|refused| refused.rest > 0);
+        !rests && !waits
+    }
+
+    /// It had to be put back. True if that is worth saying: the first time until all is quiet.
+    pub(super) fn put_back(&mut self, operation: &Operation) -> bool {
+        let fight = self.fights.entry(operation.clone()).or_default();
+        fight.rest = doubled(1, fight.strikes).min(LONGEST_REST);
+        fight.quiet = QUIET;
+        fight.strikes += 1;
+        fight.strikes == 1
+    }
+
+    /// The kernel refused it.
+    pub(super) fn refused(&mut self, operation: &Operation, refusal: Refusal) {
+        let times = self
+            .refusals
+            .get(operation)
+            .map_or(0, |refused| refused.times);
+        let refused = Refused {
+            times: times + 1,
+            rest: doubled(RETRY.0, times).min(RETRY.1),
+            refusal,
+        };
+        self.refusals.insert(operation.clone(), refused);
+    }
+
+    /// Whether the kernel refused it the last time.
+    pub(super) fn is_refused(&self, operation: &Operation) -> bool {
+        self.refusals.contains_key(operation)
+    }
+
+    /// A link has changed: what waits for that is tried again at once.
+    pub(super) fn links_changed(&mut self) {
+        for refused in self.refusals.values_mut() {
+            if !refused.refusal.is_permanent {
+                refused.rest = 0;
+                refused.times = 0;
+            }
+        }
+    }
+
+    /// Only these operations are still to be done; forgets the refusals of all others.
+    pub(super) fn keep(&mut self, open: &BTreeSet<&Operation>) {
+        self.refusals
+            .retain(|operation, _| open.contains(operation));
+    }
+
+    /// What the kernel refuses at present.
+    pub(super) fn refusals(&self) -> Vec<Refusal> {
+        let refusals = self.refusals.values();
+        refusals.map(|refused| refused.refusal.clone()).collect()
+    }
+
+    /// Something else is wanted now: everything is tried anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether no tick is needed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.fights.is_empty() && self.refusals.is_empty()
+    }
+
+    /// Time passes. True if something may be tried again.
+    pub(super) fn tick(&mut self) -> bool {
+        let mut is_due = false;
+        for fight in self.fights.values_mut() {
+            is_due |= fight.rest == 1;
+            fight.rest = fight.rest.saturating_sub(1);
+            fight.quiet = fight.quiet.saturating_sub(1);
+        }
+        for refused in self.refusals.values_mut() {
+            is_due |= refused.rest == 1;
+            refused.rest = refused.rest.saturating_sub(1);
+        }
+        self.fights.retain(|_, fight| fight.quiet > 0);
+        is_due
+    }
+}
+
+/// `first` doubled so many times.
+fn doubled(first: u32, times: u32) -> u32 {
+    first.saturating_mul(2_u32.saturating_pow(times))
+}

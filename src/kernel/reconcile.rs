@@ -1,0 +1,364 @@
+//! Making it so: what is wanted against what is seen, until they agree.
+//!
+//! ```text
+//!  watch<Wanted> (1, the latest wins) ─┐              ┌─> mpsc<Report> (bounded) ─> daemon
+//!  multicast socket ─ "look again" ────┼─> Reconciler ┤
+//!  ticks, only while something waits ──┘   (1 task)   ├─> socket for lists    (answered at once)
+//!                                                     └─> rtnetlink connection (1 task) ─> kernel
+//! ```
+//! Level-triggered: nothing is remembered of an event but that it happened.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
+
+use super::monitor::{Hint, Monitor, Ours};
+use super::observe::{Observer, Scope};
+use super::patience::Patience;
+use super::write::{Outcome, Writer};
+use super::{KernelError, Mode, Refusal, Report, Wanted};
+use crate::routing::plan::{Operation, plan};
+use crate::routing::{Desired, Observed};
+
+/// The shortest time between two looks that events ask for. The first event of a burst is
+/// answered at once, the rest of it together.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// The unit of all waiting in [`Patience`].
+const TICK: Duration = Duration::from_millis(100);
+/// How often plan, apply and look follow each other before what is still open is called refused.
+const ROUNDS: u32 = 4;
+/// How many sessions in a row may fail before this program gives up loudly.
+const FAILURES: u32 = 5;
+
+/// The task that owns the kernel's routes and rules, as far as they are ours.
+pub(super) struct Reconciler {
+    wanted: watch::Receiver<Arc<Wanted>>,
+    reports: mpsc::Sender<Report>,
+    mode: Mode,
+    overruns: Arc<AtomicU32>,
+    sockets: Sockets,
+    cooling: Option<Pin<Box<Sleep>>>,
+    ticks: Interval,
+    patience: Patience,
+    observed: Option<Arc<Observed>>,
+    /// The revision that was last brought about, and what the kernel refused of it.
+    applied: Option<(u64, Vec<Refusal>)>,
+    failures: u32,
+}
+
+/// The three ways to the kernel.
+struct Sockets {
+    observer: Observer,
+    monitor: Monitor,
+    writer: Writer,
+}
+
+impl Sockets {
+    fn open() -> Result<Self, KernelError> {
+        Ok(Self {
+            // First, so that nothing which happens after the first look is missed.
+            monitor: Monitor::open()?,
+            observer: Observer::open()?,
+            writer: Writer::open()?,
+        })
+    }
+}
+
+/// Why it is time to look again.
+enum Cause {
+    Wanted,
+    Event(Hint),
+    Tick,
+    /// Nobody wants anything any more.
+    Closed,
+}
+
+/// The other end of the reports is gone.
+struct Unheard;
+
+/// How a session ends.
+enum End {
+    Closed,
+    Failed(KernelError),
+}
+
+impl From<Unheard> for End {
+    fn from(Unheard: Unheard) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<KernelError> for End {
+    fn from(error: KernelError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Reconciler {
+    pub(super) fn open(
+        wanted: watch::Receiver<Arc<Wanted>>,
+        reports: mpsc::Sender<Report>,
+        mode: Mode,
+        overruns: Arc<AtomicU32>,
+    ) -> Result<Self, KernelError> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            wanted,
+            reports,
+            mode,
+            overruns,
+            sockets: Sockets::open()?,
+            cooling: None,
+            ticks,
+            patience: Patience::default(),
+            observed: None,
+            applied: None,
+            failures: 0,
+        })
+    }
+
+    /// Runs until nobody listens any more, or until the kernel cannot be reached.
+    pub(super) async fn run(mut self) {
+        loop {
+            let error = match self.session().await {
+                End::Closed => return,
+                End::Failed(error) => error,
+            };
+            self.failures += 1;
+            if error.is_final() || self.failures >= FAILURES {
+                // If nobody hears it, nobody depends on it.
+                let _ = self.reports.send(Report::Lost(error)).await;
+                return;
+            }
+            tracing::warn!(%error, "lost the kernel; connecting again");
+            self.reconnect().await;
+        }
+    }
+
+    async fn reconnect(&mut self) {
+        sleep(TICK * self.failures).await;
+        match Sockets::open() {
+            Ok(sockets) => self.sockets = sockets,
+            Err(error) => tracing::warn!(%error, "cannot connect to the kernel yet"),
+        }
+    }
+
+    async fn session(&mut self) -> End {
+        if let Err(end) = self.settle().await {
+            return end;
+        }
+        loop {
+            let settled = match self.cause().await {
+                Ok(Cause::Closed) => return End::Closed,
+                Ok(Cause::Wanted | Cause::Tick) => self.settle().await,
+                Ok(Cause::Event(hint)) => {
+                    if hint == Hint::Overrun {
+                        self.overruns.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(
+                            "the kernel had more events than fit; looking at everything"
+                        );
+                    }
+                    self.cooling = Some(Box::pin(sleep(BETWEEN_LOOKS)));
+                    self.settle().await
+                }
+                Err(error) => return End::Failed(error),
+            };
+            if let Err(end) = settled {
+                return end;
+            }
+        }
+    }
+
+    async fn cause(&mut self) -> Result<Cause, KernelError> {
+        loop {
+            let is_cooling = self.cooling.is_some();
+            let ours = Ours {
+                protocol: self.wanted.borrow().protocol,
+                port: self.sockets.writer.port(),
+            };
+            tokio::select! {
+                biased;
+                changed = self.wanted.changed() => {
+                    return Ok(if changed.is_ok() { Cause::Wanted } else { Cause::Closed });
+                }
+                () = self.reports.closed() => return Ok(Cause::Closed),
+                () = self.sockets.writer.ended() => return Err(KernelError::Ended),
+                () = cooled(&mut self.cooling) => self.cooling = None,
+                hint = self.sockets.monitor.hint(ours), if !is_cooling => {
+                    return Ok(Cause::Event(hint?));
+                }
+                _ = self.ticks.tick(), if !self.patience.is_idle() => {
+                    if self.patience.tick() {
+                        return Ok(Cause::Tick);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings the kernel and what is wanted together, and reports.
+    async fn settle(&mut self) -> Result<(), End> {
+        let wanted = self.wanted.borrow_and_update().clone();
+        let is_new = self
+            .applied
+            .as_ref()
+            .is_none_or(|(revision, _)| *revision != wanted.revision);
+        let mut operations = 0;
+        if is_new {
+            self.patience.forget();
+            // The last look is good enough to act on; the next one tells whether it was.
+            if let Some(observed) = self.observed.clone() {
+                operations += self.round(&wanted, &observed, is_new).await?;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let observed = self.look(&wanted).await?;
+            let done = self.round(&wanted, &observed, is_new).await?;
+            operations += done;
+            if done == 0 {
+                break;
+            }
+        }
+        self.failures = 0;
+        self.conclude(&wanted, operations, is_new).await
+    }
+
+    async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, End> {
+        let scope = Scope {
+            protocol: wanted.protocol,
+            interfaces: &wanted.interfaces,
+        };
+        let now = Arc::new(self.sockets.observer.look(scope)?);
+        let before = self.observed.replace(now.clone());
+        if before
+            .as_ref()
+            .is_none_or(|before| before.links != now.links)
+        {
+            self.patience.links_changed();
+        }
+        if before.as_ref() != Some(&now) {
+            self.report(Report::Observed(now.clone())).await?;
+        }
+        Ok(now)
+    }
+
+    /// Does what is to be done and may be tried now. Returns how many operations were done.
+    async fn round(
+        &mut self,
+        wanted: &Wanted,
+        observed: &Observed,
+        is_new: bool,
+    ) -> Result<usize, End> {
+        let mut done = 0;
+        for operation in self.outstanding(wanted, observed) {
+            if !self.patience.allows(&operation) {
+                continue;
+            }
+            let line = operation.line(&observed.links, wanted.protocol).to_string();
+            match self
+                .sockets
+                .writer
+                .apply(&operation, wanted.protocol)
+                .await?
+            {
+                Outcome::Done => {
+                    tracing::debug!(operation = line, "done");
+                    done += 1;
+                    let is_put_back = !is_new && !self.patience.is_refused(&operation);
+                    if is_put_back && self.patience.put_back(&operation) {
+                        self.report(Report::Reasserted { what: line }).await?;
+                    }
+                }
+                Outcome::Refused {
+                    reason,
+                    is_permanent,
+                } => {
+                    let refusal = Refusal {
+                        operation: line,
+                        reason,
+                        is_permanent,
+                    };
+                    self.patience.refused(&operation, refusal);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// What still lies between the kernel and what is wanted, if anything may be written.
+    fn outstanding(&self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
+        match (self.mode, &wanted.desired) {
+            (Mode::Write, Some(desired)) => plan(desired, observed),
+            (Mode::Write, None) | (Mode::Observe, _) => Vec::new(),
+        }
+    }
+
+    /// Whatever was done and is still open does not stay; then reports, if there is news.
+    async fn conclude(
+        &mut self,
+        wanted: &Wanted,
+        operations: usize,
+        is_new: bool,
+    ) -> Result<(), End> {
+        let Some(desired) = &wanted.desired else {
+            return Ok(());
+        };
+        let observed = self.observed.clone().unwrap_or_default();
+        let outstanding = self.outstanding(wanted, &observed);
+        for operation in &outstanding {
+            if self.patience.allows(operation) {
+                let refusal = Refusal {
+                    operation: operation.line(&observed.links, wanted.protocol).to_string(),
+                    reason: DOES_NOT_STAY.to_owned(),
+                    is_permanent: true,
+                };
+                self.patience.refused(operation, refusal);
+            }
+        }
+        self.patience
+            .keep(&outstanding.iter().collect::<BTreeSet<_>>());
+        if is_new && self.mode == Mode::Observe {
+            say_what_would_be_done(desired, &observed, wanted);
+        }
+        let refused = self.patience.refusals();
+        let applied = Some((wanted.revision, refused.clone()));
+        if self.applied == applied {
+            return Ok(());
+        }
+        self.applied = applied;
+        let revision = wanted.revision;
+        let report = Report::Applied {
+            revision,
+            operations,
+            refused,
+        };
+        Ok(self.report(report).await?)
+    }
+
+    async fn report(&self, report: Report) -> Result<(), Unheard> {
+        self.reports.send(report).await.map_err(|_| Unheard)
+    }
+}
+
+const DOES_NOT_STAY: &str = "the kernel accepts it and yet does not list it as ours: \
+    something of someone else stands in its place";
+
+async fn cooled(cooling: &mut Option<Pin<Box<Sleep>>>) {
+    match cooling {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn say_what_would_be_done(desired: &Desired, observed: &Observed, wanted: &Wanted) {
+    for operation in plan(desired, observed) {
+        let operation = operation.line(&observed.links, wanted.protocol);
+        tracing::info!(%operation, "would be done, but this only observes");
+    }
+}

@@ -1,0 +1,162 @@
+//! Writing: one [`Operation`] becomes one acknowledged request.
+
+use std::io;
+use std::time::Duration;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_proto::Connection;
+use netlink_sys::AsyncSocket;
+use rtnetlink::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::KernelError;
+use super::errno::{self, Meaning};
+use super::message::{self, Verb};
+use crate::routing::plan::Operation;
+use crate::units::Protocol;
+
+/// The kernel answers within the system call, unless something holds its configuration lock for
+/// long, as some drivers do while they reset a device.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A netlink connection for changes.
+pub(super) struct Writer {
+    handle: Handle,
+    port: u32,
+    connection: JoinHandle<()>,
+}
+
+/// What became of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is as asked for.
+    Done,
+    /// The kernel would not.
+    Refused {
+        /// Its reason, and what that means.
+        reason: String,
+        /// Waiting for a link to change will not help.
+        is_permanent: bool,
+    },
+}
+
+impl Writer {
+    /// Opens the connection; its task runs on the current runtime.
+    pub(super) fn open() -> Result<Self, KernelError> {
+        let (mut connection, handle, _) =
+            rtnetlink::new_connection().map_err(KernelError::Socket)?;
+        let port = prepare(&mut connection).map_err(KernelError::Socket)?;
+        Ok(Self {
+            handle,
+            port,
+            connection: tokio::spawn(connection),
+        })
+    }
+
+    /// The port that marks the events which this writer caused.
+    pub(super) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Returns when the connection has ended, which it never should.
+    pub(super) async fn ended(&mut self) {
+        // How it ended does not matter: it can only be opened anew.
+        let _ = (&mut self.connection).await;
+    }
+
+    /// Does it, and waits for the kernel's answer.
+    pub(super) async fn apply(
+        &self,
+        operation: &Operation,
+        protocol: Protocol,
+    ) -> Result<Outcome, KernelError> {
+        let request = self.request(operation, protocol);
+        match timeout(ANSWER_WITHIN, request).await {
+            Err(_) => Err(KernelError::Silent),
+            Ok(Ok(())) => Ok(Outcome::Done),
+            Ok(Err(rtnetlink::Error::NetlinkError(error))) => {
+                outcome(verb(operation), -error.raw_code(), &error.header)
+            }
+            Ok(Err(_)) => Err(KernelError::Ended),
+        }
+    }
+
+    async fn request(
+        &self,
+        operation: &Operation,
+        protocol: Protocol,
+    ) -> Result<(), rtnetlink::Error> {
+        match operation {
+            Operation::ReplaceRoute(route) => {
+                let message = message::route_message(route, protocol);
+                self.handle.route().add(message).replace().execute().await
+            }
+            Operation::DeleteRoute(route) => {
+                let message = message::route_message(route, protocol);
+                self.handle.route().del(message).execute().await
+            }
+            // With EXCL: without it the kernel would add an equal rule a second time.
+            Operation::AddRule(rule) => {
+                let mut request = self.handle.rule().add();
+                *request.message_mut() = message::rule_message(rule, protocol);
+                request.execute().await
+            }
+            Operation::DeleteRule(rule) => {
+                let message = message::rule_message(rule, protocol);
+                self.handle.rule().del(message).execute().await
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn prepare(connection: &mut Connection<RouteNetlinkMessage>) -> io::Result<u32> {
+    let socket = connection.socket_mut().socket_mut();
+    // The kernel's own words in errors, and not the request repeated in front of them. A kernel
+    // before 4.12 has none, and the number alone must do.
+    if let Err(error) = socket
+        .set_ext_ack(true)
+        .and_then(|()| socket.set_cap_ack(true))
+    {
+        tracing::debug!(%error, "the kernel does not explain its errors");
+    }
+    Ok(socket.bind_auto()?.port_number())
+}
+
+fn verb(operation: &Operation) -> Verb {
+    match operation {
+        Operation::ReplaceRoute(_) => Verb::ReplaceRoute,
+        Operation::DeleteRoute(_) => Verb::DeleteRoute,
+        Operation::AddRule(_) => Verb::AddRule,
+        Operation::DeleteRule(_) => Verb::DeleteRule,
+    }
+}
+
+fn outcome(verb: Verb, number: i32, after_code: &[u8]) -> Result<Outcome, KernelError> {
+    let error = io::Error::from_raw_os_error(number);
+    let (meaning, hint) = errno::meaning(verb, number);
+    let is_permanent = match meaning {
+        Meaning::Held => return Ok(Outcome::Done),
+        Meaning::Forbidden => return Err(KernelError::Forbidden(error)),
+        Meaning::Later => false,
+        Meaning::Never => true,
+    };
+    let words = message::words(after_code).map_or_else(
+        || error.to_string(),
+        |text| {
+            let text = text.trim_end_matches('.');
+            format!("{text} ({error})")
+        },
+    );
+    let reason = hint.map_or_else(|| words.clone(), |hint| format!("{words}: {hint}"));
+    Ok(Outcome::Refused {
+        reason,
+        is_permanent,
+    })
+}
