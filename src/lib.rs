@@ -4,5 +4,6 @@ pub mod control;
 pub mod engine;
 pub mod kernel;
 pub mod probe;
+pub mod replay;
 pub mod routing;
 pub mod units;

@@ -80,6 +80,16 @@ pub enum Choice {
 }
 
 impl Candidate<'_> {
+    /// The first verdict about it is under way.
+    fn is_unjudged(&self) -> bool {
+        self.has_path && self.state == State::Unknown
+    }
+
+    /// At the start it is worth a moment to hear of the preferred uplinks first.
+    fn may_yet_beat(&self, best: &Self) -> bool {
+        self.is_unjudged() && self.tier < best.tier
+    }
+
     /// How fit it is.
     pub fn fitness(&self) -> Fitness {
         if !self.has_path {
@@ -117,9 +127,15 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
         .iter()
         .find(|candidate| Some(candidate.name) == terms.active);
     let Some(active) = active else {
+        if candidates.iter().any(|other| other.may_yet_beat(best)) {
+            return Choice::Stay { until: None };
+        }
         let reason = format!("{} is the first that is usable", best.name);
         return stay_or_move(best, terms, reason);
     };
+    if active.is_unjudged() {
+        return Choice::Stay { until: None };
+    }
     if best.fitness() > active.fitness() {
         let reason = format!("{} {}: {}", active.name, active.state, active.reason);
         return stay_or_move(best, terms, reason);

@@ -15,6 +15,10 @@ use crate::units::{Loss, Moment, Score};
 /// The evidence, in nats, for which loss is believed to be low again.
 const EXIT_EVIDENCE: f64 = 10.0;
 
+/// In doubt there are up to e^3 times as many looks at the evidence as at the steady pace, and each
+/// may be the one that misleads.
+const DENSE_LOOKS: f64 = 3.0;
+
 /// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
 const LATENCY_REPLIES: usize = 9;
 const LATENCY_VOTES: usize = 7;
@@ -85,7 +89,7 @@ impl Quality {
         }
         let enter = self.health.loss.enter;
         self.change.observe(round, process, enter);
-        if self.loss.is_none() && self.change.is_proven(threshold, enter) {
+        if self.loss.is_none() && self.change.is_proven(threshold + DENSE_LOOKS, enter) {
             self.loss = Some(self.change.loss());
         }
         // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace.

@@ -9,7 +9,7 @@ use crate::engine::window::Window;
 use crate::units::{Moment, ProbeId, Target};
 
 /// The surprise, in nats, by which misses that no other target shares become the target's own fault.
-const ASIDE_EVIDENCE: f64 = 12.0;
+const ASIDE_EVIDENCE: f64 = 16.0;
 /// And at least so many of them.
 const ASIDE_LEAST: u32 = 3;
 /// From here on its misses no longer speak against the link.

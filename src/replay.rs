@@ -1,0 +1,189 @@
+//! The engine in virtual time: what it would decide in a world where every probe's fate is known.
+//!
+//! What the tests, the simulations and `uplinkd replay` run is the engine that the router runs; only
+//! the world is another.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::engine::input::{Action, Event, Input, Outcome, ProbeOrder};
+use crate::engine::settings::Settings;
+use crate::routing::{Attachment, Family, Path};
+use crate::units::{IfIndex, Moment, ProbeId, UplinkName, Weight};
+
+/// What the internet does with probes.
+pub trait World {
+    /// After how long a probe sent now is answered; none: never.
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration>;
+
+    /// What else happens up to `now`, soonest first; asked before every step.
+    fn next_input(&mut self, now: Moment) -> Option<Input> {
+        let _ = now;
+        None
+    }
+
+    /// When [`World::next_input`] has something next.
+    fn next_input_at(&self) -> Option<Moment> {
+        None
+    }
+}
+
+impl<F: FnMut(&ProbeOrder, Moment) -> Option<Duration>> World for F {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        self(order, now)
+    }
+}
+
+/// An engine, its world and the clock between them.
+#[derive(Debug)]
+pub struct Replay<W> {
+    engine: Engine,
+    world: W,
+    now: Moment,
+    answers: BinaryHeap<Reverse<Answer>>,
+    probes: BTreeMap<UplinkName, u64>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Answer {
+    at: Moment,
+    id: ProbeId,
+    uplink: UplinkName,
+    rtt: Duration,
+}
+
+impl<W: World> Replay<W> {
+    /// Starts an engine at [`Moment::START`], every uplink attached with an address and a next hop.
+    pub fn new(settings: Settings, world: W) -> Self {
+        let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
+        let mut replay = Self {
+            engine: Engine::new(settings, Moment::START),
+            world,
+            now: Moment::START,
+            answers: BinaryHeap::new(),
+            probes: names.iter().map(|name| (name.clone(), 0)).collect(),
+        };
+        for (place, uplink) in (1..).zip(names) {
+            let attachment = attached(place);
+            replay.input(Input::Attachment { uplink, attachment });
+        }
+        replay
+    }
+
+    /// The engine as it is now.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// How many probes each uplink has been sent.
+    pub fn probes(&self) -> &BTreeMap<UplinkName, u64> {
+        &self.probes
+    }
+
+    /// The world, to change it.
+    pub fn world(&mut self) -> &mut W {
+        &mut self.world
+    }
+
+    /// Tells the engine something now.
+    pub fn input(&mut self, input: Input) -> Vec<Event> {
+        self.engine.handle_input(self.now, input);
+        self.drain()
+    }
+
+    /// Lets the time pass until `end`, and returns what happened.
+    pub fn run_until(&mut self, end: Moment) -> Vec<Event> {
+        let mut events = self.drain();
+        while let Some(next) = self.next().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.step();
+            events.extend(self.drain());
+        }
+        self.now = self.now.max(end);
+        events
+    }
+
+    fn next(&self) -> Option<Moment> {
+        let answer = self.answers.peek().map(|Reverse(answer)| answer.at);
+        let world = self.world.next_input_at();
+        [answer, world, self.engine.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn step(&mut self) {
+        if let Some(input) = self.world.next_input(self.now) {
+            self.engine.handle_input(self.now, input);
+            return;
+        }
+        let is_due = |answer: &Reverse<Answer>| answer.0.at <= self.now;
+        if self.answers.peek().is_some_and(is_due)
+            && let Some(Reverse(answer)) = self.answers.pop()
+        {
+            let input = Input::Probe {
+                uplink: answer.uplink,
+                id: answer.id,
+                outcome: Outcome::Reply(answer.rtt),
+            };
+            self.engine.handle_input(self.now, input);
+            return;
+        }
+        self.engine.handle_timeout(self.now);
+    }
+
+    fn drain(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Probe(order) => self.send(&order),
+                Action::Event(event) => events.push(event),
+                Action::Route(_) => {}
+            }
+        }
+        events
+    }
+
+    fn send(&mut self, order: &ProbeOrder) {
+        if let Some(count) = self.probes.get_mut(&order.uplink) {
+            *count += 1;
+        }
+        let rtt = self.world.answer(order, self.now);
+        if let Some(rtt) = rtt.filter(|rtt| *rtt <= order.listen_for) {
+            self.answers.push(Reverse(Answer {
+                at: self.now + rtt,
+                id: order.id,
+                uplink: order.uplink.clone(),
+                rtt,
+            }));
+        }
+    }
+}
+
+/// A link in order: one address, one next hop.
+pub fn attached(place: u8) -> Attachment {
+    let index = IfIndex(NonZeroU32::MIN.saturating_add(u32::from(place)));
+    Attachment {
+        trouble: None,
+        index: Some(index),
+        addresses: [[10, 0, place, 2].into()].into(),
+        paths: [(
+            Family::Ipv4,
+            Path {
+                index,
+                gateway: Some([10, 0, place, 1].into()),
+                onlink: false,
+                weight: Weight(1),
+            },
+        )]
+        .into(),
+    }
+}

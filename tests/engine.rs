@@ -1,0 +1,314 @@
+//! The engine's guarantees, in virtual time.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{at, brief, name, settings, when};
+use uplinkd::engine::input::{Command, Event, Input, ProbeOrder};
+use uplinkd::engine::schedule::Spread;
+use uplinkd::engine::settings::{Failback, Settings};
+use uplinkd::engine::status::State;
+use uplinkd::replay::{Replay, World, attached};
+use uplinkd::routing::Trouble;
+use uplinkd::units::{Moment, Wall};
+
+const RTT: Duration = Duration::from_millis(10);
+
+/// A world where each uplink loses at random what the function says for that time.
+struct Lossy<F> {
+    loss: F,
+    random: Spread,
+}
+
+impl<F: FnMut(&ProbeOrder, f64) -> f64> World for Lossy<F> {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let loss = (self.loss)(order, now.since_start().as_secs_f64());
+        (self.random.unit() >= loss)
+            .then(|| RTT + Duration::from_millis(2).mul_f64(self.random.unit()))
+    }
+}
+
+fn lossy<F: FnMut(&ProbeOrder, f64) -> f64>(
+    settings: Settings,
+    seed: u64,
+    loss: F,
+) -> Replay<Lossy<F>> {
+    let random = Spread::new(seed);
+    Replay::new(settings, Lossy { loss, random })
+}
+
+fn switches(events: &[Event]) -> usize {
+    brief(events)
+        .iter()
+        .filter(|line| line.starts_with("switch"))
+        .count()
+}
+
+fn state(replay: &Replay<impl World>, uplink: &str) -> State {
+    let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
+    let status = replay.engine().status(wall);
+    status
+        .uplinks
+        .iter()
+        .find(|u| u.name == name(uplink))
+        .expect("the uplink")
+        .state
+}
+
+fn fiber_dead_after(seconds: f64) -> impl FnMut(&ProbeOrder, f64) -> f64 {
+    move |order, now| f64::from(order.uplink == name("fiber") && now >= seconds)
+}
+
+#[test]
+fn all_uplinks_are_up_and_the_preferred_one_carries_within_a_second_of_the_start() {
+    let mut replay = lossy(settings(&["fiber", "lte", "backup"]), 1, |_, _| 0.0);
+    let events = replay.run_until(at(1.0));
+    assert_eq!(switches(&events), 1, "{:?}", brief(&events));
+    assert!(
+        when(&events, "switch  -> fiber").is_some(),
+        "{:?}",
+        brief(&events)
+    );
+    for uplink in ["fiber", "lte", "backup"] {
+        assert_eq!(state(&replay, uplink), State::Up);
+    }
+}
+
+#[test]
+fn a_blackhole_is_left_in_about_a_second_and_at_most_two() {
+    let mut delays: Vec<f64> = (0..200_u32)
+        .map(|run| {
+            let dies = 30.0 + f64::from(run) * 0.037;
+            let mut replay = lossy(
+                settings(&["fiber", "lte"]),
+                u64::from(run),
+                fiber_dead_after(dies),
+            );
+            let events = replay.run_until(at(60.0));
+            when(&events, "switch fiber -> lte").expect("a switch") - dies
+        })
+        .collect();
+    delays.sort_by(f64::total_cmp);
+    println!(
+        "blackhole to switch: median {:.3} s, worst {:.3} s",
+        delays[100], delays[199]
+    );
+    assert!(delays[100] <= 1.1, "median {}", delays[100]);
+    assert!(delays[199] <= 1.8, "worst {}", delays[199]);
+}
+
+#[test]
+fn steady_loss_of_five_percent_moves_nothing_for_a_day() {
+    let mut replay = lossy(settings(&["fiber", "lte", "backup"]), 7, |_, _| 0.05);
+    replay.run_until(at(10.0));
+    let events = replay.run_until(at(86_400.0));
+    assert!(events.is_empty(), "{events:#?}");
+}
+
+#[test]
+fn a_filtered_target_is_set_aside_once_and_moves_nothing() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 3, |order, now| {
+        let is_filtered = order.uplink == name("fiber")
+            && order.target.to_string() == "198.51.100.1"
+            && now > 20.0;
+        if is_filtered { 1.0 } else { 0.01 }
+    });
+    replay.run_until(at(10.0));
+    let events = replay.run_until(at(3600.0));
+    assert_eq!(brief(&events), ["target.down fiber"]);
+}
+
+#[test]
+fn a_target_that_answers_again_counts_again() {
+    let mut replay = lossy(settings(&["fiber"]), 3, |order, now| {
+        let is_filtered =
+            order.target.to_string() == "198.51.100.1" && (20.0..100.0).contains(&now);
+        f64::from(is_filtered)
+    });
+    replay.run_until(at(10.0));
+    let events = replay.run_until(at(200.0));
+    assert_eq!(brief(&events), ["target.down fiber", "target.up fiber"]);
+}
+
+#[test]
+fn failback_waits_until_the_preferred_uplink_has_been_well_for_long_enough() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        f64::from(order.uplink == name("fiber") && (20.0..40.0).contains(&now))
+    });
+    let events = replay.run_until(at(300.0));
+    let up = when(&events[3..], "uplink.up fiber").expect("up again");
+    let back = when(&events, "switch lte -> fiber").expect("a failback");
+    assert!((back - up - 60.0).abs() < 1.5, "up {up}, back {back}");
+    assert_eq!(switches(&events), 3);
+}
+
+#[test]
+fn failback_by_hand_waits_for_the_person() {
+    let mut settings = settings(&["fiber", "lte"]);
+    settings.failover.failback = Failback::Manual;
+    let mut replay = lossy(settings, 5, |order, now| {
+        f64::from(order.uplink == name("fiber") && (20.0..40.0).contains(&now))
+    });
+    let events = replay.run_until(at(1000.0));
+    assert_eq!(switches(&events), 2, "{:?}", brief(&events));
+    let events = replay.input(Input::Command(Command::Auto));
+    assert_eq!(brief(&events), ["switch lte -> fiber"]);
+}
+
+#[test]
+fn an_uplink_that_flaps_each_second_is_left_once_and_stays_left() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        let is_flapping = order.uplink == name("fiber") && (20.0..60.0).contains(&now);
+        f64::from(is_flapping && now.rem_euclid(2.0) >= 1.0)
+    });
+    replay.run_until(at(15.0));
+    let events = replay.run_until(at(61.0));
+    assert_eq!(switches(&events), 1, "{:?}", brief(&events));
+}
+
+#[test]
+fn when_all_are_down_the_traffic_stays_and_the_first_to_answer_takes_it() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        let lte_is_back = order.uplink == name("lte") && now >= 60.0;
+        f64::from(now >= 20.0 && !lte_is_back)
+    });
+    replay.run_until(at(10.0));
+    let events = replay.run_until(at(59.0));
+    let lines = brief(&events);
+    let last = lines.last().map(String::as_str);
+    assert_eq!(last, Some("no_usable_uplink"), "{lines:?}");
+    assert!(switches(&events) <= 1);
+    let events = replay.run_until(at(63.0));
+    let back = when(&events, "uplink.recovering lte").expect("answers");
+    assert!(back < 62.5, "{back}");
+    if switches(&events) == 1 {
+        assert_eq!(when(&events, "switch fiber -> lte"), Some(back));
+    }
+}
+
+#[test]
+fn carrier_loss_moves_the_traffic_at_once() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |_, _| 0.0);
+    replay.run_until(at(10.0));
+    let mut attachment = attached(1);
+    attachment.trouble = Some(Trouble::NoCarrier);
+    let uplink = name("fiber");
+    let events = replay.input(Input::Attachment { uplink, attachment });
+    assert_eq!(brief(&events), ["uplink.down fiber", "switch fiber -> lte"]);
+    assert_eq!(events[0].at, replay.now());
+}
+
+#[test]
+fn an_interface_that_comes_back_with_another_index_is_picked_up() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |_, _| 0.0);
+    replay.run_until(at(10.0));
+    let uplink = name("fiber");
+    let gone = uplinkd::routing::Attachment {
+        trouble: Some(Trouble::Absent),
+        ..Default::default()
+    };
+    replay.input(Input::Attachment {
+        uplink: uplink.clone(),
+        attachment: gone,
+    });
+    assert_eq!(state(&replay, "fiber"), State::Absent);
+    replay.run_until(at(20.0));
+    replay.input(Input::Attachment {
+        uplink,
+        attachment: attached(9),
+    });
+    let events = replay.run_until(at(120.0));
+    assert_eq!(
+        brief(&events),
+        [
+            "uplink.recovering fiber",
+            "uplink.up fiber",
+            "switch lte -> fiber"
+        ]
+    );
+}
+
+#[test]
+fn heavy_loss_makes_it_degraded_and_a_better_uplink_takes_over() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        if order.uplink == name("fiber") && now >= 600.0 {
+            0.3
+        } else {
+            0.01
+        }
+    });
+    replay.run_until(at(599.0));
+    let events = replay.run_until(at(660.0));
+    let switched = when(&events, "switch fiber -> lte").expect("a switch");
+    assert!(switched < 615.0, "{:?} at {switched}", brief(&events));
+}
+
+#[test]
+fn a_quorum_of_two_fails_when_two_of_three_targets_fall_silent() {
+    let mut settings = settings(&["fiber", "lte"]);
+    settings.uplinks[0].probe.quorum = 2;
+    let mut replay = lossy(settings, 5, |order, now| {
+        let answers = order.target.to_string() == "192.0.2.1" || order.uplink == name("lte");
+        f64::from(now >= 20.0 && !answers)
+    });
+    replay.run_until(at(15.0));
+    let events = replay.run_until(at(30.0));
+    assert!(
+        when(&events, "switch fiber -> lte").is_some(),
+        "{:?}",
+        brief(&events)
+    );
+}
+
+#[test]
+fn a_late_reply_undoes_a_miss_and_a_slow_link_is_not_dead() {
+    let mut replay = Replay::new(
+        settings(&["fiber", "lte"]),
+        |order: &ProbeOrder, now: Moment| {
+            let is_slow = order.uplink == name("fiber") && now >= at(20.0);
+            Some(if is_slow {
+                Duration::from_millis(250)
+            } else {
+                RTT
+            })
+        },
+    );
+    replay.run_until(at(10.0));
+    let events = replay.run_until(at(300.0));
+    assert_eq!(brief(&events), Vec::<String>::new());
+}
+
+#[test]
+fn a_person_s_choice_holds_until_it_dies() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        f64::from(order.uplink == name("lte") && now >= 100.0)
+    });
+    replay.run_until(at(10.0));
+    let events = replay.input(Input::Command(Command::Switch(name("lte"))));
+    assert_eq!(brief(&events), ["switch fiber -> lte"]);
+    let events = replay.run_until(at(99.0));
+    assert_eq!(brief(&events), Vec::<String>::new());
+    let events = replay.run_until(at(110.0));
+    assert_eq!(brief(&events), ["uplink.down lte", "switch lte -> fiber"]);
+}
+
+#[test]
+fn the_last_usable_uplink_cannot_be_disabled() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, fiber_dead_after(20.0));
+    replay.run_until(at(30.0));
+    let disable = Command::Disable(name("lte"));
+    assert!(replay.engine().check(&disable).is_err());
+    let events = replay.input(Input::Command(disable));
+    assert_eq!(brief(&events), Vec::<String>::new());
+}
+
+#[test]
+fn what_an_earlier_run_left_is_adopted_without_a_switch() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |_, _| 0.0);
+    replay.input(Input::Carrying(name("lte")));
+    let events = replay.run_until(at(30.0));
+    assert_eq!(switches(&events), 0, "{:?}", brief(&events));
+    let events = replay.run_until(at(70.0));
+    assert_eq!(brief(&events), ["switch lte -> fiber"]);
+}
