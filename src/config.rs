@@ -1,0 +1,113 @@
+//! The configuration. A [`Config`] exists only as the result of parsing, and whoever holds one need
+//! not check it again.
+//!
+//! All that is wrong with a file is reported at once, each problem with its line.
+
+pub mod defaults;
+mod error;
+mod raw;
+mod read;
+pub mod schema;
+mod section;
+mod uplinks;
+mod values;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use error::{ConfigError, Fault, Problem};
+
+use crate::engine::settings::Settings;
+
+/// What a configuration file says, checked, with the defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How the agent meets the world.
+    pub agent: AgentSettings,
+    /// What the decisions are made by. The seed is 0: the daemon chooses one.
+    pub engine: Settings,
+    /// What becomes of our routes and rules at a clean stop.
+    pub on_stop: OnStop,
+}
+
+/// How the agent meets the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// The path of the control socket.
+    pub control: PathBuf,
+    /// Where the log goes.
+    pub log: LogSink,
+}
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogSink {
+    /// To journald if it holds our standard error, to syslog if we are a service beside one, to
+    /// standard error otherwise.
+    #[default]
+    Auto,
+    /// To `/dev/log`.
+    Syslog,
+    /// To journald, with fields.
+    Journald,
+    /// To standard error.
+    Stderr,
+}
+
+/// What becomes of our routes and rules at a clean stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStop {
+    /// They are removed, and the machine's own default route takes over.
+    #[default]
+    Remove,
+    /// They stay as they are.
+    Keep,
+}
+
+impl Config {
+    /// Where the configuration is looked for unless told otherwise.
+    pub const DEFAULT_PATH: &str = "/etc/uplinkd/uplinkd.toml";
+
+    /// Reads and parses a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = read_limited(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        if bytes.len() > MAX_BYTES {
+            return Err(ConfigError::TooLarge(path.to_owned()));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses the text of a file; `file_name` is what the errors call it.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        let refused = |mut problems: Vec<Problem>| {
+            problems.sort_by_key(|problem| problem.line);
+            ConfigError::Refused {
+                file: file_name.to_owned(),
+                problems,
+            }
+        };
+        let document = raw::Node::from_toml(text).map_err(refused)?;
+        read::config(&document).map_err(refused)
+    }
+}
+
+/// A configuration of a thousand uplinks would not be as long as this.
+const MAX_BYTES: usize = 1 << 20;
+
+/// One byte more than is allowed at most, so that a device file cannot fill the memory.
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,111 @@
+//! The default of every key, and the bounds within which its value must lie.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{AgentSettings, LogSink};
+use crate::engine::settings::{
+    Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
+};
+use crate::units::{Loss, Target, Weight};
+
+/// The control socket.
+pub const CONTROL: &str = "/run/uplinkd/control.sock";
+
+/// `[agent]`
+pub fn agent() -> AgentSettings {
+    AgentSettings {
+        control: PathBuf::from(CONTROL),
+        log: LogSink::default(),
+    }
+}
+
+/// `[probe]`
+///
+/// Three resolvers of three operators, each reached by anycast: no single failure out there looks
+/// like ours. With one of them enough, a filtered target changes nothing.
+pub fn probe() -> ProbeSettings {
+    let targets = [[1, 1, 1, 1], [8, 8, 8, 8], [9, 9, 9, 9]];
+    ProbeSettings {
+        targets: targets
+            .into_iter()
+            .map(|octets| Target::Icmp(Ipv4Addr::from(octets).into()))
+            .collect(),
+        quorum: 1,
+        interval: Duration::from_secs(1),
+        confirm_interval: Duration::from_millis(100),
+        timeout: Duration::from_secs(1),
+    }
+}
+
+/// `[health]`
+pub fn health() -> HealthSettings {
+    HealthSettings {
+        false_alarm_every: BALANCED,
+        outage_within: Duration::from_secs(10),
+        recover_after: Duration::from_secs(3),
+        window: Duration::from_secs(30),
+        loss: Band {
+            enter: Loss::from_percent(20.0),
+            exit: Loss::from_percent(5.0),
+        },
+        latency: Band {
+            enter: Duration::from_millis(500),
+            exit: Duration::from_millis(300),
+        },
+        jitter: Band {
+            enter: Duration::from_millis(100),
+            exit: Duration::from_millis(50),
+        },
+    }
+}
+
+/// `[failover]`
+pub fn failover() -> FailoverSettings {
+    FailoverSettings {
+        policy: Policy::default(),
+        failback: Failback::default(),
+        failback_after: Duration::from_secs(60),
+    }
+}
+
+/// `weight` of an uplink.
+pub const WEIGHT: Weight = Weight(1);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// `sensitivity = "fast"`: one false verdict of an outage a day is borne.
+pub const FAST: Duration = DAY;
+/// `sensitivity = "balanced"`: one in 30 days.
+pub const BALANCED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// `sensitivity = "patient"`: one a year.
+pub const PATIENT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+pub(super) const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(50)..=HOUR;
+pub(super) const CONFIRM_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(20)..=Duration::from_secs(60);
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(60);
+pub(super) const OUTAGE_WITHIN: RangeInclusive<Duration> =
+    Duration::from_millis(200)..=Duration::from_secs(600);
+pub(super) const RECOVER_AFTER: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=HOUR;
+/// Of latency and jitter, where they are too much.
+pub(super) const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+pub(super) const FAILBACK_AFTER: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+pub(super) const TIER: RangeInclusive<i64> = 1..=1000;
+pub(super) const WEIGHTS: RangeInclusive<i64> = 1..=255;
+/// 0 to 4 are the kernel's own (`include/uapi/linux/rtnetlink.h`: unspec, redirect, kernel, boot,
+/// static).
+pub(super) const PROTOCOL: RangeInclusive<i64> = 5..=255;
+/// 0 is unspec and 253 to 255 are default, main and local: these two ranges leave them out.
+pub(super) const TABLE: [RangeInclusive<i64>; 2] = [1..=252, 256..=0xffff_fffe];
+/// A rule of priority 0 looks up the local table, 32766 main and 32767 default.
+pub(super) const RULE: RangeInclusive<i64> = 1..=32_765;
+/// More than any router has ports and modems for.
+pub(super) const MAX_UPLINKS: usize = 64;
+/// Targets take turns, and all are asked at once in doubt.
+pub(super) const MAX_TARGETS: usize = 16;

@@ -1,0 +1,252 @@
+//! From the tree of a file to a [`Config`], section by section.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::raw::{Node, Value};
+use super::section::{Problems, Section};
+use super::{AgentSettings, Config, Fault, LogSink, OnStop, Problem};
+use super::{defaults, schema, uplinks, values};
+use crate::engine::settings::{
+    Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings, Settings,
+};
+use crate::routing::Numbering;
+use crate::units::{Protocol, RulePriority, TableId};
+
+pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
+    let problems = Problems::default();
+    let top = Section::new(document, String::new(), &schema::TOP, &problems);
+    let agent = agent(&top.section("agent", &schema::AGENT));
+    let common = uplinks::Common {
+        probe: probe(&top.section("probe", &schema::PROBE), &defaults::probe()),
+        health: health(&top.section("health", &schema::HEALTH), &defaults::health()),
+    };
+    let failover = failover(&top.section("failover", &schema::FAILOVER));
+    let uplinks = uplinks::uplinks(&top, &common, &problems);
+    let routing = top.section("routing", &schema::ROUTING);
+    let on_stop = on_stop(&routing);
+    let numbering = numbering(&routing, uplinks.len());
+    let engine = Settings {
+        uplinks,
+        failover,
+        numbering,
+        seed: 0,
+    };
+    let problems = problems.into_inner();
+    if problems.is_empty() {
+        Ok(Config {
+            agent,
+            engine,
+            on_stop,
+        })
+    } else {
+        Err(problems)
+    }
+}
+
+fn agent(section: &Section<'_>) -> AgentSettings {
+    const LOGS: &[(&str, LogSink)] = &[
+        ("auto", LogSink::Auto),
+        ("syslog", LogSink::Syslog),
+        ("journald", LogSink::Journald),
+        ("stderr", LogSink::Stderr),
+    ];
+    let mut agent = defaults::agent();
+    section.set("control", values::socket_path, &mut agent.control);
+    section.set("log", values::word(LOGS, &[]), &mut agent.log);
+    agent
+}
+
+/// How to probe: `inherited`, and what the section says otherwise.
+pub(super) fn probe(section: &Section<'_>, inherited: &ProbeSettings) -> ProbeSettings {
+    use defaults::{CONFIRM_INTERVAL, INTERVAL, MAX_TARGETS, TIMEOUT};
+    let quorums = 1..=i64::try_from(MAX_TARGETS).unwrap_or(i64::MAX);
+    let mut probe = inherited.clone();
+    section.set_list("targets", values::target, &mut probe.targets);
+    section.set("quorum", values::integer(&[quorums]), &mut probe.quorum);
+    section.set("interval", values::duration(INTERVAL), &mut probe.interval);
+    section.set(
+        "confirm_interval",
+        values::duration(CONFIRM_INTERVAL),
+        &mut probe.confirm_interval,
+    );
+    section.set("timeout", values::duration(TIMEOUT), &mut probe.timeout);
+    check_targets(section, &probe);
+    check_confirm_interval(section, &mut probe);
+    probe
+}
+
+fn check_targets(section: &Section<'_>, probe: &ProbeSettings) {
+    let count = probe.targets.len();
+    let is_countable = (1..=defaults::MAX_TARGETS).contains(&count);
+    if !is_countable && section.has("targets") {
+        let bound = format!("1 to {}", defaults::MAX_TARGETS);
+        let value = format!("{count} targets");
+        section.refuse("targets", Fault::Bound { value, bound });
+    } else if probe.quorum > count && section.has("quorum") {
+        let bound = format!("1 to the number of targets, {count}");
+        let value = probe.quorum.to_string();
+        section.refuse("quorum", Fault::Bound { value, bound });
+    } else if probe.quorum > count && section.has("targets") {
+        let bound = format!("at least the quorum of {}", probe.quorum);
+        let value = format!("{count} targets");
+        section.refuse("targets", Fault::Bound { value, bound });
+    }
+}
+
+/// Doubt never probes more slowly than peace. Whoever shortens only the interval means both.
+fn check_confirm_interval(section: &Section<'_>, probe: &mut ProbeSettings) {
+    let is_longer = probe.confirm_interval > probe.interval;
+    if is_longer && section.has("confirm_interval") {
+        let value = values::show(probe.confirm_interval);
+        let bound = format!("at most `interval`, {}", values::show(probe.interval));
+        section.refuse("confirm_interval", Fault::Bound { value, bound });
+    }
+    probe.confirm_interval = probe.confirm_interval.min(probe.interval);
+}
+
+/// How to judge: `inherited`, and what the section says otherwise.
+pub(super) fn health(section: &Section<'_>, inherited: &HealthSettings) -> HealthSettings {
+    use defaults::{BALANCED, DELAY, FAST, OUTAGE_WITHIN, PATIENT, RECOVER_AFTER, WINDOW};
+    const SENSITIVITIES: &[(&str, Duration)] =
+        &[("fast", FAST), ("balanced", BALANCED), ("patient", PATIENT)];
+    let mut health = inherited.clone();
+    section.set(
+        "sensitivity",
+        values::word(SENSITIVITIES, &[]),
+        &mut health.false_alarm_every,
+    );
+    section.set(
+        "outage_within",
+        values::duration(OUTAGE_WITHIN),
+        &mut health.outage_within,
+    );
+    section.set(
+        "recover_after",
+        values::duration(RECOVER_AFTER),
+        &mut health.recover_after,
+    );
+    section.set("window", values::duration(WINDOW), &mut health.window);
+    let loss = section.section("loss", &schema::LOSS);
+    let latency = section.section("latency", &schema::LATENCY);
+    let jitter = section.section("jitter", &schema::JITTER);
+    let delay = values::duration(DELAY);
+    let show_delay = |delay: &Duration| values::show(*delay);
+    band(&loss, &mut health.loss, values::percent, |loss| {
+        loss.percent()
+    });
+    band(&latency, &mut health.latency, &delay, show_delay);
+    band(&jitter, &mut health.jitter, &delay, show_delay);
+    health
+}
+
+fn band<T: PartialOrd + Copy, S: Display>(
+    section: &Section<'_>,
+    band: &mut Band<T>,
+    parse: impl Fn(&Value) -> Result<T, Fault>,
+    show: impl Fn(&T) -> S,
+) {
+    section.set("enter", &parse, &mut band.enter);
+    section.set("exit", &parse, &mut band.exit);
+    let is_ordered = band.exit < band.enter;
+    if is_ordered {
+        return;
+    }
+    let (enter, exit) = (show(&band.enter).to_string(), show(&band.exit).to_string());
+    if section.has("exit") {
+        let bound = format!("less than `enter`, {enter}");
+        section.refuse("exit", Fault::Bound { value: exit, bound });
+    } else if section.has("enter") {
+        let bound = format!("more than `exit`, {exit}");
+        let value = enter;
+        section.refuse("enter", Fault::Bound { value, bound });
+    }
+}
+
+fn failover(section: &Section<'_>) -> FailoverSettings {
+    const POLICIES: &[(&str, Policy)] = &[("failover", Policy::Failover)];
+    const FAILBACKS: &[(&str, Failback)] =
+        &[("auto", Failback::Auto), ("manual", Failback::Manual)];
+    let mut failover = defaults::failover();
+    section.set(
+        "policy",
+        values::word(POLICIES, &["balance", "best"]),
+        &mut failover.policy,
+    );
+    section.set(
+        "failback",
+        values::word(FAILBACKS, &[]),
+        &mut failover.failback,
+    );
+    section.set(
+        "failback_after",
+        values::duration(defaults::FAILBACK_AFTER),
+        &mut failover.failback_after,
+    );
+    failover
+}
+
+fn on_stop(section: &Section<'_>) -> OnStop {
+    const MODES: &[(&str, ())] = &[("table", ())];
+    const CHOICES: &[(&str, OnStop)] = &[("remove", OnStop::Remove), ("keep", OnStop::Keep)];
+    section.get("mode", values::word(MODES, &["main"]));
+    section
+        .get("on_stop", values::word(CHOICES, &[]))
+        .unwrap_or_default()
+}
+
+fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
+    use defaults::{PROTOCOL, RULE, TABLE};
+    let mut numbers = Numbering::default();
+    let get = |key, bounds: &[_]| section.get(key, values::integer::<u32>(bounds));
+    if let Some(protocol) = section.get("protocol", values::integer(&[PROTOCOL])) {
+        numbers.protocol = Protocol(protocol);
+    }
+    if let Some(table) = get("table", &TABLE) {
+        numbers.table = TableId(table);
+    }
+    if let Some(rule) = get("rule", &[RULE]) {
+        numbers.rule = RulePriority(rule);
+    }
+    if let Some(rule) = get("default_rule", &[RULE]) {
+        numbers.default_rule = RulePriority(rule);
+    }
+    check_tables(section, numbers.table, uplinks);
+    check_rules(section, &numbers);
+    numbers
+}
+
+/// The first table is followed by one for each uplink; none of them may be one of the kernel's.
+fn check_tables(section: &Section<'_>, first: TableId, uplinks: usize) {
+    let last = u64::from(first.0) + uplinks as u64;
+    let end = if first.0 < 253 { 252 } else { 0xffff_fffe };
+    if last > end {
+        let value = first.to_string();
+        let bound = format!(
+            "at most {}: it is followed by one for each of {uplinks} uplinks, and the last of them \
+             may be {end}",
+            end.saturating_sub(uplinks as u64)
+        );
+        section.refuse("table", Fault::Bound { value, bound });
+    }
+}
+
+/// Our rules stand at `rule` and the two numbers after it, the last at `default_rule`.
+fn check_rules(section: &Section<'_>, numbers: &Numbering) {
+    let first_free = numbers.rule.0.saturating_add(3);
+    if numbers.default_rule.0 >= first_free {
+        return;
+    }
+    let (key, value, bound) = if section.has("default_rule") {
+        let bound = format!("more than `rule` + 2, {}", first_free - 1);
+        ("default_rule", numbers.default_rule, bound)
+    } else {
+        let bound = format!(
+            "less than `default_rule` - 2, {}",
+            numbers.default_rule.0 - 2
+        );
+        ("rule", numbers.rule, bound)
+    };
+    let value = value.to_string();
+    section.refuse(key, Fault::Bound { value, bound });
+}

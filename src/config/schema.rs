@@ -1,0 +1,108 @@
+//! Every key that a configuration may hold. A key stands here only if something acts on it.
+
+/// A section and its keys. `[uplink.probe]` and `[uplink.health]` take the keys of `[probe]` and
+/// `[health]` and are not repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct SectionKeys {
+    /// As it is written in the file.
+    pub title: &'static str,
+    /// The keys that take a value.
+    pub keys: &'static [&'static str],
+    /// The names of the sections within it.
+    pub sections: &'static [&'static str],
+    /// Keys of the contract that this version does not act on: refused, so that nobody relies on
+    /// them. A version that acts on one takes it off this list.
+    pub not_yet: &'static [&'static str],
+}
+
+/// The top of the file.
+pub const TOP: SectionKeys = SectionKeys {
+    title: "",
+    keys: &[],
+    sections: &["agent", "probe", "health", "failover", "routing", "uplink"],
+    not_yet: &["group", "rule"],
+};
+
+/// `[agent]`
+pub const AGENT: SectionKeys = SectionKeys {
+    title: "[agent]",
+    keys: &["control", "log"],
+    sections: &[],
+    not_yet: &["state_dir", "metrics", "hooks", "record"],
+};
+
+/// `[probe]`
+pub const PROBE: SectionKeys = SectionKeys {
+    title: "[probe]",
+    keys: &[
+        "targets",
+        "quorum",
+        "interval",
+        "confirm_interval",
+        "timeout",
+    ],
+    sections: &[],
+    not_yet: &[],
+};
+
+/// `[health]`
+pub const HEALTH: SectionKeys = SectionKeys {
+    title: "[health]",
+    keys: &["sensitivity", "outage_within", "recover_after", "window"],
+    sections: &["loss", "latency", "jitter"],
+    not_yet: &[],
+};
+
+/// `[health.loss]`
+pub const LOSS: SectionKeys = band("[health.loss]");
+
+/// `[health.latency]`
+pub const LATENCY: SectionKeys = band("[health.latency]");
+
+/// `[health.jitter]`
+pub const JITTER: SectionKeys = band("[health.jitter]");
+
+const fn band(title: &'static str) -> SectionKeys {
+    SectionKeys {
+        title,
+        keys: &["enter", "exit"],
+        sections: &[],
+        not_yet: &[],
+    }
+}
+
+/// `[failover]`
+pub const FAILOVER: SectionKeys = SectionKeys {
+    title: "[failover]",
+    keys: &["policy", "failback", "failback_after"],
+    sections: &[],
+    not_yet: &[],
+};
+
+/// `[routing]`
+pub const ROUTING: SectionKeys = SectionKeys {
+    title: "[routing]",
+    keys: &[
+        "mode",
+        "on_stop",
+        "protocol",
+        "table",
+        "rule",
+        "default_rule",
+    ],
+    sections: &[],
+    not_yet: &["flows"],
+};
+
+/// `[[uplink]]`
+pub const UPLINK: SectionKeys = SectionKeys {
+    title: "[[uplink]]",
+    keys: &["name", "interface", "tier", "weight", "gateway"],
+    sections: &["probe", "health"],
+    not_yet: &["gateway6", "metered", "probe_budget", "standby"],
+};
+
+/// Every section, in the order of the sample.
+pub const SECTIONS: [&SectionKeys; 10] = [
+    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &FAILOVER, &ROUTING, &UPLINK,
+];

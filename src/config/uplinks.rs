@@ -1,0 +1,125 @@
+//! The `[[uplink]]` sections, each on its own and all together.
+
+use super::raw::Node;
+use super::section::{Problems, Section};
+use super::{Fault, defaults, read, schema, values};
+use crate::engine::settings::{HealthSettings, ProbeSettings, UplinkSettings};
+use crate::routing::Gateway;
+use crate::units::{Tier, Weight};
+
+/// What holds for every uplink that does not say otherwise.
+pub(super) struct Common {
+    pub(super) probe: ProbeSettings,
+    pub(super) health: HealthSettings,
+}
+
+const AT_LEAST_ONE: &str = "at least one [[uplink]] with name, interface and tier";
+
+/// Every uplink that could be read, in the order of the file.
+pub(super) fn uplinks(
+    top: &Section<'_>,
+    common: &Common,
+    problems: &Problems,
+) -> Vec<UplinkSettings> {
+    let Some(node) = top.node("uplink") else {
+        top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
+        return Vec::new();
+    };
+    let Some(nodes) = node.value.as_list() else {
+        let expected = "a list of sections, each under [[uplink]]";
+        let found = node.value.to_string();
+        top.refuse("uplink", Fault::Kind { expected, found });
+        return Vec::new();
+    };
+    if nodes.is_empty() {
+        top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
+    }
+    if nodes.len() > defaults::MAX_UPLINKS {
+        let value = format!("{} uplinks", nodes.len());
+        let bound = format!("at most {}", defaults::MAX_UPLINKS);
+        top.refuse("uplink", Fault::Bound { value, bound });
+        return Vec::new();
+    }
+    let sections = nodes.iter().zip(1..).map(|(node, number)| {
+        let title = title(node, number);
+        Section::new(node, title, &schema::UPLINK, problems)
+    });
+    let mut earlier = Vec::new();
+    for section in sections {
+        if let Some(uplink) = uplink(&section, common) {
+            check_beside(&section, &uplink, &earlier);
+            earlier.push((uplink, section));
+        }
+    }
+    earlier.into_iter().map(|(uplink, _)| uplink).collect()
+}
+
+/// `[[uplink]] fiber`, or by number while it has no name.
+fn title(node: &Node, number: usize) -> String {
+    let name = (node.value.as_table())
+        .and_then(|entries| entries.get("name")?.value.as_text())
+        .map_or_else(|| format!("number {number}"), str::to_owned);
+    format!("[[uplink]] {name}")
+}
+
+fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
+    section.require("name", "the name by which the uplink is known");
+    section.require("interface", "the network interface, such as \"eth1\"");
+    section.require("tier", "the order of preference, 1 is the most preferred");
+    let name = section.get("name", values::name);
+    let interface = section.get("interface", values::name);
+    let tier = section.get("tier", values::integer(&[defaults::TIER]));
+    let weight = section.get("weight", values::integer(&[defaults::WEIGHTS]));
+    let gateway = section.get("gateway", values::gateway);
+    let probe_section = section.section("probe", &schema::PROBE);
+    let health_section = section.section("health", &schema::HEALTH);
+    let probe = read::probe(&probe_section, &common.probe);
+    let health = read::health(&health_section, &common.health);
+    check_window(&probe_section, &probe, &health);
+    Some(UplinkSettings {
+        name: name?,
+        interface: interface?,
+        tier: Tier(tier?),
+        weight: weight.map_or(defaults::WEIGHT, Weight),
+        gateway: gateway.unwrap_or_default(),
+        probe,
+        health,
+    })
+}
+
+/// A window without a probe in it measures nothing.
+fn check_window(section: &Section<'_>, probe: &ProbeSettings, health: &HealthSettings) {
+    if probe.interval > health.window {
+        let value = values::show(probe.interval);
+        let window = values::show(health.window);
+        let bound = format!("at most `health.window`, {window}");
+        section.refuse("interval", Fault::Bound { value, bound });
+    }
+}
+
+fn check_beside(
+    section: &Section<'_>,
+    uplink: &UplinkSettings,
+    earlier: &[(UplinkSettings, Section<'_>)],
+) {
+    if let Some((_, same)) = earlier.iter().find(|(other, _)| other.name == uplink.name) {
+        let value = format!("\"{}\"", uplink.name);
+        let first = same.line_of("name");
+        section.refuse("name", Fault::Duplicate { value, first });
+    }
+    let shared = earlier
+        .iter()
+        .find(|(other, _)| other.interface == uplink.interface && !are_apart(other, uplink));
+    if let Some((_, same)) = shared {
+        let interface = format!("\"{}\"", uplink.interface);
+        let first = same.line_of("interface");
+        section.refuse("interface", Fault::SharedInterface { interface, first });
+    }
+}
+
+fn are_apart(one: &UplinkSettings, other: &UplinkSettings) -> bool {
+    match (one.gateway, other.gateway) {
+        (Gateway::Address(one), Gateway::Address(other)) => one != other,
+        (Gateway::Auto | Gateway::None | Gateway::Address(_), _) => false,
+    }
+}

@@ -1,0 +1,175 @@
+//! From a value in the file to the type that stands for it, or to what is wrong with it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Fault;
+use super::error::Hint;
+use super::raw::Value;
+use super::section::nearest;
+use crate::routing::Gateway;
+use crate::units::{Loss, Target};
+
+/// A text.
+pub(super) fn text(value: &Value) -> Result<&str, Fault> {
+    value
+        .as_text()
+        .ok_or_else(|| kind("a text in quotes", value))
+}
+
+/// A name of any kind.
+pub(super) fn name<T>(value: &Value) -> Result<T, Fault>
+where
+    T: FromStr,
+    Fault: From<T::Err>,
+{
+    Ok(text(value)?.parse()?)
+}
+
+/// A whole number within bounds.
+pub(super) fn integer<T: TryFrom<i64>>(
+    bounds: &[RangeInclusive<i64>],
+) -> impl Fn(&Value) -> Result<T, Fault> {
+    move |value| {
+        let Value::Integer(number) = value else {
+            return Err(kind("a whole number", value));
+        };
+        let is_within = bounds.iter().any(|range| range.contains(number));
+        T::try_from(*number)
+            .ok()
+            .filter(|_| is_within)
+            .ok_or_else(|| {
+                let ranges: Vec<_> = bounds
+                    .iter()
+                    .map(|range| format!("{} to {}", range.start(), range.end()))
+                    .collect();
+                bound(value, ranges.join(" or "))
+            })
+    }
+}
+
+/// A duration with a unit, within bounds.
+pub(super) fn duration(
+    bounds: RangeInclusive<Duration>,
+) -> impl Fn(&Value) -> Result<Duration, Fault> {
+    const EXPECTED: &str = "a duration with a unit, such as \"1s\" or \"250ms\"";
+    move |value| {
+        let duration = (value.as_text())
+            .and_then(|text| humantime::parse_duration(text).ok())
+            .ok_or_else(|| kind(EXPECTED, value))?;
+        if bounds.contains(&duration) {
+            return Ok(duration);
+        }
+        let (low, high) = (show(*bounds.start()), show(*bounds.end()));
+        Err(bound(value, format!("{low} to {high}")))
+    }
+}
+
+/// A duration as a person writes it.
+pub(super) fn show(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// A share in percent.
+pub(super) fn percent(value: &Value) -> Result<Loss, Fault> {
+    let number = match value {
+        Value::Float(number) => *number,
+        // Whole numbers that do not fit are out of bounds anyway.
+        Value::Integer(number) => u8::try_from(*number).map_or(f64::INFINITY, f64::from),
+        Value::Text(_) | Value::Boolean(_) | Value::Other(_) | Value::List(_) | Value::Table(_) => {
+            return Err(kind("a number of percent", value));
+        }
+    };
+    (0.0..=100.0)
+        .contains(&number)
+        .then(|| Loss::from_percent(number))
+        .ok_or_else(|| bound(value, "0 to 100 percent".to_owned()))
+}
+
+/// One of several words; `not_yet` are words of the contract that this version does not act on.
+pub(super) fn word<T: Copy>(
+    choices: &'static [(&'static str, T)],
+    not_yet: &'static [&'static str],
+) -> impl Fn(&Value) -> Result<T, Fault> {
+    move |value| {
+        let given = text(value)?;
+        if let Some((_, meaning)) = choices.iter().find(|(word, _)| *word == given) {
+            return Ok(*meaning);
+        }
+        if not_yet.contains(&given) {
+            return Err(Fault::ValueNotSupported(value.to_string()));
+        }
+        let words = || choices.iter().map(|(word, _)| *word);
+        let quoted: Vec<_> = words().map(|word| format!("\"{word}\"")).collect();
+        Err(Fault::Choice {
+            value: value.to_string(),
+            choices: quoted.join(" or "),
+            hint: nearest(given, words()).map_or(Hint::None, Hint::Nearest),
+        })
+    }
+}
+
+/// An absolute path that a Unix socket can be bound to.
+pub(super) fn socket_path(value: &Value) -> Result<PathBuf, Fault> {
+    // `sun_path` (unix(7)) holds 108 bytes with the final zero.
+    const MAX_BYTES: usize = 107;
+    let path = text(value)?;
+    let is_absolute = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
+    if is_absolute && path.len() <= MAX_BYTES {
+        Ok(PathBuf::from(path))
+    } else {
+        let expected = format!("an absolute path of at most {MAX_BYTES} bytes");
+        Err(bound(value, expected))
+    }
+}
+
+/// An IPv4 next hop, or where it comes from.
+pub(super) fn gateway(value: &Value) -> Result<Gateway, Fault> {
+    match text(value)? {
+        "auto" => Ok(Gateway::Auto),
+        "none" => Ok(Gateway::None),
+        address => match address.parse::<Ipv4Addr>() {
+            Ok(address) if is_host(address) => Ok(Gateway::Address(address.into())),
+            Ok(_) | Err(_) => Err(bound(
+                value,
+                "\"auto\", \"none\" or the IPv4 address of a router".to_owned(),
+            )),
+        },
+    }
+}
+
+/// A target that a probe through an uplink can tell something about.
+pub(super) fn target(value: &Value) -> Result<Target, Fault> {
+    let target: Target = name(value)?;
+    let useless = |reason| Fault::UselessTarget {
+        target: target.to_string(),
+        reason,
+    };
+    match target.address() {
+        IpAddr::V6(_) => Err(useless("is IPv6: this version probes IPv4 only")),
+        IpAddr::V4(address) if address.is_loopback() => Err(useless("is this machine itself")),
+        IpAddr::V4(address) if !is_host(address) => Err(useless("is not the address of one host")),
+        IpAddr::V4(_) if matches!(target, Target::Tcp(socket) if socket.port() == 0) => {
+            Err(useless("has port 0"))
+        }
+        IpAddr::V4(_) => Ok(target),
+    }
+}
+
+fn is_host(address: Ipv4Addr) -> bool {
+    let is_nobody = address.octets()[0] == 0;
+    !(is_nobody || address.is_multicast() || address.is_broadcast() || address.is_loopback())
+}
+
+fn kind(expected: &'static str, found: &Value) -> Fault {
+    let found = found.to_string();
+    Fault::Kind { expected, found }
+}
+
+fn bound(value: &Value, bound: String) -> Fault {
+    let value = value.to_string();
+    Fault::Bound { value, bound }
+}

@@ -1,0 +1,399 @@
+//! What a configuration may say, and what each mistake is answered with, word for word.
+
+use std::path::Path;
+use std::time::Duration;
+
+use uplinkd::config::{Config, OnStop};
+use uplinkd::engine::settings::Failback;
+use uplinkd::routing::Gateway;
+
+const TWO_UPLINKS: &str = r#"
+[[uplink]]
+name = "fiber"
+interface = "eth1"
+tier = 1
+
+[[uplink]]
+name = "lte"
+interface = "wwan0"
+tier = 2
+"#;
+
+/// What the agent says to a file whose text is `text`.
+fn refusal(text: &str) -> String {
+    Config::parse(text, "uplinkd.toml")
+        .expect_err("it should be refused")
+        .to_string()
+}
+
+/// The same for two good uplinks and `text` before them.
+fn refusal_beside_uplinks(text: &str) -> String {
+    refusal(&format!("{text}{TWO_UPLINKS}"))
+}
+
+#[test]
+fn the_smallest_file_is_two_uplinks() {
+    let config = Config::parse(TWO_UPLINKS, "uplinkd.toml").expect("the smallest file");
+    let names: Vec<_> = config
+        .engine
+        .uplinks
+        .iter()
+        .map(|u| u.name.as_str())
+        .collect();
+    assert_eq!(names, ["fiber", "lte"]);
+    assert_eq!(config.engine.failover.failback, Failback::Auto);
+    assert_eq!(config.on_stop, OnStop::Remove);
+}
+
+#[test]
+fn an_uplink_takes_what_is_common_and_its_own_goes_before() {
+    let config = Config::parse(
+        r#"
+        [probe]
+        interval = "2s"
+        timeout = "700ms"
+        [health.loss]
+        enter = 30
+        exit = 10.5
+        [[uplink]]
+        name = "lte"
+        interface = "wwan0"
+        tier = 2
+        gateway = "none"
+        [uplink.probe]
+        interval = "10s"
+        targets = ["192.0.2.1", "tcp://192.0.2.2:443"]
+        [uplink.health.loss]
+        enter = 50.0
+        "#,
+        "uplinkd.toml",
+    )
+    .expect("a good file");
+    let lte = &config.engine.uplinks[0];
+    assert_eq!(lte.gateway, Gateway::None);
+    assert_eq!(lte.probe.interval, Duration::from_secs(10));
+    assert_eq!(lte.probe.timeout, Duration::from_millis(700));
+    assert_eq!(lte.probe.targets.len(), 2);
+    assert!((lte.health.loss.enter.percent() - 50.0).abs() < 1e-9);
+    assert!((lte.health.loss.exit.percent() - 10.5).abs() < 1e-9);
+}
+
+#[test]
+fn a_short_interval_shortens_the_confirm_interval_with_it() {
+    let text = format!("[probe]\ninterval = \"50ms\"\n{TWO_UPLINKS}");
+    let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+    let probe = &config.engine.uplinks[0].probe;
+    assert_eq!(probe.confirm_interval, Duration::from_millis(50));
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_lines() {
+    let text = r#"
+[probe]
+interval = "10ms"
+intervall = "1s"
+
+[[uplink]]
+name = "fiber"
+interface = "eth1"
+teir = 1
+
+[failover]
+policy = "bst"
+"#;
+    assert_eq!(
+        refusal(text),
+        "uplinkd.toml:3: [probe]: interval: \"10ms\": must be 50ms to 1h\n\
+         uplinkd.toml:4: [probe]: intervall: unknown key; did you mean `interval`?\n\
+         uplinkd.toml:6: [[uplink]] fiber: tier: missing: the order of preference, 1 is the most preferred\n\
+         uplinkd.toml:9: [[uplink]] fiber: teir: unknown key; did you mean `tier`?\n\
+         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\""
+    );
+}
+
+#[test]
+fn each_mistake_has_its_answer() {
+    for (text, expected) in MISTAKES {
+        let said = refusal_beside_uplinks(text);
+        assert_eq!(said, format!("uplinkd.toml:{expected}"), "for {text:?}");
+    }
+}
+
+#[test]
+fn each_mistake_in_an_uplink_has_its_answer() {
+    for (text, expected) in MISTAKES_IN_AN_UPLINK {
+        let said = refusal(&format!("{TWO_UPLINKS}[[uplink]]\n{text}\n"));
+        assert_eq!(said, format!("uplinkd.toml:{expected}"), "for {text:?}");
+    }
+}
+
+#[test]
+fn two_uplinks_share_an_interface_if_their_next_hops_differ() {
+    let uplink = |name: &str, gateway: &str| {
+        format!(
+            "[[uplink]]\nname = \"{name}\"\ninterface = \"eth1\"\ntier = 1\ngateway = \"{gateway}\"\n"
+        )
+    };
+    let text = uplink("one", "192.0.2.1") + &uplink("two", "192.0.2.2");
+    Config::parse(&text, "uplinkd.toml").expect("distinct next hops");
+}
+
+#[test]
+fn a_file_without_an_uplink_is_refused() {
+    let expected =
+        "uplinkd.toml:1: uplink: missing: at least one [[uplink]] with name, interface and tier";
+    assert_eq!(refusal(""), expected);
+    assert_eq!(refusal("# only a comment\n"), expected);
+    assert_eq!(
+        refusal("[uplink]\nname = \"fiber\"\n"),
+        "uplinkd.toml:1: uplink: a table: must be a list of sections, each under [[uplink]]"
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_line() {
+    let said = refusal("[agent]\nlog = \n[probe\n");
+    assert!(
+        said.starts_with("uplinkd.toml:2: not valid TOML: "),
+        "{said}"
+    );
+    assert!(
+        said.contains("\nuplinkd.toml:3: not valid TOML: "),
+        "{said}"
+    );
+    let said = refusal("[probe]\nquorum = 1\nquorum = 2\n");
+    assert!(
+        said.starts_with("uplinkd.toml:3: not valid TOML: duplicate key"),
+        "{said}"
+    );
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let said = refusal(&format!("x = {}", "[".repeat(100_000)));
+    assert!(
+        said.starts_with("uplinkd.toml:1: not valid TOML: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_a_configuration_is_refused_by_its_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = |path: &Path| Config::load(path).expect_err("it should be refused");
+    let path = directory.path().join("missing.toml");
+    let error = load(&path);
+    assert_eq!(
+        error.to_string(),
+        format!("cannot read the configuration {}", path.display())
+    );
+    let cause = std::error::Error::source(&error)
+        .expect("a cause")
+        .to_string();
+    assert!(cause.starts_with("No such file or directory"), "{cause}");
+
+    let cause = std::error::Error::source(&load(directory.path()))
+        .expect("a cause")
+        .to_string();
+    assert!(cause.starts_with("Is a directory"), "{cause}");
+
+    std::fs::write(&path, b"name = \"\xff\xfe\"").expect("a file");
+    let said = load(&path).to_string();
+    assert_eq!(said, format!("{}: not a text in UTF-8", path.display()));
+
+    std::fs::write(&path, vec![b'#'; 2 << 20]).expect("a file");
+    let said = load(&path).to_string();
+    assert_eq!(
+        said,
+        format!("{}: larger than 1 MiB, no configuration is", path.display())
+    );
+    let said = load(Path::new("/dev/zero")).to_string();
+    assert_eq!(said, "/dev/zero: larger than 1 MiB, no configuration is");
+}
+
+/// Beside two good uplinks.
+const MISTAKES: &[(&str, &str)] = &[
+    ("[prob]\n", "1: prob: unknown key; did you mean `probe`?"),
+    ("banana = 1\n", "1: banana: unknown key"),
+    ("probe = 3\n", "1: [probe]: 3: must be a section"),
+    (
+        "[health]\nfailback_after = \"1s\"\n",
+        "2: [health]: failback_after: unknown key; it belongs under [failover]",
+    ),
+    (
+        "[agent]\nmetrics = \"127.0.0.1:9464\"\n",
+        "2: [agent]: metrics: not supported by this version",
+    ),
+    (
+        "[failover]\npolicy = \"balance\"\n",
+        "2: [failover]: policy: \"balance\": not supported by this version",
+    ),
+    (
+        "[routing]\nmode = \"main\"\n",
+        "2: [routing]: mode: \"main\": not supported by this version",
+    ),
+    (
+        "[routing]\nflows = \"keep\"\n",
+        "2: [routing]: flows: not supported by this version",
+    ),
+    (
+        "[agent]\ncontrol = \"run/uplinkd.sock\"\n",
+        "2: [agent]: control: \"run/uplinkd.sock\": must be an absolute path of at most 107 bytes",
+    ),
+    (
+        "[agent]\nlog = \"jurnald\"\n",
+        "2: [agent]: log: \"jurnald\": must be \"auto\" or \"syslog\" or \"journald\" or \"stderr\"; \
+             did you mean `journald`?",
+    ),
+    (
+        "[probe]\ninterval = 1\n",
+        "2: [probe]: interval: 1: must be a duration with a unit, such as \"1s\" or \"250ms\"",
+    ),
+    (
+        "[probe]\ntimeout = \"1 fortnight\"\n",
+        "2: [probe]: timeout: \"1 fortnight\": must be a duration with a unit, such as \"1s\" or \
+             \"250ms\"",
+    ),
+    (
+        "[probe]\ntimeout = \"2m\"\n",
+        "2: [probe]: timeout: \"2m\": must be 10ms to 1m",
+    ),
+    (
+        "[probe]\nconfirm_interval = \"2s\"\n",
+        "2: [probe]: confirm_interval: 2s: must be at most `interval`, 1s",
+    ),
+    (
+        "[probe]\nquorum = 4\n",
+        "2: [probe]: quorum: 4: must be 1 to the number of targets, 3",
+    ),
+    (
+        "[probe]\nquorum = 0\n",
+        "2: [probe]: quorum: 0: must be 1 to 16",
+    ),
+    (
+        "[probe]\ntargets = []\n",
+        "2: [probe]: targets: 0 targets: must be 1 to 16",
+    ),
+    (
+        "[probe]\ntargets = \"1.1.1.1\"\n",
+        "2: [probe]: targets: \"1.1.1.1\": must be a list",
+    ),
+    (
+        "[probe]\ntargets = [\n\"1.1.1.1\",\n\"example\"]\n",
+        "4: [probe]: targets: target `example` is no address and has no scheme such as tcp://",
+    ),
+    (
+        "[probe]\ntargets = [\"gopher://1.1.1.1\"]\n",
+        "2: [probe]: targets: target `gopher://1.1.1.1`: unknown scheme `gopher`; known are a bare \
+             address (ICMP) and tcp://",
+    ),
+    (
+        "[probe]\ntargets = [\"1.1.1.1\",\n\"9.9.9.9\", \"1.1.1.1\"]\n",
+        "3: [probe]: targets: \"1.1.1.1\": already on line 2",
+    ),
+    (
+        "[probe]\ntargets = [\"2606:4700::1111\"]\n",
+        "2: [probe]: targets: target `2606:4700::1111` is IPv6: this version probes IPv4 only",
+    ),
+    (
+        "[probe]\ntargets = [\"127.0.0.1\"]\n",
+        "2: [probe]: targets: target `127.0.0.1` is this machine itself",
+    ),
+    (
+        "[probe]\ntargets = [\"224.0.0.1\"]\n",
+        "2: [probe]: targets: target `224.0.0.1` is not the address of one host",
+    ),
+    (
+        "[health.loss]\nenter = 101\n",
+        "2: [health.loss]: enter: 101: must be 0 to 100 percent",
+    ),
+    (
+        "[health.loss]\nenter = nan\n",
+        "2: [health.loss]: enter: NaN: must be 0 to 100 percent",
+    ),
+    (
+        "[health.loss]\nexit = 20.0\n",
+        "2: [health.loss]: exit: 20: must be less than `enter`, 20",
+    ),
+    (
+        "[health.latency]\nenter = \"200ms\"\n",
+        "2: [health.latency]: enter: 200ms: must be more than `exit`, 300ms",
+    ),
+    (
+        "[health]\nsensitivity = \"calm\"\n",
+        "2: [health]: sensitivity: \"calm\": must be \"fast\" or \"balanced\" or \"patient\"",
+    ),
+    (
+        "[routing]\nprotocol = 4\n",
+        "2: [routing]: protocol: 4: must be 5 to 255",
+    ),
+    (
+        "[routing]\ntable = 254\n",
+        "2: [routing]: table: 254: must be 1 to 252 or 256 to 4294967294",
+    ),
+    (
+        "[routing]\ntable = 251\n",
+        "2: [routing]: table: 251: must be at most 250: it is followed by one for each of 2 uplinks, \
+             and the last of them may be 252",
+    ),
+    (
+        "[routing]\nrule = 32764\n",
+        "2: [routing]: rule: 32764: must be less than `default_rule` - 2, 32763",
+    ),
+    (
+        "[routing]\ndefault_rule = 32002\n",
+        "2: [routing]: default_rule: 32002: must be more than `rule` + 2, 32002",
+    ),
+    (
+        "[routing]\ndefault_rule = 32766\n",
+        "2: [routing]: default_rule: 32766: must be 1 to 32765",
+    ),
+];
+
+/// In a third uplink, whose section begins on line 11.
+const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
+    (
+        "name = \"-x\"\ninterface = \"eth2\"\ntier = 1",
+        "12: [[uplink]] -x: name: `-x` is no uplink name: 1 to 32 letters, digits, `_`, `-` or `.`, \
+             beginning with a letter or a digit",
+    ),
+    (
+        "name = \"x\"\ninterface = \"a/b\"\ntier = 1",
+        "13: [[uplink]] x: interface: `a/b` is no interface name: 1 to 15 bytes without `/`, `:` or \
+             white space",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 0",
+        "14: [[uplink]] x: tier: 0: must be 1 to 1000",
+    ),
+    (
+        "name = \"fiber\"\ninterface = \"eth2\"\ntier = 1",
+        "12: [[uplink]] fiber: name: \"fiber\": already on line 3",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth1\"\ntier = 1",
+        "13: [[uplink]] x: interface: \"eth1\": also the interface of the uplink on line 4; two \
+             uplinks on one interface need two different addresses as `gateway`",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nweight = 256",
+        "15: [[uplink]] x: weight: 256: must be 1 to 255",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\ngateway = \"fe80::1\"",
+        "15: [[uplink]] x: gateway: \"fe80::1\": must be \"auto\", \"none\" or the IPv4 address of a \
+             router",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = true",
+        "15: [[uplink]] x: metered: not supported by this version",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\n[uplink.probe]\ninterval = \"40s\"",
+        "16: [[uplink]] x: probe.interval: 40s: must be at most `health.window`, 30s",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\n[uplink.health.jitter]\nexit = \"1s\"",
+        "16: [[uplink]] x: health.jitter.exit: 1s: must be less than `enter`, 100ms",
+    ),
+];
