@@ -1,0 +1,334 @@
+//! A network namespace for one test, on a thread of its own: gone when the test ends.
+//!
+//! Root makes one at once. Anybody else runs the test again as root of a user namespace of its own,
+//! where that is allowed; where not, the test says so loudly, and fails if `CI` is set.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use futures_util::TryStreamExt;
+use ipnet::{IpNet, Ipv4Net};
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+/// Set for a test that runs again in a user namespace.
+const AGAIN: &str = "UPLINKD_TEST_IN_USER_NAMESPACE";
+
+/// Runs a test in a network namespace of its own.
+pub(crate) fn run<T: Future<Output = ()>>(test: impl FnOnce(World) -> T + Send + 'static) {
+    let name = std::thread::current().name().unwrap_or("main").to_owned();
+    let entered = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async { test(World::new().await).await });
+        Ok::<(), Errno>(())
+    });
+    match entered.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) if std::env::var_os(AGAIN).is_none() => run_again(&name),
+        Ok(Err(errno)) => cannot(&name, &errno),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Runs one test of this program again, as root of a user namespace.
+#[expect(
+    unsafe_code,
+    reason = "a user namespace needs a process of one thread: between fork and exec"
+)]
+fn run_again(name: &str) {
+    let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let maps = [
+        ("/proc/self/setgroups", "deny".to_owned()),
+        ("/proc/self/uid_map", format!("0 {user} 1")),
+        ("/proc/self/gid_map", format!("0 {group} 1")),
+    ];
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut command = Command::new(program);
+    command
+        .args(["--exact", name, "--nocapture"])
+        .env(AGAIN, "1");
+    // SAFETY: only system calls happen between fork and exec; what they need was made before.
+    unsafe {
+        command.pre_exec(move || {
+            unshare(CloneFlags::CLONE_NEWUSER)?;
+            for (file, content) in &maps {
+                std::fs::write(file, content)?;
+            }
+            Ok(())
+        });
+    }
+    match command.status() {
+        Ok(status) => assert!(status.success(), "{name} failed in a user namespace"),
+        Err(error) => cannot(name, &error),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that did not run must not pass in silence"
+)]
+fn cannot(name: &str, error: &dyn std::error::Error) {
+    eprintln!("\n*** {name} DID NOT RUN: no network namespace to be had: {error} ***\n");
+    assert!(std::env::var_os("CI").is_none(), "tests must run in CI");
+}
+
+/// The namespace, as a person with `ip` would handle it.
+#[derive(Clone)]
+pub(crate) struct World {
+    handle: Handle,
+}
+
+/// A default route that someone else writes into main.
+#[derive(Clone, Copy)]
+pub(crate) struct ForeignDefault {
+    pub(crate) via: Ipv4Addr,
+    pub(crate) metric: u32,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (connection, handle, _) = rtnetlink::new_connection().expect("a netlink socket");
+        tokio::spawn(connection);
+        let world = Self { handle };
+        world.set_up("lo", true).await;
+        world
+    }
+
+    /// A pair of interfaces, `name` and `name-far`, both up. Returns the index of `name`.
+    pub(crate) async fn wire(&self, name: &str) -> u32 {
+        let far = far(name);
+        let pair = LinkVeth::new(name, &far).build();
+        self.handle
+            .link()
+            .add(pair)
+            .execute()
+            .await
+            .expect("a veth pair");
+        self.set_up(&far, true).await;
+        self.set_up(name, true).await;
+        self.link(name).await.header.index
+    }
+
+    /// Cuts or mends the wire at its far end.
+    pub(crate) async fn set_carrier(&self, name: &str, carrier: bool) {
+        self.set_up(&far(name), carrier).await;
+    }
+
+    pub(crate) async fn set_up(&self, name: &str, up: bool) {
+        let change = LinkUnspec::new_with_name(name);
+        let change = if up { change.up() } else { change.down() };
+        let request = self.handle.link().set(change.build());
+        request
+            .execute()
+            .await
+            .expect("the interface goes up or down");
+    }
+
+    pub(crate) async fn remove(&self, name: &str) {
+        let index = self.link(name).await.header.index;
+        self.handle
+            .link()
+            .del(index)
+            .execute()
+            .await
+            .expect("the interface goes");
+    }
+
+    pub(crate) async fn is_running(&self, name: &str) -> bool {
+        self.link(name)
+            .await
+            .header
+            .flags
+            .contains(LinkFlags::LowerUp)
+    }
+
+    async fn link(&self, name: &str) -> LinkMessage {
+        let mut links = self
+            .handle
+            .link()
+            .get()
+            .match_name(name.to_owned())
+            .execute();
+        let link = links.try_next().await.expect("the interface exists");
+        link.expect("the interface exists")
+    }
+
+    pub(crate) async fn add_address(&self, name: &str, address: Ipv4Net) {
+        let index = self.link(name).await.header.index;
+        let request = self
+            .handle
+            .address()
+            .add(index, address.addr().into(), address.prefix_len());
+        request.execute().await.expect("the address is added");
+    }
+
+    pub(crate) async fn add_default(&self, name: &str, default: ForeignDefault) {
+        let route = self.foreign_default(name, default).await;
+        self.handle
+            .route()
+            .add(route)
+            .execute()
+            .await
+            .expect("the route is added");
+    }
+
+    pub(crate) async fn remove_default(&self, name: &str, default: ForeignDefault) {
+        let route = self.foreign_default(name, default).await;
+        self.handle
+            .route()
+            .del(route)
+            .execute()
+            .await
+            .expect("the route is removed");
+    }
+
+    async fn foreign_default(&self, name: &str, default: ForeignDefault) -> RouteMessage {
+        RouteMessageBuilder::<Ipv4Addr>::new()
+            .output_interface(self.link(name).await.header.index)
+            .gateway(default.via)
+            .priority(default.metric)
+            .protocol(RouteProtocol::Dhcp)
+            .build()
+    }
+
+    /// Adds this many routes to hosts, a stranger's, as a burst.
+    pub(crate) async fn add_hosts(&self, name: &str, hosts: impl Iterator<Item = Ipv4Addr>) {
+        let index = self.link(name).await.header.index;
+        for host in hosts {
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(host, 32)
+                .output_interface(index)
+                .scope(RouteScope::Link)
+                .protocol(RouteProtocol::Bgp);
+            let request = self.handle.route().add(route.build());
+            request.execute().await.expect("the route is added");
+        }
+    }
+
+    /// Adds a rule as it is.
+    pub(crate) async fn add_rule(&self, rule: RuleMessage) {
+        let mut request = self.handle.rule().add();
+        *request.message_mut() = rule;
+        request.execute().await.expect("the rule is added");
+    }
+
+    /// Removes a rule that [`World::rules`] returned.
+    pub(crate) async fn remove_rule(&self, rule: RuleMessage) {
+        self.handle
+            .rule()
+            .del(rule)
+            .execute()
+            .await
+            .expect("the rule is removed");
+    }
+
+    /// Removes a route that [`World::routes`] returned.
+    pub(crate) async fn remove_route(&self, route: RouteMessage) {
+        self.handle
+            .route()
+            .del(route)
+            .execute()
+            .await
+            .expect("the route is removed");
+    }
+
+    /// Replaces a route by one that [`World::routes`] returned.
+    pub(crate) async fn replace_route(&self, route: RouteMessage) {
+        let request = self.handle.route().add(route).replace();
+        request.execute().await.expect("the route is replaced");
+    }
+
+    /// All IPv4 routes of all tables but the local one.
+    pub(crate) async fn routes(&self) -> Vec<RouteMessage> {
+        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let routes = self.handle.route().get(all).execute();
+        let mut routes: Vec<RouteMessage> = routes.try_collect().await.expect("the routes");
+        routes.retain(|route| route.header.table != 255);
+        routes
+    }
+
+    /// All IPv4 rules.
+    pub(crate) async fn rules(&self) -> Vec<RuleMessage> {
+        let rules = self.handle.rule().get(IpVersion::V4).execute();
+        rules.try_collect().await.expect("the rules")
+    }
+
+    /// Routes and rules with a protocol number, as text.
+    pub(crate) async fn of_protocol(&self, protocol: u8) -> Vec<String> {
+        let routes = self.routes().await.into_iter();
+        let routes = routes
+            .filter(|route| u8::from(route.header.protocol) == protocol)
+            .map(|route| format!("{route:?}"));
+        let rules = self.rules().await.into_iter();
+        let rules = rules
+            .filter(|rule| rule_protocol(rule) == protocol)
+            .map(|rule| format!("{rule:?}"));
+        routes.chain(rules).collect()
+    }
+
+    /// Routes and rules, all of them, as text.
+    pub(crate) async fn everything(&self) -> Vec<String> {
+        let routes = self.routes().await.into_iter();
+        let routes = routes.map(|route| format!("{route:?}"));
+        let rules = self.rules().await.into_iter();
+        routes
+            .chain(rules.map(|rule| format!("{rule:?}")))
+            .collect()
+    }
+
+    /// The next hop of the default route in a table.
+    pub(crate) async fn default_in(&self, table: u32) -> Option<IpAddr> {
+        let mut routes = self.routes().await.into_iter();
+        let route = routes.find(|route| {
+            route_table(route) == table && route.header.destination_prefix_length == 0
+        })?;
+        route
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                RouteAttribute::Gateway(gateway) => format!("{gateway:?}")
+                    .trim_start_matches("Inet(")
+                    .trim_end_matches(')')
+                    .parse()
+                    .ok(),
+                _ => None,
+            })
+    }
+}
+
+fn far(name: &str) -> String {
+    format!("{name}-far")
+}
+
+/// The table of a route.
+pub(crate) fn route_table(route: &RouteMessage) -> u32 {
+    let named = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
+    named.unwrap_or(route.header.table.into())
+}
+
+fn rule_protocol(rule: &RuleMessage) -> u8 {
+    let named = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::Protocol(protocol) => Some(u8::from(*protocol)),
+            _ => None,
+        });
+    named.unwrap_or(0)
+}
