@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::settings::Settings;
-use crate::engine::status::State;
+use crate::engine::status::{EventRecord, Side, State};
 use crate::routing::{Attachment, Desired};
-use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
+use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,6 +161,44 @@ impl Change {
             Self::NoUsableUplink => "no_usable_uplink",
             Self::ConfigReloaded => "config.reloaded",
             Self::ConfigRefused => "config.refused",
+        }
+    }
+}
+
+impl Event {
+    /// The event as it leaves the agent. `wall` translates times.
+    pub fn record(&self, wall: Wall) -> EventRecord {
+        let (uplink, interface) = match &self.change {
+            Change::Uplink {
+                uplink, interface, ..
+            }
+            | Change::Target {
+                uplink, interface, ..
+            } => (Some(uplink.clone()), Some(interface.clone())),
+            Change::Switch { .. }
+            | Change::NoUsableUplink
+            | Change::ConfigReloaded
+            | Change::ConfigRefused => (None, None),
+        };
+        let (from, to) = match &self.change {
+            Change::Uplink { from, to, .. } | Change::Target { from, to, .. } => {
+                (Some(Side::State(*from)), Some(Side::State(*to)))
+            }
+            Change::Switch { from, to } => (
+                Some(Side::Uplinks(from.clone())),
+                Some(Side::Uplinks(to.clone())),
+            ),
+            Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => (None, None),
+        };
+        EventRecord {
+            at: wall.at(self.at),
+            event: self.change.name().to_owned(),
+            uplink,
+            interface,
+            from,
+            to,
+            reason: self.reason.clone(),
+            took_us: None,
         }
     }
 }

@@ -1,0 +1,563 @@
+//! The agent: one loop that owns the engine and is the only reader of the clock.
+//!
+//! ```text
+//!  kernel task (1) ──── mpsc<Report>, 64 ────┐                  ┌── watch<Wanted> ────> kernel task
+//!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
+//!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
+//!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
+//!  the engine's next timeout ────────────────┘                  └── log
+//! ```
+//! Events that tell of a new way wait until the kernel holds it: alerts never delay a switch, and
+//! never tell of one that is not there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::config::{Config, OnStop};
+use crate::control::socket::{Server, Watchers};
+use crate::control::{Call, Request, Response};
+use crate::engine::Engine;
+use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
+use crate::engine::settings::{Settings, UplinkSettings};
+use crate::engine::status::{EventRecord, Status};
+use crate::kernel::{self, Kernel, Mode, Refusal, Wanted};
+use crate::probe::{self, Probers};
+use crate::routing::attach::attach;
+use crate::routing::{Attachment, Desired, Family, Observed, Path};
+use crate::units::{Moment, TableId, UplinkName, Wall};
+
+/// How long a clean stop waits for the kernel.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How the agent is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Probe and decide, but write nothing to the kernel.
+    pub observe: bool,
+    /// Where the configuration is read again from.
+    pub config_path: PathBuf,
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// If it cannot start, or loses the kernel for good.
+pub fn run(config: Config, options: Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(config, options)?;
+        daemon.serve().await
+    })
+}
+
+/// The monotonic clock and the wall clock; nobody else reads either.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    start: Instant,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the agent reads the clock"
+)]
+impl Clock {
+    fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    fn now(self) -> Moment {
+        Moment::after_start(self.start.elapsed())
+    }
+
+    fn wall(self) -> Wall {
+        Wall::reading(SystemTime::now(), self.now())
+    }
+
+    fn at(self, moment: Moment) -> Instant {
+        self.start + moment.since_start()
+    }
+}
+
+struct Daemon {
+    config: Config,
+    options: Options,
+    clock: Clock,
+    engine: Engine,
+    kernel: Kernel,
+    wanted: watch::Sender<Arc<Wanted>>,
+    probers: Probers,
+    control: Server,
+    watchers: Watchers,
+    signals: Signals,
+    attachments: BTreeMap<UplinkName, Attachment>,
+    observed: Option<Arc<Observed>>,
+    applied: u64,
+    announcements: VecDeque<Announcement>,
+    refused: BTreeSet<String>,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// Events that wait until the kernel holds the routes of their revision.
+struct Announcement {
+    revision: u64,
+    decided: Moment,
+    events: Vec<Event>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Kernel(Option<kernel::Report>),
+    Probe(Option<probe::Report>),
+    Call(Option<Call>),
+    Timeout,
+    Stop,
+    Reload,
+}
+
+impl Daemon {
+    fn start(mut config: Config, options: Options) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        config.engine.seed = u64::from(std::process::id());
+        let control = Server::bind(&config.agent.control)?;
+        let (wanted, wishes) = watch::channel(Arc::new(wanted(&config, 0, None)));
+        let mode = if options.observe {
+            Mode::Observe
+        } else {
+            Mode::Write
+        };
+        Ok(Self {
+            engine: Engine::new(config.engine.clone(), clock.now()),
+            kernel: kernel::start(wishes, mode)?,
+            wanted,
+            probers: Probers::start().context("cannot start the probers")?,
+            control,
+            watchers: Watchers::default(),
+            signals: Signals::listen().context("cannot listen for signals")?,
+            attachments: BTreeMap::new(),
+            observed: None,
+            applied: 0,
+            announcements: VecDeque::new(),
+            refused: BTreeSet::new(),
+            config,
+            options,
+            clock,
+        })
+    }
+
+    async fn serve(mut self) -> anyhow::Result<()> {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        loop {
+            match self.wake().await {
+                Wake::Kernel(Some(report)) => self.kernel_reports(report)?,
+                Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
+                Wake::Probe(Some(report)) => self.probed(report),
+                Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
+                Wake::Call(Some(call)) => self.answer(call),
+                Wake::Call(None) => anyhow::bail!("the control socket has ended"),
+                Wake::Timeout => self.engine.handle_timeout(self.clock.now()),
+                Wake::Reload => {
+                    self.reload();
+                }
+                Wake::Stop => return self.stop().await,
+            }
+            if self.is_acquainted() {
+                self.act();
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let next = self.engine.poll_timeout().filter(|_| self.is_acquainted());
+        let due = next.map(|moment| self.clock.at(moment));
+        tokio::select! {
+            biased;
+            report = self.kernel.reports.recv() => Wake::Kernel(report),
+            report = self.probers.report() => Wake::Probe(report),
+            () = sleep_until(due.unwrap_or_else(|| self.clock.at(Moment::START))), if due.is_some() => Wake::Timeout,
+            _ = self.signals.terminate.recv() => Wake::Stop,
+            _ = self.signals.interrupt.recv() => Wake::Stop,
+            _ = self.signals.hang_up.recv() => Wake::Reload,
+            call = self.control.calls.recv() => Wake::Call(call),
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle_input(self.clock.now(), input);
+    }
+
+    // ---- in ----
+
+    fn kernel_reports(&mut self, report: kernel::Report) -> anyhow::Result<()> {
+        match report {
+            kernel::Report::Observed(observed) => self.observed(observed),
+            kernel::Report::Applied {
+                revision, refused, ..
+            } => {
+                self.complain(&refused);
+                self.applied = revision;
+            }
+            kernel::Report::Reasserted { what } => {
+                tracing::warn!(what, "someone changed what is ours in the kernel; put back");
+            }
+            kernel::Report::Lost(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn is_acquainted(&self) -> bool {
+        self.observed.is_some()
+    }
+
+    fn observed(&mut self, observed: Arc<Observed>) {
+        if !self.is_acquainted()
+            && let Some(uplink) = self.found_carrying(&observed)
+        {
+            tracing::info!(%uplink, "the routes of an earlier run carry the traffic; adopted");
+            self.tell(Input::Carrying(uplink));
+        }
+        for (position, uplink) in (0..).zip(self.config.engine.uplinks.clone()) {
+            let attachment = self.attachment(position, &uplink, &observed);
+            if self.attachments.get(&uplink.name) != Some(&attachment) {
+                let uplink = uplink.name;
+                self.attachments.insert(uplink.clone(), attachment.clone());
+                self.tell(Input::Attachment { uplink, attachment });
+            }
+        }
+        self.observed = Some(observed);
+    }
+
+    fn attachment(
+        &self,
+        position: u32,
+        uplink: &UplinkSettings,
+        observed: &Observed,
+    ) -> Attachment {
+        let mut links = observed.links.values();
+        let link = links.find(|link| link.name == uplink.interface);
+        let table = self.config.engine.numbering.uplink_table(position);
+        let mut own = own_paths(observed, table);
+        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
+        attach(link, uplink.gateway, &own)
+    }
+
+    /// Through which uplink an earlier run left the traffic.
+    fn found_carrying(&self, observed: &Observed) -> Option<UplinkName> {
+        let Settings {
+            uplinks, numbering, ..
+        } = &self.config.engine;
+        let path = *own_paths(observed, numbering.table).values().next()?;
+        let link = observed.links.get(&path.index)?;
+        (0..)
+            .zip(uplinks)
+            .filter(|(_, uplink)| uplink.interface == link.name)
+            .max_by_key(|(position, _)| {
+                let own = own_paths(observed, numbering.uplink_table(*position));
+                own.values().any(|own| *own == path)
+            })
+            .map(|(_, uplink)| uplink.name.clone())
+    }
+
+    fn probed(&mut self, report: probe::Report) {
+        tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
+        self.tell(Input::Probe {
+            uplink: report.uplink,
+            id: report.id,
+            outcome: report.outcome,
+        });
+    }
+
+    fn answer(&mut self, call: Call) {
+        let response = match &call.request {
+            Request::Watch => {
+                let status = self.status();
+                self.watchers.add(call, &status);
+                return;
+            }
+            Request::Status => Response::Status(Box::new(self.status())),
+            Request::Command(command) => self.obey(command.clone()),
+            Request::Reload => self.reload(),
+        };
+        call.answer(&response);
+    }
+
+    fn status(&self) -> Status {
+        self.engine.status(self.clock.wall())
+    }
+
+    fn obey(&mut self, command: Command) -> Response {
+        if let Err(refusal) = self.engine.check(&command) {
+            return Response::Refused(refusal.to_string());
+        }
+        let done = match &command {
+            Command::Switch(uplink) => format!("the traffic goes through {uplink} until `auto`"),
+            Command::Auto => "the agent chooses again".to_owned(),
+            Command::Disable(uplink) => format!("{uplink} carries no traffic until `enable`"),
+            Command::Enable(uplink) => format!("{uplink} may carry traffic again"),
+        };
+        self.tell(Input::Command(command));
+        Response::Done(done)
+    }
+
+    fn reload(&mut self) -> Response {
+        match self.load_again() {
+            Ok(()) => Response::Done("the configuration is in force".to_owned()),
+            Err(error) => {
+                let reason = format!("{error:#}");
+                let event = Event {
+                    at: self.clock.now(),
+                    change: Change::ConfigRefused,
+                    reason: reason.clone(),
+                };
+                self.announce(&event.record(self.clock.wall()));
+                Response::Refused(reason)
+            }
+        }
+    }
+
+    fn load_again(&mut self) -> anyhow::Result<()> {
+        let mut config = Config::load(&self.options.config_path)?;
+        let running = &self.config;
+        let needs_restart = [
+            (
+                "agent.control",
+                config.agent.control != running.agent.control,
+            ),
+            ("agent.log", config.agent.log != running.agent.log),
+            (
+                "routing.protocol",
+                config.engine.numbering.protocol != running.engine.numbering.protocol,
+            ),
+        ];
+        if let Some((key, _)) = needs_restart.iter().find(|(_, differs)| *differs) {
+            anyhow::bail!("`{key}` changes only with a restart");
+        }
+        config.engine.seed = running.engine.seed;
+        self.config = config;
+        self.attachments.clear();
+        self.tell(Input::Settings(Box::new(self.config.engine.clone())));
+        let desired = self.wanted.borrow().desired.clone();
+        self.want(desired);
+        if let Some(observed) = self.observed.clone() {
+            self.observed(observed);
+        }
+        Ok(())
+    }
+
+    // ---- out ----
+
+    fn act(&mut self) {
+        let mut events = Vec::new();
+        let mut routes = None;
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Route(desired) => routes = Some(desired),
+                Action::Probe(order) => self.order(order),
+                Action::Event(event) => events.push(event),
+            }
+        }
+        if let Some(desired) = routes {
+            self.want(Some(desired));
+        }
+        if !events.is_empty() {
+            self.announcements.push_back(Announcement {
+                revision: self.wanted.borrow().revision,
+                decided: self.clock.now(),
+                events,
+            });
+        }
+        let held_by_kernel = if self.options.observe {
+            u64::MAX
+        } else {
+            self.applied
+        };
+        self.announce_up_to(held_by_kernel);
+    }
+
+    fn want(&mut self, desired: Option<Desired>) {
+        let revision = self.wanted.borrow().revision + 1;
+        let wanted = wanted(&self.config, revision, desired);
+        self.wanted.send_replace(Arc::new(wanted));
+    }
+
+    fn order(&mut self, probe: ProbeOrder) {
+        let attachment = self.attachments.get(&probe.uplink);
+        let index = attachment.and_then(|attachment| attachment.index);
+        let mut uplinks = self.config.engine.uplinks.iter();
+        let uplink = uplinks.find(|uplink| uplink.name == probe.uplink);
+        let (Some(index), Some(uplink)) = (index, uplink) else {
+            return;
+        };
+        let interface = uplink.interface.clone();
+        let order = probe::Order {
+            probe,
+            interface,
+            index,
+        };
+        if let Err(report) = self.probers.order(order) {
+            self.probed(report);
+        }
+    }
+
+    /// Tells of everything that the kernel holds by now.
+    fn announce_up_to(&mut self, revision: u64) {
+        while let Some(next) = self.announcements.front()
+            && next.revision <= revision
+        {
+            let Some(announcement) = self.announcements.pop_front() else {
+                return;
+            };
+            let took = self.clock.now().since(announcement.decided);
+            let wall = self.clock.wall();
+            for event in announcement.events {
+                let is_switch = matches!(event.change, Change::Switch { .. });
+                let mut record = event.record(wall);
+                record.took_us = is_switch
+                    .then(|| u64::try_from(took.as_micros()).ok())
+                    .flatten();
+                self.announce(&record);
+            }
+        }
+    }
+
+    fn announce(&mut self, record: &EventRecord) {
+        log(record);
+        let status = self.status();
+        self.watchers.publish(record, &status);
+    }
+
+    /// Says once what the kernel would not do.
+    fn complain(&mut self, refused: &[Refusal]) {
+        let said = std::mem::take(&mut self.refused);
+        for refusal in refused {
+            let line = format!("{}: {}", refusal.operation, refusal.reason);
+            if !said.contains(&line) {
+                tracing::warn!(
+                    operation = refusal.operation,
+                    why = refusal.reason,
+                    "refused by the kernel"
+                );
+            }
+            self.refused.insert(line);
+        }
+    }
+
+    async fn stop(mut self) -> anyhow::Result<()> {
+        let is_removed = self.config.on_stop == OnStop::Remove && !self.options.observe;
+        if is_removed {
+            self.want(Some(Desired::default()));
+            let revision = self.wanted.borrow().revision;
+            timeout(STOP_WITHIN, self.applied(revision))
+                .await
+                .context("the kernel did not remove our routes and rules in time")??;
+        }
+        tracing::info!(removed = is_removed, "stopped");
+        Ok(())
+    }
+
+    async fn applied(&mut self, awaited: u64) -> anyhow::Result<()> {
+        loop {
+            match self.kernel.reports.recv().await {
+                Some(kernel::Report::Applied {
+                    revision, refused, ..
+                }) if revision >= awaited => {
+                    self.complain(&refused);
+                    anyhow::ensure!(
+                        refused.is_empty(),
+                        "the kernel did not let go of everything"
+                    );
+                    return Ok(());
+                }
+                Some(kernel::Report::Lost(error)) => return Err(error.into()),
+                Some(
+                    kernel::Report::Applied { .. }
+                    | kernel::Report::Observed(_)
+                    | kernel::Report::Reasserted { .. },
+                ) => {}
+                None => anyhow::bail!("the kernel task has ended"),
+            }
+        }
+    }
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
+    let uplinks = config.engine.uplinks.iter();
+    Wanted {
+        revision,
+        desired,
+        interfaces: uplinks.map(|uplink| uplink.interface.clone()).collect(),
+        protocol: config.engine.numbering.protocol,
+    }
+}
+
+/// One line in the log for each event; the level says who should look, and when.
+fn log(record: &EventRecord) {
+    let EventRecord {
+        event,
+        uplink,
+        interface,
+        from,
+        to,
+        reason,
+        took_us,
+        ..
+    } = record;
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                uplink = uplink.as_ref().map(tracing::field::display),
+                interface = interface.as_ref().map(tracing::field::display),
+                from = from.as_ref().map(tracing::field::display),
+                to = to.as_ref().map(tracing::field::display),
+                why = reason,
+                took_us,
+                "{event}"
+            )
+        };
+    }
+    match event.as_str() {
+        "no_usable_uplink" | "config.refused" => line!(error),
+        "uplink.down" => line!(warn),
+        _ => line!(info),
+    }
+}
+
+/// The ways out that our own default routes in a table take.
+fn own_paths(observed: &Observed, table: TableId) -> BTreeMap<Family, Path> {
+    let routes = observed
+        .routes
+        .iter()
+        .filter(|route| route.table == table && route.destination.prefix_len() == 0);
+    routes
+        .filter_map(|route| {
+            let path = *route.paths.first()?;
+            Some((Family::of(route.destination.addr()), path))
+        })
+        .collect()
+}

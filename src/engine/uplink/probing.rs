@@ -1,0 +1,339 @@
+//! How an uplink is probed, and how answers and their lack become evidence.
+
+use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
+use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
+use crate::engine::quality::ClosedRound;
+use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
+use crate::engine::schedule::{Breadth, Pace};
+use crate::engine::status::State;
+use crate::engine::target::Standing;
+use crate::engine::timer::Timer;
+use crate::units::{Moment, ProbeId};
+
+impl Uplink {
+    /// Takes what became of a probe.
+    pub fn probed(&mut self, id: ProbeId, outcome: Outcome, now: Moment, out: &mut Outbox) {
+        let Some((round, place)) = self.find(id) else {
+            return;
+        };
+        let before = self.rounds[round].probes[place].fate;
+        let fate = match outcome {
+            Outcome::Reply(rtt) => Fate::Answered(rtt),
+            Outcome::Unreachable(_) => Fate::Missed,
+            Outcome::NotSent(why) => {
+                self.not_sent(why, now, out);
+                Fate::Void
+            }
+        };
+        match (before, fate) {
+            (Fate::Pending, _) | (Fate::Missed, Fate::Answered(_)) => {
+                self.settle(round, place, fate, now, out);
+            }
+            (Fate::Answered(_) | Fate::Missed | Fate::Void, _) => {}
+        }
+        self.arm_deadline();
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) {
+        if self.timers.take_due(Timer::Deadline, now) {
+            self.miss_overdue(now, out);
+        }
+        if self.timers.take_due(Timer::Recover, now) {
+            self.try_to_trust(now, out);
+        }
+        if self.timers.take_due(Timer::Round, now) {
+            self.send_round(now, out);
+        }
+        self.arm_deadline();
+    }
+
+    fn pace(&self) -> Pace {
+        let is_in_doubt = self.outage.is_suspected() || self.quality.is_suspected();
+        match self.standing {
+            Phase::Unknown => Pace::Confirm,
+            Phase::Up if is_in_doubt => Pace::Confirm,
+            Phase::Degraded | Phase::Recovering { .. } if self.outage.is_suspected() => {
+                Pace::Confirm
+            }
+            Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
+            Phase::Up | Phase::Down | Phase::Absent => Pace::Steady,
+        }
+    }
+
+    pub(super) fn probe_soon(&mut self, now: Moment) {
+        if self.attachment.trouble.is_none() {
+            self.timers.set(Timer::Round, now + ROUTES_FIRST);
+        }
+    }
+
+    /// A probe that cannot be sent says nothing about the path; but an uplink through which nothing
+    /// can be sent for long is of no use, and to call it up would be a lie.
+    fn not_sent(&mut self, why: String, now: Moment, out: &mut Outbox) {
+        let since = *self.mute_since.get_or_insert(now);
+        if now.since(since) >= self.settings.health.outage_within {
+            self.signal(Signal::Mute(why), now, out);
+        }
+    }
+
+    /// Moves the next round nearer if the pace asks for it.
+    pub(super) fn hurry(&mut self, now: Moment) {
+        let Some(last) = self.rounds.back().map(|round| round.sent) else {
+            return;
+        };
+        let spacing = self.pace().spacing(&self.settings.probe);
+        let due = (last + spacing).max(now);
+        if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
+            self.timers.set(Timer::Round, due);
+        }
+    }
+
+    fn send_round(&mut self, now: Moment, out: &mut Outbox) {
+        if self.attachment.trouble.is_some() {
+            return;
+        }
+        self.forget_old(now);
+        let pace = self.pace();
+        let chosen = self.choose(pace.breadth(), now);
+        let probes: Vec<_> = chosen
+            .into_iter()
+            .map(|(target, counts)| self.order(target, counts, now, out))
+            .collect();
+        let counting = probes.iter().filter(|probe| probe.counts).count();
+        self.rounds.push_back(Round {
+            sent: now,
+            quorum: self.settings.probe.quorum.min(counting.max(1)),
+            result: RoundResult::Open,
+            probes,
+        });
+        let spacing = pace.spacing(&self.settings.probe);
+        self.timers
+            .set(Timer::Round, now + self.spread.spread(pace, spacing));
+    }
+
+    /// The places of the targets to ask now, and whether their answers count.
+    fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
+        let quorum = self.settings.probe.quorum;
+        let places = 0..self.targets.len();
+        let standing: Vec<_> = places
+            .clone()
+            .filter(|place| self.targets[*place].is_standing())
+            .collect();
+        if standing.len() < quorum {
+            return places.map(|place| (place, true)).collect();
+        }
+        let mut chosen: Vec<_> = match breadth {
+            Breadth::All => standing.iter().map(|place| (*place, true)).collect(),
+            Breadth::Turn => (0..quorum)
+                .map(|step| (standing[(self.turn + step) % standing.len()], true))
+                .collect(),
+        };
+        self.turn = self.turn.wrapping_add(quorum);
+        let retried = places.filter(|place| self.targets[*place].take_retry(now));
+        chosen.extend(retried.map(|place| (place, false)).collect::<Vec<_>>());
+        chosen
+    }
+
+    fn order(&self, target: usize, counts: bool, now: Moment, out: &mut Outbox) -> RoundProbe {
+        let id = ProbeId(out.next_probe);
+        out.next_probe += 1;
+        let most = self.settings.probe.timeout;
+        out.probes.push(ProbeOrder {
+            id,
+            uplink: self.settings.name.clone(),
+            target: self.targets[target].target().clone(),
+            listen_for: listen_for(most),
+        });
+        RoundProbe {
+            id,
+            target,
+            counts,
+            deadline: now + self.targets[target].deadline(most),
+            fate: Fate::Pending,
+        }
+    }
+
+    fn find(&self, id: ProbeId) -> Option<(usize, usize)> {
+        let after = self
+            .rounds
+            .partition_point(|round| round.probes[0].id <= id);
+        let round = after.checked_sub(1)?;
+        let probes = &self.rounds[round].probes;
+        let place = probes.iter().position(|probe| probe.id == id)?;
+        Some((round, place))
+    }
+
+    pub(super) fn forget_rounds(&mut self) {
+        self.rounds.clear();
+        self.outage.interrupt();
+        self.timers.stop(Timer::Deadline);
+    }
+
+    fn forget_old(&mut self, now: Moment) {
+        let listened = listen_for(self.settings.probe.timeout);
+        while let Some(oldest) = self.rounds.front()
+            && now.since(oldest.sent) > listened
+            && oldest.is_closed()
+        {
+            self.rounds.pop_front();
+        }
+        for target in &mut self.targets {
+            target.expire(now);
+        }
+    }
+
+    fn arm_deadline(&mut self) {
+        let next = self.rounds.iter().filter_map(Round::next_deadline).min();
+        self.timers.set_or_stop(Timer::Deadline, next);
+    }
+
+    fn miss_overdue(&mut self, now: Moment, out: &mut Outbox) {
+        for round in 0..self.rounds.len() {
+            for place in 0..self.rounds.get(round).map_or(0, |r| r.probes.len()) {
+                let probe = self.rounds[round].probes[place];
+                if probe.fate == Fate::Pending && probe.deadline <= now {
+                    self.settle(round, place, Fate::Missed, now, out);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, round: usize, place: usize, fate: Fate, now: Moment, out: &mut Outbox) {
+        let sent = self.rounds[round].sent;
+        let was_closed = self.rounds[round].is_closed();
+        let probe = &mut self.rounds[round].probes[place];
+        let undoes_a_miss = probe.fate == Fate::Missed;
+        probe.fate = fate;
+        if fate != Fate::Void {
+            self.mute_since = None;
+        }
+        let probe = &self.rounds[round].probes[place];
+        let (id, target) = (probe.id, probe.target);
+        match fate {
+            Fate::Answered(rtt) => {
+                if undoes_a_miss && was_closed {
+                    self.quality.undo_miss(&self.outage.process());
+                }
+                if self.targets[target].is_standing() {
+                    self.quality.reply(rtt);
+                }
+                let standing = self.targets[target].answered(now, id, sent, rtt);
+                self.tell_standing(target, standing, now, out);
+            }
+            Fate::Missed => self.targets[target].missed(id, sent),
+            Fate::Pending | Fate::Void => {}
+        }
+        self.judge_round(round, now, out);
+        if !was_closed && self.rounds.get(round).is_some_and(Round::is_closed) {
+            self.close(round, now, out);
+        }
+        self.hurry(now);
+    }
+
+    fn judge_round(&mut self, place: usize, now: Moment, out: &mut Outbox) {
+        let round = &mut self.rounds[place];
+        let (before, result) = (round.result, round.judge());
+        round.result = result;
+        let (sent, losses) = (round.sent, round.losses());
+        if before == result {
+            return;
+        }
+        match result {
+            RoundResult::Open => {}
+            RoundResult::Answered => {
+                self.outage.answered(sent, self.demand());
+                self.count_recovery(0);
+                self.signal(Signal::Answered, now, out);
+            }
+            RoundResult::Failed => {
+                self.outage.failed(sent, losses);
+                self.count_recovery(1);
+                if let Some(silence) = self.outage.verdict(now, self.demand()) {
+                    self.signal(Signal::Silent(silence), now, out);
+                }
+            }
+        }
+    }
+
+    /// A round is complete: what it says about its targets and about the quality of the link.
+    fn close(&mut self, place: usize, now: Moment, out: &mut Outbox) {
+        let round = self.rounds[place].clone();
+        let process = self.outage.process();
+        if round.result == RoundResult::Answered {
+            let standing = self.targets.iter().filter(|t| t.is_standing()).count();
+            let may_set_aside = standing > self.settings.probe.quorum;
+            for probe in round.probes.iter().filter(|p| p.fate == Fate::Missed) {
+                let standing =
+                    self.targets[probe.target].missed_alone(now, &process, may_set_aside);
+                self.tell_standing(probe.target, standing, now, out);
+            }
+        }
+        let tally = round.tally(|target| self.targets[target].is_doubtful());
+        let closed = ClosedRound {
+            sent: round.sent,
+            tally,
+        };
+        self.quality.round(
+            closed,
+            &process,
+            self.settings.probe.interval,
+            self.demand().threshold(),
+        );
+        if let Some(jitter) = self.jitter() {
+            self.quality.jitter(jitter);
+        }
+        let signal = self
+            .quality
+            .complaint()
+            .map_or(Signal::Better, Signal::Worse);
+        self.signal(signal, now, out);
+    }
+
+    fn count_recovery(&mut self, lost: u32) {
+        if let Phase::Recovering { tally } = &mut self.standing {
+            tally.0 += 1;
+            tally.1 += lost;
+        }
+    }
+
+    pub(super) fn try_to_trust(&mut self, now: Moment, out: &mut Outbox) {
+        if self.outage.is_suspected() {
+            let soon = now + self.settings.health.recover_after / 4;
+            self.timers.set(Timer::Recover, soon);
+        } else {
+            self.signal(Signal::Trusted, now, out);
+        }
+    }
+
+    fn tell_standing(
+        &self,
+        target: usize,
+        standing: Option<Standing>,
+        now: Moment,
+        out: &mut Outbox,
+    ) {
+        let Some(standing) = standing else {
+            return;
+        };
+        let target = self.targets[target].target().clone();
+        let (from, to, reason) = match standing {
+            Standing::SetAside => (
+                State::Up,
+                State::Down,
+                format!("{target} does not answer while others do: set aside, asked again later"),
+            ),
+            Standing::Reinstated => (State::Down, State::Up, format!("{target} answers again")),
+        };
+        out.events.push(Event {
+            at: now,
+            change: Change::Target {
+                uplink: self.settings.name.clone(),
+                interface: self.settings.interface.clone(),
+                target,
+                from,
+                to,
+            },
+            reason,
+        });
+    }
+}
