@@ -532,33 +532,61 @@ fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_app
 }
 
 #[test]
-fn an_equal_rule_of_someone_else_stands_for_ours_while_it_is_there() {
+fn an_equal_rule_of_someone_else_neither_replaces_ours_nor_is_touched() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let numbering = Numbering::default();
         let theirs = foreign_rule(numbering.default_rule.0, numbering.table.0);
-        world.add_rule(theirs.clone()).await;
+        world.add_rule(theirs).await;
+        let before = world.everything().await;
         let mut agent = Agent::start().await;
         assert_eq!(agent.carry(FIBER).await, []);
-        assert_eq!(world.of_protocol(117).await.len(), 8);
-        world.remove_rule(theirs).await;
-        agent.put_back(1).await;
         assert_eq!(world.of_protocol(117).await.len(), 9);
+        agent.want(Desired::default());
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(world.everything().await, before);
     });
 }
 
 #[test]
-fn a_rule_of_someone_else_that_blocks_ours_is_a_refusal_with_a_reason() {
+fn a_rule_of_another_version_that_says_more_than_ours_gives_way() {
     netns::run(async |world| {
         two_uplinks(&world).await;
-        // Main with its default, where ours would be main without: the kernel takes them for equal.
-        world
-            .add_rule(foreign_rule(Numbering::default().rule.0, 254))
-            .await;
         let mut agent = Agent::start().await;
-        let refused = agent.carry(FIBER).await;
-        assert_eq!(refused.len(), 1, "{refused:?}");
-        assert!(refused[0].reason.contains("someone else"), "{refused:?}");
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        agent.want(Desired::default());
+        agent.applied().await;
+        // The kernel does not tell a rule from its opposite (`not`) when it looks for equals.
+        let numbering = agent.numbering;
+        let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
+        odd.header.flags = RuleFlags::Invert;
+        let protocol = RouteProtocol::Other(numbering.protocol.0);
+        odd.attributes.push(RuleAttribute::Protocol(protocol));
+        world.add_rule(odd).await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(world.of_protocol(117).await, ours);
+    });
+}
+
+#[test]
+fn what_never_reads_back_as_it_was_written_is_called_refused() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        let mut desired = agent.desired(FIBER);
+        let mut nowhere = desired.routes.first().expect("a route").clone();
+        // The kernel takes table 0 for main.
+        nowhere.table = TableId(0);
+        desired.routes.insert(nowhere);
+        agent.want(desired);
+        let refused = agent.applied().await;
+        assert!(
+            refused
+                .iter()
+                .any(|one| one.reason.contains("does not list it")),
+            "{refused:?}"
+        );
     });
 }
 

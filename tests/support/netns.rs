@@ -10,7 +10,7 @@ use std::process::Command;
 
 use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
-use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use nix::errno::Errno;
@@ -158,14 +158,6 @@ impl World {
             .execute()
             .await
             .expect("the interface goes");
-    }
-
-    pub(crate) async fn is_running(&self, name: &str) -> bool {
-        self.link(name)
-            .await
-            .header
-            .flags
-            .contains(LinkFlags::LowerUp)
     }
 
     async fn link(&self, name: &str) -> LinkMessage {
