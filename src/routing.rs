@@ -130,9 +130,9 @@ pub struct Observed {
     pub routes: Vec<Route>,
     /// The rules that carry our protocol number.
     pub rules: Vec<Rule>,
-    /// The rules of others that do exactly what a rule of ours would do. The kernel holds only one
-    /// of the kind, so while theirs is there it stands for ours.
-    pub foreign_rules: BTreeSet<Rule>,
+    /// The rules that carry our protocol number and say more than a [`Rule`] can: left by another
+    /// version of this program. Each is shown without what it says more.
+    pub odd_rules: Vec<Rule>,
 }
 
 impl Observed {

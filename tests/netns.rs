@@ -7,20 +7,23 @@
 #[path = "support/netns.rs"]
 mod netns;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{UplinkRoutes, table_mode};
-use uplinkd::routing::{Attachment, Desired, Family, Gateway, Numbering, Observed};
-use uplinkd::units::InterfaceName;
+use uplinkd::routing::{Attachment, Desired, Gateway, Numbering, Observed, Path, Route, Trouble};
+use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
 use netns::{ForeignDefault, World};
 
@@ -202,5 +205,469 @@ fn the_traffic_goes_where_it_is_wanted_and_a_clean_up_leaves_nothing() {
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.everything().await, before);
         assert!(agent.put_back.is_empty());
+    });
+}
+
+#[test]
+fn no_lookup_fails_while_the_route_is_replaced_two_thousand_times() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        world.remove_default(FIBER, VIA_FIBER).await;
+        let mut agent = Agent::start().await;
+        agent.carry(LTE).await;
+        world.remove_default(LTE, VIA_LTE).await;
+        world.add_default(FIBER, VIA_FIBER).await;
+        agent
+            .observed(|observed| has_default(observed, FIBER))
+            .await;
+        world.remove_default(FIBER, VIA_FIBER).await;
+
+        let ends = Arc::new(AtomicBool::new(false));
+        let lookups = std::thread::spawn({
+            let ends = ends.clone();
+            move || look_up_until(&ends)
+        });
+        for _ in 0..1_000 {
+            agent.carry(FIBER).await;
+            agent.carry(LTE).await;
+        }
+        ends.store(true, Ordering::Relaxed);
+        let (looked_up, failed) = lookups.join().expect("the lookups end");
+        assert!(looked_up > 2_000, "only {looked_up} lookups");
+        assert_eq!(failed, 0, "of {looked_up} lookups");
+    });
+}
+
+/// Asks for the route to a host in the internet again and again: how often, and how often in vain.
+fn look_up_until(end: &AtomicBool) -> (u64, u64) {
+    let (mut looked_up, mut failed) = (0, 0);
+    while !end.load(Ordering::Relaxed) {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        looked_up += 1;
+        failed += u64::from(socket.connect("192.0.2.1:9").is_err());
+    }
+    (looked_up, failed)
+}
+
+fn has_default(observed: &Observed, uplink: &str) -> bool {
+    let link = observed.link(&name(uplink));
+    link.is_some_and(|link| !link.defaults.is_empty())
+}
+
+#[test]
+fn routes_and_rules_of_others_stay_as_they_are() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let hosts = (1..50).map(|host| Ipv4Addr::new(172, 16, 0, host));
+        world.add_hosts(LTE, hosts).await;
+        world.add_rule(foreign_rule(31_000, 77)).await;
+        let before = world.everything().await;
+        let mut agent = Agent::start().await;
+        for uplink in [FIBER, LTE, FIBER] {
+            agent.carry(uplink).await;
+            let now = world.everything().await;
+            let (ours, theirs): (Vec<_>, Vec<_>) =
+                now.into_iter().partition(|object| !before.contains(object));
+            assert_eq!(ours.len(), 9);
+            assert_eq!(theirs, before);
+        }
+        agent.want(Desired::default());
+        agent.applied().await;
+        assert_eq!(world.everything().await, before);
+    });
+}
+
+/// A rule as somebody else would write it.
+fn foreign_rule(priority: u32, table: u32) -> RuleMessage {
+    let mut rule = RuleMessage::default();
+    rule.header.family = AddressFamily::Inet;
+    rule.header.action = RuleAction::ToTable;
+    rule.attributes.push(RuleAttribute::Priority(priority));
+    rule.attributes.push(RuleAttribute::Table(table));
+    rule
+}
+
+#[test]
+fn what_someone_removes_is_put_back_and_said_once() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        for rule in world.rules().await {
+            if format!("{rule:?}").contains("Other(117)") {
+                world.remove_rule(rule).await;
+            }
+        }
+        agent.put_back(6).await;
+        for route in world.routes().await {
+            if route.header.protocol == RouteProtocol::Other(117) {
+                world.remove_route(route).await;
+            }
+        }
+        agent.put_back(9).await;
+        let mut now = world.of_protocol(117).await;
+        now.sort();
+        let mut ours = ours;
+        ours.sort();
+        assert_eq!(now, ours);
+    });
+}
+
+#[test]
+fn a_route_that_someone_changes_again_and_again_is_put_back_with_patience() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let base = agent.numbering.table.0;
+        let theirs: Vec<RouteMessage> = world
+            .routes()
+            .await
+            .into_iter()
+            .filter(|route| netns::route_table(route) == base)
+            .map(|mut route| {
+                route.header.protocol = RouteProtocol::Static;
+                route
+            })
+            .collect();
+        for _ in 0..20 {
+            for route in &theirs {
+                world.replace_route(route.clone()).await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let theirs = async || {
+            let routes = world.routes().await.into_iter();
+            let mut routes = routes.filter(|route| netns::route_table(route) == base);
+            routes.any(|route| route.header.protocol == RouteProtocol::Static)
+        };
+        while theirs().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        while let Ok(report) = agent.kernel.reports.try_recv() {
+            if let Report::Reasserted { what } = report {
+                agent.put_back.push(what);
+            }
+        }
+        assert_eq!(
+            agent.put_back,
+            [format!(
+                "ip route replace default via 10.1.0.1 dev fiber proto 117 table {base}"
+            )]
+        );
+    });
+}
+
+#[test]
+fn an_interface_that_returns_with_another_index_is_used_again() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(LTE).await;
+        let before = world.of_protocol(117).await.len();
+        world.remove(LTE).await;
+        agent
+            .observed(|observed| observed.link(&name(LTE)).is_none())
+            .await;
+        world.wire("another").await;
+        let index = world.wire(LTE).await;
+        world.add_address(LTE, net("10.2.0.2/24")).await;
+        world.add_default(LTE, VIA_LTE).await;
+        agent.observed(|observed| has_default(observed, LTE)).await;
+        assert_eq!(
+            agent.attachment(LTE, 1).index.map(IfIndex::get),
+            Some(index)
+        );
+        assert_eq!(agent.carry(LTE).await, []);
+        assert_eq!(world.of_protocol(117).await.len(), before);
+        let base = agent.numbering.table.0;
+        assert_eq!(world.default_in(base).await, Some(ip("10.2.0.1").into()));
+    });
+}
+
+#[test]
+fn lost_events_are_survived() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        // This thread, and with it the reader of events, stands still while another one makes more
+        // of them than fit, and takes our routes away at the end.
+        let noise = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let world = World::here();
+                let hosts =
+                    (0..=127).flat_map(|c| (1..=120).map(move |d| Ipv4Addr::new(172, 17, c, d)));
+                world.add_hosts(LTE, hosts).await;
+                for route in world.routes().await {
+                    if route.header.protocol == RouteProtocol::Other(117) {
+                        world.remove_route(route).await;
+                    }
+                }
+            });
+        });
+        noise.join().expect("the noise ends");
+        agent.put_back(3).await;
+        assert!(agent.kernel.overruns() > 0, "the buffer never overflowed");
+    });
+}
+
+#[test]
+fn a_lost_carrier_is_reported_at_once() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        for _ in 0..10 {
+            world.set_carrier(FIBER, false).await;
+            let lost = agent.observed(|observed| trouble(observed, FIBER).is_some());
+            timeout(Duration::from_millis(100), lost)
+                .await
+                .expect("in time");
+            let attachment = agent.attachment(FIBER, 0);
+            assert_eq!(attachment.trouble, Some(Trouble::NoCarrier));
+            assert!(!attachment.paths.is_empty(), "the path is kept");
+            world.set_carrier(FIBER, true).await;
+            agent
+                .observed(|observed| trouble(observed, FIBER).is_none())
+                .await;
+        }
+        assert!(agent.put_back.is_empty());
+    });
+}
+
+fn trouble(observed: &Observed, uplink: &str) -> Option<Trouble> {
+    attach(
+        observed.link(&name(uplink)),
+        Gateway::Auto,
+        &BTreeMap::new(),
+    )
+    .trouble
+}
+
+#[test]
+fn a_better_default_in_main_changes_nothing_for_us() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        world.wire("stranger").await;
+        world.add_address("stranger", net("10.9.0.2/24")).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        let better = ForeignDefault {
+            via: ip("10.9.0.1"),
+            metric: 1,
+        };
+        world.add_default("stranger", better).await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(world.of_protocol(117).await, ours);
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        socket.connect("192.0.2.1:9").expect("a route");
+        assert_eq!(
+            socket.local_addr().expect("an address").ip(),
+            ip("10.1.0.2")
+        );
+    });
+}
+
+#[test]
+fn a_default_that_a_dhcp_client_removes_is_remembered_by_our_table() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let before = agent.attachment(FIBER, 0);
+        world.remove_default(FIBER, VIA_FIBER).await;
+        agent
+            .observed(|observed| !has_default(observed, FIBER))
+            .await;
+        assert_eq!(agent.attachment(FIBER, 0), before);
+        drop(agent);
+        let agent = Agent::start().await;
+        assert_eq!(agent.attachment(FIBER, 0), before);
+    });
+}
+
+#[test]
+fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_appears() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        let mut desired = agent.desired(FIBER);
+        let index = agent.attachment(LTE, 1).index.expect("lte exists");
+        let unreachable = Path {
+            index,
+            gateway: Some(ip("10.7.0.1").into()),
+            onlink: false,
+            weight: Weight(1),
+        };
+        let table = TableId(agent.numbering.table.0 + 9);
+        desired.routes.insert(Route {
+            table,
+            destination: net("0.0.0.0/0").into(),
+            metric: Metric(0),
+            paths: vec![unreachable],
+        });
+        agent.want(desired);
+        let refused = agent.applied().await;
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(
+            refused[0].reason.contains("Nexthop has invalid gateway"),
+            "{refused:?}"
+        );
+        assert!(
+            refused[0].operation.contains("via 10.7.0.1 dev lte"),
+            "{refused:?}"
+        );
+        assert!(!refused[0].is_permanent);
+        assert_eq!(world.of_protocol(117).await.len(), 9, "all else was done");
+        world.add_address(LTE, net("10.7.0.2/24")).await;
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(world.default_in(table.0).await, Some(ip("10.7.0.1").into()));
+        assert!(agent.put_back.is_empty());
+    });
+}
+
+#[test]
+fn an_equal_rule_of_someone_else_neither_replaces_ours_nor_is_touched() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let numbering = Numbering::default();
+        let theirs = foreign_rule(numbering.default_rule.0, numbering.table.0);
+        world.add_rule(theirs).await;
+        let before = world.everything().await;
+        let mut agent = Agent::start().await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(world.of_protocol(117).await.len(), 9);
+        agent.want(Desired::default());
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(world.everything().await, before);
+    });
+}
+
+#[test]
+fn a_rule_of_another_version_that_says_more_than_ours_gives_way() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        agent.want(Desired::default());
+        agent.applied().await;
+        // The kernel does not tell a rule from its opposite (`not`) when it looks for equals.
+        let numbering = agent.numbering;
+        let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
+        odd.header.flags = RuleFlags::Invert;
+        let protocol = RouteProtocol::Other(numbering.protocol.0);
+        odd.attributes.push(RuleAttribute::Protocol(protocol));
+        world.add_rule(odd).await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(world.of_protocol(117).await, ours);
+    });
+}
+
+#[test]
+fn what_never_reads_back_as_it_was_written_is_called_refused() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        let mut desired = agent.desired(FIBER);
+        let mut nowhere = desired.routes.first().expect("a route").clone();
+        // The kernel takes table 0 for main.
+        nowhere.table = TableId(0);
+        desired.routes.insert(nowhere);
+        agent.want(desired);
+        let refused = agent.applied().await;
+        assert!(
+            refused
+                .iter()
+                .any(|one| one.reason.contains("does not list it")),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
+fn duplicates_and_leftovers_of_an_earlier_run_are_removed_and_what_fits_is_adopted() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        drop(agent);
+        // An earlier run had other tables, and something doubled one of its rules.
+        let mut leftover = world
+            .routes()
+            .await
+            .into_iter()
+            .find(|route| route.header.protocol == RouteProtocol::Other(117))
+            .expect("a route of ours");
+        leftover
+            .attributes
+            .retain(|attribute| !matches!(attribute, RouteAttribute::Table(_)));
+        leftover.attributes.push(RouteAttribute::Table(11_790));
+        world.replace_route(leftover).await;
+        let mut double = world
+            .rules()
+            .await
+            .into_iter()
+            .rev()
+            .find(|rule| format!("{rule:?}").contains("Other(117)"))
+            .expect("a rule of ours");
+        double.header.flags = RuleFlags::empty();
+        world.double_rule(double).await;
+        assert_eq!(world.of_protocol(117).await.len(), 11);
+        let mut agent = Agent::start().await;
+        assert_eq!(
+            world.of_protocol(117).await.len(),
+            11,
+            "nothing is done before a decision"
+        );
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(world.of_protocol(117).await, ours);
+    });
+}
+
+#[test]
+fn an_observer_writes_nothing() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let before = world.everything().await;
+        let mut agent = Agent::start_in(Mode::Observe).await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(world.everything().await, before);
+    });
+}
+
+#[test]
+fn without_permission_the_message_names_the_capability() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        netns::drop_capabilities();
+        let mut agent = Agent::start().await;
+        agent.want(agent.desired(FIBER));
+        let error = loop {
+            if let Report::Lost(error) = agent.report().await {
+                break error;
+            }
+        };
+        assert!(matches!(error, KernelError::Forbidden(_)));
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    });
+}
+
+#[test]
+fn unrelated_routes_of_others_cause_no_look() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let hosts = (1..=200).map(|host| Ipv4Addr::new(172, 16, 1, host));
+        world.add_hosts(LTE, hosts).await;
+        let report = timeout(Duration::from_millis(100), agent.kernel.reports.recv()).await;
+        assert!(report.is_err(), "{report:?}");
     });
 }

@@ -80,7 +80,7 @@ pub(super) struct RouteEntry {
 pub(super) struct RuleEntry {
     pub(super) protocol: Protocol,
     pub(super) rule: Rule,
-    /// It has nothing that a [`Rule`] cannot say.
+    /// It says nothing that a [`Rule`] cannot.
     pub(super) is_plain: bool,
 }
 

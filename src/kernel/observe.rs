@@ -148,14 +148,16 @@ impl Observer {
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
         for entry in self.list(Dump::Rules(family))? {
-            let Entry::Rule(entry) = entry else { continue };
-            if entry.rule.family != family {
-                continue;
-            }
-            if entry.protocol == protocol {
-                observed.rules.push(entry.rule);
-            } else if entry.is_plain {
-                observed.foreign_rules.insert(entry.rule);
+            if let Entry::Rule(entry) = entry
+                && entry.protocol == protocol
+                && entry.rule.family == family
+            {
+                let kind = if entry.is_plain {
+                    &mut observed.rules
+                } else {
+                    &mut observed.odd_rules
+                };
+                kind.push(entry.rule);
             }
         }
         Ok(())

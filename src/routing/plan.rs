@@ -79,7 +79,7 @@ fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) 
     let added = desired
         .rules
         .iter()
-        .filter(|rule| !held.contains(rule) && !observed.foreign_rules.contains(rule))
+        .filter(|rule| !held.contains(rule))
         .cloned()
         .collect();
     let mut kept = BTreeSet::new();
@@ -87,6 +87,7 @@ fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) 
         .rules
         .iter()
         .filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)))
+        .chain(&observed.odd_rules)
         .cloned()
         .collect();
     (added, removed)

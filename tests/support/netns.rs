@@ -9,8 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use futures_util::TryStreamExt;
-use ipnet::{IpNet, Ipv4Net};
-use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use ipnet::Ipv4Net;
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use nix::errno::Errno;
@@ -82,6 +82,17 @@ fn cannot(name: &str, error: &dyn std::error::Error) {
     assert!(std::env::var_os("CI").is_none(), "tests must run in CI");
 }
 
+/// Takes all capabilities from this thread.
+#[expect(unsafe_code, reason = "no safe wrapper of capset is at hand")]
+pub(crate) fn drop_capabilities() {
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let header = [LINUX_CAPABILITY_VERSION_3, 0];
+    let none = [0_u32; 6];
+    // SAFETY: header and data are as capset(2) wants them for version 3.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(result, 0, "capset");
+}
+
 /// The namespace, as a person with `ip` would handle it.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -97,11 +108,16 @@ pub(crate) struct ForeignDefault {
 
 impl World {
     async fn new() -> Self {
-        let (connection, handle, _) = rtnetlink::new_connection().expect("a netlink socket");
-        tokio::spawn(connection);
-        let world = Self { handle };
+        let world = Self::here();
         world.set_up("lo", true).await;
         world
+    }
+
+    /// The namespace of this thread.
+    pub(crate) fn here() -> Self {
+        let (connection, handle, _) = rtnetlink::new_connection().expect("a netlink socket");
+        tokio::spawn(connection);
+        Self { handle }
     }
 
     /// A pair of interfaces, `name` and `name-far`, both up. Returns the index of `name`.
@@ -142,14 +158,6 @@ impl World {
             .execute()
             .await
             .expect("the interface goes");
-    }
-
-    pub(crate) async fn is_running(&self, name: &str) -> bool {
-        self.link(name)
-            .await
-            .header
-            .flags
-            .contains(LinkFlags::LowerUp)
     }
 
     async fn link(&self, name: &str) -> LinkMessage {
@@ -220,6 +228,17 @@ impl World {
         let mut request = self.handle.rule().add();
         *request.message_mut() = rule;
         request.execute().await.expect("the rule is added");
+    }
+
+    /// Adds a rule that is there already.
+    pub(crate) async fn double_rule(&self, rule: RuleMessage) {
+        let mut request = self.handle.rule().add();
+        *request.message_mut() = rule;
+        request
+            .replace()
+            .execute()
+            .await
+            .expect("the rule is added");
     }
 
     /// Removes a rule that [`World::rules`] returned.
