@@ -2,7 +2,15 @@
 //!
 //! On the socket each message is one line of JSON: a [`Request`] in, a [`Response`] out.
 
+pub mod client;
+mod conversation;
+pub mod socket;
+
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tracing::debug;
 
 use crate::engine::input::Command;
 use crate::engine::status::{EventRecord, Status};
@@ -21,6 +29,12 @@ pub enum Request {
     Reload,
 }
 
+impl From<Command> for Request {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -33,4 +47,32 @@ pub enum Response {
     Done(String),
     /// It is not, and why.
     Refused(String),
+}
+
+impl Response {
+    fn to_line(&self) -> Arc<str> {
+        let mut line = serde_json::to_string(self).unwrap_or_else(|error| {
+            // Only a map whose keys are no texts or a failing `Serialize` could bring us here.
+            format!("{{\"refused\":\"the answer cannot be written: {error}\"}}")
+        });
+        line.push('\n');
+        line.into()
+    }
+}
+
+/// A request and the way back to whoever made it.
+#[derive(Debug)]
+pub struct Call {
+    /// What is wanted.
+    pub request: Request,
+    lines: mpsc::Sender<Arc<str>>,
+}
+
+impl Call {
+    /// Answers. Never waits; a client that is gone is no error.
+    pub fn answer(self, response: &Response) {
+        if self.lines.try_send(response.to_line()).is_err() {
+            debug!(request = ?self.request, "control client left before its answer");
+        }
+    }
 }

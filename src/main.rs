@@ -1,3 +1,18 @@
-//! The binary.
+//! The binary: parse, run, print one error chain, exit.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use uplinkd::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Without a standard error there is nobody left to tell.
+            drop(writeln!(std::io::stderr(), "{}", cli::explain(&error)));
+            cli::exit_code(&error)
+        }
+    }
+}

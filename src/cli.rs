@@ -1,0 +1,136 @@
+//! The command line.
+
+pub mod check;
+mod output;
+pub mod run;
+pub mod status;
+mod wish;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, defaults};
+use crate::control::Request;
+use crate::control::client::{Client, ClientError};
+use crate::control::socket::BindError;
+use crate::units::UplinkName;
+
+/// Keeps a router online when an internet uplink fails.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent in the foreground
+    Run(run::Arguments),
+    /// Look for mistakes in the configuration and in the machine it would run on
+    Check(check::Arguments),
+    /// Show what is active, how each uplink is, since when and why
+    Status(status::Arguments),
+    /// Send the traffic through one uplink until `auto`
+    Switch(OneUplink),
+    /// Let the agent choose again
+    Auto(Connection),
+    /// Take an uplink out for maintenance: no traffic, still probed
+    Disable(OneUplink),
+    /// End the maintenance of an uplink
+    Enable(OneUplink),
+    /// Take over a changed configuration; a bad one is refused and the old one stays
+    Reload(Connection),
+}
+
+#[derive(Debug, Args)]
+struct OneUplink {
+    /// The name of the uplink
+    name: UplinkName,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = Config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// Where the agent is.
+#[derive(Debug, Args)]
+struct Connection {
+    /// The agent's control socket [default: the one that the configuration names]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl Connection {
+    fn open(&self) -> Result<Client, ClientError> {
+        Client::connect(&self.path())
+    }
+
+    /// A configuration that cannot be read does not stop anyone from asking the agent that runs.
+    fn path(&self) -> PathBuf {
+        let configured = || Config::load(&self.file.config).map(|config| config.agent.control);
+        self.socket
+            .clone()
+            .unwrap_or_else(|| configured().unwrap_or_else(|_| defaults::CONTROL.into()))
+    }
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    pub fn run(self) -> Result<ExitCode> {
+        use crate::engine::input::Command as Wish;
+        match self.command {
+            Command::Run(arguments) => run::run(&arguments),
+            Command::Check(arguments) => check::run(&arguments),
+            Command::Status(arguments) => status::run(&arguments),
+            Command::Switch(OneUplink { name, connection }) => {
+                wish::send(&connection, &Wish::Switch(name).into())
+            }
+            Command::Auto(connection) => wish::send(&connection, &Wish::Auto.into()),
+            Command::Disable(OneUplink { name, connection }) => {
+                wish::send(&connection, &Wish::Disable(name).into())
+            }
+            Command::Enable(OneUplink { name, connection }) => {
+                wish::send(&connection, &Wish::Enable(name).into())
+            }
+            Command::Reload(connection) => wish::send(&connection, &Request::Reload),
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does not answer";
+
+/// The whole chain of an error, as a person reads it.
+pub fn explain(error: &anyhow::Error) -> String {
+    match error.downcast_ref() {
+        // Each line begins with a file and a line, as editors and people expect.
+        Some(ConfigError::Refused { .. }) => error.to_string(),
+        Some(ConfigError::Read { .. } | ConfigError::TooLarge(_) | ConfigError::NotText(_))
+        | None => format!("uplinkd: {error:#}"),
+    }
+}
+
+/// What the contract says a failure of this kind ends with.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_configuration = error.is::<ConfigError>()
+        || matches!(error.downcast_ref(), Some(BindError::AlreadyRunning(_)));
+    if is_configuration {
+        ExitCode::from(2)
+    } else if error.is::<ClientError>() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::FAILURE
+    }
+}

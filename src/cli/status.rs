@@ -1,0 +1,128 @@
+//! `uplinkd status`
+
+mod table;
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::{Connection, output};
+use crate::control::client::Client;
+use crate::control::{Request, Response};
+use crate::engine::status::{EventRecord, Status};
+use crate::units::{Timestamp, UplinkName};
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only this uplink, with its targets
+    name: Option<UplinkName>,
+    /// For machines; with --watch, one line for each change
+    #[arg(long)]
+    json: bool,
+    /// Go on showing it
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut client = arguments.connection.open()?;
+    let is_for_a_person = !arguments.json && output::is_terminal();
+    match (arguments.watch, is_for_a_person) {
+        (false, _) => show_once(&mut client, arguments)?,
+        (true, true) => redraw(&mut client, arguments)?,
+        (true, false) => stream(&mut client, arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_once(client: &mut Client, arguments: &Arguments) -> Result<()> {
+    let status = only(ask(client)?, arguments.name.as_ref())?;
+    if arguments.json {
+        output::print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
+    } else {
+        output::print(&draw(&status, arguments))?;
+    }
+    Ok(())
+}
+
+/// Draws the status anew each second. Ends with the agent or the person.
+fn redraw(client: &mut Client, arguments: &Arguments) -> Result<()> {
+    const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
+    loop {
+        let status = only(ask(client)?, arguments.name.as_ref())?;
+        output::print(&format!("{HOME_AND_CLEAR}{}", draw(&status, arguments)))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a person looks at the screen, and nothing else waits"
+        )]
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Prints the status and what happens from then on: for machines one status a line, for people one
+/// event a line. Ends with the agent or the reader.
+fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
+    let mut response = client.watch()?;
+    let mut is_first = true;
+    loop {
+        match response {
+            Response::Status(status) if arguments.json => {
+                let status = only(*status, arguments.name.as_ref())?;
+                output::print(&format!("{}\n", serde_json::to_string(&status)?))?;
+            }
+            Response::Status(status) if is_first => {
+                let status = only(*status, arguments.name.as_ref())?;
+                output::print(&draw(&status, arguments))?;
+            }
+            Response::Event(event) if !arguments.json && concerns(&event, arguments) => {
+                output::print(&table::event(&event))?;
+            }
+            Response::Status(_) | Response::Event(_) | Response::Done(_) => {}
+            Response::Refused(why) => bail!("{why}"),
+        }
+        is_first = false;
+        response = client.next_event()?;
+    }
+}
+
+fn ask(client: &mut Client) -> Result<Status> {
+    match client.request(&Request::Status)? {
+        Response::Status(status) => Ok(*status),
+        Response::Refused(why) => bail!("{why}"),
+        Response::Event(_) | Response::Done(_) => bail!("the agent answered something else"),
+    }
+}
+
+/// The status with the uplink `name` alone; the schema stays the same.
+fn only(mut status: Status, name: Option<&UplinkName>) -> Result<Status> {
+    let Some(name) = name else {
+        return Ok(status);
+    };
+    let names: Vec<_> = status.uplinks.iter().map(|u| u.name.to_string()).collect();
+    status.uplinks.retain(|uplink| uplink.name == *name);
+    if status.uplinks.is_empty() {
+        bail!("no uplink `{name}`; there are {}", names.join(", "));
+    }
+    Ok(status)
+}
+
+fn concerns(event: &EventRecord, arguments: &Arguments) -> bool {
+    let is_of_another = |name| event.uplink.as_ref().is_some_and(|uplink| uplink != name);
+    !arguments.name.as_ref().is_some_and(is_of_another)
+}
+
+fn draw(status: &Status, arguments: &Arguments) -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a person asks how long it has been; nothing is decided by it"
+    )]
+    let now = Timestamp(SystemTime::now());
+    let palette = output::Palette::of_stdout();
+    table::Table { now, palette }.draw(status, arguments.name.is_some())
+}

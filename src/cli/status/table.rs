@@ -1,0 +1,217 @@
+//! The status as a person reads it: aligned, within 80 columns for common names.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::cli::output::{Colour, Palette};
+use crate::engine::settings::Policy;
+use crate::engine::status::{
+    EventRecord, LastSwitch, Mode, State, Status, TargetStatus, UplinkStatus,
+};
+use crate::units::{Timestamp, UplinkName};
+
+/// What a drawing needs to know beside the status.
+pub(super) struct Table {
+    pub(super) now: Timestamp,
+    pub(super) palette: Palette,
+}
+
+/// A column: its title and, for each row, its text.
+type Row = [String; COLUMNS];
+
+impl Table {
+    /// Draws the status, with the targets of each uplink if wanted.
+    pub(super) fn draw(&self, status: &Status, with_targets: bool) -> String {
+        let mut text = self.summary(status);
+        let rows: Vec<Row> = status.uplinks.iter().map(|u| self.row(u)).collect();
+        let widths = widths(&rows);
+        text.push('\n');
+        let titles = aligned(&TITLES.map(str::to_owned), &widths);
+        text.push_str(self.palette.paint(Colour::Dim, &titles).trim_end());
+        text.push('\n');
+        for (uplink, row) in status.uplinks.iter().zip(&rows) {
+            text.push_str(&self.coloured(uplink.state, row, &widths));
+            text.push('\n');
+            let reason = format!("  {:name$}  {}\n", "", uplink.reason, name = widths[1]);
+            text.push_str(&reason);
+            if with_targets {
+                text.push_str(&targets(uplink, widths[1]));
+            }
+        }
+        if let Some(last) = &status.last_switch {
+            text.push_str(&self.last_switch(last));
+        }
+        text
+    }
+
+    fn summary(&self, status: &Status) -> String {
+        let mode = match status.mode {
+            Mode::Auto => "automatic",
+            Mode::Manual => "manual",
+        };
+        let policy = match status.policy {
+            Policy::Failover => "failover",
+        };
+        let active = match status.active.as_slice() {
+            [] => self.palette.paint(Colour::Red, "no uplink is active"),
+            names => format!("active: {}", list(names)),
+        };
+        let since = status
+            .since
+            .map(|since| format!(" for {}", self.age(since)))
+            .unwrap_or_default();
+        format!("{active}{since} ({mode}, policy {policy})\n")
+    }
+
+    fn row(&self, uplink: &UplinkStatus) -> Row {
+        let marker = if uplink.active { "*" } else { "" };
+        [
+            marker.to_owned(),
+            uplink.name.to_string(),
+            uplink.interface.to_string(),
+            uplink.tier.to_string(),
+            uplink.state.to_string(),
+            uplink.score.map_or_else(unknown, |score| score.to_string()),
+            percent(uplink.loss_percent),
+            milliseconds(uplink.rtt_ms),
+            milliseconds(uplink.jitter_ms),
+            self.age(uplink.since),
+        ]
+    }
+
+    /// The row with its state in colour. The colour comes after the alignment, which counts
+    /// characters.
+    fn coloured(&self, state: State, row: &Row, widths: &[usize; COLUMNS]) -> String {
+        let colour = match state {
+            State::Up => Colour::Green,
+            State::Degraded | State::Recovering => Colour::Yellow,
+            State::Down | State::Absent => Colour::Red,
+            State::Unknown | State::Disabled | State::Cold => Colour::Dim,
+        };
+        let line = aligned(row, widths);
+        let start: usize = widths[..STATE].iter().map(|width| width + GAP.len()).sum();
+        let (before, rest) = line.split_at(start);
+        let (word, after) = rest.split_at(row[STATE].len());
+        format!("{before}{}{after}", self.palette.paint(colour, word))
+    }
+
+    fn last_switch(&self, last: &LastSwitch) -> String {
+        let from = list(&last.from);
+        let to = list(&last.to);
+        let age = self.age(last.at);
+        format!("\nlast switch {age} ago: {from} -> {to}, {}\n", last.reason)
+    }
+
+    fn age(&self, since: Timestamp) -> String {
+        let age = self.now.0.duration_since(since.0).unwrap_or_default();
+        short(age)
+    }
+}
+
+fn targets(uplink: &UplinkStatus, indent: usize) -> String {
+    let longest = uplink.targets.iter().map(|t| t.target.to_string().len());
+    let width = longest.max().unwrap_or(0);
+    let mut text = String::new();
+    for target in &uplink.targets {
+        let TargetStatus {
+            target,
+            state,
+            rtt_ms,
+            loss_percent,
+        } = target;
+        let rtt = milliseconds(*rtt_ms);
+        let loss = percent(*loss_percent);
+        let _ = writeln!(
+            text,
+            "  {:indent$}  {target:width$}  {state:7}  {rtt:>9}  {loss:>7} loss",
+            ""
+        );
+    }
+    text
+}
+
+/// An event as one line.
+pub(super) fn event(event: &EventRecord) -> String {
+    let mut text = format!("{}  {}", event.at, event.event);
+    if let Some(uplink) = &event.uplink {
+        let _ = write!(text, "  {uplink}");
+    }
+    if let (Some(from), Some(to)) = (&event.from, &event.to) {
+        let _ = write!(text, "  {from} -> {to}");
+    }
+    let _ = writeln!(text, ": {}", event.reason);
+    text
+}
+
+fn widths(rows: &[Row]) -> [usize; COLUMNS] {
+    std::array::from_fn(|column| {
+        let texts = rows.iter().map(|row| row[column].chars().count());
+        texts.chain([TITLES[column].len()]).max().unwrap_or(0)
+    })
+}
+
+fn aligned(row: &Row, widths: &[usize; COLUMNS]) -> String {
+    let cells: Vec<_> = row
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .map(|(column, (text, &width))| {
+            let is_number = column > STATE;
+            if is_number {
+                format!("{text:>width$}")
+            } else {
+                format!("{text:width$}")
+            }
+        })
+        .collect();
+    cells.join(GAP)
+}
+
+fn list(names: &[UplinkName]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
+    names.join(", ")
+}
+
+fn unknown() -> String {
+    "-".to_owned()
+}
+
+fn percent(number: Option<f64>) -> String {
+    number.map_or_else(unknown, |number| format!("{number:.1} %"))
+}
+
+fn milliseconds(number: Option<f64>) -> String {
+    number.map_or_else(unknown, |number| format!("{number:.1} ms"))
+}
+
+/// A span in its two largest units.
+fn short(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match () {
+        () if days > 0 => format!("{days}d {}h", hours % 24),
+        () if hours > 0 => format!("{hours}h {}m", minutes % 60),
+        () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
+        () => format!("{seconds}s"),
+    }
+}
+
+const COLUMNS: usize = 10;
+const TITLES: [&str; COLUMNS] = [
+    "",
+    "UPLINK",
+    "INTERFACE",
+    "TIER",
+    "STATE",
+    "SCORE",
+    "LOSS",
+    "RTT",
+    "JITTER",
+    "FOR",
+];
+/// The column that is coloured; those after it are numbers.
+const STATE: usize = 4;
+const GAP: &str = "  ";

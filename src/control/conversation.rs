@@ -1,0 +1,127 @@
+//! One client of the control socket, from its first line to its last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::{Call, Request, Response};
+
+/// Answers a client's requests one after the other until it leaves, is silent for too long, or says
+/// something that cannot be understood.
+pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>) {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let request = match timeout(REQUEST_WITHIN, read_request(&mut reader)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(Unusable::Ended)) | Err(_) => return,
+            Ok(Err(Unusable::Refused(why))) => {
+                debug!(why, "control request refused");
+                write(&mut writer, &Response::Refused(why).to_line()).await;
+                return;
+            }
+        };
+        let is_watch = request == Request::Watch;
+        let (lines, answers) = mpsc::channel(if is_watch { WATCH_BACKLOG } else { 1 });
+        if calls.send(Call { request, lines }).await.is_err() {
+            return;
+        }
+        let is_content = if is_watch {
+            relay_watch(answers, &mut reader, &mut writer).await
+        } else {
+            relay(answers, &mut writer).await
+        };
+        if !is_content {
+            return;
+        }
+    }
+}
+
+/// Tells an unwelcome client why, if that is possible without waiting.
+pub(super) fn refuse(stream: &UnixStream, why: &str) {
+    let line = Response::Refused(why.to_owned()).to_line();
+    if let Err(error) = stream.try_write(line.as_bytes()) {
+        debug!(%error, why, "control client left before it was refused");
+    }
+}
+
+/// Why a conversation has no next request.
+enum Unusable {
+    /// The client is done.
+    Ended,
+    /// What it sent is no request.
+    Refused(String),
+}
+
+async fn read_request(reader: &mut BufReader<OwnedReadHalf>) -> Result<Request, Unusable> {
+    let mut line = Vec::new();
+    let read = reader
+        .take(MAX_LINE as u64 + 1)
+        .read_until(b'\n', &mut line)
+        .await;
+    match read {
+        Err(_) | Ok(0) => return Err(Unusable::Ended),
+        Ok(_) if line.len() > MAX_LINE => {
+            let why = format!("a request has at most {MAX_LINE} bytes");
+            return Err(Unusable::Refused(why));
+        }
+        Ok(_) if !line.ends_with(b"\n") => {
+            let why = format!("the request ends within a line, after {} bytes", line.len());
+            return Err(Unusable::Refused(why));
+        }
+        Ok(_) => {}
+    }
+    serde_json::from_slice(&line)
+        .map_err(|error| Unusable::Refused(format!("this is no request: {error}")))
+}
+
+/// Passes on the one answer to a request; false when the client is gone.
+async fn relay(mut answers: mpsc::Receiver<Arc<str>>, writer: &mut OwnedWriteHalf) -> bool {
+    match answers.recv().await {
+        Some(line) => write(writer, &line).await,
+        None => false,
+    }
+}
+
+/// Passes on events until either side has had enough. A watcher has nothing more to say.
+async fn relay_watch(
+    mut answers: mpsc::Receiver<Arc<str>>,
+    reader: &mut BufReader<OwnedReadHalf>,
+    writer: &mut OwnedWriteHalf,
+) -> bool {
+    loop {
+        let line = tokio::select! {
+            line = answers.recv() => line,
+            _ = reader.read_u8() => None,
+        };
+        let is_passed_on = match line {
+            Some(line) => write(writer, &line).await,
+            None => false,
+        };
+        if !is_passed_on {
+            return false;
+        }
+    }
+}
+
+/// False when the client is gone or does not read.
+async fn write(writer: &mut OwnedWriteHalf, line: &str) -> bool {
+    matches!(
+        timeout(WRITE_WITHIN, writer.write_all(line.as_bytes())).await,
+        Ok(Ok(()))
+    )
+}
+
+/// The longest request, its end of line left out, has a few hundred bytes.
+const MAX_LINE: usize = 64 * 1024;
+/// A client in the middle of nothing holds a place that others may want.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// Lines that wait for a watcher: half a minute of the worst flapping.
+const WATCH_BACKLOG: usize = 128;

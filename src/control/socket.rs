@@ -1,0 +1,253 @@
+//! The control socket: one line of JSON in, one or more out.
+//!
+//! ```text
+//!  client ──connect──> accept (1 task) ──spawns──> conversation (1 task a client, at most 64)
+//!                                                     │  ^
+//!                                         Call (queue) │  │ lines (bounded queue of each call)
+//!                                                     v  │
+//!                                                   daemon's loop
+//! ```
+//! Nothing here waits inside the daemon's loop: an answer is put into the queue of its call, and a
+//! client that does not empty its queue loses its place.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::geteuid;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{debug, warn};
+
+use super::conversation::{self, refuse};
+use super::{Call, Response};
+
+/// The listening socket, as long as it lives. Its file goes with it.
+#[derive(Debug)]
+pub struct Server {
+    /// What clients want, one after the other.
+    pub calls: mpsc::Receiver<Call>,
+    accepting: AbortHandle,
+    path: PathBuf,
+    _lock: Flock<fs::File>,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another agent is at work.
+    #[error("another agent is running: it answers at {}", .0.display())]
+    AlreadyRunning(PathBuf),
+    /// Something that is no socket is in the way.
+    #[error("cannot listen at {}: there is a file that is no socket", .0.display())]
+    InTheWay(PathBuf),
+    /// The operating system refuses.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Listens at `path`, whose directory is made if it is missing. To be called within a runtime.
+    pub fn bind(path: &Path) -> Result<Self, BindError> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed("create the directory", directory))?;
+        }
+        let lock = lock(path)?;
+        remove_stale(path)?;
+        let listener = listen(path).map_err(failed("listen at", path))?;
+        let group = fs::metadata(path).map_err(failed("look at", path))?.gid();
+        let listener = UnixListener::from_std(listener).map_err(failed("listen at", path))?;
+        let (sender, calls) = mpsc::channel(MAX_CLIENTS);
+        let accepting = tokio::spawn(accept(listener, Trusted { group }, sender)).abort_handle();
+        Ok(Self {
+            calls,
+            accepting,
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        if let Err(error) = fs::remove_file(&self.path) {
+            debug!(path = %self.path.display(), %error, "control socket was gone already");
+        }
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
+    move |source| BindError::Io {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Holds the place beside the socket for as long as this process lives, so that of two agents that
+/// start together only one takes the socket of a third that died.
+fn lock(path: &Path) -> Result<Flock<fs::File>, BindError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&lock_path)
+        .map_err(failed("open", &lock_path))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno == Errno::EAGAIN {
+            BindError::AlreadyRunning(path.to_owned())
+        } else {
+            failed("lock", &lock_path)(errno.into())
+        }
+    })
+}
+
+/// Removes the socket of an agent that died. One at which somebody answers stays.
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", path)(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(BindError::InTheWay(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    let is_answered = match connect_at_once(path) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    };
+    if is_answered {
+        return Err(BindError::AlreadyRunning(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(failed("remove the stale socket", path))
+}
+
+/// Connects without waiting: a full queue of connections is an answer as well.
+fn connect_at_once(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
+}
+
+/// A socket that never has more rights than 0660, not even for a moment: the kernel takes those of
+/// the unbound socket's inode (`unix_bind_bsd` in `net/unix/af_unix.c`).
+fn listen(path: &Path) -> io::Result<StdUnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let mode = Mode::from_bits_truncate(MODE);
+    fchmod(&socket, mode)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(StdUnixListener::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+/// Who may talk: root, the agent's own user, and the group of the socket.
+#[derive(Clone, Copy)]
+struct Trusted {
+    group: u32,
+}
+
+impl Trusted {
+    fn includes(self, stream: &UnixStream) -> bool {
+        stream.peer_cred().is_ok_and(|peer| {
+            let is_owner = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
+            is_owner || peer.gid() == self.group
+        })
+    }
+}
+
+async fn accept(listener: UnixListener, trusted: Trusted, calls: mpsc::Sender<Call>) {
+    let mut conversations = JoinSet::new();
+    let mut is_failing = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = conversations.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) if !trusted.includes(&stream) => {
+                refuse(
+                    &stream,
+                    "only root and the socket's group may talk to the agent",
+                );
+            }
+            Ok((stream, _)) if conversations.len() >= MAX_CLIENTS => {
+                refuse(&stream, "too many clients");
+            }
+            Ok((stream, _)) => {
+                is_failing = false;
+                conversations.spawn(conversation::hold(stream, calls.clone()));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    warn!(%error, "cannot accept control clients");
+                }
+                // Out of descriptors, most likely, and the next attempt fails as well.
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
+
+/// Everybody who wants to hear of each event.
+#[derive(Debug, Default)]
+pub struct Watchers(Vec<mpsc::Sender<Arc<str>>>);
+
+impl Watchers {
+    /// Takes in the sender of a [`Request::Watch`](super::Request::Watch) and tells it the status.
+    pub fn add(&mut self, call: Call, status: &super::Status) {
+        let line = Response::Status(Box::new(status.clone())).to_line();
+        if call.lines.try_send(line).is_ok() {
+            self.0.push(call.lines);
+        }
+    }
+
+    /// Tells all of them what happened and the status after it.
+    pub fn publish(&mut self, event: &super::EventRecord, status: &super::Status) {
+        self.0.retain(|watcher| !watcher.is_closed());
+        if self.0.is_empty() {
+            return;
+        }
+        let event = Response::Event(Box::new(event.clone())).to_line();
+        let status = Response::Status(Box::new(status.clone())).to_line();
+        self.0.retain(|watcher| {
+            let has_room = watcher.capacity() > 2;
+            let is_told = has_room
+                && watcher.try_send(Arc::clone(&event)).is_ok()
+                && watcher.try_send(Arc::clone(&status)).is_ok();
+            if !is_told {
+                // Whether this last line still fits or not, the queue ends here.
+                let farewell = Response::Refused(TOO_SLOW.to_owned()).to_line();
+                drop(watcher.try_send(farewell));
+            }
+            is_told
+        });
+    }
+}
+
+const TOO_SLOW: &str = "no longer watching: this client reads too slowly";
+const MODE: u32 = 0o660;
+const BACKLOG: i32 = 128;
+const MAX_CLIENTS: usize = 64;
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
