@@ -2,5 +2,7 @@
 
 pub mod control;
 pub mod engine;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod routing;
 pub mod units;
