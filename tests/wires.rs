@@ -123,9 +123,10 @@ fn stream_warms_up(network: &Network) {
     wait_until(clock::now() + Duration::from_millis(100));
 }
 
+#[expect(clippy::print_stderr, reason = "the figures are worth reading")]
 #[track_caller]
 fn assert_near(what: &str, measured: f64, wanted: f64, within: f64) {
-    println!("{what}: {measured:.4}, asked for {wanted} +- {within}");
+    eprintln!("{what}: {measured:.4}, asked for {wanted} +- {within}");
     let is_near = (measured - wanted).abs() <= within;
     assert!(
         is_near,
@@ -224,7 +225,7 @@ fn a_bottleneck_fills_its_queue_and_drops_the_rest() {
             ..Impairment::default()
         });
         assert_near("lost", seen.share_lost(), 0.5, 0.03);
-        assert_near("median, ms", seen.quantile(0.5), 52.5, 3.0);
+        assert_near("median, ms", seen.quantile(0.5), 54.0, 3.0);
     });
 }
 
@@ -270,10 +271,6 @@ fn a_one_way_blackhole_and_a_pulled_cable_stop_everything_until_mended() {
             lan.mend().expect("mend it");
             assert!(arrives(), "mended");
             lan.unplug().expect("pull the cable");
-            let unplugged = network
-                .client()
-                .run(|| std::fs::read_to_string("/proc/net/route"));
-            println!("{}", unplugged.expect("read"));
             assert!(!arrives(), "no cable");
             lan.mend().expect("plug it in");
             assert!(arrives(), "plugged in");

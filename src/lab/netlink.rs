@@ -124,7 +124,11 @@ impl Netlink {
         match answer.payload {
             NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
             NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
-            _ => Ok(None),
+            NetlinkPayload::Error(_)
+            | NetlinkPayload::Done(_)
+            | NetlinkPayload::Noop
+            | NetlinkPayload::Overrun(_)
+            | _ => Ok(None),
         }
     }
 }
@@ -133,13 +137,13 @@ fn output_interface(answer: RouteNetlinkMessage) -> Option<IfIndex> {
     let RouteNetlinkMessage::NewRoute(route) = answer else {
         return None;
     };
-    route
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Oif(index) => IfIndex::new(*index),
-            _ => None,
-        })
+    route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Oif(index) = attribute {
+            IfIndex::new(*index)
+        } else {
+            None
+        }
+    })
 }
 
 fn is_no_route(error: &io::Error) -> bool {

@@ -19,12 +19,8 @@ pub(super) struct Tap {
 impl Tap {
     /// Makes the interface `name` in `node`.
     pub(super) fn create(node: &Namespace, name: &InterfaceName) -> Result<Self, LabError> {
-        let device = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/net/tun")
-            .map_err(LabError::Tun)?;
+        // A device belongs to the namespace in which it was opened (`tun_chr_open`).
+        let device = node.run(open_device).map_err(LabError::Tun)?;
         node.run(|| sys::attach_tap(&device, name))
             .doing(|| format!("make the interface {name} of {}", node.name()))?;
         Ok(Self { device })
@@ -48,6 +44,14 @@ impl Tap {
     pub(super) fn set_carrier(&self, up: bool) -> io::Result<()> {
         sys::set_carrier(&self.device, up)
     }
+}
+
+fn open_device() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")
 }
 
 impl AsFd for Tap {
