@@ -39,6 +39,12 @@ pub enum LabError {
         /// The end of the agent's log.
         log: String,
     },
+    /// The scenarios that come with the program are faulty.
+    #[error("cannot read the scenarios of the lab")]
+    Playbill(#[from] toml::de::Error),
+    /// There is no such wire.
+    #[error("no wire `{0}`; there are lan, and for each uplink NAME-access and NAME-core")]
+    Wire(String),
     /// There is no such scenario.
     #[error("no scenario `{name}`; there are {known}")]
     Scenario {

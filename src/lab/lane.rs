@@ -1,5 +1,6 @@
 //! What one direction of a wire does to a frame. Pure: told the time, draws from a seed.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -195,6 +196,35 @@ fn destination(frame: &[u8]) -> Option<Ipv4Addr> {
 
 fn everything() -> Loss {
     Loss::from_ratio(1.0)
+}
+
+impl fmt::Display for Impairment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.blackhole {
+            return f.write_str("nothing arrives");
+        }
+        let span = |what: &str, span: Duration| {
+            let is_set = !span.is_zero();
+            is_set.then(|| format!("{what} {}", humantime::format_duration(span)))
+        };
+        let share =
+            |what: &str, share: Loss| (share > Loss::NONE).then(|| format!("{what} {share}"));
+        let parts = [
+            span("delay", self.delay),
+            span("jitter up to", self.jitter),
+            share("loss", self.loss),
+            self.bursts.map(|b| format!("loss in bursts {}", b.share)),
+            self.rate.map(|r| format!("{} bit/s", r.bits_per_second)),
+            share("duplicated", self.duplicate),
+            share("reordered", self.reorder),
+            self.filter.map(|host| format!("nothing arrives at {host}")),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            return f.write_str("perfect");
+        }
+        f.write_str(&parts.join(", "))
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl;
+use serde::Deserialize;
 
 use crate::lab::chance::Chance;
 use crate::lab::clock;
@@ -33,7 +34,8 @@ const BATCH: usize = 32;
 const MOST_UNDER_WAY: usize = 65_536;
 
 /// Which way along a wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Towards {
     /// From the client towards the internet.
     Internet,
@@ -50,6 +52,15 @@ impl Towards {
             Self::Internet => Self::Client,
             Self::Client => Self::Internet,
         }
+    }
+}
+
+impl std::fmt::Display for Towards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Internet => "internet",
+            Self::Client => "client",
+        })
     }
 }
 

@@ -16,3 +16,11 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(serde::de::Error::custom)
 }
+
+/// Writes a span as a number of milliseconds, for machines.
+pub(super) fn milliseconds<S: Serializer>(
+    span: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(span.as_secs_f64() * 1000.0)
+}
