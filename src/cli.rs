@@ -1,6 +1,8 @@
 //! The command line.
 
 pub mod check;
+#[cfg(feature = "lab")]
+pub mod lab;
 mod output;
 pub mod run;
 pub mod status;
@@ -44,6 +46,9 @@ enum Command {
     Enable(OneUplink),
     /// Take over a changed configuration; a bad one is refused and the old one stays
     Reload(Connection),
+    /// Break and mend a whole network in throw-away namespaces and see what the agent does
+    #[cfg(feature = "lab")]
+    Lab(lab::Lab),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +110,8 @@ impl Cli {
                 wish::send(&connection, &Wish::Enable(name).into())
             }
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
+            #[cfg(feature = "lab")]
+            Command::Lab(arguments) => lab::run(&arguments),
         }
     }
 }

@@ -6,6 +6,8 @@ pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod kernel;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod probe;
 pub mod replay;
 pub mod routing;

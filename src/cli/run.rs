@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use super::ConfigFile;
 use crate::config::Config;
+use crate::daemon::{self, Options};
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
@@ -20,5 +21,10 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(&arguments.file.config)?;
-    bail!("no daemon yet: {config:?} {}", arguments.observe);
+    let options = Options {
+        observe: arguments.observe,
+        config_path: arguments.file.config.clone(),
+    };
+    daemon::run(config, options)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,41 @@
+//! A whole network in throw-away namespaces, to watch the real agent at work.
+//!
+//! [`isolate`] first, while the process has one thread; then [`play`] a scenario, or [`Network::build`]
+//! one and do with it what you like. Integration tests do so in [`run_test_isolated`].
+
+mod agent;
+pub mod chance;
+pub mod clock;
+mod compass;
+mod error;
+mod happening;
+pub mod internet;
+mod judge;
+pub mod lane;
+mod lifeline;
+mod meter;
+mod namespace;
+mod nat;
+mod netlink;
+mod network;
+mod play;
+mod pump;
+pub mod report;
+pub mod scenario;
+mod screen;
+mod shell;
+mod span;
+mod stage;
+mod stream;
+mod sys;
+mod tap;
+
+pub use agent::this_program;
+pub use error::LabError;
+pub use namespace::{Namespace, isolate, run_test_isolated};
+pub use network::{CLIENT, LAN, Network, UPLINKS, Wire};
+pub use play::{Options, play};
+pub use pump::Towards;
+pub use screen::{Screen, list, machine_readable};
+pub use shell::open as open_shell;
+pub use stream::{Felt, PACE};

@@ -1,0 +1,212 @@
+//! The agent under test: the same program as `uplinkd run`, in the router, and what it says.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+use crate::control::{Request, Response};
+use crate::lab::clock;
+use crate::lab::error::{Doing, LabError};
+use crate::lab::happening::Happening;
+use crate::lab::internet::TARGETS;
+use crate::lab::namespace::Namespace;
+use crate::lab::network::UPLINKS;
+
+/// Between two looks at something that has no event.
+const TICK: Duration = Duration::from_millis(2);
+/// How long the agent may take to listen, or to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the agent's files are: its configuration, control socket, state and log. Gone with the
+/// namespaces, as `/run` in there is ours.
+const CONFIG: &str = "/run/uplinkd/uplinkd.toml";
+const STATE: &str = "/run/uplinkd/state";
+const LOG: &str = "/run/uplinkd/log";
+/// Its control socket: where the CLI looks by itself.
+pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
+
+/// What a scenario wants of the agent other than the defaults.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    /// `failover.failback_after`
+    pub(super) failback_after: Option<Duration>,
+}
+
+/// A running agent. It is killed when the thread that started it ends.
+#[derive(Debug)]
+pub(super) struct Agent {
+    child: Child,
+}
+
+/// What the agent has cost since it was started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    /// Time on a processor, of all its threads.
+    pub(super) cpu: Duration,
+    /// Resident memory.
+    pub(super) memory_kib: u64,
+}
+
+impl Agent {
+    /// Starts `uplinkd run` in the router; `program` is what runs. What it says goes to `sink`.
+    pub(super) fn start(
+        program: &Path,
+        router: &Namespace,
+        wishes: &Wishes,
+        sink: Sender<Happening>,
+    ) -> Result<Self, LabError> {
+        let prepare = || {
+            fs::create_dir_all(STATE)?;
+            fs::write(CONFIG, configuration(wishes))?;
+            let mut log = File::options();
+            log.create(true).append(true).open(LOG)
+        };
+        let log = prepare().doing(|| format!("write the agent's files in {STATE}"))?;
+        let mut command = Command::new(program);
+        command
+            .args(["run", "--config", CONFIG])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let child = router
+            .adopt(&mut command)
+            .and_then(Command::spawn)
+            .doing(|| format!("start {} in the router", program.display()))?;
+        thread::Builder::new()
+            .name("agent-ear".to_owned())
+            .spawn(move || listen(&sink))
+            .doing(|| "listen to the agent".to_owned())?;
+        Ok(Self { child })
+    }
+
+    /// Ends the agent with a signal, and waits until it has ended.
+    pub(super) fn end(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
+        let doing = || format!("end the agent with {signal}");
+        kill(self.pid(), signal).doing(doing)?;
+        let limit = clock::now() + PATIENCE;
+        while clock::now() < limit {
+            if let Some(status) = self.child.try_wait().doing(doing)? {
+                return Ok(status);
+            }
+            pause(TICK);
+        }
+        Err(LabError::Vain {
+            event: format!("the agent ended on {signal}"),
+            seconds: PATIENCE.as_secs(),
+            log: last_words(),
+        })
+    }
+
+    /// What it has cost so far.
+    pub(super) fn cost(&self) -> Result<Cost, LabError> {
+        let read = || {
+            let cpu = clock_gettime(clock_getcpuclockid(self.pid())?)?;
+            let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+            Ok::<_, io::Error>(Cost {
+                cpu: cpu.into(),
+                memory_kib: resident(&status).ok_or(io::ErrorKind::InvalidData)?,
+            })
+        };
+        read().doing(|| "read what the agent has cost".to_owned())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The end of the agent's log.
+pub(super) fn last_words() -> String {
+    const LINES: usize = 12;
+    let log = fs::read_to_string(LOG).unwrap_or_else(|error| format!("no log: {error}"));
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// The path of this very program, even if its file is gone.
+pub fn this_program() -> PathBuf {
+    "/proc/self/exe".into()
+}
+
+fn configuration(wishes: &Wishes) -> String {
+    let targets = TARGETS.map(|target| target.to_string());
+    let failover = wishes.failback_after.map(|span| {
+        let span = humantime::format_duration(span).to_string();
+        format!("[failover]\nfailback_after = {span:?}\n\n")
+    });
+    let uplinks = UPLINKS.into_iter().zip(1..).map(|(name, tier)| {
+        format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
+    });
+    format!(
+        "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
+         [probe]\ntargets = {targets:?}\n\n{failover}{uplinks}",
+        failover = failover.unwrap_or_default(),
+        uplinks = uplinks.collect::<String>(),
+    )
+}
+
+/// Tells what the agent says until it hangs up.
+fn listen(sink: &Sender<Happening>) {
+    if let Some(agent) = connect() {
+        for line in BufReader::new(agent).lines().map_while(Result::ok) {
+            let Ok(response) = serde_json::from_str::<Response>(&line) else {
+                break;
+            };
+            let said = Happening::Agent(clock::now(), Box::new(response));
+            if sink.send(said).is_err() {
+                return;
+            }
+        }
+    }
+    // Nobody may listen any more: then nobody misses it.
+    drop(sink.send(Happening::Silence(clock::now())));
+}
+
+fn connect() -> Option<UnixStream> {
+    let limit = clock::now() + PATIENCE;
+    while clock::now() < limit {
+        if let Ok(agent) = UnixStream::connect(CONTROL) {
+            return ask(agent).ok();
+        }
+        pause(TICK);
+    }
+    None
+}
+
+fn ask(mut agent: UnixStream) -> io::Result<UnixStream> {
+    let request = serde_json::to_string(&Request::Watch)?;
+    writeln!(agent, "{request}")?;
+    Ok(agent)
+}
+
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files and exits have no event here"
+)]
+fn pause(span: Duration) {
+    thread::sleep(span);
+}

@@ -1,0 +1,71 @@
+//! Why the lab cannot go on.
+
+use std::io;
+
+/// Why the lab cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The machine forbids namespaces.
+    #[error(
+        "NAMESPACES ARE FORBIDDEN on this machine, and the lab needs them.\n\
+         Run it as root; or allow them to users: `sysctl -w user.max_user_namespaces=10000`,\n\
+         and where they exist `kernel.unprivileged_userns_clone=1` and\n\
+         `kernel.apparmor_restrict_unprivileged_userns=0`; in a container: `--privileged`"
+    )]
+    Namespaces(#[source] io::Error),
+    /// The machine forbids TAP devices.
+    #[error(
+        "/dev/net/tun IS FORBIDDEN on this machine, and the lab's wires need it.\n\
+         Load it with `modprobe tun`; let users open it with `chmod 0666 /dev/net/tun`, or run as\n\
+         root; in a container: `--device /dev/net/tun --cap-add NET_ADMIN`"
+    )]
+    Tun(#[source] io::Error),
+    /// A step of building or running the network failed.
+    #[error("cannot {step}")]
+    Step {
+        /// What was to be done, and to what.
+        step: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Something did not happen in time.
+    #[error("waited {seconds} s in vain until {event}; the agent's last words:\n{log}")]
+    Vain {
+        /// What was waited for.
+        event: String,
+        /// For how long.
+        seconds: u64,
+        /// The end of the agent's log.
+        log: String,
+    },
+    /// The scenarios that come with the program are faulty.
+    #[error("cannot read the scenarios of the lab")]
+    Playbill(#[from] toml::de::Error),
+    /// There is no such wire.
+    #[error("no wire `{0}`; there are lan, and for each uplink NAME-access and NAME-core")]
+    Wire(String),
+    /// There is no such scenario.
+    #[error("no scenario `{name}`; there are {known}")]
+    Scenario {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+/// Names the step that failed.
+pub(super) trait Doing<T> {
+    /// Turns a failure into a [`LabError::Step`].
+    fn doing(self, step: impl FnOnce() -> String) -> Result<T, LabError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, step: impl FnOnce() -> String) -> Result<T, LabError> {
+        self.map_err(|source| LabError::Step {
+            step: step(),
+            source: source.into(),
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! Whether a phase was what was expected of it. Pure.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::lab::happening::Way;
+use crate::lab::report::{Check, Entry, Note, PhaseCost, way_in_words};
+use crate::lab::scenario::{Expectation, Span};
+use crate::lab::stream::Felt;
+
+/// What was seen of a phase.
+pub(super) struct Seen<'p> {
+    /// By the client.
+    pub(super) felt: Felt,
+    /// The way at the end.
+    pub(super) active: &'p Way,
+    /// In order.
+    pub(super) timeline: &'p [Entry],
+    /// Of the agent.
+    pub(super) cost: Option<PhaseCost>,
+}
+
+impl Seen<'_> {
+    /// How often the way of the traffic changed.
+    pub(super) fn switches(&self) -> usize {
+        let is_switch = |entry: &&Entry| matches!(entry.note, Note::Kernel { .. });
+        self.timeline.iter().filter(is_switch).count()
+    }
+
+    /// When the traffic first went through `uplink`, or at all another way.
+    pub(super) fn moved(&self, uplink: Option<&str>) -> Option<Duration> {
+        let is_there = |entry: &&Entry| match &entry.note {
+            Note::Kernel { to, .. } => uplink.is_none() || to.as_deref() == uplink,
+            Note::Lab { .. } | Note::Agent(_) | Note::AgentSilent | Note::Client(_) => false,
+        };
+        let entry = self.timeline.iter().find(is_there)?;
+        Some(entry.after)
+    }
+
+    fn says(&self, event: &str) -> bool {
+        let is_said = |entry: &Entry| match &entry.note {
+            Note::Agent(record) => record.event == event,
+            Note::Lab { .. } | Note::AgentSilent | Note::Kernel { .. } | Note::Client(_) => false,
+        };
+        self.timeline.iter().any(is_said)
+    }
+}
+
+/// One check for each thing that was expected.
+pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
+    let Expectation {
+        active,
+        switches,
+        gap,
+        lost,
+        moved,
+        says,
+        cpu_percent,
+        us_per_probe,
+        memory_kib,
+    } = expect;
+    let cost = seen.cost;
+    [
+        active.as_deref().map(|uplink| through(uplink, seen)),
+        switches.map(|most| at_most("switches", most, Some(seen.switches()))),
+        gap.map(|most| gap_at_most(most, seen.felt)),
+        lost.map(|most| at_most("packets lost", most, Some(seen.felt.lost))),
+        moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
+        says.as_deref().map(|event| said(event, seen)),
+        cpu_percent.map(|most| {
+            at_most(
+                "% of a processor",
+                most,
+                cost.map(|c| rounded(c.cpu_percent)),
+            )
+        }),
+        us_per_probe.map(|most| at_most("us a probe", most, cost.map(|c| rounded(c.us_per_probe)))),
+        memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn through(uplink: &str, seen: &Seen<'_>) -> Check {
+    Check {
+        expected: format!("traffic through {uplink}"),
+        measured: way_in_words(seen.active).to_owned(),
+        passed: seen.active.as_deref() == Some(uplink),
+    }
+}
+
+fn at_most<T: PartialOrd + Display + Copy>(what: &str, most: T, measured: Option<T>) -> Check {
+    Check {
+        expected: format!("at most {most} {what}"),
+        measured: measured.map_or_else(|| "unknown".to_owned(), |value| value.to_string()),
+        passed: measured.is_some_and(|value| value <= most),
+    }
+}
+
+fn gap_at_most(most: Span, felt: Felt) -> Check {
+    Check {
+        expected: format!("at most {most} without traffic"),
+        measured: format!("{} ms", felt.gap.as_millis()),
+        passed: felt.gap <= most.0,
+    }
+}
+
+fn moved_within([earliest, latest]: [Span; 2], moved: Option<Duration>) -> Check {
+    Check {
+        expected: format!("moved after {earliest} to {latest}"),
+        measured: moved.map_or_else(
+            || "never".to_owned(),
+            |span| format!("{:.3} s", span.as_secs_f64()),
+        ),
+        passed: moved.is_some_and(|span| (earliest.0..=latest.0).contains(&span)),
+    }
+}
+
+fn said(event: &str, seen: &Seen<'_>) -> Check {
+    let passed = seen.says(event);
+    Check {
+        expected: format!("the agent says {event}"),
+        measured: if passed { "it does" } else { "it does not" }.to_owned(),
+        passed,
+    }
+}
+
+/// To three decimals, as people read it.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn felt(gap: u64, lost: usize) -> Felt {
+        Felt {
+            sent: 1000,
+            lost,
+            gap: Duration::from_millis(gap),
+            is_cut_off: false,
+        }
+    }
+
+    fn moves(after: u64, to: &str) -> Entry {
+        let note = Note::Kernel {
+            from: Some("fiber".to_owned()),
+            to: Some(to.to_owned()),
+        };
+        Entry {
+            after: Duration::from_millis(after),
+            note,
+        }
+    }
+
+    #[test]
+    fn each_expectation_is_checked_on_its_own() {
+        let expect: Expectation = toml::from_str(
+            r#"active = "lte"
+               switches = 1
+               gap = "1s"
+               lost = 10
+               moved = ["200ms", "2s"]
+               says = "switch"
+               cpu_percent = 0.5"#,
+        )
+        .expect("it parses");
+        let active = Some("lte".to_owned());
+        let timeline = [moves(100, "backup"), moves(300, "lte")];
+        let seen = Seen {
+            felt: felt(900, 11),
+            active: &active,
+            timeline: &timeline,
+            cost: None,
+        };
+        let passed: Vec<_> = checks(&expect, &seen).iter().map(|c| c.passed).collect();
+        assert_eq!(passed, [true, false, true, false, true, false, false]);
+    }
+
+    #[test]
+    fn nothing_expected_is_nothing_checked() {
+        let seen = Seen {
+            felt: felt(0, 0),
+            active: &None,
+            timeline: &[],
+            cost: None,
+        };
+        assert!(checks(&Expectation::default(), &seen).is_empty());
+    }
+}

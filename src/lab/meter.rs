@@ -1,0 +1,98 @@
+//! The client's meter: a steady stream of UDP packets to the echo service, one every 5 ms.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::prctl;
+
+use crate::lab::clock;
+use crate::lab::error::{Doing, LabError};
+use crate::lab::happening::Happening;
+use crate::lab::internet::{ECHO, ECHO_PORT};
+use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::namespace::Namespace;
+use crate::lab::stream::{PACE, Pulse};
+
+/// A pause of the whole machine is not made up for with a burst.
+const LATEST: Duration = Duration::from_millis(100);
+
+/// Streams until the lifeline is dropped.
+pub(super) fn start(client: &Namespace, sink: Sender<Happening>) -> Result<Lifeline, LabError> {
+    let start = || {
+        let (lifeline, tether) = lifeline::pair()?;
+        let socket = client.run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.connect((ECHO, ECHO_PORT))?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })?;
+        client.spawn("meter", move || Meter { socket, sink }.run(&tether))?;
+        Ok::<_, io::Error>(lifeline)
+    };
+    start().doing(|| "start the stream of the client".to_owned())
+}
+
+struct Meter {
+    socket: UdpSocket,
+    sink: Sender<Happening>,
+}
+
+impl Meter {
+    fn run(&self, tether: &Tether) {
+        // Without it the stream is up to 50 us less even.
+        prctl::set_timerslack(1).unwrap_or(());
+        let mut number: u64 = 0;
+        let mut due = clock::now();
+        while tether.holds() {
+            let now = clock::now();
+            if now >= due {
+                // A packet that cannot be sent is as lost as one that does not arrive.
+                drop(self.socket.send(&number.to_be_bytes()));
+                number += 1;
+                due = (due + PACE).max(now - LATEST);
+                if self.tell(Pulse::Sent(now)).is_err() {
+                    return;
+                }
+            }
+            let is_heard = self.receive();
+            let polled = self.wait(tether, due.since(clock::now()));
+            if is_heard.is_err() || !matches!(polled, Ok(()) | Err(Errno::EINTR)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes in all answers; fails when nobody listens any more.
+    fn receive(&self) -> Result<(), ()> {
+        let mut answer = [0; 8];
+        loop {
+            match self.socket.recv(&mut answer) {
+                Ok(_) => {
+                    let number = u64::from_be_bytes(answer);
+                    let number = usize::try_from(number).map_err(drop)?;
+                    self.tell(Pulse::Answered(number))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // An ICMP error that came back for an earlier packet: taken off the socket by this.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn tell(&self, pulse: Pulse) -> Result<(), ()> {
+        self.sink.send(Happening::Pulse(pulse)).map_err(drop)
+    }
+
+    fn wait(&self, tether: &Tether, at_most: Duration) -> nix::Result<()> {
+        let mut watched = [
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(tether.as_fd(), PollFlags::POLLIN),
+        ];
+        ppoll(&mut watched, Some(at_most.into()), None).map(drop)
+    }
+}

@@ -1,0 +1,174 @@
+//! Source NAT as a provider does it: three nftables objects, written by hand over nfnetlink.
+//!
+//! Formats: `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`.
+
+use std::io;
+
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
+
+const TABLE: &str = "lab";
+const CHAIN: &str = "postrouting";
+
+/// Masquerades all connections that are opened through this thread's namespace. Nobody behind the
+/// node is ever called from outside, so that the direction needs no match.
+pub(super) fn masquerade() -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let batch = batch();
+    socket.send(&batch.bytes, 0)?;
+    for _ in 0..batch.wants_answers {
+        let (answer, _) = socket.recv_from_full()?;
+        check(&answer)?;
+    }
+    Ok(())
+}
+
+fn batch() -> Batch {
+    let mut batch = Batch::default();
+    batch.edge(message::BATCH_BEGIN);
+    batch.create(message::NEW_TABLE, |m| m.text(attribute::TABLE_NAME, TABLE));
+    batch.create(message::NEW_CHAIN, |m| {
+        m.text(attribute::CHAIN_TABLE, TABLE);
+        m.text(attribute::CHAIN_NAME, CHAIN);
+        m.nest(attribute::CHAIN_HOOK, |hook| {
+            hook.number(attribute::HOOK_NUMBER, hook::POST_ROUTING);
+            hook.number(attribute::HOOK_PRIORITY, hook::PRIORITY_NAT_SOURCE);
+        });
+        m.text(attribute::CHAIN_TYPE, "nat");
+    });
+    batch.create(message::NEW_RULE, |m| {
+        m.text(attribute::RULE_TABLE, TABLE);
+        m.text(attribute::RULE_CHAIN, CHAIN);
+        m.nest(attribute::RULE_EXPRESSIONS, |list| {
+            list.nest(attribute::LIST_ELEMENT, |expression| {
+                expression.text(attribute::EXPRESSION_NAME, "masq");
+            });
+        });
+    });
+    batch.edge(message::BATCH_END);
+    batch
+}
+
+/// The answer to a request is an `nlmsgerr`: after the header of 16 bytes a negative errno, or 0.
+fn check(answer: &[u8]) -> io::Result<()> {
+    let code = answer.get(16..20).and_then(|bytes| bytes.try_into().ok());
+    match code.map(i32::from_ne_bytes) {
+        Some(0) => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(-code)),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+mod message {
+    const NFTABLES: u16 = 10 << 8;
+    pub(super) const BATCH_BEGIN: u16 = 0x10;
+    pub(super) const BATCH_END: u16 = 0x11;
+    pub(super) const NEW_TABLE: u16 = NFTABLES;
+    pub(super) const NEW_CHAIN: u16 = NFTABLES | 3;
+    pub(super) const NEW_RULE: u16 = NFTABLES | 6;
+}
+
+mod attribute {
+    pub(super) const TABLE_NAME: u16 = 1;
+    pub(super) const CHAIN_TABLE: u16 = 1;
+    pub(super) const CHAIN_NAME: u16 = 3;
+    pub(super) const CHAIN_HOOK: u16 = 4;
+    pub(super) const CHAIN_TYPE: u16 = 7;
+    pub(super) const HOOK_NUMBER: u16 = 1;
+    pub(super) const HOOK_PRIORITY: u16 = 2;
+    pub(super) const RULE_TABLE: u16 = 1;
+    pub(super) const RULE_CHAIN: u16 = 2;
+    pub(super) const RULE_EXPRESSIONS: u16 = 4;
+    pub(super) const LIST_ELEMENT: u16 = 1;
+    pub(super) const EXPRESSION_NAME: u16 = 1;
+}
+
+mod hook {
+    pub(super) const POST_ROUTING: u32 = 4;
+    pub(super) const PRIORITY_NAT_SOURCE: u32 = 100;
+}
+
+/// Netlink messages that hold together: all or none.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    sequence: u32,
+    wants_answers: u32,
+}
+
+impl Batch {
+    /// The first and the last message of a batch.
+    fn edge(&mut self, kind: u16) {
+        const SUBSYSTEM_NFTABLES: u16 = 10;
+        let flags = libc::NLM_F_REQUEST;
+        self.message(kind, flags, libc::AF_UNSPEC, SUBSYSTEM_NFTABLES, |_| ());
+    }
+
+    fn create(&mut self, kind: u16, content: impl FnOnce(&mut Attributes<'_>)) {
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE;
+        self.message(kind, flags, libc::AF_INET, 0, content);
+        self.wants_answers += 1;
+    }
+
+    fn message(
+        &mut self,
+        kind: u16,
+        flags: i32,
+        family: i32,
+        resource: u16,
+        content: impl FnOnce(&mut Attributes<'_>),
+    ) {
+        let start = self.bytes.len();
+        self.sequence += 1;
+        self.bytes.extend([0; 4]);
+        self.bytes.extend(kind.to_ne_bytes());
+        self.bytes.extend(low_u16(flags).to_ne_bytes());
+        self.bytes.extend(self.sequence.to_ne_bytes());
+        self.bytes.extend([0; 4]);
+        let [family, version] = [family, libc::NFNETLINK_V0].map(|c| c.to_le_bytes()[0]);
+        self.bytes.extend([family, version]);
+        self.bytes.extend(resource.to_be_bytes());
+        content(&mut Attributes(&mut self.bytes));
+        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+    }
+}
+
+struct Attributes<'b>(&'b mut Vec<u8>);
+
+impl Attributes<'_> {
+    fn text(&mut self, kind: u16, text: &str) {
+        self.raw(kind, |bytes| {
+            bytes.extend(text.as_bytes());
+            bytes.push(0);
+        });
+    }
+
+    fn number(&mut self, kind: u16, number: u32) {
+        self.raw(kind, |bytes| bytes.extend(number.to_be_bytes()));
+    }
+
+    fn nest(&mut self, kind: u16, content: impl FnOnce(&mut Attributes<'_>)) {
+        let nested = kind | low_u16(libc::NLA_F_NESTED);
+        self.raw(nested, |bytes| content(&mut Attributes(bytes)));
+    }
+
+    fn raw(&mut self, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.0.len();
+        self.0.extend([0; 2]);
+        self.0.extend(kind.to_ne_bytes());
+        content(self.0);
+        let length = u16::try_from(self.0.len() - start).unwrap_or(u16::MAX);
+        self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        let padded = self.0.len().next_multiple_of(4);
+        self.0.resize(padded, 0);
+    }
+}
+
+/// The kernel's constants come as `int` and fit their 16-bit fields.
+fn low_u16(constant: i32) -> u16 {
+    let [low, high, ..] = constant.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}

@@ -1,0 +1,154 @@
+//! Blocking netlink, for setting up nodes and for asking their kernels.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteAttribute, RouteProtocol};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
+
+use crate::units::{IfIndex, Metric};
+
+/// An address with the length of its prefix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prefix(pub(super) Ipv4Addr, pub(super) u8);
+
+/// A packet whose way is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet {
+    /// From whom.
+    pub(super) source: Ipv4Addr,
+    /// To whom.
+    pub(super) destination: Ipv4Addr,
+    /// Through which interface it came in.
+    pub(super) input: IfIndex,
+}
+
+/// A conversation with the kernel about the network namespace in which it was opened.
+pub(super) struct Netlink {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Netlink {
+    /// Opens it in the namespace of this thread.
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
+    }
+
+    /// Sets an interface up.
+    pub(super) fn set_up(&mut self, index: IfIndex) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index.get()).up().build();
+        self.ask(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)?;
+        Ok(())
+    }
+
+    /// Gives an interface an address.
+    pub(super) fn add_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
+        let address = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index.get())
+            .address(address.0, address.1)
+            .build();
+        self.create(RouteNetlinkMessage::NewAddress(address))
+    }
+
+    /// Adds a route as a DHCP client would.
+    pub(super) fn add_route(
+        &mut self,
+        destination: Prefix,
+        gateway: Ipv4Addr,
+        metric: Metric,
+    ) -> io::Result<()> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(destination.0, destination.1)
+            .gateway(gateway)
+            .priority(metric.0)
+            .protocol(RouteProtocol::Dhcp)
+            .build();
+        self.create(RouteNetlinkMessage::NewRoute(route))
+    }
+
+    /// The interface through which the kernel would forward `packet` now; none if there is no
+    /// route.
+    pub(super) fn way_of(&mut self, packet: Packet) -> io::Result<Option<IfIndex>> {
+        let mut question = RouteMessageBuilder::<Ipv4Addr>::new()
+            .source_prefix(packet.source, 32)
+            .destination_prefix(packet.destination, 32)
+            .input_interface(packet.input.get())
+            .build();
+        // Of a question the kernel wants the addresses only (`inet_rtm_valid_getroute_req`).
+        question.header.protocol = RouteProtocol::Unspec;
+        question.header.scope = netlink_packet_route::route::RouteScope::Universe;
+        question.header.kind = netlink_packet_route::route::RouteType::Unspec;
+        question.header.table = 0;
+        match self.ask(RouteNetlinkMessage::GetRoute(question), 0) {
+            Ok(answer) => Ok(answer.and_then(output_interface)),
+            Err(error) if is_no_route(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        self.ask(message, flags).map(drop)
+    }
+
+    /// Sends one request and returns the one answer to it, if it has content.
+    fn ask(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Option<RouteNetlinkMessage>> {
+        self.sequence += 1;
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | flags;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        let (answer, _) = self.socket.recv_from_full()?;
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            NetlinkPayload::Error(_)
+            | NetlinkPayload::Done(_)
+            | NetlinkPayload::Noop
+            | NetlinkPayload::Overrun(_)
+            | _ => Ok(None),
+        }
+    }
+}
+
+fn output_interface(answer: RouteNetlinkMessage) -> Option<IfIndex> {
+    let RouteNetlinkMessage::NewRoute(route) = answer else {
+        return None;
+    };
+    route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Oif(index) = attribute {
+            IfIndex::new(*index)
+        } else {
+            None
+        }
+    })
+}
+
+fn is_no_route(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH)
+    )
+}

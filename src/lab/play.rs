@@ -1,0 +1,272 @@
+//! How a scenario is played.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::lab::agent::{Cost, Wishes};
+use crate::lab::chance::Chance;
+use crate::lab::clock;
+use crate::lab::error::LabError;
+use crate::lab::judge::{self, Seen};
+use crate::lab::lane::Impairment;
+use crate::lab::network::{Network, Wire};
+use crate::lab::report::{self, Note, PhaseCost, PhaseReport, Report, RunReport};
+use crate::lab::scenario::{Act, AgentAct, Phase, Scenario};
+use crate::lab::screen::Screen;
+use crate::lab::stage::Stage;
+use crate::lab::stream::Interval;
+use crate::units::Moment;
+
+/// How long a phase goes on after the traffic has reached the uplink that it waited for.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long the last packets of a phase may take to be answered.
+const GRACE: Duration = Duration::from_millis(300);
+/// Probes come once a second: the first phase begins at a time drawn from this span, so that many
+/// runs meet every moment between two probes.
+const ANY_MOMENT: Duration = Duration::from_secs(1);
+
+/// How to play.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often.
+    pub runs: usize,
+    /// What all chance follows from.
+    pub seed: u64,
+    /// How long elastic phases last.
+    pub elastic: Option<Duration>,
+    /// The agent.
+    pub program: PathBuf,
+}
+
+/// Plays a scenario in a network of its own. The process must be privileged in its namespaces, as it
+/// is after [`isolate`](crate::lab::isolate).
+pub fn play(
+    scenario: &Scenario,
+    options: &Options,
+    mut screen: Screen,
+) -> Result<Report, LabError> {
+    let network = Network::build(options.seed)?;
+    screen.begin(scenario);
+    let wishes = Wishes {
+        failback_after: scenario.failback_after.map(|span| span.0),
+    };
+    let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
+    let mut director = Director {
+        stage,
+        screen: screen.clone(),
+        chance: Chance::from_seed(options.seed),
+        elastic: options.elastic,
+    };
+    let mut runs = Vec::new();
+    for number in 1..=options.runs {
+        screen.run(number, options.runs);
+        runs.push(director.run(scenario)?);
+    }
+    let report = Report {
+        scenario: scenario.name.clone(),
+        about: scenario.about.clone(),
+        seed: options.seed,
+        passed: runs.iter().flat_map(|run| &run.phases).all(|p| p.passed),
+        figures: report::figures(&runs),
+        runs,
+    };
+    screen.end(&report);
+    Ok(report)
+}
+
+struct Director<'n> {
+    stage: Stage<'n>,
+    screen: Screen,
+    chance: Chance,
+    elastic: Option<Duration>,
+}
+
+/// A wire that is broken and mended in turn.
+struct Flapping<'n> {
+    wire: Wire<'n>,
+    every: Duration,
+    broken: Impairment,
+    is_broken: bool,
+    next: Moment,
+}
+
+impl<'n> Director<'n> {
+    fn run(&mut self, scenario: &Scenario) -> Result<RunReport, LabError> {
+        let ready = self.stage.start_agent_afresh()?;
+        self.screen.ready(ready);
+        let warm_up = scenario.warm_up.0 + ANY_MOMENT.mul_f64(self.chance.unit());
+        self.stage.listen_until(clock::now() + warm_up, |_| false);
+        let phases = scenario.phases.iter().map(|phase| self.phase(phase));
+        Ok(RunReport {
+            ready,
+            phases: phases.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn phase(&mut self, phase: &Phase) -> Result<PhaseReport, LabError> {
+        self.screen.phase(phase);
+        let before = (self.stage.cost()?, self.stage.probes()?);
+        let from = clock::now();
+        self.stage.heard.begin(from);
+        let flapping = self.act(phase)?;
+        let to = self.last(phase, from, flapping)?;
+        let cost = self.cost_since(before, clock::now().since(from))?;
+        self.stage.listen_until(clock::now() + GRACE, |_| false);
+        let felt = self.stage.heard.stream.felt(Interval { from, to });
+        self.stage.heard.note(to, Note::Client(felt));
+        let heading = self.stage.heard.phase.take().unwrap_or_default();
+        let active = self.stage.heard.way.clone();
+        let seen = Seen {
+            felt,
+            active: &active,
+            timeline: &heading.timeline,
+            cost,
+        };
+        let checks = judge::checks(&phase.expect, &seen);
+        self.screen.checks(&checks);
+        Ok(PhaseReport {
+            title: phase.title.clone(),
+            lasted: to.since(from),
+            felt,
+            switches: seen.switches(),
+            moved_ms: seen
+                .moved(phase.expect.active.as_deref())
+                .map(|span| span.as_secs_f64() * 1000.0),
+            cost,
+            passed: checks.iter().all(|check| check.passed),
+            checks,
+            active: active.clone(),
+            timeline: heading.timeline,
+        })
+    }
+
+    /// Does what the phase begins with.
+    fn act(&mut self, phase: &Phase) -> Result<Vec<Flapping<'n>>, LabError> {
+        let mut flapping = Vec::new();
+        for act in &phase.acts {
+            let done_at = match act {
+                Act::Set { wire, towards, to } => match towards {
+                    None => self.wire(wire)?.set(*to)?,
+                    Some(towards) => self.wire(wire)?.set_towards(*towards, *to)?,
+                },
+                Act::Mend(wire) => self.wire(wire)?.mend()?,
+                Act::Unplug(wire) => self.wire(wire)?.unplug()?,
+                Act::Flap { wire, every, to } => {
+                    flapping.push(Flapping {
+                        wire: self.wire(wire)?,
+                        every: every.0,
+                        broken: *to,
+                        is_broken: false,
+                        next: clock::now(),
+                    });
+                    clock::now()
+                }
+                Act::Agent(act) => {
+                    self.stage.direct(*act)?;
+                    clock::now()
+                }
+            };
+            let what = act.to_string();
+            self.stage.heard.note(done_at, Note::Lab { what });
+        }
+        Ok(flapping)
+    }
+
+    /// Lets the phase last, and returns when it ended.
+    fn last(
+        &mut self,
+        phase: &Phase,
+        from: Moment,
+        mut flapping: Vec<Flapping<'n>>,
+    ) -> Result<Moment, LabError> {
+        let elastic = self.elastic.filter(|_| phase.elastic);
+        let latest = from + elastic.unwrap_or(phase.lasts.0);
+        let mut end = latest;
+        let mut is_awaited = phase.until.is_some();
+        while clock::now() < end {
+            let now = clock::now();
+            for wire in &mut flapping {
+                wire.turn_if_due(now)?;
+            }
+            let next = flapping.iter().map(|wire| wire.next).min();
+            let limit = next.map_or(end, |next| next.min(end));
+            let is_there = self.stage.listen_until(limit, |heard| {
+                is_awaited && heard.way.is_some() && heard.way == phase.until
+            });
+            if is_there {
+                is_awaited = false;
+                end = latest.min(clock::now() + SETTLE);
+            }
+        }
+        for wire in flapping {
+            wire.wire.mend()?;
+        }
+        Ok(end)
+    }
+
+    fn cost_since(
+        &self,
+        (cost, probes): (Option<Cost>, u64),
+        span: Duration,
+    ) -> Result<Option<PhaseCost>, LabError> {
+        let (Some(before), Some(after)) = (cost, self.stage.cost()?) else {
+            return Ok(None);
+        };
+        // Less than before: it is another agent, that was started in between.
+        let Some(cpu) = after.cpu.checked_sub(before.cpu) else {
+            return Ok(None);
+        };
+        let probes = self.stage.probes()? - probes;
+        #[expect(clippy::cast_precision_loss, reason = "probes of a few hours")]
+        let us_per_probe = cpu.as_secs_f64() * 1e6 / probes as f64;
+        Ok(Some(PhaseCost {
+            cpu_percent: cpu.as_secs_f64() / span.as_secs_f64() * 100.0,
+            probes,
+            us_per_probe,
+            memory_kib: after.memory_kib,
+        }))
+    }
+
+    fn wire(&self, name: &str) -> Result<Wire<'n>, LabError> {
+        let wire = self.stage.network.wire(name);
+        wire.ok_or_else(|| LabError::Wire(name.to_owned()))
+    }
+}
+
+impl Flapping<'_> {
+    fn turn_if_due(&mut self, now: Moment) -> Result<(), LabError> {
+        if now < self.next {
+            return Ok(());
+        }
+        if self.is_broken {
+            self.wire.mend()?;
+        } else {
+            self.wire.set(self.broken)?;
+        }
+        self.is_broken = !self.is_broken;
+        self.next = self.next + self.every;
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Set { wire, towards, to } => match towards {
+                None => write!(f, "{wire}: {to}"),
+                Some(towards) => write!(f, "{wire} towards the {towards}: {to}"),
+            },
+            Self::Mend(wire) => write!(f, "{wire}: as it was at the beginning"),
+            Self::Unplug(wire) => write!(f, "{wire}: cable pulled"),
+            Self::Flap { wire, every, to } => {
+                write!(
+                    f,
+                    "{wire}: {to} for {every}, then well for {every}, and so on"
+                )
+            }
+            Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
+            Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
+            Self::Agent(AgentAct::Start) => f.write_str("agent: started"),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The scenarios: what is done to the network, and what must be true then.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::lab::error::LabError;
+use crate::lab::lane::Impairment;
+use crate::lab::pump::Towards;
+
+/// One play.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: String,
+    /// What it is about, in a sentence.
+    pub about: String,
+    /// `failover.failback_after` of the agent; its default unless said.
+    #[serde(default)]
+    pub failback_after: Option<Span>,
+    /// How long everything is well before the first phase.
+    #[serde(default = "two_seconds")]
+    pub warm_up: Span,
+    /// What happens, one after the other.
+    #[serde(rename = "phase")]
+    pub phases: Vec<Phase>,
+}
+
+/// A part of a play that begins with an act upon the network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// What happens, in words.
+    pub title: String,
+    /// What is done, at once.
+    #[serde(rename = "do")]
+    pub acts: Vec<Act>,
+    /// How long it lasts, at most.
+    pub lasts: Span,
+    /// It ends earlier, soon after the traffic goes through this uplink.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// `lasts` may be chosen on the command line.
+    #[serde(default)]
+    pub elastic: bool,
+    /// What must be true of it.
+    pub expect: Expectation,
+}
+
+/// Something done to the network or the agent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Act {
+    /// Makes a wire like this.
+    Set {
+        /// Which wire.
+        wire: String,
+        /// One direction; both unless said.
+        #[serde(default)]
+        towards: Option<Towards>,
+        /// Like what.
+        to: Impairment,
+    },
+    /// Makes a wire what it was at the beginning, and plugs it in.
+    Mend(String),
+    /// Pulls the cable.
+    Unplug(String),
+    /// Breaks and mends a wire in turn as long as the phase lasts.
+    Flap {
+        /// Which wire.
+        wire: String,
+        /// How long it is broken, and how long mended.
+        every: Span,
+        /// Broken like what.
+        to: Impairment,
+    },
+    /// Does something to the agent.
+    Agent(AgentAct),
+}
+
+/// Something done to the agent.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentAct {
+    /// SIGTERM.
+    Stop,
+    /// SIGKILL.
+    Kill,
+    /// Starts it again.
+    Start,
+}
+
+/// What must be true of a phase; what is not said may be anything.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expectation {
+    /// Through whom the traffic goes at the end.
+    pub active: Option<String>,
+    /// How often the way of the traffic changes, at most.
+    pub switches: Option<usize>,
+    /// The client's longest time without traffic, at most.
+    pub gap: Option<Span>,
+    /// The client's lost packets, at most.
+    pub lost: Option<usize>,
+    /// When the traffic first goes through `active`: not before, and not after.
+    pub moved: Option<[Span; 2]>,
+    /// An event that the agent reports.
+    pub says: Option<String>,
+    /// The agent's share of one processor, at most.
+    pub cpu_percent: Option<f64>,
+    /// The agent's time on a processor for each probe, at most.
+    pub us_per_probe: Option<f64>,
+    /// The agent's resident memory, at most.
+    pub memory_kib: Option<u64>,
+}
+
+/// A span of time, written `"5s"` or `"250ms"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Span(#[serde(with = "crate::lab::span")] pub Duration);
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", humantime::format_duration(self.0))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Playbill {
+    #[serde(rename = "scenario")]
+    scenarios: Vec<Scenario>,
+}
+
+/// All scenarios, the tour first.
+pub fn scenarios() -> Result<Vec<Scenario>, LabError> {
+    let bill: Playbill = toml::from_str(include_str!("scenarios.toml"))?;
+    Ok(bill.scenarios)
+}
+
+/// The scenario of this name.
+pub fn scenario(name: &str) -> Result<Scenario, LabError> {
+    let all = scenarios()?;
+    let names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+    let found = all.into_iter().find(|one| one.name == name);
+    found.ok_or_else(|| LabError::Scenario {
+        name: name.to_owned(),
+        known: names.join(", "),
+    })
+}
+
+fn two_seconds() -> Span {
+    Span(Duration::from_secs(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::network::UPLINKS;
+
+    #[test]
+    fn every_scenario_speaks_of_wires_and_uplinks_that_exist() {
+        let ends = UPLINKS.map(|uplink| [format!("{uplink}-access"), format!("{uplink}-core")]);
+        let wires: Vec<_> = ends.into_iter().flatten().collect();
+        for scenario in scenarios().expect("they parse") {
+            for phase in scenario.phases {
+                let title = phase.title;
+                for act in phase.acts {
+                    let (Act::Set { wire, .. }
+                    | Act::Mend(wire)
+                    | Act::Unplug(wire)
+                    | Act::Flap { wire, .. }) = act
+                    else {
+                        continue;
+                    };
+                    assert!(wires.contains(&wire), "{title}: no wire {wire}");
+                }
+                for uplink in phase.until.iter().chain(&phase.expect.active) {
+                    assert!(UPLINKS.contains(&&**uplink), "{title}: no uplink {uplink}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_issue_asks_for_is_there() {
+        let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
+                     failback target-filtered restart idle tour";
+        for name in asked.split_whitespace() {
+            scenario(name).expect(name);
+        }
+        assert!(matches!(
+            scenario("nonsense"),
+            Err(LabError::Scenario { .. })
+        ));
+    }
+}

@@ -1,0 +1,184 @@
+//! The play as a person watches it.
+#![expect(clippy::print_stdout, reason = "the only place of the lab that prints")]
+
+use std::io::{IsTerminal, stdout};
+use std::time::Duration;
+
+use crate::lab::report::{Check, Entry, Figures, Note, Report, Spread};
+use crate::lab::scenario::{Phase, Scenario};
+
+/// Where the play is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Screen {
+    is_on: bool,
+    has_colour: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Ink {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+    Magenta,
+}
+
+impl Screen {
+    /// Standard output, in colour if that is a terminal and `NO_COLOR` (no-color.org) is not set.
+    pub fn stdout() -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            is_on: true,
+            has_colour: stdout().is_terminal() && !no_colour,
+        }
+    }
+
+    /// Nothing is shown.
+    pub fn dark() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn begin(&mut self, scenario: &Scenario) {
+        let name = self.ink(Ink::Bold, &scenario.name);
+        self.line(&format!("\n{name}  {}", scenario.about));
+    }
+
+    pub(super) fn run(&mut self, number: usize, of: usize) {
+        if of > 1 {
+            let text = format!("\nrun {number} of {of}");
+            self.line(&self.ink(Ink::Bold, &text));
+        }
+    }
+
+    pub(super) fn ready(&mut self, after: Duration) {
+        let ready = after.as_secs_f64();
+        let text =
+            format!("  network built, all three uplinks up {ready:.1} s after the agent started");
+        self.line(&self.ink(Ink::Dim, &text));
+    }
+
+    pub(super) fn phase(&mut self, phase: &Phase) {
+        self.line(&format!("\n  {}", self.ink(Ink::Bold, &phase.title)));
+    }
+
+    pub(super) fn entry(&self, entry: &Entry) {
+        let (who, ink) = match &entry.note {
+            Note::Lab { .. } => ("lab", Ink::Yellow),
+            Note::Agent(_) | Note::AgentSilent => ("agent", Ink::Cyan),
+            Note::Kernel { .. } => ("kernel", Ink::Magenta),
+            Note::Client(felt) if felt.lost == 0 => ("client", Ink::Green),
+            Note::Client(_) => ("client", Ink::Red),
+        };
+        let after = format!("{:>+9.3} s", entry.after.as_secs_f64());
+        let who = self.ink(ink, &format!("{who:<6}"));
+        self.line(&format!(
+            "  {}  {who}  {}",
+            self.ink(Ink::Dim, &after),
+            entry.note
+        ));
+    }
+
+    pub(super) fn checks(&mut self, checks: &[Check]) {
+        for check in checks {
+            let (ink, verdict) = verdict(check.passed);
+            let verdict = self.ink(ink, &format!("{verdict:<6}"));
+            let Check {
+                expected, measured, ..
+            } = check;
+            self.line(&format!("{:>15}{verdict}  {expected}: {measured}", ""));
+        }
+    }
+
+    pub(super) fn end(&mut self, report: &Report) {
+        const PHASE: usize = 64;
+        let head = format!(
+            "\n  {:PHASE$}  {:>17}  {:>13}  {:>15}",
+            "", "without traffic", "packets lost", "moved after"
+        );
+        self.line(&self.ink(Ink::Bold, &head));
+        for figures in &report.figures {
+            let Figures {
+                title,
+                runs,
+                passed,
+                without_traffic_ms: gap,
+                lost,
+                moved_ms,
+            } = figures;
+            let moved = moved_ms.map_or_else(|| "-".to_owned(), |moved| spread(moved, "ms"));
+            let (ink, word) = verdict(passed == runs);
+            let word = match runs {
+                1 => word.to_owned(),
+                _ => format!("{passed} of {runs} ok"),
+            };
+            let title: String = title.chars().take(PHASE).collect();
+            let (gap, lost) = (spread(*gap, "ms"), spread(*lost, ""));
+            let row = format!("  {title:PHASE$}  {gap:>17}  {lost:>13}  {moved:>15}");
+            self.line(&format!("{row}  {}", self.ink(ink, &word)));
+        }
+        if report.runs.len() > 1 {
+            self.line(&self.ink(Ink::Dim, "  each: median / worst"));
+        }
+        let (ink, word) = verdict(report.passed);
+        self.line(&format!("\n{}  {}\n", self.ink(ink, word), report.scenario));
+    }
+
+    fn line(&self, text: &str) {
+        if self.is_on {
+            println!("{text}");
+        }
+    }
+
+    fn ink(&self, ink: Ink, text: &str) -> String {
+        let code = match ink {
+            Ink::Bold => 1,
+            Ink::Dim => 2,
+            Ink::Red => 31,
+            Ink::Green => 32,
+            Ink::Yellow => 33,
+            Ink::Cyan => 36,
+            Ink::Magenta => 35,
+        };
+        if self.has_colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Prints the names of all scenarios and what they are about.
+pub fn list(scenarios: &[Scenario]) {
+    for scenario in scenarios {
+        println!("{:<16} {}", scenario.name, scenario.about);
+    }
+}
+
+/// Prints a report for machines.
+pub fn machine_readable(report: &Report) -> serde_json::Result<()> {
+    println!("{}", serde_json::to_string_pretty(report)?);
+    Ok(())
+}
+
+/// Prints what a person in the router's shell may want to know.
+pub(super) fn shell_hints(text: &str) {
+    println!("{text}");
+}
+
+fn verdict(passed: bool) -> (Ink, &'static str) {
+    if passed {
+        (Ink::Green, "ok")
+    } else {
+        (Ink::Red, "FAILED")
+    }
+}
+
+fn spread(Spread { median, worst }: Spread, unit: &str) -> String {
+    let is_one_value = median.total_cmp(&worst).is_eq();
+    if is_one_value {
+        return format!("{median:.0} {unit}");
+    }
+    format!("{median:.0} / {worst:.0} {unit}")
+}

@@ -1,0 +1,236 @@
+//! The stage: the network, the agent on it, and what is heard of both. One thread owns it; all
+//! others send it what happens.
+//!
+//! ```text
+//!   meter (client) ────┐
+//!   compass (router) ──┼── Happening ──> Stage (this thread) ── orders ──> pump, agent
+//!   agent's ear ───────┘
+//! ```
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::control::Response;
+use crate::engine::status::{State, Status};
+use crate::lab::agent::{self, Agent, Cost, Wishes};
+use crate::lab::error::{Doing, LabError};
+use crate::lab::happening::{Happening, Way};
+use crate::lab::lifeline::Lifeline;
+use crate::lab::network::{Network, UPLINKS};
+use crate::lab::report::{Entry, Note};
+use crate::lab::scenario::AgentAct;
+use crate::lab::screen::Screen;
+use crate::lab::stream::Stream;
+use crate::lab::{clock, compass, meter};
+use crate::units::Moment;
+
+/// How long the agent may take until it knows all uplinks.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The stage.
+pub(super) struct Stage<'n> {
+    pub(super) network: &'n Network,
+    pub(super) heard: Heard,
+    program: PathBuf,
+    wishes: Wishes,
+    agent: Option<Agent>,
+    sink: Sender<Happening>,
+    inbox: Receiver<Happening>,
+    _watchers: [Lifeline; 2],
+}
+
+/// What was heard so far.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// The client's packets.
+    pub(super) stream: Stream,
+    /// The way of the client's traffic now.
+    pub(super) way: Way,
+    /// The agent's last word; none when it is gone.
+    pub(super) status: Option<Status>,
+    /// What happened since the phase began; none outside of one.
+    pub(super) phase: Option<Heading>,
+    screen: Screen,
+}
+
+/// What was heard in a phase.
+#[derive(Default)]
+pub(super) struct Heading {
+    /// When it began.
+    pub(super) start: Moment,
+    /// In order.
+    pub(super) timeline: Vec<Entry>,
+}
+
+impl<'n> Stage<'n> {
+    /// Puts client and compass to work; the agent is not there yet.
+    pub(super) fn set(
+        network: &'n Network,
+        program: PathBuf,
+        wishes: Wishes,
+        screen: Screen,
+    ) -> Result<Self, LabError> {
+        let (sink, inbox) = channel();
+        let watchers = [
+            compass::watch(network.router(), sink.clone())?,
+            meter::start(network.client(), sink.clone())?,
+        ];
+        let heard = Heard {
+            screen,
+            ..Heard::default()
+        };
+        Ok(Self {
+            network,
+            heard,
+            program,
+            wishes,
+            agent: None,
+            sink,
+            inbox,
+            _watchers: watchers,
+        })
+    }
+
+    /// Starts the agent anew on a network that is well, and waits until it knows all uplinks.
+    /// Returns how long that took.
+    pub(super) fn start_agent_afresh(&mut self) -> Result<Duration, LabError> {
+        self.network.mend_all()?;
+        if self.agent.is_some() {
+            self.direct(AgentAct::Stop)?;
+        }
+        let start = clock::now();
+        self.direct(AgentAct::Start)?;
+        let limit = start + READY_WITHIN;
+        if self.listen_until(limit, Heard::is_ready) {
+            return Ok(clock::now().since(start));
+        }
+        Err(LabError::Vain {
+            event: "all uplinks were up and the best carried the traffic".to_owned(),
+            seconds: READY_WITHIN.as_secs(),
+            log: agent::last_words(),
+        })
+    }
+
+    /// Starts or ends the agent.
+    pub(super) fn direct(&mut self, act: AgentAct) -> Result<(), LabError> {
+        let signal = match act {
+            AgentAct::Stop => Signal::SIGTERM,
+            AgentAct::Kill => Signal::SIGKILL,
+            AgentAct::Start => {
+                let (router, sink) = (self.network.router(), self.sink.clone());
+                self.agent = Some(Agent::start(&self.program, router, &self.wishes, sink)?);
+                return Ok(());
+            }
+        };
+        if let Some(mut agent) = self.agent.take() {
+            agent.end(signal)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what happens until `is_enough` or `limit`; true if it was enough.
+    pub(super) fn listen_until(
+        &mut self,
+        limit: Moment,
+        is_enough: impl Fn(&Heard) -> bool,
+    ) -> bool {
+        loop {
+            if is_enough(&self.heard) {
+                return true;
+            }
+            let rest = limit.since(clock::now());
+            match self.inbox.recv_timeout(rest) {
+                Ok(happening) => self.heard.handle(happening),
+                // The other end cannot hang up: it is ours as well.
+                Err(_) if rest.is_zero() => return false,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What the agent has cost so far; none when there is none.
+    pub(super) fn cost(&self) -> Result<Option<Cost>, LabError> {
+        self.agent.as_ref().map(Agent::cost).transpose()
+    }
+
+    /// ICMP echo requests that have left the router.
+    pub(super) fn probes(&self) -> Result<u64, LabError> {
+        let router = self.network.router();
+        let counters = router
+            .run(|| fs::read_to_string("/proc/thread-self/net/snmp"))
+            .doing(|| "read the router's counters".to_owned())?;
+        Ok(counter(&counters, "Icmp:", "OutEchos").unwrap_or(0))
+    }
+}
+
+impl Heard {
+    /// A phase begins.
+    pub(super) fn begin(&mut self, start: Moment) {
+        self.phase = Some(Heading {
+            start,
+            timeline: Vec::new(),
+        });
+    }
+
+    /// The lab or the client has something to say about this phase.
+    pub(super) fn note(&mut self, at: Moment, note: Note) {
+        if let Some(phase) = &mut self.phase {
+            let after = at.since(phase.start);
+            let entry = Entry { after, note };
+            self.screen.entry(&entry);
+            phase.timeline.push(entry);
+        }
+    }
+
+    fn handle(&mut self, happening: Happening) {
+        match happening {
+            Happening::Pulse(pulse) => self.stream.handle_pulse(pulse),
+            Happening::Way(at, to) => {
+                let from = std::mem::replace(&mut self.way, to.clone());
+                self.note(at, Note::Kernel { from, to });
+            }
+            Happening::Agent(at, response) => match *response {
+                Response::Status(status) => self.status = Some(*status),
+                Response::Event(event) => self.note(at, Note::Agent(event)),
+                Response::Done(_) | Response::Refused(_) => {}
+            },
+            Happening::Silence(at) => {
+                self.status = None;
+                self.note(at, Note::AgentSilent);
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let is_up = |status: &Status| {
+            let mut states = status.uplinks.iter().map(|uplink| uplink.state);
+            states.all(|state| state == State::Up)
+        };
+        self.status.as_ref().is_some_and(is_up) && self.way.as_deref() == Some(UPLINKS[0])
+    }
+}
+
+/// A counter of `/proc/net/snmp`: a line of names and below it a line of numbers.
+fn counter(counters: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = counters.lines().filter(|line| line.starts_with(group));
+    let names = lines.next()?.split_whitespace();
+    let numbers = lines.next()?.split_whitespace();
+    let (_, number) = names.zip(numbers).find(|(this, _)| *this == name)?;
+    number.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_found_by_its_name() {
+        let counters = "Ip: Forwarding\nIp: 1\nIcmp: InMsgs OutEchos\nIcmp: 5 7\n";
+        assert_eq!(counter(counters, "Icmp:", "OutEchos"), Some(7));
+        assert_eq!(counter(counters, "Icmp:", "InErrors"), None);
+    }
+}
