@@ -117,10 +117,10 @@ const TABLE: &[Line] = &[
         "the capability CAP_NET_ADMIN is missing",
     ),
     line(
-        ANY,
+        ROUTE,
         libc::EACCES,
-        Meaning::Forbidden,
-        "the capability CAP_NET_ADMIN is missing",
+        Meaning::Later,
+        "IPv6 is disabled on the interface",
     ),
 ];
 
