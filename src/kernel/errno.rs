@@ -1,6 +1,17 @@
 //! What the kernel's refusals mean, verb by verb.
 
-use super::message::Verb;
+/// What can be asked of the kernel; each may fail in ways of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// `ip route replace`
+    ReplaceRoute,
+    /// `ip route del`
+    DeleteRoute,
+    /// `ip rule add`
+    AddRule,
+    /// `ip rule del`
+    DeleteRule,
+}
 
 /// What to do about an error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::KernelError;
-use super::errno::{self, Meaning};
-use super::message::{self, Verb};
+use super::errno::{self, Meaning, Verb};
+use super::message;
 use crate::routing::plan::Operation;
 use crate::units::Protocol;
 
