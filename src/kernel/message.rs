@@ -25,8 +25,8 @@ pub(super) enum Dump {
     Addresses(Family),
     /// All routes of a family with a protocol number.
     RoutesOf(Family, Protocol),
-    /// The routes of a family in the main table through an interface.
-    MainRoutesThrough(Family, IfIndex),
+    /// The default routes of a family in the main table through an interface.
+    MainDefaultsThrough(Family, IfIndex),
     /// All rules of a family.
     Rules(Family),
 }
@@ -88,10 +88,10 @@ pub(super) struct Reply {
     pub(super) is_torn: bool,
 }
 
-/// Takes a datagram of the kernel apart.
-pub(super) fn replies(datagram: &[u8]) -> impl Iterator<Item = Reply> {
-    messages(datagram).map(|message| Reply {
-        answer: answer(&message),
+/// Takes a datagram apart that the kernel sent when it was asked for this list.
+pub(super) fn replies(what: Dump, datagram: &[u8]) -> impl Iterator<Item = Reply> {
+    messages(datagram).map(move |message| Reply {
+        answer: answer(what, &message),
         sequence: message.sequence_number(),
         is_torn: message.flags() & NLM_F_DUMP_INTR != 0,
     })
@@ -115,7 +115,7 @@ fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
     })
 }
 
-fn answer(message: &NetlinkBuffer<&[u8]>) -> Answer {
+fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> Answer {
     let body = message.payload();
     match message.message_type() {
         NLMSG_DONE => ended(body),
@@ -125,10 +125,22 @@ fn answer(message: &NetlinkBuffer<&[u8]>) -> Answer {
         },
         RTM_NEWLINK => Answer::Entry(parse::link(body).map(Entry::Link)),
         RTM_NEWADDR => Answer::Entry(parse::address(body).map(Entry::Address)),
-        RTM_NEWROUTE => Answer::Entry(parse::route(body).map(Entry::Route)),
+        RTM_NEWROUTE if is_asked_for(what, body) => {
+            Answer::Entry(parse::route(body).map(Entry::Route))
+        }
         RTM_NEWRULE => Answer::Entry(parse::rule(body).map(Entry::Rule)),
         _ => Answer::Entry(None),
     }
+}
+
+/// The kernel cannot filter for default routes, and before 4.20 for nothing at all. Most of what it
+/// lists may be of no interest, so the head of a route decides before the rest is read.
+fn is_asked_for(what: Dump, body: &[u8]) -> bool {
+    RouteHeader::parse(body).is_ok_and(|header| match what {
+        Dump::RoutesOf(_, protocol) => u8::from(header.protocol) == protocol.0,
+        Dump::MainDefaultsThrough(..) => header.destination_prefix_length == 0,
+        Dump::Links | Dump::Addresses(_) | Dump::Rules(_) => false,
+    })
 }
 
 fn ended(body: &[u8]) -> Answer {
@@ -197,8 +209,10 @@ mod tests {
         bytes
     }
 
+    const OURS: Dump = Dump::RoutesOf(Family::Ipv4, Protocol(117));
+
     fn only_entry(datagram: &[u8]) -> Option<Entry> {
-        match replies(datagram).next()?.answer {
+        match replies(OURS, datagram).next()?.answer {
             Answer::Entry(entry) => entry,
             Answer::Done | Answer::Failed(_) => None,
         }
@@ -282,7 +296,7 @@ mod tests {
                 bytes[place] = byte;
             }
             bytes.truncate(cut.index(bytes.len()));
-            replies(&bytes).for_each(drop);
+            replies(OURS, &bytes).for_each(drop);
             concerns_us(&bytes, Protocol(117), 1);
             words(&bytes);
         }

@@ -26,7 +26,7 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
             message.header.protocol = RouteProtocol::from(protocol.0);
             RouteNetlinkMessage::GetRoute(message)
         }
-        Dump::MainRoutesThrough(family, index) => {
+        Dump::MainDefaultsThrough(family, index) => {
             let mut message = route_dump(family);
             message.attributes.push(RouteAttribute::Table(MAIN.0));
             message.attributes.push(RouteAttribute::Oif(index.get()));
