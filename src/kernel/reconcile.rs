@@ -164,7 +164,9 @@ impl Reconciler {
                 }
                 Err(error) => return End::Failed(error),
             };
-            self.failures = 0;
+            if settled.is_ok() {
+                self.failures = 0;
+            }
         }
     }
 
