@@ -159,6 +159,13 @@ impl<'n> Stage<'n> {
         }
     }
 
+    /// Takes in what has happened up to now.
+    pub(super) fn catch_up(&mut self) {
+        while let Ok(happening) = self.inbox.try_recv() {
+            self.heard.handle(happening);
+        }
+    }
+
     /// What the agent has cost so far; none when there is none.
     pub(super) fn cost(&self) -> Result<Option<Cost>, LabError> {
         self.agent.as_ref().map(Agent::cost).transpose()
