@@ -38,6 +38,8 @@ pub struct Config {
 pub struct AgentSettings {
     /// The path of the control socket.
     pub control: PathBuf,
+    /// Where what was learnt is kept.
+    pub state_dir: PathBuf,
     /// Where the log goes.
     pub log: LogSink,
 }

@@ -137,7 +137,7 @@ fn failback_waits_until_the_preferred_uplink_has_been_well_for_long_enough() {
         f64::from(order.uplink == name("fiber") && (20.0..40.0).contains(&now))
     });
     let events = replay.run_until(at(300.0));
-    let up = when(&events[3..], "uplink.up fiber").expect("up again");
+    let up = when(&events, "uplink.recovering fiber").expect("answers again");
     let back = when(&events, "switch lte -> fiber").expect("a failback");
     assert!((back - up - 60.0).abs() < 1.5, "up {up}, back {back}");
     assert_eq!(switches(&events), 3);

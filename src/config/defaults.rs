@@ -14,10 +14,14 @@ use crate::units::{Loss, Target, Weight};
 /// The control socket.
 pub const CONTROL: &str = "/run/uplinkd/control.sock";
 
+/// Where what was learnt is kept.
+pub const STATE_DIR: &str = "/var/lib/uplinkd";
+
 /// `[agent]`
 pub fn agent() -> AgentSettings {
     AgentSettings {
         control: PathBuf::from(CONTROL),
+        state_dir: PathBuf::from(STATE_DIR),
         log: LogSink::default(),
     }
 }

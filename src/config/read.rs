@@ -53,6 +53,7 @@ fn agent(section: &Section<'_>) -> AgentSettings {
     ];
     let mut agent = defaults::agent();
     section.set("control", values::socket_path, &mut agent.control);
+    section.set("state_dir", values::directory, &mut agent.state_dir);
     section.set("log", values::word(LOGS, &[]), &mut agent.log);
     agent
 }

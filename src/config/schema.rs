@@ -26,9 +26,9 @@ pub const TOP: SectionKeys = SectionKeys {
 /// `[agent]`
 pub const AGENT: SectionKeys = SectionKeys {
     title: "[agent]",
-    keys: &["control", "log"],
+    keys: &["control", "state_dir", "log"],
     sections: &[],
-    not_yet: &["state_dir", "metrics", "hooks", "record"],
+    not_yet: &["metrics", "hooks", "record"],
 };
 
 /// `[probe]`

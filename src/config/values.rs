@@ -126,6 +126,16 @@ pub(super) fn socket_path(value: &Value) -> Result<PathBuf, Fault> {
     }
 }
 
+/// An absolute path of a directory.
+pub(super) fn directory(value: &Value) -> Result<PathBuf, Fault> {
+    let path = text(value)?;
+    if path.starts_with('/') && !path.contains('\0') {
+        Ok(PathBuf::from(path))
+    } else {
+        Err(bound(value, "an absolute path".to_owned()))
+    }
+}
+
 /// An IPv4 next hop, or where it comes from.
 pub(super) fn gateway(value: &Value) -> Result<Gateway, Fault> {
     match text(value)? {

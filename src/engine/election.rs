@@ -35,8 +35,8 @@ pub struct Candidate<'a> {
     pub tier: Tier,
     /// Its state.
     pub state: State,
-    /// Since when.
-    pub since: Moment,
+    /// Since when nothing has spoken against it.
+    pub well_since: Moment,
     /// It has a way out.
     pub has_path: bool,
     /// It was down at some time in this run.
@@ -159,8 +159,8 @@ fn fail_back(
     for candidate in preferred {
         let is_first_choice = !candidate.has_failed && !terms.is_adopted;
         let ready = match terms.failback {
-            _ if is_first_choice => candidate.since,
-            Failback::Auto => candidate.since + terms.failback_after,
+            _ if is_first_choice => candidate.well_since,
+            Failback::Auto => candidate.well_since + terms.failback_after,
             Failback::Manual => continue,
         };
         if ready <= now {
@@ -175,7 +175,7 @@ fn fail_back(
             reason: format!(
                 "failback: {} well for {}",
                 best.name,
-                seconds(now.since(best.since))
+                seconds(now.since(best.well_since))
             ),
         },
         Some(best) => Choice::Move {

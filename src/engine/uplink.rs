@@ -40,6 +40,8 @@ pub struct Uplink {
     standing: Phase,
     since: Moment,
     reason: String,
+    /// Since when nothing has spoken against it, trial time included.
+    well_since: Moment,
     is_disabled: bool,
     has_failed: bool,
     targets: Vec<TargetTrack>,
@@ -93,6 +95,7 @@ impl Uplink {
             standing: Phase::Unknown,
             since: now,
             reason: "nothing known yet".to_owned(),
+            well_since: now,
             is_disabled: false,
             has_failed: false,
             rounds: VecDeque::new(),
@@ -120,7 +123,7 @@ impl Uplink {
             name: &self.settings.name,
             tier: self.settings.tier,
             state: self.state(),
-            since: self.since,
+            well_since: self.well_since,
             has_path: !self.attachment.paths.is_empty(),
             has_failed: self.has_failed,
             reason: &self.reason,
@@ -306,6 +309,10 @@ impl Uplink {
     }
 
     fn enter(&mut self, phase: Phase, now: Moment) {
+        let keeps_well = matches!(self.standing, Phase::Recovering { .. }) && phase == Phase::Up;
+        if !keeps_well {
+            self.well_since = now;
+        }
         self.standing = phase;
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent);
         let trust_at = now + self.settings.health.recover_after;
