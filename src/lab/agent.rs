@@ -26,13 +26,13 @@ const TICK: Duration = Duration::from_millis(2);
 /// How long the agent may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the agent's files are: its configuration, control socket, state and log. Gone with the
+/// Where the agent's files are: its configuration, control socket and log. Gone with the
 /// namespaces, as `/run` in there is ours.
+const FILES: &str = "/run/uplinkd";
 const CONFIG: &str = "/run/uplinkd/uplinkd.toml";
-const STATE: &str = "/run/uplinkd/state";
 const LOG: &str = "/run/uplinkd/log";
 /// Its control socket: where the CLI looks by itself.
-pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
+const CONTROL: &str = "/run/uplinkd/control.sock";
 
 /// What a scenario wants of the agent other than the defaults.
 #[derive(Clone, Debug, Default)]
@@ -65,12 +65,12 @@ impl Agent {
         sink: Sender<Happening>,
     ) -> Result<Self, LabError> {
         let prepare = || {
-            fs::create_dir_all(STATE)?;
+            fs::create_dir_all(FILES)?;
             fs::write(CONFIG, configuration(wishes))?;
             let mut log = File::options();
             log.create(true).append(true).open(LOG)
         };
-        let log = prepare().doing(|| format!("write the agent's files in {STATE}"))?;
+        let log = prepare().doing(|| format!("write the agent's files in {FILES}"))?;
         let mut command = Command::new(program);
         command
             .args(["run", "--config", CONFIG])
@@ -94,7 +94,7 @@ impl Agent {
         kill(self.pid(), signal).doing(doing)?;
         let limit = clock::now() + PATIENCE;
         while clock::now() < limit {
-            if let Some(status) = self.child.try_wait().doing(doing)? {
+            if let Some(status) = self.ended()? {
                 return Ok(status);
             }
             pause(TICK);
@@ -104,6 +104,12 @@ impl Agent {
             seconds: PATIENCE.as_secs(),
             log: last_words(),
         })
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, LabError> {
+        let status = self.child.try_wait();
+        status.doing(|| "see whether the agent has ended".to_owned())
     }
 
     /// What it has cost so far.
@@ -155,7 +161,7 @@ fn configuration(wishes: &Wishes) -> String {
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
     });
     format!(
-        "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
+        "[agent]\ncontrol = {CONTROL:?}\nlog = \"stderr\"\n\n\
          [probe]\ntargets = {targets:?}\n\n{failover}{uplinks}",
         failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),

@@ -1,6 +1,7 @@
 //! Why the lab cannot go on.
 
 use std::io;
+use std::process::ExitStatus;
 
 /// Why the lab cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,14 @@ pub enum LabError {
         /// Why it failed.
         #[source]
         source: io::Error,
+    },
+    /// The agent did not live until it was ready.
+    #[error("the agent ended ({status}) before it was ready; its last words:\n{log}")]
+    Agent {
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its log.
+        log: String,
     },
     /// Something did not happen in time.
     #[error("waited {seconds} s in vain until {event}; the agent's last words:\n{log}")]

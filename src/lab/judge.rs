@@ -69,12 +69,18 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         says.as_deref().map(|event| said(event, seen)),
         cpu_percent.map(|most| {
             at_most(
-                "% of a processor",
+                "percent of a processor",
                 most,
                 cost.map(|c| rounded(c.cpu_percent)),
             )
         }),
-        us_per_probe.map(|most| at_most("us a probe", most, cost.map(|c| rounded(c.us_per_probe)))),
+        us_per_probe.map(|most| {
+            at_most(
+                "us of it for a probe",
+                most,
+                cost.map(|c| rounded(c.us_per_probe)),
+            )
+        }),
         memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
     ]
     .into_iter()
@@ -84,7 +90,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
 
 fn through(uplink: &str, seen: &Seen<'_>) -> Check {
     Check {
-        expected: format!("traffic through {uplink}"),
+        expected: format!("traffic goes through {uplink}"),
         measured: way_in_words(seen.active).to_owned(),
         passed: seen.active.as_deref() == Some(uplink),
     }
@@ -92,7 +98,7 @@ fn through(uplink: &str, seen: &Seen<'_>) -> Check {
 
 fn at_most<T: PartialOrd + Display + Copy>(what: &str, most: T, measured: Option<T>) -> Check {
     Check {
-        expected: format!("at most {most} {what}"),
+        expected: format!("{what} <= {most}"),
         measured: measured.map_or_else(|| "unknown".to_owned(), |value| value.to_string()),
         passed: measured.is_some_and(|value| value <= most),
     }
@@ -100,7 +106,7 @@ fn at_most<T: PartialOrd + Display + Copy>(what: &str, most: T, measured: Option
 
 fn gap_at_most(most: Span, felt: Felt) -> Check {
     Check {
-        expected: format!("at most {most} without traffic"),
+        expected: format!("without traffic <= {most}"),
         measured: format!("{} ms", felt.gap.as_millis()),
         passed: felt.gap <= most.0,
     }
@@ -108,7 +114,7 @@ fn gap_at_most(most: Span, felt: Felt) -> Check {
 
 fn moved_within([earliest, latest]: [Span; 2], moved: Option<Duration>) -> Check {
     Check {
-        expected: format!("moved after {earliest} to {latest}"),
+        expected: format!("moves after {earliest} to {latest}"),
         measured: moved.map_or_else(
             || "never".to_owned(),
             |span| format!("{:.3} s", span.as_secs_f64()),

@@ -113,7 +113,7 @@ impl<'n> Director<'n> {
         let cost = self.cost_since(before, clock::now().since(from))?;
         self.stage.listen_until(clock::now() + GRACE, |_| false);
         let felt = self.stage.heard.stream.felt(Interval { from, to });
-        self.stage.heard.note(to, Note::Client(felt));
+        self.stage.heard.note(clock::now(), Note::Client(felt));
         let heading = self.stage.heard.phase.take().unwrap_or_default();
         let active = self.stage.heard.way.clone();
         let seen = Seen {
@@ -166,6 +166,7 @@ impl<'n> Director<'n> {
                     clock::now()
                 }
             };
+            self.stage.catch_up();
             let what = act.to_string();
             self.stage.heard.note(done_at, Note::Lab { what });
         }

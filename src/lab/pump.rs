@@ -23,6 +23,7 @@ use crate::lab::chance::Chance;
 use crate::lab::clock;
 use crate::lab::lane::{Fate, Impairment, Lane};
 use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::sys;
 use crate::lab::tap::Tap;
 use crate::units::Moment;
 
@@ -183,6 +184,7 @@ impl Room {
     fn run(mut self, inbox: &Receiver<(Order, SyncSender<Moment>)>, tether: &Tether) {
         // Without it frames are up to 50 us later: no reason to stop.
         prctl::set_timerslack(1).unwrap_or(());
+        sys::hurry();
         let mut buffer = [0; LARGEST_FRAME];
         while tether.holds() {
             while let Ok((order, done)) = inbox.try_recv() {

@@ -209,8 +209,10 @@ impl fmt::Display for Note {
 }
 
 fn write_event(f: &mut fmt::Formatter<'_>, event: &EventRecord) -> fmt::Result {
+    let is_about_its_state = event.event.starts_with("uplink.");
     match &event.uplink {
-        Some(uplink) => write!(f, "{uplink}")?,
+        Some(uplink) if is_about_its_state => write!(f, "{uplink}")?,
+        Some(uplink) => write!(f, "{uplink} {}", event.event)?,
         None => write!(f, "{}", event.event)?,
     }
     if let (Some(from), Some(to)) = (&event.from, &event.to) {

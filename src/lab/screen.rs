@@ -92,7 +92,7 @@ impl Screen {
     }
 
     pub(super) fn end(&mut self, report: &Report) {
-        const PHASE: usize = 64;
+        const PHASE: usize = 54;
         let head = format!(
             "\n  {:PHASE$}  {:>17}  {:>13}  {:>15}",
             "", "without traffic", "packets lost", "moved after"

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::lab::agent::{CONTROL, Wishes};
+use crate::lab::agent::Wishes;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::network::Network;
 use crate::lab::screen::{self, Screen};
@@ -27,9 +27,7 @@ pub fn open(seed: u64, program: PathBuf) -> Result<(), LabError> {
     screen::shell_hints(HINTS);
     let shell = env::var_os("SHELL").unwrap_or_else(|| OsString::from("/bin/sh"));
     let mut command = Command::new(shell);
-    command
-        .env("PATH", path_with_us())
-        .env("UPLINKD_SOCKET", CONTROL);
+    command.env("PATH", path_with_us());
     let status = network
         .router()
         .adopt(&mut command)

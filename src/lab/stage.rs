@@ -30,6 +30,8 @@ use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How often to see whether it is still there meanwhile.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// The stage.
 pub(super) struct Stage<'n> {
@@ -104,9 +106,14 @@ impl<'n> Stage<'n> {
         }
         let start = clock::now();
         self.direct(AgentAct::Start)?;
-        let limit = start + READY_WITHIN;
-        if self.listen_until(limit, Heard::is_ready) {
-            return Ok(clock::now().since(start));
+        while clock::now().since(start) < READY_WITHIN {
+            if self.listen_until(clock::now() + LOOK_AFTER, Heard::is_ready) {
+                return Ok(clock::now().since(start));
+            }
+            if let Some(status) = self.agent.as_mut().map(Agent::ended).transpose()?.flatten() {
+                let log = agent::last_words();
+                return Err(LabError::Agent { status, log });
+            }
         }
         Err(LabError::Vain {
             event: "all uplinks were up and the best carried the traffic".to_owned(),
@@ -149,6 +156,13 @@ impl<'n> Stage<'n> {
                 Err(_) if rest.is_zero() => return false,
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Takes in what has happened up to now.
+    pub(super) fn catch_up(&mut self) {
+        while let Ok(happening) = self.inbox.try_recv() {
+            self.heard.handle(happening);
         }
     }
 
