@@ -9,6 +9,7 @@ mod monitor;
 mod observe;
 mod patience;
 mod reconcile;
+mod strangers;
 mod write;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
+pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};
 
 /// How many reports may wait for the daemon.
 const REPORTS: usize = 64;

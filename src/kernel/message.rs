@@ -12,7 +12,7 @@ use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkBuffer, NlaBuffer, NlasIterato
 use netlink_packet_route::route::RouteHeader;
 
 use crate::routing::{Family, Route, Rule};
-use crate::units::{IfIndex, InterfaceName, Protocol};
+use crate::units::{IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{dump, route_message, rule_message};
 
@@ -27,6 +27,8 @@ pub(super) enum Dump {
     RoutesOf(Family, Protocol),
     /// The default routes of a family in the main table through an interface.
     MainDefaultsThrough(Family, IfIndex),
+    /// All routes of a family in a table.
+    RoutesIn(Family, TableId),
     /// All rules of a family.
     Rules(Family),
 }
@@ -139,6 +141,7 @@ fn is_asked_for(what: Dump, body: &[u8]) -> bool {
     RouteHeader::parse(body).is_ok_and(|header| match what {
         Dump::RoutesOf(_, protocol) => u8::from(header.protocol) == protocol.0,
         Dump::MainDefaultsThrough(..) => header.destination_prefix_length == 0,
+        Dump::RoutesIn(..) => true,
         Dump::Links | Dump::Addresses(_) | Dump::Rules(_) => false,
     })
 }

@@ -161,7 +161,7 @@ impl Observer {
         Ok(())
     }
 
-    fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {
+    pub(super) fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {
         let mut attempt = 1;
         loop {
             let (entries, is_torn) = self.list_once(what)?;
