@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::alert::InitError;
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
@@ -132,6 +133,7 @@ pub fn explain(error: &anyhow::Error) -> String {
 /// What the contract says a failure of this kind ends with.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_configuration = error.is::<ConfigError>()
+        || error.is::<InitError>()
         || matches!(error.downcast_ref(), Some(BindError::AlreadyRunning(_)));
     if is_configuration {
         ExitCode::from(2)

@@ -9,6 +9,7 @@ mod monitor;
 mod observe;
 mod patience;
 mod reconcile;
+mod strangers;
 mod write;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
+use observe::{Observer, Scope};
 use reconcile::Reconciler;
+pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};
 
 /// How many reports may wait for the daemon.
 const REPORTS: usize = 64;
@@ -133,6 +136,21 @@ impl Kernel {
     pub fn overruns(&self) -> u32 {
         self.overruns.load(Ordering::Relaxed)
     }
+}
+
+/// Looks once: at the interfaces, at the default routes which others have through `interfaces`, and
+/// at what carries `protocol`. Changes nothing and needs no runtime.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub fn look(
+    protocol: Protocol,
+    interfaces: &BTreeSet<InterfaceName>,
+) -> Result<Observed, KernelError> {
+    Observer::open()?.look(Scope {
+        protocol,
+        interfaces,
+    })
 }
 
 /// Connects to the kernel and starts to look, and to write in [`Mode::Write`], on the current

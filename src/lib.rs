@@ -1,5 +1,6 @@
 //! uplinkd keeps a router online when an internet uplink fails.
 
+pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod control;

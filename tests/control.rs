@@ -330,7 +330,7 @@ fn a_client_says_which_agent_does_not_answer() {
     assert!(matches!(error, ClientError::Connect { .. }));
     assert_eq!(
         error.to_string(),
-        "cannot reach the agent at /nowhere/control.sock; is it running?"
+        "cannot reach the agent at /nowhere/control.sock (is it running?)"
     );
 }
 

@@ -387,6 +387,24 @@ fn an_interface_that_returns_with_another_index_is_used_again() {
 }
 
 #[test]
+fn routes_that_the_kernel_flushes_with_their_link_return_with_it() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(LTE).await;
+        let ours = world.of_protocol(117).await.len();
+        world.set_up(LTE, false).await;
+        let refused = agent.applied().await;
+        assert_eq!(refused.len(), 2, "{refused:?}");
+        assert!(refused.iter().all(|one| !one.is_permanent), "{refused:?}");
+        world.set_up(LTE, true).await;
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(world.of_protocol(117).await.len(), ours);
+        assert!(agent.put_back.is_empty(), "nobody took them away");
+    });
+}
+
+#[test]
 fn lost_events_are_survived() {
     netns::run(async |world| {
         two_uplinks(&world).await;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::ConfigFile;
+use crate::alert;
 use crate::config::Config;
 use crate::daemon::{self, Options};
 
@@ -21,6 +22,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(&arguments.file.config)?;
+    alert::init(config.agent.log)?;
     let options = Options {
         observe: arguments.observe,
         config_path: arguments.file.config.clone(),

@@ -33,7 +33,7 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// The tree of a TOML file, or everything that is wrong with its syntax.
+    /// The tree of a TOML file, or the first things that are wrong with its syntax, one a line.
     pub(super) fn from_toml(text: &str) -> Result<Self, Vec<Problem>> {
         let lines = Lines::of(text);
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -41,9 +41,16 @@ impl Node {
             let value = Value::Table(lines.entries(document.into_inner()));
             return Ok(Self { line: 1, value });
         }
-        Err(errors.iter().map(|error| lines.problem(error)).collect())
+        let mut problems: Vec<_> = errors.iter().map(|error| lines.problem(error)).collect();
+        problems.sort_by_key(|problem| problem.line);
+        problems.dedup_by_key(|problem| problem.line);
+        problems.truncate(MAX_SYNTAX_PROBLEMS);
+        Err(problems)
     }
 }
+
+/// What comes after so many is most likely the echo of what came before.
+const MAX_SYNTAX_PROBLEMS: usize = 10;
 
 impl Value {
     pub(super) fn as_text(&self) -> Option<&str> {

@@ -21,7 +21,7 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there, or we may not talk to it.
-    #[error("cannot reach the agent at {}; {}", path.display(), advice(source))]
+    #[error("cannot reach the agent at {} ({})", path.display(), advice(source))]
     Connect {
         /// Where.
         path: PathBuf,

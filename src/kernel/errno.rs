@@ -1,6 +1,17 @@
 //! What the kernel's refusals mean, verb by verb.
 
-use super::message::Verb;
+/// What can be asked of the kernel; each may fail in ways of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// `ip route replace`
+    ReplaceRoute,
+    /// `ip route del`
+    DeleteRoute,
+    /// `ip rule add`
+    AddRule,
+    /// `ip rule del`
+    DeleteRule,
+}
 
 /// What to do about an error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,10 +128,10 @@ const TABLE: &[Line] = &[
         "the capability CAP_NET_ADMIN is missing",
     ),
     line(
-        ANY,
+        ROUTE,
         libc::EACCES,
-        Meaning::Forbidden,
-        "the capability CAP_NET_ADMIN is missing",
+        Meaning::Later,
+        "IPv6 is disabled on the interface",
     ),
 ];
 

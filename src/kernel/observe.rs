@@ -103,9 +103,7 @@ impl Observer {
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
         for entry in self.list(Dump::RoutesOf(family, protocol))? {
-            // A kernel before 4.20 does not filter.
             if let Entry::Route(entry) = entry
-                && entry.protocol == protocol
                 && Family::of(entry.route.destination.addr()) == family
             {
                 observed.routes.push(entry.route);
@@ -122,11 +120,11 @@ impl Observer {
     ) -> Result<(), KernelError> {
         let links = observed.links.values_mut();
         for link in links.filter(|link| scope.interfaces.contains(&link.name)) {
-            for entry in self.list(Dump::MainRoutesThrough(family, link.index))? {
+            for entry in self.list(Dump::MainDefaultsThrough(family, link.index))? {
                 let Entry::Route(entry) = entry else { continue };
                 let is_foreign = entry.protocol != scope.protocol;
-                let is_default = entry.route.destination == family.default_destination();
-                if is_foreign && is_default && entry.route.table == MAIN {
+                let is_of_family = entry.route.destination == family.default_destination();
+                if is_foreign && is_of_family && entry.route.table == MAIN {
                     let paths = entry.route.paths.iter();
                     let through = paths.filter(|path| path.index == link.index);
                     link.defaults.extend(through.map(|path| LearnedDefault {
@@ -163,7 +161,7 @@ impl Observer {
         Ok(())
     }
 
-    fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {
+    pub(super) fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {
         let mut attempt = 1;
         loop {
             let (entries, is_torn) = self.list_once(what)?;
@@ -188,7 +186,7 @@ impl Observer {
             self.socket
                 .recv(&mut self.datagram, 0)
                 .map_err(KernelError::Look)?;
-            for reply in message::replies(&self.datagram) {
+            for reply in message::replies(what, &self.datagram) {
                 if reply.sequence != self.sequence {
                     continue;
                 }

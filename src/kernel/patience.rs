@@ -133,3 +133,86 @@ impl Patience {
 fn doubled(first: u32, times: u32) -> u32 {
     first.saturating_mul(2_u32.saturating_pow(times))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::{Family, Rule};
+    use crate::units::{RulePriority, TableId};
+
+    fn operation() -> Operation {
+        Operation::AddRule(Rule {
+            priority: RulePriority(1),
+            family: Family::Ipv4,
+            from: None,
+            oif: None,
+            table: TableId(1),
+            suppress_prefix_length: None,
+        })
+    }
+
+    fn refusal(is_permanent: bool) -> Refusal {
+        Refusal {
+            operation: String::new(),
+            reason: String::new(),
+            is_permanent,
+        }
+    }
+
+    /// How many ticks pass until the operation may be tried.
+    fn rest(patience: &mut Patience) -> u32 {
+        let mut ticks = 0;
+        while !patience.allows(&operation()) {
+            patience.tick();
+            ticks += 1;
+        }
+        ticks
+    }
+
+    #[test]
+    fn a_fight_is_fought_ever_more_slowly_and_said_once() {
+        let mut patience = Patience::default();
+        let mut said = 0;
+        let mut rests = Vec::new();
+        for _ in 0..10 {
+            said += u32::from(patience.put_back(&operation()));
+            rests.push(rest(&mut patience));
+        }
+        assert_eq!(said, 1);
+        assert_eq!(rests, [1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
+    }
+
+    #[test]
+    fn peace_ends_a_fight() {
+        let mut patience = Patience::default();
+        patience.put_back(&operation());
+        for _ in 0..QUIET {
+            assert!(!patience.is_idle());
+            patience.tick();
+        }
+        assert!(patience.is_idle());
+        assert!(patience.put_back(&operation()), "said again");
+    }
+
+    #[test]
+    fn a_changed_link_cuts_the_wait_short_unless_it_cannot_help() {
+        for is_permanent in [false, true] {
+            let mut patience = Patience::default();
+            patience.refused(&operation(), refusal(is_permanent));
+            assert!(!patience.allows(&operation()));
+            patience.links_changed();
+            assert_eq!(patience.allows(&operation()), !is_permanent);
+        }
+    }
+
+    #[test]
+    fn a_refused_operation_is_tried_again_ever_less_often() {
+        let mut patience = Patience::default();
+        let mut rests = Vec::new();
+        for _ in 0..7 {
+            patience.refused(&operation(), refusal(true));
+            rests.push(rest(&mut patience));
+        }
+        assert_eq!(rests, [10, 20, 40, 80, 160, 300, 300]);
+    }
+}

@@ -9,6 +9,7 @@
 //! Level-triggered: nothing is remembered of an event but that it happened.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -126,53 +127,55 @@ impl Reconciler {
     /// Runs until nobody listens any more, or until the kernel cannot be reached.
     pub(super) async fn run(mut self) {
         loop {
-            let error = match self.session().await {
+            let mut error = match self.session().await {
                 End::Closed => return,
                 End::Failed(error) => error,
             };
-            self.failures += 1;
-            if error.is_final() || self.failures >= FAILURES {
-                // If nobody hears it, nobody depends on it.
-                let _ = self.reports.send(Report::Lost(error)).await;
-                return;
+            loop {
+                self.failures += 1;
+                if error.is_final() || self.failures >= FAILURES {
+                    // If nobody hears it, nobody depends on it.
+                    let _ = self.reports.send(Report::Lost(error)).await;
+                    return;
+                }
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%error, cause, "lost the kernel; connecting again");
+                sleep(TICK * self.failures).await;
+                match Sockets::open() {
+                    Ok(sockets) => break self.sockets = sockets,
+                    Err(another) => error = another,
+                }
             }
-            tracing::warn!(%error, "lost the kernel; connecting again");
-            self.reconnect().await;
-        }
-    }
-
-    async fn reconnect(&mut self) {
-        sleep(TICK * self.failures).await;
-        match Sockets::open() {
-            Ok(sockets) => self.sockets = sockets,
-            Err(error) => tracing::warn!(%error, "cannot connect to the kernel yet"),
         }
     }
 
     async fn session(&mut self) -> End {
-        if let Err(end) = self.settle().await {
-            return end;
-        }
+        let mut settled = self.settle().await;
         loop {
-            let settled = match self.cause().await {
+            if let Err(end) = settled {
+                return end;
+            }
+            settled = match self.cause().await {
                 Ok(Cause::Closed) => return End::Closed,
                 Ok(Cause::Wanted | Cause::Tick) => self.settle().await,
                 Ok(Cause::Event(hint)) => {
-                    if hint == Hint::Overrun {
-                        self.overruns.fetch_add(1, Ordering::Relaxed);
-                        tracing::debug!(
-                            "the kernel had more events than fit; looking at everything"
-                        );
-                    }
-                    self.cooling = Some(Box::pin(sleep(BETWEEN_LOOKS)));
+                    self.cool(hint);
                     self.settle().await
                 }
                 Err(error) => return End::Failed(error),
             };
-            if let Err(end) = settled {
-                return end;
+            if settled.is_ok() {
+                self.failures = 0;
             }
         }
+    }
+
+    fn cool(&mut self, hint: Hint) {
+        if hint == Hint::Overrun {
+            self.overruns.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!("the kernel had more events than fit; looking at everything");
+        }
+        self.cooling = Some(Box::pin(sleep(BETWEEN_LOOKS)));
     }
 
     async fn cause(&mut self) -> Result<Cause, KernelError> {
@@ -209,6 +212,7 @@ impl Reconciler {
             .applied
             .as_ref()
             .is_none_or(|(revision, _)| *revision != wanted.revision);
+        let was_idle = self.patience.is_idle();
         let mut operations = 0;
         if is_new {
             self.patience.forget();
@@ -225,7 +229,9 @@ impl Reconciler {
                 break;
             }
         }
-        self.failures = 0;
+        if was_idle {
+            self.ticks.reset();
+        }
         self.conclude(&wanted, operations, is_new).await
     }
 

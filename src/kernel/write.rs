@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::KernelError;
-use super::errno::{self, Meaning};
-use super::message::{self, Verb};
+use super::errno::{self, Meaning, Verb};
+use super::message;
 use crate::routing::plan::Operation;
 use crate::units::Protocol;
 
@@ -61,8 +61,10 @@ impl Writer {
 
     /// Returns when the connection has ended, which it never should.
     pub(super) async fn ended(&mut self) {
-        // How it ended does not matter: it can only be opened anew.
-        let _ = (&mut self.connection).await;
+        if !self.connection.is_finished() {
+            // How it ended does not matter: it can only be opened anew.
+            let _ = (&mut self.connection).await;
+        }
     }
 
     /// Does it, and waits for the kernel's answer.

@@ -10,15 +10,15 @@ use uplinkd::engine::settings::{
 use uplinkd::routing::{Gateway, Numbering};
 use uplinkd::units::{Loss, Moment, Tier, UplinkName, Weight};
 
-pub fn name(text: &str) -> UplinkName {
+pub(crate) fn name(text: &str) -> UplinkName {
     text.parse().expect("a name")
 }
 
-pub fn at(seconds: f64) -> Moment {
+pub(crate) fn at(seconds: f64) -> Moment {
     Moment::after_start(Duration::from_secs_f64(seconds))
 }
 
-pub fn settings(uplinks: &[&str]) -> Settings {
+pub(crate) fn settings(uplinks: &[&str]) -> Settings {
     Settings {
         uplinks: (1..)
             .zip(uplinks)
@@ -42,7 +42,7 @@ pub fn settings(uplinks: &[&str]) -> Settings {
     }
 }
 
-pub fn probe(targets: &[&str]) -> ProbeSettings {
+pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
     ProbeSettings {
         targets: targets
             .iter()
@@ -55,7 +55,7 @@ pub fn probe(targets: &[&str]) -> ProbeSettings {
     }
 }
 
-pub fn health() -> HealthSettings {
+pub(crate) fn health() -> HealthSettings {
     HealthSettings {
         false_alarm_every: Duration::from_secs(30 * 86_400),
         outage_within: Duration::from_secs(10),
@@ -77,7 +77,7 @@ pub fn health() -> HealthSettings {
 }
 
 /// Events in short: `12.345 uplink.down fiber` or `12.345 switch fiber -> lte`.
-pub fn brief(events: &[Event]) -> Vec<String> {
+pub(crate) fn brief(events: &[Event]) -> Vec<String> {
     events.iter().map(line).collect()
 }
 
@@ -98,7 +98,7 @@ fn names(names: &[UplinkName]) -> String {
 }
 
 /// When the first event of that short form happened.
-pub fn when(events: &[Event], brief: &str) -> Option<f64> {
+pub(crate) fn when(events: &[Event], brief: &str) -> Option<f64> {
     events
         .iter()
         .find(|event| line(event) == brief)

@@ -1,0 +1,126 @@
+//! What there is to know about a machine before an agent runs on it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::Config;
+use crate::kernel::{self, Strangers};
+use crate::routing::Observed;
+use crate::units::InterfaceName;
+
+/// The machine as it is now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Facts {
+    /// Interfaces, addresses, default routes, and what carries our protocol number.
+    pub(super) observed: Observed,
+    /// What others have where we want to be.
+    pub(super) strangers: Strangers,
+    /// The reverse-path filter in force on each uplink's interface.
+    pub(super) reverse_path_filter: BTreeMap<InterfaceName, ReversePathFilter>,
+    /// This machine forwards packets between its interfaces.
+    pub(super) is_forwarding: bool,
+    /// What this process may do.
+    pub(super) capabilities: Capabilities,
+    /// Why there is no raw socket for ICMP to be had, if so.
+    pub(super) no_raw_socket: Option<String>,
+}
+
+/// The kernel's `Documentation/networking/ip-sysctl.rst`, `rp_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReversePathFilter {
+    Off,
+    Strict,
+    Loose,
+}
+
+/// The capabilities that the agent needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Capabilities {
+    /// `CAP_NET_ADMIN`, to change routes and rules.
+    pub(super) net_admin: bool,
+    /// `CAP_NET_RAW`, to send probes.
+    pub(super) net_raw: bool,
+}
+
+impl Facts {
+    /// Looks at this machine; changes nothing.
+    pub(super) fn gather(config: &Config) -> Result<Self> {
+        let uplinks = &config.engine.uplinks;
+        let numbering = &config.engine.numbering;
+        let interfaces = uplinks.iter().map(|uplink| uplink.interface.clone());
+        let interfaces = interfaces.collect();
+        let count = u32::try_from(uplinks.len()).unwrap_or(u32::MAX);
+        let status = fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
+        Ok(Self {
+            observed: kernel::look(numbering.protocol, &interfaces)?,
+            strangers: kernel::strangers(numbering, count)?,
+            reverse_path_filter: interfaces
+                .iter()
+                .map(|interface| (interface.clone(), reverse_path_filter(interface)))
+                .collect(),
+            is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
+            capabilities: Capabilities::of(&status),
+            no_raw_socket: raw_socket().err().map(|error| error.to_string()),
+        })
+    }
+}
+
+/// The larger one of the interface's own setting and that of all interfaces counts.
+fn reverse_path_filter(interface: &InterfaceName) -> ReversePathFilter {
+    let of_all = number("net/ipv4/conf/all/rp_filter").unwrap_or(0);
+    let own = number(&format!("net/ipv4/conf/{interface}/rp_filter")).unwrap_or(0);
+    match own.max(of_all) {
+        0 => ReversePathFilter::Off,
+        1 => ReversePathFilter::Strict,
+        _ => ReversePathFilter::Loose,
+    }
+}
+
+/// A number under `/proc/sys`.
+fn number(key: &str) -> io::Result<u32> {
+    let text = fs::read_to_string(Path::new("/proc/sys").join(key))?;
+    text.trim().parse().map_err(io::Error::other)
+}
+
+fn raw_socket() -> io::Result<Socket> {
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))
+}
+
+impl Capabilities {
+    /// From the text of `/proc/self/status` (proc(5)); the numbers are those of
+    /// `include/uapi/linux/capability.h`.
+    fn of(status: &str) -> Self {
+        const NET_ADMIN: u32 = 12;
+        const NET_RAW: u32 = 13;
+        let effective = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .unwrap_or(0);
+        Self {
+            net_admin: effective & (1 << NET_ADMIN) != 0,
+            net_raw: effective & (1 << NET_RAW) != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_the_effective_set() {
+        let status = "Name:\tuplinkd\nCapPrm:\t0000000000000000\nCapEff:\t0000000000003000\n";
+        let both = Capabilities {
+            net_admin: true,
+            net_raw: true,
+        };
+        assert_eq!(Capabilities::of(status), both);
+        assert_eq!(Capabilities::of("CapEff:\t1\n"), Capabilities::default());
+    }
+}

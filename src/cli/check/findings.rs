@@ -1,0 +1,322 @@
+//! From facts about a machine to what a person should know and do. Pure.
+
+use serde::Serialize;
+
+use super::facts::{Facts, ReversePathFilter};
+use crate::config::Config;
+use crate::engine::settings::UplinkSettings;
+use crate::kernel::ForeignRule;
+use crate::routing::attach::attach;
+use crate::routing::{Attachment, Gateway, Link, Numbering, Rule, Trouble};
+use crate::units::TableId;
+
+/// Something worth knowing, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    /// What it is about.
+    pub(super) object: String,
+    pub(super) what: String,
+    pub(super) remedy: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    /// The agent, or one of its uplinks, cannot work like this.
+    Error,
+    /// It works, but not as well as it should, or not always.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+use Severity::{Error, Note, Warning};
+
+/// Everything there is to say, about the machine first, then uplink by uplink.
+pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(on_capabilities(facts));
+    findings.extend(on_policy_routing(facts));
+    findings.extend(on_forwarding(facts));
+    findings.extend(on_count(config));
+    findings.extend(on_foreign_routes(facts));
+    findings.extend(on_foreign_rules(&config.engine.numbering, facts));
+    findings.extend(on_own_routes(config, facts));
+    for uplink in &config.engine.uplinks {
+        findings.extend(on_uplink(uplink, facts));
+    }
+    findings
+}
+
+fn finding(
+    severity: Severity,
+    object: &str,
+    what: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Finding {
+    Finding {
+        severity,
+        object: object.to_owned(),
+        what: what.into(),
+        remedy: remedy.into(),
+    }
+}
+
+fn on_capabilities(facts: &Facts) -> Vec<Finding> {
+    const REMEDY: &str = "run as root, or grant it, as with AmbientCapabilities=CAP_NET_ADMIN \
+                          CAP_NET_RAW in a systemd unit";
+    let mut findings = Vec::new();
+    if !facts.capabilities.net_admin {
+        let what = "CAP_NET_ADMIN is missing: routes and rules cannot be changed";
+        findings.push(finding(Error, "permissions", what, REMEDY));
+    }
+    if !facts.capabilities.net_raw {
+        let what = "CAP_NET_RAW is missing: no probes can be sent";
+        findings.push(finding(Error, "permissions", what, REMEDY));
+    } else if let Some(why) = &facts.no_raw_socket {
+        let what = format!("no raw socket for ICMP: {why}");
+        let remedy = "allow raw sockets, or use tcp:// targets only";
+        findings.push(finding(Error, "permissions", what, remedy));
+    }
+    findings
+}
+
+fn on_policy_routing(facts: &Facts) -> Option<Finding> {
+    let what = "no policy routing: this kernel knows no rules";
+    let remedy = "use a kernel built with CONFIG_IP_MULTIPLE_TABLES";
+    let is_missing = !facts.strangers.are_rules_known;
+    is_missing.then(|| finding(Error, "kernel", what, remedy))
+}
+
+fn on_forwarding(facts: &Facts) -> Option<Finding> {
+    let what = "this machine forwards nothing: only its own traffic will use the uplinks";
+    let remedy = "if it is a router: sysctl -w net.ipv4.ip_forward=1";
+    let is_missing = !facts.is_forwarding;
+    is_missing.then(|| finding(Note, "kernel", what, remedy))
+}
+
+fn on_count(config: &Config) -> Option<Finding> {
+    let what = "there is one uplink only: nothing to fail over to";
+    let remedy = "add a second [[uplink]]";
+    let is_alone = config.engine.uplinks.len() == 1;
+    is_alone.then(|| finding(Note, "configuration", what, remedy))
+}
+
+/// A route of somebody else in one of our tables carries traffic that we think we decide about.
+fn on_foreign_routes(facts: &Facts) -> Vec<Finding> {
+    let routes = facts.strangers.routes.iter();
+    let finding = |route: &crate::kernel::ForeignRoute| {
+        let table = route.route.table;
+        let destination = route.route.destination;
+        let protocol = route.protocol;
+        finding(
+            Error,
+            &format!("table {table}"),
+            format!("holds a route to {destination} of protocol {protocol}, which is not ours"),
+            format!(
+                "remove it (ip route del {destination} table {table} proto {protocol}), or choose \
+                 another `routing.table`"
+            ),
+        )
+    };
+    routes.map(finding).collect()
+}
+
+fn on_foreign_rules(numbering: &Numbering, facts: &Facts) -> Vec<Finding> {
+    let rules = facts.strangers.rules.iter();
+    rules
+        .filter_map(|foreign| on_foreign_rule(numbering, foreign))
+        .collect()
+}
+
+fn on_foreign_rule(numbering: &Numbering, foreign: &ForeignRule) -> Option<Finding> {
+    const MAIN_PRIORITY: u32 = 32_766;
+    let priority = foreign.rule.priority.0;
+    let first = numbering.rule.0;
+    let last = numbering.default_rule.0;
+    let object = format!("rule {priority}");
+    let table = foreign.rule.table;
+    let is_at_ours = (first..=first.saturating_add(2)).contains(&priority) || priority == last;
+    if is_at_ours {
+        let what = format!(
+            "somebody else's rule (lookup {table}) has one of our priorities: which comes first \
+             depends on who came first"
+        );
+        let remedy = "choose another `routing.rule` or `routing.default_rule`";
+        Some(finding(Warning, &object, what, remedy))
+    } else if priority > last && priority < MAIN_PRIORITY {
+        let what = format!(
+            "somebody else's rule (lookup {table}) stands behind our last rule, {last}, and is \
+             reached only while no uplink carries the traffic"
+        );
+        let remedy = format!("choose a `routing.default_rule` behind {priority}");
+        Some(finding(Warning, &object, what, remedy))
+    } else if priority < first && priority > 0 && catches_all(foreign) {
+        let what = format!(
+            "somebody else's rule sends all traffic to table {table} before ours are looked at"
+        );
+        let remedy = format!("choose a `routing.rule` before {priority}, if it is not a VPN's");
+        Some(finding(Warning, &object, what, remedy))
+    } else {
+        None
+    }
+}
+
+/// Rules of VPNs name a mark, or let default routes pass.
+fn catches_all(foreign: &ForeignRule) -> bool {
+    let Rule {
+        from,
+        oif,
+        suppress_prefix_length,
+        ..
+    } = &foreign.rule;
+    !foreign.says_more && from.is_none() && oif.is_none() && suppress_prefix_length.is_none()
+}
+
+/// The agent removes what carries its number and is not wanted: better said before.
+fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
+    let Numbering {
+        protocol, table, ..
+    } = config.engine.numbering;
+    let last = TableId(table.0 + u32::try_from(config.engine.uplinks.len()).unwrap_or(0));
+    let routes = facts.observed.routes.iter();
+    let strange = routes
+        .filter(|route| !(table..=last).contains(&route.table))
+        .count();
+    let what = format!(
+        "routes with our protocol number stand outside our tables ({table} to {last}), {strange} in \
+         all: the agent will remove them"
+    );
+    let remedy = "choose another `routing.protocol`, unless an earlier configuration left them";
+    let object = format!("protocol {protocol}");
+    (strange > 0).then(|| finding(Warning, &object, what, remedy))
+}
+
+fn on_uplink(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
+    let object = format!("uplink {}", uplink.name);
+    let link = facts.observed.link(&uplink.interface);
+    let attachment = attach(link, uplink.gateway, &std::collections::BTreeMap::new());
+    let mut findings = Vec::new();
+    findings.extend(on_trouble(uplink, &object, &attachment, facts));
+    findings.extend(on_next_hop(uplink, &object, link, &attachment));
+    findings.extend(on_reverse_path_filter(uplink, &object, facts));
+    findings
+}
+
+fn on_trouble(
+    uplink: &UplinkSettings,
+    object: &str,
+    attachment: &Attachment,
+    facts: &Facts,
+) -> Option<Finding> {
+    let interface = &uplink.interface;
+    let (severity, what, remedy) = match attachment.trouble? {
+        Trouble::Absent => (
+            Error,
+            format!("there is no interface {interface}"),
+            format!(
+                "correct `interface` (there are {}), or plug it in: the agent notices",
+                interfaces(facts)
+            ),
+        ),
+        Trouble::Down => (
+            Error,
+            format!("{interface} is down"),
+            format!("ip link set {interface} up, or let the network configuration do so"),
+        ),
+        Trouble::NoCarrier => (
+            Warning,
+            format!("{interface} has no carrier"),
+            "look at the cable, the modem and the far end".to_owned(),
+        ),
+        Trouble::NoAddress => (
+            Error,
+            format!("{interface} has no IPv4 address"),
+            "run a DHCP client on it, or give it an address".to_owned(),
+        ),
+        Trouble::NoNextHop => (
+            Error,
+            format!("no next hop is known through {interface}"),
+            "let its DHCP client add a default route, with a metric of its own so that those of \
+             several uplinks stand side by side, or set `gateway`"
+                .to_owned(),
+        ),
+    };
+    Some(finding(severity, object, what, remedy))
+}
+
+fn interfaces(facts: &Facts) -> String {
+    let links = facts.observed.links.values();
+    let names: Vec<_> = links
+        .map(|link| link.name.as_str())
+        .filter(|name| *name != "lo")
+        .collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn on_next_hop(
+    uplink: &UplinkSettings,
+    object: &str,
+    link: Option<&Link>,
+    attachment: &Attachment,
+) -> Option<Finding> {
+    let link = link?;
+    let interface = &uplink.interface;
+    match uplink.gateway {
+        Gateway::None if !link.is_point_to_point => Some(finding(
+            Warning,
+            object,
+            format!(
+                "`gateway = \"none\"`, but {interface} is not point to point: each address would \
+                 be looked for on the link itself"
+            ),
+            "set `gateway` to \"auto\" or to the address of the router",
+        )),
+        Gateway::Address(address) if attachment.addresses.contains(&address) => Some(finding(
+            Error,
+            object,
+            format!("the next hop {address} is this machine itself"),
+            "set `gateway` to the address of the provider's router",
+        )),
+        Gateway::Address(address) if is_off_link(attachment) => Some(finding(
+            Warning,
+            object,
+            format!("the next hop {address} is in no network of {interface}"),
+            "correct `gateway` or the prefix of the address; the agent will look for it on the link \
+             nevertheless",
+        )),
+        Gateway::Auto | Gateway::None | Gateway::Address(_) => None,
+    }
+}
+
+fn is_off_link(attachment: &Attachment) -> bool {
+    attachment.paths.values().any(|path| path.onlink)
+}
+
+/// Our `from` rules let the filter pass what is addressed to the router itself. A forwarded flow is
+/// addressed to a LAN host once its NAT is undone, and is checked against the uplink that carries
+/// the traffic now.
+fn on_reverse_path_filter(uplink: &UplinkSettings, object: &str, facts: &Facts) -> Option<Finding> {
+    let interface = &uplink.interface;
+    match facts.reverse_path_filter.get(interface)? {
+        ReversePathFilter::Off | ReversePathFilter::Loose => None,
+        ReversePathFilter::Strict => Some(finding(
+            Warning,
+            object,
+            format!(
+                "strict reverse-path filter on {interface}: answers to forwarded flows are dropped \
+                 when they come in here while another uplink carries the traffic"
+            ),
+            format!("make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Requests, built with the types of the netlink crates.
+
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
+    RouteScope, RouteType,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::Dump;
+use crate::routing::desired::MAIN;
+use crate::routing::{Family, Path, Route, Rule};
+use crate::units::{Metric, Protocol};
+
+/// The request for a list.
+pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
+    let mut request = NetlinkMessage::from(match what {
+        Dump::Links => RouteNetlinkMessage::GetLink(link_dump()),
+        Dump::Addresses(family) => RouteNetlinkMessage::GetAddress(address_dump(family)),
+        Dump::RoutesOf(family, protocol) => {
+            let mut message = route_dump(family);
+            message.header.protocol = RouteProtocol::from(protocol.0);
+            RouteNetlinkMessage::GetRoute(message)
+        }
+        Dump::MainDefaultsThrough(family, index) => {
+            let mut message = route_dump(family);
+            message.attributes.push(RouteAttribute::Table(MAIN.0));
+            message.attributes.push(RouteAttribute::Oif(index.get()));
+            RouteNetlinkMessage::GetRoute(message)
+        }
+        Dump::RoutesIn(family, table) => {
+            let mut message = route_dump(family);
+            message.attributes.push(RouteAttribute::Table(table.0));
+            RouteNetlinkMessage::GetRoute(message)
+        }
+        Dump::Rules(family) => RouteNetlinkMessage::GetRule(rule_dump(family)),
+    });
+    request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.header.sequence_number = sequence;
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    bytes
+}
+
+fn link_dump() -> LinkMessage {
+    let mut message = LinkMessage::default();
+    let no_statistics = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+    message.attributes.push(no_statistics);
+    message
+}
+
+fn address_dump(family: Family) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = address_family(family);
+    message
+}
+
+fn route_dump(family: Family) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = address_family(family);
+    message.header.kind = RouteType::Unspec;
+    message
+}
+
+fn rule_dump(family: Family) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = address_family(family);
+    message
+}
+
+/// A route of ours as a message to add or delete it.
+pub(in crate::kernel) fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
+    let mut message = route_dump(Family::of(route.destination.addr()));
+    message.header.kind = RouteType::Unicast;
+    message.header.protocol = RouteProtocol::from(protocol.0);
+    message.header.destination_prefix_length = route.destination.prefix_len();
+    let attributes = &mut message.attributes;
+    attributes.push(RouteAttribute::Table(route.table.0));
+    if route.destination.prefix_len() > 0 {
+        let destination = route.destination.addr().into();
+        attributes.push(RouteAttribute::Destination(destination));
+    }
+    if route.metric != Metric(0) {
+        attributes.push(RouteAttribute::Priority(route.metric.0));
+    }
+    match route.paths.as_slice() {
+        [path] => {
+            attributes.extend(gateway(route, *path));
+            attributes.push(RouteAttribute::Oif(path.index.get()));
+            if path.onlink {
+                message.header.flags.insert(RouteFlags::Onlink);
+            }
+        }
+        several => {
+            let hops = several.iter().map(|path| hop(route, *path)).collect();
+            attributes.push(RouteAttribute::MultiPath(hops));
+        }
+    }
+    let is_direct = route.paths.iter().all(|path| path.gateway.is_none());
+    let is_ipv4 = matches!(route.destination, IpNet::V4(_));
+    message.header.scope = if is_direct && is_ipv4 {
+        RouteScope::Link
+    } else {
+        RouteScope::Universe
+    };
+    message
+}
+
+fn gateway(route: &Route, path: Path) -> Option<RouteAttribute> {
+    let gateway = path.gateway?;
+    let is_of_the_family = Family::of(gateway) == Family::of(route.destination.addr());
+    Some(if is_of_the_family {
+        RouteAttribute::Gateway(gateway.into())
+    } else {
+        RouteAttribute::Via(gateway.into())
+    })
+}
+
+fn hop(route: &Route, path: Path) -> RouteNextHop {
+    let mut hop = RouteNextHop::default();
+    hop.interface_index = path.index.get();
+    hop.hops = path.weight.0.saturating_sub(1);
+    hop.attributes.extend(gateway(route, path));
+    if path.onlink {
+        hop.flags.insert(RouteNextHopFlags::Onlink);
+    }
+    hop
+}
+
+/// A rule of ours as a message to add or delete it.
+pub(in crate::kernel) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
+    let mut message = rule_dump(rule.family);
+    message.header.action = RuleAction::ToTable;
+    let attributes = &mut message.attributes;
+    attributes.push(RuleAttribute::Priority(rule.priority.0));
+    attributes.push(RuleAttribute::Table(rule.table.0));
+    attributes.push(RuleAttribute::Protocol(RouteProtocol::from(protocol.0)));
+    if let Some(from) = rule.from {
+        message.header.src_len = from.prefix_len();
+        attributes.push(RuleAttribute::Source(from.addr()));
+    }
+    if let Some(oif) = &rule.oif {
+        attributes.push(RuleAttribute::Oifname(oif.as_str().to_owned()));
+    }
+    if let Some(length) = rule.suppress_prefix_length {
+        attributes.push(RuleAttribute::SuppressPrefixLen(length));
+    }
+    message
+}
+
+fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::Ipv4 => AddressFamily::Inet,
+        Family::Ipv6 => AddressFamily::Inet6,
+    }
+}

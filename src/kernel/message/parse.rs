@@ -1,0 +1,229 @@
+//! The kernel's lists, attribute by attribute.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::NlaBuffer;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressHeader;
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
+use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
+
+use super::{AddressEntry, LinkEntry, RouteEntry, RuleEntry, attributes};
+use crate::routing::{Family, Path, Route, Rule};
+use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
+
+const IFLA_IFNAME: u16 = 3;
+
+pub(super) fn link(body: &[u8]) -> Option<LinkEntry> {
+    let header = LinkHeader::parse(body).ok()?;
+    let name = attributes(body, 16).find(|attribute| attribute.kind() == IFLA_IFNAME)?;
+    Some(LinkEntry {
+        index: IfIndex::new(header.index)?,
+        name: name_of(name.value())?,
+        is_up: header.flags.contains(LinkFlags::Up),
+        has_carrier: header.flags.contains(LinkFlags::LowerUp),
+        is_point_to_point: header.flags.contains(LinkFlags::Pointopoint),
+    })
+}
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_TENTATIVE: u32 = 0x40;
+
+pub(super) fn address(body: &[u8]) -> Option<AddressEntry> {
+    let header = AddressHeader::parse(body).ok()?;
+    let mut flags = u32::from(header.flags.bits());
+    let (mut near, mut far) = (None, None);
+    for attribute in attributes(body, 8) {
+        match attribute.kind() {
+            IFA_LOCAL => near = ip_of(attribute.value()),
+            IFA_ADDRESS => far = ip_of(attribute.value()),
+            IFA_FLAGS => flags = u32_of(attribute.value())?,
+            _ => {}
+        }
+    }
+    let is_fit = flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0;
+    let index = IfIndex::new(header.index).filter(|_| is_fit)?;
+    let prefix = |address| IpNet::new(address, header.prefix_len).ok();
+    match (near, far) {
+        (Some(near), Some(far)) if near != far => Some(AddressEntry {
+            index,
+            address: IpNet::from(near),
+            peer: prefix(far),
+        }),
+        (near, far) => Some(AddressEntry {
+            index,
+            address: prefix(near.or(far)?)?,
+            peer: None,
+        }),
+    }
+}
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_MULTIPATH: u16 = 9;
+const RTA_TABLE: u16 = 15;
+const RTA_VIA: u16 = 18;
+const RTM_F_CLONED: u32 = 0x200;
+const ROUTE_HEADER: usize = 12;
+
+pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
+    let header = RouteHeader::parse(body).ok()?;
+    let is_cloned = header.flags.bits() & RTM_F_CLONED != 0;
+    let is_plain = header.kind == RouteType::Unicast && header.tos == 0 && !is_cloned;
+    let family = family_of(header.address_family).filter(|_| is_plain)?;
+    let mut table = TableId(header.table.into());
+    let mut metric = Metric(0);
+    let mut destination = family.default_destination().addr();
+    let mut paths = Vec::new();
+    for attribute in attributes(body, ROUTE_HEADER) {
+        match attribute.kind() {
+            RTA_TABLE => table = TableId(u32_of(attribute.value())?),
+            RTA_PRIORITY => metric = Metric(u32_of(attribute.value())?),
+            RTA_DST => destination = ip_of(attribute.value())?,
+            RTA_MULTIPATH => paths = next_hops(attribute.value())?,
+            _ => {}
+        }
+    }
+    if paths.is_empty() {
+        let onlink = header.flags.contains(RouteFlags::Onlink);
+        paths.push(single_path(attributes(body, ROUTE_HEADER), onlink)?);
+    }
+    let route = Route {
+        table,
+        destination: IpNet::new(destination, header.destination_prefix_length).ok()?,
+        metric,
+        paths,
+    };
+    Some(RouteEntry {
+        protocol: Protocol(header.protocol.into()),
+        route: route.canonical(),
+    })
+}
+
+fn single_path<'a>(
+    attributes: impl Iterator<Item = NlaBuffer<&'a [u8]>>,
+    onlink: bool,
+) -> Option<Path> {
+    let (mut index, mut gateway) = (None, None);
+    for attribute in attributes {
+        match attribute.kind() {
+            RTA_OIF => index = u32_of(attribute.value()),
+            kind => gateway = next_hop(kind, attribute.value()).or(gateway),
+        }
+    }
+    Some(Path {
+        index: IfIndex::new(index?)?,
+        gateway,
+        onlink,
+        weight: Weight(1),
+    })
+}
+
+/// A next hop of the route's family, or of the other one (`struct rtvia`: family, address).
+fn next_hop(kind: u16, value: &[u8]) -> Option<IpAddr> {
+    match kind {
+        RTA_GATEWAY => ip_of(value),
+        RTA_VIA => ip_of(value.get(2..)?),
+        _ => None,
+    }
+}
+
+/// `struct rtnexthop`: length (2), flags (1), weight - 1 (1), interface (4), attributes.
+fn next_hops(mut rest: &[u8]) -> Option<Vec<Path>> {
+    let mut paths = Vec::new();
+    while let Some([low, high, flags, hops, index @ ..]) = rest.first_chunk::<8>() {
+        let length = usize::from(u16::from_ne_bytes([*low, *high]));
+        let one = rest.get(..length).filter(|_| length >= 8)?;
+        let gateway =
+            attributes(one, 8).find_map(|attribute| next_hop(attribute.kind(), attribute.value()));
+        paths.push(Path {
+            index: IfIndex::new(u32_of(index)?)?,
+            gateway,
+            onlink: RouteNextHopFlags::from_bits_retain(*flags).contains(RouteNextHopFlags::Onlink),
+            weight: Weight(hops.saturating_add(1)),
+        });
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Some(paths)
+}
+
+const FRA_SRC: u16 = 2;
+const FRA_PRIORITY: u16 = 6;
+const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
+const FRA_TABLE: u16 = 15;
+const FRA_OIFNAME: u16 = 17;
+const FRA_PAD: u16 = 18;
+const FRA_PROTOCOL: u16 = 21;
+/// The kernel's way of saying that a rule suppresses nothing.
+const NO_SUPPRESSION: u32 = u32::MAX;
+
+pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
+    let header = RuleHeader::parse(body).ok()?;
+    let mut rule = Rule {
+        priority: RulePriority(0),
+        family: family_of(header.family)?,
+        from: None,
+        oif: None,
+        table: TableId(header.table.into()),
+        suppress_prefix_length: None,
+    };
+    let mut protocol = Protocol(0);
+    let mut is_plain = header.action == RuleAction::ToTable
+        && !header.flags.contains(RuleFlags::Invert)
+        && header.tos == 0;
+    for attribute in attributes(body, 12) {
+        let value = attribute.value();
+        match attribute.kind() {
+            FRA_PRIORITY => rule.priority = RulePriority(u32_of(value)?),
+            FRA_SRC => rule.from = IpNet::new(ip_of(value)?, header.src_len).ok(),
+            FRA_OIFNAME => rule.oif = Some(name_of(value)?),
+            FRA_TABLE => rule.table = TableId(u32_of(value)?),
+            FRA_SUPPRESS_PREFIXLEN => {
+                rule.suppress_prefix_length =
+                    Some(u32_of(value)?).filter(|length| *length != NO_SUPPRESSION);
+            }
+            FRA_PROTOCOL => protocol = Protocol(*value.first()?),
+            FRA_PAD => {}
+            _ => is_plain = false,
+        }
+    }
+    Some(RuleEntry {
+        protocol,
+        rule,
+        is_plain,
+    })
+}
+
+fn u32_of(value: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(value.try_into().ok()?))
+}
+
+fn ip_of(value: &[u8]) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(value) {
+        Some(IpAddr::from(octets))
+    } else {
+        Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?))
+    }
+}
+
+fn name_of(value: &[u8]) -> Option<InterfaceName> {
+    let text = value.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn family_of(family: AddressFamily) -> Option<Family> {
+    if family == AddressFamily::Inet {
+        Some(Family::Ipv4)
+    } else if family == AddressFamily::Inet6 {
+        Some(Family::Ipv6)
+    } else {
+        None
+    }
+}

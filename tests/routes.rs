@@ -1,0 +1,509 @@
+//! Routing decisions: golden plans as `ip` lines, and properties that hold from any state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use proptest::prelude::*;
+use uplinkd::routing::attach::attach;
+use uplinkd::routing::desired::{Carrying, MAIN, UplinkRoutes, table_mode};
+use uplinkd::routing::plan::{Operation, plan};
+use uplinkd::routing::{
+    Attachment, Desired, Family, Gateway, LearnedDefault, Link, Numbering, Observed, Path, Route,
+    Rule, Trouble,
+};
+use uplinkd::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
+
+fn index(number: u32) -> IfIndex {
+    IfIndex::new(number).expect("not 0")
+}
+
+fn name(text: &str) -> InterfaceName {
+    text.parse().expect("a name")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+/// An interface that works, with this address.
+fn link(number: u32, called: &str, address: &str) -> Link {
+    Link {
+        index: index(number),
+        name: name(called),
+        is_up: true,
+        has_carrier: true,
+        is_point_to_point: false,
+        addresses: vec![net(address)],
+        peers: Vec::new(),
+        defaults: Vec::new(),
+    }
+}
+
+fn default(via: Option<&str>, metric: u32) -> LearnedDefault {
+    LearnedDefault {
+        family: Family::Ipv4,
+        metric: Metric(metric),
+        gateway: via.map(ip),
+        onlink: false,
+    }
+}
+
+fn fiber() -> Link {
+    Link {
+        defaults: vec![default(Some("192.0.2.1"), 100)],
+        ..link(2, "eth1", "192.0.2.2/24")
+    }
+}
+
+/// Raw-ip LTE: one far end, no next hop.
+fn lte() -> Link {
+    Link {
+        is_point_to_point: true,
+        defaults: vec![default(None, 700)],
+        ..link(3, "wwan0", "100.64.0.9/32")
+    }
+}
+
+fn path(number: u32, via: &str) -> Path {
+    Path {
+        index: index(number),
+        gateway: Some(ip(via)),
+        onlink: false,
+        weight: Weight(1),
+    }
+}
+
+fn attached(link: &Link) -> Attachment {
+    attach(Some(link), Gateway::Auto, &BTreeMap::new())
+}
+
+/// Table mode for these uplinks, of which the one at `carrying` carries.
+fn desired(links: &[Link], carrying: usize) -> Desired {
+    let attachments: Vec<Attachment> = links.iter().map(attached).collect();
+    let uplinks: Vec<UplinkRoutes<'_>> = (0..)
+        .zip(links)
+        .zip(&attachments)
+        .map(|((position, link), attachment)| UplinkRoutes {
+            position,
+            interface: &link.name,
+            attachment,
+        })
+        .collect();
+    let carrying = attachments.get(carrying).map(|uplink| uplink.paths.clone());
+    let carrying: Carrying = carrying
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(family, path)| (family, vec![path]))
+        .collect();
+    table_mode(&Numbering::default(), &uplinks, &carrying)
+}
+
+/// A kernel that holds exactly what is desired.
+fn holding(desired: &Desired, links: &[Link]) -> Observed {
+    Observed {
+        links: links
+            .iter()
+            .map(|link| (link.index, link.clone()))
+            .collect(),
+        routes: desired.routes.iter().cloned().collect(),
+        rules: desired.rules.iter().cloned().collect(),
+        odd_rules: Vec::new(),
+    }
+}
+
+fn lines(desired: &Desired, observed: &Observed) -> Vec<String> {
+    plan(desired, observed)
+        .iter()
+        .map(|operation| {
+            operation
+                .line(&observed.links, Numbering::default().protocol)
+                .to_string()
+        })
+        .collect()
+}
+
+#[test]
+fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
+    let links = [fiber(), lte()];
+    let nothing = holding(&Desired::default(), &links);
+    assert_eq!(
+        lines(&desired(&links, 0), &nothing),
+        [
+            "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11700",
+            "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11701",
+            "ip route replace default dev wwan0 proto 117 table 11702",
+            "ip rule add pref 32000 lookup main suppress_prefixlength 0 protocol 117",
+            "ip rule add pref 32001 from 100.64.0.9 lookup 11702 protocol 117",
+            "ip rule add pref 32001 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32002 oif eth1 lookup 11701 protocol 117",
+            "ip rule add pref 32002 oif wwan0 lookup 11702 protocol 117",
+            "ip rule add pref 32765 lookup 11700 protocol 117",
+        ]
+    );
+}
+
+#[test]
+fn a_switch_is_one_replaced_route() {
+    let links = [fiber(), lte()];
+    let before = holding(&desired(&links, 0), &links);
+    assert_eq!(
+        lines(&desired(&links, 1), &before),
+        ["ip route replace default dev wwan0 proto 117 table 11700"]
+    );
+}
+
+#[test]
+fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
+    let before = holding(&desired(&[fiber()], 0), &[fiber()]);
+    let moved = Link {
+        addresses: vec![net("192.0.2.77/24")],
+        ..fiber()
+    };
+    assert_eq!(
+        lines(&desired(&[moved], 0), &before),
+        [
+            "ip rule add pref 32001 from 192.0.2.77 lookup 11701 protocol 117",
+            "ip rule del pref 32001 from 192.0.2.2 lookup 11701 protocol 117",
+        ]
+    );
+}
+
+#[test]
+fn a_clean_stop_takes_the_rules_away_before_the_routes() {
+    let before = holding(&desired(&[fiber()], 0), &[fiber()]);
+    let lines = lines(&Desired::default(), &before);
+    let (rules, routes) = lines.split_at(4);
+    assert!(rules.iter().all(|line| line.starts_with("ip rule del ")));
+    assert_eq!(
+        routes,
+        [
+            "ip route del default via 192.0.2.1 dev eth1 proto 117 table 11700",
+            "ip route del default via 192.0.2.1 dev eth1 proto 117 table 11701",
+        ]
+    );
+}
+
+#[test]
+fn several_paths_and_unknown_interfaces_are_printed_as_a_person_would_type_them() {
+    let mut balanced = path(2, "192.0.2.1");
+    balanced.weight = Weight(3);
+    let mut far = path(7, "203.0.113.1");
+    far.onlink = true;
+    let route = Route {
+        table: MAIN,
+        destination: net("198.51.100.0/24"),
+        metric: Metric(20),
+        paths: vec![balanced, far],
+    };
+    let desired = Desired {
+        routes: [route].into(),
+        ..Desired::default()
+    };
+    let observed = holding(&Desired::default(), &[fiber()]);
+    assert_eq!(
+        lines(&desired, &observed),
+        [
+            "ip route replace 198.51.100.0/24 proto 117 table main metric 20 \
+          nexthop via 192.0.2.1 dev eth1 weight 3 \
+          nexthop via 203.0.113.1 dev if7 onlink weight 1"
+        ]
+    );
+}
+
+#[test]
+fn rules_stay_while_an_uplink_has_no_way_out() {
+    let links = [fiber(), lte()];
+    let before = holding(&desired(&links, 0), &links);
+    let lost = Link {
+        defaults: Vec::new(),
+        is_point_to_point: false,
+        ..lte()
+    };
+    assert_eq!(
+        lines(&desired(&[fiber(), lost], 0), &before),
+        ["ip route del default dev wwan0 proto 117 table 11702"]
+    );
+}
+
+#[test]
+fn scoped_addresses_get_no_rule() {
+    let mut scoped = fiber();
+    scoped.addresses.push(net("169.254.7.7/16"));
+    assert_eq!(desired(&[scoped], 0), desired(&[fiber()], 0));
+}
+
+#[test]
+fn the_next_hop_is_that_of_the_best_default_of_others() {
+    let mut link = fiber();
+    link.defaults = vec![
+        default(Some("192.0.2.253"), 300),
+        default(Some("192.0.2.254"), 50),
+    ];
+    let attachment = attached(&link);
+    assert_eq!(attachment.trouble, None);
+    assert_eq!(attachment.paths[&Family::Ipv4], path(2, "192.0.2.254"));
+}
+
+#[test]
+fn a_configured_next_hop_outside_every_prefix_is_onlink() {
+    let inside = attach(
+        Some(&fiber()),
+        Gateway::Address(ip("192.0.2.9")),
+        &BTreeMap::new(),
+    );
+    assert_eq!(inside.paths[&Family::Ipv4], path(2, "192.0.2.9"));
+    let outside = attach(
+        Some(&fiber()),
+        Gateway::Address(ip("10.0.0.1")),
+        &BTreeMap::new(),
+    );
+    assert!(outside.paths[&Family::Ipv4].onlink);
+    let mut peered = fiber();
+    peered.peers.push(net("10.0.0.1/32"));
+    let peer = attach(
+        Some(&peered),
+        Gateway::Address(ip("10.0.0.1")),
+        &BTreeMap::new(),
+    );
+    assert!(!peer.paths[&Family::Ipv4].onlink);
+}
+
+#[test]
+fn the_next_hop_that_our_table_holds_outlives_the_default_in_main_while_it_is_on_the_link() {
+    let own = BTreeMap::from([(Family::Ipv4, path(2, "192.0.2.1"))]);
+    let bare = Link {
+        defaults: Vec::new(),
+        ..fiber()
+    };
+    let kept = attach(Some(&bare), Gateway::Auto, &own);
+    assert_eq!(kept.paths, own);
+    let moved = Link {
+        addresses: vec![net("198.51.100.2/24")],
+        ..bare.clone()
+    };
+    let lost = attach(Some(&moved), Gateway::Auto, &own);
+    assert_eq!(lost.trouble, Some(Trouble::NoNextHop));
+    let returned = Link {
+        index: index(9),
+        ..bare
+    };
+    let other = attach(Some(&returned), Gateway::Auto, &own);
+    assert_eq!(other.trouble, Some(Trouble::NoNextHop));
+}
+
+#[test]
+fn a_point_to_point_interface_needs_no_next_hop() {
+    let ppp = Link {
+        defaults: Vec::new(),
+        ..lte()
+    };
+    let attachment = attached(&ppp);
+    assert_eq!(attachment.trouble, None);
+    assert_eq!(attachment.paths[&Family::Ipv4].gateway, None);
+}
+
+#[test]
+fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
+    assert_eq!(
+        attach(None, Gateway::Auto, &BTreeMap::new()).trouble,
+        Some(Trouble::Absent)
+    );
+    let cases = [
+        (
+            Trouble::Down,
+            Link {
+                is_up: false,
+                has_carrier: false,
+                ..fiber()
+            },
+        ),
+        (
+            Trouble::NoCarrier,
+            Link {
+                has_carrier: false,
+                ..fiber()
+            },
+        ),
+        (
+            Trouble::NoAddress,
+            Link {
+                addresses: Vec::new(),
+                ..fiber()
+            },
+        ),
+        (
+            Trouble::NoNextHop,
+            Link {
+                defaults: Vec::new(),
+                ..fiber()
+            },
+        ),
+    ];
+    for (trouble, link) in cases {
+        let attachment = attached(&link);
+        assert_eq!(attachment.trouble, Some(trouble));
+        let keeps_paths = trouble == Trouble::NoCarrier;
+        assert_eq!(!attachment.paths.is_empty(), keeps_paths, "{trouble:?}");
+    }
+}
+
+const OURS: Protocol = Protocol(117);
+const THEIRS: Protocol = Protocol(4);
+
+/// What the kernel does, as far as it matters here: `fib_table_insert` and `fib_nl_newrule`.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    routes: Vec<(Protocol, Route)>,
+    rules: Vec<(Protocol, Rule)>,
+}
+
+impl Model {
+    fn observed(&self) -> Observed {
+        Observed {
+            routes: of(OURS, &self.routes),
+            rules: of(OURS, &self.rules),
+            ..Observed::default()
+        }
+    }
+
+    fn apply(&mut self, operation: &Operation) {
+        match operation.clone() {
+            Operation::ReplaceRoute(route) => {
+                let mut routes = self.routes.iter_mut();
+                match routes.find(|(_, other)| key(other) == key(&route)) {
+                    Some(place) => *place = (OURS, route),
+                    None => self.routes.push((OURS, route)),
+                }
+            }
+            Operation::DeleteRoute(route) => remove_one(&mut self.routes, &(OURS, route)),
+            Operation::AddRule(rule) => {
+                let rule = (OURS, rule);
+                if !self.rules.contains(&rule) {
+                    self.rules.push(rule);
+                }
+            }
+            Operation::DeleteRule(rule) => remove_one(&mut self.rules, &(OURS, rule)),
+        }
+    }
+}
+
+fn key(route: &Route) -> (TableId, IpNet, Metric) {
+    (route.table, route.destination, route.metric)
+}
+
+fn of<T: Clone>(protocol: Protocol, objects: &[(Protocol, T)]) -> Vec<T> {
+    let objects = objects.iter().filter(|(owner, _)| *owner == protocol);
+    objects.map(|(_, object)| object.clone()).collect()
+}
+
+fn remove_one<T: PartialEq>(objects: &mut Vec<T>, object: &T) {
+    if let Some(place) = objects.iter().position(|other| other == object) {
+        objects.remove(place);
+    }
+}
+
+fn some_path() -> impl Strategy<Value = Path> {
+    let gateway = proptest::option::of((1..4_u8).prop_map(|d| IpAddr::from([10, 0, 0, d])));
+    (1..4_u32, gateway, any::<bool>(), 1..4_u8).prop_map(|(number, gateway, onlink, weight)| Path {
+        index: index(number),
+        gateway,
+        onlink,
+        weight: Weight(weight),
+    })
+}
+
+fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
+    let destination = (0..3_u8, prop_oneof![Just(0), Just(24)]).prop_map(|(c, length)| {
+        let address = if length == 0 { 0 } else { c };
+        let net = Ipv4Net::new(Ipv4Addr::new(172, 16, address, 0), length);
+        IpNet::V4(net.expect("a prefix").trunc())
+    });
+    let paths = proptest::collection::vec(some_path(), 1..3);
+    (tables, destination, 0..3_u32, paths).prop_map(|(table, destination, metric, paths)| Route {
+        table: TableId(table),
+        destination,
+        metric: Metric(metric),
+        paths,
+    })
+}
+
+fn some_rule() -> impl Strategy<Value = Rule> {
+    let from =
+        proptest::option::of((1..4_u8).prop_map(|d| IpNet::from(IpAddr::from([10, 0, 0, d]))));
+    let oif = proptest::option::of(prop_oneof![Just(name("a")), Just(name("b"))]);
+    (0..3_u32, from, oif, 0..3_u32).prop_map(|(priority, from, oif, table)| Rule {
+        priority: RulePriority(priority),
+        family: Family::Ipv4,
+        from,
+        oif,
+        table: TableId(table),
+        suppress_prefix_length: (table == 0).then_some(0),
+    })
+}
+
+/// Any kernel: routes of ours, even several of one key, in tables 1 to 3, those of others in 3 to
+/// 5 under other keys; rules of both, even doubled.
+fn some_kernel() -> impl Strategy<Value = Model> {
+    let ours = proptest::collection::vec(some_route(1..4), 0..6);
+    let theirs = proptest::collection::vec(some_route(4..6), 0..4);
+    let rules = proptest::collection::vec((any::<bool>(), some_rule()), 0..8);
+    (ours, theirs, rules).prop_map(|(ours, theirs, rules)| {
+        let ours = ours.into_iter().map(|route| (OURS, route.canonical()));
+        let theirs = theirs.into_iter().map(|route| (THEIRS, route.canonical()));
+        let owner = |is_ours| if is_ours { OURS } else { THEIRS };
+        Model {
+            routes: ours.chain(theirs).collect(),
+            rules: rules
+                .into_iter()
+                .map(|(is_ours, rule)| (owner(is_ours), rule))
+                .collect(),
+        }
+    })
+}
+
+fn some_desired() -> impl Strategy<Value = Desired> {
+    let routes = proptest::collection::btree_set(some_route(1..4), 0..6);
+    let rules = proptest::collection::btree_set(some_rule(), 0..6);
+    (routes, rules).prop_map(|(routes, rules)| Desired { routes, rules })
+}
+
+proptest! {
+    #[test]
+    fn one_plan_suffices_from_any_state(before in some_kernel(), desired in some_desired()) {
+        let mut kernel = before.clone();
+        for operation in plan(&desired, &kernel.observed()) {
+            kernel.apply(&operation);
+        }
+        prop_assert_eq!(plan(&desired, &kernel.observed()), []);
+        let rules: BTreeSet<Rule> = of(OURS, &kernel.rules).into_iter().collect();
+        prop_assert_eq!(rules, desired.rules);
+        prop_assert_eq!(of(THEIRS, &kernel.routes), of(THEIRS, &before.routes));
+        prop_assert_eq!(of(THEIRS, &kernel.rules), of(THEIRS, &before.rules));
+    }
+
+    #[test]
+    fn nothing_that_is_there_before_and_after_is_missing_in_between(
+        before in some_kernel(),
+        desired in some_desired(),
+    ) {
+        let wanted: BTreeSet<_> = desired.routes.iter().map(key).collect();
+        let held: BTreeSet<_> = of(OURS, &before.routes).iter().map(key).collect();
+        let kept_rules: Vec<Rule> = of(OURS, &before.rules)
+            .into_iter()
+            .filter(|rule| desired.rules.contains(rule))
+            .collect();
+        let mut kernel = before;
+        for operation in plan(&desired, &kernel.observed()) {
+            kernel.apply(&operation);
+            let now: BTreeSet<_> = of(OURS, &kernel.routes).iter().map(key).collect();
+            prop_assert!(wanted.intersection(&held).all(|key| now.contains(key)));
+            let rules = of(OURS, &kernel.rules);
+            prop_assert!(kept_rules.iter().all(|rule| rules.contains(rule)));
+        }
+    }
+}
