@@ -129,6 +129,7 @@ impl Engine {
 
     /// Does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.share_the_wake(now);
         for uplink in &mut self.uplinks {
             if uplink.next_timeout().is_some_and(|at| at <= now) {
                 uplink.handle_timeout(now, &mut self.outbox);
@@ -207,6 +208,24 @@ impl Engine {
                 to: switch.to.clone(),
                 reason: switch.reason.clone(),
             }),
+        }
+    }
+
+    /// On a small router a wake-up costs more than a probe: when one uplink's steady round is due,
+    /// those of the others that are due soon go along, and from then on they keep step.
+    fn share_the_wake(&mut self, now: Moment) {
+        if self
+            .uplinks
+            .iter()
+            .any(|uplink| uplink.has_steady_round(now))
+        {
+            let intervals = self.settings.uplinks.iter().map(|u| u.probe.interval);
+            let soon = now + intervals.min().unwrap_or_default() / 2;
+            for uplink in &mut self.uplinks {
+                if uplink.has_steady_round(soon) {
+                    uplink.probe_at(now);
+                }
+            }
         }
     }
 
