@@ -35,7 +35,7 @@ use crate::routing::{Desired, Family, Path};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
 
 /// The whole of the decisions. See the module for the order of calls.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     settings: Settings,
     /// In the order of the configuration.
