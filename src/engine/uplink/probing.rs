@@ -82,6 +82,11 @@ impl Uplink {
         is_due && self.pace() == Pace::Steady
     }
 
+    /// When the next round is due.
+    pub fn next_round(&self) -> Option<Moment> {
+        self.timers.get(Timer::Round)
+    }
+
     /// The next round goes out at `then`.
     pub fn probe_at(&mut self, then: Moment) {
         self.timers.set(Timer::Round, then);
