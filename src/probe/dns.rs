@@ -25,11 +25,8 @@ pub(super) async fn ask(
     let query = query(target.server, &target.name, target.record, interface);
     Some(match timeout(listen_for, query).await.ok()? {
         Ok(answer) if answer.code == ResponseCode::NO_ERROR => Outcome::Reply(begun.elapsed()),
-        Ok(answer) => Outcome::Wrong(format!(
-            "dns://{}/{} answered {}",
-            target.server, target.name, answer.code
-        )),
-        Err(error) => socket::read(target.server, &error),
+        Ok(answer) => Outcome::Wrong(format!("{target} answered {}", answer.code)),
+        Err(error) => socket::read(target, &error),
     })
 }
 
