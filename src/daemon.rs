@@ -10,6 +10,8 @@
 //! Events that tell of a new way wait until the kernel holds it: alerts never delay a switch, and
 //! never tell of one that is not there.
 
+mod alarm;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,11 +20,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::config::{Config, OnStop};
 use crate::control::socket::{Server, Watchers};
 use crate::control::{Call, Request, Response};
+use crate::daemon::alarm::Alarm;
 use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::{Settings, UplinkSettings};
@@ -84,10 +87,6 @@ impl Clock {
     fn wall(self) -> Wall {
         Wall::reading(SystemTime::now(), self.now())
     }
-
-    fn at(self, moment: Moment) -> Instant {
-        self.start + moment.since_start()
-    }
 }
 
 struct Daemon {
@@ -95,6 +94,8 @@ struct Daemon {
     options: Options,
     clock: Clock,
     engine: Engine,
+    alarm: Alarm,
+    alarm_at: Option<Moment>,
     kernel: Kernel,
     wanted: watch::Sender<Arc<Wanted>>,
     probers: Probers,
@@ -144,6 +145,8 @@ impl Daemon {
         };
         Ok(Self {
             engine: Engine::new(config.engine.clone(), clock.now()),
+            alarm: Alarm::new().context("cannot make a timer")?,
+            alarm_at: None,
             kernel: kernel::start(wishes, mode)?,
             wanted,
             probers: Probers::start().context("cannot start the probers")?,
@@ -164,14 +167,21 @@ impl Daemon {
     async fn serve(mut self) -> anyhow::Result<()> {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
         loop {
-            match self.wake().await {
+            match self
+                .wake()
+                .await
+                .context("cannot wait for what comes next")?
+            {
                 Wake::Kernel(Some(report)) => self.kernel_reports(report)?,
                 Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
                 Wake::Probe(Some(report)) => self.probed(report),
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
-                Wake::Timeout => self.engine.handle_timeout(self.clock.now()),
+                Wake::Timeout => {
+                    self.alarm_at = None;
+                    self.engine.handle_timeout(self.clock.now());
+                }
                 Wake::Reload => {
                     self.reload();
                 }
@@ -183,19 +193,28 @@ impl Daemon {
         }
     }
 
-    async fn wake(&mut self) -> Wake {
-        let next = self.engine.poll_timeout().filter(|_| self.is_acquainted());
-        let due = next.map(|moment| self.clock.at(moment));
-        tokio::select! {
+    async fn wake(&mut self) -> std::io::Result<Wake> {
+        self.set_alarm()?;
+        Ok(tokio::select! {
             biased;
             report = self.kernel.reports.recv() => Wake::Kernel(report),
             report = self.probers.report() => Wake::Probe(report),
-            () = sleep_until(due.unwrap_or_else(|| self.clock.at(Moment::START))), if due.is_some() => Wake::Timeout,
+            rang = self.alarm.wait() => { rang?; Wake::Timeout }
             _ = self.signals.terminate.recv() => Wake::Stop,
             _ = self.signals.interrupt.recv() => Wake::Stop,
             _ = self.signals.hang_up.recv() => Wake::Reload,
             call = self.control.calls.recv() => Wake::Call(call),
+        })
+    }
+
+    /// Sets the alarm to the engine's next timeout, if that is another than before.
+    fn set_alarm(&mut self) -> std::io::Result<()> {
+        let next = self.engine.poll_timeout().filter(|_| self.is_acquainted());
+        if next != self.alarm_at {
+            self.alarm.set(next.map(|at| at.since(self.clock.now())))?;
+            self.alarm_at = next;
         }
+        Ok(())
     }
 
     fn tell(&mut self, input: Input) {

@@ -35,7 +35,7 @@ use crate::routing::{Desired, Family, Path};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
 
 /// The whole of the decisions. See the module for the order of calls.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     settings: Settings,
     /// In the order of the configuration.
@@ -129,11 +129,13 @@ impl Engine {
 
     /// Does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Moment) {
+        let leader = self.share_the_wake(now);
         for uplink in &mut self.uplinks {
             if uplink.next_timeout().is_some_and(|at| at <= now) {
                 uplink.handle_timeout(now, &mut self.outbox);
             }
         }
+        self.keep_step_with(leader);
         self.decide(now);
     }
 
@@ -207,6 +209,38 @@ impl Engine {
                 to: switch.to.clone(),
                 reason: switch.reason.clone(),
             }),
+        }
+    }
+
+    /// On a small router a wake-up costs more than a probe: when one uplink's steady round is due,
+    /// those of the others that are due soon go along. Returns the one that leads.
+    fn share_the_wake(&mut self, now: Moment) -> Option<usize> {
+        let mut uplinks = self.uplinks.iter();
+        let leader = uplinks.position(|uplink| uplink.has_steady_round(now))?;
+        let intervals = self.settings.uplinks.iter().map(|u| u.probe.interval);
+        let soon = now + intervals.min().unwrap_or_default() / 2;
+        for uplink in &mut self.uplinks {
+            if uplink.has_steady_round(soon) {
+                uplink.probe_at(now);
+            }
+        }
+        Some(leader)
+    }
+
+    /// Uplinks of one interval go along from then on.
+    fn keep_step_with(&mut self, leader: Option<usize>) {
+        let Some(leader) = leader.map(|place| &self.uplinks[place]) else {
+            return;
+        };
+        let interval = leader.settings().probe.interval;
+        let Some(next) = leader.next_round() else {
+            return;
+        };
+        for uplink in &mut self.uplinks {
+            let is_alike = uplink.settings().probe.interval == interval;
+            if is_alike && uplink.has_steady_round(next + interval) {
+                uplink.probe_at(next);
+            }
         }
     }
 

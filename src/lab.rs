@@ -13,6 +13,7 @@ pub mod internet;
 mod judge;
 pub mod lane;
 mod lifeline;
+mod lookups;
 mod meter;
 mod namespace;
 mod nat;
@@ -32,6 +33,7 @@ mod tap;
 
 pub use agent::this_program;
 pub use error::LabError;
+pub use lookups::Lookups;
 pub use namespace::{Namespace, isolate, run_test_isolated};
 pub use network::{CLIENT, LAN, Network, UPLINKS, Wire};
 pub use play::{Options, play};

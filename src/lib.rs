@@ -1,4 +1,39 @@
 //! uplinkd keeps a router online when an internet uplink fails.
+//!
+//! ```text
+//!  kernel events ─┐                                    ┌─> desired routes ─> reconcile ─> kernel
+//!  probe outcomes ┼─> daemon: one loop, the only clock ┼─> probes to send ─> probers
+//!  commands ──────┘        │            ^              └─> events ─────────> log, watchers
+//!                          v            │
+//!        engine: handle_input, handle_timeout, poll_action, poll_timeout
+//! ```
+//! Data flows one way. Everything that is measured becomes an [`engine::input::Input`]; the engine
+//! turns inputs and time into a verdict on each uplink, a choice, and what the kernel should hold;
+//! everything that happens is an [`engine::input::Action`]. The engine knows no clock, no socket and
+//! no task: a month runs in a second, and what the lab and the tests run is what the router runs.
+//!
+//! Who may name whom; `tests/architecture.rs` holds the source to it:
+//!
+//! ```text
+//!  main ──> cli ──> daemon ──> kernel ───> routing ──> units
+//!            │        ├──────> probe ────> engine::input
+//!            │        ├──────> control ──> engine::{input, status}
+//!            │        ├──────> engine ───> routing
+//!            │        └──────> config ───> engine::settings, routing
+//!            ├──> control (as a client), config, kernel (`check` looks at the machine)
+//!            ├──> alert ────> config (where the log goes)
+//!            └──> lab ──────> the program itself, in a network of its own
+//! ```
+//! - [`units`]: numbers with a unit, names with an identity.
+//! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
+//!   other. Pure.
+//! - [`engine`]: the decisions. Pure.
+//! - [`config`]: the only way to an engine's settings.
+//! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
+//! - [`control`]: what people may ask of a running agent.
+//! - [`alert`]: the log.
+//! - [`daemon`]: the loop.
+//! - [`cli`]: the command line; `lab`: a whole network in throw-away namespaces.
 
 pub mod alert;
 pub mod cli;

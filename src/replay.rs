@@ -38,7 +38,7 @@ impl<F: FnMut(&ProbeOrder, Moment) -> Option<Duration>> World for F {
 }
 
 /// An engine, its world and the clock between them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replay<W> {
     engine: Engine,
     world: W,
@@ -47,7 +47,7 @@ pub struct Replay<W> {
     probes: BTreeMap<UplinkName, u64>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Answer {
     at: Moment,
     id: ProbeId,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proptest::proptest;
 use uplinkd::config::{Config, OnStop};
 use uplinkd::engine::settings::Failback;
 use uplinkd::routing::Gateway;
@@ -243,6 +244,85 @@ fn a_file_that_cannot_be_a_configuration_is_refused_by_its_name() {
     let said = load(Path::new("/dev/zero")).to_string();
     assert_eq!(said, "/dev/zero: larger than 1 MiB, no configuration is");
 }
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC*") {
+        drop(Config::parse(&text, "uplinkd.toml"));
+    }
+
+    #[test]
+    fn no_shuffle_of_good_lines_and_wild_values_makes_the_parser_panic(
+        lines in proptest::collection::vec((0..LINES.len(), 0..VALUES.len()), 0..40)
+    ) {
+        let line = |(line, value): &(usize, usize)| LINES[*line].replace('?', VALUES[*value]);
+        let text = lines.iter().map(line).collect::<Vec<_>>().join("\n");
+        drop(Config::parse(&text, "uplinkd.toml"));
+    }
+}
+
+const LINES: &[&str] = &[
+    "[agent]",
+    "[probe]",
+    "[health]",
+    "[health.loss]",
+    "[failover]",
+    "[routing]",
+    "[[uplink]]",
+    "[uplink.probe]",
+    "[uplink.health.latency]",
+    "control = ?",
+    "log = ?",
+    "targets = [?, ?]",
+    "quorum = ?",
+    "interval = ?",
+    "confirm_interval = ?",
+    "window = ?",
+    "enter = ?",
+    "exit = ?",
+    "policy = ?",
+    "failback_after = ?",
+    "protocol = ?",
+    "table = ?",
+    "rule = ?",
+    "default_rule = ?",
+    "name = ?",
+    "interface = ?",
+    "tier = ?",
+    "weight = ?",
+    "gateway = ?",
+    "uplink = ?",
+    "probe = { interval = ?, interval = ? }",
+    "? = ?",
+];
+
+const VALUES: &[&str] = &[
+    "1",
+    "0",
+    "-1",
+    "255",
+    "32765",
+    "4294967295",
+    "9223372036854775807",
+    "0xffffffffffffffffff",
+    "1.5",
+    "nan",
+    "-inf",
+    "true",
+    "2026-11-20",
+    "[]",
+    "[[]]",
+    "{}",
+    "\"\"",
+    "\"auto\"",
+    "\"1s\"",
+    "\"584942417355y\"",
+    "\"-1s\"",
+    "\"eth1\"",
+    "\"1.1.1.1\"",
+    "\"\\u0000\"",
+    "\"tcp://1.1.1.1:0\"",
+];
 
 /// Beside two good uplinks.
 const MISTAKES: &[(&str, &str)] = &[

@@ -1,119 +1,41 @@
 //! The control socket against clients of every kind.
 
+#[path = "support/agent.rs"]
+mod agent;
+
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::path::Path;
 use std::time::Duration;
 
-use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
+use agent::{Agent, event};
 use uplinkd::control::client::{Client, ClientError};
-use uplinkd::control::socket::{BindError, Server, Watchers};
+use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{EventRecord, Mode, Status};
-use uplinkd::units::Timestamp;
+use uplinkd::engine::status::{Mode, Status};
 
-/// An agent of which only the control socket is real.
-struct Agent {
-    directory: TempDir,
-    events: mpsc::Sender<u64>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+fn start() -> Agent {
+    Agent::start(status())
 }
 
-impl Agent {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("control.sock");
-        let (events, told) = mpsc::channel(1);
-        let (stop, stopped) = oneshot::channel();
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let server = Server::bind(&path).expect("a socket");
-                ready.send(()).expect("someone waits");
-                serve(server, told, stopped).await;
-            });
-        });
-        is_ready.recv().expect("a running agent");
-        Self {
-            directory,
-            events,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("control.sock")
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.path()).expect("a connection")
-    }
-
-    fn raw(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.path()).expect("a connection");
-        let limit = Some(Duration::from_secs(20));
-        stream.set_read_timeout(limit).expect("a time limit");
-        stream
-    }
-
-    /// Lets so many events happen.
-    fn happen(&self, count: u64) {
-        self.events.blocking_send(count).expect("a running agent");
-    }
-
-    fn is_well(&self) -> bool {
-        let answer = self.client().request(&Request::Status);
-        matches!(answer, Ok(Response::Status(_)))
-    }
+fn client(agent: &Agent) -> Client {
+    Client::connect(&agent.path()).expect("a connection")
 }
 
-impl Drop for Agent {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("a clean end");
-        }
-    }
+fn raw(agent: &Agent) -> UnixStream {
+    let stream = UnixStream::connect(agent.path()).expect("a connection");
+    let limit = Some(Duration::from_secs(20));
+    stream.set_read_timeout(limit).expect("a time limit");
+    stream
 }
 
-/// The daemon's loop, as far as it concerns the socket.
-async fn serve(
-    mut server: Server,
-    mut told: mpsc::Receiver<u64>,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let mut watchers = Watchers::default();
-    loop {
-        tokio::select! {
-            _ = &mut stopped => return,
-            Some(count) = told.recv() => {
-                for number in 0..count {
-                    watchers.publish(&event(number), &status());
-                }
-            }
-            Some(call) = server.calls.recv() => match &call.request {
-                Request::Status => call.answer(&Response::Status(Box::new(status()))),
-                Request::Watch => watchers.add(call, &status()),
-                Request::Command(command) => {
-                    let done = Response::Done(format!("{command:?}"));
-                    call.answer(&done);
-                }
-                Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
-            },
-        }
-    }
+fn is_well(agent: &Agent) -> bool {
+    let answer = client(agent).request(&Request::Status);
+    matches!(answer, Ok(Response::Status(_)))
 }
 
 fn status() -> Status {
@@ -125,19 +47,6 @@ fn status() -> Status {
         since: None,
         uplinks: Vec::new(),
         last_switch: None,
-    }
-}
-
-fn event(number: u64) -> EventRecord {
-    EventRecord {
-        at: Timestamp(std::time::SystemTime::UNIX_EPOCH),
-        event: "switch".to_owned(),
-        uplink: None,
-        interface: None,
-        from: None,
-        to: None,
-        reason: number.to_string(),
-        took_us: None,
     }
 }
 
@@ -159,8 +68,8 @@ fn rest(stream: UnixStream) -> String {
 
 #[test]
 fn one_connection_carries_several_requests() {
-    let agent = Agent::start();
-    let mut client = agent.client();
+    let agent = start();
+    let mut client = client(&agent);
     for _ in 0..3 {
         let answer = client.request(&Request::Status).expect("an answer");
         assert_eq!(answer, Response::Status(Box::new(status())));
@@ -171,8 +80,8 @@ fn one_connection_carries_several_requests() {
 
 #[test]
 fn a_watcher_hears_the_status_then_each_event_with_the_status_after_it() {
-    let agent = Agent::start();
-    let mut client = agent.client();
+    let agent = start();
+    let mut client = client(&agent);
     let first = client.watch().expect("a status");
     assert_eq!(first, Response::Status(Box::new(status())));
     agent.happen(2);
@@ -186,14 +95,14 @@ fn a_watcher_hears_the_status_then_each_event_with_the_status_after_it() {
 
 #[test]
 fn garbage_is_refused_by_its_name() {
-    let agent = Agent::start();
+    let agent = start();
     for garbage in [
         &b"hello\n"[..],
         b"\xff\xfe\n",
         b"{\"command\":{\"explode\":1}}\n",
         b"\n",
     ] {
-        let mut stream = agent.raw();
+        let mut stream = raw(&agent);
         stream.write_all(garbage).expect("a running agent");
         let said = rest(stream);
         assert!(
@@ -201,13 +110,13 @@ fn garbage_is_refused_by_its_name() {
             "{said}"
         );
     }
-    assert!(agent.is_well());
+    assert!(is_well(&agent));
 }
 
 #[test]
 fn half_a_line_is_refused() {
-    let agent = Agent::start();
-    let mut stream = agent.raw();
+    let agent = start();
+    let mut stream = raw(&agent);
     stream.write_all(b"\"sta").expect("a running agent");
     stream.shutdown(Shutdown::Write).expect("a running agent");
     let expected = "{\"refused\":\"the request ends within a line, after 4 bytes\"}\n";
@@ -216,8 +125,8 @@ fn half_a_line_is_refused() {
 
 #[test]
 fn a_hundred_megabytes_are_refused_after_the_first_64_kib() {
-    let agent = Agent::start();
-    let mut stream = agent.raw();
+    let agent = start();
+    let mut stream = raw(&agent);
     let megabyte = vec![b'x'; 1 << 20];
     let written = (0..100)
         .take_while(|_| stream.write_all(&megabyte).is_ok())
@@ -227,19 +136,19 @@ fn a_hundred_megabytes_are_refused_after_the_first_64_kib() {
         rest(stream),
         "{\"refused\":\"a request has at most 65536 bytes\"}\n"
     );
-    assert!(agent.is_well());
+    assert!(is_well(&agent));
 }
 
 #[test]
 fn a_watcher_that_never_reads_loses_its_place_and_delays_nobody() {
-    let agent = Agent::start();
-    let mut sleeper = agent.raw();
+    let agent = start();
+    let mut sleeper = raw(&agent);
     sleeper.write_all(b"\"watch\"\n").expect("a running agent");
     let mut first = String::new();
     let mut reader = BufReader::new(sleeper.try_clone().expect("a second handle"));
     reader.read_line(&mut first).expect("a status");
     agent.happen(100_000);
-    assert!(agent.is_well());
+    assert!(is_well(&agent));
     let said = rest(sleeper);
     let last = said.lines().last().expect("a farewell");
     assert_eq!(
@@ -250,22 +159,22 @@ fn a_watcher_that_never_reads_loses_its_place_and_delays_nobody() {
 
 #[test]
 fn a_client_that_asks_and_never_reads_delays_nobody() {
-    let agent = Agent::start();
-    let mut stream = agent.raw();
+    let agent = start();
+    let mut stream = raw(&agent);
     stream.set_nonblocking(true).expect("a socket");
     let requests = b"\"status\"\n".repeat(10_000);
     let mut sent = 0;
     while let Ok(count) = stream.write(&requests[sent % 9..]) {
         sent += count;
     }
-    assert!(agent.is_well());
+    assert!(is_well(&agent));
 }
 
 #[test]
 fn too_many_clients_are_told_so_and_places_become_free_again() {
-    let agent = Agent::start();
-    let mut streams: Vec<_> = (0..64).map(|_| agent.raw()).collect();
-    let said = rest(agent.raw());
+    let agent = start();
+    let mut streams: Vec<_> = (0..64).map(|_| raw(&agent)).collect();
+    let said = rest(raw(&agent));
     assert_eq!(said, "{\"refused\":\"too many clients\"}\n");
     for stream in &mut streams {
         stream
@@ -275,12 +184,12 @@ fn too_many_clients_are_told_so_and_places_become_free_again() {
     for stream in streams {
         rest(stream);
     }
-    assert!(agent.is_well());
+    assert!(is_well(&agent));
 }
 
 #[test]
 fn a_second_agent_is_told_that_another_is_running() {
-    let agent = Agent::start();
+    let agent = start();
     let error = bind(&agent.path()).expect_err("the place is taken");
     assert_eq!(
         error.to_string(),
@@ -289,7 +198,7 @@ fn a_second_agent_is_told_that_another_is_running() {
             agent.path().display()
         )
     );
-    assert!(agent.is_well());
+    assert!(is_well(&agent));
 }
 
 #[test]
@@ -316,7 +225,7 @@ fn a_stale_socket_is_replaced_and_a_plain_file_is_not() {
 
 #[test]
 fn the_socket_is_for_its_owner_and_group() {
-    let agent = Agent::start();
+    let agent = start();
     let mode = fs::metadata(agent.path())
         .expect("a socket")
         .permissions()

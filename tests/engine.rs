@@ -96,10 +96,12 @@ fn a_blackhole_is_left_in_about_a_second_and_at_most_two() {
 
 #[test]
 fn steady_loss_of_five_percent_moves_nothing_for_a_day() {
-    let mut replay = lossy(settings(&["fiber", "lte", "backup"]), 7, |_, _| 0.05);
-    replay.run_until(at(10.0));
-    let events = replay.run_until(at(86_400.0));
-    assert!(events.is_empty(), "{events:#?}");
+    for seed in 0..4 {
+        let mut replay = lossy(settings(&["fiber", "lte", "backup"]), seed, |_, _| 0.05);
+        replay.run_until(at(10.0));
+        let events = replay.run_until(at(86_400.0));
+        assert!(events.is_empty(), "seed {seed}: {events:#?}");
+    }
 }
 
 #[test]
@@ -154,13 +156,17 @@ fn failback_by_hand_waits_for_the_person() {
 
 #[test]
 fn an_uplink_that_flaps_each_second_is_left_once_and_stays_left() {
-    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
-        let is_flapping = order.uplink == name("fiber") && (20.0..60.0).contains(&now);
-        f64::from(is_flapping && now.rem_euclid(2.0) >= 1.0)
-    });
-    replay.run_until(at(15.0));
-    let events = replay.run_until(at(61.0));
-    assert_eq!(switches(&events), 1, "{:?}", brief(&events));
+    for seed in 0..50 {
+        let mut settings = settings(&["fiber", "lte"]);
+        settings.seed = seed;
+        let mut replay = lossy(settings, seed, |order, now| {
+            let is_flapping = order.uplink == name("fiber") && (20.0..60.0).contains(&now);
+            f64::from(is_flapping && now.rem_euclid(2.0) >= 1.0)
+        });
+        replay.run_until(at(15.0));
+        let events = replay.run_until(at(61.0));
+        assert_eq!(switches(&events), 1, "seed {seed}: {:?}", brief(&events));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! A stream of stamped packets crosses the `lan` wire from the client to the router. Bounds are wide
 //! enough for two loaded cores and narrow enough to tell one setting from another.
+#![cfg(feature = "lab")]
 #![expect(
     clippy::cast_precision_loss,
     reason = "counts in these tests are far below 2^52"

@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::lab::{self, Options, Screen, scenario};
+use crate::lab::scenario::{self, Scenario};
+use crate::lab::{self, Options, Screen};
 
 /// Builds a whole network in throw-away namespaces, runs the agent in it, breaks things and prints
 /// what the client felt.
 #[derive(Debug, clap::Args)]
 pub struct Lab {
     /// What to play; `--list` names them all
-    #[arg(default_value = "tour")]
-    scenario: String,
+    #[arg(default_value = "tour", value_parser = scenario::scenario)]
+    scenario: Scenario,
     /// One JSON object on standard output, and nothing else
     #[arg(long)]
     json: bool,
@@ -38,7 +39,6 @@ pub fn run(arguments: &Lab) -> anyhow::Result<ExitCode> {
         lab::list(&scenario::scenarios()?);
         return Ok(ExitCode::SUCCESS);
     }
-    let scenario = scenario::scenario(&arguments.scenario)?;
     lab::isolate()?;
     if arguments.shell {
         lab::open_shell(arguments.seed, lab::this_program())?;
@@ -55,7 +55,7 @@ pub fn run(arguments: &Lab) -> anyhow::Result<ExitCode> {
     } else {
         Screen::stdout()
     };
-    let report = lab::play(&scenario, &options, screen)?;
+    let report = lab::play(&arguments.scenario, &options, screen)?;
     if arguments.json {
         lab::machine_readable(&report)?;
     }

@@ -69,8 +69,11 @@ impl Client {
 
     /// Asks one thing and waits for the answer.
     pub fn request(&mut self, request: &Request) -> Result<Response, ClientError> {
-        self.send(request).map_err(|source| self.broken(source))?;
-        self.receive()
+        match self.send(request) {
+            Ok(()) => self.receive(),
+            // An agent that will not listen closes first, and has said why.
+            Err(source) => self.receive().map_err(|_| self.broken(source)),
+        }
     }
 
     /// Asks for the status and every event; each further response comes from [`Self::next_event`].

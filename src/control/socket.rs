@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 
 use super::conversation::{self, refuse};
 use super::{Call, Response};
+use crate::engine::status::{EventRecord, Status};
 
 /// The listening socket, as long as it lives. Its file goes with it.
 #[derive(Debug)]
@@ -216,7 +217,7 @@ pub struct Watchers(Vec<mpsc::Sender<Arc<str>>>);
 
 impl Watchers {
     /// Takes in the sender of a [`Request::Watch`](super::Request::Watch) and tells it the status.
-    pub fn add(&mut self, call: Call, status: &super::Status) {
+    pub fn add(&mut self, call: Call, status: &Status) {
         let line = Response::Status(Box::new(status.clone())).to_line();
         if call.lines.try_send(line).is_ok() {
             self.0.push(call.lines);
@@ -224,7 +225,7 @@ impl Watchers {
     }
 
     /// Tells all of them what happened and the status after it.
-    pub fn publish(&mut self, event: &super::EventRecord, status: &super::Status) {
+    pub fn publish(&mut self, event: &EventRecord, status: &Status) {
         self.0.retain(|watcher| !watcher.is_closed());
         if self.0.is_empty() {
             return;

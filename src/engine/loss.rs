@@ -87,11 +87,11 @@ pub struct Learner {
     burst_seconds: f64,
 }
 
-/// The acquaintance that a new link is credited with: 1,000 rounds with 0.5 % isolated loss and one
+/// The acquaintance that a new link is credited with: 300 rounds with 1 % isolated loss and one
 /// burst in 5,000 rounds; and four bursts with a mean of 60 ms.
-const PRIOR_ROUNDS: f64 = 1_000.0;
-const PRIOR_ISOLATED: f64 = 5.0;
-const PRIOR_BURSTS: f64 = 0.2;
+const PRIOR_ROUNDS: f64 = 300.0;
+const PRIOR_ISOLATED: f64 = 3.0;
+const PRIOR_BURSTS: f64 = 0.06;
 const PRIOR_LENGTHS: f64 = 4.0;
 const PRIOR_BURST_SECONDS: f64 = 0.24;
 

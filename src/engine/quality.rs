@@ -19,6 +19,10 @@ const EXIT_EVIDENCE: f64 = 10.0;
 /// may be the one that misleads.
 const DENSE_LOOKS: f64 = 3.0;
 
+/// Evidence for more bursts fades only with the time between bursts, which dense probes do not
+/// shorten: below this it does not ask for any.
+const CLUSTER_SUSPICION: f64 = 8.0;
+
 /// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
 const LATENCY_REPLIES: usize = 9;
 const LATENCY_VOTES: usize = 7;
@@ -89,8 +93,8 @@ impl Quality {
         }
         let enter = self.health.loss.enter;
         self.change.observe(round, process, enter);
-        if self.loss.is_none() && self.change.is_proven(threshold + DENSE_LOOKS, enter) {
-            self.loss = Some(self.change.loss());
+        if self.loss.is_none() {
+            self.loss = self.change.proven(threshold + DENSE_LOOKS, enter);
         }
         // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace.
         let is_paced = self
@@ -160,7 +164,7 @@ impl Quality {
             .replies
             .back()
             .is_some_and(|rtt| *rtt >= self.health.latency.enter);
-        let loss_may_have_begun = self.loss.is_none() && self.change.evidence > 0.0;
+        let loss_may_have_begun = self.loss.is_none() && self.change.is_suspected();
         loss_may_have_begun || (is_slow && !self.latency_is_bad)
     }
 
@@ -200,11 +204,20 @@ fn millis(duration: Duration) -> String {
 }
 
 /// The quick test: "loses clearly more than its history" against "alive as ever", where a burst that
-/// the history knows is no surprise.
+/// the history knows is no surprise. More loss may come scattered or clustered into bursts like
+/// those that are known, only more of them; one excursion of evidence is kept for each.
 #[derive(Clone, Copy, Debug, Default)]
 struct Change {
-    belief: Belief,
+    alive: Belief,
+    clustering: Belief,
     last: Option<Moment>,
+    scattered: Excursion,
+    clustered: Excursion,
+}
+
+/// Evidence since it was last nothing, and the probes that it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excursion {
     evidence: f64,
     sent: u32,
     lost: u32,
@@ -216,38 +229,59 @@ impl Change {
             Some(last) => round.sent.since(last),
             None => Duration::MAX,
         };
-        let belief = process.drift(self.belief, elapsed);
+        let worse = worse_loss(process, enter);
+        let more_bursts = LossProcess {
+            burst_share: worse,
+            ..*process
+        };
+        let belief = process.drift(self.alive, elapsed);
         let (alive, belief) = process.observe(belief, round.tally);
-        let worse = independent(worse_loss(process, enter), round.tally).ln();
-        self.belief = belief;
+        let clustering = more_bursts.drift(self.clustering, elapsed);
+        let (clustered, clustering) = more_bursts.observe(clustering, round.tally);
+        let scattered = independent(worse, round.tally).ln();
         self.last = self.last.max(Some(round.sent));
-        self.add(worse - alive);
-        if self.evidence > 0.0 {
-            self.sent += round.tally.sent;
-            self.lost += round.tally.lost;
-        }
+        self.scattered.add(scattered - alive, round.tally);
+        self.clustered.add(clustered - alive, round.tally);
+        self.alive = belief;
+        self.clustering = if self.clustered.evidence > 0.0 {
+            clustering
+        } else {
+            belief
+        };
     }
 
     fn undo_miss(&mut self, process: &LossProcess, enter: Loss) {
-        let isolated = process.isolated;
         let worse = worse_loss(process, enter);
-        let miss = (worse / isolated).ln();
-        let reply = ((1.0 - worse) / (1.0 - isolated)).ln();
-        self.lost = self.lost.saturating_sub(1);
-        self.add(reply - miss);
-    }
-
-    fn add(&mut self, evidence: f64) {
-        self.evidence += evidence;
-        if self.evidence <= 0.0 {
-            self.evidence = 0.0;
-            self.sent = 0;
-            self.lost = 0;
+        let miss = (worse / process.mean()).ln();
+        let reply = ((1.0 - worse) / (1.0 - process.mean())).ln();
+        for excursion in [&mut self.scattered, &mut self.clustered] {
+            excursion.lost = excursion.lost.saturating_sub(1);
+            excursion.add(reply - miss, Tally { sent: 0, lost: 0 });
         }
     }
 
-    fn is_proven(&self, threshold: f64, enter: Loss) -> bool {
-        self.evidence >= threshold && self.loss() >= enter
+    fn is_suspected(&self) -> bool {
+        self.scattered.evidence > 0.0 || self.clustered.evidence > CLUSTER_SUSPICION
+    }
+
+    /// The loss that is proven to be too much.
+    fn proven(&self, threshold: f64, enter: Loss) -> Option<Loss> {
+        [self.scattered, self.clustered]
+            .iter()
+            .filter(|excursion| excursion.evidence >= threshold)
+            .map(Excursion::loss)
+            .find(|loss| *loss >= enter)
+    }
+}
+
+impl Excursion {
+    fn add(&mut self, evidence: f64, tally: Tally) {
+        self.evidence += evidence;
+        self.sent += tally.sent;
+        self.lost += tally.lost;
+        if self.evidence <= 0.0 {
+            *self = Self::default();
+        }
     }
 
     fn loss(&self) -> Loss {

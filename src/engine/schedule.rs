@@ -52,7 +52,8 @@ impl Pace {
     }
 }
 
-/// Spreads steady probes by a twentieth to either side, so that agents and targets do not beat.
+/// Spreads steady probes by a fifth to either side, so that they do not beat with each other, nor
+/// with a fault that comes and goes at their own pace.
 /// A splitmix64 sequence (Steele, Lea and Flood 2014): the same seed gives the same times.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread(u64);
@@ -67,7 +68,7 @@ impl Spread {
     pub fn spread(&mut self, pace: Pace, spacing: Duration) -> Duration {
         match pace {
             Pace::Confirm => spacing,
-            Pace::Steady | Pace::Brisk => spacing.mul_f64(0.95 + 0.1 * self.unit()),
+            Pace::Steady | Pace::Brisk => spacing.mul_f64(0.8 + 0.4 * self.unit()),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::units::{Loss, Moment, Wall};
 const ROUTES_FIRST: Duration = Duration::from_millis(30);
 
 /// Where an uplink puts what it wants done.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outbox {
     /// Probes to send.
     pub probes: Vec<ProbeOrder>,

@@ -1,8 +1,7 @@
 //! The agent under test: the same program as `uplinkd run`, in the router, and what it says.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
@@ -13,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-use crate::control::{Request, Response};
+use crate::control::client::Client;
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::happening::Happening;
@@ -32,7 +31,7 @@ const FILES: &str = "/run/uplinkd";
 const CONFIG: &str = "/run/uplinkd/uplinkd.toml";
 const LOG: &str = "/run/uplinkd/log";
 /// Its control socket: where the CLI looks by itself.
-const CONTROL: &str = "/run/uplinkd/control.sock";
+pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
 
 /// What a scenario wants of the agent other than the defaults.
 #[derive(Clone, Debug, Default)]
@@ -99,11 +98,8 @@ impl Agent {
             }
             pause(TICK);
         }
-        Err(LabError::Vain {
-            event: format!("the agent ended on {signal}"),
-            seconds: PATIENCE.as_secs(),
-            log: last_words(),
-        })
+        let event = format!("the agent ended on {signal}");
+        Err(LabError::vain(&event, PATIENCE))
     }
 
     /// How it ended, if it has.
@@ -170,36 +166,29 @@ fn configuration(wishes: &Wishes) -> String {
 
 /// Tells what the agent says until it hangs up.
 fn listen(sink: &Sender<Happening>) {
-    if let Some(agent) = connect() {
-        for line in BufReader::new(agent).lines().map_while(Result::ok) {
-            let Ok(response) = serde_json::from_str::<Response>(&line) else {
-                break;
-            };
-            let said = Happening::Agent(clock::now(), Box::new(response));
-            if sink.send(said).is_err() {
+    if let Some(mut agent) = connect() {
+        let mut said = agent.watch();
+        while let Ok(response) = said {
+            let happening = Happening::Agent(clock::now(), Box::new(response));
+            if sink.send(happening).is_err() {
                 return;
             }
+            said = agent.next_event();
         }
     }
     // Nobody may listen any more: then nobody misses it.
     drop(sink.send(Happening::Silence(clock::now())));
 }
 
-fn connect() -> Option<UnixStream> {
+fn connect() -> Option<Client> {
     let limit = clock::now() + PATIENCE;
     while clock::now() < limit {
-        if let Ok(agent) = UnixStream::connect(CONTROL) {
-            return ask(agent).ok();
+        if let Ok(agent) = Client::connect(Path::new(CONTROL)) {
+            return Some(agent);
         }
         pause(TICK);
     }
     None
-}
-
-fn ask(mut agent: UnixStream) -> io::Result<UnixStream> {
-    let request = serde_json::to_string(&Request::Watch)?;
-    writeln!(agent, "{request}")?;
-    Ok(agent)
 }
 
 fn resident(status: &str) -> Option<u64> {

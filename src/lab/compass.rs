@@ -30,6 +30,15 @@ pub(super) fn watch(router: &Namespace, sink: Sender<Happening>) -> Result<Lifel
     watch().doing(|| "watch the routes of the router".to_owned())
 }
 
+/// The client's traffic, as it comes into the router, in whose namespace this must be asked.
+pub(super) fn traffic() -> io::Result<Packet> {
+    Ok(Packet {
+        source: CLIENT,
+        destination: ECHO,
+        input: index_of(LAN)?,
+    })
+}
+
 struct Compass {
     changes: Socket,
     kernel: Netlink,
@@ -53,11 +62,7 @@ impl Compass {
         Ok(Self {
             changes,
             kernel: Netlink::open()?,
-            packet: Packet {
-                source: CLIENT,
-                destination: ECHO,
-                input: index_of(LAN)?,
-            },
+            packet: traffic()?,
             last: None,
             sink,
         })

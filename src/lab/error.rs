@@ -2,6 +2,9 @@
 
 use std::io;
 use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::lab::agent;
 
 /// Why the lab cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,17 @@ pub enum LabError {
         /// What there is.
         known: String,
     },
+}
+
+impl LabError {
+    /// Waited too long until `event`.
+    pub(super) fn vain(event: &str, limit: Duration) -> Self {
+        Self::Vain {
+            event: event.to_owned(),
+            seconds: limit.as_secs(),
+            log: agent::last_words(),
+        }
+    }
 }
 
 /// Names the step that failed.

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::lab::happening::Way;
+use crate::lab::lookups::Lookups;
 use crate::lab::report::{Check, Entry, Note, PhaseCost, way_in_words};
 use crate::lab::scenario::{Expectation, Span};
 use crate::lab::stream::Felt;
@@ -16,6 +17,8 @@ pub(super) struct Seen<'p> {
     pub(super) active: &'p Way,
     /// In order.
     pub(super) timeline: &'p [Entry],
+    /// By the one who looked up the way.
+    pub(super) lookups: Option<Lookups>,
     /// Of the agent.
     pub(super) cost: Option<PhaseCost>,
 }
@@ -55,6 +58,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         lost,
         moved,
         says,
+        without_a_route,
         cpu_percent,
         us_per_probe,
         memory_kib,
@@ -67,6 +71,10 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         lost.map(|most| at_most("packets lost", most, Some(seen.felt.lost))),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
         says.as_deref().map(|event| said(event, seen)),
+        without_a_route.map(|most| {
+            let without = seen.lookups.map(|lookups| lookups.without_a_route);
+            at_most("lookups without a route", most, without)
+        }),
         cpu_percent.map(|most| {
             at_most(
                 "percent of a processor",
@@ -179,6 +187,7 @@ mod tests {
             felt: felt(900, 11),
             active: &active,
             timeline: &timeline,
+            lookups: None,
             cost: None,
         };
         let passed: Vec<_> = checks(&expect, &seen).iter().map(|c| c.passed).collect();
@@ -191,6 +200,7 @@ mod tests {
             felt: felt(0, 0),
             active: &None,
             timeline: &[],
+            lookups: None,
             cost: None,
         };
         assert!(checks(&Expectation::default(), &seen).is_empty());

@@ -9,6 +9,7 @@ use crate::lab::clock;
 use crate::lab::error::LabError;
 use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
+use crate::lab::lookups::Lookups;
 use crate::lab::network::{Network, Wire};
 use crate::lab::report::{self, Note, PhaseCost, PhaseReport, Report, RunReport};
 use crate::lab::scenario::{Act, AgentAct, Phase, Scenario};
@@ -81,6 +82,13 @@ struct Director<'n> {
     elastic: Option<Duration>,
 }
 
+/// What the acts of a phase leave behind.
+#[derive(Default)]
+struct Acted<'n> {
+    flapping: Vec<Flapping<'n>>,
+    lookups: Option<Lookups>,
+}
+
 /// A wire that is broken and mended in turn.
 struct Flapping<'n> {
     wire: Wire<'n>,
@@ -108,8 +116,9 @@ impl<'n> Director<'n> {
         let before = (self.stage.cost()?, self.stage.probes()?);
         let from = clock::now();
         self.stage.heard.begin(from);
-        let flapping = self.act(phase)?;
-        let to = self.last(phase, from, flapping)?;
+        let acted = self.act(phase)?;
+        let lookups = acted.lookups;
+        let to = self.last(phase, acted.flapping)?;
         let cost = self.cost_since(before, clock::now().since(from))?;
         self.stage.listen_until(clock::now() + GRACE, |_| false);
         let felt = self.stage.heard.stream.felt(Interval { from, to });
@@ -120,6 +129,7 @@ impl<'n> Director<'n> {
             felt,
             active: &active,
             timeline: &heading.timeline,
+            lookups,
             cost,
         };
         let checks = judge::checks(&phase.expect, &seen);
@@ -132,56 +142,65 @@ impl<'n> Director<'n> {
             moved_ms: seen
                 .moved(phase.expect.active.as_deref())
                 .map(|span| span.as_secs_f64() * 1000.0),
+            lookups,
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
-            active: active.clone(),
+            active,
             timeline: heading.timeline,
         })
     }
 
     /// Does what the phase begins with.
-    fn act(&mut self, phase: &Phase) -> Result<Vec<Flapping<'n>>, LabError> {
-        let mut flapping = Vec::new();
+    fn act(&mut self, phase: &Phase) -> Result<Acted<'n>, LabError> {
+        let mut acted = Acted::default();
         for act in &phase.acts {
-            let done_at = match act {
-                Act::Set { wire, towards, to } => match towards {
-                    None => self.wire(wire)?.set(*to)?,
-                    Some(towards) => self.wire(wire)?.set_towards(*towards, *to)?,
-                },
-                Act::Mend(wire) => self.wire(wire)?.mend()?,
-                Act::Unplug(wire) => self.wire(wire)?.unplug()?,
-                Act::Flap { wire, every, to } => {
-                    flapping.push(Flapping {
-                        wire: self.wire(wire)?,
-                        every: every.0,
-                        broken: *to,
-                        is_broken: false,
-                        next: clock::now(),
-                    });
-                    clock::now()
-                }
-                Act::Agent(act) => {
-                    self.stage.direct(*act)?;
-                    clock::now()
-                }
-            };
+            let done_at = self.do_one(act, &mut acted)?;
             self.stage.catch_up();
-            let what = act.to_string();
+            let what = match (act, acted.lookups) {
+                (Act::SwitchToAndFro(_), Some(lookups)) => lookups.to_string(),
+                (act, _) => act.to_string(),
+            };
             self.stage.heard.note(done_at, Note::Lab { what });
         }
-        Ok(flapping)
+        Ok(acted)
+    }
+
+    /// Does one thing, and returns the moment from which it holds.
+    fn do_one(&mut self, act: &Act, acted: &mut Acted<'n>) -> Result<Moment, LabError> {
+        match act {
+            Act::Set { wire, towards, to } => match towards {
+                None => self.wire(wire)?.set(*to),
+                Some(towards) => self.wire(wire)?.set_towards(*towards, *to),
+            },
+            Act::Mend(wire) => self.wire(wire)?.mend(),
+            Act::Unplug(wire) => self.wire(wire)?.unplug(),
+            Act::Flap { wire, every, to } => {
+                let next = clock::now();
+                acted.flapping.push(Flapping {
+                    wire: self.wire(wire)?,
+                    every: every.0,
+                    broken: *to,
+                    is_broken: false,
+                    next,
+                });
+                Ok(next)
+            }
+            Act::Agent(act) => {
+                self.stage.direct(*act)?;
+                Ok(clock::now())
+            }
+            Act::SwitchToAndFro(times) => {
+                acted.lookups = Some(self.stage.switch_to_and_fro(*times)?);
+                Ok(clock::now())
+            }
+        }
     }
 
     /// Lets the phase last, and returns when it ended.
-    fn last(
-        &mut self,
-        phase: &Phase,
-        from: Moment,
-        mut flapping: Vec<Flapping<'n>>,
-    ) -> Result<Moment, LabError> {
+    fn last(&mut self, phase: &Phase, mut flapping: Vec<Flapping<'n>>) -> Result<Moment, LabError> {
         let elastic = self.elastic.filter(|_| phase.elastic);
-        let latest = from + elastic.unwrap_or(phase.lasts.0);
+        let latest = clock::now() + elastic.unwrap_or(phase.lasts.0);
         let mut end = latest;
         let mut is_awaited = phase.until.is_some();
         while clock::now() < end {
@@ -217,7 +236,7 @@ impl<'n> Director<'n> {
         let Some(cpu) = after.cpu.checked_sub(before.cpu) else {
             return Ok(None);
         };
-        let probes = self.stage.probes()? - probes;
+        let probes = self.stage.probes()?.saturating_sub(probes);
         #[expect(clippy::cast_precision_loss, reason = "probes of a few hours")]
         let us_per_probe = cpu.as_secs_f64() * 1e6 / probes as f64;
         Ok(Some(PhaseCost {
@@ -268,6 +287,7 @@ impl std::fmt::Display for Act {
             Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
             Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
             Self::Agent(AgentAct::Start) => f.write_str("agent: started"),
+            Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::engine::status::EventRecord;
 use crate::lab::happening::Way;
+use crate::lab::lookups::Lookups;
 use crate::lab::stream::Felt;
 
 /// A whole play.
@@ -57,6 +58,8 @@ pub struct PhaseReport {
     pub switches: usize,
     /// When it first changed.
     pub moved_ms: Option<f64>,
+    /// What was seen of many switches by command.
+    pub lookups: Option<Lookups>,
     /// What the agent cost, if it ran all the time.
     pub cost: Option<PhaseCost>,
     /// What was expected.

@@ -77,6 +77,8 @@ pub enum Act {
     },
     /// Does something to the agent.
     Agent(AgentAct),
+    /// Switches so many times by command, while someone looks up the way all the time.
+    SwitchToAndFro(u32),
 }
 
 /// Something done to the agent.
@@ -107,6 +109,8 @@ pub struct Expectation {
     pub moved: Option<[Span; 2]>,
     /// An event that the agent reports.
     pub says: Option<String>,
+    /// Lookups that found no route during `switch_to_and_fro`, at most.
+    pub without_a_route: Option<u64>,
     /// The agent's share of one processor, at most.
     pub cpu_percent: Option<f64>,
     /// The agent's time on a processor for each probe, at most.
@@ -166,12 +170,12 @@ mod tests {
             for phase in scenario.phases {
                 let title = phase.title;
                 for act in phase.acts {
-                    let (Act::Set { wire, .. }
-                    | Act::Mend(wire)
-                    | Act::Unplug(wire)
-                    | Act::Flap { wire, .. }) = act
-                    else {
-                        continue;
+                    let wire = match act {
+                        Act::Set { wire, .. }
+                        | Act::Flap { wire, .. }
+                        | Act::Mend(wire)
+                        | Act::Unplug(wire) => wire,
+                        Act::Agent(_) | Act::SwitchToAndFro(_) => continue,
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
                 }
@@ -185,7 +189,7 @@ mod tests {
     #[test]
     fn what_the_issue_asks_for_is_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart idle tour";
+                     failback target-filtered restart idle switch tour";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);
         }

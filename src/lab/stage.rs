@@ -115,11 +115,8 @@ impl<'n> Stage<'n> {
                 return Err(LabError::Agent { status, log });
             }
         }
-        Err(LabError::Vain {
-            event: "all uplinks were up and the best carried the traffic".to_owned(),
-            seconds: READY_WITHIN.as_secs(),
-            log: agent::last_words(),
-        })
+        let event = "all uplinks were up and the best carried the traffic";
+        Err(LabError::vain(event, READY_WITHIN))
     }
 
     /// Starts or ends the agent.

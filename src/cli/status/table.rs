@@ -25,6 +25,7 @@ impl Table {
         let mut text = self.summary(status);
         let rows: Vec<Row> = status.uplinks.iter().map(|u| self.row(u)).collect();
         let widths = widths(&rows);
+        let indent = start_of(INTERFACE, &widths);
         text.push('\n');
         let titles = aligned(&TITLES.map(str::to_owned), &widths);
         text.push_str(self.palette.paint(Colour::Dim, &titles).trim_end());
@@ -32,10 +33,9 @@ impl Table {
         for (uplink, row) in status.uplinks.iter().zip(&rows) {
             text.push_str(&self.coloured(uplink.state, row, &widths));
             text.push('\n');
-            let reason = format!("  {:name$}  {}\n", "", uplink.reason, name = widths[1]);
-            text.push_str(&reason);
+            let _ = writeln!(text, "{:indent$}{}", "", uplink.reason);
             if with_targets {
-                text.push_str(&targets(uplink, widths[1]));
+                text.push_str(&targets(uplink, indent));
             }
         }
         if let Some(last) = &status.last_switch {
@@ -89,8 +89,7 @@ impl Table {
             State::Unknown | State::Disabled | State::Cold => Colour::Dim,
         };
         let line = aligned(row, widths);
-        let start: usize = widths[..STATE].iter().map(|width| width + GAP.len()).sum();
-        let (before, rest) = line.split_at(start);
+        let (before, rest) = line.split_at(start_of(STATE, widths));
         let (word, after) = rest.split_at(row[STATE].len());
         format!("{before}{}{after}", self.palette.paint(colour, word))
     }
@@ -123,7 +122,7 @@ fn targets(uplink: &UplinkStatus, indent: usize) -> String {
         let loss = percent(*loss_percent);
         let _ = writeln!(
             text,
-            "  {:indent$}  {target:width$}  {state:7}  {rtt:>9}  {loss:>7} loss",
+            "{:indent$}{target:width$}  {state:7}  {rtt:>9}  {loss:>7} loss",
             ""
         );
     }
@@ -148,6 +147,10 @@ fn widths(rows: &[Row]) -> [usize; COLUMNS] {
         let texts = rows.iter().map(|row| row[column].chars().count());
         texts.chain([TITLES[column].len()]).max().unwrap_or(0)
     })
+}
+
+fn start_of(column: usize, widths: &[usize; COLUMNS]) -> usize {
+    widths[..column].iter().map(|width| width + GAP.len()).sum()
 }
 
 fn aligned(row: &Row, widths: &[usize; COLUMNS]) -> String {
@@ -201,7 +204,7 @@ fn short(span: Duration) -> String {
 
 const COLUMNS: usize = 10;
 const TITLES: [&str; COLUMNS] = [
-    "",
+    " ",
     "UPLINK",
     "INTERFACE",
     "TIER",
@@ -212,6 +215,7 @@ const TITLES: [&str; COLUMNS] = [
     "JITTER",
     "FOR",
 ];
+const INTERFACE: usize = 2;
 /// The column that is coloured; those after it are numbers.
 const STATE: usize = 4;
 const GAP: &str = "  ";

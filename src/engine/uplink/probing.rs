@@ -83,6 +83,22 @@ impl Uplink {
         }
     }
 
+    /// A round at the steady pace is due by `then`.
+    pub fn has_steady_round(&self, then: Moment) -> bool {
+        let is_due = self.timers.get(Timer::Round).is_some_and(|at| at <= then);
+        is_due && self.pace() == Pace::Steady
+    }
+
+    /// When the next round is due.
+    pub fn next_round(&self) -> Option<Moment> {
+        self.timers.get(Timer::Round)
+    }
+
+    /// The next round goes out at `then`.
+    pub fn probe_at(&mut self, then: Moment) {
+        self.timers.set(Timer::Round, then);
+    }
+
     /// Moves the next round nearer if the pace asks for it.
     pub(super) fn hurry(&mut self, now: Moment) {
         let Some(last) = self.rounds.back().map(|round| round.sent) else {

@@ -1,0 +1,106 @@
+//! The command line of the simulation.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ours::Extent;
+
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    pub(crate) is_quick: bool,
+    pub(crate) extent: Extent,
+    pub(crate) intervals: Vec<Duration>,
+    pub(crate) svg: Option<PathBuf>,
+    only: Vec<String>,
+}
+
+const USAGE: &str =
+    "[--quick] [--days N] [--interval SECONDS]... [--only WORD]... [--svg FILE | --no-svg]";
+
+impl Arguments {
+    /// Reads the words of the command line; in vain, an explanation.
+    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut days = None;
+        let mut arguments = Self {
+            is_quick: false,
+            extent: FULL,
+            intervals: Vec::new(),
+            svg: Some(PathBuf::from("target/detection.svg")),
+            only: Vec::new(),
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value; {USAGE}"));
+            match word.as_str() {
+                // `cargo bench` adds it.
+                "--bench" => {}
+                "--quick" => arguments.is_quick = true,
+                "--days" => days = Some(parse::<u32>(&value()?)?.max(1)),
+                "--interval" => arguments.intervals.push(seconds(&value()?)?),
+                "--only" => arguments.only.push(value()?),
+                "--svg" => arguments.svg = Some(value()?.into()),
+                "--no-svg" => arguments.svg = None,
+                _ => return Err(format!("unknown: {word}; {USAGE}")),
+            }
+        }
+        if arguments.is_quick {
+            arguments.extent = QUICK;
+        }
+        if let Some(days) = days {
+            arguments.extent.days = days;
+        }
+        if arguments.intervals.is_empty() {
+            let all = [1000, 200, 5000];
+            let some = if arguments.is_quick {
+                &all[..1]
+            } else {
+                &all[..]
+            };
+            arguments.intervals = some.iter().copied().map(Duration::from_millis).collect();
+        }
+        Ok(arguments)
+    }
+
+    /// Whether a part of the simulation is wanted.
+    pub(crate) fn part(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    }
+
+    /// Fewer days where probes are dense, so that an interval costs no more than another.
+    pub(crate) fn extent_at(&self, interval: Duration) -> Extent {
+        let is_dense = interval < Duration::from_secs(1);
+        Extent {
+            days: if is_dense {
+                (self.extent.days / 3).max(1)
+            } else {
+                self.extent.days
+            },
+            ..self.extent
+        }
+    }
+}
+
+const FULL: Extent = Extent {
+    days: 90,
+    outages: 1000,
+    changes: 300,
+};
+
+const QUICK: Extent = Extent {
+    days: 3,
+    outages: 100,
+    changes: 50,
+};
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("{text}: not a number; {USAGE}"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = parse::<f64>(text)?;
+    (0.05..=3600.0)
+        .contains(&number)
+        .then(|| Duration::from_secs_f64(number))
+        .ok_or(format!("{text}: 0.05 to 3600 seconds"))
+}

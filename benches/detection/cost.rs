@@ -1,0 +1,108 @@
+//! What the engine costs: outcomes a second on one core, memory for each target.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use uplinkd::engine::Engine;
+use uplinkd::engine::input::{Action, Input, Outcome};
+use uplinkd::replay::attached;
+use uplinkd::units::Moment;
+
+use crate::link::Link;
+use crate::link::Process;
+use crate::must::Verdicts;
+use crate::ours::{Tuning, settings};
+use crate::report::say;
+
+const OUTCOMES: u32 = 4_000_000;
+
+/// Engines that are built to see what one weighs.
+const ENGINES: u32 = 300;
+const TARGETS: u32 = 6;
+
+/// Measures, prints and judges.
+pub(crate) fn print(verdicts: &mut Verdicts) {
+    let per_second = outcomes_per_second();
+    say(&format!(
+        "Engine: {:.2} million probe outcomes a second",
+        per_second / 1e6
+    ));
+    verdicts.at_least("million probe outcomes a second", per_second / 1e6, 2.0);
+    if let Some(bytes) = bytes_per_target() {
+        say(&format!(
+            "State: {bytes:.0} bytes a target, its share of the uplink included"
+        ));
+        verdicts.at_most("bytes of state a target", bytes, 4096.0);
+    }
+    say("");
+}
+
+/// The engine alone, on a link that loses 1 %: no world, no queue of answers.
+#[expect(clippy::disallowed_methods, reason = "a speed is measured")]
+fn outcomes_per_second() -> f64 {
+    let mut engine = engine();
+    let mut link = Link::new(Process::Independent { loss: 0.01 }, 0.012, 1);
+    let begin = Instant::now();
+    drive(&mut engine, &mut link, OUTCOMES);
+    f64::from(OUTCOMES) / begin.elapsed().as_secs_f64()
+}
+
+/// Answers at once whatever is asked, until there were so many outcomes.
+fn drive(engine: &mut Engine, link: &mut Link, outcomes: u32) {
+    let mut now = Moment::START;
+    let mut orders = Vec::new();
+    let mut count = 0;
+    while count < outcomes {
+        now = engine.poll_timeout().map_or(now, |at| now.max(at));
+        engine.handle_timeout(now);
+        while let Some(action) = engine.poll_action() {
+            if let Action::Probe(order) = action {
+                orders.push(order);
+            }
+        }
+        for order in orders.drain(..) {
+            count += 1;
+            if let Some(rtt) = link.answer(0, now.since_start().as_secs_f64()) {
+                let input = Input::Probe {
+                    uplink: order.uplink,
+                    id: order.id,
+                    outcome: Outcome::Reply(Duration::from_secs_f64(rtt)),
+                };
+                engine.handle_input(now, input);
+            }
+        }
+    }
+}
+
+fn engine() -> Engine {
+    let settings = settings(Tuning::steady(Duration::from_secs(1)));
+    let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
+    let mut engine = Engine::new(settings, Moment::START);
+    for (place, uplink) in (1..).zip(names) {
+        let attachment = attached(place);
+        engine.handle_input(Moment::START, Input::Attachment { uplink, attachment });
+    }
+    engine
+}
+
+/// By how much the resident memory grows with each engine that has probed for a while.
+fn bytes_per_target() -> Option<f64> {
+    let before = resident_bytes()?;
+    let mut engines = Vec::new();
+    for seed in 0..ENGINES {
+        let mut engine = engine();
+        let mut link = Link::new(Process::Independent { loss: 0.05 }, 0.012, u64::from(seed));
+        drive(&mut engine, &mut link, 3000);
+        engines.push(engine);
+    }
+    let grown = resident_bytes()? - before;
+    drop(engines);
+    Some(grown / f64::from(ENGINES * TARGETS))
+}
+
+/// proc(5): the second field of statm, in pages of 4 KiB.
+fn resident_bytes() -> Option<f64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u32 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(f64::from(pages) * 4096.0)
+}

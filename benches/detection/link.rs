@@ -1,0 +1,190 @@
+//! How links lose and delay. The state of a link is a function of time, shared by all who probe
+//! through it; only independent losses and jitter are of the single packet.
+
+use std::time::Duration;
+
+use uplinkd::engine::input::ProbeOrder;
+use uplinkd::replay::World;
+use uplinkd::units::{Moment, Target, UplinkName};
+
+/// A splitmix64 sequence (Steele, Lea and Flood 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Uniform in 0.0 to 1.0, 1.0 excluded.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    pub(crate) fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * (1.0 - self.unit()).ln()
+    }
+}
+
+/// How a link that is alive behaves. Times in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Process {
+    /// Each packet is lost by itself.
+    Independent { loss: f64 },
+    /// Gilbert-Elliott: everything is lost in bursts of exponential length, nothing between them.
+    Bursts { mean: f64, share: f64 },
+    /// The evening costs up to 3 % and 60 ms (a cable segment or a cell that others fill).
+    Diurnal,
+    /// A moving LTE terminal: once a minute another cell, gone for 30 to 150 ms; one handover in
+    /// fifty fails and takes 0.5 to 3 s.
+    Handover,
+    /// Starlink: every 15 s another satellite and another round trip; every second time 20 to 150 ms
+    /// are lost, one time in a hundred up to 2 s.
+    Starlink,
+}
+
+/// What is wrong with the link, on top of its process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Trouble {
+    None,
+    /// Nothing comes back.
+    Dead,
+    /// Each packet is lost by itself with this probability.
+    Loses(f64),
+    /// Round trips are so many times as long.
+    Slow(f64),
+}
+
+/// One link.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    process: Process,
+    /// The usual round trip to the nearest target, in seconds.
+    rtt: f64,
+    interruption: (f64, f64),
+    /// What the present cell or satellite adds to a round trip, in seconds.
+    level: f64,
+    chance: Chance,
+    pub(crate) trouble: Trouble,
+}
+
+impl Link {
+    pub(crate) fn new(process: Process, rtt: f64, seed: u64) -> Self {
+        let mut link = Self {
+            process,
+            rtt,
+            interruption: (0.0, 0.0),
+            level: 0.0,
+            chance: Chance::new(seed),
+            trouble: Trouble::None,
+        };
+        link.next_interruption();
+        link
+    }
+
+    /// The round trip of a packet sent `at` to the target at `place`; none if it is lost. Packets
+    /// are asked for in the order of time.
+    pub(crate) fn answer(&mut self, place: u8, at: f64) -> Option<f64> {
+        while at >= self.interruption.1 {
+            self.next_interruption();
+        }
+        let is_interrupted = at >= self.interruption.0;
+        let (loss, delay) = self.load(at);
+        let is_lost = loss > 0.0 && self.chance.unit() < loss;
+        let (is_lost_too, factor) = match self.trouble {
+            Trouble::None => (false, 1.0),
+            Trouble::Dead => (true, 1.0),
+            Trouble::Loses(loss) => (self.chance.unit() < loss, 1.0),
+            Trouble::Slow(factor) => (false, factor),
+        };
+        if is_interrupted || is_lost || is_lost_too {
+            return None;
+        }
+        let path = self.rtt * (1.0 + 0.5 * f64::from(place));
+        let jitter = self.chance.exponential(0.0005 + 0.02 * delay);
+        Some((path + self.level + delay) * factor + jitter)
+    }
+
+    /// Independent loss, and what queues add to the round trip.
+    fn load(&self, at: f64) -> (f64, f64) {
+        const HOUR: f64 = 3600.0;
+        match self.process {
+            Process::Independent { loss } => (loss, 0.0),
+            Process::Bursts { .. } => (0.0, 0.0),
+            Process::Handover | Process::Starlink => (0.002, 0.0),
+            Process::Diurnal => {
+                let from_evening = (at / HOUR - 21.0) / 24.0 * std::f64::consts::TAU;
+                let busy = f64::midpoint(1.0, from_evening.cos()).powi(3);
+                (0.001 + 0.03 * busy, 0.06 * busy)
+            }
+        }
+    }
+
+    fn next_interruption(&mut self) {
+        let after = self.interruption.1;
+        let chance = &mut self.chance;
+        self.interruption = match self.process {
+            Process::Independent { .. } | Process::Diurnal => (f64::INFINITY, f64::INFINITY),
+            Process::Bursts { mean, share } => {
+                let from = after + chance.exponential(mean * (1.0 - share) / share);
+                (from, from + chance.exponential(mean))
+            }
+            Process::Handover => {
+                let from = after + chance.exponential(60.0);
+                self.level = chance.between(0.02, 0.05);
+                let fails = chance.unit() < 0.02;
+                let (least, most) = if fails { (0.5, 3.0) } else { (0.03, 0.15) };
+                (from, from + chance.between(least, most))
+            }
+            Process::Starlink => {
+                let from = (after / 15.0).floor() * 15.0 + 15.0;
+                self.level = chance.between(0.01, 0.04);
+                let luck = chance.unit();
+                let length = if luck < 0.01 {
+                    chance.between(0.3, 2.0)
+                } else if luck < 0.5 {
+                    chance.between(0.02, 0.15)
+                } else {
+                    1e-9
+                };
+                (from, from + length)
+            }
+        };
+    }
+}
+
+/// The observed uplink goes through the link, any other is perfect.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    pub(crate) observed: UplinkName,
+    pub(crate) link: Link,
+}
+
+impl World for Scene {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        if order.uplink != self.observed {
+            return Some(Duration::from_millis(10));
+        }
+        let at = now.since_start().as_secs_f64();
+        self.link
+            .answer(place(&order.target), at)
+            .map(Duration::from_secs_f64)
+    }
+}
+
+/// The last octet, which the simulation's targets are told apart by.
+fn place(target: &Target) -> u8 {
+    match target.address() {
+        std::net::IpAddr::V4(address) => address.octets()[3],
+        std::net::IpAddr::V6(address) => address.octets()[15],
+    }
+}

@@ -1,0 +1,180 @@
+//! How fast and how calm is the verdict? The shipped engine in virtual time on links of many kinds,
+//! with the peers' rules beside it.
+//!
+//! `cargo bench --bench detection -- [--quick] [--days N] [--interval SECONDS] [--only WORD]
+//! [--svg FILE]`
+
+mod arguments;
+mod chart;
+mod cost;
+mod link;
+mod must;
+mod ours;
+mod peers;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use arguments::Arguments;
+use link::{Process, Trouble};
+use must::Verdicts;
+use ours::{Extent, Figures, Tuning};
+use peers::{Alarms, Trial};
+use report::{Comparison, Line, say};
+
+/// A link that is tried, and what the tables call it.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    name: &'static str,
+    process: Process,
+}
+
+const ROWS: [Row; 10] = [
+    independent("independent 0 %", 0.0),
+    independent("independent 1 %", 0.01),
+    independent("independent 5 %", 0.05),
+    independent("independent 10 %", 0.10),
+    bursts("bursts 150 ms, 2 %", 0.15, 0.02),
+    bursts("bursts 600 ms, 2.8 %", 0.6, 0.028),
+    bursts("bursts 2 s, 1.6 %", 2.0, 0.016),
+    Row {
+        name: "diurnal load",
+        process: Process::Diurnal,
+    },
+    Row {
+        name: "LTE handovers",
+        process: Process::Handover,
+    },
+    Row {
+        name: "Starlink, 15 s",
+        process: Process::Starlink,
+    },
+];
+
+const fn independent(name: &'static str, loss: f64) -> Row {
+    let process = Process::Independent { loss };
+    Row { name, process }
+}
+
+const fn bursts(name: &'static str, mean: f64, share: f64) -> Row {
+    let process = Process::Bursts { mean, share };
+    Row { name, process }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(complaint) => {
+            say(&complaint);
+            return ExitCode::from(2);
+        }
+    };
+    let mut verdicts = Verdicts::default();
+    if arguments.part("cost") {
+        cost::print(&mut verdicts);
+    }
+    if arguments.part("slow") {
+        slower(arguments.extent, &mut verdicts);
+    }
+    if arguments.part("steady") {
+        steady_loss(&mut verdicts, arguments.is_quick);
+    }
+    for interval in &arguments.intervals {
+        detection(&arguments, *interval, &mut verdicts);
+    }
+    if let Some(path) = &arguments.svg
+        && let Err(error) = chart::write(path, arguments.is_quick)
+    {
+        say(&format!("cannot write {}: {error}", path.display()));
+        return ExitCode::FAILURE;
+    }
+    verdicts.print();
+    ExitCode::SUCCESS
+}
+
+/// The main table at one steady interval, and the peers beside it.
+fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts) {
+    let rows: Vec<_> = ROWS.iter().filter(|row| arguments.part(row.name)).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let extent = arguments.extent_at(interval);
+    report::head(interval, extent);
+    let mut comparisons = Vec::new();
+    for row in rows {
+        let figures = ours::measure(row.process, Tuning::steady(interval), extent);
+        say(&Line {
+            row,
+            figures: &figures,
+        }
+        .to_string());
+        verdicts.detection(row.name, interval, &figures);
+        comparisons.push(compare(row, &figures, extent));
+    }
+    report::comparisons(interval, &comparisons);
+    verdicts.comparison(interval, &comparisons);
+}
+
+/// The best that each of the peers' rules can be tuned to on a link, with no more false verdicts
+/// than one in 30 days or than ours made, and with the probes that ours spent.
+fn compare(row: &'static Row, figures: &Figures, extent: Extent) -> Comparison {
+    let interval = 3600.0 / figures.probes_per_hour;
+    let budget = (extent.days / 30).max(figures.downs);
+    let rules = peers::rules(interval);
+    let trials = rules.into_iter().map(|named| {
+        let alarms = Alarms::of(&named.rule, row.process, interval, extent.days);
+        let threshold = alarms.threshold(budget);
+        let trial = |count| Trial {
+            process: row.process,
+            interval,
+            threshold,
+            count,
+        };
+        report::Peer {
+            name: named.name,
+            threshold,
+            blackhole: trial(extent.outages).delays(&named.rule, Trouble::Dead),
+            loss_30: trial(extent.changes).delays(&named.rule, Trouble::Loses(0.3)),
+        }
+    });
+    Comparison {
+        row,
+        ours: [figures.blackhole.median(), figures.loss_30.median()],
+        peers: trials.collect(),
+    }
+}
+
+/// Round trips become five times as long.
+fn slower(extent: Extent, verdicts: &mut Verdicts) {
+    say("Round trips become five times as long, steady 1 s, 1 % loss");
+    for (rtt, limit) in [(0.025, 100), (0.12, 500)] {
+        let delays = ours::slow(rtt, Duration::from_millis(limit), extent.changes);
+        let what = format!("{:.0} ms x5, limit {limit} ms", rtt * 1e3);
+        say(&format!(
+            "  {what:<26} p50 {}  p99 {}",
+            report::seconds(delays.median()),
+            report::seconds(delays.quantile(0.99))
+        ));
+        verdicts.at_most(&format!("RTT {what}: p50"), delays.median(), 1.1);
+    }
+    say("");
+}
+
+/// Steady loss must not make it change its mind.
+fn steady_loss(verdicts: &mut Verdicts, is_quick: bool) {
+    let step = if is_quick { 20 } else { 5 };
+    say("Steady independent loss, 1 s: changes of state in 24 h after the first hour");
+    let mut worst = 0;
+    for percent in (0..=60_u32).step_by(step) {
+        let changes = ours::changes(f64::from(percent) / 100.0, 5);
+        worst = worst.max(changes);
+        say(&format!("  {percent:>3} %  {changes:>4}"));
+    }
+    verdicts.at_most(
+        "steady loss 0 to 60 %: changes in 24 h",
+        report::count(worst),
+        2.0,
+    );
+    say("");
+}

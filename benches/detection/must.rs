@@ -1,0 +1,115 @@
+//! What is asked of the figures, and whether they keep it.
+
+use std::time::Duration;
+
+use crate::ours::Figures;
+use crate::report::{Comparison, count, say};
+
+/// Everything that is asked, with what was found.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    lines: Vec<(bool, String)>,
+}
+
+/// What a row asks for at some interval: name, milliseconds, false verdicts in 30 days, p50, p99.
+struct Demand(&'static str, u128, Option<f64>, Option<f64>, Option<f64>);
+
+const DEMANDS: [Demand; 6] = [
+    Demand("independent 1 %", 1000, Some(1.0), Some(1.1), Some(1.7)),
+    Demand("independent 1 %", 200, Some(1.0), Some(0.65), None),
+    Demand("independent 5 %", 1000, Some(1.0), Some(1.2), Some(1.8)),
+    Demand("bursts 150 ms, 2 %", 1000, Some(1.0), Some(2.5), Some(3.1)),
+    Demand("bursts 600 ms, 2.8 %", 1000, Some(1.0), Some(8.0), None),
+    Demand("bursts 2 s, 1.6 %", 1000, None, None, Some(10.5)),
+];
+
+/// Probes that a clean link may cost in an hour at 1 s.
+const PROBES: f64 = 4300.0;
+
+impl Verdicts {
+    /// Notes a demand and what was found.
+    pub(crate) fn at_most(&mut self, what: &str, found: f64, most: f64) {
+        self.note(
+            found <= most,
+            format!("{what} {found:.2}, must be at most {most}"),
+        );
+    }
+
+    /// The same the other way.
+    pub(crate) fn at_least(&mut self, what: &str, found: f64, least: f64) {
+        self.note(
+            found >= least,
+            format!("{what} {found:.2}, must be at least {least}"),
+        );
+    }
+
+    /// What the issue asks of a row.
+    pub(crate) fn detection(&mut self, name: &str, interval: Duration, figures: &Figures) {
+        let mut demands = DEMANDS.iter();
+        let asked = demands.find(|demand| demand.0 == name && demand.1 == interval.as_millis());
+        let Some(Demand(.., downs, p50, p99)) = asked else {
+            return;
+        };
+        let at = format!("{name}, {} s:", interval.as_secs_f64());
+        if let Some(most) = downs {
+            let found = figures.downs_per_month();
+            self.at_most(&format!("{at} false verdicts in 30 days"), found, *most);
+        }
+        for (share, most) in [(0.5, p50), (0.99, p99)] {
+            if let Some(most) = most {
+                let found = figures.blackhole.quantile(share);
+                self.at_most(
+                    &format!("{at} blackhole p{:.0}", share * 100.0),
+                    found,
+                    *most,
+                );
+            }
+        }
+        if name == "independent 1 %" && interval == Duration::from_secs(1) {
+            self.at_most(
+                &format!("{at} 30 % loss p50"),
+                figures.loss_30.median(),
+                4.0,
+            );
+            self.at_most(
+                &format!("{at} probes an hour"),
+                figures.probes_per_hour,
+                PROBES,
+            );
+        }
+    }
+
+    /// No slower than the best peer on any row, and 1.5 times as fast on half of them.
+    pub(crate) fn comparison(&mut self, interval: Duration, comparisons: &[Comparison]) {
+        let at = format!("{} s", interval.as_secs_f64());
+        let mut clear = 0;
+        for comparison in comparisons {
+            for (what, ratio) in ["blackhole", "30 % loss"].iter().zip(comparison.ratios()) {
+                clear += usize::from(ratio >= 1.5);
+                let row = comparison.row.name;
+                self.at_least(&format!("{row}, {at}: best peer/ours, {what}"), ratio, 1.0);
+            }
+        }
+        let half = count(comparisons.len());
+        self.at_least(
+            &format!("{at}: rows with best peer/ours of 1.5"),
+            count(clear),
+            half,
+        );
+    }
+
+    /// All of it.
+    pub(crate) fn print(&self) {
+        say("What the figures must keep");
+        for (is_kept, line) in &self.lines {
+            let word = if *is_kept { "ok  " } else { "FAIL" };
+            say(&format!("  {word} {line}"));
+        }
+        let failed = self.lines.iter().filter(|(is_kept, _)| !is_kept).count();
+        say(&format!("  {failed} of {} not kept", self.lines.len()));
+    }
+
+    fn note(&mut self, is_kept: bool, line: String) {
+        self.lines.push((is_kept, line));
+    }
+}

@@ -1,0 +1,296 @@
+//! What the shipped engine does on a link.
+
+use std::time::Duration;
+
+use uplinkd::config::defaults;
+use uplinkd::engine::input::{Change, Event};
+use uplinkd::engine::settings::{Settings, UplinkSettings};
+use uplinkd::engine::status::State;
+use uplinkd::replay::Replay;
+use uplinkd::routing::{Gateway, Numbering};
+use uplinkd::units::{Moment, Tier, UplinkName, Wall, Weight};
+
+use crate::link::{Chance, Link, Process, Scene, Trouble};
+
+/// The time to learn, before anything is counted.
+const LEARNING: Duration = Duration::from_secs(86_400);
+
+const DAY: f64 = 86_400.0;
+
+/// The settings that are tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    /// Steady interval.
+    pub(crate) interval: Duration,
+    /// The accepted mean time between false verdicts.
+    pub(crate) false_alarm_every: Duration,
+    /// The latency that makes an uplink degraded; half of it makes it well.
+    pub(crate) latency: Duration,
+}
+
+impl Tuning {
+    pub(crate) fn steady(interval: Duration) -> Self {
+        let health = defaults::health();
+        Self {
+            interval,
+            false_alarm_every: health.false_alarm_every,
+            latency: health.latency.enter,
+        }
+    }
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Days for false verdicts.
+    pub(crate) days: u32,
+    /// Outages for the delay.
+    pub(crate) outages: u32,
+    /// Changes for the worse.
+    pub(crate) changes: u32,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    /// False verdicts of an outage in all the days.
+    pub(crate) downs: u32,
+    /// And of bad quality.
+    pub(crate) degradeds: u32,
+    pub(crate) days: u32,
+    pub(crate) probes_per_hour: f64,
+    pub(crate) blackhole: Delays,
+    pub(crate) loss_30: Delays,
+    pub(crate) loss_50: Delays,
+}
+
+impl Figures {
+    /// False verdicts of an outage in 30 days.
+    pub(crate) fn downs_per_month(&self) -> f64 {
+        f64::from(self.downs) * 30.0 / f64::from(self.days)
+    }
+
+    /// False verdicts of bad quality in 30 days.
+    pub(crate) fn degradeds_per_month(&self) -> f64 {
+        f64::from(self.degradeds) * 30.0 / f64::from(self.days)
+    }
+}
+
+/// Delays in seconds, sorted; infinite: never.
+#[derive(Clone, Debug)]
+pub(crate) struct Delays(Vec<f64>);
+
+impl Delays {
+    pub(crate) fn new(mut delays: Vec<f64>) -> Self {
+        delays.sort_by(f64::total_cmp);
+        Self(delays)
+    }
+
+    /// The delay that `share` of them do not exceed; NaN of none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a list of some thousands"
+    )]
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let rank = (self.0.len() as f64 * share).ceil() as usize;
+        self.0.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+}
+
+/// An engine that watches a link of that kind, in its own time.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    replay: Replay<Scene>,
+    observed: UplinkName,
+}
+
+impl Watch {
+    pub(crate) fn new(tuning: Tuning, link: Link) -> Self {
+        let settings = settings(tuning);
+        let observed = settings.uplinks[0].name.clone();
+        let scene = Scene {
+            observed: observed.clone(),
+            link,
+        };
+        Self {
+            replay: Replay::new(settings, scene),
+            observed,
+        }
+    }
+
+    /// Lets time pass and returns what happened to the observed uplink.
+    pub(crate) fn pass(&mut self, span: Duration) -> Vec<(f64, State)> {
+        let events = self.replay.run_until(self.replay.now() + span);
+        events
+            .iter()
+            .filter_map(|event| self.state(event))
+            .collect()
+    }
+
+    /// Lets time pass until the uplink is up.
+    pub(crate) fn pass_until_up(&mut self, span: Duration) {
+        self.pass(span);
+        while !self.is_up() {
+            self.pass(Duration::from_secs(10));
+        }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.replay.now().since_start().as_secs_f64()
+    }
+
+    pub(crate) fn probes(&self) -> u64 {
+        self.replay.probes()[&self.observed]
+    }
+
+    /// How long it takes until one of `verdicts` if `trouble` begins now.
+    pub(crate) fn delay(&self, trouble: Trouble, verdicts: &[State], at_most: f64) -> f64 {
+        let mut watch = self.clone();
+        let begin = watch.seconds();
+        watch.replay.world().link.trouble = trouble;
+        while watch.seconds() - begin < at_most {
+            let events = watch.pass(Duration::from_millis(500));
+            if let Some((at, _)) = events.iter().find(|(_, to)| verdicts.contains(to)) {
+                return at - begin;
+            }
+        }
+        f64::INFINITY
+    }
+
+    fn state(&self, event: &Event) -> Option<(f64, State)> {
+        match &event.change {
+            Change::Uplink { uplink, to, .. } if *uplink == self.observed => {
+                Some((event.at.since_start().as_secs_f64(), *to))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
+        self.replay.engine().status(wall).uplinks[0].state == State::Up
+    }
+}
+
+/// Everything about one process at one interval.
+pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figures {
+    let (mut watch, mut figures) = live(process, tuning, extent.days);
+    let mut chance = Chance::new(7);
+    let mut delays = |count: u32, trouble: Trouble, verdicts: &[State]| {
+        let delays = (0..count).map(|_| {
+            watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
+            watch.delay(trouble, verdicts, 600.0)
+        });
+        Delays::new(delays.collect())
+    };
+    let worse = [State::Down, State::Degraded];
+    figures.blackhole = delays(extent.outages, Trouble::Dead, &[State::Down]);
+    figures.loss_30 = delays(extent.changes, Trouble::Loses(0.3), &worse);
+    figures.loss_50 = delays(extent.changes, Trouble::Loses(0.5), &worse);
+    figures
+}
+
+/// The link lives for so many days after a day of learning, and is learnt at the end.
+fn live(process: Process, tuning: Tuning, days: u32) -> (Watch, Figures) {
+    let mut watch = Watch::new(tuning, Link::new(process, 0.012, 1));
+    watch.pass(LEARNING);
+    let probes_before = watch.probes();
+    let mut events = Vec::new();
+    for _ in 0..days {
+        events.extend(watch.pass(Duration::from_secs_f64(DAY)));
+    }
+    let count = |state: State| {
+        let count = events.iter().filter(|(_, to)| *to == state).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+    let probes = (watch.probes() - probes_before) as f64;
+    let figures = Figures {
+        downs: count(State::Down),
+        degradeds: count(State::Degraded),
+        days,
+        probes_per_hour: probes / (f64::from(days) * 24.0),
+        blackhole: Delays::new(Vec::new()),
+        loss_30: Delays::new(Vec::new()),
+        loss_50: Delays::new(Vec::new()),
+    };
+    (watch, figures)
+}
+
+/// False verdicts of an outage in 30 days, and the median delay of a true one.
+pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> (f64, f64) {
+    let (mut watch, figures) = live(process, tuning, extent.days);
+    let mut chance = Chance::new(7);
+    let delays = (0..extent.changes).map(|_| {
+        watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
+        watch.delay(Trouble::Dead, &[State::Down], 600.0)
+    });
+    let delays = Delays::new(delays.collect());
+    (figures.downs_per_month(), delays.median())
+}
+
+/// A link whose round trips become five times as long, beyond the limit.
+pub(crate) fn slow(rtt: f64, latency: Duration, count: u32) -> Delays {
+    let tuning = Tuning {
+        latency,
+        ..Tuning::steady(Duration::from_secs(1))
+    };
+    let process = Process::Independent { loss: 0.01 };
+    let mut watch = Watch::new(tuning, Link::new(process, rtt, 1));
+    watch.pass(Duration::from_secs(3600));
+    let mut chance = Chance::new(7);
+    let delays = (0..count).map(|_| {
+        watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
+        let worse = [State::Down, State::Degraded];
+        watch.delay(Trouble::Slow(5.0), &worse, 600.0)
+    });
+    Delays::new(delays.collect())
+}
+
+/// Changes of state in 24 h of steady loss, after an hour.
+pub(crate) fn changes(loss: f64, seed: u64) -> usize {
+    let tuning = Tuning::steady(Duration::from_secs(1));
+    let mut watch = Watch::new(
+        tuning,
+        Link::new(Process::Independent { loss }, 0.012, seed),
+    );
+    watch.pass(Duration::from_secs(3600));
+    watch.pass(Duration::from_secs(86_400)).len()
+}
+
+/// Two uplinks: the observed one, and a perfect one that takes over.
+pub(crate) fn settings(tuning: Tuning) -> Settings {
+    let mut health = defaults::health();
+    health.false_alarm_every = tuning.false_alarm_every;
+    health.latency.enter = tuning.latency;
+    health.latency.exit = tuning.latency * 3 / 5;
+    let mut probe = defaults::probe();
+    probe.interval = tuning.interval;
+    probe.confirm_interval = probe.confirm_interval.min(tuning.interval);
+    probe.targets = (0..3)
+        .map(|place| uplinkd::units::Target::Icmp([192, 0, 2, place].into()))
+        .collect();
+    let uplink = |name: &str, tier: u16| UplinkSettings {
+        name: name.parse().expect("a name"),
+        interface: format!("eth{tier}").parse().expect("a name"),
+        tier: Tier(tier),
+        weight: Weight(1),
+        gateway: Gateway::Auto,
+        probe: probe.clone(),
+        health: health.clone(),
+    };
+    let mut uplinks = vec![uplink("observed", 1), uplink("perfect", 2)];
+    uplinks[1].probe.interval = tuning.interval.max(Duration::from_secs(10));
+    Settings {
+        uplinks,
+        failover: defaults::failover(),
+        numbering: Numbering::default(),
+        seed: 1,
+    }
+}

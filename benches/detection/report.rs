@@ -1,0 +1,176 @@
+//! The tables.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::Row;
+use crate::ours::{Delays, Extent, Figures};
+
+/// A line on standard output.
+#[expect(
+    clippy::print_stdout,
+    reason = "the tables are the product of this program"
+)]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// A span in seconds as the tables show it.
+pub(crate) fn seconds(span: f64) -> String {
+    if span.is_nan() {
+        "-".to_owned()
+    } else if span.is_infinite() {
+        "never".to_owned()
+    } else if span < 10.0 {
+        format!("{span:.2} s")
+    } else {
+        format!("{span:.1} s")
+    }
+}
+
+/// A count as a number to compare.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(crate) fn count(count: usize) -> f64 {
+    count as f64
+}
+
+/// The head of the main table.
+pub(crate) fn head(interval: Duration, extent: Extent) {
+    say(&format!(
+        "Steady interval {} s: {} days for false verdicts, {} outages, {} changes for the worse",
+        interval.as_secs_f64(),
+        extent.days,
+        extent.outages,
+        extent.changes
+    ));
+    say(&format!(
+        "  {:<22}{:>10}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "", "down", "degraded", "probes", "blackhole", "", "30 %", "", "50 %", ""
+    ));
+    say(&format!(
+        "  {:<22}{:>10}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "ours", "/30 d", "/30 d", "/hour", "p50", "p99", "p50", "p99", "p50", "p99"
+    ));
+}
+
+/// One line of the main table.
+pub(crate) struct Line<'a> {
+    pub(crate) row: &'a Row,
+    pub(crate) figures: &'a Figures,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = self.figures;
+        write!(
+            f,
+            "  {:<22}{:>10.1}{:>10.1}{:>9.0}",
+            self.row.name,
+            figures.downs_per_month(),
+            figures.degradeds_per_month(),
+            figures.probes_per_hour
+        )?;
+        write!(f, " ")?;
+        for delays in [&figures.blackhole, &figures.loss_30, &figures.loss_50] {
+            let p99 = seconds(delays.quantile(0.99));
+            write!(f, "{:>9}{p99:>9}", seconds(delays.median()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Ours and the peers on one link.
+pub(crate) struct Comparison {
+    pub(crate) row: &'static Row,
+    /// Blackhole and 30 % loss, p50.
+    pub(crate) ours: [f64; 2],
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// What a peer's rule was tuned to.
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) threshold: usize,
+    pub(crate) blackhole: Delays,
+    pub(crate) loss_30: Delays,
+}
+
+impl Peer {
+    fn medians(&self) -> [f64; 2] {
+        [self.blackhole.median(), self.loss_30.median()]
+    }
+}
+
+impl Comparison {
+    /// How many times as long the best peer takes, for blackhole and 30 % loss.
+    pub(crate) fn ratios(&self) -> [f64; 2] {
+        [0, 1].map(|measure| self.best(measure) / self.ours[measure])
+    }
+
+    fn best(&self, measure: usize) -> f64 {
+        let medians = self.peers.iter().map(|peer| peer.medians()[measure]);
+        medians.fold(f64::INFINITY, f64::min)
+    }
+
+    fn best_name(&self, measure: usize) -> String {
+        let mut peers = self.peers.iter();
+        peers
+            .find(|peer| peer.medians()[measure] <= self.best(measure))
+            .map_or_else(String::new, |peer| {
+                format!("{} at {}", peer.name, peer.threshold)
+            })
+    }
+
+    fn of(&self, start: &str) -> [f64; 2] {
+        let family = self
+            .peers
+            .iter()
+            .filter(|peer| peer.name.starts_with(start));
+        family
+            .map(Peer::medians)
+            .fold([f64::INFINITY; 2], |best, next| {
+                [best[0].min(next[0]), best[1].min(next[1])]
+            })
+    }
+}
+
+/// The families of rules, by how their names begin.
+const FAMILIES: [(&str, &str); 5] = [
+    ("k in a row", "k in a row"),
+    ("k of n", "k of"),
+    ("dpinger", "dpinger"),
+    ("mwan3", "mwan3"),
+    ("EWMA", "mean"),
+];
+
+/// The peers beside ours.
+pub(crate) fn comparisons(interval: Duration, comparisons: &[Comparison]) {
+    say("");
+    say(&format!(
+        "Tuned by hand to the same false verdicts and probes as ours at {} s: blackhole p50 / 30 % loss p50",
+        interval.as_secs_f64()
+    ));
+    let mut head = format!("  {:<22}{:>17}", "", "ours");
+    for (name, _) in FAMILIES {
+        head += &format!("{name:>17}");
+    }
+    say(&(head + "   best peer/ours"));
+    let pair = |[blackhole, loss]: [f64; 2]| {
+        let text = format!("{} / {}", seconds(blackhole), seconds(loss)).replace(" s", "");
+        format!("{text:>17}")
+    };
+    for comparison in comparisons {
+        let mut line = format!("  {:<22}{}", comparison.row.name, pair(comparison.ours));
+        for (_, start) in FAMILIES {
+            line += &pair(comparison.of(start));
+        }
+        let [blackhole, loss] = comparison.ratios();
+        line += &format!(
+            "   {blackhole:.2} ({}) / {loss:.2} ({})",
+            comparison.best_name(0),
+            comparison.best_name(1)
+        );
+        say(&line);
+    }
+    say("");
+}

@@ -1,0 +1,143 @@
+//! The switch itself: many in a row, while someone asks the kernel for the way all the time.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::control::client::Client;
+use crate::control::{Request, Response};
+use crate::engine::input::Command;
+use crate::lab::agent::CONTROL;
+use crate::lab::clock;
+use crate::lab::compass;
+use crate::lab::error::{Doing, LabError};
+use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::namespace::Namespace;
+use crate::lab::netlink::Netlink;
+use crate::lab::network::UPLINKS;
+use crate::lab::stage::Stage;
+
+/// How long the kernel may take to follow a command.
+const SWITCH_WITHIN: Duration = Duration::from_secs(2);
+
+/// What was seen of many switches.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Lookups {
+    /// Switches that the kernel has followed.
+    pub switches: u32,
+    /// Questions for the way of the client's traffic.
+    pub lookups: u64,
+    /// Questions to which there was no route.
+    pub without_a_route: u64,
+}
+
+impl std::fmt::Display for Lookups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            switches,
+            lookups,
+            without_a_route,
+        } = self;
+        write!(
+            f,
+            "{switches} switches by command; of {lookups} lookups meanwhile {without_a_route} found no route"
+        )
+    }
+}
+
+impl Stage<'_> {
+    /// Sends the traffic to and fro between the first two uplinks by command, `times` in all, and
+    /// leaves the choice to the agent again. What happens meanwhile is not put on the timeline.
+    pub(super) fn switch_to_and_fro(&mut self, times: u32) -> Result<Lookups, LabError> {
+        let heading = self.heard.phase.take();
+        let search = Search::start(self.network.router())?;
+        let mut agent = connect()?;
+        for number in 0..times {
+            let uplink = if number % 2 == 0 {
+                UPLINKS[1]
+            } else {
+                UPLINKS[0]
+            };
+            command(&mut agent, Command::Switch(name(uplink)?))?;
+            let limit = clock::now() + SWITCH_WITHIN;
+            let has_moved = self.listen_until(limit, |heard| heard.way.as_deref() == Some(uplink));
+            if !has_moved {
+                return Err(LabError::vain(
+                    &format!("the kernel had moved the traffic to {uplink}"),
+                    SWITCH_WITHIN,
+                ));
+            }
+        }
+        command(&mut agent, Command::Auto)?;
+        let (lookups, without_a_route) = search.end()?;
+        self.heard.phase = heading;
+        Ok(Lookups {
+            switches: times,
+            lookups,
+            without_a_route,
+        })
+    }
+}
+
+fn connect() -> Result<Client, LabError> {
+    let agent = Client::connect(Path::new(CONTROL)).map_err(io::Error::other);
+    agent.doing(|| "command the agent".to_owned())
+}
+
+fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {
+    let answer = match agent.request(&Request::from(command)) {
+        Ok(Response::Refused(why)) => Err(io::Error::other(why)),
+        Ok(Response::Done(_) | Response::Status(_) | Response::Event(_)) => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    answer.doing(|| "command the agent".to_owned())
+}
+
+fn name(uplink: &str) -> Result<crate::units::UplinkName, LabError> {
+    let name = uplink.parse().map_err(io::Error::other);
+    name.doing(|| format!("name the uplink {uplink}"))
+}
+
+/// A thread that asks for the way as fast as it can.
+struct Search {
+    lifeline: Lifeline,
+    result: Receiver<(u64, u64)>,
+}
+
+impl Search {
+    fn start(router: &Namespace) -> Result<Self, LabError> {
+        let start = || {
+            let (lifeline, tether) = lifeline::pair()?;
+            let (found, result) = channel();
+            let mut kernel = router.run(Netlink::open)?;
+            let packet = router.run(compass::traffic)?;
+            let ask = move || kernel.way_of(packet);
+            router.spawn("search", move || {
+                // Its owner waits for the result.
+                found.send(count(ask, &tether)).unwrap_or(());
+            })?;
+            Ok::<_, io::Error>(Self { lifeline, result })
+        };
+        start().doing(|| "look up routes in the router".to_owned())
+    }
+
+    /// How many questions it asked, and to how many there was no route.
+    fn end(self) -> Result<(u64, u64), LabError> {
+        drop(self.lifeline);
+        let result = self.result.recv().map_err(io::Error::other);
+        result.doing(|| "look up routes in the router".to_owned())
+    }
+}
+
+fn count<W>(mut ask: impl FnMut() -> io::Result<Option<W>>, tether: &Tether) -> (u64, u64) {
+    let (mut lookups, mut without) = (0, 0);
+    while tether.holds() {
+        let is_found = matches!(ask(), Ok(Some(_)));
+        lookups += 1;
+        without += u64::from(!is_found);
+    }
+    (lookups, without)
+}

@@ -1,0 +1,500 @@
+//! The command line as people, scripts and supervisors meet it.
+
+#[path = "support/agent.rs"]
+mod agent;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use agent::{Agent, event};
+use nix::pty::openpty;
+use nix::unistd::geteuid;
+use serde_json::{Value, json};
+use uplinkd::units::Timestamp;
+
+/// The program with these arguments, far from any real configuration.
+fn uplinkd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+    command.args(arguments).env_remove("NO_COLOR");
+    command
+}
+
+fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the program")
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("a text")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("a text")
+}
+
+fn file(directory: &Path, text: &str) -> PathBuf {
+    let path = directory.join("uplinkd.toml");
+    fs::write(&path, text).expect("a file");
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test shows ages"
+    )]
+    let now = SystemTime::now();
+    Timestamp(now - Duration::from_secs(seconds))
+}
+
+/// A status in the form of the contract, of an agent that has just left its fibre.
+fn status() -> Value {
+    let since = ago(7410).to_string();
+    let switched = ago(95).to_string();
+    let targets = json!([
+        { "target": "1.1.1.1", "state": "down", "rtt_ms": null, "loss_percent": 100.0 },
+        { "target": "tcp://9.9.9.9:443", "state": "up", "rtt_ms": 12.14, "loss_percent": 0.0 },
+    ]);
+    json!({
+        "version": "0.1.0", "mode": "auto", "policy": "failover", "active": ["lte"], "since": switched,
+        "uplinks": [
+            {
+                "name": "fiber", "interface": "eth1", "tier": 1, "weight": 1, "state": "down",
+                "active": false, "score": null, "loss_percent": 100.0, "rtt_ms": null,
+                "jitter_ms": null, "since": switched, "reason": "no answer from 2 of 2 targets for 1.1 s",
+                "families": ["ipv4"], "targets": targets,
+            },
+            {
+                "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
+                "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26, "jitter_ms": 7.0,
+                "since": since, "reason": "answers", "families": ["ipv4"], "targets": [],
+            },
+        ],
+        "last_switch": {
+            "at": switched, "from": ["fiber"], "to": ["lte"], "reason": "fiber is down",
+        },
+    })
+}
+
+fn start() -> Agent {
+    Agent::start(serde_json::from_value(status()).expect("the contract's schema"))
+}
+
+#[test]
+fn help_names_every_command_and_succeeds() {
+    let help = output(&mut uplinkd(&["--help"]));
+    assert_eq!(code(&help), Some(0));
+    for command in [
+        "run", "check", "status", "switch", "auto", "disable", "enable", "reload",
+    ] {
+        assert!(
+            stdout(&help).contains(&format!("\n  {command} ")),
+            "{command}"
+        );
+        let help = output(&mut uplinkd(&[command, "--help"]));
+        assert_eq!(code(&help), Some(0), "{command}");
+    }
+    assert_eq!(stderr(&help), "");
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in [
+        &[][..],
+        &["statsu"],
+        &["status", "--jsn"],
+        &["switch"],
+        &["switch", "-x/y"],
+    ] {
+        assert_eq!(
+            code(&output(&mut uplinkd(arguments))),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_says_where() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = file(directory.path(), "[agent]\ncontrl = 1\n");
+    let expected = format!(
+        "{0}:1: uplink: missing: at least one [[uplink]] with name, interface and tier\n\
+         {0}:2: [agent]: contrl: unknown key; did you mean `control`?\n",
+        path.display()
+    );
+    for command in ["run", "check"] {
+        let output = output(&mut uplinkd(&[command, "--config", text(&path)]));
+        assert_eq!(code(&output), Some(2), "{command}");
+        assert_eq!(stderr(&output), expected, "{command}");
+        assert_eq!(stdout(&output), "", "{command}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_ends_with_2_and_one_chain_of_causes() {
+    let output = output(&mut uplinkd(&["run", "--config", "/nowhere/uplinkd.toml"]));
+    assert_eq!(code(&output), Some(2));
+    assert_eq!(
+        stderr(&output),
+        "uplinkd: cannot read the configuration /nowhere/uplinkd.toml: No such file or directory \
+         (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_level_of_the_log_that_is_none_ends_with_2() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = file(directory.path(), include_str!("../config/uplinkd.toml"));
+    let mut run = uplinkd(&["run", "--config", text(&path)]);
+    let output = output(run.env("UPLINKD_LOG", "loud"));
+    assert_eq!(code(&output), Some(2));
+    let expected = "uplinkd: UPLINKD_LOG=loud: must be error, warn, info, debug or trace\n";
+    assert_eq!(stderr(&output), expected);
+}
+
+#[test]
+fn without_an_agent_each_question_ends_with_3() {
+    let questions = [
+        &["status"][..],
+        &["switch", "lte"],
+        &["auto"],
+        &["disable", "lte"],
+        &["enable", "lte"],
+        &["reload"],
+    ];
+    for question in questions {
+        let mut command = uplinkd(question);
+        let output = output(command.args(["--socket", "/nowhere/control.sock"]));
+        assert_eq!(code(&output), Some(3), "{question:?}");
+        assert_eq!(stdout(&output), "");
+        assert_eq!(
+            stderr(&output),
+            "uplinkd: cannot reach the agent at /nowhere/control.sock (is it running?): No such file \
+             or directory (os error 2)\n"
+        );
+    }
+}
+
+#[test]
+fn the_socket_is_found_through_the_configuration() {
+    let agent = start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let sample = include_str!("../config/uplinkd.toml");
+    let control = format!("control = \"{}\"", agent.path().display());
+    let path = file(
+        directory.path(),
+        &sample.replace("#control = \"/run/uplinkd/control.sock\"", &control),
+    );
+    let output = output(&mut uplinkd(&["status", "--json", "--config", text(&path)]));
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_second_agent_says_so_and_ends_with_2() {
+    let agent = start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = format!(
+        "[agent]\ncontrol = \"{}\"\n[[uplink]]\nname = \"a\"\ninterface = \"nosuch0\"\ntier = 1\n",
+        agent.path().display()
+    );
+    let path = file(directory.path(), &config);
+    let output = output(&mut uplinkd(&["run", "--config", text(&path)]));
+    assert_eq!(code(&output), Some(2));
+    let expected = format!(
+        "another agent is running: it answers at {}\n",
+        agent.path().display()
+    );
+    assert!(stderr(&output).ends_with(&expected), "{}", stderr(&output));
+}
+
+#[test]
+fn the_status_is_a_table_without_colour_in_a_pipe() {
+    let agent = start();
+    let output = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+    assert_eq!(code(&output), Some(0));
+    let expected = "\
+active: lte for 1m 35s (automatic, policy failover)
+
+   UPLINK  INTERFACE  TIER  STATE  SCORE     LOSS      RTT  JITTER     FOR
+   fiber   eth1       1     down       -  100.0 %        -       -  1m 35s
+           no answer from 2 of 2 targets for 1.1 s
+*  lte     wwan0      2     up        81    0.4 %  48.3 ms  7.0 ms   2h 3m
+           answers
+
+last switch 1m 35s ago: fiber -> lte, fiber is down
+";
+    let said = stdout(&output).replace("1m 36s", "1m 35s");
+    assert_eq!(said, expected);
+    assert!(said.lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn the_status_of_one_uplink_has_its_targets() {
+    let agent = start();
+    let output = output(&mut uplinkd(&[
+        "status",
+        "fiber",
+        "--socket",
+        text(&agent.path()),
+    ]));
+    assert_eq!(code(&output), Some(0));
+    let said = stdout(&output);
+    assert!(
+        said.contains("tcp://9.9.9.9:443  up         12.1 ms    0.0 % loss"),
+        "{said}"
+    );
+    assert!(!said.contains("wwan0"));
+}
+
+#[test]
+fn the_status_in_json_is_what_the_contract_says() {
+    let agent = start();
+    let output = output(&mut uplinkd(&[
+        "status",
+        "--json",
+        "--socket",
+        text(&agent.path()),
+    ]));
+    let said: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    let (said, expected) = (said.as_object().expect("an object"), status());
+    let keys: Vec<_> = said.keys().collect();
+    let expected_keys: Vec<_> = expected.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, expected_keys);
+    assert_eq!(said["uplinks"], expected["uplinks"]);
+}
+
+#[test]
+fn an_unknown_uplink_is_told_with_those_that_there_are() {
+    let agent = start();
+    let output = output(&mut uplinkd(&[
+        "status",
+        "fibre",
+        "--socket",
+        text(&agent.path()),
+    ]));
+    assert_eq!(code(&output), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "uplinkd: no uplink `fibre`; there are fiber, lte\n"
+    );
+}
+
+#[test]
+fn a_granted_wish_ends_with_0_and_a_refused_one_with_1_and_the_reason() {
+    let agent = start();
+    let socket = agent.path();
+    let granted = output(&mut uplinkd(&["switch", "lte", "--socket", text(&socket)]));
+    assert_eq!(code(&granted), Some(0));
+    assert!(stdout(&granted).contains("lte"));
+    let refused = output(&mut uplinkd(&["reload", "--socket", text(&socket)]));
+    assert_eq!(code(&refused), Some(1));
+    assert_eq!(stderr(&refused), "uplinkd: not now\n");
+}
+
+#[test]
+fn a_watch_for_machines_is_one_status_a_line() {
+    let agent = start();
+    let mut watch = Watch::start(&[
+        "status",
+        "--watch",
+        "--json",
+        "--socket",
+        text(&agent.path()),
+    ]);
+    let first = watch.line();
+    agent.happen(2);
+    for line in [first, watch.line(), watch.line()] {
+        let status: Value = serde_json::from_str(&line).expect("a line of JSON");
+        assert_eq!(status["active"], json!(["lte"]));
+    }
+}
+
+#[test]
+fn a_watch_in_a_pipe_is_the_table_and_then_one_event_a_line() {
+    let agent = start();
+    let mut watch = Watch::start(&["status", "--watch", "--socket", text(&agent.path())]);
+    while !watch.line().starts_with("last switch") {}
+    agent.happen(1);
+    let event = event(0);
+    assert_eq!(
+        watch.line(),
+        format!("{}  {}: {}\n", event.at, event.event, event.reason)
+    );
+}
+
+#[test]
+fn a_watch_ends_with_3_when_the_agent_does() {
+    let agent = start();
+    let mut watch = Watch::start(&[
+        "status",
+        "--watch",
+        "--json",
+        "--socket",
+        text(&agent.path()),
+    ]);
+    watch.line();
+    drop(agent);
+    let status = watch.child.wait().expect("an end");
+    assert_eq!(status.code(), Some(3));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let agent = start();
+    let mut watch = Watch::start(&[
+        "status",
+        "--watch",
+        "--json",
+        "--socket",
+        text(&agent.path()),
+    ]);
+    watch.line();
+    watch.close();
+    agent.happen(1);
+    let status = watch.child.wait().expect("an end");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn colour_is_for_terminals_and_never_with_no_color() {
+    const ESCAPE: &str = "\x1b[";
+    let agent = start();
+    let path = agent.path();
+    let arguments = ["status", "--socket", text(&path)];
+    assert!(on_a_terminal(&mut uplinkd(&arguments)).contains(ESCAPE));
+    assert!(!on_a_terminal(uplinkd(&arguments).env("NO_COLOR", "1")).contains(ESCAPE));
+    assert!(!stdout(&output(&mut uplinkd(&arguments))).contains(ESCAPE));
+}
+
+#[test]
+fn a_stranger_is_refused_even_where_the_file_lets_him_in() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let agent = start();
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
+    };
+    open(&agent.path(), 0o666);
+    open(agent.path().parent().expect("a directory"), 0o755);
+    let program = tempfile::tempdir().expect("a directory");
+    open(program.path(), 0o755);
+    let copy = program.path().join("uplinkd");
+    fs::copy(env!("CARGO_BIN_EXE_uplinkd"), &copy).expect("a copy that everybody can run");
+    let path = agent.path();
+    let mut command = Command::new(copy);
+    command
+        .args(["status", "--socket", text(&path)])
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir("/");
+    let output = output(&mut command);
+    assert_eq!(
+        stderr(&output),
+        "uplinkd: only root and the socket's group may talk to the agent\n"
+    );
+    assert_eq!(code(&output), Some(1));
+}
+
+#[test]
+fn check_ends_with_1_for_an_interface_that_is_not_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = "[[uplink]]\nname = \"a\"\ninterface = \"nosuch0\"\ntier = 1\n";
+    let path = file(directory.path(), config);
+    let told = output(&mut uplinkd(&["check", "--config", text(&path)]));
+    assert_eq!(code(&told), Some(1));
+    assert!(stdout(&told).contains("error    uplink a: there is no interface nosuch0\n"));
+    let told = output(&mut uplinkd(&["check", "--json", "--config", text(&path)]));
+    assert_eq!(code(&told), Some(1));
+    let report: Value = serde_json::from_str(stdout(&told)).expect("JSON");
+    let findings = report["findings"].as_array().expect("a list");
+    let missing = findings
+        .iter()
+        .find(|finding| finding["object"] == "uplink a");
+    assert_eq!(missing.expect("a finding")["severity"], "error");
+}
+
+#[test]
+fn check_tells_machines_of_a_wrong_configuration_as_well() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = file(directory.path(), "[probe]\nquorum = 0\n");
+    let told = output(&mut uplinkd(&["check", "--json", "--config", text(&path)]));
+    assert_eq!(code(&told), Some(2));
+    let report: Value = serde_json::from_str(stdout(&told)).expect("JSON");
+    assert_eq!(report["errors"], 2);
+    assert_eq!(
+        report["findings"][1]["object"],
+        format!("{}:2", path.display())
+    );
+    assert_eq!(
+        report["findings"][1]["what"],
+        "[probe]: quorum: 0: must be 1 to 16"
+    );
+}
+
+const NOBODY: u32 = 65_534;
+
+/// A program that goes on printing.
+struct Watch {
+    child: Child,
+    lines: Option<BufReader<std::process::ChildStdout>>,
+}
+
+impl Watch {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = uplinkd(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program");
+        let lines = child.stdout.take().map(BufReader::new);
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let lines = self.lines.as_mut().expect("an open pipe");
+        lines.read_line(&mut line).expect("a line");
+        assert!(!line.is_empty(), "the program has ended");
+        line
+    }
+
+    fn close(&mut self) {
+        self.lines = None;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What the program prints when its standard output is a terminal.
+fn on_a_terminal(command: &mut Command) -> String {
+    let terminal = openpty(None, None).expect("a terminal");
+    command.stdin(Stdio::null()).stdout(terminal.slave);
+    let mut child = command.spawn().expect("the program");
+    child.wait().expect("an end");
+    // Until the command goes, it holds the terminal open, and the reading would not end.
+    command.stdout(Stdio::null());
+    let mut said = Vec::new();
+    // A terminal whose other side is closed reads as an error.
+    drop(fs::File::from(terminal.master).read_to_end(&mut said));
+    String::from_utf8(said).expect("a text")
+}

@@ -1,0 +1,110 @@
+//! An agent of which only the control socket is real.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use uplinkd::control::socket::{Server, Watchers};
+use uplinkd::control::{Request, Response};
+use uplinkd::engine::status::{EventRecord, Status};
+use uplinkd::units::Timestamp;
+
+/// Answers every request for the status with the same one, and refuses to reload.
+pub(crate) struct Agent {
+    directory: TempDir,
+    events: mpsc::Sender<u64>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Agent {
+    pub(crate) fn start(status: Status) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        let (events, told) = mpsc::channel(1);
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let server = Server::bind(&path).expect("a socket");
+                ready.send(()).expect("someone waits");
+                serve(server, &status, told, stopped).await;
+            });
+        });
+        is_ready.recv().expect("a running agent");
+        Self {
+            directory,
+            events,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Where it answers.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    /// Lets so many events happen.
+    pub(crate) fn happen(&self, count: u64) {
+        self.events.blocking_send(count).expect("a running agent");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a clean end");
+        }
+    }
+}
+
+/// The daemon's loop, as far as it concerns the socket.
+async fn serve(
+    mut server: Server,
+    status: &Status,
+    mut told: mpsc::Receiver<u64>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut watchers = Watchers::default();
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return,
+            Some(count) = told.recv() => {
+                for number in 0..count {
+                    watchers.publish(&event(number), status);
+                }
+            }
+            Some(call) = server.calls.recv() => match &call.request {
+                Request::Status => call.answer(&Response::Status(Box::new(status.clone()))),
+                Request::Watch => watchers.add(call, status),
+                Request::Command(command) => {
+                    let done = Response::Done(format!("{command:?}"));
+                    call.answer(&done);
+                }
+                Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
+            },
+        }
+    }
+}
+
+/// The event with this number.
+pub(crate) fn event(number: u64) -> EventRecord {
+    EventRecord {
+        at: Timestamp(SystemTime::UNIX_EPOCH),
+        event: "switch".to_owned(),
+        uplink: None,
+        interface: None,
+        from: None,
+        to: None,
+        reason: number.to_string(),
+        took_us: None,
+    }
+}
