@@ -15,13 +15,13 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 }
 
-const USAGE: &str =
-    "[--quick] [--days N] [--interval SECONDS]... [--only WORD]... [--svg FILE | --no-svg]";
+const USAGE: &str = "[--quick] [--days N] [--interval SECONDS]... [--only WORD]... [--seed N] [--svg FILE | --no-svg]";
 
 impl Arguments {
     /// Reads the words of the command line; in vain, an explanation.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut days = None;
+        let mut seed = 1;
         let mut arguments = Self {
             is_quick: false,
             extent: FULL,
@@ -36,6 +36,7 @@ impl Arguments {
                 "--bench" => {}
                 "--quick" => arguments.is_quick = true,
                 "--days" => days = Some(parse::<u32>(&value()?)?.max(1)),
+                "--seed" => seed = parse::<u64>(&value()?)?,
                 "--interval" => arguments.intervals.push(seconds(&value()?)?),
                 "--only" => arguments.only.push(value()?),
                 "--svg" => arguments.svg = Some(value()?.into()),
@@ -49,6 +50,7 @@ impl Arguments {
         if let Some(days) = days {
             arguments.extent.days = days;
         }
+        arguments.extent.seed = seed;
         if arguments.intervals.is_empty() {
             let all = [1000, 200, 5000];
             let some = if arguments.is_quick {
@@ -84,12 +86,14 @@ const FULL: Extent = Extent {
     days: 90,
     outages: 1000,
     changes: 300,
+    seed: 1,
 };
 
 const QUICK: Extent = Extent {
     days: 3,
     outages: 100,
     changes: 50,
+    seed: 1,
 };
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {

@@ -46,10 +46,10 @@ pub(crate) enum Process {
     /// The evening costs up to 3 % and 60 ms (a cable segment or a cell that others fill).
     Diurnal,
     /// A moving LTE terminal: once a minute another cell, gone for 30 to 150 ms; one handover in
-    /// fifty fails and takes 0.5 to 3 s.
+    /// fifty fails and takes 0.5 s and an exponential 0.7 s.
     Handover,
     /// Starlink: every 15 s another satellite and another round trip; every second time 20 to 150 ms
-    /// are lost, one time in a hundred up to 2 s.
+    /// are lost, one time in a hundred 0.2 s and an exponential 0.4 s.
     Starlink,
 }
 
@@ -143,15 +143,19 @@ impl Link {
                 let from = after + chance.exponential(60.0);
                 self.level = chance.between(0.02, 0.05);
                 let fails = chance.unit() < 0.02;
-                let (least, most) = if fails { (0.5, 3.0) } else { (0.03, 0.15) };
-                (from, from + chance.between(least, most))
+                let length = if fails {
+                    0.5 + chance.exponential(0.7)
+                } else {
+                    chance.between(0.03, 0.15)
+                };
+                (from, from + length)
             }
             Process::Starlink => {
-                let from = (after / 15.0).floor() * 15.0 + 15.0;
+                let from = ((after / 15.0).floor() + 1.0) * 15.0;
                 self.level = chance.between(0.01, 0.04);
                 let luck = chance.unit();
                 let length = if luck < 0.01 {
-                    chance.between(0.3, 2.0)
+                    0.2 + chance.exponential(0.4)
                 } else if luck < 0.5 {
                     chance.between(0.02, 0.15)
                 } else {

@@ -2,7 +2,7 @@
 //! with the peers' rules beside it.
 //!
 //! `cargo bench --bench detection -- [--quick] [--days N] [--interval SECONDS] [--only WORD]
-//! [--svg FILE]`
+//! [--seed N] [--svg FILE | --no-svg]`
 
 mod arguments;
 mod chart;

@@ -48,6 +48,8 @@ pub(crate) struct Extent {
     pub(crate) outages: u32,
     /// Changes for the worse.
     pub(crate) changes: u32,
+    /// Where chance begins.
+    pub(crate) seed: u64,
 }
 
 /// What was found.
@@ -168,7 +170,12 @@ impl Watch {
             Change::Uplink { uplink, to, .. } if *uplink == self.observed => {
                 Some((event.at.since_start().as_secs_f64(), *to))
             }
-            _ => None,
+            Change::Uplink { .. }
+            | Change::Target { .. }
+            | Change::Switch { .. }
+            | Change::NoUsableUplink
+            | Change::ConfigReloaded
+            | Change::ConfigRefused => None,
         }
     }
 
@@ -180,7 +187,7 @@ impl Watch {
 
 /// Everything about one process at one interval.
 pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figures {
-    let (mut watch, mut figures) = live(process, tuning, extent.days);
+    let (mut watch, mut figures) = live(process, tuning, extent);
     let mut chance = Chance::new(7);
     let mut delays = |count: u32, trouble: Trouble, verdicts: &[State]| {
         let delays = (0..count).map(|_| {
@@ -197,8 +204,9 @@ pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figur
 }
 
 /// The link lives for so many days after a day of learning, and is learnt at the end.
-fn live(process: Process, tuning: Tuning, days: u32) -> (Watch, Figures) {
-    let mut watch = Watch::new(tuning, Link::new(process, 0.012, 1));
+fn live(process: Process, tuning: Tuning, extent: Extent) -> (Watch, Figures) {
+    let Extent { days, seed, .. } = extent;
+    let mut watch = Watch::new(tuning, Link::new(process, 0.012, seed));
     watch.pass(LEARNING);
     let probes_before = watch.probes();
     let mut events = Vec::new();
@@ -225,7 +233,7 @@ fn live(process: Process, tuning: Tuning, days: u32) -> (Watch, Figures) {
 
 /// False verdicts of an outage in 30 days, and the median delay of a true one.
 pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> (f64, f64) {
-    let (mut watch, figures) = live(process, tuning, extent.days);
+    let (mut watch, figures) = live(process, tuning, extent);
     let mut chance = Chance::new(7);
     let delays = (0..extent.changes).map(|_| {
         watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));

@@ -182,11 +182,25 @@ impl Watch {
     }
 }
 
-/// How many false verdicts each threshold makes.
+/// A threshold whose false verdicts stand for more than this part of the time is of no use, however
+/// few they are.
+const STANDS_AT_MOST: u64 = 100;
+
+/// How many false verdicts each threshold makes, and for how long they stand.
 pub(crate) struct Alarms {
-    counts: Vec<u32>,
-    is_armed: Vec<bool>,
+    thresholds: Vec<Alarm>,
     level: usize,
+    observed: u64,
+}
+
+/// What one threshold does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alarm {
+    count: u32,
+    /// In outcomes.
+    stood: u64,
+    /// Since which outcome a verdict stands.
+    since: Option<u64>,
 }
 
 impl Alarms {
@@ -195,30 +209,39 @@ impl Alarms {
         let mut watch = Watch::new(rule.clone(), process, interval, 2);
         watch.pass(3600.0);
         let mut alarms = Self {
-            counts: Vec::new(),
-            is_armed: Vec::new(),
+            thresholds: Vec::new(),
             level: 0,
+            observed: 0,
         };
         let end = watch.at + f64::from(days) * 86_400.0;
         while watch.at < end {
             alarms.observe(watch.probe());
         }
+        alarms.observe(0);
         alarms
     }
 
     fn observe(&mut self, level: usize) {
-        if level >= self.counts.len() {
-            self.counts.resize(level + 1, 0);
-            self.is_armed.resize(level + 1, true);
+        self.observed += 1;
+        if level >= self.thresholds.len() {
+            self.thresholds.resize(level + 1, Alarm::default());
         }
-        for threshold in self.level + 1..=level {
-            self.counts[threshold] += u32::from(self.is_armed[threshold]);
-            self.is_armed[threshold] = false;
+        for alarm in self
+            .thresholds
+            .iter_mut()
+            .take(level + 1)
+            .skip(self.level + 1)
+        {
+            if alarm.since.is_none() {
+                alarm.count += 1;
+                alarm.since = Some(self.observed);
+            }
         }
         if level < self.level {
-            let rearmed = (level * 4)..(self.level * 4).min(self.is_armed.len());
-            for threshold in rearmed {
-                self.is_armed[threshold] = true;
+            let rearmed = self.thresholds.iter_mut().take(self.level * 4);
+            for alarm in rearmed.skip(level * 4) {
+                let stood = alarm.since.take().map(|since| self.observed - since);
+                alarm.stood += stood.unwrap_or(0);
             }
         }
         self.level = level;
@@ -226,16 +249,18 @@ impl Alarms {
 
     /// The lowest threshold with at most so many false verdicts.
     pub(crate) fn threshold(&self, allowed: u32) -> usize {
-        let counts = self.counts.iter().enumerate().skip(1);
-        counts
-            .map(|(threshold, count)| (threshold, *count))
+        self.counts()
             .find(|(_, count)| *count <= allowed)
-            .map_or(self.counts.len().max(1), |(threshold, _)| threshold)
+            .map_or(self.thresholds.len(), |(threshold, _)| threshold)
     }
 
-    /// Thresholds and their false verdicts.
+    /// Thresholds that are of use, lowest first, and their false verdicts.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, u32)> {
-        self.counts.iter().copied().enumerate().skip(1)
+        let most = self.observed / STANDS_AT_MOST;
+        let thresholds = self.thresholds.iter().enumerate().skip(1);
+        thresholds
+            .filter(move |(_, alarm)| alarm.stood <= most)
+            .map(|(threshold, alarm)| (threshold, alarm.count))
     }
 }
 

@@ -150,27 +150,29 @@ pub(crate) fn comparisons(interval: Duration, comparisons: &[Comparison]) {
         "Tuned by hand to the same false verdicts and probes as ours at {} s: blackhole p50 / 30 % loss p50",
         interval.as_secs_f64()
     ));
-    let mut head = format!("  {:<22}{:>17}", "", "ours");
-    for (name, _) in FAMILIES {
-        head += &format!("{name:>17}");
-    }
-    say(&(head + "   best peer/ours"));
-    let pair = |[blackhole, loss]: [f64; 2]| {
-        let text = format!("{} / {}", seconds(blackhole), seconds(loss)).replace(" s", "");
-        format!("{text:>17}")
-    };
+    let names = FAMILIES.map(|(name, _)| format!("{name:>17}"));
+    say(&format!(
+        "  {:<22}{:>17}{}   best peer/ours",
+        "",
+        "ours",
+        names.concat()
+    ));
     for comparison in comparisons {
-        let mut line = format!("  {:<22}{}", comparison.row.name, pair(comparison.ours));
-        for (_, start) in FAMILIES {
-            line += &pair(comparison.of(start));
-        }
+        let families = FAMILIES.map(|(_, start)| pair(comparison.of(start)));
         let [blackhole, loss] = comparison.ratios();
-        line += &format!(
-            "   {blackhole:.2} ({}) / {loss:.2} ({})",
+        say(&format!(
+            "  {:<22}{}{}   {blackhole:.2} ({}) / {loss:.2} ({})",
+            comparison.row.name,
+            pair(comparison.ours),
+            families.concat(),
             comparison.best_name(0),
             comparison.best_name(1)
-        );
-        say(&line);
+        ));
     }
     say("");
+}
+
+fn pair([blackhole, loss]: [f64; 2]) -> String {
+    let text = format!("{} / {}", seconds(blackhole), seconds(loss)).replace(" s", "");
+    format!("{text:>17}")
 }

@@ -19,6 +19,19 @@ pub struct LossProcess {
     pub burst_share: f64,
     /// The mean length of a burst, in seconds.
     pub burst_seconds: f64,
+    /// How bursts end that have lasted for twice that.
+    pub tail: Tail,
+}
+
+/// The long bursts. Beyond twice the mean they are learnt for themselves (peaks over a threshold;
+/// Pickands 1975, with an exponential tail): handovers end sooner than the mean lets expect, and
+/// fading later.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tail {
+    /// The share of bursts that last for twice the mean.
+    pub share: f64,
+    /// For how long those go on, on average, in seconds.
+    pub seconds: f64,
 }
 
 /// What is believed about the moment: is a burst going on?
@@ -50,6 +63,23 @@ impl LossProcess {
         }
         let likelihood = belief.0 + good;
         (likelihood.ln(), Belief(belief.0 / likelihood))
+    }
+
+    /// The probability that the link is in a burst and the burst lasts for at least `span`.
+    pub fn burst_of(&self, span: Duration) -> f64 {
+        self.burst_share * self.survival(span.as_secs_f64())
+    }
+
+    fn survival(&self, seconds: f64) -> f64 {
+        let beyond = seconds - TAIL_BEGINS * self.burst_seconds;
+        if beyond <= 0.0 {
+            // Linear in the logarithm from 1 at the beginning to the tail's share where that begins.
+            self.tail
+                .share
+                .powf(1.0 + beyond / (TAIL_BEGINS * self.burst_seconds))
+        } else {
+            self.tail.share * (-beyond / self.tail.seconds).exp()
+        }
     }
 
     /// The mean share of packets lost.
@@ -85,7 +115,12 @@ pub struct Learner {
     isolated: f64,
     bursts: f64,
     burst_seconds: f64,
+    long_bursts: f64,
+    long_seconds: f64,
 }
+
+/// In multiples of the mean length of a burst.
+const TAIL_BEGINS: f64 = 2.0;
 
 /// The acquaintance that a new link is credited with: 300 rounds with 1 % isolated loss and one
 /// burst in 5,000 rounds; and four bursts with a mean of 60 ms.
@@ -105,6 +140,8 @@ impl Default for Learner {
             isolated: 0.0,
             bursts: 0.0,
             burst_seconds: 0.0,
+            long_bursts: 0.0,
+            long_seconds: 0.0,
         }
     }
 }
@@ -113,12 +150,20 @@ impl Learner {
     /// The process as it looks by now.
     pub fn process(&self) -> LossProcess {
         let rounds = PRIOR_ROUNDS + self.rounds;
-        let burst_seconds =
-            (PRIOR_BURST_SECONDS + self.burst_seconds) / (PRIOR_LENGTHS + self.bursts);
+        let lengths = PRIOR_LENGTHS + self.bursts;
+        let burst_seconds = ((PRIOR_BURST_SECONDS + self.burst_seconds) / lengths).max(1e-3);
+        // Exponential lengths, until there are enough long bursts to say otherwise.
+        let prior_long = PRIOR_LENGTHS * (-TAIL_BEGINS).exp();
+        let tail = Tail {
+            share: ((prior_long + self.long_bursts) / lengths).clamp(1e-6, 1.0 - 1e-6),
+            seconds: (PRIOR_LENGTHS * burst_seconds + self.long_seconds)
+                / (PRIOR_LENGTHS + self.long_bursts),
+        };
         LossProcess {
             isolated: ((PRIOR_ISOLATED + self.isolated) / rounds).min(0.95),
             burst_share: ((PRIOR_BURSTS + self.bursts) / rounds).min(0.9),
-            burst_seconds: burst_seconds.max(1e-3),
+            burst_seconds,
+            tail,
         }
     }
 
@@ -133,26 +178,23 @@ impl Learner {
     /// exponential distribution between them is taken.
     pub fn ended(&mut self, run: Run) {
         let process = self.process();
-        let tau = process.burst_seconds;
         let shortest = run.at_least.as_secs_f64();
         let longest = run.at_most.as_secs_f64().max(shortest + 1e-6);
-        let survives = (-shortest / tau).exp();
-        let outlives = (-longest / tau).exp();
-        let as_burst = process.burst_share * (survives - outlives);
+        let as_burst = process.burst_of(run.at_least) - process.burst_of(run.at_most);
         let as_isolated = (1.0 - process.burst_share) * power(process.isolated, run.losses);
         let total = as_burst + as_isolated;
         let share = if total > 0.0 { as_burst / total } else { 1.0 };
-        let span = survives - outlives;
-        let length = if span > 1e-12 {
-            tau + (shortest * survives - longest * outlives) / span
-        } else {
-            f64::midpoint(shortest, longest)
-        };
+        let length = mean_between(process.burst_seconds, shortest, longest);
+        let beyond = length - TAIL_BEGINS * process.burst_seconds;
         self.forget();
         self.rounds += 1.0;
         self.isolated += (1.0 - share) * f64::from(run.losses);
         self.bursts += share;
-        self.burst_seconds += share * length.clamp(shortest, longest);
+        self.burst_seconds += share * length;
+        if beyond > 0.0 {
+            self.long_bursts += share;
+            self.long_seconds += share * beyond;
+        }
     }
 
     fn forget(&mut self) {
@@ -161,7 +203,21 @@ impl Learner {
         self.isolated *= keep;
         self.bursts *= keep;
         self.burst_seconds *= keep;
+        self.long_bursts *= keep;
+        self.long_seconds *= keep;
     }
+}
+
+/// The mean of the part between two bounds of an exponential distribution.
+fn mean_between(mean: f64, shortest: f64, longest: f64) -> f64 {
+    let survives = (-shortest / mean).exp();
+    let outlives = (-longest / mean).exp();
+    let share = survives - outlives;
+    if share < 1e-12 {
+        return f64::midpoint(shortest, longest);
+    }
+    let inside = mean + (shortest * survives - longest * outlives) / share;
+    inside.clamp(shortest, longest)
 }
 
 #[cfg(test)]
@@ -184,6 +240,10 @@ mod tests {
             isolated: 0.001,
             burst_share: 0.03,
             burst_seconds: 0.6,
+            tail: Tail {
+                share: 0.135,
+                seconds: 0.6,
+            },
         };
         let belief = process.drift(Belief::default(), Duration::from_secs(1));
         let (first, belief) = process.observe(belief, LOST);

@@ -8,8 +8,11 @@
 
 use std::time::Duration;
 
-use crate::engine::loss::{Belief, Learner, LossProcess, Run, Tally};
+use crate::engine::loss::{Learner, LossProcess, Run, Tally, independent};
 use crate::units::Moment;
+
+/// Half of the accepted false verdicts are kept for what the model gets wrong.
+const RESERVE: f64 = 2.0;
 
 /// Fewer missed rounds than this never make an outage by the limit on patience alone.
 const LEAST_ROUNDS: usize = 3;
@@ -34,9 +37,8 @@ pub struct Demand {
 impl Demand {
     /// The log-likelihood ratio to reach, in nats.
     pub fn threshold(&self) -> f64 {
-        (self.false_alarm_every.as_secs_f64() / self.interval.as_secs_f64())
-            .ln()
-            .max(1.0)
+        let chances = self.false_alarm_every.as_secs_f64() / self.interval.as_secs_f64();
+        (chances * RESERVE).ln().max(1.0)
     }
 }
 
@@ -46,8 +48,7 @@ pub struct Outage {
     learner: Learner,
     answered: Option<Moment>,
     run: Vec<Failure>,
-    evidence: f64,
-    belief: Belief,
+    losses: u32,
     is_declared: bool,
 }
 
@@ -68,10 +69,8 @@ impl Outage {
         }
         self.is_declared &= newer < self.run.len();
         self.answered = self.answered.max(Some(sent));
-        if !self.run.is_empty() {
-            self.run.drain(..newer);
-            self.weigh_again();
-        }
+        let disproved = self.run.drain(..newer).map(|failure| failure.losses);
+        self.losses -= disproved.sum::<u32>();
     }
 
     /// A round sent at `sent` was not answered by enough targets; without a burst it would take
@@ -83,26 +82,39 @@ impl Outage {
         }
         let place = self.run.partition_point(|failure| failure.sent <= sent);
         self.run.insert(place, Failure { sent, losses });
-        if place + 1 == self.run.len() {
-            self.weigh(place, &self.learner.process());
-        } else {
-            self.weigh_again();
-        }
+        self.losses += losses;
     }
 
     /// The silence that has become an outage, if it has.
     pub fn verdict(&mut self, now: Moment, demand: Demand) -> Option<Silence> {
         let first = self.run.first()?.sent;
-        let lasts = now.since(first);
-        let is_proven = self.evidence >= demand.threshold();
-        let is_too_long = lasts >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
+        let answered = self.answered.unwrap_or(first);
+        let is_proven = self.evidence() >= demand.threshold();
+        let is_too_long =
+            now.since(answered) >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
         (is_proven || is_too_long).then(|| {
             self.is_declared = true;
             Silence {
-                lasts,
+                lasts: now.since(first),
                 rounds: self.run.len(),
             }
         })
+    }
+
+    /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts
+    /// from its first round to its last, or as many isolated losses.
+    fn evidence(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else {
+            return 0.0;
+        };
+        let process = self.learner.process();
+        let burst = process.burst_of(last.sent.since(first.sent));
+        let all_lost = Tally {
+            sent: self.losses,
+            lost: self.losses,
+        };
+        let isolated = (1.0 - process.burst_share) * independent(process.isolated, all_lost);
+        -(burst + isolated).ln()
     }
 
     /// Whether some round is unanswered and no later one is answered.
@@ -118,8 +130,7 @@ impl Outage {
     /// The link itself went away or came back: what was going on is over, and teaches nothing.
     pub fn interrupt(&mut self) {
         self.run.clear();
-        self.evidence = 0.0;
-        self.belief = Belief::default();
+        self.losses = 0;
         self.answered = None;
         self.is_declared = false;
     }
@@ -136,32 +147,6 @@ impl Outage {
             });
         }
     }
-
-    fn weigh_again(&mut self) {
-        self.evidence = 0.0;
-        let process = self.learner.process();
-        for place in 0..self.run.len() {
-            self.weigh(place, &process);
-        }
-    }
-
-    fn weigh(&mut self, place: usize, process: &LossProcess) {
-        let Failure { sent, losses } = self.run[place];
-        let belief = match place.checked_sub(1) {
-            Some(previous) => process.drift(self.belief, sent.since(self.run[previous].sent)),
-            None => match self.answered {
-                Some(answered) => process.drift(Belief::default(), sent.since(answered)),
-                None => process.drift(Belief::default(), Duration::MAX),
-            },
-        };
-        let all_lost = Tally {
-            sent: losses,
-            lost: losses,
-        };
-        let (likelihood, belief) = process.observe(belief, all_lost);
-        self.evidence -= likelihood;
-        self.belief = belief;
-    }
 }
 
 /// A silence that is an outage.
@@ -176,6 +161,7 @@ pub struct Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::schedule::Spread;
 
     const DEMAND: Demand = Demand {
         false_alarm_every: Duration::from_secs(30 * 86_400),
@@ -187,11 +173,11 @@ mod tests {
         Moment::after_start(Duration::from_millis(millis))
     }
 
-    /// When a link that has answered `outage` so far is given up, if it falls silent at 10,000 s.
+    /// When a link that has answered `outage` so far is given up, if it falls silent at 100,000 s.
     fn patience(outage: &mut Outage) -> Duration {
-        outage.answered(at(9_999_000), DEMAND);
+        outage.answered(at(99_999_000), DEMAND);
         for millis in (0..20_000).step_by(50) {
-            let now = at(10_000_000 + millis);
+            let now = at(100_000_000 + millis);
             outage.failed(now, 1);
             if let Some(silence) = outage.verdict(now, DEMAND) {
                 return silence.lasts;
@@ -200,24 +186,32 @@ mod tests {
         panic!("never given up");
     }
 
-    fn bursty(burst: Duration, every: u64) -> Outage {
+    /// A link with a burst every so many seconds, of lengths that `length` gives for a number
+    /// between 0 and 1.
+    fn bursty(every: u64, length: impl Fn(f64) -> f64) -> Outage {
         let mut outage = Outage::default();
+        let mut random = Spread::new(1);
         let mut now = at(0);
         for second in 0..9_000_u64 {
             if second % every == 0 {
-                let end = now + burst;
+                let end = now + Duration::from_secs_f64(length(random.unit()));
                 let mut sent = now;
                 while sent < end {
                     outage.failed(sent, 1);
                     sent = sent + Duration::from_millis(50);
                 }
                 outage.answered(sent, DEMAND);
+                now = sent;
             } else {
                 outage.answered(now, DEMAND);
             }
             now = now + Duration::from_secs(1);
         }
         outage
+    }
+
+    fn exponential(mean: f64) -> impl Fn(f64) -> f64 {
+        move |unit| -mean * (1.0 - unit * 0.9999).ln()
     }
 
     #[test]
@@ -228,15 +222,21 @@ mod tests {
 
     #[test]
     fn a_link_that_loses_in_bursts_gets_the_patience_its_history_asks_for() {
-        let short = patience(&mut bursty(Duration::from_millis(150), 50));
-        let long = patience(&mut bursty(Duration::from_millis(600), 36));
-        assert!(short > Duration::from_secs(1), "{short:?}");
-        assert!(long > Duration::from_secs(4), "{long:?}");
+        let short = patience(&mut bursty(50, exponential(0.15)));
+        let long = patience(&mut bursty(36, exponential(0.6)));
+        assert!((1_200..2_400).contains(&short.as_millis()), "{short:?}");
+        assert!((5_000..8_500).contains(&long.as_millis()), "{long:?}");
+    }
+
+    #[test]
+    fn bursts_that_always_end_in_time_are_borne_for_less_than_those_that_may_not() {
+        let patience = patience(&mut bursty(36, |_| 0.6));
+        assert!((700..5_000).contains(&patience.as_millis()), "{patience:?}");
     }
 
     #[test]
     fn no_history_makes_it_blind() {
-        let patience = patience(&mut bursty(Duration::from_secs(8), 20));
+        let patience = patience(&mut bursty(20, |_| 8.0));
         assert!(patience <= Duration::from_secs(10), "{patience:?}");
     }
 

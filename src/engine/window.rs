@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::units::{Loss, Moment, ProbeId};
 
 /// The most samples that a window holds, whatever its length in time.
-pub const CAPACITY: usize = 100;
+pub const CAPACITY: usize = 64;
 
 /// The recent outcomes of the probes to one target, oldest first.
 #[derive(Clone, Debug)]
