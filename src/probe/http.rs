@@ -79,7 +79,7 @@ async fn secured(
 }
 
 /// Asks, and reads until it is clear whether this is the page, or in which way it is not.
-async fn converse(
+pub(super) async fn converse(
     page: &HttpTarget,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
 ) -> io::Result<Result<(), String>> {

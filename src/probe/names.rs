@@ -257,4 +257,38 @@ mod tests {
         assert_eq!(servers(&configured), configured);
         assert!(servers(&[]).ends_with(&PUBLIC.map(IpAddr::from)));
     }
+
+    #[test]
+    fn an_address_outlives_its_record_while_nobody_says_another() {
+        let start = now();
+        let order = Order {
+            probe: crate::engine::input::ProbeOrder {
+                id: crate::units::ProbeId(1),
+                uplink: "fiber".parse().expect("a name"),
+                target: "tcp://www.example.com:443".parse().expect("a target"),
+                listen_for: PATIENCE,
+            },
+            interface: "eth1".parse().expect("a name"),
+            index: IfIndex::new(1).expect("not 0"),
+            resolvers: Vec::new(),
+        };
+        let mut entry = Entry::new(&order, start);
+        entry.learn(Err("192.0.2.53: no answer".to_owned()), start);
+        assert_eq!(entry.ask_at, start + RETRY);
+        let address = Ipv4Addr::new(192, 0, 2, 80).into();
+        for (seconds, used) in [
+            (0, LIVES.0),
+            (300, Duration::from_secs(300)),
+            (86_400, LIVES.1),
+        ] {
+            let lives = Duration::from_secs(seconds);
+            entry.learn(Ok(Found { address, lives }), start);
+            assert_eq!((entry.address, entry.ask_at), (Some(address), start + used));
+        }
+        entry.learn(Err("192.0.2.53: SERVFAIL".to_owned()), start);
+        assert_eq!(
+            (entry.address, entry.ask_at),
+            (Some(address), start + RETRY_OLD)
+        );
+    }
 }
