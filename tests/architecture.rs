@@ -136,7 +136,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
             "src/daemon.rs",
             "src/alert/clock.rs",
             "src/cli/status.rs",
-            "src/probe/tcp.rs",
+            "src/probe/socket.rs",
             "src/lab/",
         ],
         "the clock is read in these places only",

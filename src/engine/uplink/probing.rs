@@ -18,8 +18,15 @@ impl Uplink {
         };
         let before = self.rounds[round].probes[place].fate;
         let fate = match outcome {
-            Outcome::Reply(rtt) => Fate::Answered(rtt),
+            Outcome::Reply(rtt) => {
+                self.wrong_answer = None;
+                Fate::Answered(rtt)
+            }
             Outcome::Unreachable(_) => Fate::Missed,
+            Outcome::Wrong(what) => {
+                self.wrong_answer = Some(what);
+                Fate::Missed
+            }
             Outcome::NotSent(why) => {
                 self.not_sent(why, now, out);
                 Fate::Void
