@@ -30,7 +30,7 @@ use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::status::{EventRecord, Status};
-use crate::kernel::{self, Kernel, Mode, Refusal, Wanted};
+use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
 use crate::routing::attach::attach;
 use crate::routing::{Attachment, Desired, Family, Observed, Path};
@@ -97,6 +97,7 @@ struct Daemon {
     alarm: Alarm,
     alarm_at: Option<Moment>,
     kernel: Kernel,
+    counter: Counter,
     wanted: watch::Sender<Arc<Wanted>>,
     probers: Probers,
     control: Server,
@@ -148,6 +149,7 @@ impl Daemon {
             alarm: Alarm::new().context("cannot make a timer")?,
             alarm_at: None,
             kernel: kernel::start(wishes, mode)?,
+            counter: Counter::open()?,
             wanted,
             probers: Probers::start().context("cannot start the probers")?,
             control,
@@ -386,6 +388,7 @@ impl Daemon {
         let mut routes = None;
         while let Some(action) = self.engine.poll_action() {
             match action {
+                Action::Count(uplink) => self.count(uplink),
                 Action::Route(desired) => routes = Some(desired),
                 Action::Probe(order) => self.order(order),
                 Action::Event(event) => events.push(event),
@@ -413,6 +416,14 @@ impl Daemon {
         let revision = self.wanted.borrow().revision + 1;
         let wanted = wanted(&self.config, revision, desired);
         self.wanted.send_replace(Arc::new(wanted));
+    }
+
+    fn count(&mut self, uplink: UplinkName) {
+        let attachment = self.attachments.get(&uplink);
+        let index = attachment.and_then(|attachment| attachment.index);
+        if let Some(counters) = index.and_then(|index| self.counter.read(index)) {
+            self.tell(Input::Counters { uplink, counters });
+        }
     }
 
     fn order(&mut self, probe: ProbeOrder) {

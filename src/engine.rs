@@ -11,6 +11,7 @@ pub mod election;
 pub mod input;
 pub mod loss;
 pub mod outage;
+pub mod passive;
 pub mod quality;
 pub mod round;
 pub mod schedule;
@@ -108,7 +109,7 @@ impl Engine {
 
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Moment, input: Input) {
-        self.is_stale |= !matches!(input, Input::Probe { .. });
+        self.is_stale |= !matches!(input, Input::Probe { .. } | Input::Counters { .. });
         match input {
             Input::Attachment { uplink, attachment } => {
                 if let Some(place) = self.place(&uplink) {
@@ -121,6 +122,11 @@ impl Engine {
                 id,
                 outcome,
             } => self.probed(&uplink, id, outcome, now),
+            Input::Counters { uplink, counters } => {
+                if let Some(place) = self.place(&uplink) {
+                    self.uplinks[place].counted(counters, now);
+                }
+            }
             Input::Settings(settings) => self.reload(*settings, now),
             Input::Command(command) => self.obey(command, now),
         }
@@ -338,12 +344,23 @@ impl Engine {
             self.elect(now, failover.failback_after, failover.failback);
             self.route();
         }
-        let Outbox { probes, events, .. } = &mut self.outbox;
+        let Outbox {
+            probes,
+            counts,
+            events,
+            ..
+        } = &mut self.outbox;
+        self.actions.extend(counts.drain(..).map(Action::Count));
         self.actions.extend(probes.drain(..).map(Action::Probe));
         self.actions.extend(events.drain(..).map(Action::Event));
     }
 
     fn route(&mut self) {
+        let active = self.active.as_ref().map(|active| &active.uplink);
+        for uplink in &mut self.uplinks {
+            let is_carrying = active == Some(&uplink.settings().name);
+            uplink.set_carrying(is_carrying);
+        }
         let desired = self.desire();
         if self.desired.as_ref() != Some(&desired) {
             self.desired = Some(desired.clone());

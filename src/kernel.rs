@@ -3,6 +3,7 @@
 //! [`start`] is given what is wanted on a watch channel and reports what it sees and does. What is
 //! ours carries our protocol number; everything else is only ever read.
 
+mod counter;
 mod errno;
 mod message;
 mod monitor;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
+pub use counter::Counter;
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
 pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};

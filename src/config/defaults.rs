@@ -40,7 +40,7 @@ pub fn probe() -> ProbeSettings {
         resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
-        confirm_interval: Duration::from_millis(100),
+        confirm_interval: Duration::from_millis(50),
         timeout: Duration::from_secs(1),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The deadline is never closer to the usual round trip than this: schedulers and queues have their
 /// moods, and a late reply undoes a miss only after the alarm.
-const LEAST_MARGIN: Duration = Duration::from_millis(40);
+const LEAST_MARGIN: Duration = Duration::from_millis(25);
 
 /// The smoothed round trip and its variation, as in RFC 6298, section 2 (alpha 1/8, beta 1/4, K 4).
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,11 +44,11 @@ mod tests {
         for _ in 0..100 {
             round_trip.observe(Duration::from_millis(10));
         }
-        assert_eq!(round_trip.deadline(most).as_millis(), 50);
+        assert_eq!(round_trip.deadline(most).as_millis(), 35);
         for _ in 0..100 {
             round_trip.observe(Duration::from_millis(700));
         }
-        assert!(round_trip.deadline(most) >= Duration::from_millis(739));
+        assert!(round_trip.deadline(most) >= Duration::from_millis(724));
         for _ in 0..100 {
             round_trip.observe(Duration::from_secs(5));
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
 use crate::routing::{Attachment, Desired};
-use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
+use crate::units::{Counters, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,13 @@ pub enum Input {
         id: ProbeId,
         /// Its outcome.
         outcome: Outcome,
+    },
+    /// What has gone through an uplink's interface, as [`Action::Count`] asked.
+    Counters {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its counters.
+        counters: Counters,
     },
     /// The configuration was changed.
     Settings(Box<Settings>),
@@ -72,6 +79,8 @@ pub enum Command {
 pub enum Action {
     /// Send a probe.
     Probe(ProbeOrder),
+    /// Read the counters of this uplink's interface.
+    Count(UplinkName),
     /// Make the kernel hold this.
     Route(Desired),
     /// Tell the world.

@@ -128,12 +128,12 @@ pub struct Learner {
 const TAIL_BEGINS: f64 = 2.0;
 
 /// The acquaintance that a new link is credited with: 300 rounds with 1 % isolated loss and one
-/// burst in 5,000 rounds; and four bursts with a mean of 60 ms.
+/// burst in 10,000 rounds; and four bursts with a mean of 40 ms.
 const PRIOR_ROUNDS: f64 = 300.0;
 const PRIOR_ISOLATED: f64 = 3.0;
-const PRIOR_BURSTS: f64 = 0.06;
+const PRIOR_BURSTS: f64 = 0.03;
 const PRIOR_LENGTHS: f64 = 4.0;
-const PRIOR_BURST_SECONDS: f64 = 0.24;
+const PRIOR_BURST_SECONDS: f64 = 0.16;
 
 /// After so many rounds an observation counts for 1/e of a new one.
 const MEMORY_ROUNDS: f64 = 86_400.0;

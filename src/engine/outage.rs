@@ -49,6 +49,8 @@ pub struct Outage {
     answered: Option<Moment>,
     run: Vec<Failure>,
     losses: u32,
+    /// Since when the uplink's own traffic has gone out without anything coming in.
+    silent_since: Option<Moment>,
     is_declared: bool,
 }
 
@@ -96,7 +98,7 @@ impl Outage {
     pub fn verdict(&mut self, now: Moment, demand: Demand) -> Option<Silence> {
         let first = self.run.first()?.sent;
         let answered = self.answered.unwrap_or(first);
-        let is_proven = self.evidence() >= demand.threshold();
+        let is_proven = self.evidence(demand) >= demand.threshold();
         let is_too_long =
             now.since(answered) >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
         (is_proven || is_too_long).then(|| {
@@ -110,18 +112,37 @@ impl Outage {
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts
     /// from its first round to its last, or as many isolated losses.
-    fn evidence(&self) -> f64 {
+    ///
+    /// Traffic that went silent before the first probe was missed dates the burst back. But probes
+    /// meet only some of the bursts, and traffic meets them all: so many more may mislead.
+    fn evidence(&self, demand: Demand) -> f64 {
         let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else {
             return 0.0;
         };
         let process = self.learner.process();
-        let burst = process.burst_of(last.sent.since(first.sent));
+        let earlier = self.silent_since.filter(|since| *since < first.sent);
+        let as_probed = process.burst_of(last.sent.since(first.sent));
+        let as_felt = earlier.map(|since| {
+            let chances = demand.interval.as_secs_f64() / process.burst_seconds;
+            process.burst_of(last.sent.since(since)) * chances.max(1.0)
+        });
+        let burst = as_felt.map_or(as_probed, |felt| felt.min(as_probed));
         let all_lost = Tally {
             sent: self.losses,
             lost: self.losses,
         };
         let isolated = (1.0 - process.burst_share) * independent(process.isolated, all_lost);
         -(burst + isolated).ln()
+    }
+
+    /// Since when the uplink's own traffic has gone out without anything coming in.
+    pub fn traffic_is_silent(&mut self, since: Option<Moment>) {
+        self.silent_since = since;
+    }
+
+    /// Whether that is so now.
+    pub fn is_traffic_silent(&self) -> bool {
+        self.silent_since.is_some()
     }
 
     /// Whether some round is unanswered and no later one is answered.
@@ -138,6 +159,7 @@ impl Outage {
     pub fn interrupt(&mut self) {
         self.run.clear();
         self.losses = 0;
+        self.silent_since = None;
         self.answered = None;
         self.is_declared = false;
     }

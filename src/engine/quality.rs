@@ -23,6 +23,9 @@ const DENSE_LOOKS: f64 = 3.0;
 /// shorten: below this it does not ask for any.
 const CLUSTER_SUSPICION: f64 = 8.0;
 
+/// How many times its limit the latency of a link may be that our own traffic fills.
+const FULL_FACTOR: u32 = 4;
+
 /// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
 const LATENCY_REPLIES: usize = 9;
 const LATENCY_VOTES: usize = 7;
@@ -48,6 +51,7 @@ pub struct Quality {
     replies: VecDeque<Duration>,
     latency_is_bad: bool,
     jitter_is_bad: bool,
+    is_full: bool,
 }
 
 impl Quality {
@@ -66,6 +70,7 @@ impl Quality {
             replies: VecDeque::new(),
             latency_is_bad: false,
             jitter_is_bad: false,
+            is_full: false,
         }
     }
 
@@ -118,7 +123,7 @@ impl Quality {
             self.replies.pop_front();
         }
         self.replies.push_back(rtt);
-        let Band { enter, exit } = self.health.latency;
+        let Band { enter, exit } = self.latency_limits();
         let slow = self.replies.iter().filter(|rtt| **rtt >= enter).count();
         let quick = self.replies.iter().filter(|rtt| **rtt <= exit).count();
         self.latency_is_bad = if self.latency_is_bad {
@@ -128,8 +133,17 @@ impl Quality {
         };
     }
 
+    /// Our own traffic fills the link, or no longer does: the queue that it waits in is no fault of
+    /// the link's.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+    }
+
     /// Takes the present jitter.
     pub fn jitter(&mut self, jitter: Duration) {
+        if self.is_full {
+            return;
+        }
         let Band { enter, exit } = self.health.jitter;
         self.jitter_is_bad = if self.jitter_is_bad {
             jitter > exit
@@ -163,7 +177,7 @@ impl Quality {
         let is_slow = self
             .replies
             .back()
-            .is_some_and(|rtt| *rtt >= self.health.latency.enter);
+            .is_some_and(|rtt| *rtt >= self.latency_limits().enter);
         let loss_may_have_begun = self.loss.is_none() && self.change.is_suspected();
         loss_may_have_begun || (is_slow && !self.latency_is_bad)
     }
@@ -189,6 +203,15 @@ impl Quality {
                     self.exit.evidence = 0.0;
                 }
             }
+        }
+    }
+
+    fn latency_limits(&self) -> Band<Duration> {
+        let Band { enter, exit } = self.health.latency;
+        let factor = if self.is_full { FULL_FACTOR } else { 1 };
+        Band {
+            enter: enter * factor,
+            exit: exit * factor,
         }
     }
 

@@ -11,9 +11,11 @@ pub enum Timer {
     Deadline,
     /// The uplink has answered for long enough to be trusted again, unless something happens.
     Recover,
+    /// The counters are worth reading before the next probe.
+    Count,
 }
 
-const COUNT: usize = 3;
+const COUNT: usize = 4;
 
 /// The timers of one uplink.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::election::Candidate;
 use crate::engine::input::{Change, Event, ProbeOrder};
 use crate::engine::outage::{Demand, Outage, Silence};
+use crate::engine::passive::Passive;
 use crate::engine::quality::{Quality, score};
 use crate::engine::round::Round;
 use crate::engine::schedule::Spread;
@@ -17,7 +18,7 @@ use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Attachment, Trouble};
-use crate::units::{Loss, Moment, Wall};
+use crate::units::{Loss, Moment, UplinkName, Wall};
 
 /// The routes that probes take are written before the probes are sent.
 const ROUTES_FIRST: Duration = Duration::from_millis(30);
@@ -27,6 +28,8 @@ const ROUTES_FIRST: Duration = Duration::from_millis(30);
 pub struct Outbox {
     /// Probes to send.
     pub probes: Vec<ProbeOrder>,
+    /// Uplinks whose counters are worth reading.
+    pub counts: Vec<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
     next_probe: u64,
@@ -49,6 +52,8 @@ pub struct Uplink {
     turn: usize,
     outage: Outage,
     quality: Quality,
+    passive: Passive,
+    is_carrying: bool,
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
@@ -103,6 +108,8 @@ impl Uplink {
             rounds: VecDeque::new(),
             turn: 0,
             outage: Outage::default(),
+            passive: Passive::default(),
+            is_carrying: false,
             mute_since: None,
             wrong_answer: None,
             spread,
@@ -168,6 +175,15 @@ impl Uplink {
         self.probe_soon(now);
     }
 
+    /// It carries the traffic, or no longer does.
+    pub fn set_carrying(&mut self, is_carrying: bool) {
+        if is_carrying != self.is_carrying {
+            self.is_carrying = is_carrying;
+            self.passive.restart();
+            self.timers.stop(Timer::Count);
+        }
+    }
+
     /// Begins or ends maintenance.
     pub fn set_disabled(&mut self, is_disabled: bool, now: Moment, reason: &str, out: &mut Outbox) {
         let before = self.state();
@@ -185,6 +201,7 @@ impl Uplink {
         let trouble_before = self.attachment.trouble;
         self.attachment = attachment;
         if is_elsewhere {
+            self.passive.restart();
             self.targets.iter_mut().for_each(TargetTrack::restart);
         }
         match self.attachment.trouble {

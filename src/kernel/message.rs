@@ -12,9 +12,9 @@ use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkBuffer, NlaBuffer, NlasIterato
 use netlink_packet_route::route::RouteHeader;
 
 use crate::routing::{Family, Route, Rule};
-use crate::units::{IfIndex, InterfaceName, Protocol, TableId};
+use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
-pub(super) use build::{dump, route_message, rule_message};
+pub(super) use build::{counters_of, dump, route_message, rule_message};
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,14 @@ pub(super) fn replies(what: Dump, datagram: &[u8]) -> impl Iterator<Item = Reply
         sequence: message.sequence_number(),
         is_torn: message.flags() & NLM_F_DUMP_INTR != 0,
     })
+}
+
+/// The counters in the answer to [`counters_of`]; none if there is no such interface.
+pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
+    messages(datagram)
+        .filter(|message| message.sequence_number() == sequence)
+        .filter(|message| message.message_type() == RTM_NEWLINK)
+        .find_map(|message| parse::counters(message.payload()))
 }
 
 const NLMSG_ERROR: u16 = 2;

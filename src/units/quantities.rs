@@ -108,3 +108,16 @@ impl fmt::Display for Loss {
         write!(f, "{:.1} %", self.percent())
     }
 }
+
+/// What has gone through an interface since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Packets in.
+    pub rx_packets: u64,
+    /// Packets out.
+    pub tx_packets: u64,
+    /// Bytes in.
+    pub rx_bytes: u64,
+    /// Bytes out.
+    pub tx_bytes: u64,
+}

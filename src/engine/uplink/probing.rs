@@ -8,7 +8,7 @@ use crate::engine::schedule::{Breadth, Pace};
 use crate::engine::status::State;
 use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
-use crate::units::{Moment, ProbeId};
+use crate::units::{Counters, Moment, ProbeId};
 
 impl Uplink {
     /// Takes what became of a probe.
@@ -41,6 +41,24 @@ impl Uplink {
         self.arm_deadline();
     }
 
+    /// Takes the counters of its interface.
+    pub fn counted(&mut self, counters: Counters, now: Moment) {
+        self.passive.observe(counters, now);
+        self.quality.set_full(self.passive.is_full());
+        let look_again = self.passive.look_again(now).filter(|_| self.is_carrying);
+        self.timers.set_or_stop(Timer::Count, look_again);
+        let silent = self.silent_since(now);
+        self.outage.traffic_is_silent(silent);
+        if silent.is_some() {
+            self.hurry(now);
+        }
+    }
+
+    fn silent_since(&self, now: Moment) -> Option<Moment> {
+        let rtt = self.rtt().unwrap_or(self.settings.probe.timeout);
+        self.passive.silent_since(rtt, now)
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) {
         if self.timers.take_due(Timer::Deadline, now) {
@@ -49,14 +67,21 @@ impl Uplink {
         if self.timers.take_due(Timer::Recover, now) {
             self.try_to_trust(now, out);
         }
-        if self.timers.take_due(Timer::Round, now) {
+        let is_time_to_probe = self.timers.take_due(Timer::Round, now);
+        if is_time_to_probe {
             self.send_round(now, out);
+        }
+        let is_time_to_count = self.timers.take_due(Timer::Count, now);
+        if self.is_carrying && (is_time_to_probe || is_time_to_count) {
+            out.counts.push(self.settings.name.clone());
         }
         self.arm_deadline();
     }
 
     fn pace(&self) -> Pace {
-        let is_in_doubt = self.outage.is_suspected() || self.quality.is_suspected();
+        let is_in_doubt = self.outage.is_suspected()
+            || self.quality.is_suspected()
+            || self.outage.is_traffic_silent();
         match self.standing {
             Phase::Unknown => Pace::Confirm,
             Phase::Up if is_in_doubt => Pace::Confirm,
@@ -268,6 +293,10 @@ impl Uplink {
         match result {
             RoundResult::Open => {}
             RoundResult::Answered => {
+                if self.outage.is_traffic_silent() {
+                    self.passive.disprove(now);
+                    self.outage.traffic_is_silent(None);
+                }
                 self.outage.answered(sent, self.demand());
                 self.count_recovery(0);
                 self.signal(Signal::Answered, now, out);

@@ -14,7 +14,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::Dump;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Path, Route, Rule};
-use crate::units::{Metric, Protocol};
+use crate::units::{IfIndex, Metric, Protocol};
 
 /// The request for a list.
 pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
@@ -40,6 +40,19 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
         Dump::Rules(family) => RouteNetlinkMessage::GetRule(rule_dump(family)),
     });
     request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    serialize(request, sequence)
+}
+
+/// The request for one interface with its counters.
+pub(in crate::kernel) fn counters_of(index: IfIndex, sequence: u32) -> Vec<u8> {
+    let mut message = LinkMessage::default();
+    message.header.index = index.get();
+    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(message));
+    request.header.flags = NLM_F_REQUEST;
+    serialize(request, sequence)
+}
+
+fn serialize(mut request: NetlinkMessage<RouteNetlinkMessage>, sequence: u32) -> Vec<u8> {
     request.header.sequence_number = sequence;
     request.finalize();
     let mut bytes = vec![0; request.buffer_len()];

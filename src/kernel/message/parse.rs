@@ -12,7 +12,9 @@ use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
 use super::{AddressEntry, LinkEntry, RouteEntry, RuleEntry, attributes};
 use crate::routing::{Family, Path, Route, Rule};
-use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
+use crate::units::{
+    Counters, IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight,
+};
 
 const IFLA_IFNAME: u16 = 3;
 
@@ -25,6 +27,24 @@ pub(super) fn link(body: &[u8]) -> Option<LinkEntry> {
         is_up: header.flags.contains(LinkFlags::Up),
         has_carrier: header.flags.contains(LinkFlags::LowerUp),
         is_point_to_point: header.flags.contains(LinkFlags::Pointopoint),
+    })
+}
+
+const IFLA_STATS64: u16 = 23;
+
+/// The counters of an interface: the head of `struct rtnl_link_stats64` (`linux/if_link.h`).
+pub(super) fn counters(body: &[u8]) -> Option<Counters> {
+    let statistics = attributes(body, 16).find(|attribute| attribute.kind() == IFLA_STATS64)?;
+    let mut numbers = statistics.value().chunks_exact(8).map(|bytes| {
+        let mut number = [0; 8];
+        number.copy_from_slice(bytes);
+        u64::from_ne_bytes(number)
+    });
+    Some(Counters {
+        rx_packets: numbers.next()?,
+        tx_packets: numbers.next()?,
+        rx_bytes: numbers.next()?,
+        tx_bytes: numbers.next()?,
     })
 }
 

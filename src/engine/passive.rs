@@ -1,0 +1,221 @@
+//! Passive evidence: what the uplink's own traffic says about it.
+//!
+//! Packets that go out while none come in any more are the earliest sign of an outage there is. They
+//! raise suspicion and say since when, but never decide: a far end may be dead, a flow one-way.
+//! Traffic near the most that the link has ever carried explains a long round trip.
+
+use std::time::Duration;
+
+use crate::units::{Counters, Moment};
+
+/// While traffic flows at this rate or more both ways, in packets a second, its silence says
+/// something soon, and the counters are worth reading often.
+const BUSY_RATE: f64 = 20.0;
+/// How often that is.
+const BUSY_EVERY: Duration = Duration::from_millis(100);
+/// So many packets must have gone out unanswered, and so many must be missing.
+const LEAST_PACKETS: f64 = 5.0;
+/// Inbound is still when it falls below this share of what it was: broadcast and other noise of the
+/// link goes on when the internet is gone.
+const STILL_SHARE: f64 = 0.1;
+/// The silence must last for so many round trips.
+const ROUND_TRIPS: u32 = 3;
+/// After a false alarm there is no other for so long.
+const HOLD_OFF: Duration = Duration::from_secs(5);
+/// The time over which the rates are smoothed.
+const SMOOTHING_SECONDS: f64 = 1.0;
+/// A link is full at this share of the most it has carried, if that was at least [`LEAST_FULL`].
+const FULL_SHARE: f64 = 0.7;
+/// In bytes a second; less fills no link that is worth the name.
+const LEAST_FULL: f64 = 50_000.0;
+/// In this time, in seconds, the most that a link has carried is half forgotten.
+const CAPACITY_HALF_LIFE: f64 = 3_600.0;
+
+/// What the counters of one uplink have shown.
+#[derive(Clone, Debug, Default)]
+pub struct Passive {
+    last: Option<(Moment, Counters)>,
+    rx_rate: f64,
+    tx_rate: f64,
+    rx_load: Load,
+    tx_load: Load,
+    still: Option<Still>,
+    held_off_until: Moment,
+}
+
+/// Inbound has been still while so many packets went out.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    since: Moment,
+    sent: f64,
+    missing: f64,
+}
+
+impl Passive {
+    /// Takes the counters as they are now.
+    pub fn observe(&mut self, counters: Counters, now: Moment) {
+        let Some((then, before)) = self.last.replace((now, counters)) else {
+            return;
+        };
+        let seconds = now.since(then).as_secs_f64();
+        if seconds <= 0.0 {
+            return;
+        }
+        let received = difference(counters.rx_packets, before.rx_packets);
+        let sent = difference(counters.tx_packets, before.tx_packets);
+        let expected = self.rx_rate * seconds;
+        if expected >= 1.0 && received <= expected * STILL_SHARE {
+            let still = self.still.get_or_insert(Still {
+                since: then,
+                sent: 0.0,
+                missing: 0.0,
+            });
+            still.sent += sent;
+            still.missing += expected;
+            return;
+        }
+        self.still = None;
+        let share = 1.0 - (-seconds / SMOOTHING_SECONDS).exp();
+        self.rx_rate += (received / seconds - self.rx_rate) * share;
+        self.tx_rate += (sent / seconds - self.tx_rate) * share;
+        self.rx_load
+            .observe(difference(counters.rx_bytes, before.rx_bytes), seconds);
+        self.tx_load
+            .observe(difference(counters.tx_bytes, before.tx_bytes), seconds);
+    }
+
+    /// Since when packets have gone out and none have come in, if that is suspicious by now on a
+    /// link with this round trip.
+    pub fn silent_since(&self, rtt: Duration, now: Moment) -> Option<Moment> {
+        let still = self.still.filter(|_| now >= self.held_off_until)?;
+        let is_plenty = still.sent >= LEAST_PACKETS && still.missing >= LEAST_PACKETS;
+        let lasts = now.since(still.since);
+        (is_plenty && lasts >= BUSY_EVERY.max(rtt * ROUND_TRIPS)).then_some(still.since)
+    }
+
+    /// The suspicion was unfounded: the link answers.
+    pub fn disprove(&mut self, now: Moment) {
+        if self.still.take().is_some() {
+            self.rx_rate = 0.0;
+            self.held_off_until = now + HOLD_OFF;
+        }
+    }
+
+    /// Another interface: other counters.
+    pub fn restart(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Our own traffic fills the link.
+    pub fn is_full(&self) -> bool {
+        self.rx_load.is_full() || self.tx_load.is_full()
+    }
+
+    /// When the counters are worth reading again, if that is sooner than the next probe.
+    pub fn look_again(&self, now: Moment) -> Option<Moment> {
+        let is_busy = self.rx_rate >= BUSY_RATE && self.tx_rate >= BUSY_RATE;
+        is_busy.then_some(now + BUSY_EVERY)
+    }
+}
+
+/// Bytes a second now, and the most there were.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    rate: f64,
+    capacity: f64,
+}
+
+impl Load {
+    fn observe(&mut self, bytes: f64, seconds: f64) {
+        let share = 1.0 - (-seconds / SMOOTHING_SECONDS).exp();
+        self.rate += (bytes / seconds - self.rate) * share;
+        let kept = self.capacity * 0.5_f64.powf(seconds / CAPACITY_HALF_LIFE);
+        self.capacity = kept.max(self.rate);
+    }
+
+    fn is_full(self) -> bool {
+        self.capacity >= LEAST_FULL && self.rate >= self.capacity * FULL_SHARE
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a difference of a second or so")]
+fn difference(now: u64, before: u64) -> f64 {
+    now.saturating_sub(before) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(10);
+
+    /// Looks ten times a second; each time so many packets have gone in and out.
+    struct Traffic {
+        passive: Passive,
+        now: Moment,
+        counters: Counters,
+    }
+
+    impl Traffic {
+        fn new() -> Self {
+            Self {
+                passive: Passive::default(),
+                now: Moment::START,
+                counters: Counters::default(),
+            }
+        }
+
+        fn flows(&mut self, tenths: u32, rx: u64, tx: u64) -> Option<Moment> {
+            for _ in 0..tenths {
+                self.now = self.now + Duration::from_millis(100);
+                self.counters.rx_packets += rx;
+                self.counters.tx_packets += tx;
+                self.counters.rx_bytes += rx * 1_000;
+                self.counters.tx_bytes += tx * 1_000;
+                self.passive.observe(self.counters, self.now);
+            }
+            self.passive.silent_since(RTT, self.now)
+        }
+    }
+
+    #[test]
+    fn packets_that_go_out_while_none_come_in_are_suspicious_within_two_looks() {
+        let mut traffic = Traffic::new();
+        assert_eq!(traffic.flows(50, 20, 20), None);
+        let silent = traffic.flows(1, 0, 20);
+        assert_eq!(silent, Some(traffic.now - Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn noise_of_the_link_does_not_hide_it() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 30, 30);
+        assert!(traffic.flows(2, 2, 30).is_some());
+    }
+
+    #[test]
+    fn a_download_that_ends_is_not_suspicious() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 30, 15);
+        assert_eq!(traffic.flows(20, 0, 0), None);
+    }
+
+    #[test]
+    fn a_false_alarm_is_not_repeated_at_once() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 20, 20);
+        assert!(traffic.flows(3, 0, 20).is_some());
+        let now = traffic.now;
+        traffic.passive.disprove(now);
+        assert_eq!(traffic.flows(30, 0, 20), None);
+    }
+
+    #[test]
+    fn a_link_is_full_near_the_most_it_has_carried() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 500, 20);
+        assert!(traffic.passive.is_full());
+        traffic.flows(50, 50, 20);
+        assert!(!traffic.passive.is_full());
+    }
+}
