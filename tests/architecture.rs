@@ -30,7 +30,16 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "config", "control", "engine", "kernel", "probe", "routing", "units",
         ],
     ),
-    ("lab", &["config", "control", "engine::status", "units"]),
+    (
+        "lab",
+        &[
+            "config",
+            "control",
+            "engine::input",
+            "engine::status",
+            "units",
+        ],
+    ),
     (
         "alert",
         &["config", "engine::input", "engine::status", "units"],

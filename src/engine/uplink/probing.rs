@@ -104,7 +104,11 @@ impl Uplink {
         let Some(last) = self.rounds.back().map(|round| round.sent) else {
             return;
         };
-        let spacing = self.pace().spacing(&self.settings.probe);
+        let pace = self.pace();
+        if pace == Pace::Steady {
+            return;
+        }
+        let spacing = pace.spacing(&self.settings.probe);
         let due = (last + spacing).max(now);
         if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
             self.timers.set(Timer::Round, due);
@@ -292,6 +296,9 @@ impl Uplink {
             }
         }
         let tally = round.tally(|target| self.targets[target].is_doubtful());
+        if round.result == RoundResult::Answered {
+            self.outage.closed(tally);
+        }
         let closed = ClosedRound {
             sent: round.sent,
             tally,
