@@ -58,6 +58,10 @@ impl Flights {
     ) {
         let handle = self.start(probe, flight);
         let connected = self.connected.entry(probe.uplink.clone()).or_default();
+        // A handle keeps the memory of its task.
+        while connected.front().is_some_and(AbortHandle::is_finished) {
+            connected.pop_front();
+        }
         connected.push_back(handle);
         if connected.len() > MOST_CONNECTED {
             connected.retain(|handle| !handle.is_finished());

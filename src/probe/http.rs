@@ -54,12 +54,13 @@ async fn secured(
     page: &HttpTarget,
     stream: tokio::net::TcpStream,
 ) -> Result<Result<(), String>, Outcome> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidData => Outcome::Wrong(format!(
-            "captive portal or a wrong clock: {}: {error}",
-            page.url()
-        )),
-        _ => socket::read(page.url(), &error),
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::InvalidData {
+            let url = page.url();
+            Outcome::Wrong(format!("captive portal or a wrong clock: {url}: {error}"))
+        } else {
+            socket::read(page.url(), &error)
+        }
     };
     let stream = super::tls::secure(stream, &page.endpoint.host)
         .await

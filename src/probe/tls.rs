@@ -14,16 +14,17 @@ use crate::units::Host;
 
 /// Makes a connection safe; an error of kind `InvalidData` is about what the far end showed.
 pub(super) async fn secure(stream: TcpStream, host: &Host) -> io::Result<TlsStream<TcpStream>> {
+    web()?.connect(name(host)?, stream).await
+}
+
+fn web() -> io::Result<&'static TlsConnector> {
     static WEB: OnceLock<TlsConnector> = OnceLock::new();
-    let connector = match WEB.get() {
-        Some(connector) => connector,
-        None => {
-            let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-            let connector = trusting(roots)?;
-            WEB.get_or_init(|| connector)
-        }
-    };
-    connector.connect(name(host)?, stream).await
+    if let Some(connector) = WEB.get() {
+        return Ok(connector);
+    }
+    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let connector = trusting(roots)?;
+    Ok(WEB.get_or_init(|| connector))
 }
 
 fn trusting(roots: RootCertStore) -> io::Result<TlsConnector> {
@@ -76,7 +77,9 @@ mod tests {
         tokio::spawn(async move {
             let (client, _) = listener.accept().await.expect("a client");
             if let Ok(mut client) = acceptor.accept(client).await {
-                client.read(&mut [0; 1024]).await.expect("a request");
+                let mut request = [0; 4];
+                client.read_exact(&mut request).await.expect("a request");
+                assert_eq!(&request, b"GET ");
                 let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
                 client.write_all(answer).await.expect("a client that waits");
             }

@@ -103,6 +103,9 @@ impl From<Target> for String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -202,6 +205,65 @@ mod tests {
             let error = text.parse::<Target>().expect_err(text).to_string();
             assert!(error.contains(says), "{error:?} does not say {says:?}");
             assert!(error.contains(text), "{error:?} does not name the target");
+        }
+    }
+
+    /// Pieces that targets are made of, and some that they are not.
+    const PIECES: [&str; 32] = [
+        "http://",
+        "https://",
+        "tcp://",
+        "dns://",
+        "192.0.2.1",
+        "[2001:db8::1]",
+        "[",
+        "]",
+        ":",
+        "80",
+        "443",
+        "53",
+        "0",
+        "/",
+        "?",
+        "#",
+        "&",
+        "=",
+        "status=200",
+        "text=",
+        "type=",
+        "AAAA",
+        "%41",
+        "%",
+        "%c3%a4",
+        "a",
+        "Www.Example",
+        ".",
+        "..",
+        "-_~",
+        "@",
+        "\u{e4} ",
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_parses_is_the_same_when_it_comes_back(
+            pieces in prop::collection::vec(select(&PIECES[..]), 0..10),
+        ) {
+            if let Ok(target) = pieces.concat().parse::<Target>() {
+                prop_assert_eq!(target.to_string().parse(), Ok(target));
+            }
+        }
+
+        #[test]
+        fn a_page_and_what_it_must_answer_come_back(
+            status in prop::option::of(200..600_u16),
+            text in prop::option::of(prop::collection::vec(any::<char>(), 1..64)),
+        ) {
+            let expect = Expectation { status, text: text.map(String::from_iter) };
+            let page = HttpTarget::parse(Scheme::Http, "192.0.2.1/").expect("a page");
+            let page = page.expecting(expect).expect("nothing twice");
+            let target = Target::Http(Arc::new(page));
+            prop_assert_eq!(target.to_string().parse(), Ok(target));
         }
     }
 }
