@@ -429,16 +429,21 @@ impl Daemon {
     fn order(&mut self, probe: ProbeOrder) {
         let attachment = self.attachments.get(&probe.uplink);
         let index = attachment.and_then(|attachment| attachment.index);
-        let mut uplinks = self.config.engine.uplinks.iter();
-        let uplink = uplinks.find(|uplink| uplink.name == probe.uplink);
-        let (Some(index), Some(uplink)) = (index, uplink) else {
+        let Settings {
+            uplinks, numbering, ..
+        } = &self.config.engine;
+        let uplink = (0..).zip(uplinks).find(|(_, u)| u.name == probe.uplink);
+        let (Some(index), Some((position, uplink))) = (index, uplink) else {
             return;
         };
-        let interface = uplink.interface.clone();
+        let exit = probe::Exit {
+            interface: uplink.interface.clone(),
+            index,
+            mark: numbering.uplink_mark(position),
+        };
         let order = probe::Order {
             probe,
-            interface,
-            index,
+            exit,
             resolvers: uplink.probe.resolvers.clone(),
         };
         if let Err(report) = self.probers.order(order) {

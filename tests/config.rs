@@ -484,11 +484,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[routing]\nrule = 32764\n",
-        "2: [routing]: rule: 32764: must be less than `default_rule` - 2, 32763",
+        "2: [routing]: rule: 32764: must be less than `default_rule` - 3, 32762",
     ),
     (
-        "[routing]\ndefault_rule = 32002\n",
-        "2: [routing]: default_rule: 32002: must be more than `rule` + 2, 32002",
+        "[routing]\ndefault_rule = 32003\n",
+        "2: [routing]: default_rule: 32003: must be more than `rule` + 3, 32003",
     ),
     (
         "[routing]\ndefault_rule = 32766\n",

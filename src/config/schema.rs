@@ -90,6 +90,7 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "table",
         "rule",
         "default_rule",
+        "mark",
     ],
     sections: &[],
     not_yet: &["flows"],
