@@ -428,6 +428,7 @@ impl Daemon {
             probe,
             interface,
             index,
+            resolvers: uplink.probe.resolvers.clone(),
         };
         if let Err(report) = self.probers.order(order) {
             self.probed(report);

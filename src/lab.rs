@@ -20,6 +20,7 @@ mod nat;
 mod netlink;
 mod network;
 mod play;
+mod portal;
 mod pump;
 pub mod report;
 pub mod scenario;

@@ -3,20 +3,30 @@
 //! Probers live on a thread and a runtime of their own, so that nothing the agent does distorts a
 //! round trip. Each probe is bound to its uplink's interface.
 
+mod dns;
+mod flights;
+mod http;
 mod icmp;
+mod message;
+mod names;
+mod socket;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use crate::engine::input::{Outcome, ProbeOrder};
+use crate::probe::flights::Flights;
 use crate::probe::icmp::Icmp;
+use crate::probe::names::Names;
 use crate::routing::Family;
-use crate::units::{IfIndex, InterfaceName, ProbeId, Target, UplinkName};
+use crate::units::{Endpoint, Host, IfIndex, InterfaceName, ProbeId, Target, UplinkName};
 
 /// Orders and reports that may wait; far more than are ever under way.
 const QUEUE: usize = 1024;
@@ -30,6 +40,8 @@ pub struct Order {
     pub interface: InterfaceName,
     /// Its index now; a new one means a new interface of the old name.
     pub index: IfIndex,
+    /// Who resolves names through this uplink; empty: those that the machine knows.
+    pub resolvers: Vec<IpAddr>,
 }
 
 /// What became of a probe.
@@ -71,11 +83,7 @@ impl Probers {
                 mpsc::error::TrySendError::Full(order) => ("the probers are overloaded", order),
                 mpsc::error::TrySendError::Closed(order) => ("the probers have ended", order),
             };
-            Report {
-                uplink: order.probe.uplink,
-                id: order.probe.id,
-                outcome: Outcome::NotSent(why.to_owned()),
-            }
+            order.not_sent(why.to_owned())
         })
     }
 
@@ -85,60 +93,82 @@ impl Probers {
     }
 }
 
-async fn serve(mut inbox: mpsc::Receiver<Order>, outbox: mpsc::Sender<Report>) {
-    let mut clients = Clients::default();
-    let mut under_way = JoinSet::new();
-    loop {
-        tokio::select! {
-            order = inbox.recv() => match order {
-                Some(order) => send(order, &mut clients, &mut under_way, &outbox),
-                None => break,
-            },
-            Some(_) = under_way.join_next(), if !under_way.is_empty() => {}
+impl Order {
+    fn not_sent(&self, why: String) -> Report {
+        Report {
+            uplink: self.probe.uplink.clone(),
+            id: self.probe.id,
+            outcome: Outcome::NotSent(why),
         }
     }
 }
 
-fn send(
-    order: Order,
-    clients: &mut Clients,
-    under_way: &mut JoinSet<()>,
-    outbox: &mpsc::Sender<Report>,
-) {
-    let outbox = outbox.clone();
-    let ProbeOrder {
-        id,
-        uplink,
-        target,
-        listen_for,
-    } = order.probe.clone();
-    let report = move |outcome| Report {
-        uplink,
-        id,
-        outcome,
+async fn serve(mut inbox: mpsc::Receiver<Order>, outbox: mpsc::Sender<Report>) {
+    let mut prober = Prober {
+        clients: Clients::default(),
+        names: Names::default(),
+        flights: Flights::new(outbox.clone()),
     };
-    match target {
-        Target::Icmp(address) => match clients.icmp(&order, Family::of(address)) {
-            Ok(client) => {
-                let ping = client.ping(address, listen_for);
-                under_way.spawn(async move {
-                    if let Some(outcome) = ping.await {
-                        drop(outbox.send(report(outcome)).await);
+    loop {
+        tokio::select! {
+            order = inbox.recv() => match order {
+                Some(order) => {
+                    if let Err(why) = prober.send(&order) {
+                        drop(outbox.try_send(order.not_sent(why)));
                     }
-                });
-            }
-            Err(error) => {
-                let outcome = Outcome::NotSent(error.to_string());
-                drop(outbox.try_send(report(outcome)));
-            }
-        },
-        Target::Tcp(address) => {
-            under_way.spawn(async move {
-                if let Some(outcome) = tcp::connect(address, &order.interface, listen_for).await {
-                    drop(outbox.send(report(outcome)).await);
                 }
-            });
+                None => break,
+            },
+            () = prober.names.learn(), if prober.names.is_asking() => {}
+            () = prober.flights.land(), if prober.flights.is_any() => {}
         }
+    }
+}
+
+/// What the thread works with.
+struct Prober {
+    clients: Clients,
+    names: Names,
+    flights: Flights,
+}
+
+impl Prober {
+    /// Sends a probe, or says why it cannot be sent.
+    fn send(&mut self, order: &Order) -> Result<(), String> {
+        let interface = order.interface.clone();
+        let listen_for = order.probe.listen_for;
+        match order.probe.target.clone() {
+            Target::Icmp(address) => {
+                let client = self.clients.icmp(order, Family::of(address));
+                let ping = client
+                    .map_err(|error| error.to_string())?
+                    .ping(address, listen_for);
+                self.flights.start(&order.probe, ping);
+            }
+            Target::Tcp(endpoint) => {
+                let address = self.resolve(order, &endpoint)?;
+                let connect = async move { tcp::connect(address, &interface, listen_for).await };
+                self.flights.start_connected(&order.probe, connect);
+            }
+            Target::Http(page) => {
+                let address = self.resolve(order, &page.endpoint)?;
+                let get = async move { http::get(&page, address, &interface, listen_for).await };
+                self.flights.start_connected(&order.probe, get);
+            }
+            Target::Dns(question) => {
+                let ask = async move { dns::ask(&question, &interface, listen_for).await };
+                self.flights.start_connected(&order.probe, ask);
+            }
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, order: &Order, endpoint: &Endpoint) -> Result<SocketAddr, String> {
+        let address = match &endpoint.host {
+            Host::Address(address) => *address,
+            Host::Name(name) => self.names.address(order, name)?,
+        };
+        Ok(SocketAddr::new(address, endpoint.port))
     }
 }
 

@@ -10,4 +10,7 @@ pub use names::{InterfaceName, NameError, UplinkName};
 pub use quantities::{
     IfIndex, Loss, Metric, ProbeId, Protocol, RulePriority, Score, TableId, Tier, Weight,
 };
-pub use target::{Target, TargetError};
+pub use target::{
+    DnsTarget, Endpoint, Expectation, Host, HostName, HttpTarget, RecordType, Scheme, Target,
+    TargetError, TargetFault,
+};

@@ -31,7 +31,16 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "config", "control", "engine", "kernel", "probe", "recorder", "routing", "units",
         ],
     ),
-    ("lab", &["config", "control", "engine::status", "units"]),
+    (
+        "lab",
+        &[
+            "config",
+            "control",
+            "engine::input",
+            "engine::status",
+            "units",
+        ],
+    ),
     (
         "alert",
         &["config", "engine::input", "engine::status", "units"],
@@ -139,7 +148,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
             "src/daemon.rs",
             "src/alert/clock.rs",
             "src/cli/status.rs",
-            "src/probe/tcp.rs",
+            "src/probe/socket.rs",
             "src/lab/",
         ],
         "the clock is read in these places only",

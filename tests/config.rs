@@ -33,6 +33,39 @@ fn refusal_beside_uplinks(text: &str) -> String {
 }
 
 #[test]
+fn a_page_is_written_as_a_text_or_as_a_table() {
+    let text = format!(
+        "[probe]\ntargets = [\n\
+         \"http://192.0.2.1/generate_204\",\n\
+         {{ url = \"http://www.example.com/ncsi.txt\", status = 200, text = \"Test & go\" }},\n\
+         {{ url = \"http://192.0.2.2/\" }},\n\
+         \"dns://192.0.2.53/example.com\", \"2001:db8::1\",\n]\n{TWO_UPLINKS}"
+    );
+    let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+    let targets = &config.engine.uplinks[0].probe.targets;
+    let shown: Vec<_> = targets.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "http://192.0.2.1/generate_204",
+            "http://www.example.com/ncsi.txt#status=200&text=Test%20%26%20go",
+            "http://192.0.2.2/",
+            "dns://192.0.2.53/example.com",
+            "2001:db8::1",
+        ]
+    );
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn https_without_tls_is_refused() {
+    let text = format!("[probe]\ntargets = [\"https://192.0.2.1/\"]\n{TWO_UPLINKS}");
+    let refusal = Config::parse(&text, "uplinkd.toml").expect_err("no TLS");
+    let says = "target `https://192.0.2.1/` is https, which needs a build with the feature tls";
+    assert!(refusal.to_string().ends_with(says), "{refusal}");
+}
+
+#[test]
 fn the_smallest_file_is_two_uplinks() {
     let config = Config::parse(TWO_UPLINKS, "uplinkd.toml").expect("the smallest file");
     let names: Vec<_> = config
@@ -365,15 +398,48 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[probe]\ntargets = [\"gopher://1.1.1.1\"]\n",
         "2: [probe]: targets: target `gopher://1.1.1.1`: unknown scheme `gopher`; known are a bare \
-             address (ICMP) and tcp://",
+             address (ICMP), tcp://, http://, https:// and dns://",
+    ),
+    (
+        "[probe]\ntargets = [\"htp://192.0.2.1/\"]\n",
+        "2: [probe]: targets: target `htp://192.0.2.1/`: unknown scheme `htp`; known are a bare \
+             address (ICMP), tcp://, http://, https:// and dns://; did you mean `http://`?",
+    ),
+    (
+        "[probe]\ntargets = [{ url = \"http://192.0.2.1/\", stauts = 200 }]\n",
+        "2: [probe]: targets: unknown key `stauts` of a target; known are `url`, `status` and \
+             `text`; did you mean `status`?",
+    ),
+    (
+        "[probe]\ntargets = [{ status = 200 }]\n",
+        "2: [probe]: targets: missing: the `url` of the target, as in { url = \
+             \"http://example.com/\", status = 200 }",
+    ),
+    (
+        "[probe]\ntargets = [{ url = \"tcp://192.0.2.1:80\", status = 200 }]\n",
+        "2: [probe]: targets: target `tcp://192.0.2.1:80` is no web page: only http:// and \
+             https:// stand in a table",
+    ),
+    (
+        "[probe]\ntargets = [{ url = \"http://192.0.2.1/\", status = 99 }]\n",
+        "2: [probe]: targets: target `http://192.0.2.1/`: status `99`: must be 200 to 599",
+    ),
+    (
+        "[probe]\ntargets = [{ url = \"http://192.0.2.1/#text=a\", text = \"b\" }]\n",
+        "2: [probe]: targets: target `http://192.0.2.1/#text=a`: `text` is there twice",
+    ),
+    (
+        "[probe]\nresolvers = [\"127.0.0.53\"]\n",
+        "2: [probe]: resolvers: \"127.0.0.53\": must be the address of a name server beyond this \
+             machine",
     ),
     (
         "[probe]\ntargets = [\"1.1.1.1\",\n\"9.9.9.9\", \"1.1.1.1\"]\n",
         "3: [probe]: targets: \"1.1.1.1\": already on line 2",
     ),
     (
-        "[probe]\ntargets = [\"2606:4700::1111\"]\n",
-        "2: [probe]: targets: target `2606:4700::1111` is IPv6: this version probes IPv4 only",
+        "[probe]\ntargets = [\"fe80::1\"]\n",
+        "2: [probe]: targets: target `fe80::1` is not the address of one host on the internet",
     ),
     (
         "[probe]\ntargets = [\"127.0.0.1\"]\n",
@@ -381,7 +447,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[probe]\ntargets = [\"224.0.0.1\"]\n",
-        "2: [probe]: targets: target `224.0.0.1` is not the address of one host",
+        "2: [probe]: targets: target `224.0.0.1` is not the address of one host on the internet",
     ),
     (
         "[health.loss]\nenter = 101\n",

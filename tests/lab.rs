@@ -78,6 +78,11 @@ fn a_target_that_is_filtered_changes_nothing() {
 }
 
 #[test]
+fn an_uplink_behind_a_captive_portal_is_left_although_it_answers_pings() {
+    assert_plays(&["captive-portal"]);
+}
+
+#[test]
 fn a_steady_loss_of_five_percent_changes_nothing() {
     assert_plays(&["lossy-5", "--for", "15s"]);
 }

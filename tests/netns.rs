@@ -689,3 +689,34 @@ fn unrelated_routes_of_others_cause_no_look() {
         assert!(report.is_err(), "{report:?}");
     });
 }
+
+#[test]
+fn what_others_have_in_our_place_is_found_and_ours_is_not() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let numbering = agent.numbering;
+        let strangers = || kernel::strangers(&numbering, 2).expect("the kernel's answer");
+        let before = strangers();
+        assert!(before.are_rules_known);
+        assert_eq!(before.routes, []);
+        let looked_up = |foreign: &kernel::ForeignRule| foreign.rule.table.0;
+        let tables: Vec<_> = before.rules.iter().map(looked_up).collect();
+        assert_eq!(tables, [255, 254, 253], "the kernel's own rules");
+
+        let mut theirs = world.routes().await;
+        theirs.retain(|route| netns::route_table(route) == 254);
+        let mut theirs = theirs.swap_remove(0);
+        let in_table = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Table(_));
+        theirs.attributes.retain(|attribute| !in_table(attribute));
+        let table = numbering.uplink_table(1);
+        theirs.attributes.push(RouteAttribute::Table(table.0));
+        world.replace_route(theirs).await;
+        world.add_rule(foreign_rule(31_000, 77)).await;
+        let after = strangers();
+        assert_eq!(after.rules.len(), before.rules.len() + 1);
+        assert_eq!(after.routes.len(), 1);
+        assert_eq!(after.routes[0].route.table, table);
+    });
+}

@@ -1,11 +1,12 @@
 //! How links lose and delay. The state of a link is a function of time, shared by all who probe
 //! through it; only independent losses and jitter are of the single packet.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use uplinkd::engine::input::ProbeOrder;
 use uplinkd::replay::World;
-use uplinkd::units::{Moment, Target, UplinkName};
+use uplinkd::units::{Host, Moment, Target, UplinkName};
 
 /// A splitmix64 sequence (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
@@ -187,8 +188,9 @@ impl World for Scene {
 
 /// The last octet, which the simulation's targets are told apart by.
 fn place(target: &Target) -> u8 {
-    match target.address() {
-        std::net::IpAddr::V4(address) => address.octets()[3],
-        std::net::IpAddr::V6(address) => address.octets()[15],
+    match target.host() {
+        Host::Address(IpAddr::V4(address)) => address.octets()[3],
+        Host::Address(IpAddr::V6(address)) => address.octets()[15],
+        Host::Name(_) => 0,
     }
 }

@@ -37,6 +37,7 @@ pub fn probe() -> ProbeSettings {
             .into_iter()
             .map(|octets| Target::Icmp(Ipv4Addr::from(octets).into()))
             .collect(),
+        resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
         confirm_interval: Duration::from_millis(100),
@@ -113,3 +114,5 @@ pub(super) const RULE: RangeInclusive<i64> = 1..=32_765;
 pub(super) const MAX_UPLINKS: usize = 64;
 /// Targets take turns, and all are asked at once in doubt.
 pub(super) const MAX_TARGETS: usize = 16;
+/// They are asked one after the other.
+pub(super) const MAX_RESOLVERS: usize = 8;

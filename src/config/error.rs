@@ -124,6 +124,14 @@ pub enum Fault {
         /// Why it is of no use.
         reason: &'static str,
     },
+    /// A table that says more than a target takes.
+    #[error("unknown key `{key}` of a target; known are `url`, `status` and `text`{hint}")]
+    TargetKey {
+        /// The key.
+        key: String,
+        /// The nearest of them.
+        hint: Hint,
+    },
     /// The same thing twice.
     #[error("{value}: already on line {first}")]
     Duplicate {

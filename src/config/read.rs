@@ -64,6 +64,7 @@ pub(super) fn probe(section: &Section<'_>, inherited: &ProbeSettings) -> ProbeSe
     let quorums = 1..=i64::try_from(MAX_TARGETS).unwrap_or(i64::MAX);
     let mut probe = inherited.clone();
     section.set_list("targets", values::target, &mut probe.targets);
+    section.set_list("resolvers", values::resolver, &mut probe.resolvers);
     section.set("quorum", values::integer(&[quorums]), &mut probe.quorum);
     section.set("interval", values::duration(INTERVAL), &mut probe.interval);
     section.set(
@@ -73,6 +74,7 @@ pub(super) fn probe(section: &Section<'_>, inherited: &ProbeSettings) -> ProbeSe
     );
     section.set("timeout", values::duration(TIMEOUT), &mut probe.timeout);
     check_targets(section, &probe);
+    check_resolvers(section, &probe);
     check_confirm_interval(section, &mut probe);
     probe
 }
@@ -92,6 +94,15 @@ fn check_targets(section: &Section<'_>, probe: &ProbeSettings) {
         let bound = format!("at least the quorum of {}", probe.quorum);
         let value = format!("{count} targets");
         section.refuse("targets", Fault::Bound { value, bound });
+    }
+}
+
+fn check_resolvers(section: &Section<'_>, probe: &ProbeSettings) {
+    let count = probe.resolvers.len();
+    if count > defaults::MAX_RESOLVERS && section.has("resolvers") {
+        let bound = format!("at most {}", defaults::MAX_RESOLVERS);
+        let value = format!("{count} resolvers");
+        section.refuse("resolvers", Fault::Bound { value, bound });
     }
 }
 

@@ -36,6 +36,7 @@ pub const PROBE: SectionKeys = SectionKeys {
     title: "[probe]",
     keys: &[
         "targets",
+        "resolvers",
         "quorum",
         "interval",
         "confirm_interval",

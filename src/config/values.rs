@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::Fault;
 use super::error::Hint;
-use super::raw::Value;
+use super::raw::{Entries, Value};
 use super::section::nearest;
 use crate::routing::Gateway;
-use crate::units::{Loss, Target};
+use crate::units::{Expectation, Host, HttpTarget, Loss, Scheme, Target, TargetError};
 
 /// A text.
 pub(super) fn text(value: &Value) -> Result<&str, Fault> {
@@ -151,21 +151,89 @@ pub(super) fn gateway(value: &Value) -> Result<Gateway, Fault> {
     }
 }
 
-/// A target that a probe through an uplink can tell something about.
+/// A target that a probe through an uplink can tell something about: a text, or a table of a page
+/// and what it must answer.
 pub(super) fn target(value: &Value) -> Result<Target, Fault> {
-    let target: Target = name(value)?;
+    let target: Target = match value.as_table() {
+        Some(entries) => page(entries)?,
+        None => name(value)?,
+    };
     let useless = |reason| Fault::UselessTarget {
         target: target.to_string(),
         reason,
     };
-    match target.address() {
-        IpAddr::V6(_) => Err(useless("is IPv6: this version probes IPv4 only")),
-        IpAddr::V4(address) if address.is_loopback() => Err(useless("is this machine itself")),
-        IpAddr::V4(address) if !is_host(address) => Err(useless("is not the address of one host")),
-        IpAddr::V4(_) if matches!(target, Target::Tcp(socket) if socket.port() == 0) => {
-            Err(useless("has port 0"))
+    let needs_tls = matches!(&target, Target::Http(page) if page.scheme == Scheme::Https);
+    if needs_tls && !cfg!(feature = "tls") {
+        return Err(useless(
+            "is https, which needs a build with the feature tls",
+        ));
+    }
+    match target.host() {
+        Host::Address(address) if address.is_loopback() => Err(useless("is this machine itself")),
+        Host::Address(address) if !is_global_host(address) => {
+            Err(useless("is not the address of one host on the internet"))
         }
-        IpAddr::V4(_) => Ok(target),
+        Host::Address(_) | Host::Name(_) => Ok(target),
+    }
+}
+
+/// `{ url = "http://…", status = 200, text = "Success" }`
+fn page(entries: &Entries) -> Result<Target, Fault> {
+    const KEYS: [&str; 3] = ["url", "status", "text"];
+    if let Some(key) = entries.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return Err(Fault::TargetKey {
+            key: key.clone(),
+            hint: nearest(key, KEYS).map_or(Hint::None, Hint::Nearest),
+        });
+    }
+    let url = entries.get("url").ok_or(Fault::Missing(
+        "the `url` of the target, as in { url = \"http://example.com/\", status = 200 }",
+    ))?;
+    let target = name::<Target>(&url.value)?;
+    let Target::Http(page) = &target else {
+        return Err(Fault::UselessTarget {
+            target: target.to_string(),
+            reason: "is no web page: only http:// and https:// stand in a table",
+        });
+    };
+    let mut page = HttpTarget::clone(page);
+    let fault = |fault| TargetError {
+        target: target.to_string(),
+        fault,
+    };
+    if let Some(status) = entries.get("status") {
+        let Value::Integer(number) = status.value else {
+            return Err(kind("a status such as 200", &status.value));
+        };
+        let expect = Expectation::of_status(&number.to_string());
+        page = page.expecting(expect.map_err(fault)?)?;
+    }
+    if let Some(node) = entries.get("text") {
+        let expect = Expectation::of_text(text(&node.value)?.to_owned());
+        page = page.expecting(expect.map_err(fault)?)?;
+    }
+    Ok(Target::Http(page.into()))
+}
+
+/// The address of a name server.
+pub(super) fn resolver(value: &Value) -> Result<IpAddr, Fault> {
+    match text(value)?.parse() {
+        Ok(address) if is_global_host(address) => Ok(address),
+        Ok(_) | Err(_) => Err(bound(
+            value,
+            "the address of a name server beyond this machine".to_owned(),
+        )),
+    }
+}
+
+fn is_global_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_host(address),
+        IpAddr::V6(address) => {
+            let is_nobody = address.is_unspecified() || address.is_multicast();
+            let is_local = address.is_loopback() || address.is_unicast_link_local();
+            !is_nobody && !is_local && address.to_ipv4_mapped().is_none()
+        }
     }
 }
 

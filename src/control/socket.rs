@@ -183,8 +183,10 @@ async fn accept(listener: UnixListener, trusted: Trusted, calls: mpsc::Sender<Ca
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            // The places of those that left are free before the next one is looked at.
+            biased;
             Some(_) = conversations.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) if !trusted.includes(&stream) => {

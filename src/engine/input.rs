@@ -45,6 +45,9 @@ pub enum Outcome {
     Reply(Duration),
     /// Somebody on the way said that the target cannot be reached.
     Unreachable(String),
+    /// Somebody answered, but not as the target does: a captive portal, a resolver that does not
+    /// resolve.
+    Wrong(String),
     /// The probe never left this machine; says nothing about the path.
     NotSent(String),
 }

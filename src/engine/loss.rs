@@ -111,12 +111,17 @@ pub struct Run {
 /// Learns a [`LossProcess`] from what one link shows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learner {
+    /// Moments at which a burst could have been met.
     rounds: f64,
+    /// Probes that were not in a burst, and those of them that were lost.
+    probes: f64,
     isolated: f64,
     bursts: f64,
     burst_seconds: f64,
     long_bursts: f64,
     long_seconds: f64,
+    /// Within what bounds the lengths are known.
+    gap_seconds: f64,
 }
 
 /// In multiples of the mean length of a burst.
@@ -137,11 +142,13 @@ impl Default for Learner {
     fn default() -> Self {
         Self {
             rounds: 0.0,
+            probes: 0.0,
             isolated: 0.0,
             bursts: 0.0,
             burst_seconds: 0.0,
             long_bursts: 0.0,
             long_seconds: 0.0,
+            gap_seconds: 0.0,
         }
     }
 }
@@ -156,11 +163,13 @@ impl Learner {
         let prior_long = PRIOR_LENGTHS * (-TAIL_BEGINS).exp();
         let tail = Tail {
             share: ((prior_long + self.long_bursts) / lengths).clamp(1e-6, 1.0 - 1e-6),
-            seconds: (PRIOR_LENGTHS * burst_seconds + self.long_seconds)
-                / (PRIOR_LENGTHS + self.long_bursts),
+            seconds: ((PRIOR_LENGTHS * burst_seconds + self.long_seconds)
+                / (PRIOR_LENGTHS + self.long_bursts))
+                // Nothing can be known more finely than the probes were spaced.
+                .max(self.gap_seconds / lengths),
         };
         LossProcess {
-            isolated: ((PRIOR_ISOLATED + self.isolated) / rounds).min(0.95),
+            isolated: (PRIOR_ISOLATED + self.isolated) / (PRIOR_ROUNDS + self.probes),
             burst_share: ((PRIOR_BURSTS + self.bursts) / rounds).min(0.9),
             burst_seconds,
             tail,
@@ -171,6 +180,13 @@ impl Learner {
     pub fn answered(&mut self) {
         self.forget();
         self.rounds += 1.0;
+        self.probes += 1.0;
+    }
+
+    /// Some probes of a round were lost and others answered: whatever those met, it was no burst.
+    pub fn disagreed(&mut self, tally: Tally) {
+        self.probes += f64::from(tally.sent - 1);
+        self.isolated += f64::from(tally.lost);
     }
 
     /// A run of missed rounds was ended by a reply. It is split between the two explanations by
@@ -188,9 +204,12 @@ impl Learner {
         let beyond = length - TAIL_BEGINS * process.burst_seconds;
         self.forget();
         self.rounds += 1.0;
-        self.isolated += (1.0 - share) * f64::from(run.losses);
+        let losses = (1.0 - share) * f64::from(run.losses);
+        self.probes += 1.0 + losses;
+        self.isolated += losses;
         self.bursts += share;
         self.burst_seconds += share * length;
+        self.gap_seconds += share * (longest - shortest);
         if beyond > 0.0 {
             self.long_bursts += share;
             self.long_seconds += share * beyond;
@@ -200,11 +219,13 @@ impl Learner {
     fn forget(&mut self) {
         let keep = 1.0 - 1.0 / MEMORY_ROUNDS;
         self.rounds *= keep;
+        self.probes *= keep;
         self.isolated *= keep;
         self.bursts *= keep;
         self.burst_seconds *= keep;
         self.long_bursts *= keep;
         self.long_seconds *= keep;
+        self.gap_seconds *= keep;
     }
 }
 

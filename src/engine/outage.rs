@@ -73,6 +73,13 @@ impl Outage {
         self.losses -= disproved.sum::<u32>();
     }
 
+    /// All is known of an answered round with more than one probe.
+    pub fn closed(&mut self, tally: Tally) {
+        if tally.sent > 1 {
+            self.learner.disagreed(tally);
+        }
+    }
+
     /// A round sent at `sent` was not answered by enough targets; without a burst it would take
     /// `losses` independent losses to explain that.
     pub fn failed(&mut self, sent: Moment, losses: u32) {

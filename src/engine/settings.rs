@@ -1,5 +1,6 @@
 //! What the engine needs to know of the configuration. Only the configuration builds it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct UplinkSettings {
 pub struct ProbeSettings {
     /// Whom to ask; never empty.
     pub targets: Vec<Target>,
+    /// Who resolves the names of targets through this uplink; empty: those that the machine knows.
+    /// The engine itself knows no names.
+    #[serde(default)]
+    pub resolvers: Vec<IpAddr>,
     /// How many targets must answer, 1 to the number of targets.
     pub quorum: usize,
     /// Between two probes of an uplink that is well.

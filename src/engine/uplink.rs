@@ -50,6 +50,8 @@ pub struct Uplink {
     outage: Outage,
     quality: Quality,
     mute_since: Option<Moment>,
+    /// What somebody else answered in place of a target, since the last true answer.
+    wrong_answer: Option<String>,
     spread: Spread,
     timers: Timers,
 }
@@ -102,6 +104,7 @@ impl Uplink {
             turn: 0,
             outage: Outage::default(),
             mute_since: None,
+            wrong_answer: None,
             spread,
             timers: Timers::default(),
         }
@@ -359,6 +362,9 @@ impl Uplink {
     }
 
     fn explain_silence(&self, silence: Silence) -> String {
+        if let Some(what) = &self.wrong_answer {
+            return what.clone();
+        }
         let targets = self.targets.len();
         let lasts = seconds(silence.lasts);
         let rounds = silence.rounds;

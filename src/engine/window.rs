@@ -1,6 +1,7 @@
 //! What became of the probes to one target lately: loss, round trip, jitter.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::units::{Loss, Moment, ProbeId};
@@ -17,11 +18,12 @@ pub struct Window {
     jitter: Jitter,
 }
 
+/// Small, because there are many: a round trip is kept in microseconds, and none means lost.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     id: ProbeId,
-    sent: Moment,
-    rtt: Option<Duration>,
+    sent_micros: u64,
+    rtt_micros: Option<NonZeroU32>,
 }
 
 impl Window {
@@ -42,14 +44,14 @@ impl Window {
         let lost_before = self.samples.iter_mut().rev().find(|sample| sample.id == id);
         match lost_before {
             Some(sample) => {
-                if sample.rtt.replace(rtt).is_none() {
+                if sample.rtt_micros.replace(whole_micros(rtt)).is_none() {
                     self.lost -= 1;
                 }
             }
             None => self.push(Sample {
                 id,
-                sent,
-                rtt: Some(rtt),
+                sent_micros: micros(sent),
+                rtt_micros: Some(whole_micros(rtt)),
             }),
         }
     }
@@ -58,8 +60,8 @@ impl Window {
     pub fn missed(&mut self, id: ProbeId, sent: Moment) {
         self.push(Sample {
             id,
-            sent,
-            rtt: None,
+            sent_micros: micros(sent),
+            rtt_micros: None,
         });
     }
 
@@ -70,8 +72,9 @@ impl Window {
 
     /// Forgets what is older than the window is long.
     pub fn expire(&mut self, now: Moment) {
+        let horizon = micros(now - self.length);
         while let Some(oldest) = self.samples.front()
-            && now.since(oldest.sent) > self.length
+            && oldest.sent_micros < horizon
         {
             self.pop();
         }
@@ -89,9 +92,10 @@ impl Window {
 
     /// The median round trip; none while nothing was answered.
     pub fn median_rtt(&self) -> Option<Duration> {
-        let mut rtts: Vec<_> = self.samples.iter().filter_map(|s| s.rtt).collect();
+        let mut rtts: Vec<_> = self.samples.iter().filter_map(|s| s.rtt_micros).collect();
         let middle = rtts.len() / 2;
-        (!rtts.is_empty()).then(|| *rtts.select_nth_unstable(middle).1)
+        let median = (!rtts.is_empty()).then(|| *rtts.select_nth_unstable(middle).1)?;
+        Some(Duration::from_micros(median.get().into()))
     }
 
     /// The jitter of the round trips; none before the second answer.
@@ -103,15 +107,24 @@ impl Window {
         if self.samples.len() == CAPACITY {
             self.pop();
         }
-        self.lost += usize::from(sample.rtt.is_none());
+        self.lost += usize::from(sample.rtt_micros.is_none());
         self.samples.push_back(sample);
     }
 
     fn pop(&mut self) {
         if let Some(oldest) = self.samples.pop_front() {
-            self.lost -= usize::from(oldest.rtt.is_none());
+            self.lost -= usize::from(oldest.rtt_micros.is_none());
         }
     }
+}
+
+fn micros(moment: Moment) -> u64 {
+    u64::try_from(moment.since_start().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn whole_micros(rtt: Duration) -> NonZeroU32 {
+    let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+    NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN)
 }
 
 /// The share of misses among (all, missed) outcomes; none of nothing.

@@ -38,6 +38,8 @@ pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
 pub(super) struct Wishes {
     /// `failover.failback_after`
     pub(super) failback_after: Option<Duration>,
+    /// `probe.targets`; pings of the hosts of the internet unless said.
+    pub(super) targets: Option<Vec<String>>,
 }
 
 /// A running agent. It is killed when the thread that started it ends.
@@ -148,7 +150,8 @@ pub fn this_program() -> PathBuf {
 }
 
 fn configuration(wishes: &Wishes) -> String {
-    let targets = TARGETS.map(|target| target.to_string());
+    let pings = || TARGETS.map(|target| target.to_string()).to_vec();
+    let targets = wishes.targets.clone().unwrap_or_else(pings);
     let failover = wishes.failback_after.map(|span| {
         let span = humantime::format_duration(span).to_string();
         format!("[failover]\nfailback_after = {span:?}\n\n")

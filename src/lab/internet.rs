@@ -124,7 +124,7 @@ fn answer_http(mut client: &TcpStream) -> io::Result<()> {
 }
 
 /// Waits until there is something to do; false when the owner has gone.
-fn wait<S: AsFd>(sockets: &[&S], tether: &Tether) -> bool {
+pub(super) fn wait<S: AsFd>(sockets: &[&S], tether: &Tether) -> bool {
     let mut watched: Vec<_> = sockets
         .iter()
         .map(|socket| socket.as_fd())

@@ -42,7 +42,7 @@ impl Seen<'_> {
 
     fn says(&self, event: &str) -> bool {
         let is_said = |entry: &Entry| match &entry.note {
-            Note::Agent(record) => record.event == event,
+            Note::Agent(record) => record.event == event || record.reason.contains(event),
             Note::Lab { .. } | Note::AgentSilent | Note::Kernel { .. } | Note::Client(_) => false,
         };
         self.timeline.iter().any(is_said)

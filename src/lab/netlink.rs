@@ -63,6 +63,16 @@ impl Netlink {
         self.create(RouteNetlinkMessage::NewAddress(address))
     }
 
+    /// Takes an address from an interface.
+    pub(super) fn remove_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
+        let address = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index.get())
+            .address(address.0, address.1)
+            .build();
+        self.ask(RouteNetlinkMessage::DelAddress(address), NLM_F_ACK)
+            .map(drop)
+    }
+
     /// Adds a route as a DHCP client would.
     pub(super) fn add_route(
         &mut self,

@@ -53,7 +53,7 @@ pub struct Network {
     // Fields are dropped in this order: first the frames stop, then the nodes go.
     pump: Pump,
     _services: Vec<Lifeline>,
-    _providers: Vec<Namespace>,
+    providers: Vec<Namespace>,
 }
 
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Network {
             internet,
             wires: plan.wires,
             _services: services,
-            _providers: providers,
+            providers,
         };
         network.mend_all()?;
         Ok(network)
@@ -128,6 +128,12 @@ impl Network {
     /// The hosts that answer.
     pub fn internet(&self) -> &Namespace {
         &self.internet
+    }
+
+    /// The router of the provider behind an uplink.
+    pub fn provider(&self, uplink: &str) -> Option<&Namespace> {
+        let index = UPLINKS.iter().position(|name| *name == uplink)?;
+        self.providers.get(index)
     }
 
     /// A wire by its name, such as `lan`, `fiber-access` or `fiber-core`.

@@ -11,6 +11,7 @@ use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
 use crate::lab::lookups::Lookups;
 use crate::lab::network::{Network, Wire};
+use crate::lab::portal::Portal;
 use crate::lab::report::{self, Note, PhaseCost, PhaseReport, Report, RunReport};
 use crate::lab::scenario::{Act, AgentAct, Phase, Scenario};
 use crate::lab::screen::Screen;
@@ -50,6 +51,7 @@ pub fn play(
     screen.begin(scenario);
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
+        targets: scenario.targets.clone(),
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
     let mut director = Director {
@@ -86,6 +88,7 @@ struct Director<'n> {
 #[derive(Default)]
 struct Acted<'n> {
     flapping: Vec<Flapping<'n>>,
+    portals: Vec<Portal<'n>>,
     lookups: Option<Lookups>,
 }
 
@@ -119,6 +122,7 @@ impl<'n> Director<'n> {
         let acted = self.act(phase)?;
         let lookups = acted.lookups;
         let to = self.last(phase, acted.flapping)?;
+        drop(acted.portals);
         let cost = self.cost_since(before, clock::now().since(from))?;
         self.stage.listen_until(clock::now() + GRACE, |_| false);
         let felt = self.stage.heard.stream.felt(Interval { from, to });
@@ -185,6 +189,12 @@ impl<'n> Director<'n> {
                     next,
                 });
                 Ok(next)
+            }
+            Act::LandingPage(uplink) => {
+                let provider = self.stage.network.provider(uplink);
+                let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
+                acted.portals.push(Portal::raise(provider)?);
+                Ok(clock::now())
             }
             Act::Agent(act) => {
                 self.stage.direct(*act)?;
@@ -284,6 +294,7 @@ impl std::fmt::Display for Act {
                     "{wire}: {to} for {every}, then well for {every}, and so on"
                 )
             }
+            Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
             Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
             Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
             Self::Agent(AgentAct::Start) => f.write_str("agent: started"),

@@ -19,6 +19,9 @@ pub struct Scenario {
     /// `failover.failback_after` of the agent; its default unless said.
     #[serde(default)]
     pub failback_after: Option<Span>,
+    /// `probe.targets` of the agent; pings of the hosts of the internet unless said.
+    #[serde(default)]
+    pub targets: Option<Vec<String>>,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,
@@ -75,6 +78,9 @@ pub enum Act {
         /// Broken like what.
         to: Impairment,
     },
+    /// The provider behind this uplink answers every web page with its own as long as the phase
+    /// lasts.
+    LandingPage(String),
     /// Does something to the agent.
     Agent(AgentAct),
     /// Switches so many times by command, while someone looks up the way all the time.
@@ -107,7 +113,7 @@ pub struct Expectation {
     pub lost: Option<usize>,
     /// When the traffic first goes through `active`: not before, and not after.
     pub moved: Option<[Span; 2]>,
-    /// An event that the agent reports.
+    /// An event that the agent reports, or words of its reason.
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.
     pub without_a_route: Option<u64>,
@@ -175,6 +181,10 @@ mod tests {
                         | Act::Flap { wire, .. }
                         | Act::Mend(wire)
                         | Act::Unplug(wire) => wire,
+                        Act::LandingPage(uplink) => {
+                            assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
+                            continue;
+                        }
                         Act::Agent(_) | Act::SwitchToAndFro(_) => continue,
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");

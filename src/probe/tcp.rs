@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpSocket;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::socket::{self, now};
 use crate::engine::input::Outcome;
 use crate::units::InterfaceName;
 
@@ -16,49 +16,17 @@ pub(super) async fn connect(
     interface: &InterfaceName,
     listen_for: Duration,
 ) -> Option<Outcome> {
-    let socket = match open(address, interface) {
+    let socket = match socket::tcp(address, interface) {
         Ok(socket) => socket,
-        Err(error) => {
-            return Some(Outcome::NotSent(format!(
-                "no socket on {interface}: {error}"
-            )));
-        }
+        Err(error) => return Some(socket::none(interface, &error)),
     };
     let begun = now();
     let result = timeout(listen_for, socket.connect(address)).await.ok()?;
     Some(match result {
         Ok(_) => Outcome::Reply(begun.elapsed()),
-        Err(error) => read(&error, begun.elapsed()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Outcome::Reply(begun.elapsed())
+        }
+        Err(error) => socket::read(address, &error),
     })
-}
-
-fn open(address: SocketAddr, interface: &InterfaceName) -> io::Result<TcpSocket> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.bind_device(Some(interface.as_str().as_bytes()))?;
-    Ok(socket)
-}
-
-fn read(error: &io::Error, rtt: Duration) -> Outcome {
-    let kind = error.kind();
-    if kind == io::ErrorKind::ConnectionRefused {
-        Outcome::Reply(rtt)
-    } else if matches!(
-        kind,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::ConnectionReset
-    ) {
-        Outcome::Unreachable(error.to_string())
-    } else {
-        Outcome::NotSent(error.to_string())
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a round trip is measured where it happens"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -1,13 +1,24 @@
-//! What is probed: an address on the internet and the way to ask it.
+//! What is probed: a host on the internet and the way to ask it.
+
+mod dns;
+mod fault;
+mod host;
+mod http;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use dns::{DnsTarget, RecordType};
+pub use fault::{TargetError, TargetFault};
+pub use host::{Endpoint, Host, HostName};
+pub use http::{Expectation, HttpTarget, Scheme};
+
 /// A probe target as the configuration writes it: a bare address is an ICMP echo, anything else
-/// names its scheme.
+/// names its scheme. Its text parses back to the same target. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Target {
@@ -15,67 +26,64 @@ pub enum Target {
     Icmp(IpAddr),
     /// `tcp://192.0.2.1:443`: a TCP connection that is accepted or refused; both prove that the far
     /// end answers.
-    Tcp(SocketAddr),
-}
-
-/// Why a text is not a target.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// The scheme is none of ours.
-    #[error(
-        "target `{target}`: unknown scheme `{scheme}`; known are a bare address (ICMP) and tcp://"
-    )]
-    Scheme {
-        /// The whole text.
-        target: String,
-        /// What stands before `://`.
-        scheme: String,
-    },
-    /// Not an address.
-    #[error("target `{0}` is no address and has no scheme such as tcp://")]
-    Address(String),
-    /// A `tcp://` target without a numeric address and port.
-    #[error("target `{0}` needs a numeric address and a port, as in tcp://192.0.2.1:443")]
-    Socket(String),
+    Tcp(Endpoint),
+    /// `http://192.0.2.80/generate_204`: a web page that must be the one that is expected, so that
+    /// the landing page of a captive portal is told from the internet.
+    Http(Arc<HttpTarget>),
+    /// `dns://192.0.2.53/example.com`: a question that a resolver must answer without an error.
+    Dns(DnsTarget),
 }
 
 impl Target {
-    /// The address that the probe's packets go to.
-    pub fn address(&self) -> IpAddr {
+    /// The host that the probe's packets go to.
+    pub fn host(&self) -> Host {
         match self {
-            Self::Icmp(address) => *address,
-            Self::Tcp(socket) => socket.ip(),
+            Self::Icmp(address) => Host::Address(*address),
+            Self::Tcp(endpoint) => endpoint.host.clone(),
+            Self::Http(target) => target.endpoint.host.clone(),
+            Self::Dns(target) => Host::Address(target.server.ip()),
         }
     }
 }
+
+/// The schemes that a target can name, as they are written.
+const SCHEMES: [&str; 4] = ["tcp", "http", "https", "dns"];
 
 impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        match text.split_once("://") {
+        let parsed = match text.split_once("://") {
             None => text
                 .parse()
                 .map(Self::Icmp)
-                .map_err(|_| TargetError::Address(text.to_owned())),
-            Some(("tcp", rest)) => rest
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| TargetError::Socket(text.to_owned())),
-            Some((scheme, _)) => Err(TargetError::Scheme {
-                target: text.to_owned(),
-                scheme: scheme.to_owned(),
-            }),
-        }
+                .map_err(|_| TargetFault::Address),
+            Some(("tcp", rest)) => Endpoint::parse(rest, None).map(Self::Tcp),
+            Some(("http", rest)) => http(Scheme::Http, rest),
+            Some(("https", rest)) => http(Scheme::Https, rest),
+            Some(("dns", rest)) => DnsTarget::parse(rest).map(Self::Dns),
+            Some((scheme, _)) => Err(TargetFault::scheme(scheme, &SCHEMES)),
+        };
+        parsed.map_err(|fault| TargetError {
+            target: text.to_owned(),
+            fault,
+        })
     }
+}
+
+fn http(scheme: Scheme, rest: &str) -> Result<Target, TargetFault> {
+    HttpTarget::parse(scheme, rest).map(|target| Target::Http(Arc::new(target)))
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Icmp(address) => f.pad(&address.to_string()),
-            Self::Tcp(socket) => f.pad(&format!("tcp://{socket}")),
-        }
+        let text = match self {
+            Self::Icmp(address) => address.to_string(),
+            Self::Tcp(endpoint) => format!("tcp://{endpoint}"),
+            Self::Http(target) => target.to_string(),
+            Self::Dns(target) => target.to_string(),
+        };
+        f.pad(&text)
     }
 }
 
@@ -90,5 +98,110 @@ impl TryFrom<String> for Target {
 impl From<Target> for String {
     fn from(target: Target) -> Self {
         target.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_target_parses_back_to_it() {
+        for text in [
+            "192.0.2.1",
+            "2001:db8::1",
+            "tcp://192.0.2.1:443",
+            "tcp://[2001:db8::1]:443",
+            "tcp://www.example.com:443",
+            "http://192.0.2.80/generate_204",
+            "http://192.0.2.80:8080/a/b?c=d",
+            "http://[2001:db8::1]/",
+            "http://www.example.com/connecttest.txt#text=Microsoft%20Connect%20Test",
+            "http://www.example.com/#status=301",
+            "http://www.example.com/#status=200&text=%26%23%C3%A4",
+            "https://www.example.com/generate_204",
+            "dns://192.0.2.53/example.com",
+            "dns://192.0.2.53:5353/.?type=NS",
+            "dns://[2001:db8::53]/example.com?type=AAAA",
+        ] {
+            let target: Target = text.parse().expect(text);
+            assert_eq!(target.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_out_is_left_out() {
+        for (long, short) in [
+            ("http://WWW.Example.com.:80", "http://www.example.com/"),
+            ("https://192.0.2.1:443/#", "https://192.0.2.1/"),
+            (
+                "dns://192.0.2.53:53/Example.COM.?type=a",
+                "dns://192.0.2.53/example.com",
+            ),
+            ("http://192.0.2.1?x=y", "http://192.0.2.1/?x=y"),
+        ] {
+            let target: Target = long.parse().expect(long);
+            assert_eq!(target.to_string(), short);
+        }
+    }
+
+    #[test]
+    fn a_page_that_answers_with_nothing_is_expected_to() {
+        let expected = |text: &str| match text.parse() {
+            Ok(Target::Http(target)) => [200, 204, 302].map(|status| target.is_status(status)),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(
+            expected("http://192.0.2.1/generate_204"),
+            [false, true, false]
+        );
+        assert_eq!(expected("http://192.0.2.1/gen_204?x"), [true, true, false]);
+        assert_eq!(expected("http://192.0.2.1/"), [true, true, false]);
+        assert_eq!(
+            expected("http://192.0.2.1/#status=302"),
+            [false, false, true]
+        );
+    }
+
+    #[test]
+    fn a_bad_target_is_refused_with_what_would_be_right() {
+        for (text, says) in [
+            ("example", "is no address and has no scheme such as tcp://"),
+            ("htp://192.0.2.1/", "scheme `htp`"),
+            ("htp://192.0.2.1/", "did you mean `http://`?"),
+            ("tcp://192.0.2.1", "needs a port"),
+            ("tcp://192.0.2.1:0", "port `0`: must be 1 to 65535"),
+            ("tcp://192.0.2.1:65536", "port `65536`: must be 1 to 65535"),
+            ("tcp://2001:db8::1:443", "[2001:db8::1:443]:"),
+            ("tcp://:443", "`` is no host"),
+            ("tcp://1.2.3:443", "`1.2.3` is no host"),
+            ("tcp://me@example.com:443", "`me@example.com` is no host"),
+            ("tcp://example.com:443/x", "port `443/x`"),
+            ("http:///generate_204", "`` is no host"),
+            ("http://192.0.2.1/a b", "must be written as %XX"),
+            ("http://192.0.2.1/\r\nX: y", "must be written as %XX"),
+            (
+                "http://192.0.2.1/#stauts=200",
+                "unknown expectation `stauts`",
+            ),
+            ("http://192.0.2.1/#stauts=200", "did you mean `status`?"),
+            (
+                "http://192.0.2.1/#status=100",
+                "status `100`: must be 200 to 599",
+            ),
+            ("http://192.0.2.1/#status=200&status=204", "twice"),
+            ("http://192.0.2.1/#text=", "text: must be 1 to 256 bytes"),
+            ("http://192.0.2.1/#text=%zz", "text: must be 1 to 256 bytes"),
+            ("dns://example.com/example.com", "needs a numeric server"),
+            ("dns://192.0.2.53", "needs a name to ask for"),
+            ("dns://192.0.2.53/", "needs a name to ask for"),
+            ("dns://192.0.2.53/a..b", "`a..b` is no name"),
+            ("dns://192.0.2.53/example.com?type=AAA", "type `AAA`"),
+            ("dns://192.0.2.53/example.com?typ=A", "unknown option `typ`"),
+        ] {
+            let error = text.parse::<Target>().expect_err(text).to_string();
+            assert!(error.contains(says), "{error:?} does not say {says:?}");
+            assert!(error.contains(text), "{error:?} does not name the target");
+        }
     }
 }

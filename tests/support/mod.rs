@@ -48,6 +48,7 @@ pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
             .iter()
             .map(|target| target.parse().expect("a target"))
             .collect(),
+        resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
         confirm_interval: Duration::from_millis(100),

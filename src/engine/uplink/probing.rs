@@ -18,8 +18,15 @@ impl Uplink {
         };
         let before = self.rounds[round].probes[place].fate;
         let fate = match outcome {
-            Outcome::Reply(rtt) => Fate::Answered(rtt),
+            Outcome::Reply(rtt) => {
+                self.wrong_answer = None;
+                Fate::Answered(rtt)
+            }
             Outcome::Unreachable(_) => Fate::Missed,
+            Outcome::Wrong(what) => {
+                self.wrong_answer = Some(what);
+                Fate::Missed
+            }
             Outcome::NotSent(why) => {
                 self.not_sent(why, now, out);
                 Fate::Void
@@ -97,7 +104,11 @@ impl Uplink {
         let Some(last) = self.rounds.back().map(|round| round.sent) else {
             return;
         };
-        let spacing = self.pace().spacing(&self.settings.probe);
+        let pace = self.pace();
+        if pace == Pace::Steady {
+            return;
+        }
+        let spacing = pace.spacing(&self.settings.probe);
         let due = (last + spacing).max(now);
         if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
             self.timers.set(Timer::Round, due);
@@ -285,6 +296,9 @@ impl Uplink {
             }
         }
         let tally = round.tally(|target| self.targets[target].is_doubtful());
+        if round.result == RoundResult::Answered {
+            self.outage.closed(tally);
+        }
         let closed = ClosedRound {
             sent: round.sent,
             tally,

@@ -1,0 +1,57 @@
+//! A question to a resolver, as a probe and for the names of other targets.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::message::{Answer, MAX_ANSWER, Question, ResponseCode};
+use super::socket::{self, now};
+use crate::engine::input::Outcome;
+use crate::units::{DnsTarget, HostName, InterfaceName, RecordType};
+
+/// Asks through the interface; nothing comes of it if nobody answers.
+///
+/// A resolver that answers with an error does not resolve through this uplink, and that is what the
+/// target is there to find out: only NOERROR is a reply.
+pub(super) async fn ask(
+    target: &DnsTarget,
+    interface: &InterfaceName,
+    listen_for: Duration,
+) -> Option<Outcome> {
+    let begun = now();
+    let query = query(target.server, &target.name, target.record, interface);
+    Some(match timeout(listen_for, query).await.ok()? {
+        Ok(answer) if answer.code == ResponseCode::NO_ERROR => Outcome::Reply(begun.elapsed()),
+        Ok(answer) => Outcome::Wrong(format!("{target} answered {}", answer.code)),
+        Err(error) => socket::read(target, &error),
+    })
+}
+
+/// Asks a server once, and waits for its answer for as long as it takes.
+pub(super) async fn query(
+    server: SocketAddr,
+    name: &HostName,
+    record: RecordType,
+    interface: &InterfaceName,
+) -> io::Result<Answer> {
+    let socket = socket::udp(server, interface).await?;
+    let question = Question::new(random_id(), name, record);
+    socket.send(question.as_bytes()).await?;
+    let mut buffer = [0; MAX_ANSWER];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        // Anything else is noise, or somebody who guesses.
+        if let Some(answer) = question.read(&buffer[..length]) {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The keys of a `RandomState` come from the operating system.
+fn random_id() -> u16 {
+    let random = RandomState::new().hash_one(());
+    (random & 0xffff) as u16
+}

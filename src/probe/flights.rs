@@ -1,0 +1,80 @@
+//! The probes that are under way.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::Report;
+use crate::engine::input::{Outcome, ProbeOrder};
+use crate::units::UplinkName;
+
+/// How many probes of one uplink may hold a socket of their own. Nobody answers any more when they
+/// are so many: the oldest is ended, and the engine's clock has it missed.
+const MOST_CONNECTED: usize = 256;
+
+/// The probes that are under way. A task ends with its answer or its time limit, and its socket
+/// with it.
+pub(super) struct Flights {
+    outbox: mpsc::Sender<Report>,
+    tasks: JoinSet<()>,
+    connected: BTreeMap<UplinkName, VecDeque<AbortHandle>>,
+}
+
+impl Flights {
+    pub(super) fn new(outbox: mpsc::Sender<Report>) -> Self {
+        Self {
+            outbox,
+            tasks: JoinSet::new(),
+            connected: BTreeMap::new(),
+        }
+    }
+
+    /// Starts a probe that shares its socket with others.
+    pub(super) fn start(
+        &mut self,
+        probe: &ProbeOrder,
+        flight: impl Future<Output = Option<Outcome>> + Send + 'static,
+    ) -> AbortHandle {
+        let outbox = self.outbox.clone();
+        let (uplink, id) = (probe.uplink.clone(), probe.id);
+        self.tasks.spawn(async move {
+            if let Some(outcome) = flight.await {
+                let report = Report {
+                    uplink,
+                    id,
+                    outcome,
+                };
+                drop(outbox.send(report).await);
+            }
+        })
+    }
+
+    /// Starts a probe with a socket of its own.
+    pub(super) fn start_connected(
+        &mut self,
+        probe: &ProbeOrder,
+        flight: impl Future<Output = Option<Outcome>> + Send + 'static,
+    ) {
+        let handle = self.start(probe, flight);
+        let connected = self.connected.entry(probe.uplink.clone()).or_default();
+        connected.push_back(handle);
+        if connected.len() > MOST_CONNECTED {
+            connected.retain(|handle| !handle.is_finished());
+        }
+        if connected.len() > MOST_CONNECTED
+            && let Some(oldest) = connected.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Waits until one has ended.
+    pub(super) async fn land(&mut self) {
+        drop(self.tasks.join_next().await);
+    }
+}

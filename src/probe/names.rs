@@ -1,0 +1,294 @@
+//! The addresses of names in targets, per uplink: what resolves through one may not be reachable, or
+//! be another host, through the other.
+//!
+//! No probe waits for a name: it is sent to the address that is known, or not at all, and the question
+//! goes out beside it. An address is used for as long as its record lives, within bounds, and longer
+//! while nobody says another: a resolver that fails is not the target's failure.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::Order;
+use super::dns;
+use super::message::{Answer, ResponseCode};
+use super::socket::now;
+use crate::units::{DnsTarget, HostName, IfIndex, InterfaceName, RecordType, UplinkName};
+
+/// The least and the most that an address is used without asking again.
+const LIVES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// When a name without an address is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+/// When a name with an old address is asked for again: there is no hurry.
+const RETRY_OLD: Duration = Duration::from_secs(30);
+/// How long a server may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A name that no target has asked for since then is forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
+/// So many servers are asked at most.
+const MAX_SERVERS: usize = 8;
+
+/// Where a machine writes down its name servers; the first that names one beyond this machine.
+const RESOLV_CONFS: [&str; 3] = [
+    "/etc/resolv.conf",
+    // What systemd-resolved asks, and what netifd learnt, where the first only names a local stub.
+    "/run/systemd/resolve/resolv.conf",
+    "/tmp/resolv.conf.d/resolv.conf.auto",
+];
+/// Asked last: a provider's resolver often refuses whoever comes through another provider.
+const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(9, 9, 9, 9)];
+
+type Key = (UplinkName, HostName);
+
+/// The names that targets have, and who is being asked for them.
+#[derive(Default)]
+pub(super) struct Names {
+    known: BTreeMap<Key, Entry>,
+    lookups: JoinSet<Lookup>,
+}
+
+struct Entry {
+    interface: InterfaceName,
+    index: IfIndex,
+    address: Option<IpAddr>,
+    /// Why there is no address.
+    trouble: Option<String>,
+    is_asked: bool,
+    ask_at: Instant,
+    used: Instant,
+}
+
+struct Lookup {
+    key: Key,
+    index: IfIndex,
+    result: Result<Found, String>,
+}
+
+struct Found {
+    address: IpAddr,
+    lives: Duration,
+}
+
+impl Names {
+    /// The address to probe, or why there is none. Asks for it beside, if it is time.
+    pub(super) fn address(&mut self, order: &Order, name: &HostName) -> Result<IpAddr, String> {
+        let key = (order.probe.uplink.clone(), name.clone());
+        let now = now();
+        if self.known.get(&key).is_none_or(|entry| !entry.is_of(order)) {
+            let is_in_use = |entry: &Entry| now.duration_since(entry.used) < FORGET;
+            self.known.retain(|_, entry| is_in_use(entry));
+            self.known.insert(key.clone(), Entry::new(order, now));
+        }
+        let Some(entry) = self.known.get_mut(&key) else {
+            return Err(format!("{name} is not resolved yet"));
+        };
+        entry.used = now;
+        let is_due = entry.ask_at <= now && !entry.is_asked;
+        if is_due {
+            entry.is_asked = true;
+            self.lookups.spawn(look_up(key, order.clone()));
+        }
+        entry.address.ok_or_else(|| match &entry.trouble {
+            None => format!("{name} is not resolved yet"),
+            Some(trouble) => format!("{name} is not resolved: {trouble}"),
+        })
+    }
+
+    pub(super) fn is_asking(&self) -> bool {
+        !self.lookups.is_empty()
+    }
+
+    /// Waits until a question is answered, or has not been.
+    pub(super) async fn learn(&mut self) {
+        let Some(Ok(lookup)) = self.lookups.join_next().await else {
+            return;
+        };
+        let entry = self.known.get_mut(&lookup.key);
+        if let Some(entry) = entry.filter(|entry| entry.index == lookup.index) {
+            entry.learn(lookup.result, now());
+        }
+    }
+}
+
+impl Entry {
+    fn new(order: &Order, now: Instant) -> Self {
+        Self {
+            interface: order.interface.clone(),
+            index: order.index,
+            address: None,
+            trouble: None,
+            is_asked: false,
+            ask_at: now,
+            used: now,
+        }
+    }
+
+    fn is_of(&self, order: &Order) -> bool {
+        self.interface == order.interface && self.index == order.index
+    }
+
+    fn learn(&mut self, result: Result<Found, String>, now: Instant) {
+        self.is_asked = false;
+        match result {
+            Ok(found) => {
+                self.address = Some(found.address);
+                self.trouble = None;
+                self.ask_at = now + found.lives.clamp(LIVES.0, LIVES.1);
+            }
+            Err(trouble) => {
+                self.trouble = Some(trouble);
+                let retry = self.address.map_or(RETRY, |_| RETRY_OLD);
+                self.ask_at = now + retry;
+            }
+        }
+    }
+}
+
+async fn look_up(key: Key, order: Order) -> Lookup {
+    let servers = servers(&order.resolvers);
+    let name = &key.1;
+    let mut result = ask(&servers, name, RecordType::A, &order.interface).await;
+    if matches!(result, Ok(None)) {
+        result = ask(&servers, name, RecordType::Aaaa, &order.interface).await;
+    }
+    let result = result.and_then(|found| found.ok_or_else(|| "it has no address".to_owned()));
+    Lookup {
+        index: order.index,
+        key,
+        result,
+    }
+}
+
+/// Asks one server after the other until one knows; none if the name has no such record.
+async fn ask(
+    servers: &[IpAddr],
+    name: &HostName,
+    record: RecordType,
+    interface: &InterfaceName,
+) -> Result<Option<Found>, String> {
+    let mut troubles = Vec::new();
+    for server in servers {
+        let address = SocketAddr::new(*server, DnsTarget::PORT);
+        let query = dns::query(address, name, record, interface);
+        let trouble = match timeout(PATIENCE, query).await {
+            Err(_) => "no answer".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(answer)) => match read(&answer, record) {
+                Ok(found) => return Ok(found),
+                Err(ResponseCode::NO_SUCH_NAME) => return Err("no such name".to_owned()),
+                Err(code) => code.to_string(),
+            },
+        };
+        troubles.push(format!("{server}: {trouble}"));
+    }
+    Err(troubles.join(", "))
+}
+
+fn read(answer: &Answer, record: RecordType) -> Result<Option<Found>, ResponseCode> {
+    if answer.code != ResponseCode::NO_ERROR {
+        return Err(answer.code);
+    }
+    let is_asked = |address: &&IpAddr| address.is_ipv6() == (record == RecordType::Aaaa);
+    let address = answer.addresses.iter().find(is_asked);
+    Ok(address.map(|address| Found {
+        address: *address,
+        lives: answer.lives,
+    }))
+}
+
+fn servers(configured: &[IpAddr]) -> Vec<IpAddr> {
+    if !configured.is_empty() {
+        return configured.to_vec();
+    }
+    // Small files of this machine, read again because a lease may have changed them.
+    let texts = RESOLV_CONFS
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok());
+    let own = texts.map(|text| nameservers(&text));
+    let mut servers = own
+        .into_iter()
+        .find(|own| !own.is_empty())
+        .unwrap_or_default();
+    for server in PUBLIC.map(IpAddr::from) {
+        if !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    servers
+}
+
+/// The servers of a resolv.conf(5) that are not this machine itself.
+fn nameservers(text: &str) -> Vec<IpAddr> {
+    let server = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let is_server = words.next() == Some("nameserver");
+        // An address with a zone (fe80::1%eth0) is of one link and of no use on another.
+        words.next().filter(|_| is_server)?.parse::<IpAddr>().ok()
+    };
+    let servers = text.lines().filter_map(server);
+    let beyond = servers.filter(|server| !server.is_loopback() && !server.is_unspecified());
+    beyond.take(MAX_SERVERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_stub_resolves_nothing_through_an_uplink() {
+        let stub = "# by hand\nnameserver 127.0.0.53\nnameserver ::1\noptions edns0 trust-ad\n";
+        assert_eq!(nameservers(stub), [] as [IpAddr; 0]);
+        let real = "search lan\n nameserver 192.0.2.53 # wan\nnameserver fe80::1%eth0\n\
+                    nameserver 2001:db8::53\nnameserver\nnameservers 192.0.2.54\n";
+        let expected: [IpAddr; 2] = [
+            Ipv4Addr::new(192, 0, 2, 53).into(),
+            "2001:db8::53".parse().expect("an address"),
+        ];
+        assert_eq!(nameservers(real), expected);
+    }
+
+    #[test]
+    fn the_servers_of_the_configuration_are_the_only_ones_asked() {
+        let configured = [Ipv4Addr::new(192, 0, 2, 53).into()];
+        assert_eq!(servers(&configured), configured);
+        assert!(servers(&[]).ends_with(&PUBLIC.map(IpAddr::from)));
+    }
+
+    #[test]
+    fn an_address_outlives_its_record_while_nobody_says_another() {
+        let start = now();
+        let order = Order {
+            probe: crate::engine::input::ProbeOrder {
+                id: crate::units::ProbeId(1),
+                uplink: "fiber".parse().expect("a name"),
+                target: "tcp://www.example.com:443".parse().expect("a target"),
+                listen_for: PATIENCE,
+            },
+            interface: "eth1".parse().expect("a name"),
+            index: IfIndex::new(1).expect("not 0"),
+            resolvers: Vec::new(),
+        };
+        let mut entry = Entry::new(&order, start);
+        entry.learn(Err("192.0.2.53: no answer".to_owned()), start);
+        assert_eq!(entry.ask_at, start + RETRY);
+        let address = Ipv4Addr::new(192, 0, 2, 80).into();
+        for (seconds, used) in [
+            (0, LIVES.0),
+            (300, Duration::from_secs(300)),
+            (86_400, LIVES.1),
+        ] {
+            let lives = Duration::from_secs(seconds);
+            entry.learn(Ok(Found { address, lives }), start);
+            assert_eq!((entry.address, entry.ask_at), (Some(address), start + used));
+        }
+        entry.learn(Err("192.0.2.53: SERVFAIL".to_owned()), start);
+        assert_eq!(
+            (entry.address, entry.ask_at),
+            (Some(address), start + RETRY_OLD)
+        );
+    }
+}

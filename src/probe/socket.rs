@@ -1,0 +1,64 @@
+//! Sockets that send through one interface, and what their errors say.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::net::{TcpSocket, UdpSocket};
+use tokio::time::Instant;
+
+use crate::engine::input::Outcome;
+use crate::units::InterfaceName;
+
+/// A socket of the family of `address`.
+pub(super) fn tcp(address: SocketAddr, interface: &InterfaceName) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    Ok(socket)
+}
+
+/// A socket that hears nobody but `peer`, on a port that nobody can guess.
+pub(super) async fn udp(peer: SocketAddr, interface: &InterfaceName) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    socket.connect(peer).await?;
+    Ok(socket)
+}
+
+/// An error on the way, or one of this machine. `what` failed, as in `tcp://192.0.2.1:443`.
+pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> Outcome {
+    let is_of_the_path = matches!(
+        error.kind(),
+        io::ErrorKind::HostUnreachable
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+    );
+    let why = format!("{what}: {error}");
+    if is_of_the_path {
+        Outcome::Unreachable(why)
+    } else {
+        Outcome::NotSent(why)
+    }
+}
+
+/// The socket could not even be made.
+pub(super) fn none(interface: &InterfaceName, error: &io::Error) -> Outcome {
+    Outcome::NotSent(format!("no socket on {interface}: {error}"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a round trip is measured where it happens"
+)]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

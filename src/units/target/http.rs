@@ -1,0 +1,223 @@
+//! A web page, and what it must answer.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::fault::{TargetFault, number};
+use super::{Endpoint, TargetError};
+
+/// A web page, and what it must answer. What is expected stands behind `#`, where a URL has what is
+/// never sent: `http://host/path#status=200&text=Success`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HttpTarget {
+    /// In the clear or not.
+    pub scheme: Scheme,
+    /// The web server.
+    pub endpoint: Endpoint,
+    /// The path and the query, beginning with `/`; visible ASCII only.
+    pub path: String,
+    /// What must come back.
+    pub expect: Expectation,
+}
+
+/// In the clear or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// `http`
+    Http,
+    /// `https`
+    Https,
+}
+
+/// What must come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Expectation {
+    /// This status. Unless said: 204 for a path that ends in `generate_204`, else any of 200 to 299.
+    pub status: Option<u16>,
+    /// This text, somewhere in the beginning of the answer.
+    pub text: Option<String>,
+}
+
+impl Scheme {
+    /// The port that goes without saying.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl HttpTarget {
+    /// The status of an answer; less than that is not the end of it (RFC 9110, section 15.2).
+    pub const STATUS: RangeInclusive<u16> = 200..=599;
+    /// The longest text to look for, in bytes.
+    pub const MAX_TEXT: usize = 256;
+
+    pub(super) fn parse(scheme: Scheme, rest: &str) -> Result<Self, TargetFault> {
+        let (url, expect) = rest.split_once('#').unwrap_or((rest, ""));
+        let end_of_host = url.find(['/', '?']).unwrap_or(url.len());
+        let (endpoint, path) = url.split_at(end_of_host);
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TargetFault::Path);
+        }
+        Ok(Self {
+            scheme,
+            endpoint: Endpoint::parse(endpoint, Some(scheme.port()))?,
+            path: format!("{slash}{path}"),
+            expect: expect.parse()?,
+        })
+    }
+
+    /// This page with another expectation, unless it has one already.
+    pub fn expecting(&self, expect: Expectation) -> Result<Self, TargetError> {
+        let mut target = self.clone();
+        target.expect.merge(expect).map_err(|fault| TargetError {
+            target: self.to_string(),
+            fault,
+        })?;
+        Ok(target)
+    }
+
+    /// The status is as expected.
+    pub fn is_status(&self, status: u16) -> bool {
+        match self.expect.status {
+            Some(expected) => status == expected,
+            None if self.is_empty_page() => status == 204,
+            None => (200..300).contains(&status),
+        }
+    }
+
+    /// Host and port as a `Host` field has them (RFC 9110, section 7.2).
+    pub fn authority(&self) -> String {
+        self.endpoint.brief(self.scheme.port())
+    }
+
+    /// The address of the page, without what is expected of it.
+    pub fn url(&self) -> String {
+        let scheme = self.scheme.as_str();
+        format!("{scheme}://{}{}", self.authority(), self.path)
+    }
+
+    fn is_empty_page(&self) -> bool {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.ends_with("generate_204")
+    }
+}
+
+impl Expectation {
+    /// The keys by which an expectation is said.
+    pub const KEYS: [&str; 2] = ["status", "text"];
+
+    /// Takes what another one says; nothing may be said twice.
+    fn merge(&mut self, other: Self) -> Result<(), TargetFault> {
+        if other.status.is_some() && self.status.is_some() {
+            return Err(TargetFault::Twice("status"));
+        }
+        if other.text.is_some() && self.text.is_some() {
+            return Err(TargetFault::Twice("text"));
+        }
+        self.status = self.status.or(other.status);
+        self.text = self.text.take().or(other.text);
+        Ok(())
+    }
+
+    /// This status and nothing else.
+    pub fn of_status(status: &str) -> Result<Self, TargetFault> {
+        let number = number(status, &HttpTarget::STATUS)
+            .ok_or_else(|| TargetFault::Status(status.to_owned()))?;
+        Ok(Self {
+            status: Some(number),
+            text: None,
+        })
+    }
+
+    /// This text and nothing else.
+    pub fn of_text(text: String) -> Result<Self, TargetFault> {
+        if (1..=HttpTarget::MAX_TEXT).contains(&text.len()) {
+            Ok(Self {
+                status: None,
+                text: Some(text),
+            })
+        } else {
+            Err(TargetFault::Text)
+        }
+    }
+}
+
+impl FromStr for Expectation {
+    type Err = TargetFault;
+
+    /// `status=200&text=Success`, both optional.
+    fn from_str(text: &str) -> Result<Self, TargetFault> {
+        let mut expect = Self::default();
+        for item in text.split('&').filter(|item| !item.is_empty()) {
+            let (key, value) = item.split_once('=').unwrap_or((item, ""));
+            expect.merge(match key {
+                "status" => Self::of_status(value),
+                "text" => decode(value)
+                    .ok_or(TargetFault::Text)
+                    .and_then(Self::of_text),
+                key => Err(TargetFault::expectation(key, &Self::KEYS)),
+            }?)?;
+        }
+        Ok(expect)
+    }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.map(|status| format!("status={status}"));
+        let text = self.text.as_deref();
+        let text = text.map(|text| format!("text={}", encode(text)));
+        let items: Vec<_> = status.into_iter().chain(text).collect();
+        f.write_str(&items.join("&"))
+    }
+}
+
+impl fmt::Display for HttpTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url())?;
+        if self.expect == Expectation::default() {
+            return Ok(());
+        }
+        write!(f, "#{}", self.expect)
+    }
+}
+
+/// Percent-encoding of all but the unreserved characters (RFC 3986, section 2.3).
+fn encode(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, after) = if first == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            let are_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let byte = u8::from_str_radix(digits, 16).ok().filter(|_| are_hex)?;
+            (byte, &after[2..])
+        } else {
+            (first, after)
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,502 @@
+//! The probers against real servers, each test in a network namespace of its own: good ones, those of
+//! somebody on the way, and those that mean harm.
+
+#[path = "support/netns.rs"]
+#[expect(
+    dead_code,
+    reason = "routes and rules are the business of another test"
+)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the netlink crates' enums are open"
+)]
+mod netns;
+#[expect(dead_code, reason = "times and events are the business of other tests")]
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use uplinkd::engine::Engine;
+use uplinkd::engine::input::{Action, Change, Input, Outcome, ProbeOrder};
+use uplinkd::engine::status::State;
+use uplinkd::probe::{Order, Probers};
+use uplinkd::replay::attached;
+use uplinkd::units::{IfIndex, Moment, ProbeId};
+
+use netns::World;
+
+/// Far more than an answer takes here.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long probes listen that nobody will answer.
+const BRIEFLY: Duration = Duration::from_millis(300);
+
+const WEB: &str = "192.0.2.80:80";
+const RESOLVER: &str = "192.0.2.53:53";
+
+/// The probers, and an uplink that ends in this machine.
+struct Uplink {
+    probers: Probers,
+    order: Order,
+}
+
+impl Uplink {
+    async fn new(world: &World) -> Self {
+        for address in [WEB, RESOLVER] {
+            let address: SocketAddr = address.parse().expect("an address");
+            let network = format!("{}/32", address.ip()).parse().expect("a network");
+            world.add_address("lo", network).await;
+        }
+        Self {
+            probers: Probers::start().expect("a thread"),
+            order: Order {
+                probe: ProbeOrder {
+                    id: ProbeId(0),
+                    uplink: support::name("fiber"),
+                    target: "192.0.2.80".parse().expect("a target"),
+                    listen_for: PATIENCE,
+                },
+                interface: "lo".parse().expect("a name"),
+                index: IfIndex::new(1).expect("not 0"),
+                resolvers: vec![RESOLVER.parse::<SocketAddr>().expect("an address").ip()],
+            },
+        }
+    }
+
+    fn send(&mut self, target: &str, listen_for: Duration) {
+        self.order.probe.id.0 += 1;
+        self.order.probe.target = target.parse().expect("a target");
+        self.order.probe.listen_for = listen_for;
+        self.probers
+            .order(self.order.clone())
+            .expect("a free place");
+    }
+
+    /// What becomes of a probe.
+    async fn ask(&mut self, target: &str) -> Outcome {
+        self.send(target, PATIENCE);
+        let report = timeout(PATIENCE, self.probers.report()).await;
+        let report = report
+            .expect("an outcome in time")
+            .expect("the thread lives");
+        assert_eq!(report.id, self.order.probe.id);
+        report.outcome
+    }
+
+    /// Nobody answers a probe, and nothing is made up.
+    async fn hears_nothing(&mut self, target: &str) {
+        self.send(target, BRIEFLY);
+        let report = timeout(BRIEFLY * 2, self.probers.report()).await;
+        assert!(report.is_err(), "{target}: {report:?}");
+    }
+
+    /// Asks until the name in the target is known.
+    async fn resolved(&mut self, target: &str) -> Outcome {
+        loop {
+            let outcome = self.ask(target).await;
+            let Outcome::NotSent(why) = &outcome else {
+                return outcome;
+            };
+            assert!(why.ends_with("is not resolved yet"), "{why}");
+        }
+    }
+}
+
+fn is_reply(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Reply(_))
+}
+
+/// A web server that treats each client like this, once it has asked.
+fn web(address: &str, serve: impl Fn(TcpStream) + Send + Clone + 'static) {
+    let listener = TcpListener::bind(address).expect("a free address");
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let serve = serve.clone();
+            thread::spawn(move || {
+                let mut client = client;
+                let mut request = [0; 1024];
+                let length = client.read(&mut request).expect("a request");
+                assert!(request[..length].starts_with(b"GET "));
+                serve(client);
+            });
+        }
+    });
+}
+
+fn says(answer: &'static str) -> impl Fn(TcpStream) + Send + Clone {
+    move |mut client| {
+        // A client that has heard enough hangs up.
+        drop(client.write_all(answer.as_bytes()));
+    }
+}
+
+/// A name server: what it answers to each question. Returns how many it was asked.
+fn dns(
+    address: &str,
+    answer: impl Fn(&[u8], usize) -> Vec<Vec<u8>> + Send + 'static,
+) -> Arc<AtomicUsize> {
+    let socket = UdpSocket::bind(address).expect("a free address");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        while let Ok((length, client)) = socket.recv_from(&mut buffer) {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            for datagram in answer(&buffer[..length], number) {
+                drop(socket.send_to(&datagram, client));
+            }
+        }
+    });
+    asked
+}
+
+/// The answer to a question, with this code and these records after it.
+fn answer(question: &[u8], code: u8, records: &[&[u8]]) -> Vec<u8> {
+    let count = u8::try_from(records.len()).expect("a few");
+    let mut answer = question.to_vec();
+    answer[2] = 0x81;
+    answer[3] = 0x80 | code;
+    answer[7] = count;
+    answer.extend(records.concat());
+    answer
+}
+
+const IS_WEB: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x50";
+const IS_LOCAL_V6: &[u8] =
+    b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+
+fn asks_for_v6(question: &[u8]) -> bool {
+    question.ends_with(&[0, 28, 0, 1])
+}
+
+#[test]
+fn a_page_is_a_reply_and_a_landing_page_is_not() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        web(
+            WEB,
+            says("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"),
+        );
+        web(
+            "192.0.2.80:8080",
+            says("HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n"),
+        );
+        let internet = uplink.ask("http://192.0.2.80/generate_204").await;
+        assert!(is_reply(&internet), "{internet:?}");
+        let portal = uplink.ask("http://192.0.2.80:8080/generate_204").await;
+        let says = "captive portal: http://192.0.2.80:8080/generate_204 answered 302 to \
+                    http://login.example/";
+        assert_eq!(portal, Outcome::Wrong(says.to_owned()));
+    });
+}
+
+#[test]
+fn a_text_is_looked_for_and_an_endless_page_is_not_read() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        web(WEB, says("HTTP/1.1 200 OK\r\n\r\nMicrosoft Connect Test"));
+        let (ended, end) = channel();
+        web("192.0.2.80:8080", move |mut client| {
+            drop(client.write_all(b"HTTP/1.1 200 OK\r\n\r\n"));
+            while client.write_all(&[b'a'; 4096]).is_ok() {}
+            ended.send(()).expect("the test listens");
+        });
+        let text = "ncsi.txt#text=Microsoft%20Connect%20Test";
+        let page = uplink.ask(&format!("http://192.0.2.80/{text}")).await;
+        assert!(is_reply(&page), "{page:?}");
+        let endless = uplink.ask(&format!("http://192.0.2.80:8080/{text}")).await;
+        let says = "captive portal: http://192.0.2.80:8080/ncsi.txt answered 200 without \
+                    \"Microsoft Connect Test\"";
+        assert_eq!(endless, Outcome::Wrong(says.to_owned()));
+        end.recv_timeout(PATIENCE).expect("the client hung up");
+    });
+}
+
+/// Whoever holds this learns that a client has hung up.
+fn until_hung_up(mut client: &TcpStream) {
+    let mut rest = [0; 64];
+    while !matches!(client.read(&mut rest), Ok(0) | Err(_)) {}
+}
+
+#[test]
+fn a_server_that_never_answers_is_left_at_the_time_limit() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let (ended, end) = channel();
+        web(WEB, move |client| {
+            until_hung_up(&client);
+            ended.send(()).expect("the test listens");
+        });
+        uplink.hears_nothing("http://192.0.2.80/").await;
+        end.recv_timeout(PATIENCE).expect("the client hung up");
+    });
+}
+
+#[test]
+fn a_server_that_drips_is_left_at_the_time_limit() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let (ended, end) = channel();
+        web(WEB, move |mut client| {
+            let pace = Some(Duration::from_millis(10));
+            client.set_read_timeout(pace).expect("set a timeout");
+            drop(client.write_all(b"HTTP/1.1 200 OK\r\nX: "));
+            let is_there = |client: &mut TcpStream| match client.read(&mut [0; 64]) {
+                Ok(count) => count > 0,
+                Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            };
+            while is_there(&mut client) && client.write_all(b"x").is_ok() {}
+            ended.send(()).expect("the test listens");
+        });
+        uplink.hears_nothing("http://192.0.2.80/#text=never").await;
+        end.recv_timeout(PATIENCE).expect("the client hung up");
+    });
+}
+
+#[test]
+fn a_closed_port_answers_a_connection_but_is_no_page() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let connection = uplink.ask("tcp://192.0.2.80:81").await;
+        assert!(is_reply(&connection), "{connection:?}");
+        let page = uplink.ask("http://192.0.2.80:81/").await;
+        assert!(matches!(page, Outcome::Unreachable(_)), "{page:?}");
+        let resolver = uplink.ask("dns://192.0.2.80/example.test").await;
+        assert!(matches!(resolver, Outcome::Unreachable(_)), "{resolver:?}");
+        web(WEB, drop);
+        let nothing = uplink.ask("http://192.0.2.80/").await;
+        assert!(matches!(nothing, Outcome::Unreachable(_)), "{nothing:?}");
+    });
+}
+
+#[test]
+fn the_sockets_of_an_uplink_are_limited() {
+    const ORDERED: usize = 400;
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let listener = TcpListener::bind(WEB).expect("a free address");
+        // As many may wait to be accepted.
+        let backlog = socket2::SockRef::from(&listener).listen(1024);
+        backlog.expect("a longer backlog");
+        for _ in 0..ORDERED {
+            uplink.send("http://192.0.2.80/", PATIENCE * 10);
+        }
+        // The last one is served only after all others have been started.
+        web("192.0.2.80:81", says("HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(is_reply(&uplink.ask("http://192.0.2.80:81/").await));
+        listener.set_nonblocking(true).expect("set a flag");
+        let mut held = 0;
+        for client in listener.incoming().map_while(Result::ok) {
+            client.set_nonblocking(true).expect("set a flag");
+            let mut request = [0; 1024];
+            // First what was asked, then nothing or the end.
+            let ends = [(); 2].map(|()| matches!((&client).read(&mut request), Ok(0)));
+            held += usize::from(ends == [false; 2]);
+        }
+        assert!((1..=256).contains(&held), "{held} connections");
+    });
+}
+
+#[test]
+fn a_resolver_must_answer_this_question_and_without_an_error() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        dns(RESOLVER, |question, _| {
+            let mut guess = answer(question, 0, &[IS_WEB]);
+            guess[1] ^= 1;
+            match question[13] {
+                // A guess of the id, a question sent back, rubbish; then the truth.
+                b't' => vec![
+                    guess,
+                    question.to_vec(),
+                    vec![0; 3],
+                    answer(question, 0, &[]),
+                ],
+                b'g' => vec![guess],
+                b'f' => vec![answer(question, 2, &[])],
+                _ => vec![],
+            }
+        });
+        let truth = uplink.ask("dns://192.0.2.53/true.test").await;
+        assert!(is_reply(&truth), "{truth:?}");
+        let failure = uplink.ask("dns://192.0.2.53/fail.test?type=AAAA").await;
+        let says = "dns://192.0.2.53/fail.test?type=AAAA answered SERVFAIL";
+        assert_eq!(failure, Outcome::Wrong(says.to_owned()));
+        uplink.hears_nothing("dns://192.0.2.53/guess.test").await;
+        uplink.hears_nothing("dns://192.0.2.53/silence.test").await;
+    });
+}
+
+#[test]
+fn an_answer_from_somebody_else_is_none() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let server = UdpSocket::bind(RESOLVER).expect("a free address");
+        let other = UdpSocket::bind("192.0.2.80:53").expect("a free address");
+        thread::spawn(move || {
+            let mut buffer = [0; 1500];
+            while let Ok((length, client)) = server.recv_from(&mut buffer) {
+                drop(other.send_to(&answer(&buffer[..length], 0, &[]), client));
+            }
+        });
+        uplink.hears_nothing("dns://192.0.2.53/example.test").await;
+    });
+}
+
+#[test]
+fn a_name_is_resolved_beside_the_probes_and_remembered() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        web(WEB, says("HTTP/1.1 200 OK\r\n\r\n"));
+        let asked = dns(RESOLVER, |question, _| vec![answer(question, 0, &[IS_WEB])]);
+        let target = "http://www.example.test/";
+        let first = uplink.ask(target).await;
+        let not_yet = "www.example.test is not resolved yet";
+        assert_eq!(first, Outcome::NotSent(not_yet.to_owned()));
+        assert!(is_reply(&uplink.resolved(target).await));
+        assert!(is_reply(&uplink.ask("tcp://www.example.test:80").await));
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        // Another interface of the same name may lead elsewhere.
+        uplink.order.index = IfIndex::new(2).expect("not 0");
+        assert!(is_reply(&uplink.resolved(target).await));
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        // So may another uplink.
+        uplink.order.probe.uplink = support::name("lte");
+        assert!(is_reply(&uplink.resolved(target).await));
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    });
+}
+
+#[test]
+fn a_name_without_an_ipv4_address_is_asked_by_ipv6() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        web("[::1]:80", says("HTTP/1.1 200 OK\r\n\r\n"));
+        dns(RESOLVER, |question, _| {
+            let records: &[&[u8]] = if asks_for_v6(question) {
+                &[IS_LOCAL_V6]
+            } else {
+                &[]
+            };
+            vec![answer(question, 0, records)]
+        });
+        let page = uplink.resolved("http://six.example.test/").await;
+        assert!(is_reply(&page), "{page:?}");
+        for target in ["::1", "tcp://[::1]:80", "http://[::1]/"] {
+            let outcome = uplink.ask(target).await;
+            assert!(is_reply(&outcome), "{target}: {outcome:?}");
+        }
+    });
+}
+
+#[test]
+fn a_dead_resolver_holds_nobody_up_and_is_named() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        uplink
+            .order
+            .resolvers
+            .insert(0, "192.0.2.80".parse().expect("an address"));
+        dns(RESOLVER, |question, number| {
+            // Refuses at first.
+            let code = if number == 0 { 5 } else { 0 };
+            vec![answer(question, code, &[IS_WEB])]
+        });
+        let target = "tcp://www.example.test:80";
+        let says = "www.example.test is not resolved: 192.0.2.80: Connection refused";
+        loop {
+            assert!(is_reply(&uplink.ask("192.0.2.80").await));
+            let Outcome::NotSent(why) = uplink.ask(target).await else {
+                panic!("there is no address yet");
+            };
+            if !why.ends_with("not resolved yet") {
+                let is_named = why.starts_with(says) && why.ends_with("192.0.2.53: REFUSED");
+                assert!(is_named, "{why}");
+                break;
+            }
+        }
+        while !is_reply(&uplink.ask(target).await) {}
+    });
+}
+
+#[test]
+fn nothing_is_sent_through_another_interface() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        web(WEB, says("HTTP/1.1 200 OK\r\n\r\n"));
+        let asked = dns(RESOLVER, |question, _| vec![answer(question, 0, &[IS_WEB])]);
+        let index = world.wire("lte").await;
+        uplink.order.interface = "lte".parse().expect("a name");
+        uplink.order.index = IfIndex::new(index).expect("not 0");
+        for target in [
+            "tcp://192.0.2.80:80",
+            "http://192.0.2.80/",
+            "dns://192.0.2.53/example.test",
+            "http://www.example.test/",
+        ] {
+            uplink.send(target, BRIEFLY);
+            let report = timeout(BRIEFLY * 2, uplink.probers.report()).await;
+            let is_well = matches!(&report, Ok(Some(report)) if is_reply(&report.outcome));
+            assert!(!is_well, "{target}: {report:?}");
+        }
+        drop(asked);
+    });
+}
+
+/// What the engine says in the end of an uplink that is answered like this from `at` on.
+fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(State, String)> {
+    let mut engine = Engine::new(support::settings(&["fiber"]), Moment::START);
+    let (uplink, attachment) = (support::name("fiber"), attached(1));
+    engine.handle_input(Moment::START, Input::Attachment { uplink, attachment });
+    let mut now = Moment::START;
+    let mut last = None;
+    while now < Moment::after_start(at * 3) {
+        while let Some(action) = engine.poll_action() {
+            match action {
+                Action::Probe(order) => {
+                    let outcome = if now < Moment::after_start(at) {
+                        Outcome::Reply(Duration::from_millis(10))
+                    } else {
+                        answers(&order)
+                    };
+                    let (uplink, id) = (order.uplink, order.id);
+                    engine.handle_input(
+                        now,
+                        Input::Probe {
+                            uplink,
+                            id,
+                            outcome,
+                        },
+                    );
+                }
+                Action::Event(event) => {
+                    if let Change::Uplink { to, .. } = event.change {
+                        last = Some((to, event.reason));
+                    }
+                }
+                Action::Route(_) => {}
+            }
+        }
+        now = engine.poll_timeout().expect("it goes on probing").max(now);
+        engine.handle_timeout(now);
+    }
+    last
+}
+
+#[test]
+fn an_uplink_behind_a_captive_portal_is_down_and_says_so() {
+    let says = "captive portal: http://192.0.2.80/ answered 302 to http://login.example/";
+    let at = Duration::from_secs(30);
+    let portal = verdict(at, |_| Outcome::Wrong(says.to_owned()));
+    assert_eq!(portal, Some((State::Down, says.to_owned())));
+    let silence = verdict(at, |_| Outcome::Unreachable(String::new()));
+    let (state, reason) = silence.expect("a verdict");
+    assert_eq!(state, State::Down);
+    assert!(!reason.contains("captive portal"), "{reason}");
+}
