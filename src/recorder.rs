@@ -19,9 +19,11 @@ use crate::units::{Moment, Timestamp};
 /// The form of the lines; it changes when they do.
 pub const FORM: u32 = 1;
 
-/// A recording grows to this and no further: a day of two uplinks at the default interval is a third
-/// of it.
+/// A recording grows to this and no further: three days of two uplinks at the default interval.
 pub const MOST_BYTES: u64 = 64 << 20;
+
+/// Until then a number of seconds holds every nanosecond (2^22 s, f64).
+const LONGEST: Duration = Duration::from_secs(1 << 22);
 
 /// Lines are collected up to this.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -101,7 +103,7 @@ impl<W: Write> Recorder<W> {
     /// nothing more can be recorded.
     pub fn record(&mut self, at: Moment, input: Option<&Input>) -> Result<(), RecorderError> {
         let is_full = self.writer.get_ref().bytes + self.writer.buffer().len() as u64 >= self.most;
-        if is_full {
+        if is_full || at.since_start() >= LONGEST {
             self.writer.flush()?;
             return Err(RecorderError::Full);
         }

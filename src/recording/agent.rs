@@ -144,7 +144,7 @@ impl Probes<'_> {
         };
         match outcome {
             Outcome::Reply(rtt) => self.note(sent, &order, Some(*rtt)),
-            Outcome::Unreachable(_) => self.note(sent, &order, None),
+            Outcome::Unreachable(_) | Outcome::Wrong(_) => self.note(sent, &order, None),
             Outcome::NotSent(_) => {}
         }
     }
