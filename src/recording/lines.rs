@@ -19,6 +19,7 @@ pub(super) struct Lines<R> {
     number: usize,
     buffer: Vec<u8>,
     is_cut: bool,
+    is_over: bool,
     is_again: bool,
     bad: Vec<BadLine>,
     more: usize,
@@ -32,6 +33,7 @@ impl<R: BufRead> Lines<R> {
             number: 0,
             buffer: Vec::new(),
             is_cut: false,
+            is_over: false,
             is_again: false,
             bad: Vec::new(),
             more: 0,
@@ -116,6 +118,9 @@ impl<R: BufRead> Lines<R> {
         if std::mem::take(&mut self.is_again) {
             return Ok(true);
         }
+        if self.is_over {
+            return Ok(false);
+        }
         self.read().map_err(|source| RecordingError::Read {
             path: self.path.clone(),
             source,
@@ -140,6 +145,11 @@ impl<R: BufRead> Lines<R> {
         loop {
             let available = self.reader.fill_buf()?;
             if available.is_empty() {
+                break;
+            }
+            if self.is_cut {
+                // What has such a line is no recording, and may have no end.
+                self.is_over = true;
                 break;
             }
             let end = available.iter().position(|byte| *byte == b'\n');

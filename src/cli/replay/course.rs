@@ -210,7 +210,8 @@ fn downs(verdicts: &[Verdict], end: f64) -> Vec<Outage> {
     let is_dead = |state: State| matches!(state, State::Down | State::Absent);
     for verdict in verdicts {
         let was_dead = is_dead(verdict.from);
-        if is_dead(verdict.to) && !was_dead {
+        let was_alive = !was_dead && verdict.from != State::Unknown;
+        if is_dead(verdict.to) && was_alive {
             downs.push(Outage {
                 uplink: verdict.uplink.clone(),
                 from: verdict.at,
