@@ -32,6 +32,7 @@ use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::status::{EventRecord, Status};
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
+use crate::recorder::{self, Recorder};
 use crate::routing::attach::attach;
 use crate::routing::{Attachment, Desired, Family, Observed, Path};
 use crate::units::{Moment, TableId, UplinkName, Wall};
@@ -94,6 +95,7 @@ struct Daemon {
     options: Options,
     clock: Clock,
     engine: Engine,
+    recorder: Option<Recorder>,
     alarm: Alarm,
     alarm_at: Option<Moment>,
     kernel: Kernel,
@@ -144,8 +146,10 @@ impl Daemon {
         } else {
             Mode::Write
         };
+        let begin = clock.now();
         Ok(Self {
-            engine: Engine::new(config.engine.clone(), clock.now()),
+            engine: Engine::new(config.engine.clone(), begin),
+            recorder: recorder(&config, begin, clock.wall())?,
             alarm: Alarm::new().context("cannot make a timer")?,
             alarm_at: None,
             kernel: kernel::start(wishes, mode)?,
@@ -182,7 +186,9 @@ impl Daemon {
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Timeout => {
                     self.alarm_at = None;
-                    self.engine.handle_timeout(self.clock.now());
+                    let now = self.clock.now();
+                    self.record(now, None);
+                    self.engine.handle_timeout(now);
                 }
                 Wake::Reload => {
                     self.reload();
@@ -220,7 +226,20 @@ impl Daemon {
     }
 
     fn tell(&mut self, input: Input) {
-        self.engine.handle_input(self.clock.now(), input);
+        let now = self.clock.now();
+        self.record(now, Some(&input));
+        self.engine.handle_input(now, input);
+    }
+
+    /// Keeps what the engine is told, until that fails or is enough.
+    fn record(&mut self, now: Moment, input: Option<&Input>) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.record(now, input)
+        {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "records no more");
+            self.recorder = None;
+        }
     }
 
     // ---- in ----
@@ -361,6 +380,7 @@ impl Daemon {
                 config.agent.control != running.agent.control,
             ),
             ("agent.log", config.agent.log != running.agent.log),
+            ("agent.record", config.agent.record != running.agent.record),
             (
                 "routing.protocol",
                 config.engine.numbering.protocol != running.engine.numbering.protocol,
@@ -540,6 +560,22 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
         })
     }
+}
+
+fn recorder(config: &Config, at: Moment, wall: Wall) -> anyhow::Result<Option<Recorder>> {
+    let Some(path) = &config.agent.record else {
+        return Ok(None);
+    };
+    let header = recorder::Header {
+        recording: recorder::FORM,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: wall.at(at),
+        at,
+        settings: config.engine.clone(),
+    };
+    Recorder::create(path, &header)
+        .with_context(|| format!("cannot begin the recording {}", path.display()))
+        .map(Some)
 }
 
 fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {

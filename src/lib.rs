@@ -45,6 +45,8 @@ pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod probe;
+pub mod recorder;
+pub mod recording;
 pub mod replay;
 pub mod routing;
 pub mod units;

@@ -23,6 +23,7 @@ pub fn agent() -> AgentSettings {
         control: PathBuf::from(CONTROL),
         state_dir: PathBuf::from(STATE_DIR),
         log: LogSink::default(),
+        record: None,
     }
 }
 
