@@ -83,16 +83,25 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(&self) -> Result<Client, ClientError> {
-        Client::connect(&self.path())
+    fn open(&self) -> Result<Client> {
+        Ok(Client::connect(&self.path()?)?)
     }
 
-    /// A configuration that cannot be read does not stop anyone from asking the agent that runs.
-    fn path(&self) -> PathBuf {
-        let configured = || Config::load(&self.file.config).map(|config| config.agent.control);
-        self.socket
-            .clone()
-            .unwrap_or_else(|| configured().unwrap_or_else(|_| defaults::CONTROL.into()))
+    /// Where nothing is configured the agent, if there is one, is at the default place.
+    fn path(&self) -> Result<PathBuf> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let is_named = self.file.config.as_os_str() != Config::DEFAULT_PATH;
+        match Config::load(&self.file.config) {
+            Ok(config) => Ok(config.agent.control),
+            Err(ConfigError::Read { source, .. })
+                if !is_named && source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(defaults::CONTROL.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

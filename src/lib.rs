@@ -44,6 +44,7 @@ pub mod engine;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod memory;
 pub mod probe;
 pub mod recorder;
 pub mod recording;

@@ -73,7 +73,11 @@ pub struct Probers {
 
 impl Probers {
     /// Starts the thread. It ends when this value is dropped.
+    ///
+    /// # Errors
+    /// If this process may open no ICMP socket at all, or there is no thread to be had.
     pub fn start() -> io::Result<Self> {
+        icmp::check()?;
         let (orders, inbox) = mpsc::channel(QUEUE);
         let (outbox, reports) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread()

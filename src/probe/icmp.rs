@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use surge_ping::{
     Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger, SurgeError,
 };
@@ -76,6 +76,18 @@ impl Icmp {
             pinger.timeout(listen_for);
             ask(&mut pinger, sequence).await
         }
+    }
+}
+
+/// Whether this process may send ICMP at all.
+pub(super) fn check() -> io::Result<()> {
+    let open = |kind| Socket::new(Domain::IPV4, kind, Some(Protocol::ICMPV4)).map(drop);
+    match open(Type::RAW).or_else(|_| open(Type::DGRAM)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(io::Error::new(
+            error.kind(),
+            "may not send ICMP: the capability CAP_NET_RAW is missing (run as root, or grant it)",
+        )),
+        _ => Ok(()),
     }
 }
 

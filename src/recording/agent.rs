@@ -103,14 +103,22 @@ pub(super) fn read_samples(
     relive_lines(&mut lines, |seen| match seen {
         Seen::Wants(at, Action::Probe(order)) => probes.ask(at, order),
         Seen::Told(_, Some(Input::Probe { id, outcome, .. })) => probes.answer(id, &outcome),
-        Seen::Told(at, Some(input @ (Input::Attachment { .. } | Input::Carrying(_)))) => {
+        Seen::Told(
+            at,
+            Some(
+                input @ (Input::Attachment { .. }
+                | Input::Carrying(_)
+                | Input::Learnt { .. }
+                | Input::Counters { .. }),
+            ),
+        ) => {
             let at = at.since_start().as_secs_f64();
             probes.recording.inputs.push((at, input));
         }
         // Other settings are tried, and what people wished for then is not wished for now.
         Seen::Told(_, Some(Input::Settings(_) | Input::Command(_)) | None)
         | Seen::Started(_)
-        | Seen::Wants(_, Action::Route(_) | Action::Event(_)) => {}
+        | Seen::Wants(_, Action::Route(_) | Action::Event(_) | Action::Count(_)) => {}
     })?;
     if let Some(fault) = probes.fault {
         lines.complain(fault);
