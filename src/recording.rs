@@ -31,6 +31,9 @@ const MOST_UPLINKS: usize = 64;
 /// More targets than any uplink may have.
 const MOST_TARGETS: usize = 16;
 
+/// Nobody records for longer: two years, in seconds.
+const LONGEST_SPAN: f64 = 2.0 * 365.0 * 86_400.0;
+
 /// A file to read, and the uplink that it is about where it does not say so itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -93,6 +96,7 @@ impl Recording {
                 samples.sort();
             }
         }
+        recording.check_span()?;
         recording
             .inputs
             .sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -120,6 +124,19 @@ impl Recording {
     pub fn probes(&self) -> usize {
         let samples = self.tracks.iter().flat_map(|track| &track.targets);
         samples.map(|(_, samples)| samples.len()).sum()
+    }
+
+    /// A clock that was set while it was read leaves decades in which nothing happened.
+    fn check_span(&self) -> Result<(), RecordingError> {
+        let (from, to) = self.span();
+        if to - from <= LONGEST_SPAN {
+            return Ok(());
+        }
+        let samples = self.tracks.iter().flat_map(|track| &track.targets);
+        let gaps = samples.filter_map(|(_, samples)| samples.longest_gap());
+        let longest = gaps.max_by(|one, other| (one.1 - one.0).total_cmp(&(other.1 - other.0)));
+        let (from, to) = longest.unwrap_or((from, to));
+        Err(RecordingError::Gap { from, to })
     }
 
     fn read(&mut self, source: &Source) -> Result<(), RecordingError> {

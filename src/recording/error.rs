@@ -23,6 +23,17 @@ pub enum RecordingError {
     /// It does not say which uplink it is about, and its name is no name of one.
     #[error("{}: of which uplink? Say so with NAME={}", .0.display(), .0.display())]
     Nameless(PathBuf),
+    /// More than two years, mostly of nothing.
+    #[error(
+        "the recording spans more than two years, and nothing happens from {from} to {to}: was a \
+         clock set? Cut it there"
+    )]
+    Gap {
+        /// The last time before the gap, in seconds.
+        from: f64,
+        /// The first after it.
+        to: f64,
+    },
     /// Lines are wrong.
     #[error("{}", say(file, lines, *more))]
     Lines {

@@ -33,6 +33,12 @@ impl Samples {
         Some((*self.sent.first()?, *self.sent.last()?))
     }
 
+    /// The longest time without a probe, from one to the next.
+    pub(super) fn longest_gap(&self) -> Option<(f64, f64)> {
+        let gaps = self.sent.windows(2).map(|pair| (pair[0], pair[1]));
+        gaps.max_by(|one, other| (one.1 - one.0).total_cmp(&(other.1 - other.0)))
+    }
+
     /// What became of the probe that was sent nearest to `at`; of two, the later. `from` is where the
     /// search begins, and is moved: whoever asks in the order of time is answered at once.
     pub fn nearest(&self, at: f64, from: &mut usize) -> Option<Duration> {
