@@ -232,7 +232,7 @@ impl Rig {
             match &action {
                 Action::Probe(order) => self.asked(order),
                 Action::Event(event) => self.judge(event, &before),
-                Action::Route(_) => {}
+                Action::Route(_) | Action::Count(_) => {}
             }
             self.actions.push((self.now, action));
         }
