@@ -33,6 +33,8 @@
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
 //! - [`control`]: what people may ask of a running agent.
 //! - [`alert`]: the log.
+//! - [`replay`]: the engine in virtual time; [`recorder`] keeps what it was told, and [`recording`]
+//!   is the world that a file remembers.
 //! - [`daemon`]: the loop.
 //! - [`cli`]: the command line; `lab`: a whole network in throw-away namespaces.
 
