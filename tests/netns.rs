@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{UplinkRoutes, table_mode};
-use uplinkd::routing::{Attachment, Desired, Gateway, Numbering, Observed, Path, Route, Trouble};
+use uplinkd::routing::{Attachment, Desired, Hints, Numbering, Observed, Path, Route, Trouble};
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
 use netns::{ForeignDefault, World};
@@ -108,7 +108,7 @@ impl Agent {
         let link = self.observed.link(&name(uplink));
         let table = self.numbering.uplink_table(position);
         let own = link.map(|link| self.observed.own_paths(table, link.index));
-        attach(link, Gateway::Auto, &own.unwrap_or_default())
+        attach(link, &Hints::default(), &own.unwrap_or_default())
     }
 
     /// What should be so that this uplink carries.
@@ -460,7 +460,7 @@ fn a_lost_carrier_is_reported_at_once() {
 fn trouble(observed: &Observed, uplink: &str) -> Option<Trouble> {
     attach(
         observed.link(&name(uplink)),
-        Gateway::Auto,
+        &Hints::default(),
         &BTreeMap::new(),
     )
     .trouble

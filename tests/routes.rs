@@ -9,8 +9,8 @@ use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, MAIN, UplinkRoutes, table_mode};
 use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::{
-    Attachment, Desired, Family, Gateway, LearnedDefault, Link, Numbering, Observed, Path, Route,
-    Rule, Trouble,
+    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, Numbering, Observed, Path,
+    Preference, Route, Rule, Trouble,
 };
 use uplinkd::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
 
@@ -38,18 +38,21 @@ fn link(number: u32, called: &str, address: &str) -> Link {
         is_up: true,
         has_carrier: true,
         is_point_to_point: false,
-        addresses: vec![net(address)],
+        addresses: vec![net(address).into()],
         peers: Vec::new(),
         defaults: Vec::new(),
     }
 }
 
 fn default(via: Option<&str>, metric: u32) -> LearnedDefault {
+    let via = via.map(ip);
     LearnedDefault {
-        family: Family::Ipv4,
+        family: via.map_or(Family::Ipv4, Family::of),
         metric: Metric(metric),
-        gateway: via.map(ip),
+        preference: Preference::Medium,
+        gateway: via,
         onlink: false,
+        source: None,
     }
 }
 
@@ -78,8 +81,22 @@ fn path(number: u32, via: &str) -> Path {
     }
 }
 
+/// The next hop is configured.
+fn by_hand(gateway: &str) -> Hints {
+    let address = ip(gateway);
+    let (gateway, gateway6) = match Family::of(address) {
+        Family::Ipv4 => (Gateway::Address(address), Gateway::Auto),
+        Family::Ipv6 => (Gateway::Auto, Gateway::Address(address)),
+    };
+    Hints {
+        gateway,
+        gateway6,
+        ..Hints::default()
+    }
+}
+
 fn attached(link: &Link) -> Attachment {
-    attach(Some(link), Gateway::Auto, &BTreeMap::new())
+    attach(Some(link), &Hints::default(), &BTreeMap::new())
 }
 
 /// Table mode for these uplinks, of which the one at `carrying` carries.
@@ -161,7 +178,7 @@ fn a_switch_is_one_replaced_route() {
 fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
     let before = holding(&desired(&[fiber()], 0), &[fiber()]);
     let moved = Link {
-        addresses: vec![net("192.0.2.77/24")],
+        addresses: vec![net("192.0.2.77/24").into()],
         ..fiber()
     };
     assert_eq!(
@@ -233,7 +250,7 @@ fn rules_stay_while_an_uplink_has_no_way_out() {
 #[test]
 fn scoped_addresses_get_no_rule() {
     let mut scoped = fiber();
-    scoped.addresses.push(net("169.254.7.7/16"));
+    scoped.addresses.push(net("169.254.7.7/16").into());
     assert_eq!(desired(&[scoped], 0), desired(&[fiber()], 0));
 }
 
@@ -251,25 +268,13 @@ fn the_next_hop_is_that_of_the_best_default_of_others() {
 
 #[test]
 fn a_configured_next_hop_outside_every_prefix_is_onlink() {
-    let inside = attach(
-        Some(&fiber()),
-        Gateway::Address(ip("192.0.2.9")),
-        &BTreeMap::new(),
-    );
+    let inside = attach(Some(&fiber()), &by_hand("192.0.2.9"), &BTreeMap::new());
     assert_eq!(inside.paths[&Family::Ipv4], path(2, "192.0.2.9"));
-    let outside = attach(
-        Some(&fiber()),
-        Gateway::Address(ip("10.0.0.1")),
-        &BTreeMap::new(),
-    );
+    let outside = attach(Some(&fiber()), &by_hand("10.0.0.1"), &BTreeMap::new());
     assert!(outside.paths[&Family::Ipv4].onlink);
     let mut peered = fiber();
     peered.peers.push(net("10.0.0.1/32"));
-    let peer = attach(
-        Some(&peered),
-        Gateway::Address(ip("10.0.0.1")),
-        &BTreeMap::new(),
-    );
+    let peer = attach(Some(&peered), &by_hand("10.0.0.1"), &BTreeMap::new());
     assert!(!peer.paths[&Family::Ipv4].onlink);
 }
 
@@ -280,19 +285,19 @@ fn the_next_hop_that_our_table_holds_outlives_the_default_in_main_while_it_is_on
         defaults: Vec::new(),
         ..fiber()
     };
-    let kept = attach(Some(&bare), Gateway::Auto, &own);
+    let kept = attach(Some(&bare), &Hints::default(), &own);
     assert_eq!(kept.paths, own);
     let moved = Link {
-        addresses: vec![net("198.51.100.2/24")],
+        addresses: vec![net("198.51.100.2/24").into()],
         ..bare.clone()
     };
-    let lost = attach(Some(&moved), Gateway::Auto, &own);
+    let lost = attach(Some(&moved), &Hints::default(), &own);
     assert_eq!(lost.trouble, Some(Trouble::NoNextHop));
     let returned = Link {
         index: index(9),
         ..bare
     };
-    let other = attach(Some(&returned), Gateway::Auto, &own);
+    let other = attach(Some(&returned), &Hints::default(), &own);
     assert_eq!(other.trouble, Some(Trouble::NoNextHop));
 }
 
@@ -310,7 +315,7 @@ fn a_point_to_point_interface_needs_no_next_hop() {
 #[test]
 fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
     assert_eq!(
-        attach(None, Gateway::Auto, &BTreeMap::new()).trouble,
+        attach(None, &Hints::default(), &BTreeMap::new()).trouble,
         Some(Trouble::Absent)
     );
     let cases = [

@@ -7,11 +7,13 @@
 mod build;
 mod parse;
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkBuffer, NlaBuffer, NlasIterator};
 use netlink_packet_route::route::RouteHeader;
 
-use crate::routing::{Family, Route, Rule};
+use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{counters_of, dump, route_message, rule_message};
@@ -45,7 +47,7 @@ pub(super) struct LinkEntry {
 /// An address as the kernel lists it, fit for use.
 pub(super) struct AddressEntry {
     pub(super) index: IfIndex,
-    pub(super) address: IpNet,
+    pub(super) address: LinkAddress,
     pub(super) peer: Option<IpNet>,
 }
 
@@ -53,6 +55,11 @@ pub(super) struct AddressEntry {
 pub(super) struct RouteEntry {
     pub(super) protocol: Protocol,
     pub(super) route: Route,
+    /// It holds for packets from here only.
+    pub(super) source: Option<IpNet>,
+    pub(super) preference: Preference,
+    /// How long it will last; zero if that time is over and the kernel has yet to take it away.
+    pub(super) expires_in: Option<Duration>,
 }
 
 /// A rule as the kernel lists it.

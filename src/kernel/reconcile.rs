@@ -31,6 +31,8 @@ use crate::routing::{Desired, Observed};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// The unit of all waiting in [`Patience`].
 const TICK: Duration = Duration::from_millis(100);
+/// The kernel counts the lifetime of a route in ticks of its own.
+const AFTER_EXPIRY: Duration = Duration::from_millis(20);
 /// How often plan, apply and look follow each other before what is still open is called refused.
 const ROUNDS: u32 = 4;
 /// How many sessions in a row may fail before this program gives up loudly.
@@ -44,6 +46,8 @@ pub(super) struct Reconciler {
     overruns: Arc<AtomicU32>,
     sockets: Sockets,
     cooling: Option<Pin<Box<Sleep>>>,
+    /// Until a route that a router advertised is over.
+    expiry: Option<Pin<Box<Sleep>>>,
     ticks: Interval,
     patience: Patience,
     observed: Option<Arc<Observed>>,
@@ -75,6 +79,7 @@ enum Cause {
     Wanted,
     Event(Hint),
     Tick,
+    Expiry,
     /// Nobody wants anything any more.
     Closed,
 }
@@ -116,6 +121,7 @@ impl Reconciler {
             overruns,
             sockets: Sockets::open()?,
             cooling: None,
+            expiry: None,
             ticks,
             patience: Patience::default(),
             observed: None,
@@ -157,7 +163,7 @@ impl Reconciler {
             }
             settled = match self.cause().await {
                 Ok(Cause::Closed) => return End::Closed,
-                Ok(Cause::Wanted | Cause::Tick) => self.settle().await,
+                Ok(Cause::Wanted | Cause::Tick | Cause::Expiry) => self.settle().await,
                 Ok(Cause::Event(hint)) => {
                     self.cool(hint);
                     self.settle().await
@@ -192,7 +198,11 @@ impl Reconciler {
                 }
                 () = self.reports.closed() => return Ok(Cause::Closed),
                 () = self.sockets.writer.ended() => return Err(KernelError::Ended),
-                () = cooled(&mut self.cooling) => self.cooling = None,
+                () = over(&mut self.cooling) => self.cooling = None,
+                () = over(&mut self.expiry) => {
+                    self.expiry = None;
+                    return Ok(Cause::Expiry);
+                }
                 hint = self.sockets.monitor.hint(ours), if !is_cooling => {
                     return Ok(Cause::Event(hint?));
                 }
@@ -241,6 +251,8 @@ impl Reconciler {
             interfaces: &wanted.interfaces,
         };
         let now = Arc::new(self.sockets.observer.look(scope)?);
+        let expiry = self.sockets.observer.next_expiry();
+        self.expiry = expiry.map(|left| Box::pin(sleep(left + AFTER_EXPIRY)));
         let before = self.observed.replace(now.clone());
         if before
             .as_ref()
@@ -355,8 +367,8 @@ impl Reconciler {
 const DOES_NOT_STAY: &str = "the kernel accepts it and yet does not list it as ours: \
     something of someone else stands in its place";
 
-async fn cooled(cooling: &mut Option<Pin<Box<Sleep>>>) {
-    match cooling {
+async fn over(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,
     }

@@ -197,7 +197,7 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
 fn on_uplink(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
     let object = format!("uplink {}", uplink.name);
     let link = facts.observed.link(&uplink.interface);
-    let attachment = attach(link, uplink.gateway, &std::collections::BTreeMap::new());
+    let attachment = attach(link, &uplink.hints(), &std::collections::BTreeMap::new());
     let mut findings = Vec::new();
     findings.extend(on_trouble(uplink, &object, &attachment, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
@@ -233,7 +233,7 @@ fn on_trouble(
         ),
         Trouble::NoAddress => (
             Error,
-            format!("{interface} has no IPv4 address"),
+            format!("{interface} has no address"),
             "run a DHCP client on it, or give it an address".to_owned(),
         ),
         Trouble::NoNextHop => (

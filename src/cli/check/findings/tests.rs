@@ -1,9 +1,11 @@
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::*;
 use crate::cli::check::facts::Capabilities;
 use crate::kernel::{ForeignRoute, Strangers};
-use crate::routing::{Family, LearnedDefault, Observed, Path, Route};
+use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route};
 use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, Weight};
 
 const TWO_UPLINKS: &str = r#"
@@ -29,6 +31,10 @@ fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+fn prefix(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
 fn index(number: u32) -> IfIndex {
     IfIndex::new(number).expect("not 0")
 }
@@ -41,13 +47,15 @@ fn link(number: u32) -> Link {
         is_up: true,
         has_carrier: true,
         is_point_to_point: false,
-        addresses: vec![format!("192.0.{number}.2/24").parse().expect("a prefix")],
+        addresses: vec![prefix(&format!("192.0.{number}.2/24")).into()],
         peers: Vec::new(),
         defaults: vec![LearnedDefault {
             family: Family::Ipv4,
             metric: Metric(100),
+            preference: Preference::default(),
             gateway: Some(address(&format!("192.0.{number}.1"))),
             onlink: false,
+            source: None,
         }],
     }
 }
@@ -142,7 +150,7 @@ fn the_first_trouble_of_a_link_is_told() {
     let bare = with_link(|link| link.addresses.clear());
     assert_eq!(
         said(TWO_UPLINKS, &bare),
-        ["Error uplink lte: eth2 has no IPv4 address"]
+        ["Error uplink lte: eth2 has no address"]
     );
     let lost = with_link(|link| link.defaults.clear());
     assert_eq!(
