@@ -154,6 +154,34 @@ fn failback_by_hand_waits_for_the_person() {
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
 }
 
+fn fiber_loses_a_third_for_a_minute() -> impl FnMut(&ProbeOrder, f64) -> f64 {
+    move |order, now| {
+        let is_bad = order.uplink == name("fiber") && (30.0..90.0).contains(&now);
+        if is_bad { 0.35 } else { 0.0 }
+    }
+}
+
+#[test]
+fn failback_waits_after_a_mere_degradation_too() {
+    let loss = fiber_loses_a_third_for_a_minute();
+    let mut replay = lossy(settings(&["fiber", "lte"]), 1, loss);
+    replay.run_until(at(60.0));
+    let events = replay.run_until(at(600.0));
+    let well = when(&events, "uplink.up fiber").expect("well again");
+    let back = when(&events, "switch lte -> fiber").expect("a failback");
+    assert!(back - well >= 60.0, "{:?}", brief(&events));
+}
+
+#[test]
+fn failback_by_hand_waits_for_the_person_after_a_mere_degradation_too() {
+    let mut by_hand = settings(&["fiber", "lte"]);
+    by_hand.failover.failback = Failback::Manual;
+    let mut replay = lossy(by_hand, 1, fiber_loses_a_third_for_a_minute());
+    let events = replay.run_until(at(600.0));
+    assert!(when(&events, "switch fiber -> lte").is_some());
+    assert_eq!(when(&events, "switch lte -> fiber"), None);
+}
+
 #[test]
 fn an_uplink_that_flaps_each_second_is_left_once_and_stays_left() {
     for seed in 0..50 {

@@ -480,7 +480,7 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(St
                         last = Some((to, event.reason));
                     }
                 }
-                Action::Route(_) => {}
+                Action::Route(_) | Action::Count(_) => {}
             }
         }
         now = engine.poll_timeout().expect("it goes on probing").max(now);
@@ -499,4 +499,16 @@ fn an_uplink_behind_a_captive_portal_is_down_and_says_so() {
     let (state, reason) = silence.expect("a verdict");
     assert_eq!(state, State::Down);
     assert!(!reason.contains("captive portal"), "{reason}");
+}
+
+#[test]
+fn a_target_that_cannot_be_asked_hides_no_outage() {
+    let silence = verdict(Duration::from_secs(30), |order| {
+        if order.target.to_string() == "192.0.2.1" {
+            Outcome::NotSent("www.example.test is not resolved yet".to_owned())
+        } else {
+            Outcome::Unreachable(String::new())
+        }
+    });
+    assert_eq!(silence.expect("a verdict").0, State::Down);
 }

@@ -220,6 +220,7 @@ pub struct Watchers(Vec<mpsc::Sender<Arc<str>>>);
 impl Watchers {
     /// Takes in the sender of a [`Request::Watch`](super::Request::Watch) and tells it the status.
     pub fn add(&mut self, call: Call, status: &Status) {
+        self.0.retain(|watcher| !watcher.is_closed());
         let line = Response::Status(Box::new(status.clone())).to_line();
         if call.lines.try_send(line).is_ok() {
             self.0.push(call.lines);

@@ -39,7 +39,7 @@ pub struct Candidate<'a> {
     pub well_since: Moment,
     /// It has a way out.
     pub has_path: bool,
-    /// It was down at some time in this run.
+    /// It was down or degraded at some time in this run, so that the way to it is a failback.
     pub has_failed: bool,
     /// Why it is in its state.
     pub reason: &'a str,

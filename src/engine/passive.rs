@@ -61,6 +61,10 @@ impl Passive {
         if seconds <= 0.0 {
             return;
         }
+        self.rx_load
+            .observe(difference(counters.rx_bytes, before.rx_bytes), seconds);
+        self.tx_load
+            .observe(difference(counters.tx_bytes, before.tx_bytes), seconds);
         let received = difference(counters.rx_packets, before.rx_packets);
         let sent = difference(counters.tx_packets, before.tx_packets);
         let expected = self.rx_rate * seconds;
@@ -78,10 +82,6 @@ impl Passive {
         let share = 1.0 - (-seconds / SMOOTHING_SECONDS).exp();
         self.rx_rate += (received / seconds - self.rx_rate) * share;
         self.tx_rate += (sent / seconds - self.tx_rate) * share;
-        self.rx_load
-            .observe(difference(counters.rx_bytes, before.rx_bytes), seconds);
-        self.tx_load
-            .observe(difference(counters.tx_bytes, before.tx_bytes), seconds);
     }
 
     /// Since when packets have gone out and none have come in, if that is suspicious by now on a
@@ -215,7 +215,7 @@ mod tests {
         let mut traffic = Traffic::new();
         traffic.flows(50, 500, 20);
         assert!(traffic.passive.is_full());
-        traffic.flows(50, 50, 20);
+        traffic.flows(50, 100, 20);
         assert!(!traffic.passive.is_full());
     }
 }

@@ -58,19 +58,23 @@ pub enum Fate {
 }
 
 impl Round {
-    /// What the fates of the probes amount to.
+    /// What the fates of the probes amount to. Probes that never left say nothing: the others
+    /// decide, if there are any.
     pub fn judge(&self) -> RoundResult {
-        let counting = || self.probes.iter().filter(|probe| probe.counts);
-        let answered = counting()
-            .filter(|probe| matches!(probe.fate, Fate::Answered(_)))
-            .count();
-        let open = counting()
-            .filter(|probe| probe.fate == Fate::Pending)
-            .count();
-        let void = counting().filter(|probe| probe.fate == Fate::Void).count();
-        if answered >= self.quorum {
+        let (mut answered, mut open, mut missed) = (0, 0, 0);
+        for probe in self.probes.iter().filter(|probe| probe.counts) {
+            match probe.fate {
+                Fate::Pending => open += 1,
+                Fate::Answered(_) => answered += 1,
+                Fate::Missed => missed += 1,
+                Fate::Void => {}
+            }
+        }
+        let asked: usize = answered + open + missed;
+        let quorum = self.quorum.min(asked.max(1));
+        if answered >= quorum {
             RoundResult::Answered
-        } else if answered + open + void < self.quorum {
+        } else if asked > 0 && answered + open < quorum {
             RoundResult::Failed
         } else {
             RoundResult::Open

@@ -334,7 +334,7 @@ impl Uplink {
             self.well_since = now;
         }
         self.standing = phase;
-        self.has_failed |= matches!(phase, Phase::Down | Phase::Absent);
+        self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
         let trust_at = now + self.settings.health.recover_after;
         let is_recovering = matches!(phase, Phase::Recovering { .. });
         self.timers

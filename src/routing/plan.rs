@@ -1,5 +1,6 @@
 //! From what should be and what is to the operations between them. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -26,7 +27,9 @@ pub enum Operation {
 ///
 /// Make before break: routes are replaced, then rules added, then rules deleted, then routes
 /// deleted, so that at no point in between a packet finds less than before or after. Nothing is
-/// planned where nothing differs, and nothing that is not ours is ever deleted.
+/// planned where nothing differs, and nothing that is not ours is ever deleted. The last rule is
+/// deleted first: while it stands, main without its default must stand before it, or packets to the
+/// LAN would leave through an uplink.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     let (replaced, deleted) = plan_routes(desired, observed);
     let (added, removed) = plan_rules(desired, observed);
@@ -83,13 +86,14 @@ fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) 
         .cloned()
         .collect();
     let mut kept = BTreeSet::new();
-    let removed = observed
+    let mut removed: Vec<Rule> = observed
         .rules
         .iter()
         .filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)))
         .chain(&observed.odd_rules)
         .cloned()
         .collect();
+    removed.sort_by_key(|rule| Reverse(rule.priority));
     (added, removed)
 }
 
