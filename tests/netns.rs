@@ -7,6 +7,9 @@
 #[path = "support/netns.rs"]
 mod netns;
 
+#[path = "netns/ipv6.rs"]
+mod ipv6;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
@@ -39,6 +42,7 @@ struct Agent {
     kernel: Kernel,
     observed: Arc<Observed>,
     put_back: Vec<String>,
+    hints: Hints,
 }
 
 impl Agent {
@@ -60,6 +64,7 @@ impl Agent {
             kernel: kernel::start(receiver, mode).expect("netlink sockets"),
             observed: Arc::default(),
             put_back: Vec::new(),
+            hints: Hints::default(),
         };
         agent.observed(|_| true).await;
         agent
@@ -108,7 +113,7 @@ impl Agent {
         let link = self.observed.link(&name(uplink));
         let table = self.numbering.uplink_table(position);
         let own = link.map(|link| self.observed.own_paths(table, link.index));
-        attach(link, &Hints::default(), &own.unwrap_or_default())
+        attach(link, &self.hints, &own.unwrap_or_default())
     }
 
     /// What should be so that this uplink carries.
@@ -703,7 +708,7 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         assert_eq!(before.routes, []);
         let looked_up = |foreign: &kernel::ForeignRule| foreign.rule.table.0;
         let tables: Vec<_> = before.rules.iter().map(looked_up).collect();
-        assert_eq!(tables, [255, 254, 253], "the kernel's own rules");
+        assert_eq!(tables, [255, 254, 253, 255, 254], "the kernel's own rules");
 
         let mut theirs = world.routes().await;
         theirs.retain(|route| netns::route_table(route) == 254);

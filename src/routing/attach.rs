@@ -33,7 +33,7 @@ pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) 
         let has_prefix = prefixes
             .iter()
             .any(|prefix| Family::of(prefix.addr()) == family);
-        has_prefix || addresses(link, family).any(|address| is_fit(address))
+        has_prefix || addresses(link, family).any(is_fit)
     };
     let ways = Family::ROUTED
         .into_iter()
