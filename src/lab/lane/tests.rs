@@ -216,6 +216,7 @@ fn any_impairment() -> impl Strategy<Value = Impairment> {
             duplicate,
             reorder,
             blackhole: false,
+            without: None,
             filter: None,
         },
     )
