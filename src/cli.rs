@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod output;
+pub mod replay;
 pub mod run;
 pub mod status;
 mod wish;
@@ -19,6 +20,7 @@ use crate::config::{Config, ConfigError, defaults};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::socket::BindError;
+use crate::recording::RecordingError;
 use crate::units::UplinkName;
 
 /// Keeps a router online when an internet uplink fails.
@@ -47,6 +49,8 @@ enum Command {
     Enable(OneUplink),
     /// Take over a changed configuration; a bad one is refused and the old one stays
     Reload(Connection),
+    /// Run the decisions on a recorded trace: when would it have switched, and why
+    Replay(replay::Arguments),
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
     Lab(lab::Lab),
@@ -79,16 +83,25 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(&self) -> Result<Client, ClientError> {
-        Client::connect(&self.path())
+    fn open(&self) -> Result<Client> {
+        Ok(Client::connect(&self.path()?)?)
     }
 
-    /// A configuration that cannot be read does not stop anyone from asking the agent that runs.
-    fn path(&self) -> PathBuf {
-        let configured = || Config::load(&self.file.config).map(|config| config.agent.control);
-        self.socket
-            .clone()
-            .unwrap_or_else(|| configured().unwrap_or_else(|_| defaults::CONTROL.into()))
+    /// Where nothing is configured the agent, if there is one, is at the default place.
+    fn path(&self) -> Result<PathBuf> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let is_named = self.file.config.as_os_str() != Config::DEFAULT_PATH;
+        match Config::load(&self.file.config) {
+            Ok(config) => Ok(config.agent.control),
+            Err(ConfigError::Read { source, .. })
+                if !is_named && source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(defaults::CONTROL.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -111,6 +124,7 @@ impl Cli {
                 wish::send(&connection, &Wish::Enable(name).into())
             }
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
+            Command::Replay(arguments) => replay::run(&arguments),
             #[cfg(feature = "lab")]
             Command::Lab(arguments) => lab::run(&arguments),
         }
@@ -122,6 +136,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does n
 
 /// The whole chain of an error, as a person reads it.
 pub fn explain(error: &anyhow::Error) -> String {
+    if let Some(lines @ RecordingError::Lines { .. }) = error.downcast_ref() {
+        return lines.to_string();
+    }
     match error.downcast_ref() {
         // Each line begins with a file and a line, as editors and people expect.
         Some(ConfigError::Refused { .. }) => error.to_string(),

@@ -42,6 +42,8 @@ pub struct AgentSettings {
     pub state_dir: PathBuf,
     /// Where the log goes.
     pub log: LogSink,
+    /// Where what the engine is told is recorded, if it is.
+    pub record: Option<PathBuf>,
 }
 
 /// Where the log goes.

@@ -29,15 +29,22 @@ use crate::daemon::alarm::Alarm;
 use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::{Settings, UplinkSettings};
-use crate::engine::status::{EventRecord, Status};
+use crate::engine::status::{EventRecord, RoutesState, Status};
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
+use crate::memory::Memory;
 use crate::probe::{self, Probers};
+use crate::recorder::{self, Recorder};
 use crate::routing::attach::attach;
 use crate::routing::{Attachment, Desired, Family, Observed, Path};
 use crate::units::{Moment, TableId, UplinkName, Wall};
 
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often what was learnt is written down.
+const KEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// After somebody changed what is ours the routes count as contested for so long.
+const CONTESTED_FOR: Duration = Duration::from_secs(30);
 
 /// How the agent is run.
 #[derive(Clone, Debug)]
@@ -94,6 +101,7 @@ struct Daemon {
     options: Options,
     clock: Clock,
     engine: Engine,
+    recorder: Option<Recorder>,
     alarm: Alarm,
     alarm_at: Option<Moment>,
     kernel: Kernel,
@@ -108,6 +116,8 @@ struct Daemon {
     applied: u64,
     announcements: VecDeque<Announcement>,
     refused: BTreeSet<String>,
+    contested: Option<Moment>,
+    kept: Moment,
 }
 
 struct Signals {
@@ -144,8 +154,10 @@ impl Daemon {
         } else {
             Mode::Write
         };
+        let begin = clock.now();
         Ok(Self {
-            engine: Engine::new(config.engine.clone(), clock.now()),
+            engine: Engine::new(config.engine.clone(), begin),
+            recorder: recorder(&config, begin, clock.wall())?,
             alarm: Alarm::new().context("cannot make a timer")?,
             alarm_at: None,
             kernel: kernel::start(wishes, mode)?,
@@ -160,6 +172,8 @@ impl Daemon {
             applied: 0,
             announcements: VecDeque::new(),
             refused: BTreeSet::new(),
+            contested: None,
+            kept: Moment::START,
             config,
             options,
             clock,
@@ -182,7 +196,9 @@ impl Daemon {
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Timeout => {
                     self.alarm_at = None;
-                    self.engine.handle_timeout(self.clock.now());
+                    let now = self.clock.now();
+                    self.record(now, None);
+                    self.engine.handle_timeout(now);
                 }
                 Wake::Reload => {
                     self.reload();
@@ -220,7 +236,20 @@ impl Daemon {
     }
 
     fn tell(&mut self, input: Input) {
-        self.engine.handle_input(self.clock.now(), input);
+        let now = self.clock.now();
+        self.record(now, Some(&input));
+        self.engine.handle_input(now, input);
+    }
+
+    /// Keeps what the engine is told, until that fails or is enough.
+    fn record(&mut self, now: Moment, input: Option<&Input>) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.record(now, input)
+        {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "records no more");
+            self.recorder = None;
+        }
     }
 
     // ---- in ----
@@ -235,6 +264,7 @@ impl Daemon {
                 self.applied = revision;
             }
             kernel::Report::Reasserted { what } => {
+                self.contested = Some(self.clock.now());
                 tracing::warn!(what, "someone changed what is ours in the kernel; put back");
             }
             kernel::Report::Lost(error) => return Err(error.into()),
@@ -247,11 +277,8 @@ impl Daemon {
     }
 
     fn observed(&mut self, observed: Arc<Observed>) {
-        if !self.is_acquainted()
-            && let Some(uplink) = self.found_carrying(&observed)
-        {
-            tracing::info!(%uplink, "the routes of an earlier run carry the traffic; adopted");
-            self.tell(Input::Carrying(uplink));
+        if !self.is_acquainted() {
+            self.take_up(&observed);
         }
         for (position, uplink) in (0..).zip(self.config.engine.uplinks.clone()) {
             let attachment = self.attachment(position, &uplink, &observed);
@@ -262,6 +289,45 @@ impl Daemon {
             }
         }
         self.observed = Some(observed);
+    }
+
+    /// Goes on where an earlier run ended.
+    fn take_up(&mut self, observed: &Observed) {
+        let directory = &self.config.agent.state_dir;
+        let memory = Memory::recall(directory).unwrap_or_else(|error| {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "starts without what an earlier run learnt");
+            None
+        });
+        let now = self.clock.wall().at(self.clock.now());
+        let remembered = memory
+            .as_ref()
+            .and_then(|m| m.recent_carrier(now.0))
+            .cloned();
+        if let Some(uplink) = self.found_carrying(observed).or(remembered) {
+            tracing::info!(%uplink, "carried the traffic before; goes on with it");
+            self.tell(Input::Carrying(uplink));
+        }
+        for (uplink, learner) in memory.into_iter().flat_map(|memory| memory.learnt) {
+            self.tell(Input::Learnt { uplink, learner });
+        }
+    }
+
+    /// Writes down what was learnt and who carries.
+    fn keep_memory(&mut self) {
+        if self.options.observe {
+            return;
+        }
+        self.kept = self.clock.now();
+        let memory = Memory {
+            written: self.clock.wall().at(self.kept),
+            carrying: self.engine.carrier().cloned(),
+            learnt: self.engine.learnt(),
+        };
+        if let Err(error) = memory.keep(&self.config.agent.state_dir) {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "a restart will have to learn anew");
+        }
     }
 
     fn attachment(
@@ -319,7 +385,25 @@ impl Daemon {
     }
 
     fn status(&self) -> Status {
-        self.engine.status(self.clock.wall())
+        Status {
+            routes: self.routes_state(),
+            ..self.engine.status(self.clock.wall())
+        }
+    }
+
+    fn routes_state(&self) -> RoutesState {
+        let is_recent = |at: Moment| self.clock.now().since(at) < CONTESTED_FOR;
+        if self.options.observe {
+            RoutesState::Observing
+        } else if self.contested.is_some_and(is_recent) {
+            RoutesState::Contested
+        } else if !self.refused.is_empty() {
+            RoutesState::Refused
+        } else if self.applied < self.wanted.borrow().revision {
+            RoutesState::Pending
+        } else {
+            RoutesState::InPlace
+        }
     }
 
     fn obey(&mut self, command: Command) -> Response {
@@ -361,6 +445,7 @@ impl Daemon {
                 config.agent.control != running.agent.control,
             ),
             ("agent.log", config.agent.log != running.agent.log),
+            ("agent.record", config.agent.record != running.agent.record),
             (
                 "routing.protocol",
                 config.engine.numbering.protocol != running.engine.numbering.protocol,
@@ -372,10 +457,13 @@ impl Daemon {
         config.engine.seed = running.engine.seed;
         self.config = config;
         self.attachments.clear();
-        self.tell(Input::Settings(Box::new(self.config.engine.clone())));
-        let desired = self.wanted.borrow().desired.clone();
-        self.want(desired);
-        if let Some(observed) = self.observed.clone() {
+        let settings = Box::new(self.config.engine.clone());
+        self.tell(Input::Settings(settings));
+        let before = self.wanted.borrow().clone();
+        self.want(before.desired.clone());
+        // Other interfaces have to be looked at first: what was seen does not tell of their routes.
+        let is_same_scope = before.interfaces == self.wanted.borrow().interfaces;
+        if let Some(observed) = self.observed.clone().filter(|_| is_same_scope) {
             self.observed(observed);
         }
         Ok(())
@@ -429,16 +517,21 @@ impl Daemon {
     fn order(&mut self, probe: ProbeOrder) {
         let attachment = self.attachments.get(&probe.uplink);
         let index = attachment.and_then(|attachment| attachment.index);
-        let mut uplinks = self.config.engine.uplinks.iter();
-        let uplink = uplinks.find(|uplink| uplink.name == probe.uplink);
-        let (Some(index), Some(uplink)) = (index, uplink) else {
+        let Settings {
+            uplinks, numbering, ..
+        } = &self.config.engine;
+        let uplink = (0..).zip(uplinks).find(|(_, u)| u.name == probe.uplink);
+        let (Some(index), Some((position, uplink))) = (index, uplink) else {
             return;
         };
-        let interface = uplink.interface.clone();
+        let exit = probe::Exit {
+            interface: uplink.interface.clone(),
+            index,
+            mark: numbering.uplink_mark(position),
+        };
         let order = probe::Order {
             probe,
-            interface,
-            index,
+            exit,
             resolvers: uplink.probe.resolvers.clone(),
         };
         if let Err(report) = self.probers.order(order) {
@@ -448,6 +541,7 @@ impl Daemon {
 
     /// Tells of everything that the kernel holds by now.
     fn announce_up_to(&mut self, revision: u64) {
+        let mut has_switched = false;
         while let Some(next) = self.announcements.front()
             && next.revision <= revision
         {
@@ -458,12 +552,16 @@ impl Daemon {
             let wall = self.clock.wall();
             for event in announcement.events {
                 let is_switch = matches!(event.change, Change::Switch { .. });
+                has_switched |= is_switch;
                 let mut record = event.record(wall);
                 record.took_us = is_switch
                     .then(|| u64::try_from(took.as_micros()).ok())
                     .flatten();
                 self.announce(&record);
             }
+        }
+        if has_switched || self.clock.now().since(self.kept) >= KEEP_EVERY {
+            self.keep_memory();
         }
     }
 
@@ -490,6 +588,7 @@ impl Daemon {
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {
+        self.keep_memory();
         let is_removed = self.config.on_stop == OnStop::Remove && !self.options.observe;
         if is_removed {
             self.want(Some(Desired::default()));
@@ -535,6 +634,22 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
         })
     }
+}
+
+fn recorder(config: &Config, at: Moment, wall: Wall) -> anyhow::Result<Option<Recorder>> {
+    let Some(path) = &config.agent.record else {
+        return Ok(None);
+    };
+    let header = recorder::Header {
+        recording: recorder::FORM,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: wall.at(at),
+        at,
+        settings: config.engine.clone(),
+    };
+    Recorder::create(path, &header)
+        .with_context(|| format!("cannot begin the recording {}", path.display()))
+        .map(Some)
 }
 
 fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {

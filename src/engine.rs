@@ -22,18 +22,22 @@ pub mod timer;
 pub mod uplink;
 pub mod window;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
+use crate::engine::loss::Learner;
 use crate::engine::schedule::Spread;
-use crate::engine::settings::{Failback, Settings, UplinkSettings};
-use crate::engine::status::{LastSwitch, Mode, State, Status};
+use crate::engine::settings::{Failback, Settings};
+use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status};
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
 use crate::routing::{Desired, Family, Path};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
+
+/// For so long after the start it is no news that no uplink is usable yet.
+const BOOT: Duration = Duration::from_secs(10);
 
 /// The whole of the decisions. See the module for the order of calls.
 #[derive(Clone, Debug)]
@@ -42,6 +46,9 @@ pub struct Engine {
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
     active: Option<Active>,
+    /// What an uplink that a reload removed still carries, until there is a successor.
+    leaving: Carrying,
+    started: Moment,
     last_switch: Option<Switch>,
     chosen: Option<UplinkName>,
     nobody_since: Option<Moment>,
@@ -94,6 +101,8 @@ impl Engine {
             uplinks: Vec::new(),
             settings,
             active: None,
+            leaving: Carrying::new(),
+            started: now,
             last_switch: None,
             chosen: None,
             nobody_since: None,
@@ -117,6 +126,11 @@ impl Engine {
                 }
             }
             Input::Carrying(uplink) => self.adopt(uplink, now),
+            Input::Learnt { uplink, learner } => {
+                if let Some(place) = self.place(&uplink) {
+                    self.uplinks[place].recall(learner);
+                }
+            }
             Input::Probe {
                 uplink,
                 id,
@@ -186,6 +200,17 @@ impl Engine {
         }
     }
 
+    /// Who carries the traffic.
+    pub fn carrier(&self) -> Option<&UplinkName> {
+        self.active.as_ref().map(|active| &active.uplink)
+    }
+
+    /// What was learnt about how each uplink loses packets, for [`Input::Learnt`] after a restart.
+    pub fn learnt(&self) -> BTreeMap<UplinkName, Learner> {
+        let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
+        self.uplinks.iter().map(learnt).collect()
+    }
+
     /// The read model. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
         let active = self.active.as_ref();
@@ -209,6 +234,7 @@ impl Engine {
                 .iter()
                 .map(|uplink| uplink.status(is_active(uplink), wall))
                 .collect(),
+            routes: RoutesState::InPlace,
             last_switch: self.last_switch.as_ref().map(|switch| LastSwitch {
                 at: wall.at(switch.at),
                 from: switch.from.clone(),
@@ -279,11 +305,25 @@ impl Engine {
     }
 
     fn reload(&mut self, settings: Settings, now: Moment) {
+        let carrying = self.carrying();
         self.settings = settings;
-        self.set_uplinks(now);
-        let has = |name: &UplinkName| self.settings.uplinks.iter().any(|u| u.name == *name);
-        self.chosen = self.chosen.take().filter(|name| has(name));
-        self.active = self.active.take().filter(|active| has(&active.uplink));
+        let renamed = self.set_uplinks(now);
+        let new_name = |old: &UplinkName| {
+            let has = |name: &UplinkName| self.settings.uplinks.iter().any(|u| u.name == *name);
+            let renamed = renamed.iter().find(|(from, _)| from == old);
+            renamed
+                .map(|(_, to)| to.clone())
+                .or_else(|| has(old).then(|| old.clone()))
+        };
+        self.chosen = self.chosen.as_ref().and_then(new_name);
+        let active = self.active.take().and_then(|active| {
+            let uplink = new_name(&active.uplink)?;
+            Some(Active { uplink, ..active })
+        });
+        if active.is_none() {
+            self.leaving = carrying;
+        }
+        self.active = active;
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -291,15 +331,28 @@ impl Engine {
         });
     }
 
-    /// One uplink for each of the settings; those whose name and interface are known stay.
-    fn set_uplinks(&mut self, now: Moment) {
+    /// One uplink for each of the settings; those whose name and interface are known stay, and those
+    /// that only have another name. Returns these.
+    fn set_uplinks(&mut self, now: Moment) -> Vec<(UplinkName, UplinkName)> {
         let mut old = std::mem::take(&mut self.uplinks);
+        let mut renamed = Vec::new();
+        let names: Vec<_> = self.settings.uplinks.iter().map(|u| &u.name).collect();
         for (place, settings) in self.settings.uplinks.iter().enumerate() {
-            let is_same = |uplink: &Uplink| is_same_uplink(uplink.settings(), settings);
-            let uplink = if let Some(kept) = old.iter().position(is_same) {
+            let kept = old.iter().position(|uplink| {
+                let known = uplink.settings();
+                let is_free = known.name == settings.name || !names.contains(&&known.name);
+                is_free
+                    && known.interface == settings.interface
+                    && known.gateway == settings.gateway
+            });
+            let uplink = if let Some(kept) = kept {
                 let mut kept = old.swap_remove(kept);
+                let name = kept.settings().name.clone();
                 if kept.settings() != settings {
                     kept.adapt(settings.clone(), now);
+                }
+                if name != settings.name {
+                    renamed.push((name, settings.name.clone()));
                 }
                 kept
             } else {
@@ -308,6 +361,7 @@ impl Engine {
             };
             self.uplinks.push(uplink);
         }
+        renamed
     }
 
     fn obey(&mut self, command: Command, now: Moment) {
@@ -400,6 +454,7 @@ impl Engine {
             .map(|active| active.uplink)
             .into_iter()
             .collect();
+        self.leaving.clear();
         self.active = Some(Active {
             uplink: to.clone(),
             since: now,
@@ -430,6 +485,12 @@ impl Engine {
         if still_learning || self.nobody_since.is_some() {
             return;
         }
+        // While a machine boots its links come one after another.
+        let booted = self.started + BOOT;
+        if self.last_switch.is_none() && now < booted {
+            self.look_again = Some(booted);
+            return;
+        }
         self.nobody_since = Some(now);
         self.outbox.events.push(Event {
             at: now,
@@ -455,12 +516,10 @@ impl Engine {
             .active
             .as_ref()
             .and_then(|active| self.find(&active.uplink).ok());
-        let paths = active.map(|uplink| &uplink.attachment().paths);
+        let Some(active) = active else {
+            return self.leaving.clone();
+        };
         let one = |(family, path): (&Family, &Path)| (*family, vec![*path]);
-        paths.into_iter().flatten().map(one).collect()
+        active.attachment().paths.iter().map(one).collect()
     }
-}
-
-fn is_same_uplink(known: &UplinkSettings, settings: &UplinkSettings) -> bool {
-    known.name == settings.name && known.interface == settings.interface
 }

@@ -44,7 +44,10 @@ pub mod engine;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod memory;
 pub mod probe;
+pub mod recorder;
+pub mod recording;
 pub mod replay;
 pub mod routing;
 pub mod units;

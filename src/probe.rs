@@ -26,22 +26,31 @@ use crate::probe::flights::Flights;
 use crate::probe::icmp::Icmp;
 use crate::probe::names::Names;
 use crate::routing::Family;
-use crate::units::{Endpoint, Host, IfIndex, InterfaceName, ProbeId, Target, UplinkName};
+use crate::units::{Endpoint, Host, IfIndex, InterfaceName, Mark, ProbeId, Target, UplinkName};
 
 /// Orders and reports that may wait; far more than are ever under way.
 const QUEUE: usize = 1024;
 
-/// A probe to send, and the interface it goes through.
+/// A probe to send, and the way out.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// What the engine asks for.
     pub probe: ProbeOrder,
+    /// The way it leaves the machine.
+    pub exit: Exit,
+    /// Who resolves names through this uplink; empty: those that the machine knows.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// The way a probe leaves the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
     /// The uplink's interface.
     pub interface: InterfaceName,
     /// Its index now; a new one means a new interface of the old name.
     pub index: IfIndex,
-    /// Who resolves names through this uplink; empty: those that the machine knows.
-    pub resolvers: Vec<IpAddr>,
+    /// The mark that leads to the uplink's table, also where two uplinks share an interface.
+    pub mark: Mark,
 }
 
 /// What became of a probe.
@@ -64,7 +73,11 @@ pub struct Probers {
 
 impl Probers {
     /// Starts the thread. It ends when this value is dropped.
+    ///
+    /// # Errors
+    /// If this process may open no ICMP socket at all, or there is no thread to be had.
     pub fn start() -> io::Result<Self> {
+        icmp::check()?;
         let (orders, inbox) = mpsc::channel(QUEUE);
         let (outbox, reports) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -135,7 +148,7 @@ struct Prober {
 impl Prober {
     /// Sends a probe, or says why it cannot be sent.
     fn send(&mut self, order: &Order) -> Result<(), String> {
-        let interface = order.interface.clone();
+        let exit = order.exit.clone();
         let listen_for = order.probe.listen_for;
         match order.probe.target.clone() {
             Target::Icmp(address) => {
@@ -147,16 +160,16 @@ impl Prober {
             }
             Target::Tcp(endpoint) => {
                 let address = self.resolve(order, &endpoint)?;
-                let connect = async move { tcp::connect(address, &interface, listen_for).await };
+                let connect = async move { tcp::connect(address, &exit, listen_for).await };
                 self.flights.start_connected(&order.probe, connect);
             }
             Target::Http(page) => {
                 let address = self.resolve(order, &page.endpoint)?;
-                let get = async move { http::get(&page, address, &interface, listen_for).await };
+                let get = async move { http::get(&page, address, &exit, listen_for).await };
                 self.flights.start_connected(&order.probe, get);
             }
             Target::Dns(question) => {
-                let ask = async move { dns::ask(&question, &interface, listen_for).await };
+                let ask = async move { dns::ask(&question, &exit, listen_for).await };
                 self.flights.start_connected(&order.probe, ask);
             }
         }
@@ -184,10 +197,10 @@ impl Clients {
         let is_current = self
             .icmp
             .get(&key)
-            .is_some_and(|client| client.is_bound_to(&order.interface, order.index));
+            .is_some_and(|client| client.is_bound_to(&order.exit));
         if !is_current {
             self.icmp.remove(&key);
-            let client = Icmp::open(family, &order.interface, order.index)?;
+            let client = Icmp::open(family, &order.exit)?;
             self.icmp.insert(key.clone(), client);
         }
         self.icmp

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
+use crate::units::{IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +104,8 @@ pub struct Rule {
     pub family: Family,
     /// Matches packets from here.
     pub from: Option<IpNet>,
+    /// Matches packets with this mark.
+    pub mark: Option<Mark>,
     /// Matches sockets bound to this interface.
     pub oif: Option<InterfaceName>,
     /// The table to look up.
@@ -279,12 +281,15 @@ pub struct Numbering {
     /// The table for all traffic that no group claims; the uplinks' tables follow it in the order
     /// of the configuration.
     pub table: TableId,
-    /// The priority of the first of our rules: main without its default, then `from ADDRESS`, then
-    /// `oif DEVICE`.
+    /// The priority of the first of our rules: main without its default, then `fwmark MARK`, then
+    /// `from ADDRESS`, then `oif DEVICE`.
     pub rule: RulePriority,
     /// The priority of our last rule, which sends everything else to [`Numbering::table`]. It must
     /// stand before main (32766) and after the rules of VPNs.
     pub default_rule: RulePriority,
+    /// The mark of the first uplink's probes; those of the others follow it in the order of the
+    /// configuration.
+    pub mark: Mark,
 }
 
 impl Default for Numbering {
@@ -296,6 +301,9 @@ impl Default for Numbering {
             // `wg-quick` takes the highest free priorities below main, 32765 and 32764, and the
             // kernel puts a rule behind those of its own priority that are already there.
             default_rule: RulePriority(32_765),
+            // "up"; none of its bits are among those that mwan3 (0x3f00) and Tailscale (0xff0000,
+            // of which it takes 0x40000 and 0x80000) look at.
+            mark: Mark(0x7570_0000),
         }
     }
 }

@@ -19,6 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine::status",
             "kernel",
             "lab",
+            "recording",
             "replay",
             "routing",
             "units",
@@ -27,7 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "config", "control", "engine", "kernel", "probe", "routing", "units",
+            "config", "control", "engine", "kernel", "probe", "recorder", "routing", "units",
         ],
     ),
     (
@@ -48,6 +49,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("kernel", &["routing", "units"]),
     ("probe", &["engine::input", "routing", "units"]),
     ("config", &["engine::settings", "routing", "units"]),
+    ("recorder", &["engine::input", "engine::settings", "units"]),
+    ("recording", &["engine", "recorder", "replay", "units"]),
     ("replay", &["engine", "routing", "units"]),
     ("engine", &["routing", "units"]),
     ("routing", &["units"]),

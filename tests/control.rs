@@ -16,7 +16,7 @@ use uplinkd::control::client::{Client, ClientError};
 use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{Mode, Status};
+use uplinkd::engine::status::{Mode, RoutesState, Status};
 
 fn start() -> Agent {
     Agent::start(status())
@@ -46,6 +46,7 @@ fn status() -> Status {
         active: Vec::new(),
         since: None,
         uplinks: Vec::new(),
+        routes: RoutesState::InPlace,
         last_switch: None,
     }
 }

@@ -203,7 +203,7 @@ fn the_traffic_goes_where_it_is_wanted_and_a_clean_up_leaves_nothing() {
             world.default_in(base + 2).await,
             Some(ip("10.2.0.1").into())
         );
-        assert_eq!(world.of_protocol(117).await.len(), 3 + 6);
+        assert_eq!(world.of_protocol(117).await.len(), 3 + 8);
         assert_eq!(agent.carry(LTE).await, []);
         assert_eq!(world.default_in(base).await, Some(ip("10.2.0.1").into()));
         agent.want(Desired::default());
@@ -273,7 +273,7 @@ fn routes_and_rules_of_others_stay_as_they_are() {
             let now = world.everything().await;
             let (ours, theirs): (Vec<_>, Vec<_>) =
                 now.into_iter().partition(|object| !before.contains(object));
-            assert_eq!(ours.len(), 9);
+            assert_eq!(ours.len(), 11);
             assert_eq!(theirs, before);
         }
         agent.want(Desired::default());
@@ -310,7 +310,7 @@ fn what_someone_removes_is_put_back_and_said_once() {
                 world.remove_route(route).await;
             }
         }
-        agent.put_back(9).await;
+        agent.put_back(11).await;
         let mut now = world.of_protocol(117).await;
         now.sort();
         let mut ours = ours;
@@ -546,7 +546,7 @@ fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_app
             "{refused:?}"
         );
         assert!(!refused[0].is_permanent);
-        assert_eq!(world.of_protocol(117).await.len(), 9, "all else was done");
+        assert_eq!(world.of_protocol(117).await.len(), 11, "all else was done");
         world.add_address(LTE, net("10.7.0.2/24")).await;
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.default_in(table.0).await, Some(ip("10.7.0.1").into()));
@@ -564,7 +564,7 @@ fn an_equal_rule_of_someone_else_neither_replaces_ours_nor_is_touched() {
         let before = world.everything().await;
         let mut agent = Agent::start().await;
         assert_eq!(agent.carry(FIBER).await, []);
-        assert_eq!(world.of_protocol(117).await.len(), 9);
+        assert_eq!(world.of_protocol(117).await.len(), 11);
         agent.want(Desired::default());
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.everything().await, before);
@@ -642,11 +642,11 @@ fn duplicates_and_leftovers_of_an_earlier_run_are_removed_and_what_fits_is_adopt
             .expect("a rule of ours");
         double.header.flags = RuleFlags::empty();
         world.double_rule(double).await;
-        assert_eq!(world.of_protocol(117).await.len(), 11);
+        assert_eq!(world.of_protocol(117).await.len(), 13);
         let mut agent = Agent::start().await;
         assert_eq!(
             world.of_protocol(117).await.len(),
-            11,
+            13,
             "nothing is done before a decision"
         );
         assert_eq!(agent.carry(FIBER).await, []);

@@ -12,7 +12,9 @@ use uplinkd::routing::{
     Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Numbering,
     Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
 };
-use uplinkd::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight};
+use uplinkd::units::{
+    IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
+};
 
 fn index(number: u32) -> IfIndex {
     IfIndex::new(number).expect("not 0")
@@ -155,10 +157,12 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
             "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11701",
             "ip route replace default dev wwan0 proto 117 table 11702",
             "ip rule add pref 32000 lookup main suppress_prefixlength 0 protocol 117",
-            "ip rule add pref 32001 from 100.64.0.9 lookup 11702 protocol 117",
-            "ip rule add pref 32001 from 192.0.2.2 lookup 11701 protocol 117",
-            "ip rule add pref 32002 oif eth1 lookup 11701 protocol 117",
-            "ip rule add pref 32002 oif wwan0 lookup 11702 protocol 117",
+            "ip rule add pref 32001 fwmark 0x75700000 lookup 11701 protocol 117",
+            "ip rule add pref 32001 fwmark 0x75700001 lookup 11702 protocol 117",
+            "ip rule add pref 32002 from 100.64.0.9 lookup 11702 protocol 117",
+            "ip rule add pref 32002 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32003 oif eth1 lookup 11701 protocol 117",
+            "ip rule add pref 32003 oif wwan0 lookup 11702 protocol 117",
             "ip rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
@@ -197,10 +201,12 @@ fn both_families_get_the_same_plan() {
             "route replace default via fe80::1 dev eth1 proto 117 table 11701 metric 1024",
             "route replace default via 2001:db8:2::1 dev wwan0 proto 117 table 11702 metric 1024",
             "rule add pref 32000 lookup main suppress_prefixlength 0 protocol 117",
-            "rule add pref 32001 from 2001:db8:1::2 lookup 11701 protocol 117",
-            "rule add pref 32001 from 2001:db8:2::9 lookup 11702 protocol 117",
-            "rule add pref 32002 oif eth1 lookup 11701 protocol 117",
-            "rule add pref 32002 oif wwan0 lookup 11702 protocol 117",
+            "rule add pref 32001 fwmark 0x75700000 lookup 11701 protocol 117",
+            "rule add pref 32001 fwmark 0x75700001 lookup 11702 protocol 117",
+            "rule add pref 32002 from 2001:db8:1::2 lookup 11701 protocol 117",
+            "rule add pref 32002 from 2001:db8:2::9 lookup 11702 protocol 117",
+            "rule add pref 32003 oif eth1 lookup 11701 protocol 117",
+            "rule add pref 32003 oif wwan0 lookup 11702 protocol 117",
             "rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
@@ -365,8 +371,8 @@ fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
     assert_eq!(
         lines(&desired(&[moved], 0), &before),
         [
-            "ip rule add pref 32001 from 192.0.2.77 lookup 11701 protocol 117",
-            "ip rule del pref 32001 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32002 from 192.0.2.77 lookup 11701 protocol 117",
+            "ip rule del pref 32002 from 192.0.2.2 lookup 11701 protocol 117",
         ]
     );
 }
@@ -375,7 +381,7 @@ fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
 fn a_clean_stop_takes_the_rules_away_before_the_routes() {
     let before = holding(&desired(&[fiber()], 0), &[fiber()]);
     let lines = lines(&Desired::default(), &before);
-    let (rules, routes) = lines.split_at(4);
+    let (rules, routes) = lines.split_at(5);
     assert!(rules.iter().all(|line| line.starts_with("ip rule del ")));
     assert_eq!(
         routes,
@@ -653,11 +659,13 @@ fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
 fn some_rule() -> impl Strategy<Value = Rule> {
     let oif = proptest::option::of(prop_oneof![Just(name("a")), Just(name("b"))]);
     let from = proptest::option::of(1..4_u8);
-    (some_family(), 0..3_u32, from, oif, 0..3_u32).prop_map(
-        |(family, priority, from, oif, table)| Rule {
+    let mark = proptest::option::of((1..3_u32).prop_map(Mark));
+    (some_family(), 0..3_u32, from, mark, oif, 0..3_u32).prop_map(
+        |(family, priority, from, mark, oif, table)| Rule {
             priority: RulePriority(priority),
             family,
             from: from.map(|last| IpNet::from(address(family, last))),
+            mark,
             oif,
             table: TableId(table),
             suppress_prefix_length: (table == 0).then_some(0),

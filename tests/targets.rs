@@ -26,9 +26,9 @@ use tokio::time::timeout;
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Change, Input, Outcome, ProbeOrder};
 use uplinkd::engine::status::State;
-use uplinkd::probe::{Order, Probers};
+use uplinkd::probe::{Exit, Order, Probers};
 use uplinkd::replay::attached;
-use uplinkd::units::{IfIndex, Moment, ProbeId};
+use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
 
 use netns::World;
 
@@ -62,8 +62,11 @@ impl Uplink {
                     target: "192.0.2.80".parse().expect("a target"),
                     listen_for: PATIENCE,
                 },
-                interface: "lo".parse().expect("a name"),
-                index: IfIndex::new(1).expect("not 0"),
+                exit: Exit {
+                    interface: "lo".parse().expect("a name"),
+                    index: IfIndex::new(1).expect("not 0"),
+                    mark: Mark(1),
+                },
                 resolvers: vec![RESOLVER.parse::<SocketAddr>().expect("an address").ip()],
             },
         }
@@ -363,7 +366,7 @@ fn a_name_is_resolved_beside_the_probes_and_remembered() {
         assert!(is_reply(&uplink.ask("tcp://www.example.test:80").await));
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         // Another interface of the same name may lead elsewhere.
-        uplink.order.index = IfIndex::new(2).expect("not 0");
+        uplink.order.exit.index = IfIndex::new(2).expect("not 0");
         assert!(is_reply(&uplink.resolved(target).await));
         assert_eq!(asked.load(Ordering::SeqCst), 2);
         // So may another uplink.
@@ -432,8 +435,8 @@ fn nothing_is_sent_through_another_interface() {
         web(WEB, says("HTTP/1.1 200 OK\r\n\r\n"));
         let asked = dns(RESOLVER, |question, _| vec![answer(question, 0, &[IS_WEB])]);
         let index = world.wire("lte").await;
-        uplink.order.interface = "lte".parse().expect("a name");
-        uplink.order.index = IfIndex::new(index).expect("not 0");
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
         for target in [
             "tcp://192.0.2.80:80",
             "http://192.0.2.80/",

@@ -284,7 +284,8 @@ fn a_one_way_blackhole_and_a_pulled_cable_stop_everything_until_mended() {
             lan.unplug().expect("pull the cable");
             assert!(!arrives(), "no cable");
             lan.mend().expect("plug it in");
-            assert!(arrives(), "plugged in");
+            // The kernel lets packets through a link again within a second of its carrier.
+            assert!((0..10).any(|_| arrives()), "plugged in");
         },
     );
 }

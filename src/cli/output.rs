@@ -15,6 +15,11 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Tells a person something that is no result. Without a standard error there is nobody to tell.
+pub(super) fn remark(text: &str) {
+    drop(writeln!(io::stderr(), "uplinkd: {text}"));
+}
+
 /// Standard output is a terminal.
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()

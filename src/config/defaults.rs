@@ -23,6 +23,7 @@ pub fn agent() -> AgentSettings {
         control: PathBuf::from(CONTROL),
         state_dir: PathBuf::from(STATE_DIR),
         log: LogSink::default(),
+        record: None,
     }
 }
 
@@ -88,6 +89,9 @@ pub const FAST: Duration = DAY;
 pub const BALANCED: Duration = Duration::from_secs(30 * 24 * 3600);
 /// `sensitivity = "patient"`: one a year.
 pub const PATIENT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// `mark`, as any that is not 0.
+pub(super) const MARK: RangeInclusive<i64> = 1..=0xffff_ffff;
 
 pub(super) const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(50)..=HOUR;
 pub(super) const CONFIRM_INTERVAL: RangeInclusive<Duration> =

@@ -11,7 +11,7 @@ use crate::engine::settings::{
     Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings, Settings,
 };
 use crate::routing::Numbering;
-use crate::units::{Protocol, RulePriority, TableId};
+use crate::units::{Mark, Protocol, RulePriority, TableId};
 
 pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
@@ -55,6 +55,7 @@ fn agent(section: &Section<'_>) -> AgentSettings {
     section.set("control", values::socket_path, &mut agent.control);
     section.set("state_dir", values::directory, &mut agent.state_dir);
     section.set("log", values::word(LOGS, &[]), &mut agent.log);
+    section.set("record", values::file_or_off, &mut agent.record);
     agent
 }
 
@@ -208,7 +209,7 @@ fn on_stop(section: &Section<'_>) -> OnStop {
 }
 
 fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
-    use defaults::{PROTOCOL, RULE, TABLE};
+    use defaults::{MARK, PROTOCOL, RULE, TABLE};
     let mut numbers = Numbering::default();
     let get = |key, bounds: &[_]| section.get(key, values::integer::<u32>(bounds));
     if let Some(protocol) = section.get("protocol", values::integer(&[PROTOCOL])) {
@@ -222,6 +223,9 @@ fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
     }
     if let Some(rule) = get("default_rule", &[RULE]) {
         numbers.default_rule = RulePriority(rule);
+    }
+    if let Some(mark) = get("mark", &[MARK]) {
+        numbers.mark = Mark(mark);
     }
     check_tables(section, numbers.table, uplinks);
     check_rules(section, &numbers);
@@ -243,19 +247,19 @@ fn check_tables(section: &Section<'_>, first: TableId, uplinks: usize) {
     }
 }
 
-/// Our rules stand at `rule` and the two numbers after it, the last at `default_rule`.
+/// Our rules stand at `rule` and the three numbers after it, the last at `default_rule`.
 fn check_rules(section: &Section<'_>, numbers: &Numbering) {
-    let first_free = numbers.rule.0.saturating_add(3);
+    let first_free = numbers.rule.0.saturating_add(4);
     if numbers.default_rule.0 >= first_free {
         return;
     }
     let (key, value, bound) = if section.has("default_rule") {
-        let bound = format!("more than `rule` + 2, {}", first_free - 1);
+        let bound = format!("more than `rule` + 3, {}", first_free - 1);
         ("default_rule", numbers.default_rule, bound)
     } else {
         let bound = format!(
-            "less than `default_rule` - 2, {}",
-            numbers.default_rule.0 - 2
+            "less than `default_rule` - 3, {}",
+            numbers.default_rule.0 - 3
         );
         ("rule", numbers.rule, bound)
     };

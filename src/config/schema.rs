@@ -26,9 +26,9 @@ pub const TOP: SectionKeys = SectionKeys {
 /// `[agent]`
 pub const AGENT: SectionKeys = SectionKeys {
     title: "[agent]",
-    keys: &["control", "state_dir", "log"],
+    keys: &["control", "state_dir", "log", "record"],
     sections: &[],
-    not_yet: &["metrics", "hooks", "record"],
+    not_yet: &["metrics", "hooks"],
 };
 
 /// `[probe]`
@@ -90,6 +90,7 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "table",
         "rule",
         "default_rule",
+        "mark",
     ],
     sections: &[],
     not_yet: &["flows"],

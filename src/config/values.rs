@@ -138,6 +138,20 @@ pub(super) fn directory(value: &Value) -> Result<PathBuf, Fault> {
     }
 }
 
+/// The absolute path of a file, or none.
+pub(super) fn file_or_off(value: &Value) -> Result<Option<PathBuf>, Fault> {
+    match text(value)? {
+        "off" => Ok(None),
+        path if path.starts_with('/') && !path.ends_with('/') && !path.contains('\0') => {
+            Ok(Some(PathBuf::from(path)))
+        }
+        _ => Err(bound(
+            value,
+            "\"off\" or the absolute path of a file".to_owned(),
+        )),
+    }
+}
+
 /// An IPv4 next hop, or where it comes from.
 pub(super) fn gateway(value: &Value) -> Result<Gateway, Fault> {
     match text(value)? {

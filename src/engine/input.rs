@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
 use crate::routing::{Attachment, Desired};
@@ -22,6 +23,13 @@ pub enum Input {
     },
     /// The kernel already sends the traffic through this uplink: an earlier run left it so.
     Carrying(UplinkName),
+    /// What an earlier run learnt about how this uplink loses packets.
+    Learnt {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// What was learnt.
+        learner: Learner,
+    },
     /// What became of a probe. A probe that is never heard of is missed by the engine's own clock.
     Probe {
         /// Through which uplink.

@@ -104,7 +104,7 @@ impl Outage {
         (is_proven || is_too_long).then(|| {
             self.is_declared = true;
             Silence {
-                lasts: now.since(first),
+                lasts: now.since(answered),
                 rounds: self.run.len(),
             }
         })
@@ -155,6 +155,16 @@ impl Outage {
         self.learner.process()
     }
 
+    /// What an earlier run learnt.
+    pub fn recall(&mut self, learner: Learner) {
+        self.learner = learner;
+    }
+
+    /// What was learnt.
+    pub fn learnt(&self) -> Learner {
+        self.learner
+    }
+
     /// The link itself went away or came back: what was going on is over, and teaches nothing.
     pub fn interrupt(&mut self) {
         self.run.clear();
@@ -181,7 +191,7 @@ impl Outage {
 /// A silence that is an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
-    /// Since the first unanswered round.
+    /// Since the last round that was answered.
     pub lasts: Duration,
     /// How many rounds were not answered.
     pub rounds: usize,

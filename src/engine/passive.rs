@@ -171,7 +171,7 @@ mod tests {
                 self.counters.rx_packets += rx;
                 self.counters.tx_packets += tx;
                 self.counters.rx_bytes += rx * 1_000;
-                self.counters.tx_bytes += tx * 1_000;
+                self.counters.tx_bytes += tx * 100;
                 self.passive.observe(self.counters, self.now);
             }
             self.passive.silent_since(RTT, self.now)

@@ -152,6 +152,19 @@ impl Quality {
         };
     }
 
+    /// So much was lost by another count; it takes the evidence of the thresholds to forget it.
+    pub fn blame_loss(&mut self, loss: Loss) {
+        self.loss = Some(loss);
+        self.exit.evidence = 0.0;
+    }
+
+    /// A reply was so late that it took part in a false verdict.
+    pub fn blame_latency(&mut self, rtt: Duration) {
+        self.replies.clear();
+        self.replies.resize(LATENCY_REPLIES, rtt);
+        self.latency_is_bad = true;
+    }
+
     /// What is bad, in words; none while all is good.
     pub fn complaint(&self) -> Option<String> {
         if let Some(loss) = self.loss {

@@ -81,6 +81,16 @@ impl Round {
         }
     }
 
+    /// The longest round trip of those that answered.
+    pub fn slowest_answer(&self) -> Option<Duration> {
+        let fates = self.probes.iter().map(|probe| probe.fate);
+        let round_trips = fates.filter_map(|fate| match fate {
+            Fate::Answered(rtt) => Some(rtt),
+            Fate::Pending | Fate::Missed | Fate::Void => None,
+        });
+        round_trips.max()
+    }
+
     /// The independent losses that explain a failure.
     pub fn losses(&self) -> u32 {
         let counting = self.probes.iter().filter(|probe| probe.counts).count();

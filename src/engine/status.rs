@@ -75,8 +75,27 @@ pub struct Status {
     pub since: Option<Timestamp>,
     /// Each uplink, in the order of the configuration.
     pub uplinks: Vec<UplinkStatus>,
+    /// Whether the kernel holds what was decided.
+    pub routes: RoutesState,
     /// The last switch, if there was one.
     pub last_switch: Option<LastSwitch>,
+}
+
+/// Whether the kernel holds what was decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutesState {
+    /// It does; it was read back.
+    #[default]
+    InPlace,
+    /// It is about to.
+    Pending,
+    /// It refuses a part of it; the log says which.
+    Refused,
+    /// Somebody keeps changing it, and it is put back again and again.
+    Contested,
+    /// The agent only observes and writes nothing.
+    Observing,
 }
 
 /// One uplink at a glance. Numbers that are not known are `null`.

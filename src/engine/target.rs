@@ -139,6 +139,11 @@ impl TargetTrack {
         })
     }
 
+    /// The window is to be this long.
+    pub fn set_window(&mut self, length: Duration) {
+        self.window.set_length(length);
+    }
+
     /// The link is another one now: what was measured does not count.
     pub fn restart(&mut self) {
         self.window.clear();

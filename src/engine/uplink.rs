@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::engine::election::Candidate;
 use crate::engine::input::{Change, Event, ProbeOrder};
+use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
 use crate::engine::quality::{Quality, score};
@@ -18,7 +19,7 @@ use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Attachment, Trouble};
-use crate::units::{Loss, Moment, UplinkName, Wall};
+use crate::units::{Loss, Moment, Score, UplinkName, Wall};
 
 /// The routes that probes take are written before the probes are sent.
 const ROUTES_FIRST: Duration = Duration::from_millis(30);
@@ -79,6 +80,7 @@ enum Signal {
     Answered,
     Silent(Silence),
     Mute(String),
+    Disproved(Duration),
     Trusted,
     Worse(String),
     Better,
@@ -164,15 +166,27 @@ impl Uplink {
         let mut old = std::mem::take(&mut self.targets);
         for target in &settings.probe.targets {
             let kept = old.iter().position(|old| old.target() == target);
-            self.targets.push(match kept {
+            let mut track = match kept {
                 Some(place) => old.swap_remove(place),
                 None => TargetTrack::new(target.clone(), window),
-            });
+            };
+            track.set_window(window);
+            self.targets.push(track);
         }
         self.rounds.clear();
         self.quality.adapt(&settings.health);
         self.settings = settings;
         self.probe_soon(now);
+    }
+
+    /// What an earlier run learnt about its loss.
+    pub fn recall(&mut self, learner: Learner) {
+        self.outage.recall(learner);
+    }
+
+    /// What was learnt about its loss.
+    pub fn learnt(&self) -> Learner {
+        self.outage.learnt()
     }
 
     /// It carries the traffic, or no longer does.
@@ -225,14 +239,20 @@ impl Uplink {
 
     /// The read model. `wall` translates times.
     pub fn status(&self, is_active: bool, wall: Wall) -> UplinkStatus {
-        let jitter = self.jitter();
-        let (loss, rtt) = (self.loss(), self.rtt());
-        let score = match (loss, rtt) {
-            (Some(loss), Some(rtt)) => Some(score(loss, rtt, jitter.unwrap_or_default())),
-            (Some(loss), None) if loss.ratio() >= 1.0 => {
-                Some(score(loss, Duration::ZERO, Duration::ZERO))
+        let (loss, rtt, jitter) = match self.standing {
+            // What was measured before it died says nothing about it now.
+            Phase::Down if self.attachment.trouble.is_none() => {
+                (Some(Loss::from_ratio(1.0)), None, None)
             }
-            (Some(_) | None, _) => None,
+            Phase::Down | Phase::Absent => (None, None, None),
+            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering { .. } => {
+                (self.loss(), self.rtt(), self.jitter())
+            }
+        };
+        let score = match (self.standing, loss, rtt) {
+            (Phase::Down | Phase::Absent, _, _) => Some(Score(0)),
+            (_, Some(loss), Some(rtt)) => Some(score(loss, rtt, jitter.unwrap_or_default())),
+            (_, Some(_) | None, _) => None,
         };
         UplinkStatus {
             name: self.settings.name.clone(),
@@ -305,6 +325,7 @@ impl Uplink {
                 Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering { .. },
                 Signal::Mute(why),
             ) => (Phase::Down, format!("cannot be probed: {why}")),
+            (Phase::Down, Signal::Disproved(rtt)) => self.disproved(rtt),
             (Phase::Recovering { tally }, Signal::Trusted) => self.trusted(tally),
             (Phase::Up, Signal::Worse(complaint)) => (Phase::Degraded, complaint),
             (Phase::Degraded, Signal::Better) => (Phase::Up, "well again".to_owned()),
@@ -319,6 +340,7 @@ impl Uplink {
                 | Signal::Answered
                 | Signal::Silent(_)
                 | Signal::Mute(_)
+                | Signal::Disproved(_)
                 | Signal::Trusted
                 | Signal::Worse(_)
                 | Signal::Better,
@@ -345,15 +367,24 @@ impl Uplink {
         self.hurry(now);
     }
 
-    fn trusted(&self, (rounds, failed): (u32, u32)) -> (Phase, String) {
+    /// A probe from before the verdict was answered after it: slow is not dead. The traffic may have
+    /// moved by then, and comes back by the rules of failback.
+    fn disproved(&mut self, rtt: Duration) -> (Phase, String) {
+        if rtt < self.settings.health.latency.enter {
+            return (Phase::Up, "answers came late".to_owned());
+        }
+        self.quality.blame_latency(rtt);
+        let complaint = self.quality.complaint();
+        (Phase::Degraded, complaint.unwrap_or_default())
+    }
+
+    fn trusted(&mut self, (rounds, failed): (u32, u32)) -> (Phase, String) {
         let loss = Loss::from_ratio(f64::from(failed) / f64::from(rounds.max(1)));
         let lasted = seconds(self.settings.health.recover_after);
-        let complaint = if loss >= self.settings.health.loss.enter {
-            Some(format!("answers again but loses {loss}"))
-        } else {
-            self.quality.complaint()
-        };
-        match complaint {
+        if loss >= self.settings.health.loss.enter {
+            self.quality.blame_loss(loss);
+        }
+        match self.quality.complaint() {
             Some(complaint) => (Phase::Degraded, complaint),
             None => (Phase::Up, format!("answered for {lasted}")),
         }
@@ -387,7 +418,7 @@ impl Uplink {
         let rounds = silence.rounds;
         let quorum = self.settings.probe.quorum;
         if quorum == 1 {
-            format!("no answer for {lasts}: {rounds} rounds of probes to {targets} targets")
+            format!("no answer for {lasts}, in {rounds} rounds of probes to {targets} targets")
         } else {
             format!("fewer than {quorum} of {targets} targets answer for {lasts}, {rounds} rounds")
         }

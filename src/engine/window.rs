@@ -65,6 +65,11 @@ impl Window {
         });
     }
 
+    /// It is to be this long from now on.
+    pub fn set_length(&mut self, length: Duration) {
+        self.length = length;
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::new(self.length);

@@ -270,8 +270,10 @@ mod tests {
         let from = proptest::option::of((any::<[u8; 4]>(), 1..=32_u8));
         let oif = proptest::option::of("[a-z][a-z0-9.-]{0,14}");
         let suppress = proptest::option::of(0..33_u32);
-        (any::<u32>(), from, oif, 1..u32::MAX, suppress).prop_map(
-            |(priority, from, oif, table, suppress_prefix_length)| Rule {
+        let mark = proptest::option::of(1..u32::MAX);
+        (any::<u32>(), from, mark, oif, 1..u32::MAX, suppress).prop_map(
+            |(priority, from, mark, oif, table, suppress_prefix_length)| Rule {
+                mark: mark.map(crate::units::Mark),
                 priority: RulePriority(priority),
                 family: Family::Ipv4,
                 from: from

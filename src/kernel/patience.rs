@@ -145,6 +145,7 @@ mod tests {
             priority: RulePriority(1),
             family: Family::Ipv4,
             from: None,
+            mark: None,
             oif: None,
             table: TableId(1),
             suppress_prefix_length: None,

@@ -25,6 +25,7 @@ use super::write::{Outcome, Writer};
 use super::{KernelError, Mode, Refusal, Report, Wanted};
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
+use crate::units::InterfaceName;
 
 /// The shortest time between two looks that events ask for. The first event of a burst is
 /// answered at once, the rest of it together.
@@ -33,6 +34,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(100);
 /// The kernel counts the lifetime of a route in ticks of its own.
 const AFTER_EXPIRY: Duration = Duration::from_millis(20);
+/// So many turns of the runtime the daemon needs at most to answer a report.
+const TURNS: u32 = 3;
 /// How often plan, apply and look follow each other before what is still open is called refused.
 const ROUNDS: u32 = 4;
 /// How many sessions in a row may fail before this program gives up loudly.
@@ -51,6 +54,8 @@ pub(super) struct Reconciler {
     ticks: Interval,
     patience: Patience,
     observed: Option<Arc<Observed>>,
+    /// The interfaces that the last look was about.
+    scope: BTreeSet<InterfaceName>,
     /// The revision that was last brought about, and what the kernel refused of it.
     applied: Option<(u64, Vec<Refusal>)>,
     failures: u32,
@@ -125,6 +130,7 @@ impl Reconciler {
             ticks,
             patience: Patience::default(),
             observed: None,
+            scope: BTreeSet::new(),
             applied: None,
             failures: 0,
         })
@@ -233,6 +239,10 @@ impl Reconciler {
         }
         for _ in 0..ROUNDS {
             let observed = self.look(&wanted).await?;
+            if self.hears_otherwise(&wanted).await {
+                // What is wanted has changed by what was seen: no use in doing what was wanted.
+                return Ok(());
+            }
             let done = self.round(&wanted, &observed, is_new).await?;
             operations += done;
             if done == 0 {
@@ -243,6 +253,21 @@ impl Reconciler {
             self.ticks.reset();
         }
         self.conclude(&wanted, operations, is_new).await
+    }
+
+    /// Lets the daemon draw its conclusions from what was just reported, and says whether it did.
+    async fn hears_otherwise(&mut self, wanted: &Wanted) -> bool {
+        if self
+            .applied
+            .as_ref()
+            .is_none_or(|(revision, _)| *revision != wanted.revision)
+        {
+            return false;
+        }
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+        self.wanted.has_changed().unwrap_or(false)
     }
 
     async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, End> {
@@ -260,7 +285,11 @@ impl Reconciler {
         {
             self.patience.links_changed();
         }
-        if before.as_ref() != Some(&now) {
+        let is_other_scope = self.scope != wanted.interfaces;
+        if is_other_scope {
+            self.scope.clone_from(&wanted.interfaces);
+        }
+        if is_other_scope || before.as_ref() != Some(&now) {
             self.report(Report::Observed(now.clone())).await?;
         }
         Ok(now)

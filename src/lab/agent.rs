@@ -33,6 +33,8 @@ const CONFIG: &str = "/run/uplinkd/uplinkd.toml";
 const LOG: &str = "/run/uplinkd/log";
 /// Its control socket: where the CLI looks by itself.
 pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
+/// What it remembers from one start to the next.
+const STATE: &str = "/run/uplinkd/state";
 
 /// What a scenario wants of the agent other than the defaults.
 #[derive(Clone, Debug, Default)]
@@ -179,7 +181,7 @@ fn configuration(wishes: &Wishes) -> String {
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
     });
     format!(
-        "[agent]\ncontrol = {CONTROL:?}\nlog = \"stderr\"\n\n\
+        "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
          [probe]\ntargets = {targets:?}\n\n{failover}{uplinks}",
         failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),

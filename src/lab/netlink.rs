@@ -7,7 +7,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteProtocol};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -148,10 +148,17 @@ fn address_message(index: IfIndex, address: Prefix) -> AddressMessage {
             .index(index.get())
             .address(address, length)
             .build(),
-        IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
-            .index(index.get())
-            .address(address, length)
-            .build(),
+        IpAddr::V6(address) => {
+            let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(index.get())
+                .address(address, length)
+                .build();
+            // Else it is tentative until a worker of the kernel has seen it, even on the loopback,
+            // and nobody can bind to it.
+            let at_once = AddressAttribute::Flags(AddressFlags::Nodad);
+            message.attributes.push(at_once);
+            message
+        }
     }
 }
 

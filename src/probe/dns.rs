@@ -10,19 +10,16 @@ use tokio::time::timeout;
 use super::message::{Answer, MAX_ANSWER, Question, ResponseCode};
 use super::socket::{self, now};
 use crate::engine::input::Outcome;
-use crate::units::{DnsTarget, HostName, InterfaceName, RecordType};
+use crate::probe::Exit;
+use crate::units::{DnsTarget, HostName, RecordType};
 
 /// Asks through the interface; nothing comes of it if nobody answers.
 ///
 /// A resolver that answers with an error does not resolve through this uplink, and that is what the
 /// target is there to find out: only NOERROR is a reply.
-pub(super) async fn ask(
-    target: &DnsTarget,
-    interface: &InterfaceName,
-    listen_for: Duration,
-) -> Option<Outcome> {
+pub(super) async fn ask(target: &DnsTarget, exit: &Exit, listen_for: Duration) -> Option<Outcome> {
     let begun = now();
-    let query = query(target.server, &target.name, target.record, interface);
+    let query = query(target.server, &target.name, target.record, exit);
     Some(match timeout(listen_for, query).await.ok()? {
         Ok(answer) if answer.code == ResponseCode::NO_ERROR => Outcome::Reply(begun.elapsed()),
         Ok(answer) => Outcome::Wrong(format!("{target} answered {}", answer.code)),
@@ -35,9 +32,9 @@ pub(super) async fn query(
     server: SocketAddr,
     name: &HostName,
     record: RecordType,
-    interface: &InterfaceName,
+    exit: &Exit,
 ) -> io::Result<Answer> {
-    let socket = socket::udp(server, interface).await?;
+    let socket = socket::udp(server, exit).await?;
     let question = Question::new(random_id(), name, record);
     socket.send(question.as_bytes()).await?;
     let mut buffer = [0; MAX_ANSWER];

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::socket::{self, now};
 use crate::engine::input::Outcome;
-use crate::units::{HttpTarget, InterfaceName, Scheme};
+use crate::probe::Exit;
+use crate::units::{HttpTarget, Scheme};
 
 /// How much of an answer is read at most: head and body together.
 const MAX_ANSWER: usize = 4096;
@@ -20,13 +21,11 @@ const MAX_FIELDS: usize = 64;
 pub(super) async fn get(
     page: &HttpTarget,
     address: SocketAddr,
-    interface: &InterfaceName,
+    exit: &Exit,
     listen_for: Duration,
 ) -> Option<Outcome> {
     let begun = now();
-    let said = timeout(listen_for, fetch(page, address, interface))
-        .await
-        .ok()?;
+    let said = timeout(listen_for, fetch(page, address, exit)).await.ok()?;
     Some(match said {
         Ok(()) => Outcome::Reply(begun.elapsed()),
         Err(outcome) => outcome,
@@ -34,13 +33,9 @@ pub(super) async fn get(
 }
 
 /// Follows no redirect: where it leads is not what was asked for.
-async fn fetch(
-    page: &HttpTarget,
-    address: SocketAddr,
-    interface: &InterfaceName,
-) -> Result<(), Outcome> {
+async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &Exit) -> Result<(), Outcome> {
     let failed = |error: io::Error| socket::read(page.url(), &error);
-    let socket = socket::tcp(address, interface).map_err(|e| socket::none(interface, &e))?;
+    let socket = socket::tcp(address, exit).map_err(|e| socket::none(exit, &e))?;
     let stream = socket.connect(address).await.map_err(failed)?;
     match page.scheme {
         Scheme::Http => converse(page, stream).await.map_err(failed)?,

@@ -3,35 +3,34 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use surge_ping::{
     Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger, SurgeError,
 };
 
 use crate::engine::input::Outcome;
+use crate::probe::{Exit, socket};
 use crate::routing::Family;
-use crate::units::{IfIndex, InterfaceName};
+use crate::units::InterfaceName;
 
-/// Makes an echo request 88 bytes on the wire, as `ping` and dpinger have it by and large.
+/// Makes an echo request of 60 bytes with its IP header, and 82 with those of Ethernet.
 const PAYLOAD: [u8; 32] = *b"uplinkd probes this path, sorry.";
 
 /// A client bound to one interface.
 pub(super) struct Icmp {
     client: Client,
-    interface: InterfaceName,
-    index: IfIndex,
+    exit: Exit,
     identifier: PingIdentifier,
     sequence: u16,
 }
 
 impl Icmp {
     /// Opens a raw socket on the interface.
-    pub(super) fn open(
-        family: Family,
-        interface: &InterfaceName,
-        index: IfIndex,
-    ) -> io::Result<Self> {
+    pub(super) fn open(family: Family, exit: &Exit) -> io::Result<Self> {
+        let interface = &exit.interface;
         let kind = match family {
             Family::Ipv4 => ICMP::V4,
             Family::Ipv6 => ICMP::V6,
@@ -42,24 +41,24 @@ impl Icmp {
             .sock_type_hint(socket2::Type::RAW)
             .build();
         let client = Client::new(&config).map_err(|error| explain(&error, interface))?;
+        mark(&client, exit)?;
         if client.get_socket().get_type() != socket2::Type::RAW {
-            // A datagram socket works but is deaf to ICMP errors: the agent says so at its start.
+            // A datagram socket works but is deaf to ICMP errors.
             tracing::debug!(%interface, "no raw socket for ICMP, using a datagram socket");
         } else if let Err(error) = filter::only_answers(&client, family) {
             tracing::debug!(%interface, %error, "no ICMP filter");
         }
-        let random = RandomState::new().hash_one(index.get());
+        let random = RandomState::new().hash_one(exit.index);
         Ok(Self {
             client,
-            interface: interface.clone(),
-            index,
+            exit: exit.clone(),
             identifier: PingIdentifier((random & 0xffff) as u16),
             sequence: 0,
         })
     }
 
-    pub(super) fn is_bound_to(&self, interface: &InterfaceName, index: IfIndex) -> bool {
-        self.interface == *interface && self.index == index
+    pub(super) fn is_bound_to(&self, exit: &Exit) -> bool {
+        self.exit == *exit
     }
 
     /// Sends one echo request; nothing comes of it if nobody answers.
@@ -77,6 +76,18 @@ impl Icmp {
             pinger.timeout(listen_for);
             ask(&mut pinger, sequence).await
         }
+    }
+}
+
+/// Whether this process may send ICMP at all.
+pub(super) fn check() -> io::Result<()> {
+    let open = |kind| Socket::new(Domain::IPV4, kind, Some(Protocol::ICMPV4)).map(drop);
+    match open(Type::RAW).or_else(|_| open(Type::DGRAM)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(io::Error::new(
+            error.kind(),
+            "may not send ICMP: the capability CAP_NET_RAW is missing (run as root, or grant it)",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -105,6 +116,17 @@ fn read(packet: &IcmpPacket, rtt: Duration) -> Outcome {
             Outcome::Unreachable(format!("{from} answers with ICMP type {kind}"))
         }
     }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "surge-ping hands out its descriptor as a number"
+)]
+fn mark(client: &Client, exit: &Exit) -> io::Result<()> {
+    let socket = client.get_socket();
+    // SAFETY: the descriptor is open for as long as `socket` is, which outlives the borrow.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(socket.get_native_sock()) };
+    socket::leave_by(&SockRef::from(&descriptor), exit)
 }
 
 fn explain(error: &io::Error, interface: &InterfaceName) -> io::Error {

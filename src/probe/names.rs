@@ -17,7 +17,8 @@ use super::Order;
 use super::dns;
 use super::message::{Answer, ResponseCode};
 use super::socket::now;
-use crate::units::{DnsTarget, HostName, IfIndex, InterfaceName, RecordType, UplinkName};
+use crate::probe::Exit;
+use crate::units::{DnsTarget, HostName, RecordType, UplinkName};
 
 /// The least and the most that an address is used without asking again.
 const LIVES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
@@ -52,8 +53,7 @@ pub(super) struct Names {
 }
 
 struct Entry {
-    interface: InterfaceName,
-    index: IfIndex,
+    exit: Exit,
     address: Option<IpAddr>,
     /// Why there is no address.
     trouble: Option<String>,
@@ -64,7 +64,7 @@ struct Entry {
 
 struct Lookup {
     key: Key,
-    index: IfIndex,
+    exit: Exit,
     result: Result<Found, String>,
 }
 
@@ -108,7 +108,7 @@ impl Names {
             return;
         };
         let entry = self.known.get_mut(&lookup.key);
-        if let Some(entry) = entry.filter(|entry| entry.index == lookup.index) {
+        if let Some(entry) = entry.filter(|entry| entry.exit == lookup.exit) {
             entry.learn(lookup.result, now());
         }
     }
@@ -117,8 +117,7 @@ impl Names {
 impl Entry {
     fn new(order: &Order, now: Instant) -> Self {
         Self {
-            interface: order.interface.clone(),
-            index: order.index,
+            exit: order.exit.clone(),
             address: None,
             trouble: None,
             is_asked: false,
@@ -128,7 +127,7 @@ impl Entry {
     }
 
     fn is_of(&self, order: &Order) -> bool {
-        self.interface == order.interface && self.index == order.index
+        self.exit == order.exit
     }
 
     fn learn(&mut self, result: Result<Found, String>, now: Instant) {
@@ -151,13 +150,13 @@ impl Entry {
 async fn look_up(key: Key, order: Order) -> Lookup {
     let servers = servers(&order.resolvers);
     let name = &key.1;
-    let mut result = ask(&servers, name, RecordType::A, &order.interface).await;
+    let mut result = ask(&servers, name, RecordType::A, &order.exit).await;
     if matches!(result, Ok(None)) {
-        result = ask(&servers, name, RecordType::Aaaa, &order.interface).await;
+        result = ask(&servers, name, RecordType::Aaaa, &order.exit).await;
     }
     let result = result.and_then(|found| found.ok_or_else(|| "it has no address".to_owned()));
     Lookup {
-        index: order.index,
+        exit: order.exit,
         key,
         result,
     }
@@ -168,12 +167,12 @@ async fn ask(
     servers: &[IpAddr],
     name: &HostName,
     record: RecordType,
-    interface: &InterfaceName,
+    exit: &Exit,
 ) -> Result<Option<Found>, String> {
     let mut troubles = Vec::new();
     for server in servers {
         let address = SocketAddr::new(*server, DnsTarget::PORT);
-        let query = dns::query(address, name, record, interface);
+        let query = dns::query(address, name, record, exit);
         let trouble = match timeout(PATIENCE, query).await {
             Err(_) => "no answer".to_owned(),
             Ok(Err(error)) => error.to_string(),
@@ -268,8 +267,11 @@ mod tests {
                 target: "tcp://www.example.com:443".parse().expect("a target"),
                 listen_for: PATIENCE,
             },
-            interface: "eth1".parse().expect("a name"),
-            index: IfIndex::new(1).expect("not 0"),
+            exit: Exit {
+                interface: "eth1".parse().expect("a name"),
+                index: crate::units::IfIndex::new(1).expect("not 0"),
+                mark: crate::units::Mark(1),
+            },
             resolvers: Vec::new(),
         };
         let mut entry = Entry::new(&order, start);

@@ -8,17 +8,17 @@ use tokio::time::timeout;
 
 use super::socket::{self, now};
 use crate::engine::input::Outcome;
-use crate::units::InterfaceName;
+use crate::probe::Exit;
 
 /// Connects through the interface; nothing comes of it if nobody answers.
 pub(super) async fn connect(
     address: SocketAddr,
-    interface: &InterfaceName,
+    exit: &Exit,
     listen_for: Duration,
 ) -> Option<Outcome> {
-    let socket = match socket::tcp(address, interface) {
+    let socket = match socket::tcp(address, exit) {
         Ok(socket) => socket,
-        Err(error) => return Some(socket::none(interface, &error)),
+        Err(error) => return Some(socket::none(exit, &error)),
     };
     let begun = now();
     let result = timeout(listen_for, socket.connect(address)).await.ok()?;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Attachment, Desired, Family, Numbering, Path, Route, Rule};
-use crate::units::{InterfaceName, Metric, RulePriority, TableId};
+use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
 
 /// The table everybody else writes to (`RT_TABLE_MAIN`).
 pub const MAIN: TableId = TableId(254);
@@ -52,6 +52,7 @@ pub fn table_mode(
             let path = uplink.attachment.way(family);
             let route = path.map(|path| default_route(table, family, vec![*path]));
             desired.routes.extend(route);
+            desired.rules.insert(rules.by_mark(uplink));
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
@@ -68,6 +69,11 @@ impl Numbering {
     /// The table of the uplink at this place in the configuration.
     pub fn uplink_table(&self, position: u32) -> TableId {
         TableId(self.table.0 + 1 + position)
+    }
+
+    /// The mark of the probes through that uplink.
+    pub fn uplink_mark(&self, position: u32) -> Mark {
+        Mark(self.mark.0.wrapping_add(position))
     }
 }
 
@@ -120,8 +126,17 @@ impl Rules<'_> {
         }
     }
 
-    fn by_source(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> Vec<Rule> {
+    fn by_mark(self, uplink: &UplinkRoutes<'_>) -> Rule {
         let priority = RulePriority(self.numbering.rule.0 + 1);
+        let table = self.numbering.uplink_table(uplink.position);
+        Rule {
+            mark: Some(self.numbering.uplink_mark(uplink.position)),
+            ..self.lookup(priority, table)
+        }
+    }
+
+    fn by_source(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> Vec<Rule> {
+        let priority = RulePriority(self.numbering.rule.0 + 2);
         let table = self.numbering.uplink_table(uplink.position);
         let rule = |from| Rule {
             from: Some(from),
@@ -159,7 +174,7 @@ impl Rules<'_> {
     }
 
     fn by_interface(self, uplink: &UplinkRoutes<'_>) -> Rule {
-        let priority = RulePriority(self.numbering.rule.0 + 2);
+        let priority = RulePriority(self.numbering.rule.0 + 3);
         let table = self.numbering.uplink_table(uplink.position);
         Rule {
             oif: Some(uplink.interface.clone()),
@@ -176,6 +191,7 @@ impl Rules<'_> {
             priority,
             family: self.family,
             from: None,
+            mark: None,
             oif: None,
             table,
             suppress_prefix_length: None,

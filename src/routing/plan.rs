@@ -191,6 +191,9 @@ impl Line<'_> {
             Some(from) => write!(f, " from {from}")?,
             None => {}
         }
+        if let Some(mark) = rule.mark {
+            write!(f, " fwmark {:#x}", mark.0)?;
+        }
         if let Some(oif) = &rule.oif {
             write!(f, " oif {oif}")?;
         }

@@ -41,6 +41,10 @@ number!(
     Protocol(u8)
 );
 number!(
+    /// A packet mark (`SO_MARK`), by which the sockets of one uplink's probes are known to its rule.
+    Mark(u32)
+);
+number!(
     /// The order of preference among uplinks; lower is preferred.
     Tier(u16)
 );

@@ -106,7 +106,7 @@ fn both_families_go_where_it_is_wanted_and_a_clean_up_leaves_nothing() {
             assert!(router.to_string().starts_with("fe80::"), "{router}");
             assert_eq!(world.default6_in(base).await, Some(router));
             assert_eq!(plan(&agent.desired(uplink), &agent.observed), []);
-            assert_eq!(world.of_protocol(117).await.len(), 2 * (3 + 6));
+            assert_eq!(world.of_protocol(117).await.len(), 2 * (3 + 8));
         }
         agent.want(Desired::default());
         assert_eq!(agent.applied().await, []);

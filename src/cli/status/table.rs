@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::output::{Colour, Palette};
 use crate::engine::settings::Policy;
 use crate::engine::status::{
-    EventRecord, LastSwitch, Mode, State, Status, TargetStatus, UplinkStatus,
+    EventRecord, LastSwitch, Mode, RoutesState, State, Status, TargetStatus, UplinkStatus,
 };
 use crate::units::{Timestamp, UplinkName};
 
@@ -60,7 +60,30 @@ impl Table {
             .since
             .map(|since| format!(" for {}", self.age(since)))
             .unwrap_or_default();
-        format!("{active}{since} ({mode}, policy {policy})\n")
+        let trouble = self.trouble(status);
+        format!("{active}{since} ({mode}, policy {policy})\n{trouble}")
+    }
+
+    /// What a person must know before believing the table.
+    fn trouble(&self, status: &Status) -> String {
+        let is_usable = |uplink: &UplinkStatus| {
+            matches!(
+                uplink.state,
+                State::Up | State::Degraded | State::Recovering
+            )
+        };
+        let nothing_works = "no uplink is usable: the routes stay as they are";
+        let works = status.uplinks.iter().any(is_usable);
+        let routes = match status.routes {
+            RoutesState::InPlace | RoutesState::Pending => None,
+            RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
+            RoutesState::Contested => Some("somebody keeps changing our routes: see the log"),
+            RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
+        };
+        let lines = (!works).then_some(nothing_works).into_iter().chain(routes);
+        lines
+            .map(|line| self.palette.paint(Colour::Red, line) + "\n")
+            .collect()
     }
 
     fn row(&self, uplink: &UplinkStatus) -> Row {

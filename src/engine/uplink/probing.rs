@@ -290,6 +290,15 @@ impl Uplink {
         if before == result {
             return;
         }
+        let disproof = self.rounds[place].slowest_answer().filter(|_| {
+            let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
+            is_late && self.standing == Phase::Down && sent < self.since
+        });
+        if let Some(rtt) = disproof {
+            self.outage.answered(sent, self.demand());
+            self.signal(Signal::Disproved(rtt), now, out);
+            return;
+        }
         match result {
             RoundResult::Open => {}
             RoundResult::Answered => {

@@ -157,6 +157,10 @@ pub(in crate::kernel) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMe
         message.header.src_len = from.prefix_len();
         attributes.push(RuleAttribute::Source(from.addr()));
     }
+    if let Some(mark) = rule.mark {
+        attributes.push(RuleAttribute::FwMark(mark.0));
+        attributes.push(RuleAttribute::FwMask(u32::MAX));
+    }
     if let Some(oif) = &rule.oif {
         attributes.push(RuleAttribute::Oifname(oif.as_str().to_owned()));
     }

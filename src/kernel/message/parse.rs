@@ -14,7 +14,7 @@ use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 use super::{AddressEntry, LinkEntry, RouteEntry, RuleEntry, attributes};
 use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
-    Counters, IfIndex, InterfaceName, Metric, Protocol, RulePriority, TableId, Weight,
+    Counters, IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
 };
 
 const IFLA_IFNAME: u16 = 3;
@@ -216,6 +216,8 @@ fn next_hops(mut rest: &[u8]) -> Option<Vec<Path>> {
 
 const FRA_SRC: u16 = 2;
 const FRA_PRIORITY: u16 = 6;
+const FRA_FWMARK: u16 = 10;
+const FRA_FWMASK: u16 = 16;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;
 const FRA_OIFNAME: u16 = 17;
@@ -230,6 +232,7 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
         priority: RulePriority(0),
         family: family_of(header.family)?,
         from: None,
+        mark: None,
         oif: None,
         table: TableId(header.table.into()),
         suppress_prefix_length: None,
@@ -243,6 +246,8 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
         match attribute.kind() {
             FRA_PRIORITY => rule.priority = RulePriority(u32_of(value)?),
             FRA_SRC => rule.from = IpNet::new(ip_of(value)?, header.src_len).ok(),
+            FRA_FWMARK => rule.mark = Some(Mark(u32_of(value)?)),
+            FRA_FWMASK => is_plain &= u32_of(value)? == u32::MAX,
             FRA_OIFNAME => rule.oif = Some(name_of(value)?),
             FRA_TABLE => rule.table = TableId(u32_of(value)?),
             FRA_SUPPRESS_PREFIXLEN => {

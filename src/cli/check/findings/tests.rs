@@ -96,6 +96,7 @@ fn rule(priority: u32) -> ForeignRule {
             priority: RulePriority(priority),
             family: Family::Ipv4,
             from: None,
+            mark: None,
             oif: None,
             table: TableId(100),
             suppress_prefix_length: None,

@@ -1,0 +1,111 @@
+//! `uplinkd replay`: the decisions on a recorded trace, in virtual time.
+
+mod course;
+mod show;
+mod trial;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::output;
+use crate::config::Config;
+use crate::recording::{self, Recording, Source};
+use crate::units::UplinkName;
+use course::Course;
+
+/// The arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What the agent recorded, CSV of `time,uplink,target,rtt_ms`, or the output of `ping -D`, which
+    /// is of one uplink: NAME=FILE names it
+    #[arg(required = true, value_name = "RECORDING")]
+    recordings: Vec<String>,
+    /// A configuration to try; several are compared [default: the one that was recorded, or every
+    /// uplink at the defaults, the first the most preferred]
+    #[arg(long = "config", value_name = "FILE")]
+    configs: Vec<PathBuf>,
+    /// Outages that are known to have been real, as `uplink,from,to`
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let courses = courses(arguments)?;
+    let text = if arguments.json {
+        show::json(&courses)?
+    } else {
+        show::text(&courses)
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn courses(arguments: &Arguments) -> Result<Vec<Course>> {
+    let sources: Vec<_> = arguments
+        .recordings
+        .iter()
+        .map(|word| source(word))
+        .collect();
+    let is_life = arguments.configs.is_empty() && sources.len() == 1;
+    if is_life && recording::is_of_agent(&sources[0].path)? {
+        let mut recording = Recording::default();
+        if let Some(path) = &arguments.truth {
+            recording.read_truth(path)?;
+        }
+        return Ok(vec![trial::relive(&sources[0].path, &recording.truth)?]);
+    }
+    let mut recording = Recording::load(&sources)?;
+    if let Some(path) = &arguments.truth {
+        recording.read_truth(path)?;
+    }
+    if arguments.configs.is_empty() {
+        let settings = trial::defaults(&recording)?;
+        return Ok(vec![trial::run(
+            "defaults".to_owned(),
+            settings,
+            &recording,
+        )]);
+    }
+    let configs = arguments.configs.iter().map(|path| {
+        let name = path.display().to_string();
+        let config = Config::load(path)?;
+        let (settings, remarks) = trial::fit(config.engine, &recording);
+        for remark in &remarks {
+            output::remark(&format!("{name}: {remark}"));
+        }
+        let is_about_it = settings.uplinks.iter().any(|uplink| {
+            let mut tracks = recording.tracks.iter();
+            tracks.any(|track| track.uplink == uplink.name)
+        });
+        ensure!(
+            is_about_it,
+            "{name}: none of its uplinks is in the recording"
+        );
+        Ok(trial::run(name, settings, &recording))
+    });
+    configs.collect()
+}
+
+/// A path, or the name of an uplink and a path.
+fn source(word: &str) -> Source {
+    let named = word.split_once('=').and_then(|(name, path)| {
+        let uplink = name.parse::<UplinkName>().ok()?;
+        (!path.is_empty()).then_some((uplink, path))
+    });
+    match named {
+        Some((uplink, path)) if !PathBuf::from(word).exists() => Source {
+            path: path.into(),
+            uplink: Some(uplink),
+        },
+        Some(_) | None => Source {
+            path: word.into(),
+            uplink: None,
+        },
+    }
+}

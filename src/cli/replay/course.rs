@@ -1,0 +1,233 @@
+//! What the engine did in the course of a recording.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::engine::input::{Change, Event};
+use crate::engine::status::State;
+use crate::recording::Outage;
+use crate::units::{Target, UplinkName};
+
+/// Everything; times in seconds of the recording.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Course {
+    /// What was tried.
+    #[serde(skip)]
+    pub(super) name: String,
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) switches: Vec<Switch>,
+    pub(super) uplinks: Vec<Total>,
+    /// Only where the truth is marked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) truth: Option<Truth>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Verdict {
+    pub(super) at: f64,
+    pub(super) uplink: UplinkName,
+    pub(super) from: State,
+    pub(super) to: State,
+    pub(super) reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Switch {
+    pub(super) at: f64,
+    pub(super) from: Vec<UplinkName>,
+    pub(super) to: Vec<UplinkName>,
+    pub(super) reason: String,
+}
+
+/// One uplink over all.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Total {
+    pub(super) name: UplinkName,
+    pub(super) carried_seconds: f64,
+    pub(super) probes: u64,
+}
+
+/// The verdicts against what is known to have been.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Truth {
+    /// Outages that are marked.
+    pub(super) outages: usize,
+    /// Those of them that were called so while they lasted.
+    pub(super) found: usize,
+    pub(super) missed: usize,
+    /// Verdicts of an outage where none is marked.
+    #[serde(rename = "false")]
+    pub(super) false_ones: usize,
+    /// From the beginning of an outage to the verdict.
+    pub(super) delay_p50_seconds: Option<f64>,
+    pub(super) delay_worst_seconds: Option<f64>,
+}
+
+/// Collects what happens.
+#[derive(Debug)]
+pub(super) struct Notes {
+    from: f64,
+    verdicts: Vec<Verdict>,
+    switches: Vec<Switch>,
+    totals: Vec<Total>,
+    active: Vec<UplinkName>,
+    since: f64,
+}
+
+impl Notes {
+    /// Of these uplinks, from a time of the recording on, at which the engine started.
+    pub(super) fn new(uplinks: &[UplinkName], from: f64) -> Self {
+        let total = |name: &UplinkName| Total {
+            name: name.clone(),
+            carried_seconds: 0.0,
+            probes: 0,
+        };
+        Self {
+            from,
+            verdicts: Vec::new(),
+            switches: Vec::new(),
+            totals: uplinks.iter().map(total).collect(),
+            active: Vec::new(),
+            since: from,
+        }
+    }
+
+    pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
+        for Event { at, change, reason } in events {
+            let at = micros(self.from + at.since_start().as_secs_f64());
+            match change {
+                Change::Uplink {
+                    uplink, from, to, ..
+                } => self.verdicts.push(Verdict {
+                    at,
+                    uplink,
+                    from,
+                    to,
+                    reason,
+                }),
+                Change::Switch { from, to } => {
+                    self.carry(at);
+                    self.active.clone_from(&to);
+                    self.switches.push(Switch {
+                        at,
+                        from,
+                        to,
+                        reason,
+                    });
+                }
+                Change::Target { .. }
+                | Change::NoUsableUplink
+                | Change::ConfigReloaded
+                | Change::ConfigRefused => {}
+            }
+        }
+    }
+
+    /// An earlier run had left the traffic there.
+    pub(super) fn adopt(&mut self, at: f64, uplink: &UplinkName) {
+        if self.active.is_empty() {
+            self.since = at;
+            self.active = vec![uplink.clone()];
+        }
+    }
+
+    pub(super) fn probes(&mut self, uplink: &UplinkName, count: u64) {
+        let mut totals = self.totals.iter_mut();
+        if let Some(total) = totals.find(|total| total.name == *uplink) {
+            total.probes += count;
+        }
+    }
+
+    pub(super) fn finish(
+        mut self,
+        name: String,
+        to: f64,
+        truth: &[Outage],
+        aliases: &BTreeMap<Target, String>,
+    ) -> Course {
+        self.carry(to);
+        for total in &mut self.totals {
+            total.carried_seconds = micros(total.carried_seconds);
+        }
+        for verdict in &mut self.verdicts {
+            for (target, alias) in aliases {
+                verdict.reason = verdict.reason.replace(&target.to_string(), alias);
+            }
+        }
+        Course {
+            truth: (!truth.is_empty()).then(|| judge(&self.verdicts, truth, to)),
+            name,
+            from: self.from,
+            to,
+            verdicts: self.verdicts,
+            switches: self.switches,
+            uplinks: self.totals,
+        }
+    }
+
+    fn carry(&mut self, until: f64) {
+        for total in &mut self.totals {
+            if self.active.contains(&total.name) {
+                total.carried_seconds += until - self.since;
+            }
+        }
+        self.since = until;
+    }
+}
+
+/// Holds the verdicts of an outage against those that are marked. A verdict is true if it stands at
+/// some moment of a marked outage.
+fn judge(verdicts: &[Verdict], truth: &[Outage], end: f64) -> Truth {
+    let downs = downs(verdicts, end);
+    let meet = |one: &Outage, other: &Outage| {
+        one.uplink == other.uplink && one.from <= other.to && other.from <= one.to
+    };
+    let mut delays: Vec<_> = truth
+        .iter()
+        .filter_map(|outage| {
+            let verdict = downs.iter().find(|down| meet(down, outage))?;
+            Some((verdict.from - outage.from).max(0.0))
+        })
+        .collect();
+    delays.sort_by(f64::total_cmp);
+    let is_false = |down: &&Outage| !truth.iter().any(|outage| meet(down, outage));
+    Truth {
+        outages: truth.len(),
+        found: delays.len(),
+        missed: truth.len() - delays.len(),
+        false_ones: downs.iter().filter(is_false).count(),
+        delay_p50_seconds: delays.get(delays.len() / 2).copied().map(micros),
+        delay_worst_seconds: delays.last().copied().map(micros),
+    }
+}
+
+/// The times for which uplinks were held for dead.
+fn downs(verdicts: &[Verdict], end: f64) -> Vec<Outage> {
+    let mut downs: Vec<Outage> = Vec::new();
+    let is_dead = |state: State| matches!(state, State::Down | State::Absent);
+    for verdict in verdicts {
+        let was_dead = is_dead(verdict.from);
+        let was_alive = !was_dead && verdict.from != State::Unknown;
+        if is_dead(verdict.to) && was_alive {
+            downs.push(Outage {
+                uplink: verdict.uplink.clone(),
+                from: verdict.at,
+                to: end,
+            });
+        } else if was_dead && !is_dead(verdict.to) {
+            let mut last = downs.iter_mut().rev();
+            if let Some(down) = last.find(|down| down.uplink == verdict.uplink) {
+                down.to = verdict.at;
+            }
+        }
+    }
+    downs
+}
+
+/// To the microsecond: more is noise.
+fn micros(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
+}

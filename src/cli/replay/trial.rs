@@ -1,0 +1,148 @@
+//! The engine on a recording.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::course::{Course, Notes};
+use crate::config::defaults as default;
+use crate::engine::input::{Action, Input};
+use crate::engine::settings::{Settings, UplinkSettings};
+use crate::recording::{Outage, Past, Recording, Seen, Track, relive as relive_recording};
+use crate::replay::Replay;
+use crate::routing::{Attachment, Gateway, Numbering, Prefixes, Trouble};
+use crate::units::{Moment, Target, Tier};
+
+/// Every uplink of the recording at the defaults, in the order in which they first appear.
+pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
+    let uplinks = (1..).zip(&recording.tracks).map(|(place, track)| {
+        let mut probe = default::probe();
+        probe.targets = targets(track);
+        Ok(UplinkSettings {
+            name: track.uplink.clone(),
+            interface: format!("recorded{place}").parse().context("an interface")?,
+            tier: Tier(place),
+            weight: default::WEIGHT,
+            gateway: Gateway::default(),
+            gateway6: Gateway::default(),
+            prefixes: Prefixes::default(),
+            probe,
+            health: default::health(),
+        })
+    });
+    Ok(Settings {
+        uplinks: uplinks.collect::<Result<_>>()?,
+        failover: default::failover(),
+        numbering: Numbering::default(),
+        seed: 0,
+    })
+}
+
+fn targets(track: &Track) -> Vec<Target> {
+    let targets = track.targets.iter();
+    targets.map(|(target, _)| target.clone()).collect()
+}
+
+/// The settings as far as the recording knows them, and what a person should know about the rest.
+pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, Vec<String>) {
+    let mut remarks = Vec::new();
+    for uplink in &mut settings.uplinks {
+        let name = &uplink.name;
+        let mut tracks = recording.tracks.iter();
+        match tracks.find(|track| track.uplink == *name) {
+            Some(track) => fit_targets(uplink, &targets(track), &mut remarks),
+            None => remarks.push(format!(
+                "{name} is not in the recording, and taken as absent"
+            )),
+        }
+    }
+    for track in &recording.tracks {
+        if !settings
+            .uplinks
+            .iter()
+            .any(|uplink| uplink.name == track.uplink)
+        {
+            remarks.push(format!(
+                "has no uplink {}, which was recorded",
+                track.uplink
+            ));
+        }
+    }
+    (settings, remarks)
+}
+
+/// The targets that are configured and were recorded; those that were recorded if none is configured.
+fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut Vec<String>) {
+    let probe = &mut uplink.probe;
+    let is_configured = probe.targets != default::probe().targets;
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        (probe.targets.drain(..)).partition(|target| recorded.contains(target));
+    if is_configured {
+        let unknown = unknown.iter();
+        remarks.extend(
+            unknown
+                .map(|target| format!("{}: {target} was not asked in the recording", uplink.name)),
+        );
+    }
+    probe.targets = if is_configured && !known.is_empty() {
+        known
+    } else {
+        recorded.to_vec()
+    };
+    probe.quorum = probe.quorum.min(probe.targets.len());
+}
+
+/// Runs the engine from the first moment of the recording to the last.
+pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Course {
+    let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
+    let past = Past::new(recording);
+    let (from, to) = recording.span();
+    let end = past.moment(to);
+    let mut notes = Notes::new(&names, from);
+    let mut replay = Replay::new(settings, past);
+    for uplink in names {
+        let is_recorded = recording.tracks.iter().any(|track| track.uplink == uplink);
+        if !is_recorded {
+            let attachment = Attachment {
+                trouble: Some(Trouble::Absent),
+                ..Attachment::default()
+            };
+            notes.events(replay.input(Input::Attachment { uplink, attachment }));
+        }
+    }
+    for (at, input) in &recording.inputs {
+        if let Input::Carrying(uplink) = input {
+            notes.adopt(*at, uplink);
+        }
+    }
+    notes.events(replay.run_until(end));
+    for (uplink, count) in replay.probes() {
+        notes.probes(uplink, *count);
+    }
+    notes.finish(name, to, &recording.truth, &recording.aliases)
+}
+
+/// What the agent did when it was recorded.
+pub(super) fn relive(path: &Path, truth: &[Outage]) -> Result<Course> {
+    let mut notes = Notes::new(&[], 0.0);
+    let mut last = Moment::START;
+    relive_recording(path, |seen| match seen {
+        Seen::Started(header) => {
+            let uplinks = header.settings.uplinks.iter();
+            let names: Vec<_> = uplinks.map(|uplink| uplink.name.clone()).collect();
+            notes = Notes::new(&names, 0.0);
+        }
+        Seen::Told(at, input) => {
+            last = at;
+            if let Some(Input::Carrying(uplink)) = input {
+                notes.adopt(at.since_start().as_secs_f64(), &uplink);
+            }
+        }
+        Seen::Wants(_, Action::Event(event)) => notes.events([event]),
+        Seen::Wants(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
+        Seen::Wants(_, Action::Route(_) | Action::Count(_)) => {}
+    })?;
+    let to = last.since_start().as_secs_f64();
+    Ok(notes.finish("as recorded".to_owned(), to, truth, &BTreeMap::new()))
+}

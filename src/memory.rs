@@ -1,0 +1,131 @@
+//! What the agent remembers across restarts: how each link loses packets, and who carried the
+//! traffic when it was last heard of.
+//!
+//! One small file, replaced as a whole, written at most hourly and when the traffic moves: flash
+//! wears.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::loss::Learner;
+use crate::units::{Timestamp, UplinkName};
+
+/// For so long after the last word of an earlier run its carrier is still the best guess.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// When it was written.
+    pub written: Timestamp,
+    /// Who carried the traffic.
+    pub carrying: Option<UplinkName>,
+    /// How each link loses packets while it is well.
+    pub learnt: BTreeMap<UplinkName, Learner>,
+}
+
+/// Why memory cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}", path.display())]
+pub struct MemoryError {
+    verb: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Memory {
+    /// What an earlier run left in this directory, if anything.
+    ///
+    /// # Errors
+    /// If there is a file that cannot be read or makes no sense.
+    pub fn recall(directory: &Path) -> Result<Option<Self>, MemoryError> {
+        let path = file(directory);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(MemoryError::new("read", path, source)),
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| MemoryError::new("make sense of", path, error.into()))
+    }
+
+    /// Keeps it in this directory, which is made if need be.
+    ///
+    /// # Errors
+    /// If the file cannot be written; the old one is left whole.
+    pub fn keep(&self, directory: &Path) -> Result<(), MemoryError> {
+        let path = file(directory);
+        let failed = |source| MemoryError::new("write", path.clone(), source);
+        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
+        let beside = path.with_extension("new");
+        fs::create_dir_all(directory).map_err(failed)?;
+        fs::write(&beside, text).map_err(failed)?;
+        fs::rename(&beside, &path).map_err(failed)
+    }
+
+    /// Who carried the traffic, if that was said not long before `now`.
+    pub fn recent_carrier(&self, now: SystemTime) -> Option<&UplinkName> {
+        let age = now.duration_since(self.written.0).ok()?;
+        self.carrying.as_ref().filter(|_| age <= FRESH)
+    }
+}
+
+impl MemoryError {
+    fn new(verb: &'static str, path: PathBuf, source: io::Error) -> Self {
+        Self { verb, path, source }
+    }
+}
+
+fn file(directory: &Path) -> PathBuf {
+    directory.join("learnt.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Memory {
+        let mut learner = Learner::default();
+        (0..1000).for_each(|_| learner.answered());
+        Memory {
+            written: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)),
+            carrying: Some("lte".parse().expect("a name")),
+            learnt: [("fiber".parse().expect("a name"), learner)].into(),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_recalled() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let deeper = directory.path().join("state");
+        assert_eq!(Memory::recall(&deeper).expect("nothing yet"), None);
+        memory().keep(&deeper).expect("kept");
+        assert_eq!(Memory::recall(&deeper).expect("there"), Some(memory()));
+    }
+
+    #[test]
+    fn a_torn_file_is_named_and_harmless() {
+        let directory = tempfile::tempdir().expect("a directory");
+        memory().keep(directory.path()).expect("kept");
+        let path = file(directory.path());
+        let text = fs::read(&path).expect("there");
+        fs::write(&path, &text[..text.len() / 2]).expect("torn");
+        let error = Memory::recall(directory.path()).expect_err("torn");
+        assert!(error.to_string().contains("learnt.json"), "{error}");
+    }
+
+    #[test]
+    fn an_old_carrier_and_one_from_the_future_are_no_guess() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert!(memory().recent_carrier(at(1_100)).is_some());
+        assert!(memory().recent_carrier(at(100_000)).is_none());
+        assert!(memory().recent_carrier(at(10)).is_none());
+    }
+}

@@ -1,0 +1,244 @@
+//! What happened once: the fate of every probe of a recording, as the ground truth of a replay.
+//!
+//! Three kinds of files are read: the JSON lines of the agent, CSV of `time,uplink,target,rtt_ms`,
+//! and what `ping -D` prints. All that is wrong with a file is reported at once, each with its line.
+
+mod agent;
+mod csv;
+mod error;
+mod lines;
+mod ping;
+mod samples;
+mod world;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::engine::input::Input;
+use crate::units::{Target, UplinkName};
+
+pub use agent::{Seen, relive};
+pub use error::{BadLine, Fault, Quoted, RecordingError};
+pub use samples::Samples;
+pub use world::Past;
+
+use lines::Lines;
+
+/// More uplinks than any router has.
+const MOST_UPLINKS: usize = 64;
+/// More targets than any uplink may have.
+const MOST_TARGETS: usize = 16;
+
+/// Nobody records for longer: two years, in seconds.
+const LONGEST_SPAN: f64 = 2.0 * 365.0 * 86_400.0;
+
+/// A file to read, and the uplink that it is about where it does not say so itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The uplink of a file that names none.
+    pub uplink: Option<UplinkName>,
+}
+
+/// Everything that was recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// In the order in which they first appear.
+    pub tracks: Vec<Track>,
+    /// What else the engine was told, and when; in order.
+    pub inputs: Vec<(f64, Input)>,
+    /// Outages that are marked as true.
+    pub truth: Vec<Outage>,
+    /// Names of targets that are no addresses, by the address that stands for them.
+    pub aliases: BTreeMap<Target, String>,
+}
+
+/// One uplink of a recording.
+#[derive(Clone, Debug)]
+pub struct Track {
+    /// Its name.
+    pub uplink: UplinkName,
+    /// What became of the probes to each target, in the order in which they first appear.
+    pub targets: Vec<(Target, Samples)>,
+}
+
+/// A time in which an uplink was truly dead. In seconds of the recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outage {
+    /// Which uplink.
+    pub uplink: UplinkName,
+    /// Its beginning.
+    pub from: f64,
+    /// Its end.
+    pub to: f64,
+}
+
+/// What a file turned out to be.
+#[derive(Debug)]
+enum Kind {
+    Agent,
+    Csv,
+    Ping,
+}
+
+impl Recording {
+    /// Reads files into one recording.
+    pub fn load(sources: &[Source]) -> Result<Self, RecordingError> {
+        let mut recording = Self::default();
+        for source in sources {
+            recording.read(source)?;
+        }
+        for track in &mut recording.tracks {
+            for (_, samples) in &mut track.targets {
+                samples.sort();
+            }
+        }
+        recording.check_span()?;
+        recording
+            .inputs
+            .sort_by(|one, other| one.0.total_cmp(&other.0));
+        Ok(recording)
+    }
+
+    /// Reads marked truth.
+    pub fn read_truth(&mut self, path: &Path) -> Result<(), RecordingError> {
+        let mut lines = open(path)?;
+        csv::read_truth(&mut lines, &mut self.truth)?;
+        lines.finish()
+    }
+
+    /// The first and the last moment of which something is known, in seconds.
+    pub fn span(&self) -> (f64, f64) {
+        let samples = self.tracks.iter().flat_map(|track| &track.targets);
+        let spans = samples.filter_map(|(_, samples)| samples.span());
+        let (from, to) = spans.fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), span| {
+            (from.min(span.0), to.max(span.1))
+        });
+        if from <= to { (from, to) } else { (0.0, 0.0) }
+    }
+
+    /// How many probes it knows the fate of.
+    pub fn probes(&self) -> usize {
+        let samples = self.tracks.iter().flat_map(|track| &track.targets);
+        samples.map(|(_, samples)| samples.len()).sum()
+    }
+
+    /// A clock that was set while it was read leaves decades in which nothing happened.
+    fn check_span(&self) -> Result<(), RecordingError> {
+        let (from, to) = self.span();
+        if to - from <= LONGEST_SPAN {
+            return Ok(());
+        }
+        let samples = self.tracks.iter().flat_map(|track| &track.targets);
+        let gaps = samples.filter_map(|(_, samples)| samples.longest_gap());
+        let longest = gaps.max_by(|one, other| (one.1 - one.0).total_cmp(&(other.1 - other.0)));
+        let (from, to) = longest.unwrap_or((from, to));
+        Err(RecordingError::Gap { from, to })
+    }
+
+    fn read(&mut self, source: &Source) -> Result<(), RecordingError> {
+        let mut lines = open(&source.path)?;
+        let before = self.probes();
+        match sniff(&mut lines)? {
+            Kind::Agent => agent::read_samples(lines, self)?,
+            Kind::Csv => {
+                csv::read(&mut lines, self)?;
+                lines.finish()?;
+            }
+            Kind::Ping => {
+                let path = &source.path;
+                let named = source.uplink.clone().or_else(|| named_after(path));
+                let uplink = named.ok_or_else(|| RecordingError::Nameless(path.clone()))?;
+                ping::read(&mut lines, &uplink, self)?;
+                lines.finish()?;
+            }
+        }
+        if self.probes() == before {
+            return Err(RecordingError::Empty(source.path.clone()));
+        }
+        Ok(())
+    }
+
+    /// The samples of a target, which are begun if need be.
+    fn samples(&mut self, uplink: &UplinkName, target: &Target) -> Result<&mut Samples, Fault> {
+        let place = match self.tracks.iter().position(|track| track.uplink == *uplink) {
+            Some(place) => place,
+            None if self.tracks.len() == MOST_UPLINKS => return Err(Fault::TooManyUplinks),
+            None => {
+                self.tracks.push(Track {
+                    uplink: uplink.clone(),
+                    targets: Vec::new(),
+                });
+                self.tracks.len() - 1
+            }
+        };
+        let targets = &mut self.tracks[place].targets;
+        let place = match targets.iter().position(|(known, _)| known == target) {
+            Some(place) => place,
+            None if targets.len() == MOST_TARGETS => return Err(Fault::TooManyTargets),
+            None => {
+                targets.push((target.clone(), Samples::default()));
+                targets.len() - 1
+            }
+        };
+        Ok(&mut targets[place].1)
+    }
+
+    /// The target that a text names. A text that is no target gets an address of the range that
+    /// nobody uses (240.0.0.0/4, RFC 1112) to stand for it.
+    fn target(&mut self, text: &str) -> Result<Target, Fault> {
+        if let Ok(target) = text.parse() {
+            return Ok(target);
+        }
+        let is_name = !text.is_empty() && text.len() <= 255 && !text.contains(char::is_control);
+        if !is_name {
+            return Err(Fault::Target(Quoted::new(text)));
+        }
+        let known = self.aliases.iter().find(|(_, alias)| *alias == text);
+        if let Some((target, _)) = known {
+            return Ok(target.clone());
+        }
+        let number = u32::try_from(self.aliases.len() + 1).unwrap_or(u32::MAX);
+        let target = Target::Icmp(std::net::Ipv4Addr::from(0xf000_0000 | number).into());
+        self.aliases.insert(target.clone(), text.to_owned());
+        Ok(target)
+    }
+}
+
+/// Whether the file is one of the agent's own, of which the whole engine can be replayed.
+pub fn is_of_agent(path: &Path) -> Result<bool, RecordingError> {
+    let mut lines = open(path)?;
+    Ok(matches!(sniff(&mut lines)?, Kind::Agent))
+}
+
+type FileLines = Lines<BufReader<File>>;
+
+fn open(path: &Path) -> Result<FileLines, RecordingError> {
+    let file = File::open(path).map_err(|source| RecordingError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Lines::new(BufReader::with_capacity(1 << 16, file), path))
+}
+
+/// By the first line that is not blank, which is read again.
+fn sniff(lines: &mut FileLines) -> Result<Kind, RecordingError> {
+    match lines.first()? {
+        None => Err(RecordingError::Empty(lines.path().to_owned())),
+        Some(line) if line.starts_with('{') => Ok(Kind::Agent),
+        Some(line) if ping::is_head(&line) => Ok(Kind::Ping),
+        Some(line) if csv::is_header(&line) => Ok(Kind::Csv),
+        Some(_) => {
+            lines.complain(Fault::NoRecording);
+            Err(lines.complaints())
+        }
+    }
+}
+
+/// The name of the file as far as it is a name.
+fn named_after(path: &Path) -> Option<UplinkName> {
+    path.file_stem()?.to_str()?.parse().ok()
+}

@@ -1,0 +1,166 @@
+//! The agent's own recordings: everything its engine was told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::{Fault, RecordingError};
+use super::{FileLines, Recording, open};
+use crate::engine::Engine;
+use crate::engine::input::{Action, Input, Outcome, ProbeOrder};
+use crate::recorder::{Entry, FORM, Header};
+use crate::units::{Moment, ProbeId};
+
+/// What goes in and out of an engine that lives its life again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// It starts, and these are its settings.
+    Started(Box<Header>),
+    /// It is told this, or that time has passed.
+    Told(Moment, Option<Input>),
+    /// It wants this.
+    Wants(Moment, Action),
+}
+
+/// Lets the engine of a recording live its life again, step by step: told the same at the same
+/// moments, it wants the same.
+pub fn relive(path: &Path, see: impl FnMut(Seen)) -> Result<(), RecordingError> {
+    let mut lines = open(path)?;
+    relive_lines(&mut lines, see)
+}
+
+fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), RecordingError> {
+    let mut engine: Option<Engine> = None;
+    let mut last = Moment::START;
+    while lines.advance()? {
+        let is_torn = lines.is_torn();
+        let taken = lines.line().and_then(|line| match &mut engine {
+            _ if line.is_empty() => Ok(()),
+            None => {
+                let header = header(line)?;
+                last = header.at;
+                engine = Some(Engine::new(header.settings.clone(), header.at));
+                see(Seen::Started(Box::new(header)));
+                Ok(())
+            }
+            Some(engine) => {
+                let Entry { at, input } = entry(line)?;
+                if at < last {
+                    return Err(Fault::Backwards);
+                }
+                last = at;
+                see(Seen::Told(at, input.clone()));
+                step(engine, at, input, &mut see);
+                Ok(())
+            }
+        });
+        match taken {
+            // The agent may be writing it.
+            Err(Fault::Json(_)) if is_torn && engine.is_some() => {}
+            Err(fault) => lines.complain(fault),
+            Ok(()) => {}
+        }
+        // Without its settings nothing can be made of the rest, and a gap changes all that follows.
+        lines.finish()?;
+    }
+    Ok(())
+}
+
+fn step(engine: &mut Engine, at: Moment, input: Option<Input>, see: &mut impl FnMut(Seen)) {
+    match input {
+        Some(input) => engine.handle_input(at, input),
+        None => engine.handle_timeout(at),
+    }
+    while let Some(action) = engine.poll_action() {
+        see(Seen::Wants(at, action));
+    }
+}
+
+fn header(line: &str) -> Result<Header, Fault> {
+    let header: Header = serde_json::from_str(line).map_err(Fault::Json)?;
+    if header.recording == FORM {
+        Ok(header)
+    } else {
+        Err(Fault::Form(header.recording))
+    }
+}
+
+fn entry(line: &str) -> Result<Entry, Fault> {
+    serde_json::from_str(line).map_err(Fault::Json)
+}
+
+/// What became of each probe, and what else happened. Which target a probe went to stands in no
+/// line: the engine that lives again says it.
+pub(super) fn read_samples(
+    mut lines: FileLines,
+    recording: &mut Recording,
+) -> Result<(), RecordingError> {
+    let mut probes = Probes {
+        recording,
+        asked: BTreeMap::new(),
+        fault: None,
+    };
+    relive_lines(&mut lines, |seen| match seen {
+        Seen::Wants(at, Action::Probe(order)) => probes.ask(at, order),
+        Seen::Told(_, Some(Input::Probe { id, outcome, .. })) => probes.answer(id, &outcome),
+        Seen::Told(
+            at,
+            Some(
+                input @ (Input::Attachment { .. }
+                | Input::Carrying(_)
+                | Input::Learnt { .. }
+                | Input::Counters { .. }),
+            ),
+        ) => {
+            let at = at.since_start().as_secs_f64();
+            probes.recording.inputs.push((at, input));
+        }
+        // Other settings are tried, and what people wished for then is not wished for now.
+        Seen::Told(_, Some(Input::Settings(_) | Input::Command(_)) | None)
+        | Seen::Started(_)
+        | Seen::Wants(_, Action::Route(_) | Action::Event(_) | Action::Count(_)) => {}
+    })?;
+    if let Some(fault) = probes.fault {
+        lines.complain(fault);
+    }
+    lines.finish()
+}
+
+/// Probes that were asked for, until it is known what became of them.
+struct Probes<'a> {
+    recording: &'a mut Recording,
+    asked: BTreeMap<ProbeId, (Moment, ProbeOrder)>,
+    fault: Option<Fault>,
+}
+
+impl Probes<'_> {
+    fn ask(&mut self, at: Moment, order: ProbeOrder) {
+        let is_overdue =
+            |(sent, order): &(Moment, ProbeOrder)| at.since(*sent) > order.listen_for * 2;
+        while let Some(oldest) = self.asked.first_entry()
+            && is_overdue(oldest.get())
+        {
+            let (sent, order) = oldest.remove();
+            self.note(sent, &order, None);
+        }
+        self.asked.insert(order.id, (at, order));
+    }
+
+    fn answer(&mut self, id: ProbeId, outcome: &Outcome) {
+        let Some((sent, order)) = self.asked.remove(&id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Reply(rtt) => self.note(sent, &order, Some(*rtt)),
+            Outcome::Unreachable(_) | Outcome::Wrong(_) => self.note(sent, &order, None),
+            Outcome::NotSent(_) => {}
+        }
+    }
+
+    fn note(&mut self, sent: Moment, order: &ProbeOrder, rtt: Option<Duration>) {
+        match self.recording.samples(&order.uplink, &order.target) {
+            Ok(samples) => samples.push(sent.since_start().as_secs_f64(), rtt),
+            Err(fault) => self.fault = Some(fault),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `time,uplink,target,rtt_ms` with `lost` for a miss, and `truth,uplink,from,to` for an outage that
+//! is known to have been one.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use super::error::{Fault, Quoted, RecordingError};
+use super::lines::Lines;
+use super::{Outage, Recording, samples};
+
+const HEADER: [&str; 4] = ["time", "uplink", "target", "rtt_ms"];
+const TRUTH_HEADER: [&str; 3] = ["uplink", "from", "to"];
+const TRUTH: &str = "truth";
+
+/// Whether a CSV recording begins with this line.
+pub(super) fn is_header(line: &str) -> bool {
+    is_row(line, &HEADER)
+}
+
+fn is_row(line: &str, row: &[&str]) -> bool {
+    fields(line).eq(row.iter().copied())
+}
+
+fn fields(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').map(|field| {
+        let field = field.trim();
+        let quoted = field
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        quoted.unwrap_or(field)
+    })
+}
+
+/// Reads everything below the header.
+pub(super) fn read<R: BufRead>(
+    lines: &mut Lines<R>,
+    recording: &mut Recording,
+) -> Result<(), RecordingError> {
+    lines.each(|line| {
+        let mut row = fields(line);
+        match (row.next(), row.next(), row.next(), row.next(), row.next()) {
+            (Some(TRUTH), Some(uplink), Some(from), Some(to), None) => {
+                recording.truth.push(outage(uplink, from, to)?);
+                Ok(())
+            }
+            (Some(sent), Some(uplink), Some(target), Some(rtt), None) => {
+                if is_header(line) {
+                    return Ok(());
+                }
+                let sent = time(sent)?;
+                let rtt = round_trip(rtt)?;
+                let uplink = uplink.parse()?;
+                let target = recording.target(target)?;
+                recording.samples(&uplink, &target)?.push(sent, rtt);
+                Ok(())
+            }
+            (..) => Err(Fault::Fields {
+                found: fields(line).count(),
+                expected: "time,uplink,target,rtt_ms or truth,uplink,from,to",
+            }),
+        }
+    })
+}
+
+/// Reads a file of outages: `uplink,from,to`, with or without a header or `truth` before it.
+pub(super) fn read_truth<R: BufRead>(
+    lines: &mut Lines<R>,
+    truth: &mut Vec<Outage>,
+) -> Result<(), RecordingError> {
+    lines.each(|line| {
+        let rest = line.strip_prefix(TRUTH).map(str::trim_start);
+        let line = rest.and_then(|rest| rest.strip_prefix(',')).unwrap_or(line);
+        if is_row(line, &TRUTH_HEADER) {
+            return Ok(());
+        }
+        let mut row = fields(line);
+        match (row.next(), row.next(), row.next(), row.next()) {
+            (Some(uplink), Some(from), Some(to), None) => {
+                truth.push(outage(uplink, from, to)?);
+                Ok(())
+            }
+            (..) => Err(Fault::Fields {
+                found: fields(line).count(),
+                expected: "uplink,from,to",
+            }),
+        }
+    })
+}
+
+fn outage(uplink: &str, from: &str, to: &str) -> Result<Outage, Fault> {
+    let (from, to) = (time(from)?, time(to)?);
+    if from < to {
+        let uplink = uplink.parse()?;
+        Ok(Outage { uplink, from, to })
+    } else {
+        Err(Fault::Outage { from, to })
+    }
+}
+
+/// Seconds before or after the year 1970 by more than this are no times of anything.
+const FARTHEST: f64 = 1e11;
+
+/// A time in seconds.
+pub(super) fn time(text: &str) -> Result<f64, Fault> {
+    let time = text.parse::<f64>().ok();
+    time.filter(|time| time.abs() <= FARTHEST)
+        .ok_or_else(|| Fault::Time(Quoted::new(text)))
+}
+
+fn round_trip(text: &str) -> Result<Option<Duration>, Fault> {
+    if text.eq_ignore_ascii_case("lost") {
+        return Ok(None);
+    }
+    milliseconds(text)
+        .map(Some)
+        .ok_or_else(|| Fault::Rtt(Quoted::new(text)))
+}
+
+/// A round trip in milliseconds, if it is one.
+pub(super) fn milliseconds(text: &str) -> Option<Duration> {
+    let millis = text.parse::<f64>().ok()?;
+    let rtt = Duration::try_from_secs_f64(millis / 1e3).ok()?;
+    (rtt <= samples::LONGEST).then_some(rtt)
+}

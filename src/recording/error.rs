@@ -1,0 +1,158 @@
+//! What can be wrong with a recording.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::units::NameError;
+
+/// Why there is no recording.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file cannot be read.
+    #[error("cannot read the recording {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing is in it.
+    #[error("{}: no probe is in it", .0.display())]
+    Empty(PathBuf),
+    /// It does not say which uplink it is about, and its name is no name of one.
+    #[error("{}: of which uplink? Say so with NAME={}", .0.display(), .0.display())]
+    Nameless(PathBuf),
+    /// More than two years, mostly of nothing.
+    #[error(
+        "the recording spans more than two years, and nothing happens from {from} to {to}: was a \
+         clock set? Cut it there"
+    )]
+    Gap {
+        /// The last time before the gap, in seconds.
+        from: f64,
+        /// The first after it.
+        to: f64,
+    },
+    /// Lines are wrong.
+    #[error("{}", say(file, lines, *more))]
+    Lines {
+        /// The name of the file.
+        file: String,
+        /// What is wrong, by line.
+        lines: Vec<BadLine>,
+        /// So many more lines are.
+        more: usize,
+    },
+}
+
+fn say(file: &str, lines: &[BadLine], more: usize) -> String {
+    let mut said: Vec<_> = lines
+        .iter()
+        .map(|BadLine { line, fault }| format!("{file}:{line}: {fault}"))
+        .collect();
+    if more > 0 {
+        said.push(format!("{file}: {more} more lines are wrong"));
+    }
+    said.join("\n")
+}
+
+/// One line that is wrong.
+#[derive(Debug)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// No kind of recording begins like this.
+    #[error(
+        "neither a recording of the agent (JSON lines), nor CSV under the header \
+         `time,uplink,target,rtt_ms`, nor the output of `ping -D`"
+    )]
+    NoRecording,
+    /// Longer than any line of a recording.
+    #[error("longer than 1 MiB")]
+    TooLong,
+    /// Not a text.
+    #[error("not a text in UTF-8")]
+    NotText,
+    /// A zero byte, as a file has that a crash has cut.
+    #[error("holds a NUL byte")]
+    Nul,
+    /// Too many or too few fields.
+    #[error("{found} fields: must be {expected}")]
+    Fields {
+        /// What is there.
+        found: usize,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Not a time.
+    #[error("time {0}: must be a number of seconds")]
+    Time(Quoted),
+    /// Not a round trip.
+    #[error("rtt_ms {0}: must be a number of milliseconds from 0 to 3600000, or `lost`")]
+    Rtt(Quoted),
+    /// Not a target.
+    #[error("target {0}: must be an address, a tcp:// target or a name")]
+    Target(Quoted),
+    /// Not the name of an uplink.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An outage that ends before it begins.
+    #[error("an outage from {from} to {to}: must end after it began")]
+    Outage {
+        /// Its beginning.
+        from: f64,
+        /// Its end.
+        to: f64,
+    },
+    /// Not a line of `ping -D`.
+    #[error("no line of `ping -D`: {0}")]
+    Ping(Quoted),
+    /// A reply without its time.
+    #[error("no time in brackets: record with `ping -D`")]
+    Timeless,
+    /// Not a line of the agent.
+    #[error("no line of the agent")]
+    Json(#[source] serde_json::Error),
+    /// A form that another version wrote.
+    #[error("a recording of form {0}: this version reads form 1")]
+    Form(u32),
+    /// The clock of the agent never goes back.
+    #[error("earlier than the line before it")]
+    Backwards,
+    /// Too much.
+    #[error("more than 64 uplinks")]
+    TooManyUplinks,
+    /// Too much.
+    #[error("more than 16 targets of one uplink")]
+    TooManyTargets,
+}
+
+/// A text as it stands in a message: in quotes, shortened, nothing that would disturb a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted(String);
+
+impl Quoted {
+    /// The text, or its beginning.
+    pub fn new(text: &str) -> Self {
+        const MOST: usize = 40;
+        let mut short: String = text.chars().take(MOST).collect();
+        if short.len() < text.len() {
+            short.push('…');
+        }
+        Self(short)
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}

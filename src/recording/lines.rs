@@ -1,0 +1,171 @@
+//! The lines of a file, of any file: each is bounded, and what is wrong with it is noted by number.
+
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+
+use super::error::{BadLine, Fault, RecordingError};
+
+/// No line of a recording is longer; the settings of 64 uplinks are a tenth of it.
+const LONGEST: usize = 1 << 20;
+
+/// So many bad lines are named, the others counted.
+const NAMED: usize = 20;
+
+/// Reads lines and collects complaints about them.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    reader: R,
+    path: PathBuf,
+    number: usize,
+    buffer: Vec<u8>,
+    is_cut: bool,
+    is_over: bool,
+    is_again: bool,
+    bad: Vec<BadLine>,
+    more: usize,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(reader: R, path: &Path) -> Self {
+        Self {
+            reader,
+            path: path.to_owned(),
+            number: 0,
+            buffer: Vec::new(),
+            is_cut: false,
+            is_over: false,
+            is_again: false,
+            bad: Vec::new(),
+            more: 0,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first line that is not blank, which comes again. None if all are.
+    pub(super) fn first(&mut self) -> Result<Option<String>, RecordingError> {
+        while self.advance()? {
+            match self.line() {
+                Ok("") => {}
+                Ok(line) => {
+                    let line = line.to_owned();
+                    self.is_again = true;
+                    return Ok(Some(line));
+                }
+                Err(fault) => {
+                    self.complain(fault);
+                    return Err(self.complaints());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hands every line that is not blank to `take`, and notes what it objects to.
+    pub(super) fn each(
+        &mut self,
+        mut take: impl FnMut(&str) -> Result<(), Fault>,
+    ) -> Result<(), RecordingError> {
+        while self.advance()? {
+            let taken = self.line().and_then(|line| match line {
+                "" => Ok(()),
+                line => take(line),
+            });
+            if let Err(fault) = taken {
+                self.complain(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the line ended with the file, as one does that is still being written.
+    pub(super) fn is_torn(&self) -> bool {
+        self.buffer.last() != Some(&b'\n')
+    }
+
+    /// Something is wrong with the present line.
+    pub(super) fn complain(&mut self, fault: Fault) {
+        if self.bad.len() < NAMED {
+            let line = self.number;
+            self.bad.push(BadLine { line, fault });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// All that is wrong.
+    pub(super) fn complaints(&mut self) -> RecordingError {
+        RecordingError::Lines {
+            file: self.path.display().to_string(),
+            lines: std::mem::take(&mut self.bad),
+            more: self.more,
+        }
+    }
+
+    /// An error if anything is wrong.
+    pub(super) fn finish(&mut self) -> Result<(), RecordingError> {
+        if self.bad.is_empty() {
+            Ok(())
+        } else {
+            Err(self.complaints())
+        }
+    }
+
+    /// Reads the next line; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool, RecordingError> {
+        if std::mem::take(&mut self.is_again) {
+            return Ok(true);
+        }
+        if self.is_over {
+            return Ok(false);
+        }
+        self.read().map_err(|source| RecordingError::Read {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// The present line without what surrounds it.
+    pub(super) fn line(&self) -> Result<&str, Fault> {
+        if self.is_cut {
+            return Err(Fault::TooLong);
+        }
+        if self.buffer.contains(&0) {
+            return Err(Fault::Nul);
+        }
+        let text = std::str::from_utf8(&self.buffer).map_err(|_| Fault::NotText)?;
+        Ok(text.trim_start_matches('\u{feff}').trim())
+    }
+
+    fn read(&mut self) -> io::Result<bool> {
+        self.buffer.clear();
+        self.is_cut = false;
+        loop {
+            let available = self.reader.fill_buf()?;
+            if available.is_empty() {
+                break;
+            }
+            if self.is_cut {
+                // What has such a line is no recording, and may have no end.
+                self.is_over = true;
+                break;
+            }
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let used = end.map_or(available.len(), |end| end + 1);
+            self.is_cut |= self.buffer.len() + used > LONGEST;
+            if !self.is_cut {
+                self.buffer.extend_from_slice(&available[..used]);
+            }
+            self.reader.consume(used);
+            if end.is_some() {
+                self.number += 1;
+                return Ok(true);
+            }
+        }
+        let is_something = self.is_cut || !self.buffer.is_empty();
+        self.number += usize::from(is_something);
+        Ok(is_something)
+    }
+}

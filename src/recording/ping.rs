@@ -1,0 +1,225 @@
+//! What `ping -D` of iputils prints, with or without `-O`.
+//!
+//! A reply says when it came and how long it took, so when its request was sent. A request that was
+//! not answered left a hole in the sequence, and was sent between its neighbours.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::time::Duration;
+
+use super::Recording;
+use super::csv::{milliseconds, time};
+use super::error::{Fault, Quoted, RecordingError};
+use super::lines::Lines;
+use crate::units::UplinkName;
+
+/// The sequence has 16 bits and begins again.
+const SEQUENCES: u64 = 1 << 16;
+
+/// Whether the output of ping begins with this line.
+pub(super) fn is_head(line: &str) -> bool {
+    line.starts_with("PING ") || line.starts_with('[')
+}
+
+/// Reads all of a file into the samples of one target of one uplink.
+pub(super) fn read<R: BufRead>(
+    lines: &mut Lines<R>,
+    uplink: &UplinkName,
+    recording: &mut Recording,
+) -> Result<(), RecordingError> {
+    let mut run = Run::default();
+    lines.each(|line| run.line(line))?;
+    lines.finish()?;
+    let Some(target) = run.target.take() else {
+        return Ok(());
+    };
+    let placed = recording.target(&target).and_then(|target| {
+        let samples = recording.samples(uplink, &target)?;
+        run.place(|sent, rtt| samples.push(sent, rtt));
+        Ok(())
+    });
+    placed.map_err(|fault| {
+        lines.complain(fault);
+        lines.complaints()
+    })
+}
+
+/// One run of ping.
+#[derive(Debug, Default)]
+struct Run {
+    target: Option<String>,
+    /// Requests by number, and when they were sent; the round trip of those that were answered.
+    requests: BTreeMap<u64, Request>,
+    /// The highest number so far.
+    last: u64,
+    /// How many requests it says it sent.
+    transmitted: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    Answered(f64, Duration),
+    /// And when that was noticed.
+    Lost(f64),
+}
+
+impl Run {
+    fn line(&mut self, line: &str) -> Result<(), Fault> {
+        if let Some(rest) = line.strip_prefix('[') {
+            let (at, rest) = rest.split_once(']').ok_or_else(|| stray(line))?;
+            return self.event(time(at)?, rest.trim_start());
+        }
+        if let Some(rest) = line.strip_prefix("PING ") {
+            self.target = Some(target_of(rest).ok_or_else(|| stray(line))?);
+        } else if line.contains(" packets transmitted") {
+            let count = line.split(' ').next().and_then(|count| count.parse().ok());
+            self.transmitted = count.ok_or_else(|| stray(line))?;
+        } else if line.contains("bytes from ") || line.contains("no answer yet") {
+            return Err(Fault::Timeless);
+        } else if !is_remark(line) {
+            return Err(stray(line));
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, at: f64, what: &str) -> Result<(), Fault> {
+        let number = value_of(what, "seq=").and_then(|text| text.parse().ok());
+        let number = self.count(number.ok_or_else(|| stray(what))?);
+        if what.contains("bytes from ") {
+            let text = value_of(what, "time=").or_else(|| value_of(what, "time<"));
+            let rtt = text.and_then(milliseconds).ok_or_else(|| stray(what))?;
+            if self.target.is_none() {
+                self.target = what
+                    .split_once("bytes from ")
+                    .and_then(|(_, rest)| target_of(rest));
+            }
+            let is_again = matches!(self.requests.get(&number), Some(Request::Answered(..)));
+            if !is_again {
+                let sent = at - rtt.as_secs_f64();
+                self.requests.insert(number, Request::Answered(sent, rtt));
+            }
+        } else if what.starts_with("From ") || what.starts_with("no answer yet") {
+            self.requests.entry(number).or_insert(Request::Lost(at));
+        } else {
+            return Err(stray(what));
+        }
+        Ok(())
+    }
+
+    /// The number of a request among all, from its 16 bits: the nearest to the last.
+    fn count(&mut self, sequence: u64) -> u64 {
+        let sequence = sequence % SEQUENCES;
+        let turn = self.last / SEQUENCES;
+        let candidates =
+            [turn.saturating_sub(1), turn, turn + 1].map(|turn| turn * SEQUENCES + sequence);
+        let nearest = candidates
+            .into_iter()
+            .min_by_key(|number| number.abs_diff(self.last))
+            .unwrap_or(sequence);
+        self.last = self.last.max(nearest);
+        nearest
+    }
+
+    /// Tells of every request in order, those in the holes included.
+    fn place(&self, mut tell: impl FnMut(f64, Option<Duration>)) {
+        let answered = || {
+            let requests = self.requests.iter();
+            requests.filter_map(|(number, request)| match request {
+                Request::Answered(sent, rtt) => Some((*number, *sent, *rtt)),
+                Request::Lost(_) => None,
+            })
+        };
+        let (Some((first, from, _)), Some((last, to, _))) =
+            (answered().next(), answered().next_back())
+        else {
+            return self.place_lost(tell);
+        };
+        let spacing = if last > first {
+            ((to - from) / float(last - first)).max(1e-3)
+        } else {
+            1.0
+        };
+        // The first request of iputils is number 1, and of others number 0.
+        for number in first.min(1)..first {
+            tell(from - float(first - number) * spacing, None);
+        }
+        let mut before: Option<(u64, f64)> = None;
+        for (number, sent, rtt) in answered() {
+            if let Some((earlier, at)) = before {
+                let step = (sent - at) / float(number - earlier);
+                for missing in earlier + 1..number {
+                    tell(at + float(missing - earlier) * step, None);
+                }
+            }
+            tell(sent, Some(rtt));
+            before = Some((number, sent));
+        }
+        for number in last + 1..=self.end(last) {
+            tell(to + float(number - last) * spacing, None);
+        }
+    }
+
+    /// The number of the last request that is known of: a count of all that lags by more than a turn
+    /// of the sequence is of another run.
+    fn end(&self, last: u64) -> u64 {
+        let noticed = self.requests.keys().next_back().copied().unwrap_or(last);
+        let counted = self.transmitted.min(last + SEQUENCES);
+        last.max(noticed).max(counted)
+    }
+
+    /// Nothing was answered: what is known is when that was noticed.
+    fn place_lost(&self, mut tell: impl FnMut(f64, Option<Duration>)) {
+        for request in self.requests.values() {
+            match request {
+                Request::Lost(at) | Request::Answered(at, _) => tell(*at, None),
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn stray(line: &str) -> Fault {
+    Fault::Ping(Quoted::new(line))
+}
+
+/// What follows `key`, up to a space or a colon.
+fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(key)?;
+    rest.split([' ', ':']).next()
+}
+
+/// `host (address)…`, `address: …` or `host(address)`: the address.
+fn target_of(text: &str) -> Option<String> {
+    let mut brackets = text.splitn(2, '(').skip(1);
+    let bracketed = brackets.next().and_then(|rest| rest.split(')').next());
+    let first = text
+        .split(' ')
+        .next()
+        .map(|word| word.trim_end_matches(':'));
+    let is_address = |text: &&str| text.parse::<std::net::IpAddr>().is_ok();
+    bracketed
+        .filter(is_address)
+        .or(first)
+        .filter(|target| !target.is_empty())
+        .map(str::to_owned)
+}
+
+/// What ping says beside the replies.
+fn is_remark(line: &str) -> bool {
+    [
+        "---",
+        "rtt ",
+        "round-trip ",
+        "ping: ",
+        "ping6: ",
+        "pipe ",
+        "^C",
+        "Warning: ",
+    ]
+    .iter()
+    .any(|start| line.starts_with(start))
+}

@@ -1,0 +1,69 @@
+//! A recording as the world that the engine probes.
+
+use std::time::Duration;
+
+use super::Recording;
+use crate::engine::input::{Input, ProbeOrder};
+use crate::replay::World;
+use crate::units::Moment;
+
+/// What happened once, happening again: each probe is answered as the recorded one was that is
+/// nearest to it in time, of the same uplink and target.
+#[derive(Clone, Debug)]
+pub struct Past<'a> {
+    recording: &'a Recording,
+    /// The time of the recording at which the engine starts.
+    begin: f64,
+    /// Where to search next, for each target of each uplink.
+    places: Vec<Vec<usize>>,
+    inputs: usize,
+}
+
+impl<'a> Past<'a> {
+    /// The whole recording, from its first moment.
+    pub fn new(recording: &'a Recording) -> Self {
+        let tracks = recording.tracks.iter();
+        Self {
+            begin: recording.span().0,
+            places: tracks.map(|track| vec![0; track.targets.len()]).collect(),
+            recording,
+            inputs: 0,
+        }
+    }
+
+    /// A moment of the engine as a time of the recording.
+    pub fn time(&self, moment: Moment) -> f64 {
+        self.begin + moment.since_start().as_secs_f64()
+    }
+
+    /// A time of the recording as a moment of the engine.
+    pub fn moment(&self, time: f64) -> Moment {
+        let since = Duration::try_from_secs_f64(time - self.begin);
+        Moment::after_start(since.unwrap_or_default())
+    }
+}
+
+impl World for Past<'_> {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let at = self.time(now);
+        let mut tracks = self.recording.tracks.iter().zip(&mut self.places);
+        let (track, places) = tracks.find(|(track, _)| track.uplink == order.uplink)?;
+        let mut targets = track.targets.iter().zip(places);
+        let ((_, samples), place) = targets.find(|((target, _), _)| *target == order.target)?;
+        samples.nearest(at, place)
+    }
+
+    fn next_input(&mut self, now: Moment) -> Option<Input> {
+        let (time, input) = self.recording.inputs.get(self.inputs)?;
+        if self.moment(*time) > now {
+            return None;
+        }
+        self.inputs += 1;
+        Some(input.clone())
+    }
+
+    fn next_input_at(&self) -> Option<Moment> {
+        let (time, _) = self.recording.inputs.get(self.inputs)?;
+        Some(self.moment(*time))
+    }
+}

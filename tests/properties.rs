@@ -1,0 +1,423 @@
+//! What holds for the engine whatever happens.
+
+#[expect(dead_code, reason = "other tests need more of it")]
+mod support;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use support::{brief, name, settings};
+use uplinkd::engine::Engine;
+use uplinkd::engine::input::{Action, Change, Command, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::settings::Settings;
+use uplinkd::engine::status::{Mode, State, Status};
+use uplinkd::recorder::{FORM, Header, Recorder};
+use uplinkd::recording::{Seen, relive};
+use uplinkd::replay::{Replay, attached};
+use uplinkd::routing::{Attachment, Trouble};
+use uplinkd::units::{Moment, ProbeId, Timestamp, UplinkName, Wall};
+
+const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
+
+/// Something that befalls an engine.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many timeouts come, each when it is asked for; what is asked of a link that works is
+    /// answered meanwhile.
+    Live(u8),
+    /// Time passes and nobody calls.
+    Sleep(Duration),
+    /// The clock is set back.
+    Back(Duration),
+    /// From now on a link answers such a share of its probes.
+    Link(usize, u8),
+    /// An answer to one of the last probes, whether or not it was answered before.
+    Answer(usize, Outcome),
+    /// An answer to a probe that never was, or of another uplink.
+    Stray(usize, u64),
+    Attach(usize, Option<Trouble>, u8),
+    Carrying(usize),
+    Command(Command),
+    /// Another configuration, of so many uplinks.
+    Settings(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let uplink = 0..UPLINKS.len();
+    let millis = |range: std::ops::Range<u64>| range.prop_map(Duration::from_millis);
+    prop_oneof![
+        12 => (1..60_u8).prop_map(Step::Live),
+        2 => millis(0..5_000).prop_map(Step::Sleep),
+        1 => millis(3_600_000..90_000_000).prop_map(Step::Sleep),
+        1 => millis(1..4_000_000).prop_map(Step::Back),
+        6 => (uplink.clone(), prop_oneof![Just(0_u8), Just(100), 0..=100_u8])
+            .prop_map(|(uplink, share)| Step::Link(uplink, share)),
+        4 => (0..40_usize, outcome()).prop_map(|(back, outcome)| Step::Answer(back, outcome)),
+        2 => (uplink.clone(), any::<u64>()).prop_map(|(uplink, id)| Step::Stray(uplink, id)),
+        2 => (uplink.clone(), trouble(), 1..4_u8)
+            .prop_map(|(uplink, trouble, place)| Step::Attach(uplink, trouble, place)),
+        1 => uplink.clone().prop_map(Step::Carrying),
+        2 => command().prop_map(Step::Command),
+        1 => (1..=UPLINKS.len()).prop_map(Step::Settings),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        (0..4_000_u64).prop_map(|millis| Outcome::Reply(Duration::from_millis(millis))),
+        Just(Outcome::Reply(Duration::from_secs(3600))),
+        Just(Outcome::Unreachable("no route".to_owned())),
+        Just(Outcome::Wrong("a landing page".to_owned())),
+        Just(Outcome::NotSent("no buffer".to_owned())),
+    ]
+}
+
+fn trouble() -> impl Strategy<Value = Option<Trouble>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Trouble::Absent)),
+        Just(Some(Trouble::NoCarrier)),
+        Just(Some(Trouble::NoNextHop)),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let uplink = (0..UPLINKS.len()).prop_map(|place| name(UPLINKS[place]));
+    prop_oneof![
+        uplink.clone().prop_map(Command::Switch),
+        Just(Command::Auto),
+        uplink.clone().prop_map(Command::Disable),
+        uplink.prop_map(Command::Enable),
+    ]
+}
+
+/// An engine and all that is asked of it. What it is told is kept.
+struct Rig {
+    engine: Engine,
+    now: Moment,
+    /// The share of probes that each link answers, in percent.
+    links: [u8; 3],
+    chance: u64,
+    /// The last probes that were asked for.
+    orders: VecDeque<ProbeOrder>,
+    due: Vec<(Moment, ProbeOrder)>,
+    told: Vec<(Moment, Option<Input>)>,
+    actions: Vec<(Moment, Action)>,
+}
+
+/// As many actions as one call may bring about: a round to every target of every uplink, routes, and
+/// some events.
+const MOST_ACTIONS: usize = 60;
+
+/// As many timeouts as may be due at one moment.
+const MOST_TIMEOUTS: usize = 30;
+
+impl Rig {
+    fn new(settings: Settings) -> Self {
+        let mut rig = Self {
+            engine: Engine::new(settings, Moment::START),
+            now: Moment::START,
+            links: [100; 3],
+            chance: 1,
+            orders: VecDeque::new(),
+            due: Vec::new(),
+            told: Vec::new(),
+            actions: Vec::new(),
+        };
+        for (place, uplink) in (1..).zip(UPLINKS) {
+            rig.tell(Some(Input::Attachment {
+                uplink: name(uplink),
+                attachment: attached(place),
+            }));
+        }
+        rig
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step.clone() {
+            Step::Live(timeouts) => (0..timeouts).for_each(|_| self.live()),
+            Step::Sleep(span) => {
+                self.now = self.now + span;
+                self.catch_up();
+            }
+            Step::Back(span) => self.now = self.now - span,
+            Step::Link(uplink, share) => self.links[uplink] = share,
+            Step::Answer(back, outcome) => {
+                if let Some(order) = self.orders.iter().rev().nth(back).cloned() {
+                    self.answer(order.uplink, order.id, outcome);
+                }
+            }
+            Step::Stray(uplink, id) => {
+                let outcome = Outcome::Reply(Duration::from_millis(9));
+                self.answer(name(UPLINKS[uplink]), ProbeId(id), outcome);
+            }
+            Step::Attach(uplink, trouble, place) => {
+                let uplink = name(UPLINKS[uplink]);
+                let attachment = if trouble == Some(Trouble::Absent) {
+                    Attachment {
+                        trouble,
+                        ..Attachment::default()
+                    }
+                } else {
+                    Attachment {
+                        trouble,
+                        ..attached(place)
+                    }
+                };
+                self.tell(Some(Input::Attachment { uplink, attachment }));
+            }
+            Step::Carrying(uplink) => self.tell(Some(Input::Carrying(name(UPLINKS[uplink])))),
+            Step::Command(command) => self.tell(Some(Input::Command(command))),
+            Step::Settings(count) => {
+                self.tell(Some(Input::Settings(Box::new(settings(&UPLINKS[..count])))));
+            }
+        }
+    }
+
+    /// Until the next timeout, or the next answer.
+    fn live(&mut self) {
+        let next_answer = self.due.iter().map(|(at, _)| *at).min();
+        let Some(next) = next_answer
+            .into_iter()
+            .chain(self.engine.poll_timeout())
+            .min()
+        else {
+            return;
+        };
+        self.now = self.now.max(next);
+        let answered: Vec<_> = self.due.extract_if(.., |(at, _)| *at <= self.now).collect();
+        for (_, order) in answered {
+            let outcome = Outcome::Reply(Duration::from_millis(10));
+            self.answer(order.uplink, order.id, outcome);
+        }
+        self.catch_up();
+    }
+
+    /// Everything that is due by now is done in a few calls.
+    fn catch_up(&mut self) {
+        let mut calls = 0;
+        while self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.tell(None);
+            calls += 1;
+            assert!(
+                calls <= MOST_TIMEOUTS,
+                "it spins at {}: {:#?}",
+                self.now,
+                self.engine
+            );
+        }
+    }
+
+    fn answer(&mut self, uplink: UplinkName, id: ProbeId, outcome: Outcome) {
+        self.tell(Some(Input::Probe {
+            uplink,
+            id,
+            outcome,
+        }));
+    }
+
+    fn tell(&mut self, input: Option<Input>) {
+        self.told.push((self.now, input.clone()));
+        let is_by_hand = matches!(input, Some(Input::Command(_) | Input::Settings(_)));
+        let before = self.status();
+        match input {
+            Some(input) => self.engine.handle_input(self.now, input),
+            None => self.engine.handle_timeout(self.now),
+        }
+        let mut count = 0;
+        while let Some(action) = self.engine.poll_action() {
+            count += 1;
+            match &action {
+                Action::Probe(order) => self.asked(order),
+                Action::Event(event) => self.judge(event, &before),
+                Action::Route(_) => {}
+            }
+            self.actions.push((self.now, action));
+        }
+        assert!(count <= MOST_ACTIONS, "{count} actions at once");
+        let is_abandoned = self.status().active.is_empty() && !before.active.is_empty();
+        assert!(
+            !is_abandoned || is_by_hand,
+            "nobody carries the traffic any more"
+        );
+    }
+
+    fn asked(&mut self, order: &ProbeOrder) {
+        if self.orders.len() == 100 {
+            self.orders.pop_front();
+        }
+        self.orders.push_back(order.clone());
+        self.chance = self
+            .chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695);
+        let place = UPLINKS
+            .iter()
+            .position(|uplink| name(uplink) == order.uplink);
+        let is_answered =
+            place.is_some_and(|place| (self.chance >> 33) % 100 < self.links[place].into());
+        if is_answered {
+            let at = self.now + Duration::from_millis(10);
+            self.due.push((at, order.clone()));
+        }
+    }
+
+    /// A switch is to an uplink that can carry traffic, and to no lesser one unless a person asked.
+    fn judge(&self, event: &Event, before: &Status) {
+        let Change::Switch { from, to } = &event.change else {
+            return;
+        };
+        let after = self.status();
+        let to = fitness(&after, &to[0]);
+        assert!(
+            to > 0,
+            "switched to what is of no use: {event:?}\n{after:#?}"
+        );
+        let is_by_hand = after.mode == Mode::Manual || before.mode == Mode::Manual;
+        let from = from.first().map_or(0, |from| fitness(&after, from));
+        assert!(
+            is_by_hand || to >= from,
+            "switched to a lesser one: {event:?}\n{after:#?}"
+        );
+    }
+
+    fn status(&self) -> Status {
+        self.engine
+            .status(Wall::reading(std::time::UNIX_EPOCH, Moment::START))
+    }
+}
+
+/// How fit an uplink is to carry traffic, by what people can see.
+fn fitness(status: &Status, name: &UplinkName) -> u8 {
+    let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
+    let Some(uplink) = uplink.filter(|uplink| !uplink.families.is_empty()) else {
+        return 0;
+    };
+    match uplink.state {
+        State::Up => 3,
+        State::Degraded => 2,
+        State::Recovering => 1,
+        State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => 0,
+    }
+}
+
+fn life() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..400)
+}
+
+fn header(settings: Settings) -> Header {
+    Header {
+        recording: FORM,
+        version: "0".to_owned(),
+        started: Timestamp(std::time::UNIX_EPOCH),
+        at: Moment::START,
+        settings,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_it_neither_panics_nor_spins_nor_switches_to_a_lesser_uplink(life in life()) {
+        let mut rig = Rig::new(settings(&UPLINKS));
+        for step in &life {
+            rig.take(step);
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_told_the_same_wants_the_same(life in life()) {
+        let mut rig = Rig::new(settings(&UPLINKS));
+        // A clock that is set back is not recorded: the agent's is monotonic.
+        for step in life.iter().filter(|step| !matches!(step, Step::Back(_))) {
+            rig.take(step);
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("recording");
+        let file = File::create(&path).expect("a file");
+        let header = header(settings(&UPLINKS));
+        let mut recorder = Recorder::new(file, &header, u64::MAX).expect("a recording");
+        for (at, input) in &rig.told {
+            recorder.record(*at, input.as_ref()).expect("a line");
+        }
+        drop(recorder);
+        let mut wants = Vec::new();
+        relive(&path, |seen| {
+            if let Seen::Wants(at, action) = seen {
+                wants.push((at, action));
+            }
+        })
+        .expect("a good recording");
+        let bytes = |actions: &[(Moment, Action)]| serde_json::to_string(actions).expect("JSON");
+        prop_assert_eq!(bytes(&wants), bytes(&rig.actions));
+    }
+
+    #[test]
+    fn answers_that_are_not_asked_for_change_nothing(
+        seed in any::<u64>(),
+        strays in prop::collection::vec((0..600_000_u64, 0..3_usize, 0..3_u8), 1..60),
+    ) {
+        let world = move |order: &ProbeOrder, now: Moment| {
+            // The same fate for the same probe, however often it is asked.
+            let at = u64::try_from(now.since_start().as_micros()).unwrap_or(0);
+            let hash = (at ^ seed ^ order.id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            let is_dead = order.uplink == name("fiber") && (at / 100_000_000) % 3 == 1;
+            (!is_dead && !hash.is_multiple_of(20)).then(|| Duration::from_micros(10_000 + hash % 5_000))
+        };
+        let mut calm = Replay::new(settings(&UPLINKS), world);
+        let mut teased = Replay::new(settings(&UPLINKS), world);
+        let mut strays = strays.clone();
+        strays.sort_unstable();
+        for (millis, uplink, kind) in strays {
+            let at = Moment::after_start(Duration::from_millis(millis));
+            let expected = calm.run_until(at);
+            let mut happened = teased.run_until(at);
+            let id = match kind {
+                // One that never was, the first one, which was answered long ago, or one to come.
+                0 => u64::MAX - millis,
+                1 => 0,
+                _ => 1_000_000 + millis,
+            };
+            happened.extend(teased.input(Input::Probe {
+                uplink: name(UPLINKS[uplink]),
+                id: ProbeId(id),
+                outcome: Outcome::Reply(Duration::from_millis(1)),
+            }));
+            prop_assert_eq!(brief(&happened), brief(&expected));
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_lives_long_with_everything_going_wrong_does_not_grow() {
+    let mut rig = Rig::new(settings(&UPLINKS));
+    let mut sizes = Vec::new();
+    for turn in 0..60_u8 {
+        let uplink = usize::from(turn % 3);
+        for step in [
+            Step::Link(uplink, turn.wrapping_mul(37) % 101),
+            Step::Live(200),
+            Step::Answer(30, Outcome::Reply(Duration::from_secs(2))),
+            Step::Attach(
+                uplink,
+                (turn % 7 == 0).then_some(Trouble::NoCarrier),
+                1 + turn % 3,
+            ),
+            Step::Live(200),
+            Step::Attach(uplink, None, 1),
+            Step::Stray(uplink, u64::from(turn)),
+            Step::Live(200),
+        ] {
+            rig.take(&step);
+        }
+        rig.told.clear();
+        rig.actions.clear();
+        sizes.push(format!("{:?}", rig.engine).len());
+    }
+    let early = sizes[..20].iter().max().expect("sizes");
+    let late = sizes[40..].iter().max().expect("sizes");
+    assert!(late * 2 < early * 3, "{early} bytes became {late}");
+}

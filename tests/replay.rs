@@ -1,0 +1,540 @@
+//! `uplinkd replay`: recordings are ground truth, and what is wrong with one is said by line.
+
+#[expect(dead_code, reason = "other tests need more of it")]
+mod support;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{name, settings};
+use uplinkd::engine::Engine;
+use uplinkd::engine::input::{Action, Input, Outcome};
+use uplinkd::recorder::{FORM, Header, Recorder, RecorderError};
+use uplinkd::recording::{Recording, Source};
+use uplinkd::replay::attached;
+use uplinkd::units::{Moment, Timestamp};
+
+const HEADER: &str = "time,uplink,target,rtt_ms\n";
+
+/// The contract's object.
+const KEYS: [&str; 5] = ["from", "switches", "to", "uplinks", "verdicts"];
+
+fn uplinkd(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_uplinkd"))
+        .arg("replay")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The JSON of a replay that goes well.
+fn replay(arguments: &[&str]) -> Value {
+    let output = uplinkd(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn add(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, bytes).expect("a file");
+        path
+    }
+}
+
+/// Ten samples a second of two uplinks and two targets; fiber is dead between these seconds.
+fn dense(seconds: u32, dead: std::ops::Range<u32>) -> String {
+    let mut csv = HEADER.to_owned();
+    for tenth in 0..seconds * 10 {
+        for uplink in ["fiber", "lte"] {
+            for target in ["192.0.2.1", "192.0.2.2"] {
+                let is_dead = uplink == "fiber" && dead.contains(&(tenth / 10));
+                let rtt = if is_dead { "lost" } else { "12.5" };
+                let _ = writeln!(csv, "{}.{},{uplink},{target},{rtt}", tenth / 10, tenth % 10);
+            }
+        }
+    }
+    csv
+}
+
+fn verdicts(course: &Value) -> Vec<(f64, String)> {
+    let verdicts = course["verdicts"].as_array().expect("verdicts");
+    let line = |verdict: &Value| {
+        let at = verdict["at"].as_f64().expect("a time");
+        let words = [&verdict["uplink"], &verdict["to"]].map(|word| word.as_str().expect("a word"));
+        (at, words.join(" "))
+    };
+    verdicts.iter().map(line).collect()
+}
+
+fn when(course: &Value, what: &str) -> f64 {
+    let verdicts = verdicts(course);
+    let found = verdicts.iter().find(|(_, verdict)| verdict == what);
+    found
+        .unwrap_or_else(|| panic!("no {what} in {verdicts:?}"))
+        .0
+}
+
+#[test]
+fn a_dense_recording_shows_the_outage_within_a_second_and_who_carried_the_traffic() {
+    let files = Files::new();
+    let csv = files.add("r.csv", dense(400, 100..150));
+    let course = replay(&[text(&csv)]);
+    let object = course.as_object().expect("an object");
+    assert_eq!(object.keys().collect::<Vec<_>>(), KEYS);
+    assert_eq!(
+        (course["from"].as_f64(), course["to"].as_f64()),
+        (Some(0.0), Some(399.9))
+    );
+    let down = when(&course, "fiber down");
+    assert!((100.0..101.6).contains(&down), "{down}");
+    let switches = course["switches"].as_array().expect("switches");
+    let ways: Vec<_> = switches
+        .iter()
+        .map(|switch| switch["to"][0].as_str())
+        .collect();
+    assert_eq!(ways, [Some("fiber"), Some("lte"), Some("fiber")]);
+    assert_eq!(switches[1]["from"][0], "fiber");
+    assert!(
+        switches[1]["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("no answer"))
+    );
+    let carried: f64 = [0, 1]
+        .map(|place| {
+            course["uplinks"][place]["carried_seconds"]
+                .as_f64()
+                .expect("seconds")
+        })
+        .iter()
+        .sum();
+    assert!((399.0..399.9).contains(&carried), "{carried}");
+    assert!(
+        course["uplinks"][0]["probes"]
+            .as_u64()
+            .is_some_and(|probes| probes > 380)
+    );
+}
+
+#[test]
+fn times_are_those_of_the_recording_whatever_its_epoch_and_order() {
+    let files = Files::new();
+    let mut lines: Vec<_> = dense(60, 30..60)
+        .lines()
+        .skip(1)
+        .map(str::to_owned)
+        .collect();
+    let (plain, reverse) = (lines.join("\n"), {
+        lines.reverse();
+        lines.join("\n")
+    });
+    let plain = replay(&[text(&files.add("a.csv", HEADER.to_owned() + &plain))]);
+    let reverse = replay(&[text(&files.add("b.csv", HEADER.to_owned() + &reverse))]);
+    assert_eq!(when(&plain, "fiber down"), when(&reverse, "fiber down"));
+    let lines = dense(160, 130..160);
+    let later = lines.lines().skip(1).filter(|line| {
+        line.split('.')
+            .next()
+            .is_some_and(|second| second.len() == 3)
+    });
+    let later: Vec<_> = later.map(|line| format!("1700000{line}")).collect();
+    let later = replay(&[text(
+        &files.add("c.csv", HEADER.to_owned() + &later.join("\n")),
+    )]);
+    assert_eq!(later["from"].as_f64(), Some(1_700_000_100.0));
+    let down = when(&later, "fiber down") - 1_700_000_130.0;
+    assert!((0.0..1.6).contains(&down), "{down}");
+}
+
+#[test]
+fn a_configuration_is_tried_with_the_targets_that_were_recorded() {
+    let files = Files::new();
+    let csv = files.add("r.csv", dense(120, 60..120));
+    let uplinks = "\n[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n\
+                   \n[[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n";
+    let quick = files.add("quick.toml", uplinks);
+    let slow = files.add(
+        "slow.toml",
+        format!("[probe]\ninterval = \"10s\"\n{uplinks}"),
+    );
+    let both = replay(&[
+        text(&csv),
+        "--config",
+        text(&quick),
+        "--config",
+        text(&slow),
+    ]);
+    let runs = both["runs"].as_array().expect("runs");
+    assert_eq!(runs[1]["config"].as_str(), Some(text(&slow)));
+    let probes = |run: &Value| run["uplinks"][1]["probes"].as_u64().expect("a count");
+    assert!(probes(&runs[0]) > 3 * probes(&runs[1]), "{runs:?}");
+    let named = format!("[probe]\ntargets = [\"192.0.2.2\", \"192.0.2.9\"]\n{uplinks}");
+    let named = files.add("named.toml", named);
+    let output = uplinkd(&[text(&csv), "--config", text(&named)]);
+    assert!(output.status.success());
+    assert!(
+        stderr(&output).contains("192.0.2.9 was not asked"),
+        "{}",
+        stderr(&output)
+    );
+    let reason = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(reason.contains("to 1 target"), "{reason}");
+}
+
+#[test]
+fn an_uplink_that_was_not_recorded_never_carries_the_traffic() {
+    let files = Files::new();
+    let csv = files.add("r.csv", dense(60, 60..60));
+    let other = "[[uplink]]\nname = \"sat\"\ninterface = \"eth1\"\ntier = 1\n";
+    let lte = "[[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n";
+    let output = uplinkd(&[
+        text(&csv),
+        "--config",
+        text(&files.add("other.toml", other)),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("none of its uplinks"),
+        "{}",
+        stderr(&output)
+    );
+    let config = files.add("both.toml", format!("{other}{lte}"));
+    let course = replay(&[text(&csv), "--config", text(&config)]);
+    assert_eq!(course["uplinks"][0]["carried_seconds"], 0.0);
+    assert_eq!(course["switches"][0]["to"][0], "lte");
+}
+
+#[test]
+fn a_bad_configuration_ends_with_2_as_everywhere() {
+    let files = Files::new();
+    let csv = files.add("r.csv", dense(10, 10..10));
+    let config = files.add("bad.toml", "[probe]\nintervall = \"1s\"\n");
+    let output = uplinkd(&[text(&csv), "--config", text(&config)]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(uplinkd(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn marked_outages_tell_found_missed_and_false_verdicts_apart() {
+    let files = Files::new();
+    let mut csv = dense(300, 100..150);
+    csv += "truth,fiber,100,150\ntruth,lte,200,220\n";
+    let course = replay(&[text(&files.add("r.csv", &csv))]);
+    let truth = &course["truth"];
+    assert_eq!(
+        (&truth["found"], &truth["missed"], &truth["false"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+    let delay = truth["delay_p50_seconds"].as_f64().expect("a delay");
+    assert!((0.0..1.6).contains(&delay), "{delay}");
+    let csv = files.add("plain.csv", dense(300, 100..150));
+    let marks = files.add("truth.csv", "uplink,from,to\nlte,10,20\n");
+    let course = replay(&[text(&csv), "--truth", text(&marks)]);
+    let truth = &course["truth"];
+    assert_eq!(
+        (&truth["found"], &truth["missed"], &truth["false"]),
+        (&0.into(), &1.into(), &1.into())
+    );
+}
+
+#[test]
+fn the_holes_in_what_ping_prints_are_losses_between_their_neighbours() {
+    let files = Files::new();
+    let mut ping = "PING one.one.one.one (1.1.1.1) 56(84) bytes of data.\n".to_owned();
+    let mut reply = |sequence: u32, at: f64| {
+        let sequence = sequence % 65_536;
+        let _ = writeln!(
+            ping,
+            "[{at:.6}] 64 bytes from one.one.one.one (1.1.1.1): icmp_seq={sequence} ttl=57 time=20.0 ms"
+        );
+    };
+    reply(65_534, 1000.02);
+    reply(65_535, 1001.02);
+    reply(65_540, 1006.02);
+    reply(65_540, 1006.03);
+    ping +=
+        "[1008.500000] no answer yet for icmp_seq=5\n\n--- one.one.one.one ping statistics ---\n";
+    let path = files.add("fiber.txt", ping);
+    let sources = [Source { path, uplink: None }];
+    let recording = Recording::load(&sources).expect("a recording");
+    let track = &recording.tracks[0];
+    assert_eq!(track.uplink, name("fiber"));
+    assert_eq!(track.targets[0].0.to_string(), "1.1.1.1");
+    let samples = &track.targets[0].1;
+    // The first request is number 1, so all before the first reply are losses.
+    assert_eq!(samples.len(), 65_541);
+    let fate = |at: f64| samples.nearest(at, &mut 0).map(|rtt| rtt.as_millis());
+    let fates = [999.9, 1000.9, 1002.0, 1003.1, 1005.0, 1006.0, 1007.0].map(fate);
+    let answered = Some(20);
+    assert_eq!(
+        fates,
+        [answered, answered, None, None, None, answered, None]
+    );
+}
+
+#[test]
+fn a_ping_without_times_or_without_a_name_says_what_it_needs() {
+    let files = Files::new();
+    let reply = "64 bytes from 1.1.1.1: icmp_seq=1 ttl=57 time=20.0 ms\n";
+    let head = "PING 1.1.1.1 (1.1.1.1) 56(84) bytes of data.\n";
+    let timeless = files.add("fiber.txt", format!("{head}{reply}"));
+    let output = uplinkd(&[text(&timeless)]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = format!(
+        "{}:2: no time in brackets: record with `ping -D`",
+        text(&timeless)
+    );
+    assert!(stderr(&output).contains(&said), "{}", stderr(&output));
+    let nameless = files.add(
+        "no name",
+        format!(
+            "{head}[10.5] {reply}[11.5] {}",
+            reply.replace("seq=1", "seq=2")
+        ),
+    );
+    let output = uplinkd(&[text(&nameless)]);
+    assert!(
+        stderr(&output).contains("of which uplink?"),
+        "{}",
+        stderr(&output)
+    );
+    let course = replay(&[&format!("wan={}", text(&nameless))]);
+    assert_eq!(course["uplinks"][0]["name"], "wan");
+}
+
+#[test]
+fn every_bad_line_is_named_with_its_file_its_number_and_what_is_wrong() {
+    let files = Files::new();
+    let lines = "1,a,1.1.1.1,x\n2,b b,1.1.1.1,3\nnan,a,1.1.1.1,3\n1,2\n0,a,1.1.1.1,-1\n\
+                 inf,a,1.1.1.1,1\ntruth,a,9,3\n5,a,,1\n6,a,1.1.1.1,lost\n";
+    let path = files.add("bad.csv", format!("{HEADER}{lines}"));
+    let output = uplinkd(&[text(&path)]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    let said: Vec<_> = said.lines().collect();
+    let path = text(&path);
+    assert_eq!(
+        said,
+        [
+            format!(
+                "{path}:2: rtt_ms \"x\": must be a number of milliseconds from 0 to 3600000, or `lost`"
+            ),
+            format!(
+                "{path}:3: `b b` is no uplink name: 1 to 32 letters, digits, `_`, `-` or `.`, beginning with a letter or a digit"
+            ),
+            format!("{path}:4: time \"nan\": must be a number of seconds"),
+            format!(
+                "{path}:5: 2 fields: must be time,uplink,target,rtt_ms or truth,uplink,from,to"
+            ),
+            format!(
+                "{path}:6: rtt_ms \"-1\": must be a number of milliseconds from 0 to 3600000, or `lost`"
+            ),
+            format!("{path}:7: time \"inf\": must be a number of seconds"),
+            format!("{path}:8: an outage from 9 to 3: must end after it began"),
+            format!("{path}:9: target \"\": must be an address, a tcp:// target or a name"),
+        ]
+    );
+}
+
+#[test]
+fn whatever_is_no_recording_is_refused_and_never_hangs() {
+    let files = Files::new();
+    let long = "x".repeat(3 << 20);
+    let cases: [(&str, Vec<u8>, &str); 8] = [
+        ("empty", Vec::new(), "no probe is in it"),
+        ("blank", b"\n  \n\r\n".to_vec(), "no probe is in it"),
+        ("header", HEADER.into(), "no probe is in it"),
+        ("prose", b"hello\n".to_vec(), ":1: neither a recording"),
+        ("zeroes", vec![0; 5 << 20], ":1: longer than 1 MiB"),
+        (
+            "nul",
+            [HEADER.as_bytes(), b"1,a,1.1.1.1,\0\n"].concat(),
+            ":2: holds a NUL byte",
+        ),
+        (
+            "long",
+            [HEADER, &long].concat().into(),
+            ":2: longer than 1 MiB",
+        ),
+        (
+            "latin",
+            [HEADER.as_bytes(), b"1,a,caf\xe9,1\n"].concat(),
+            ":2: not a text in UTF-8",
+        ),
+    ];
+    for (name, bytes, expected) in cases {
+        let output = uplinkd(&[text(&files.add(name, bytes))]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(
+            stderr(&output).contains(expected),
+            "{name}: {}",
+            stderr(&output)
+        );
+        assert!(stderr(&output).len() < 500, "{name}");
+    }
+    let clock_was_set = files.add(
+        "clock",
+        format!("{HEADER}3,a,1.1.1.1,1\n1700000000,a,1.1.1.1,1\n"),
+    );
+    let output = uplinkd(&[text(&clock_was_set)]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("nothing happens from 3 to 1700000000"),
+        "{said}"
+    );
+    for path in ["/dev/zero", "/nowhere", "/tmp"] {
+        assert_eq!(uplinkd(&[path]).status.code(), Some(1), "{path}");
+    }
+}
+
+#[test]
+fn a_target_that_is_a_name_and_windows_line_ends_are_taken() {
+    let files = Files::new();
+    let lines: String = (0..50)
+        .map(|second| format!("{second},wan,example.com,12\r\n"))
+        .collect();
+    let path = files.add(
+        "r.csv",
+        format!("\u{feff}time, uplink, target, rtt_ms\r\n{lines}"),
+    );
+    let course = replay(&[text(&path)]);
+    assert_eq!(verdicts(&course).len(), 1, "{course}");
+}
+
+/// An agent of its own, recorded: fiber dies at 20 s.
+fn agent(path: &Path, seconds: u64) -> String {
+    let settings = settings(&["fiber", "lte"]);
+    let header = Header {
+        recording: FORM,
+        version: "0".to_owned(),
+        started: Timestamp(std::time::UNIX_EPOCH),
+        at: Moment::START,
+        settings: settings.clone(),
+    };
+    let file = File::create(path).expect("a file");
+    let mut recorder = Recorder::new(file, &header, u64::MAX).expect("a recording");
+    let mut engine = Engine::new(settings, Moment::START);
+    let mut inputs: Vec<(Moment, Input)> = (1..)
+        .zip(["fiber", "lte"])
+        .map(|(place, uplink)| Input::Attachment {
+            uplink: name(uplink),
+            attachment: attached(place),
+        })
+        .map(|input| (Moment::START, input))
+        .collect();
+    let mut actions = Vec::new();
+    let end = Moment::after_start(Duration::from_secs(seconds));
+    let dies = Moment::after_start(Duration::from_secs(20));
+    loop {
+        inputs.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let timeout = engine.poll_timeout().unwrap_or(end);
+        let input = inputs.pop_if(|(at, _)| *at <= timeout);
+        let now = input.as_ref().map_or(timeout, |(at, _)| *at);
+        if now >= end {
+            return serde_json::to_string(&actions).expect("JSON");
+        }
+        let input = input.map(|(_, input)| input);
+        recorder.record(now, input.as_ref()).expect("a line");
+        match input {
+            Some(input) => engine.handle_input(now, input),
+            None => engine.handle_timeout(now),
+        }
+        while let Some(action) = engine.poll_action() {
+            if let Action::Probe(order) = &action
+                && (order.uplink == name("lte") || now < dies)
+            {
+                let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
+                let (uplink, id) = (order.uplink.clone(), order.id);
+                let outcome = Outcome::Reply(rtt);
+                inputs.push((
+                    now + rtt,
+                    Input::Probe {
+                        uplink,
+                        id,
+                        outcome,
+                    },
+                ));
+            }
+            actions.push(action);
+        }
+    }
+}
+
+#[test]
+fn a_recording_of_the_agent_shows_what_it_did_and_what_another_configuration_would_have_done() {
+    let files = Files::new();
+    let path = files.0.path().join("agent.jsonl");
+    agent(&path, 60);
+    let course = replay(&[text(&path)]);
+    let down = when(&course, "fiber down");
+    assert!((20.0..22.0).contains(&down), "{down}");
+    let slow = "[probe]\ninterval = \"10s\"\nconfirm_interval = \"5s\"\n\
+                [[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n\
+                [[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n";
+    let slow = replay(&[text(&path), "--config", text(&files.add("slow.toml", slow))]);
+    assert!(when(&slow, "fiber down") > down + 1.0, "{slow}");
+    let probes = |course: &Value| course["uplinks"][1]["probes"].as_u64().expect("a count");
+    assert!(probes(&course) > 2 * probes(&slow));
+}
+
+#[test]
+fn a_recording_that_is_still_written_ends_at_its_last_whole_line() {
+    let files = Files::new();
+    let path = files.0.path().join("agent.jsonl");
+    agent(&path, 30);
+    let mut bytes = fs::read(&path).expect("the recording");
+    bytes.truncate(bytes.len() - 7);
+    fs::write(&path, &bytes).expect("a file");
+    assert!((20.0..22.0).contains(&when(&replay(&[text(&path)]), "fiber down")));
+    let torn_inside = [&bytes[..bytes.len() / 2], b"\n", &bytes[bytes.len() / 2..]].concat();
+    let output = uplinkd(&[text(&files.add("torn.jsonl", torn_inside))]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("no line of the agent"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_recorder_stops_at_its_limit_and_what_it_has_can_be_replayed() {
+    let files = Files::new();
+    let path = files.0.path().join("agent.jsonl");
+    agent(&path, 30);
+    let header = fs::read_to_string(&path).expect("the recording");
+    let header: Header =
+        serde_json::from_str(header.lines().next().expect("a line")).expect("a header");
+    let short = files.0.path().join("short.jsonl");
+    let file = File::create(&short).expect("a file");
+    let mut recorder = Recorder::new(file, &header, 10_000).expect("a recording");
+    let mut outcome = Ok(());
+    for second in 0..10_000 {
+        outcome = recorder.record(Moment::after_start(Duration::from_secs(second)), None);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(outcome, Err(RecorderError::Full)), "{outcome:?}");
+    let length = fs::metadata(&short).expect("the recording").len();
+    assert!((10_000..11_000).contains(&length), "{length}");
+    replay(&[text(&short)]);
+}
