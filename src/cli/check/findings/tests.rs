@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -79,6 +80,7 @@ fn good() -> Facts {
         ]
         .map(|(interface, filter)| (name(interface), filter))
         .into(),
+        deaf_to_routers: BTreeSet::new(),
         is_forwarding: true,
         capabilities: Capabilities {
             net_admin: true,
@@ -158,6 +160,25 @@ fn the_first_trouble_of_a_link_is_told() {
         said(TWO_UPLINKS, &lost),
         ["Error uplink lte: no next hop is known through eth2"]
     );
+}
+
+#[test]
+fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_told() {
+    let mut facts = good();
+    facts.deaf_to_routers.insert(name("eth2"));
+    let deaf = "Warning uplink lte: no IPv6: this machine forwards, so the kernel does not listen \
+                to routers that advertise themselves on eth2";
+    assert_eq!(said(TWO_UPLINKS, &facts), [deaf]);
+    let eth1 = facts.observed.links.get_mut(&index(1)).expect("eth1");
+    eth1.addresses.push(prefix("2001:db8:1::2/64").into());
+    eth1.defaults.push(LearnedDefault {
+        family: Family::Ipv6,
+        gateway: Some(address("fe80::1")),
+        ..eth1.defaults[0]
+    });
+    let missing = "Note uplink lte: has no IPv6, while fiber has: when it carries the traffic, IPv6 \
+                   takes the default route of the main table or none";
+    assert_eq!(said(TWO_UPLINKS, &facts), [deaf, missing]);
 }
 
 #[test]
