@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use uplinkd::recording::{Recording, Source, Track};
+
+use crate::Row;
+use crate::link::Process;
 use crate::ours::Extent;
 
 /// What is to be run.
@@ -12,21 +16,25 @@ pub(crate) struct Arguments {
     pub(crate) extent: Extent,
     pub(crate) intervals: Vec<Duration>,
     pub(crate) svg: Option<PathBuf>,
+    /// The uplinks of the recordings that were named.
+    pub(crate) recorded: Vec<Row>,
     only: Vec<String>,
 }
 
-const USAGE: &str = "[--quick] [--days N] [--interval SECONDS]... [--only WORD]... [--seed N] [--svg FILE | --no-svg]";
+const USAGE: &str = "[RECORDING]... [--quick] [--days N] [--interval SECONDS]... [--only WORD]... [--seed N] [--svg FILE | --no-svg]";
 
 impl Arguments {
     /// Reads the words of the command line; in vain, an explanation.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut days = None;
         let mut seed = 1;
+        let mut is_drawn = true;
         let mut arguments = Self {
             is_quick: false,
             extent: FULL,
             intervals: Vec::new(),
-            svg: Some(PathBuf::from("target/detection.svg")),
+            svg: None,
+            recorded: Vec::new(),
             only: Vec::new(),
         };
         while let Some(word) = words.next() {
@@ -40,7 +48,8 @@ impl Arguments {
                 "--interval" => arguments.intervals.push(seconds(&value()?)?),
                 "--only" => arguments.only.push(value()?),
                 "--svg" => arguments.svg = Some(value()?.into()),
-                "--no-svg" => arguments.svg = None,
+                "--no-svg" => is_drawn = false,
+                path if !path.starts_with('-') => arguments.recorded.extend(recorded(path)?),
                 _ => return Err(format!("unknown: {word}; {USAGE}")),
             }
         }
@@ -49,6 +58,10 @@ impl Arguments {
         }
         if let Some(days) = days {
             arguments.extent.days = days;
+        }
+        let is_all = arguments.only.is_empty() && arguments.recorded.is_empty();
+        if is_drawn && is_all && arguments.svg.is_none() {
+            arguments.svg = Some("target/detection.svg".into());
         }
         arguments.extent.seed = seed;
         if arguments.intervals.is_empty() {
@@ -65,7 +78,8 @@ impl Arguments {
 
     /// Whether a part of the simulation is wanted.
     pub(crate) fn part(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+        let is_all = self.only.is_empty() && self.recorded.is_empty();
+        is_all || self.only.iter().any(|word| name.contains(word.as_str()))
     }
 
     /// Fewer days where probes are dense, so that an interval costs no more than another.
@@ -95,6 +109,20 @@ const QUICK: Extent = Extent {
     changes: 50,
     seed: 1,
 };
+
+/// One row for each uplink of a recording, which lives as long as the program.
+fn recorded(path: &str) -> Result<Vec<Row>, String> {
+    let source = Source {
+        path: path.into(),
+        uplink: None,
+    };
+    let recording = Recording::load(&[source]).map_err(|error| error.to_string())?;
+    let row = |track: Track| Row {
+        name: track.uplink.to_string().leak(),
+        process: Process::Recorded(Box::leak(Box::new(track))),
+    };
+    Ok(recording.tracks.into_iter().map(row).collect())
+}
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse()

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use uplinkd::engine::input::ProbeOrder;
+use uplinkd::recording::Track;
 use uplinkd::replay::World;
 use uplinkd::units::{Host, Moment, Target, UplinkName};
 
@@ -37,7 +38,7 @@ impl Chance {
 }
 
 /// How a link that is alive behaves. Times in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Process {
     /// Each packet is lost by itself.
     Independent { loss: f64 },
@@ -51,6 +52,8 @@ pub(crate) enum Process {
     /// Starlink: every 15 s another satellite and another round trip; every second time 20 to 150 ms
     /// are lost, one time in a hundred 0.2 s and an exponential 0.4 s.
     Starlink,
+    /// As it was recorded, again and again.
+    Recorded(&'static Track),
 }
 
 /// What is wrong with the link, on top of its process.
@@ -74,6 +77,8 @@ pub(crate) struct Link {
     interruption: (f64, f64),
     /// What the present cell or satellite adds to a round trip, in seconds.
     level: f64,
+    /// Where each target of a recording is searched next.
+    places: Vec<usize>,
     chance: Chance,
     pub(crate) trouble: Trouble,
 }
@@ -85,6 +90,14 @@ impl Link {
             rtt,
             interruption: (0.0, 0.0),
             level: 0.0,
+            places: match process {
+                Process::Recorded(track) => vec![0; track.targets.len()],
+                Process::Independent { .. }
+                | Process::Bursts { .. }
+                | Process::Diurnal
+                | Process::Handover
+                | Process::Starlink => Vec::new(),
+            },
             chance: Chance::new(seed),
             trouble: Trouble::None,
         };
@@ -95,18 +108,16 @@ impl Link {
     /// The round trip of a packet sent `at` to the target at `place`; none if it is lost. Packets
     /// are asked for in the order of time.
     pub(crate) fn answer(&mut self, place: u8, at: f64) -> Option<f64> {
+        if let Process::Recorded(track) = self.process {
+            return self.recorded(track, place, at);
+        }
         while at >= self.interruption.1 {
             self.next_interruption();
         }
         let is_interrupted = at >= self.interruption.0;
         let (loss, delay) = self.load(at);
         let is_lost = loss > 0.0 && self.chance.unit() < loss;
-        let (is_lost_too, factor) = match self.trouble {
-            Trouble::None => (false, 1.0),
-            Trouble::Dead => (true, 1.0),
-            Trouble::Loses(loss) => (self.chance.unit() < loss, 1.0),
-            Trouble::Slow(factor) => (false, factor),
-        };
+        let (is_lost_too, factor) = self.trouble();
         if is_interrupted || is_lost || is_lost_too {
             return None;
         }
@@ -115,12 +126,32 @@ impl Link {
         Some((path + self.level + delay) * factor + jitter)
     }
 
+    /// Whether the trouble takes a packet, and by what factor it slows it.
+    fn trouble(&mut self) -> (bool, f64) {
+        match self.trouble {
+            Trouble::None => (false, 1.0),
+            Trouble::Dead => (true, 1.0),
+            Trouble::Loses(loss) => (self.chance.unit() < loss, 1.0),
+            Trouble::Slow(factor) => (false, factor),
+        }
+    }
+
+    fn recorded(&mut self, track: &Track, place: u8, at: f64) -> Option<f64> {
+        let place = usize::from(place) % track.targets.len();
+        let (_, samples) = &track.targets[place];
+        let (from, to) = samples.span()?;
+        let at = from + at.rem_euclid((to - from).max(1.0));
+        let rtt = samples.nearest(at, &mut self.places[place])?;
+        let (is_lost, factor) = self.trouble();
+        (!is_lost).then_some(rtt.as_secs_f64() * factor)
+    }
+
     /// Independent loss, and what queues add to the round trip.
     fn load(&self, at: f64) -> (f64, f64) {
         const HOUR: f64 = 3600.0;
         match self.process {
             Process::Independent { loss } => (loss, 0.0),
-            Process::Bursts { .. } => (0.0, 0.0),
+            Process::Bursts { .. } | Process::Recorded(_) => (0.0, 0.0),
             Process::Handover | Process::Starlink => (0.002, 0.0),
             Process::Diurnal => {
                 let from_evening = (at / HOUR - 21.0) / 24.0 * std::f64::consts::TAU;
@@ -134,7 +165,9 @@ impl Link {
         let after = self.interruption.1;
         let chance = &mut self.chance;
         self.interruption = match self.process {
-            Process::Independent { .. } | Process::Diurnal => (f64::INFINITY, f64::INFINITY),
+            Process::Independent { .. } | Process::Diurnal | Process::Recorded(_) => {
+                (f64::INFINITY, f64::INFINITY)
+            }
             Process::Bursts { mean, share } => {
                 let from = after + chance.exponential(mean * (1.0 - share) / share);
                 (from, from + chance.exponential(mean))

@@ -1,7 +1,7 @@
 //! How fast and how calm is the verdict? The shipped engine in virtual time on links of many kinds,
 //! with the peers' rules beside it.
 //!
-//! `cargo bench --bench detection -- [--quick] [--days N] [--interval SECONDS] [--only WORD]
+//! `cargo bench --bench detection -- [RECORDING]... [--quick] [--days N] [--interval SECONDS] [--only WORD]
 //! [--seed N] [--svg FILE | --no-svg]`
 
 mod arguments;
@@ -95,7 +95,9 @@ fn main() -> ExitCode {
 
 /// The main table at one steady interval, and the peers beside it.
 fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts) {
-    let rows: Vec<_> = ROWS.iter().filter(|row| arguments.part(row.name)).collect();
+    let recorded = arguments.recorded.iter().copied();
+    let known = ROWS.into_iter().filter(|row| arguments.part(row.name));
+    let rows: Vec<_> = known.chain(recorded).collect();
     if rows.is_empty() {
         return;
     }
@@ -105,7 +107,7 @@ fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts)
     for row in rows {
         let figures = ours::measure(row.process, Tuning::steady(interval), extent);
         say(&Line {
-            row,
+            row: &row,
             figures: &figures,
         }
         .to_string());
@@ -118,7 +120,7 @@ fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts)
 
 /// The best that each of the peers' rules can be tuned to on a link, with no more false verdicts
 /// than one in 30 days or than ours made, and with the probes that ours spent.
-fn compare(row: &'static Row, figures: &Figures, extent: Extent) -> Comparison {
+fn compare(row: Row, figures: &Figures, extent: Extent) -> Comparison {
     let interval = 3600.0 / figures.probes_per_hour;
     let budget = (extent.days / 30).max(figures.downs);
     let rules = peers::rules(interval);

@@ -81,7 +81,7 @@ impl fmt::Display for Line<'_> {
 
 /// Ours and the peers on one link.
 pub(crate) struct Comparison {
-    pub(crate) row: &'static Row,
+    pub(crate) row: Row,
     /// Blackhole and 30 % loss, p50.
     pub(crate) ours: [f64; 2],
     pub(crate) peers: Vec<Peer>,
