@@ -725,3 +725,23 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         assert_eq!(after.routes[0].route.table, table);
     });
 }
+
+#[test]
+fn counters_are_read_for_an_interface_that_is_there_and_for_no_other() {
+    netns::run(async |world| {
+        let index = world.wire(FIBER).await;
+        world.add_address(FIBER, net("10.1.0.2/24")).await;
+        let index = uplinkd::units::IfIndex::new(index).expect("not 0");
+        let mut counter = kernel::Counter::open().expect("a socket");
+        let before = counter.read(index).expect("counters of fiber");
+        let socket = std::net::UdpSocket::bind("10.1.0.2:0").expect("a socket");
+        for _ in 0..5 {
+            socket.send_to(b"out", "10.1.0.1:9").expect("sent");
+        }
+        let after = counter.read(index).expect("counters of fiber");
+        assert!(after.tx_packets > before.tx_packets, "{before:?} {after:?}");
+        assert!(after.tx_bytes > before.tx_bytes);
+        let nowhere = uplinkd::units::IfIndex::new(9_999).expect("not 0");
+        assert_eq!(counter.read(nowhere), None);
+    });
+}

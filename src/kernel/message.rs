@@ -110,7 +110,7 @@ pub(super) fn replies(what: Dump, datagram: &[u8]) -> impl Iterator<Item = Reply
 pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
     messages(datagram)
         .filter(|message| message.sequence_number() == sequence)
-        .filter(|message| message.message_type() == RTM_NEWLINK)
+        .filter(|message| message.message_type() == RTM_NEWSTATS)
         .find_map(|message| parse::counters(message.payload()))
 }
 
@@ -121,6 +121,7 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 const RTM_NEWRULE: u16 = 32;
+const RTM_NEWSTATS: u16 = 92;
 
 fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
     let mut rest = datagram;

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -22,11 +24,12 @@ use crate::lab::stream::{PACE, Pulse};
 /// A pause of the whole machine is not made up for with a burst.
 const LATEST: Duration = Duration::from_millis(100);
 
-/// Streams until the lifeline is dropped.
+/// Streams until the lifeline is dropped, but for the times when it is paused.
 pub(super) fn start(
     client: &Namespace,
     family: Family,
     sink: Sender<Happening>,
+    is_paused: Arc<AtomicBool>,
 ) -> Result<Lifeline, LabError> {
     let start = || {
         let (lifeline, tether) = lifeline::pair()?;
@@ -44,6 +47,7 @@ pub(super) fn start(
             family,
             socket,
             sink,
+            is_paused,
         };
         client.spawn("meter", move || meter.run(&tether))?;
         Ok::<_, io::Error>(lifeline)
@@ -55,6 +59,7 @@ struct Meter {
     family: Family,
     socket: UdpSocket,
     sink: Sender<Happening>,
+    is_paused: Arc<AtomicBool>,
 }
 
 impl Meter {
@@ -65,7 +70,9 @@ impl Meter {
         let mut due = clock::now();
         while tether.holds() {
             let now = clock::now();
-            if now >= due {
+            if self.is_paused.load(Ordering::Relaxed) {
+                due = now + PACE;
+            } else if now >= due {
                 // A packet that cannot be sent is as lost as one that does not arrive.
                 drop(self.socket.send(&number.to_be_bytes()));
                 number += 1;

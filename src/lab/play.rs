@@ -217,6 +217,10 @@ impl<'n> Director<'n> {
                 self.stage.direct(*act)?;
                 Ok(clock::now())
             }
+            Act::Stream(flows) => {
+                self.stage.let_stream(*flows);
+                Ok(clock::now())
+            }
             Act::SwitchToAndFro(times) => {
                 acted.lookups = Some(self.stage.switch_to_and_fro(*times)?);
                 Ok(clock::now())
@@ -315,6 +319,8 @@ impl std::fmt::Display for Act {
             Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
             Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
             Self::Agent(AgentAct::Start) => f.write_str("agent: started"),
+            Self::Stream(true) => f.write_str("client: its stream flows"),
+            Self::Stream(false) => f.write_str("client: its stream pauses"),
             Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
         }
     }

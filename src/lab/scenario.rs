@@ -86,6 +86,8 @@ pub enum Act {
     LandingPage(String),
     /// Does something to the agent.
     Agent(AgentAct),
+    /// Lets the client's stream flow, as it does at the beginning, or not.
+    Stream(bool),
     /// Switches so many times by command, while someone looks up the way all the time.
     SwitchToAndFro(u32),
 }
@@ -194,7 +196,7 @@ mod tests {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }
-                        Act::Agent(_) | Act::SwitchToAndFro(_) => continue,
+                        Act::Agent(_) | Act::SwitchToAndFro(_) | Act::Stream(_) => continue,
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
                 }

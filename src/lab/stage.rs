@@ -9,6 +9,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ pub(super) struct Stage<'n> {
     agent: Option<Agent>,
     sink: Sender<Happening>,
     inbox: Receiver<Happening>,
+    is_paused: Arc<AtomicBool>,
     _watchers: Vec<Lifeline>,
 }
 
@@ -78,10 +81,16 @@ impl<'n> Stage<'n> {
         screen: Screen,
     ) -> Result<Self, LabError> {
         let (sink, inbox) = channel();
+        let is_paused = Arc::new(AtomicBool::new(false));
         let mut watchers = Vec::new();
         for family in wishes.families() {
             watchers.push(compass::watch(network.router(), *family, sink.clone())?);
-            watchers.push(meter::start(network.client(), *family, sink.clone())?);
+            watchers.push(meter::start(
+                network.client(),
+                *family,
+                sink.clone(),
+                is_paused.clone(),
+            )?);
         }
         let heard = Heard {
             screen,
@@ -95,8 +104,14 @@ impl<'n> Stage<'n> {
             agent: None,
             sink,
             inbox,
+            is_paused,
             _watchers: watchers,
         })
+    }
+
+    /// Lets the client's stream flow, or not.
+    pub(super) fn let_stream(&self, flows: bool) {
+        self.is_paused.store(!flows, Ordering::Relaxed);
     }
 
     /// Starts the agent anew on a network that is well, and waits until it knows all uplinks.

@@ -31,11 +31,12 @@ pub(super) fn link(body: &[u8]) -> Option<LinkEntry> {
     })
 }
 
-const IFLA_STATS64: u16 = 23;
+const IFLA_STATS_LINK_64: u16 = 1;
 
 /// The counters of an interface: the head of `struct rtnl_link_stats64` (`linux/if_link.h`).
 pub(super) fn counters(body: &[u8]) -> Option<Counters> {
-    let statistics = attributes(body, 16).find(|attribute| attribute.kind() == IFLA_STATS64)?;
+    let statistics =
+        attributes(body, 12).find(|attribute| attribute.kind() == IFLA_STATS_LINK_64)?;
     let mut numbers = statistics.value().chunks_exact(8).map(|bytes| {
         let mut number = [0; 8];
         number.copy_from_slice(bytes);
