@@ -341,7 +341,7 @@ impl Daemon {
         let table = self.config.engine.numbering.uplink_table(position);
         let mut own = own_paths(observed, table);
         own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
-        attach(link, uplink.gateway, &own)
+        attach(link, &uplink.hints(), &own)
     }
 
     /// Through which uplink an earlier run left the traffic.

@@ -8,6 +8,7 @@ pub mod chance;
 pub mod clock;
 mod compass;
 mod error;
+pub mod family;
 mod happening;
 pub mod internet;
 mod judge;

@@ -185,5 +185,6 @@ pub fn attached(place: u8) -> Attachment {
             },
         )]
         .into(),
+        ..Attachment::default()
     }
 }

@@ -26,8 +26,8 @@ pub enum Family {
 }
 
 impl Family {
-    /// The families that are routed. IPv6 joins here.
-    pub const ROUTED: [Self; 1] = [Self::Ipv4];
+    /// The families that are routed.
+    pub const ROUTED: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
     /// The default destination of the family.
     pub fn default_destination(self) -> IpNet {
@@ -168,26 +168,96 @@ pub struct Link {
     pub has_carrier: bool,
     /// It has one far end and needs no next hop (`IFF_POINTOPOINT`).
     pub is_point_to_point: bool,
-    /// Its addresses with their prefixes, those that are tentative or failed DAD left out, in the
-    /// kernel's order (primary first).
-    pub addresses: Vec<IpNet>,
+    /// Its addresses, those that are tentative or failed DAD left out, in the kernel's order
+    /// (primary first).
+    pub addresses: Vec<LinkAddress>,
     /// What its point-to-point addresses say is at the far end.
     pub peers: Vec<IpNet>,
-    /// The default routes through it that others wrote, best metric first.
+    /// The default routes through it that others wrote and that have not expired, best first.
     pub defaults: Vec<LearnedDefault>,
 }
 
-/// A default route that someone else wrote: DHCP client, netifd, a person.
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkAddress {
+    /// The address with the length of its prefix.
+    pub net: IpNet,
+    /// Only what is under way may use it (RFC 4862, 5.5.4).
+    pub is_deprecated: bool,
+    /// It gives way to another one within a day or so (RFC 8981).
+    pub is_temporary: bool,
+}
+
+impl From<IpNet> for LinkAddress {
+    fn from(net: IpNet) -> Self {
+        Self {
+            net,
+            is_deprecated: false,
+            is_temporary: false,
+        }
+    }
+}
+
+/// A default route that someone else wrote: the kernel itself when a router advertised it, a DHCP
+/// client, netifd, a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LearnedDefault {
     /// Its family.
     pub family: Family,
     /// Its metric.
     pub metric: Metric,
+    /// What its router thinks of itself.
+    pub preference: Preference,
     /// Its next hop, if it has one.
     pub gateway: Option<IpAddr>,
     /// It carries the `onlink` flag.
     pub onlink: bool,
+    /// It holds for packets from here only. Such a route tells which prefix the provider behind it
+    /// has delegated.
+    pub source: Option<IpNet>,
+}
+
+/// A router's preference among those of its link (RFC 4191), best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Preference {
+    /// Before the others.
+    High,
+    /// As any other, and all of IPv4.
+    #[default]
+    Medium,
+    /// After the others.
+    Low,
+}
+
+/// What the configuration says about the ways through an uplink.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Where its IPv4 next hop comes from.
+    pub gateway: Gateway,
+    /// Where its IPv6 next hop comes from.
+    pub gateway6: Gateway,
+    /// What its provider delegates.
+    pub prefixes: Prefixes,
+}
+
+impl Hints {
+    fn gateway_of(&self, family: Family) -> Gateway {
+        match family {
+            Family::Ipv4 => self.gateway,
+            Family::Ipv6 => self.gateway6,
+        }
+    }
+}
+
+/// The IPv6 prefixes that a provider delegates for the networks behind this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefixes {
+    /// From the kernel's default routes that hold for one source only, as netifd writes them.
+    #[default]
+    Auto,
+    /// From the configuration.
+    Listed(Vec<Ipv6Net>),
 }
 
 /// Where an uplink's next hop comes from.
@@ -245,10 +315,21 @@ pub struct Attachment {
     pub trouble: Option<Trouble>,
     /// The index of its interface, if that exists.
     pub index: Option<IfIndex>,
-    /// The addresses of its interface.
+    /// The addresses of its interface by which it is known: those of link-local scope, deprecated
+    /// and temporary ones left out.
     pub addresses: BTreeSet<IpAddr>,
+    /// All addresses from which packets go through it, each with its prefix.
+    #[serde(default)]
+    pub sources: BTreeSet<IpNet>,
+    /// The prefixes that are delegated through it.
+    #[serde(default)]
+    pub prefixes: BTreeSet<IpNet>,
     /// The way out for each family that has one; kept without carrier, as the kernel does.
     pub paths: BTreeMap<Family, Path>,
+    /// The way out for each family of which all addresses are deprecated: for what is under way,
+    /// and nothing new.
+    #[serde(default)]
+    pub retiring: BTreeMap<Family, Path>,
 }
 
 /// What is wrong with a link before any probe is sent.

@@ -28,7 +28,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "config", "control", "engine", "kernel", "probe", "recorder", "routing", "units",
+            "config", "control", "engine", "kernel", "memory", "probe", "recorder", "routing",
+            "units",
         ],
     ),
     (
@@ -49,6 +50,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("kernel", &["routing", "units"]),
     ("probe", &["engine::input", "routing", "units"]),
     ("config", &["engine::settings", "routing", "units"]),
+    ("memory", &["engine::loss", "units"]),
     ("recorder", &["engine::input", "engine::settings", "units"]),
     ("recording", &["engine", "recorder", "replay", "units"]),
     ("replay", &["engine", "routing", "units"]),

@@ -83,6 +83,7 @@ fn status() -> Value {
                 "since": since, "reason": "answers", "families": ["ipv4"], "targets": [],
             },
         ],
+        "routes": "in_place",
         "last_switch": {
             "at": switched, "from": ["fiber"], "to": ["lte"], "reason": "fiber is down",
         },

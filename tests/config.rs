@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::proptest;
 use uplinkd::config::{Config, OnStop};
 use uplinkd::engine::settings::Failback;
-use uplinkd::routing::Gateway;
+use uplinkd::routing::{Gateway, Prefixes};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -173,6 +173,31 @@ fn two_uplinks_share_an_interface_if_their_next_hops_differ() {
 }
 
 #[test]
+fn an_uplink_says_where_its_ipv6_goes_and_comes_from() {
+    let uplink = |name: &str, rest: &str| {
+        format!("[[uplink]]\nname = \"{name}\"\ninterface = \"{name}\"\ntier = 1\n{rest}\n")
+    };
+    let by_hand = "gateway6 = \"fe80::1\"\nprefixes = [\"2001:db8:1::/48\"]";
+    let text = uplink("fiber", by_hand) + &uplink("lte", "prefixes = []");
+    let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+    let [fiber, lte] = config.engine.uplinks.as_slice() else {
+        panic!("two uplinks");
+    };
+    let address = "fe80::1".parse().expect("an address");
+    assert_eq!(fiber.gateway6, Gateway::Address(address));
+    let prefix = "2001:db8:1::/48".parse().expect("a prefix");
+    assert_eq!(fiber.prefixes, Prefixes::Listed(vec![prefix]));
+    assert_eq!(lte.gateway6, Gateway::Auto);
+    assert_eq!(lte.prefixes, Prefixes::Listed(Vec::new()));
+    let within = uplink("lte", "prefixes = [\"2001:db8:1:2::/64\"]");
+    let told = refusal(&(uplink("fiber", by_hand) + &within));
+    assert!(
+        told.contains("\"2001:db8:1:2::/64\": already on line 6"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_file_without_an_uplink_is_refused() {
     let expected =
         "uplinkd.toml:1: uplink: missing: at least one [[uplink]] with name, interface and tier";
@@ -291,6 +316,8 @@ const LINES: &[&str] = &[
     "tier = ?",
     "weight = ?",
     "gateway = ?",
+    "gateway6 = ?",
+    "prefixes = ?",
     "uplink = ?",
     "probe = { interval = ?, interval = ? }",
     "? = ?",
@@ -529,6 +556,20 @@ const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\ngateway = \"fe80::1\"",
         "15: [[uplink]] x: gateway: \"fe80::1\": must be \"auto\", \"none\" or the IPv4 address of a \
              router",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\ngateway6 = \"192.0.2.1\"",
+        "15: [[uplink]] x: gateway6: \"192.0.2.1\": must be \"auto\", \"none\" or the IPv6 address of \
+             a router",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nprefixes = [\"2001:db8:1::1/48\"]",
+        "15: [[uplink]] x: prefixes: \"2001:db8:1::1/48\": must be the prefix of a network, such as \
+             \"2001:db8:1::/48\"",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nprefixes = \"all\"",
+        "15: [[uplink]] x: prefixes: \"all\": must be \"auto\" or a list of IPv6 prefixes",
     ),
     (
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = true",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use uplinkd::config::schema::{self, SectionKeys};
 use uplinkd::config::{Config, defaults};
-use uplinkd::routing::{Gateway, Numbering};
+use uplinkd::routing::{Gateway, Numbering, Prefixes};
 
 const SAMPLE: &str = include_str!("../config/uplinkd.toml");
 
@@ -40,6 +40,8 @@ fn the_sample_is_the_defaults_and_two_uplinks() {
         assert_eq!(uplink.health, defaults::health());
         assert_eq!(uplink.weight, defaults::WEIGHT);
         assert_eq!(uplink.gateway, Gateway::Auto);
+        assert_eq!(uplink.gateway6, Gateway::Auto);
+        assert_eq!(uplink.prefixes, Prefixes::Auto);
     }
 }
 

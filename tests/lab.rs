@@ -88,6 +88,16 @@ fn a_steady_loss_of_five_percent_changes_nothing() {
 }
 
 #[test]
+fn both_families_leave_and_come_back_together() {
+    assert_plays(&["dual-stack"]);
+}
+
+#[test]
+fn when_only_ipv6_breaks_ipv4_is_not_disturbed() {
+    assert_plays(&["v6-broken"]);
+}
+
+#[test]
 fn a_restart_of_the_agent_loses_no_packet() {
     assert_plays(&["restart"]);
 }

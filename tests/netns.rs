@@ -7,6 +7,9 @@
 #[path = "support/netns.rs"]
 mod netns;
 
+#[path = "netns/ipv6.rs"]
+mod ipv6;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{UplinkRoutes, table_mode};
-use uplinkd::routing::{Attachment, Desired, Gateway, Numbering, Observed, Path, Route, Trouble};
+use uplinkd::routing::{Attachment, Desired, Hints, Numbering, Observed, Path, Route, Trouble};
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
 use netns::{ForeignDefault, World};
@@ -39,6 +42,7 @@ struct Agent {
     kernel: Kernel,
     observed: Arc<Observed>,
     put_back: Vec<String>,
+    hints: Hints,
 }
 
 impl Agent {
@@ -60,6 +64,7 @@ impl Agent {
             kernel: kernel::start(receiver, mode).expect("netlink sockets"),
             observed: Arc::default(),
             put_back: Vec::new(),
+            hints: Hints::default(),
         };
         agent.observed(|_| true).await;
         agent
@@ -108,7 +113,7 @@ impl Agent {
         let link = self.observed.link(&name(uplink));
         let table = self.numbering.uplink_table(position);
         let own = link.map(|link| self.observed.own_paths(table, link.index));
-        attach(link, Gateway::Auto, &own.unwrap_or_default())
+        attach(link, &self.hints, &own.unwrap_or_default())
     }
 
     /// What should be so that this uplink carries.
@@ -460,7 +465,7 @@ fn a_lost_carrier_is_reported_at_once() {
 fn trouble(observed: &Observed, uplink: &str) -> Option<Trouble> {
     attach(
         observed.link(&name(uplink)),
-        Gateway::Auto,
+        &Hints::default(),
         &BTreeMap::new(),
     )
     .trouble
@@ -703,7 +708,7 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         assert_eq!(before.routes, []);
         let looked_up = |foreign: &kernel::ForeignRule| foreign.rule.table.0;
         let tables: Vec<_> = before.rules.iter().map(looked_up).collect();
-        assert_eq!(tables, [255, 254, 253], "the kernel's own rules");
+        assert_eq!(tables, [255, 254, 253, 255, 254], "the kernel's own rules");
 
         let mut theirs = world.routes().await;
         theirs.retain(|route| netns::route_table(route) == 254);

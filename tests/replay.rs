@@ -144,7 +144,10 @@ fn times_are_those_of_the_recording_whatever_its_epoch_and_order() {
         .map(str::to_owned)
         .collect();
     let (plain, reverse) = (lines.join("\n"), {
+        // The order in which uplinks appear is their order of preference.
+        let preferred = lines.remove(0);
         lines.reverse();
+        lines.insert(0, preferred);
         lines.join("\n")
     });
     let plain = replay(&[text(&files.add("a.csv", HEADER.to_owned() + &plain))]);

@@ -1,16 +1,16 @@
 //! Routing decisions: golden plans as `ip` lines, and properties that hold from any state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use proptest::prelude::*;
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, MAIN, UplinkRoutes, table_mode};
 use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::{
-    Attachment, Desired, Family, Gateway, LearnedDefault, Link, Numbering, Observed, Path, Route,
-    Rule, Trouble,
+    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Numbering,
+    Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
 };
 use uplinkd::units::{
     IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
@@ -40,18 +40,21 @@ fn link(number: u32, called: &str, address: &str) -> Link {
         is_up: true,
         has_carrier: true,
         is_point_to_point: false,
-        addresses: vec![net(address)],
+        addresses: vec![net(address).into()],
         peers: Vec::new(),
         defaults: Vec::new(),
     }
 }
 
 fn default(via: Option<&str>, metric: u32) -> LearnedDefault {
+    let via = via.map(ip);
     LearnedDefault {
-        family: Family::Ipv4,
+        family: via.map_or(Family::Ipv4, Family::of),
         metric: Metric(metric),
-        gateway: via.map(ip),
+        preference: Preference::Medium,
+        gateway: via,
         onlink: false,
+        source: None,
     }
 }
 
@@ -80,8 +83,22 @@ fn path(number: u32, via: &str) -> Path {
     }
 }
 
+/// The next hop is configured.
+fn by_hand(gateway: &str) -> Hints {
+    let address = ip(gateway);
+    let (gateway, gateway6) = match Family::of(address) {
+        Family::Ipv4 => (Gateway::Address(address), Gateway::Auto),
+        Family::Ipv6 => (Gateway::Auto, Gateway::Address(address)),
+    };
+    Hints {
+        gateway,
+        gateway6,
+        ..Hints::default()
+    }
+}
+
 fn attached(link: &Link) -> Attachment {
-    attach(Some(link), Gateway::Auto, &BTreeMap::new())
+    attach(Some(link), &Hints::default(), &BTreeMap::new())
 }
 
 /// Table mode for these uplinks, of which the one at `carrying` carries.
@@ -151,6 +168,189 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
     );
 }
 
+/// A fiber with both families: a router that advertised itself, an address of its prefix.
+fn dual_fiber() -> Link {
+    let mut link = fiber();
+    link.addresses.push(net("fe80::2/64").into());
+    link.addresses.push(net("2001:db8:1::2/64").into());
+    link.defaults.push(default(Some("fe80::1"), 1024));
+    link
+}
+
+/// LTE with both families, its IPv6 next hop from DHCPv6.
+fn dual_lte() -> Link {
+    let mut link = lte();
+    link.addresses.push(net("2001:db8:2::9/64").into());
+    link.defaults.push(default(Some("2001:db8:2::1"), 512));
+    link
+}
+
+#[test]
+fn both_families_get_the_same_plan() {
+    let links = [dual_fiber(), dual_lte()];
+    let nothing = holding(&Desired::default(), &links);
+    let planned = lines(&desired(&links, 0), &nothing);
+    let of_ipv6: Vec<_> = planned
+        .iter()
+        .filter_map(|line| line.strip_prefix("ip -6 "))
+        .collect();
+    assert_eq!(
+        of_ipv6,
+        [
+            "route replace default via fe80::1 dev eth1 proto 117 table 11700 metric 1024",
+            "route replace default via fe80::1 dev eth1 proto 117 table 11701 metric 1024",
+            "route replace default via 2001:db8:2::1 dev wwan0 proto 117 table 11702 metric 1024",
+            "rule add pref 32000 lookup main suppress_prefixlength 0 protocol 117",
+            "rule add pref 32001 fwmark 0x75700000 lookup 11701 protocol 117",
+            "rule add pref 32001 fwmark 0x75700001 lookup 11702 protocol 117",
+            "rule add pref 32002 from 2001:db8:1::2 lookup 11701 protocol 117",
+            "rule add pref 32002 from 2001:db8:2::9 lookup 11702 protocol 117",
+            "rule add pref 32003 oif eth1 lookup 11701 protocol 117",
+            "rule add pref 32003 oif wwan0 lookup 11702 protocol 117",
+            "rule add pref 32765 lookup 11700 protocol 117",
+        ]
+    );
+    assert_eq!(planned.len(), 2 * of_ipv6.len());
+}
+
+#[test]
+fn the_families_are_switched_one_right_after_the_other() {
+    let links = [dual_fiber(), dual_lte()];
+    let before = holding(&desired(&links, 0), &links);
+    assert_eq!(
+        lines(&desired(&links, 1), &before),
+        [
+            "ip route replace default dev wwan0 proto 117 table 11700",
+            "ip -6 route replace default via 2001:db8:2::1 dev wwan0 proto 117 table 11700 \
+             metric 1024",
+        ]
+    );
+}
+
+/// The sources of the IPv6 `from` rules that lead to the table of the uplink at a place.
+fn froms(desired: &Desired, place: u32) -> Vec<String> {
+    let table = Numbering::default().uplink_table(place);
+    let rules = desired.rules.iter().filter(|rule| rule.table == table);
+    rules
+        .filter(|rule| rule.family == Family::Ipv6)
+        .filter_map(|rule| Some(rule.from?.to_string()))
+        .collect()
+}
+
+#[test]
+fn many_addresses_of_one_prefix_share_a_rule_unless_another_uplink_has_some_there() {
+    let mut many = dual_fiber();
+    for host in 1..=4 {
+        let net = net(&format!("2001:db8:1::aaaa:{host}/64"));
+        many.addresses.push(LinkAddress {
+            is_temporary: true,
+            ..net.into()
+        });
+    }
+    let alone = [many.clone(), dual_lte()];
+    assert_eq!(froms(&desired(&alone, 0), 0), ["2001:db8:1::/64"]);
+    let mut neighbour = dual_lte();
+    neighbour.addresses.push(net("2001:db8:1::3/64").into());
+    let shared = desired(&[many.clone(), neighbour], 0);
+    assert_eq!(froms(&shared, 0).len(), 5);
+    assert!(froms(&shared, 1).contains(&"2001:db8:1::3/128".to_owned()));
+    let by_name = attached(&many).addresses;
+    assert!(by_name.contains(&ip("2001:db8:1::2")));
+    assert_eq!(by_name.len(), 2, "temporary ones come and go unnoticed");
+}
+
+#[test]
+fn what_comes_from_a_delegated_prefix_goes_through_its_uplink() {
+    let delegated = LearnedDefault {
+        source: Some(net("2001:db8:1000::/48")),
+        ..default(Some("fe80::1"), 512)
+    };
+    // Providers that delegate need not give an address to the link itself.
+    let mut link = fiber();
+    link.addresses.push(net("fe80::2/64").into());
+    link.defaults.push(delegated);
+    let learnt = attached(&link);
+    assert_eq!(learnt.paths[&Family::Ipv6], path(2, "fe80::1"));
+    let learnt = desired(&[link.clone(), dual_lte()], 1);
+    assert_eq!(froms(&learnt, 0), ["2001:db8:1000::/48"]);
+    let listed = |prefixes: &[&str]| Hints {
+        prefixes: Prefixes::Listed(
+            prefixes
+                .iter()
+                .map(|text| text.parse().expect("it"))
+                .collect(),
+        ),
+        ..Hints::default()
+    };
+    let by_hand = attach(Some(&link), &listed(&["2001:db8:7::/56"]), &BTreeMap::new());
+    assert_eq!(by_hand.prefixes, [net("2001:db8:7::/56")].into());
+    let none = attach(Some(&link), &listed(&[]), &BTreeMap::new());
+    assert_eq!(none.paths.get(&Family::Ipv6), None, "nothing to come from");
+}
+
+#[test]
+fn a_link_local_address_alone_is_no_way_out() {
+    let mut link = dual_fiber();
+    link.addresses
+        .retain(|address| address.net != net("2001:db8:1::2/64"));
+    let attachment = attached(&link);
+    assert_eq!(attachment.paths.keys().collect::<Vec<_>>(), [&Family::Ipv4]);
+    assert_eq!(attachment.addresses, [ip("192.0.2.2")].into());
+}
+
+#[test]
+fn a_family_with_deprecated_addresses_alone_keeps_its_table_and_carries_nothing_new() {
+    let mut link = dual_fiber();
+    for address in &mut link.addresses {
+        address.is_deprecated = matches!(address.net, IpNet::V6(_));
+    }
+    let attachment = attached(&link);
+    assert_eq!(attachment.paths.get(&Family::Ipv6), None);
+    assert_eq!(attachment.retiring[&Family::Ipv6], path(2, "fe80::1"));
+    let before = holding(&desired(&[dual_fiber()], 0), &[dual_fiber()]);
+    assert_eq!(
+        lines(&desired(&[link], 0), &before),
+        [
+            "ip -6 rule del pref 32765 lookup 11700 protocol 117",
+            "ip -6 route del default via fe80::1 dev eth1 proto 117 table 11700 metric 1024",
+        ]
+    );
+}
+
+#[test]
+fn an_advertised_next_hop_is_not_remembered_and_one_of_dhcp_is() {
+    for (gateway, is_kept) in [("fe80::1", false), ("2001:db8:1::1", true)] {
+        let own = BTreeMap::from([(Family::Ipv6, path(2, gateway))]);
+        let mut bare = dual_fiber();
+        bare.defaults.clear();
+        let attachment = attach(Some(&bare), &Hints::default(), &own);
+        assert_eq!(
+            attachment.paths.contains_key(&Family::Ipv6),
+            is_kept,
+            "{gateway}"
+        );
+    }
+}
+
+#[test]
+fn the_preference_of_routers_decides_between_equal_metrics_only() {
+    let mut link = dual_fiber();
+    link.defaults.push(LearnedDefault {
+        preference: Preference::High,
+        ..default(Some("fe80::2"), 1024)
+    });
+    assert_eq!(attached(&link).paths[&Family::Ipv6], path(2, "fe80::2"));
+    link.defaults.push(default(Some("fe80::3"), 100));
+    assert_eq!(attached(&link).paths[&Family::Ipv6], path(2, "fe80::3"));
+}
+
+#[test]
+fn each_family_has_a_next_hop_of_its_own_in_the_configuration() {
+    let attachment = attach(Some(&dual_fiber()), &by_hand("fe80::77"), &BTreeMap::new());
+    assert_eq!(attachment.paths[&Family::Ipv4], path(2, "192.0.2.1"));
+    assert_eq!(attachment.paths[&Family::Ipv6], path(2, "fe80::77"));
+}
+
 #[test]
 fn a_switch_is_one_replaced_route() {
     let links = [fiber(), lte()];
@@ -165,7 +365,7 @@ fn a_switch_is_one_replaced_route() {
 fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
     let before = holding(&desired(&[fiber()], 0), &[fiber()]);
     let moved = Link {
-        addresses: vec![net("192.0.2.77/24")],
+        addresses: vec![net("192.0.2.77/24").into()],
         ..fiber()
     };
     assert_eq!(
@@ -237,7 +437,7 @@ fn rules_stay_while_an_uplink_has_no_way_out() {
 #[test]
 fn scoped_addresses_get_no_rule() {
     let mut scoped = fiber();
-    scoped.addresses.push(net("169.254.7.7/16"));
+    scoped.addresses.push(net("169.254.7.7/16").into());
     assert_eq!(desired(&[scoped], 0), desired(&[fiber()], 0));
 }
 
@@ -255,25 +455,13 @@ fn the_next_hop_is_that_of_the_best_default_of_others() {
 
 #[test]
 fn a_configured_next_hop_outside_every_prefix_is_onlink() {
-    let inside = attach(
-        Some(&fiber()),
-        Gateway::Address(ip("192.0.2.9")),
-        &BTreeMap::new(),
-    );
+    let inside = attach(Some(&fiber()), &by_hand("192.0.2.9"), &BTreeMap::new());
     assert_eq!(inside.paths[&Family::Ipv4], path(2, "192.0.2.9"));
-    let outside = attach(
-        Some(&fiber()),
-        Gateway::Address(ip("10.0.0.1")),
-        &BTreeMap::new(),
-    );
+    let outside = attach(Some(&fiber()), &by_hand("10.0.0.1"), &BTreeMap::new());
     assert!(outside.paths[&Family::Ipv4].onlink);
     let mut peered = fiber();
     peered.peers.push(net("10.0.0.1/32"));
-    let peer = attach(
-        Some(&peered),
-        Gateway::Address(ip("10.0.0.1")),
-        &BTreeMap::new(),
-    );
+    let peer = attach(Some(&peered), &by_hand("10.0.0.1"), &BTreeMap::new());
     assert!(!peer.paths[&Family::Ipv4].onlink);
 }
 
@@ -284,19 +472,19 @@ fn the_next_hop_that_our_table_holds_outlives_the_default_in_main_while_it_is_on
         defaults: Vec::new(),
         ..fiber()
     };
-    let kept = attach(Some(&bare), Gateway::Auto, &own);
+    let kept = attach(Some(&bare), &Hints::default(), &own);
     assert_eq!(kept.paths, own);
     let moved = Link {
-        addresses: vec![net("198.51.100.2/24")],
+        addresses: vec![net("198.51.100.2/24").into()],
         ..bare.clone()
     };
-    let lost = attach(Some(&moved), Gateway::Auto, &own);
+    let lost = attach(Some(&moved), &Hints::default(), &own);
     assert_eq!(lost.trouble, Some(Trouble::NoNextHop));
     let returned = Link {
         index: index(9),
         ..bare
     };
-    let other = attach(Some(&returned), Gateway::Auto, &own);
+    let other = attach(Some(&returned), &Hints::default(), &own);
     assert_eq!(other.trouble, Some(Trouble::NoNextHop));
 }
 
@@ -314,7 +502,7 @@ fn a_point_to_point_interface_needs_no_next_hop() {
 #[test]
 fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
     assert_eq!(
-        attach(None, Gateway::Auto, &BTreeMap::new()).trouble,
+        attach(None, &Hints::default(), &BTreeMap::new()).trouble,
         Some(Trouble::Absent)
     );
     let cases = [
@@ -359,7 +547,8 @@ fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
 const OURS: Protocol = Protocol(117);
 const THEIRS: Protocol = Protocol(4);
 
-/// What the kernel does, as far as it matters here: `fib_table_insert` and `fib_nl_newrule`.
+/// What the kernel does, as far as it matters here: `fib_table_insert`, `fib6_add_rt2node` and
+/// `fib_nl_newrule`.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     routes: Vec<(Protocol, Route)>,
@@ -378,9 +567,16 @@ impl Model {
     fn apply(&mut self, operation: &Operation) {
         match operation.clone() {
             Operation::ReplaceRoute(route) => {
-                let mut routes = self.routes.iter_mut();
-                match routes.find(|(_, other)| key(other) == key(&route)) {
-                    Some(place) => *place = (OURS, route),
+                // IPv6 prefers a route of the same kind, with or without next hops.
+                let same = |other: &Route| key(other) == key(&route);
+                let alike = |other: &Route| same(other) && is_direct(other) == is_direct(&route);
+                let place = |fits: &dyn Fn(&Route) -> bool| {
+                    self.routes.iter().position(|(_, other)| fits(other))
+                };
+                let is_ipv6 = matches!(route.destination, IpNet::V6(_));
+                let alike = is_ipv6.then(|| place(&alike)).flatten();
+                match alike.or_else(|| place(&same)) {
+                    Some(place) => self.routes[place] = (OURS, route),
                     None => self.routes.push((OURS, route)),
                 }
             }
@@ -394,6 +590,10 @@ impl Model {
             Operation::DeleteRule(rule) => remove_one(&mut self.rules, &(OURS, rule)),
         }
     }
+}
+
+fn is_direct(route: &Route) -> bool {
+    route.paths.iter().any(|path| path.gateway.is_none())
 }
 
 fn key(route: &Route) -> (TableId, IpNet, Metric) {
@@ -411,8 +611,12 @@ fn remove_one<T: PartialEq>(objects: &mut Vec<T>, object: &T) {
     }
 }
 
-fn some_path() -> impl Strategy<Value = Path> {
-    let gateway = proptest::option::of((1..4_u8).prop_map(|d| IpAddr::from([10, 0, 0, d])));
+fn some_family() -> impl Strategy<Value = Family> {
+    prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
+}
+
+fn some_path(family: Family) -> impl Strategy<Value = Path> {
+    let gateway = proptest::option::of((1..4_u8).prop_map(move |d| address(family, d)));
     (1..4_u32, gateway, any::<bool>(), 1..4_u8).prop_map(|(number, gateway, onlink, weight)| Path {
         index: index(number),
         gateway,
@@ -421,35 +625,52 @@ fn some_path() -> impl Strategy<Value = Path> {
     })
 }
 
+fn address(family: Family, last: u8) -> IpAddr {
+    match family {
+        Family::Ipv4 => [10, 0, 0, last].into(),
+        Family::Ipv6 => [0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last)].into(),
+    }
+}
+
 fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
-    let destination = (0..3_u8, prop_oneof![Just(0), Just(24)]).prop_map(|(c, length)| {
-        let address = if length == 0 { 0 } else { c };
-        let net = Ipv4Net::new(Ipv4Addr::new(172, 16, address, 0), length);
-        IpNet::V4(net.expect("a prefix").trunc())
-    });
-    let paths = proptest::collection::vec(some_path(), 1..3);
-    (tables, destination, 0..3_u32, paths).prop_map(|(table, destination, metric, paths)| Route {
-        table: TableId(table),
-        destination,
-        metric: Metric(metric),
-        paths,
+    some_family().prop_flat_map(move |family| {
+        let destination = (0..3_u8, any::<bool>()).prop_map(move |(c, is_default)| {
+            if is_default || c == 0 {
+                return family.default_destination();
+            }
+            match family {
+                Family::Ipv4 => net(&format!("172.16.{c}.0/24")),
+                Family::Ipv6 => net(&format!("2001:db8:{c}::/48")),
+            }
+        });
+        // 1024 is what the kernel makes of an IPv6 metric of 0.
+        let metric = prop_oneof![Just(0), Just(1024)];
+        let paths = proptest::collection::vec(some_path(family), 1..3);
+        let tables = tables.clone();
+        (tables, destination, metric, paths).prop_map(|(table, destination, metric, paths)| Route {
+            table: TableId(table),
+            destination,
+            metric: Metric(metric),
+            paths,
+        })
     })
 }
 
 fn some_rule() -> impl Strategy<Value = Rule> {
-    let from =
-        proptest::option::of((1..4_u8).prop_map(|d| IpNet::from(IpAddr::from([10, 0, 0, d]))));
     let oif = proptest::option::of(prop_oneof![Just(name("a")), Just(name("b"))]);
+    let from = proptest::option::of(1..4_u8);
     let mark = proptest::option::of((1..3_u32).prop_map(Mark));
-    (0..3_u32, from, mark, oif, 0..3_u32).prop_map(|(priority, from, mark, oif, table)| Rule {
-        mark,
-        priority: RulePriority(priority),
-        family: Family::Ipv4,
-        from,
-        oif,
-        table: TableId(table),
-        suppress_prefix_length: (table == 0).then_some(0),
-    })
+    (some_family(), 0..3_u32, from, mark, oif, 0..3_u32).prop_map(
+        |(family, priority, from, mark, oif, table)| Rule {
+            priority: RulePriority(priority),
+            family,
+            from: from.map(|last| IpNet::from(address(family, last))),
+            mark,
+            oif,
+            table: TableId(table),
+            suppress_prefix_length: (table == 0).then_some(0),
+        },
+    )
 }
 
 /// Any kernel: routes of ours, even several of one key, in tables 1 to 3, those of others in 3 to

@@ -7,7 +7,7 @@ use uplinkd::engine::input::{Change, Event};
 use uplinkd::engine::settings::{Settings, UplinkSettings};
 use uplinkd::engine::status::State;
 use uplinkd::replay::Replay;
-use uplinkd::routing::{Gateway, Numbering};
+use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Moment, Tier, UplinkName, Wall, Weight};
 
 use crate::link::{Chance, Link, Process, Scene, Trouble};
@@ -290,6 +290,8 @@ pub(crate) fn settings(tuning: Tuning) -> Settings {
         tier: Tier(tier),
         weight: Weight(1),
         gateway: Gateway::Auto,
+        gateway6: Gateway::Auto,
+        prefixes: Prefixes::Auto,
         probe: probe.clone(),
         health: health.clone(),
     };

@@ -99,9 +99,17 @@ pub const ROUTING: SectionKeys = SectionKeys {
 /// `[[uplink]]`
 pub const UPLINK: SectionKeys = SectionKeys {
     title: "[[uplink]]",
-    keys: &["name", "interface", "tier", "weight", "gateway"],
+    keys: &[
+        "name",
+        "interface",
+        "tier",
+        "weight",
+        "gateway",
+        "gateway6",
+        "prefixes",
+    ],
     sections: &["probe", "health"],
-    not_yet: &["gateway6", "metered", "probe_budget", "standby"],
+    not_yet: &["metered", "probe_budget", "standby"],
 };
 
 /// Every section, in the order of the sample.

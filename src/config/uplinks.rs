@@ -1,10 +1,12 @@
 //! The `[[uplink]]` sections, each on its own and all together.
 
+use ipnet::Ipv6Net;
+
 use super::raw::Node;
 use super::section::{Problems, Section};
 use super::{Fault, defaults, read, schema, values};
 use crate::engine::settings::{HealthSettings, ProbeSettings, UplinkSettings};
-use crate::routing::Gateway;
+use crate::routing::{Gateway, Prefixes};
 use crate::units::{Tier, Weight};
 
 /// What holds for every uplink that does not say otherwise.
@@ -48,6 +50,7 @@ pub(super) fn uplinks(
     for section in sections {
         if let Some(uplink) = uplink(&section, common) {
             check_beside(&section, &uplink, &earlier);
+            check_prefixes(&section, &uplink, &earlier);
             earlier.push((uplink, section));
         }
     }
@@ -71,6 +74,8 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
     let tier = section.get("tier", values::integer(&[defaults::TIER]));
     let weight = section.get("weight", values::integer(&[defaults::WEIGHTS]));
     let gateway = section.get("gateway", values::gateway);
+    let gateway6 = section.get("gateway6", values::gateway6);
+    let prefixes = section.get("prefixes", values::prefixes);
     let probe_section = section.section("probe", &schema::PROBE);
     let health_section = section.section("health", &schema::HEALTH);
     let probe = read::probe(&probe_section, &common.probe);
@@ -82,6 +87,8 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
         tier: Tier(tier?),
         weight: weight.map_or(defaults::WEIGHT, Weight),
         gateway: gateway.unwrap_or_default(),
+        gateway6: gateway6.unwrap_or_default(),
+        prefixes: prefixes.unwrap_or_default(),
         probe,
         health,
     })
@@ -114,6 +121,30 @@ fn check_beside(
         let interface = format!("\"{}\"", uplink.interface);
         let first = same.line_of("interface");
         section.refuse("interface", Fault::SharedInterface { interface, first });
+    }
+}
+
+/// A prefix belongs to one provider.
+fn check_prefixes(
+    section: &Section<'_>,
+    uplink: &UplinkSettings,
+    earlier: &[(UplinkSettings, Section<'_>)],
+) {
+    for prefix in listed(uplink) {
+        let holds = |other: &Ipv6Net| other.contains(prefix) || prefix.contains(other);
+        let mut others = earlier.iter();
+        if let Some((_, same)) = others.find(|(other, _)| listed(other).iter().any(holds)) {
+            let value = format!("\"{prefix}\"");
+            let first = same.line_of("prefixes");
+            section.refuse("prefixes", Fault::Duplicate { value, first });
+        }
+    }
+}
+
+fn listed(uplink: &UplinkSettings) -> &[Ipv6Net] {
+    match &uplink.prefixes {
+        Prefixes::Auto => &[],
+        Prefixes::Listed(prefixes) => prefixes,
     }
 }
 

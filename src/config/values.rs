@@ -1,16 +1,18 @@
 //! From a value in the file to the type that stands for it, or to what is wrong with it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
+
 use super::Fault;
 use super::error::Hint;
 use super::raw::{Entries, Value};
 use super::section::nearest;
-use crate::routing::Gateway;
+use crate::routing::{Gateway, Prefixes};
 use crate::units::{Expectation, Host, HttpTarget, Loss, Scheme, Target, TargetError};
 
 /// A text.
@@ -163,6 +165,51 @@ pub(super) fn gateway(value: &Value) -> Result<Gateway, Fault> {
             )),
         },
     }
+}
+
+/// An IPv6 next hop, or where it comes from.
+pub(super) fn gateway6(value: &Value) -> Result<Gateway, Fault> {
+    match text(value)? {
+        "auto" => Ok(Gateway::Auto),
+        "none" => Ok(Gateway::None),
+        address => match address.parse::<Ipv6Addr>() {
+            Ok(address) if is_router(address) => Ok(Gateway::Address(address.into())),
+            Ok(_) | Err(_) => Err(bound(
+                value,
+                "\"auto\", \"none\" or the IPv6 address of a router".to_owned(),
+            )),
+        },
+    }
+}
+
+fn is_router(address: Ipv6Addr) -> bool {
+    let is_nobody = address.is_unspecified() || address.is_multicast() || address.is_loopback();
+    !is_nobody && address.to_ipv4_mapped().is_none()
+}
+
+/// The IPv6 prefixes that a provider delegates, or where they are learnt.
+pub(super) fn prefixes(value: &Value) -> Result<Prefixes, Fault> {
+    const EXPECTED: &str = "\"auto\" or a list of IPv6 prefixes";
+    match (value.as_text(), value.as_list()) {
+        (Some("auto"), _) => Ok(Prefixes::Auto),
+        (None, Some(nodes)) => {
+            let prefixes = nodes.iter().map(|node| prefix(&node.value));
+            Ok(Prefixes::Listed(prefixes.collect::<Result<_, _>>()?))
+        }
+        (Some(_) | None, _) => Err(kind(EXPECTED, value)),
+    }
+}
+
+fn prefix(value: &Value) -> Result<Ipv6Net, Fault> {
+    let is_delegated = |net: &Ipv6Net| {
+        let is_whole = net.addr() == net.network() && net.prefix_len() > 0;
+        is_whole && is_router(net.addr()) && !net.addr().is_unicast_link_local()
+    };
+    let prefix = text(value)?.parse().ok();
+    prefix.filter(is_delegated).ok_or_else(|| {
+        let expected = "the prefix of a network, such as \"2001:db8:1::/48\"";
+        bound(value, expected.to_owned())
+    })
 }
 
 /// A target that a probe through an uplink can tell something about: a text, or a table of a page

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::routing::{Gateway, Numbering};
+use crate::routing::{Gateway, Hints, Numbering, Prefixes};
 use crate::units::{InterfaceName, Loss, Target, Tier, UplinkName, Weight};
 
 /// Everything the engine decides by.
@@ -34,10 +34,27 @@ pub struct UplinkSettings {
     pub weight: Weight,
     /// Its IPv4 next hop.
     pub gateway: Gateway,
+    /// Its IPv6 next hop.
+    #[serde(default)]
+    pub gateway6: Gateway,
+    /// The IPv6 prefixes that are delegated through it.
+    #[serde(default)]
+    pub prefixes: Prefixes,
     /// How it is probed.
     pub probe: ProbeSettings,
     /// How it is judged.
     pub health: HealthSettings,
+}
+
+impl UplinkSettings {
+    /// What they say about the ways through it.
+    pub fn hints(&self) -> Hints {
+        Hints {
+            gateway: self.gateway,
+            gateway6: self.gateway6,
+            prefixes: self.prefixes.clone(),
+        }
+    }
 }
 
 /// How an uplink is probed.

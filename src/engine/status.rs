@@ -76,6 +76,7 @@ pub struct Status {
     /// Each uplink, in the order of the configuration.
     pub uplinks: Vec<UplinkStatus>,
     /// Whether the kernel holds what was decided.
+    #[serde(default)]
     pub routes: RoutesState,
     /// The last switch, if there was one.
     pub last_switch: Option<LastSwitch>,

@@ -7,11 +7,13 @@
 mod build;
 mod parse;
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkBuffer, NlaBuffer, NlasIterator};
 use netlink_packet_route::route::RouteHeader;
 
-use crate::routing::{Family, Route, Rule};
+use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{counters_of, dump, route_message, rule_message};
@@ -45,7 +47,7 @@ pub(super) struct LinkEntry {
 /// An address as the kernel lists it, fit for use.
 pub(super) struct AddressEntry {
     pub(super) index: IfIndex,
-    pub(super) address: IpNet,
+    pub(super) address: LinkAddress,
     pub(super) peer: Option<IpNet>,
 }
 
@@ -53,6 +55,11 @@ pub(super) struct AddressEntry {
 pub(super) struct RouteEntry {
     pub(super) protocol: Protocol,
     pub(super) route: Route,
+    /// It holds for packets from here only.
+    pub(super) source: Option<IpNet>,
+    pub(super) preference: Preference,
+    /// How long it will last; zero if that time is over and the kernel has yet to take it away.
+    pub(super) expires_in: Option<Duration>,
 }
 
 /// A rule as the kernel lists it.
@@ -204,6 +211,8 @@ pub(super) fn words(after_code: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use netlink_packet_core::NetlinkMessage;
     use netlink_packet_route::RouteNetlinkMessage;
     use proptest::prelude::*;
@@ -229,8 +238,25 @@ mod tests {
         }
     }
 
-    fn some_path() -> impl Strategy<Value = Path> {
-        let gateway = proptest::option::of(any::<[u8; 4]>().prop_map(Into::into));
+    fn some_family() -> impl Strategy<Value = Family> {
+        prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
+    }
+
+    fn some_address(family: Family) -> BoxedStrategy<IpAddr> {
+        match family {
+            Family::Ipv4 => any::<[u8; 4]>().prop_map(IpAddr::from).boxed(),
+            Family::Ipv6 => any::<[u8; 16]>().prop_map(IpAddr::from).boxed(),
+        }
+    }
+
+    fn some_net(family: Family, shortest: u8) -> impl Strategy<Value = IpNet> {
+        let longest = family.default_destination().max_prefix_len();
+        (some_address(family), shortest..=longest)
+            .prop_map(|(address, length)| IpNet::new(address, length).expect("a prefix"))
+    }
+
+    fn some_path(family: Family) -> impl Strategy<Value = Path> {
+        let gateway = proptest::option::of(some_address(family));
         (1..u32::MAX, gateway, any::<bool>(), 1..=u8::MAX).prop_map(
             |(index, gateway, onlink, weight)| Path {
                 index: IfIndex::new(index).expect("not 0"),
@@ -242,40 +268,41 @@ mod tests {
     }
 
     fn some_route() -> impl Strategy<Value = Route> {
-        let destination = (any::<[u8; 4]>(), 0..=32_u8);
-        let paths = proptest::collection::vec(some_path(), 1..4);
-        (1..u32::MAX, destination, any::<u32>(), paths).prop_map(
-            |(table, (address, length), metric, paths)| {
-                let destination = IpNet::new(address.into(), length).expect("a prefix");
-                let (table, metric) = (TableId(table), Metric(metric));
-                let route = Route {
-                    table,
-                    destination,
-                    metric,
-                    paths,
-                };
-                route.canonical()
-            },
-        )
+        some_family().prop_flat_map(|family| {
+            let paths = proptest::collection::vec(some_path(family), 1..4);
+            (1..u32::MAX, some_net(family, 0), any::<u32>(), paths).prop_map(
+                |(table, destination, metric, paths)| {
+                    let (table, metric) = (TableId(table), Metric(metric));
+                    let route = Route {
+                        table,
+                        destination,
+                        metric,
+                        paths,
+                    };
+                    route.canonical()
+                },
+            )
+        })
     }
 
     fn some_rule() -> impl Strategy<Value = Rule> {
-        let from = proptest::option::of((any::<[u8; 4]>(), 1..=32_u8));
-        let oif = proptest::option::of("[a-z][a-z0-9.-]{0,14}");
-        let suppress = proptest::option::of(0..33_u32);
-        let mark = proptest::option::of(1..u32::MAX);
-        (any::<u32>(), from, mark, oif, 1..u32::MAX, suppress).prop_map(
-            |(priority, from, mark, oif, table, suppress_prefix_length)| Rule {
-                mark: mark.map(crate::units::Mark),
-                priority: RulePriority(priority),
-                family: Family::Ipv4,
-                from: from
-                    .map(|(address, length)| IpNet::new(address.into(), length).expect("a prefix")),
-                oif: oif.map(|name| name.parse().expect("a name")),
-                table: TableId(table),
-                suppress_prefix_length,
-            },
-        )
+        some_family().prop_flat_map(|family| {
+            let from = proptest::option::of(some_net(family, 1));
+            let oif = proptest::option::of("[a-z][a-z0-9.-]{0,14}");
+            let suppress = proptest::option::of(0..33_u32);
+            let mark = proptest::option::of(1..u32::MAX);
+            (any::<u32>(), from, mark, oif, 1..u32::MAX, suppress).prop_map(
+                move |(priority, from, mark, oif, table, suppress_prefix_length)| Rule {
+                    mark: mark.map(crate::units::Mark),
+                    priority: RulePriority(priority),
+                    family,
+                    from,
+                    oif: oif.map(|name| name.parse().expect("a name")),
+                    table: TableId(table),
+                    suppress_prefix_length,
+                },
+            )
+        })
     }
 
     proptest! {

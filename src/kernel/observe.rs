@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -26,6 +27,7 @@ pub(super) struct Observer {
     socket: Socket,
     sequence: u32,
     datagram: Vec<u8>,
+    next_expiry: Option<Duration>,
 }
 
 /// What to look for.
@@ -42,11 +44,20 @@ impl Observer {
             socket,
             sequence: 0,
             datagram: Vec::with_capacity(DATAGRAM),
+            next_expiry: None,
         })
+    }
+
+    /// How long after the last look the first of the default routes that it saw is over. The kernel
+    /// stops using such a route at that moment but takes it away, and tells, up to half a minute
+    /// later (`net.ipv6.route.gc_interval`).
+    pub(super) fn next_expiry(&self) -> Option<Duration> {
+        self.next_expiry
     }
 
     /// Looks at everything that concerns us.
     pub(super) fn look(&mut self, scope: Scope<'_>) -> Result<Observed, KernelError> {
+        self.next_expiry = None;
         let mut observed = Observed {
             links: self.links()?,
             ..Observed::default()
@@ -58,7 +69,9 @@ impl Observer {
             self.rules(family, scope.protocol, &mut observed)?;
         }
         for link in observed.links.values_mut() {
-            link.defaults.sort_unstable_by_key(|default| default.metric);
+            // Stable: among equals the kernel's order counts.
+            link.defaults
+                .sort_by_key(|default| (default.metric, default.preference));
         }
         Ok(observed)
     }
@@ -86,7 +99,9 @@ impl Observer {
 
     fn addresses(&mut self, family: Family, observed: &mut Observed) -> Result<(), KernelError> {
         for entry in self.list(Dump::Addresses(family))? {
+            // A kernel without IPv6 answers with the addresses of the families that it has.
             if let Entry::Address(entry) = entry
+                && Family::of(entry.address.net.addr()) == family
                 && let Some(link) = observed.links.get_mut(&entry.index)
             {
                 link.addresses.push(entry.address);
@@ -105,6 +120,7 @@ impl Observer {
         for entry in self.list(Dump::RoutesOf(family, protocol))? {
             if let Entry::Route(entry) = entry
                 && Family::of(entry.route.destination.addr()) == family
+                && entry.source.is_none()
             {
                 observed.routes.push(entry.route);
             }
@@ -124,14 +140,19 @@ impl Observer {
                 let Entry::Route(entry) = entry else { continue };
                 let is_foreign = entry.protocol != scope.protocol;
                 let is_of_family = entry.route.destination == family.default_destination();
-                if is_foreign && is_of_family && entry.route.table == MAIN {
+                let is_over = entry.expires_in.is_some_and(|left| left.is_zero());
+                if is_foreign && is_of_family && !is_over && entry.route.table == MAIN {
+                    let expiries = self.next_expiry.into_iter().chain(entry.expires_in);
+                    self.next_expiry = expiries.min();
                     let paths = entry.route.paths.iter();
                     let through = paths.filter(|path| path.index == link.index);
                     link.defaults.extend(through.map(|path| LearnedDefault {
                         family,
                         metric: entry.route.metric,
+                        preference: entry.preference,
                         gateway: path.gateway,
                         onlink: path.onlink,
+                        source: entry.source,
                     }));
                 }
             }

@@ -32,6 +32,8 @@ use crate::units::InterfaceName;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// The unit of all waiting in [`Patience`].
 const TICK: Duration = Duration::from_millis(100);
+/// The kernel counts the lifetime of a route in ticks of its own.
+const AFTER_EXPIRY: Duration = Duration::from_millis(20);
 /// So many turns of the runtime the daemon needs at most to answer a report.
 const TURNS: u32 = 3;
 /// How often plan, apply and look follow each other before what is still open is called refused.
@@ -47,6 +49,8 @@ pub(super) struct Reconciler {
     overruns: Arc<AtomicU32>,
     sockets: Sockets,
     cooling: Option<Pin<Box<Sleep>>>,
+    /// Until a route that a router advertised is over.
+    expiry: Option<Pin<Box<Sleep>>>,
     ticks: Interval,
     patience: Patience,
     observed: Option<Arc<Observed>>,
@@ -80,6 +84,7 @@ enum Cause {
     Wanted,
     Event(Hint),
     Tick,
+    Expiry,
     /// Nobody wants anything any more.
     Closed,
 }
@@ -121,6 +126,7 @@ impl Reconciler {
             overruns,
             sockets: Sockets::open()?,
             cooling: None,
+            expiry: None,
             ticks,
             patience: Patience::default(),
             observed: None,
@@ -163,7 +169,7 @@ impl Reconciler {
             }
             settled = match self.cause().await {
                 Ok(Cause::Closed) => return End::Closed,
-                Ok(Cause::Wanted | Cause::Tick) => self.settle().await,
+                Ok(Cause::Wanted | Cause::Tick | Cause::Expiry) => self.settle().await,
                 Ok(Cause::Event(hint)) => {
                     self.cool(hint);
                     self.settle().await
@@ -198,7 +204,11 @@ impl Reconciler {
                 }
                 () = self.reports.closed() => return Ok(Cause::Closed),
                 () = self.sockets.writer.ended() => return Err(KernelError::Ended),
-                () = cooled(&mut self.cooling) => self.cooling = None,
+                () = over(&mut self.cooling) => self.cooling = None,
+                () = over(&mut self.expiry) => {
+                    self.expiry = None;
+                    return Ok(Cause::Expiry);
+                }
                 hint = self.sockets.monitor.hint(ours), if !is_cooling => {
                     return Ok(Cause::Event(hint?));
                 }
@@ -266,6 +276,8 @@ impl Reconciler {
             interfaces: &wanted.interfaces,
         };
         let now = Arc::new(self.sockets.observer.look(scope)?);
+        let expiry = self.sockets.observer.next_expiry();
+        self.expiry = expiry.map(|left| Box::pin(sleep(left + AFTER_EXPIRY)));
         let before = self.observed.replace(now.clone());
         if before
             .as_ref()
@@ -384,8 +396,8 @@ impl Reconciler {
 const DOES_NOT_STAY: &str = "the kernel accepts it and yet does not list it as ours: \
     something of someone else stands in its place";
 
-async fn cooled(cooling: &mut Option<Pin<Box<Sleep>>>) {
-    match cooling {
+async fn over(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,
     }

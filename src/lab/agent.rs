@@ -15,8 +15,9 @@ use nix::unistd::Pid;
 use crate::control::client::Client;
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
+use crate::lab::family::Family;
 use crate::lab::happening::Happening;
-use crate::lab::internet::TARGETS;
+use crate::lab::internet::{TARGETS, TARGETS6};
 use crate::lab::namespace::Namespace;
 use crate::lab::network::UPLINKS;
 
@@ -42,6 +43,25 @@ pub(super) struct Wishes {
     pub(super) failback_after: Option<Duration>,
     /// `probe.targets`; pings of the hosts of the internet unless said.
     pub(super) targets: Option<Vec<String>>,
+    /// The client streams by IPv6 as well, and the hosts of the internet are pinged by both families.
+    pub(super) ipv6: bool,
+}
+
+impl Wishes {
+    /// The families of the client's traffic.
+    pub(super) fn families(&self) -> &[Family] {
+        if self.ipv6 {
+            &[Family::Ipv4, Family::Ipv6]
+        } else {
+            &[Family::Ipv4]
+        }
+    }
+
+    fn pings(&self) -> Vec<String> {
+        let by_ipv6 = TARGETS6.iter().filter(|_| self.ipv6);
+        let by_ipv4 = TARGETS.iter().map(ToString::to_string);
+        by_ipv4.chain(by_ipv6.map(ToString::to_string)).collect()
+    }
 }
 
 /// A running agent. It is killed when the thread that started it ends.
@@ -152,8 +172,7 @@ pub fn this_program() -> PathBuf {
 }
 
 fn configuration(wishes: &Wishes) -> String {
-    let pings = || TARGETS.map(|target| target.to_string()).to_vec();
-    let targets = wishes.targets.clone().unwrap_or_else(pings);
+    let targets = wishes.targets.clone().unwrap_or_else(|| wishes.pings());
     let failover = wishes.failback_after.map(|span| {
         let span = humantime::format_duration(span).to_string();
         format!("[failover]\nfailback_after = {span:?}\n\n")

@@ -12,18 +12,23 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
+use crate::lab::family::Family;
 use crate::lab::happening::{Happening, Way};
-use crate::lab::internet::ECHO;
+use crate::lab::internet::{ECHO, ECHO6};
 use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
 use crate::lab::netlink::{Netlink, Packet};
-use crate::lab::network::{CLIENT, LAN, index_of};
+use crate::lab::network::{CLIENT, CLIENT6, LAN, index_of};
 
 /// Tells the way now, and again whenever it changes, until the lifeline is dropped.
-pub(super) fn watch(router: &Namespace, sink: Sender<Happening>) -> Result<Lifeline, LabError> {
+pub(super) fn watch(
+    router: &Namespace,
+    family: Family,
+    sink: Sender<Happening>,
+) -> Result<Lifeline, LabError> {
     let watch = || {
         let (lifeline, tether) = lifeline::pair()?;
-        let compass = router.run(|| Compass::open(sink))?;
+        let compass = router.run(|| Compass::open(family, sink))?;
         router.spawn("compass", move || compass.run(&tether))?;
         Ok::<_, io::Error>(lifeline)
     };
@@ -31,15 +36,20 @@ pub(super) fn watch(router: &Namespace, sink: Sender<Happening>) -> Result<Lifel
 }
 
 /// The client's traffic, as it comes into the router, in whose namespace this must be asked.
-pub(super) fn traffic() -> io::Result<Packet> {
+pub(super) fn traffic(family: Family) -> io::Result<Packet> {
+    let (source, destination) = match family {
+        Family::Ipv4 => (CLIENT.into(), ECHO.into()),
+        Family::Ipv6 => (CLIENT6.into(), ECHO6.into()),
+    };
     Ok(Packet {
-        source: CLIENT,
-        destination: ECHO,
+        source,
+        destination,
         input: index_of(LAN)?,
     })
 }
 
 struct Compass {
+    family: Family,
     changes: Socket,
     kernel: Netlink,
     packet: Packet,
@@ -48,21 +58,28 @@ struct Compass {
 }
 
 impl Compass {
-    fn open(sink: Sender<Happening>) -> io::Result<Self> {
+    fn open(family: Family, sink: Sender<Happening>) -> io::Result<Self> {
         // `linux/rtnetlink.h`
         const RTNLGRP_LINK: u32 = 1;
         const RTNLGRP_IPV4_ROUTE: u32 = 7;
         const RTNLGRP_IPV4_RULE: u32 = 8;
+        const RTNLGRP_IPV6_ROUTE: u32 = 11;
+        const RTNLGRP_IPV6_RULE: u32 = 19;
+        let of_family = match family {
+            Family::Ipv4 => [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE],
+            Family::Ipv6 => [RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE],
+        };
         let mut changes = Socket::new(NETLINK_ROUTE)?;
         changes.bind(&SocketAddr::new(0, 0))?;
         changes.set_non_blocking(true)?;
-        for group in [RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE] {
+        for group in of_family.into_iter().chain([RTNLGRP_LINK]) {
             changes.add_membership(group)?;
         }
         Ok(Self {
+            family,
             changes,
             kernel: Netlink::open()?,
-            packet: traffic()?,
+            packet: traffic(family)?,
             last: None,
             sink,
         })
@@ -92,7 +109,7 @@ impl Compass {
         }
         self.last = Some(way.clone());
         self.sink
-            .send(Happening::Way(clock::now(), way))
+            .send(Happening::Way(self.family, clock::now(), way))
             .map_err(drop)
     }
 

@@ -1,6 +1,7 @@
 //! What the threads of the lab tell the one that directs the play.
 
 use crate::control::Response;
+use crate::lab::family::Family;
 use crate::lab::stream::Pulse;
 use crate::units::Moment;
 
@@ -8,9 +9,9 @@ use crate::units::Moment;
 #[derive(Debug)]
 pub(super) enum Happening {
     /// Of the client's stream.
-    Pulse(Pulse),
+    Pulse(Family, Pulse),
     /// The router's kernel forwards the client's traffic another way now.
-    Way(Moment, Way),
+    Way(Family, Moment, Way),
     /// The agent said something.
     Agent(Moment, Box<Response>),
     /// The agent hung up.

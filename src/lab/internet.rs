@@ -1,7 +1,7 @@
 //! The internet: a few hosts that answer ICMP (the kernel does), UDP echo, DNS, TCP and HTTP.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -20,6 +20,14 @@ pub const TARGETS: [Ipv4Addr; 3] = [
 ];
 /// The host that echoes the client's stream; no target, so that filtering one leaves it alone.
 pub const ECHO: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
+/// The same hosts by IPv6 (RFC 3849).
+pub const TARGETS6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0x2001, 0xdb8, 0xff, 1, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2001, 0xdb8, 0xff, 2, 0, 0, 0, 1),
+    Ipv6Addr::new(0x2001, 0xdb8, 0xff, 3, 0, 0, 0, 1),
+];
+/// The host that echoes the client's stream, by IPv6.
+pub const ECHO6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 3, 0, 0, 0, 0x80);
 /// UDP echo (RFC 862).
 pub const ECHO_PORT: u16 = 7;
 
@@ -33,11 +41,16 @@ pub(super) fn serve(internet: &Namespace) -> Result<Vec<Lifeline>, LabError> {
     let start = || -> io::Result<Vec<Lifeline>> {
         let (udp_line, udp_tether) = lifeline::pair()?;
         let (tcp_line, tcp_tether) = lifeline::pair()?;
-        let echo = internet.run(|| UdpSocket::bind((ECHO, ECHO_PORT)))?;
-        let dns = TARGETS.map(|host| internet.run(|| UdpSocket::bind((host, DNS_PORT))));
-        let dns = dns.into_iter().collect::<io::Result<Vec<_>>>()?;
+        let bind = |host: IpAddr, port| internet.run(|| UdpSocket::bind((host, port)));
+        let echo = [ECHO.into(), ECHO6.into()].map(|host| bind(host, ECHO_PORT));
+        let echo = echo.into_iter().collect::<io::Result<Vec<_>>>()?;
+        let targets = TARGETS.map(IpAddr::from).into_iter();
+        let targets = targets.chain(TARGETS6.map(IpAddr::from));
+        let dns = targets.map(|host| bind(host, DNS_PORT));
+        let dns = dns.collect::<io::Result<Vec<_>>>()?;
+        // It hears IPv4 as well.
         let tcp =
-            TCP_PORTS.map(|port| internet.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))));
+            TCP_PORTS.map(|port| internet.run(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))));
         let tcp = tcp.into_iter().collect::<io::Result<Vec<_>>>()?;
         internet.spawn("udp", move || serve_udp(&echo, &dns, &udp_tether))?;
         internet.spawn("tcp", move || serve_tcp(&tcp, &tcp_tether))?;
@@ -46,17 +59,18 @@ pub(super) fn serve(internet: &Namespace) -> Result<Vec<Lifeline>, LabError> {
     start().doing(|| "start the services of the internet".to_owned())
 }
 
-fn serve_udp(echo: &UdpSocket, dns: &[UdpSocket], tether: &Tether) {
-    let mut sockets = vec![echo];
-    sockets.extend(dns);
+fn serve_udp(echo: &[UdpSocket], dns: &[UdpSocket], tether: &Tether) {
+    let sockets: Vec<_> = echo.iter().chain(dns).collect();
     if sockets.iter().any(|s| s.set_nonblocking(true).is_err()) {
         return;
     }
     let mut buffer = [0; 1500];
     while wait(&sockets, tether) {
-        while let Ok((length, client)) = echo.recv_from(&mut buffer) {
-            // A reply that cannot be sent is a lost packet.
-            drop(echo.send_to(&buffer[..length], client));
+        for socket in echo {
+            while let Ok((length, client)) = socket.recv_from(&mut buffer) {
+                // A reply that cannot be sent is a lost packet.
+                drop(socket.send_to(&buffer[..length], client));
+            }
         }
         for socket in dns {
             answer_dns(socket, &mut buffer);

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::lab::family::Family;
 use crate::lab::happening::Way;
 use crate::lab::lookups::Lookups;
 use crate::lab::report::{Check, Entry, Note, PhaseCost, way_in_words};
@@ -13,8 +14,12 @@ use crate::lab::stream::Felt;
 pub(super) struct Seen<'p> {
     /// By the client.
     pub(super) felt: Felt,
+    /// By the client, of its IPv6 traffic, if it had any.
+    pub(super) felt6: Option<Felt>,
     /// The way at the end.
     pub(super) active: &'p Way,
+    /// The way of IPv6 at the end.
+    pub(super) active6: &'p Way,
     /// In order.
     pub(super) timeline: &'p [Entry],
     /// By the one who looked up the way.
@@ -26,15 +31,25 @@ pub(super) struct Seen<'p> {
 impl Seen<'_> {
     /// How often the way of the traffic changed.
     pub(super) fn switches(&self) -> usize {
-        let is_switch = |entry: &&Entry| matches!(entry.note, Note::Kernel { .. });
+        self.switches_of(Family::Ipv4)
+    }
+
+    fn switches_of(&self, family: Family) -> usize {
+        let is_switch = |entry: &&Entry| matches!(&entry.note, Note::Kernel { family: of, .. } if *of == family);
         self.timeline.iter().filter(is_switch).count()
     }
 
     /// When the traffic first went through `uplink`, or at all another way.
     pub(super) fn moved(&self, uplink: Option<&str>) -> Option<Duration> {
         let is_there = |entry: &&Entry| match &entry.note {
-            Note::Kernel { to, .. } => uplink.is_none() || to.as_deref() == uplink,
-            Note::Lab { .. } | Note::Agent(_) | Note::AgentSilent | Note::Client(_) => false,
+            Note::Kernel { family, to, .. } => {
+                *family == Family::Ipv4 && (uplink.is_none() || to.as_deref() == uplink)
+            }
+            Note::Lab { .. }
+            | Note::Agent(_)
+            | Note::AgentSilent
+            | Note::Client(_)
+            | Note::Client6(_) => false,
         };
         let entry = self.timeline.iter().find(is_there)?;
         Some(entry.after)
@@ -43,7 +58,11 @@ impl Seen<'_> {
     fn says(&self, event: &str) -> bool {
         let is_said = |entry: &Entry| match &entry.note {
             Note::Agent(record) => record.event == event || record.reason.contains(event),
-            Note::Lab { .. } | Note::AgentSilent | Note::Kernel { .. } | Note::Client(_) => false,
+            Note::Lab { .. }
+            | Note::AgentSilent
+            | Note::Kernel { .. }
+            | Note::Client(_)
+            | Note::Client6(_) => false,
         };
         self.timeline.iter().any(is_said)
     }
@@ -56,6 +75,9 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         switches,
         gap,
         lost,
+        active6,
+        switches6,
+        gap6,
         moved,
         says,
         without_a_route,
@@ -65,10 +87,23 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
     } = expect;
     let cost = seen.cost;
     [
-        active.as_deref().map(|uplink| through(uplink, seen)),
+        active
+            .as_deref()
+            .map(|uplink| through("traffic", uplink, seen.active)),
         switches.map(|most| at_most("switches", most, Some(seen.switches()))),
-        gap.map(|most| gap_at_most(most, seen.felt)),
+        gap.map(|most| gap_at_most("without traffic", most, Some(seen.felt))),
         lost.map(|most| at_most("packets lost", most, Some(seen.felt.lost))),
+        active6
+            .as_deref()
+            .map(|uplink| through("IPv6 traffic", uplink, seen.active6)),
+        switches6.map(|most| {
+            at_most(
+                "switches of IPv6",
+                most,
+                Some(seen.switches_of(Family::Ipv6)),
+            )
+        }),
+        gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.felt6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
@@ -96,11 +131,11 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
     .collect()
 }
 
-fn through(uplink: &str, seen: &Seen<'_>) -> Check {
+fn through(what: &str, uplink: &str, way: &Way) -> Check {
     Check {
-        expected: format!("traffic goes through {uplink}"),
-        measured: way_in_words(seen.active).to_owned(),
-        passed: seen.active.as_deref() == Some(uplink),
+        expected: format!("{what} goes through {uplink}"),
+        measured: way_in_words(way).to_owned(),
+        passed: way.as_deref() == Some(uplink),
     }
 }
 
@@ -112,11 +147,13 @@ fn at_most<T: PartialOrd + Display + Copy>(what: &str, most: T, measured: Option
     }
 }
 
-fn gap_at_most(most: Span, felt: Felt) -> Check {
+fn gap_at_most(what: &str, most: Span, felt: Option<Felt>) -> Check {
+    let gap = felt.map(|felt| felt.gap);
+    let in_words = |gap: Duration| format!("{} ms", gap.as_millis());
     Check {
-        expected: format!("without traffic <= {most}"),
-        measured: format!("{} ms", felt.gap.as_millis()),
-        passed: felt.gap <= most.0,
+        expected: format!("{what} <= {most}"),
+        measured: gap.map_or_else(|| "unknown".to_owned(), in_words),
+        passed: gap.is_some_and(|gap| gap <= most.0),
     }
 }
 
@@ -160,6 +197,7 @@ mod tests {
 
     fn moves(after: u64, to: &str) -> Entry {
         let note = Note::Kernel {
+            family: Family::Ipv4,
             from: Some("fiber".to_owned()),
             to: Some(to.to_owned()),
         };
@@ -185,7 +223,9 @@ mod tests {
         let timeline = [moves(100, "backup"), moves(300, "lte")];
         let seen = Seen {
             felt: felt(900, 11),
+            felt6: None,
             active: &active,
+            active6: &None,
             timeline: &timeline,
             lookups: None,
             cost: None,
@@ -198,7 +238,9 @@ mod tests {
     fn nothing_expected_is_nothing_checked() {
         let seen = Seen {
             felt: felt(0, 0),
+            felt6: None,
             active: &None,
+            active6: &None,
             timeline: &[],
             lookups: None,
             cost: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::chance::Chance;
+use crate::lab::family::Family;
 use crate::units::{Loss, Moment};
 
 /// What a direction of a wire does to its frames. The default is a perfect wire.
@@ -31,6 +32,8 @@ pub struct Impairment {
     pub reorder: Loss,
     /// Nothing arrives, while the carrier stays.
     pub blackhole: bool,
+    /// Nothing of this family arrives.
+    pub without: Option<Family>,
     /// Nothing arrives that is addressed to this host.
     pub filter: Option<Ipv4Addr>,
 }
@@ -123,12 +126,14 @@ impl Lane {
             duplicate,
             reorder,
             blackhole,
+            without,
             filter,
         } = self.impairment;
         let is_lost = self.chance.happens(loss.ratio());
         let is_in_burst = bursts.is_some_and(|bursts| self.is_lost_in_burst(now, bursts));
         let is_filtered = filter.is_some_and(|host| destination(frame) == Some(host));
-        if blackhole || is_filtered || is_lost || is_in_burst {
+        let is_without = without.is_some() && family(frame) == without;
+        if blackhole || is_without || is_filtered || is_lost || is_in_burst {
             return Fate::Lost;
         }
         let Some(departure) = self.pass_bottleneck(now, rate, frame.len()) else {
@@ -185,13 +190,19 @@ impl Lane {
 
 /// The IPv4 destination of an Ethernet frame, if it carries IPv4.
 fn destination(frame: &[u8]) -> Option<Ipv4Addr> {
-    const ETHERTYPE: std::ops::Range<usize> = 12..14;
     const DESTINATION: std::ops::Range<usize> = 30..34;
-    if frame.get(ETHERTYPE)? != [0x08, 0x00] {
-        return None;
-    }
+    family(frame).filter(|family| *family == Family::Ipv4)?;
     let octets: [u8; 4] = frame.get(DESTINATION)?.try_into().ok()?;
     Some(octets.into())
+}
+
+fn family(frame: &[u8]) -> Option<Family> {
+    const ETHERTYPE: std::ops::Range<usize> = 12..14;
+    match frame.get(ETHERTYPE)? {
+        [0x08, 0x00] => Some(Family::Ipv4),
+        [0x86, 0xdd] => Some(Family::Ipv6),
+        _ => None,
+    }
 }
 
 fn everything() -> Loss {
@@ -217,6 +228,8 @@ impl fmt::Display for Impairment {
             self.rate.map(|r| format!("{} bit/s", r.bits_per_second)),
             share("duplicated", self.duplicate),
             share("reordered", self.reorder),
+            self.without
+                .map(|family| format!("nothing of {family} arrives")),
             self.filter.map(|host| format!("nothing arrives at {host}")),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();

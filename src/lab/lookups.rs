@@ -14,6 +14,7 @@ use crate::lab::agent::CONTROL;
 use crate::lab::clock;
 use crate::lab::compass;
 use crate::lab::error::{Doing, LabError};
+use crate::lab::family::Family;
 use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
 use crate::lab::netlink::Netlink;
@@ -63,7 +64,8 @@ impl Stage<'_> {
             };
             command(&mut agent, Command::Switch(name(uplink)?))?;
             let limit = clock::now() + SWITCH_WITHIN;
-            let has_moved = self.listen_until(limit, |heard| heard.way.as_deref() == Some(uplink));
+            let has_moved =
+                self.listen_until(limit, |heard| heard.ways.v4.as_deref() == Some(uplink));
             if !has_moved {
                 return Err(LabError::vain(
                     &format!("the kernel had moved the traffic to {uplink}"),
@@ -113,7 +115,7 @@ impl Search {
             let (lifeline, tether) = lifeline::pair()?;
             let (found, result) = channel();
             let mut kernel = router.run(Netlink::open)?;
-            let packet = router.run(compass::traffic)?;
+            let packet = router.run(|| compass::traffic(Family::Ipv4))?;
             let ask = move || kernel.way_of(packet);
             router.spawn("search", move || {
                 // Its owner waits for the result.

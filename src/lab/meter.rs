@@ -1,7 +1,7 @@
 //! The client's meter: a steady stream of UDP packets to the echo service, one every 5 ms.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use nix::sys::prctl;
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
+use crate::lab::family::Family;
 use crate::lab::happening::Happening;
-use crate::lab::internet::{ECHO, ECHO_PORT};
+use crate::lab::internet::{ECHO, ECHO_PORT, ECHO6};
 use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
 use crate::lab::stream::{PACE, Pulse};
@@ -22,22 +23,36 @@ use crate::lab::stream::{PACE, Pulse};
 const LATEST: Duration = Duration::from_millis(100);
 
 /// Streams until the lifeline is dropped.
-pub(super) fn start(client: &Namespace, sink: Sender<Happening>) -> Result<Lifeline, LabError> {
+pub(super) fn start(
+    client: &Namespace,
+    family: Family,
+    sink: Sender<Happening>,
+) -> Result<Lifeline, LabError> {
     let start = || {
         let (lifeline, tether) = lifeline::pair()?;
         let socket = client.run(|| {
-            let socket = UdpSocket::bind("0.0.0.0:0")?;
-            socket.connect((ECHO, ECHO_PORT))?;
+            let (any, echo): (IpAddr, IpAddr) = match family {
+                Family::Ipv4 => (Ipv4Addr::UNSPECIFIED.into(), ECHO.into()),
+                Family::Ipv6 => (Ipv6Addr::UNSPECIFIED.into(), ECHO6.into()),
+            };
+            let socket = UdpSocket::bind((any, 0))?;
+            socket.connect((echo, ECHO_PORT))?;
             socket.set_nonblocking(true)?;
             Ok(socket)
         })?;
-        client.spawn("meter", move || Meter { socket, sink }.run(&tether))?;
+        let meter = Meter {
+            family,
+            socket,
+            sink,
+        };
+        client.spawn("meter", move || meter.run(&tether))?;
         Ok::<_, io::Error>(lifeline)
     };
     start().doing(|| "start the stream of the client".to_owned())
 }
 
 struct Meter {
+    family: Family,
     socket: UdpSocket,
     sink: Sender<Happening>,
 }
@@ -85,7 +100,9 @@ impl Meter {
     }
 
     fn tell(&self, pulse: Pulse) -> Result<(), ()> {
-        self.sink.send(Happening::Pulse(pulse)).map_err(drop)
+        self.sink
+            .send(Happening::Pulse(self.family, pulse))
+            .map_err(drop)
     }
 
     fn wait(&self, tether: &Tether, at_most: Duration) -> nix::Result<()> {

@@ -1,4 +1,6 @@
-//! Source NAT as a provider does it: three nftables objects, written by hand over nfnetlink.
+//! Source NAT as a provider does it: three nftables objects for each family, written by hand over
+//! nfnetlink. Nobody does it to IPv6 who need not; here it lets the client's stream go on through
+//! another provider, as it does in IPv4.
 //!
 //! Formats: `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`.
 
@@ -13,10 +15,16 @@ const CHAIN: &str = "postrouting";
 /// Masquerades all connections that are opened through this thread's namespace. Nobody behind the
 /// node is ever called from outside, so that the direction needs no match.
 pub(super) fn masquerade() -> io::Result<()> {
+    [libc::AF_INET, libc::AF_INET6]
+        .into_iter()
+        .try_for_each(masquerade_family)
+}
+
+fn masquerade_family(family: i32) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    let batch = batch();
+    let batch = batch(family);
     socket.send(&batch.bytes, 0)?;
     for _ in 0..batch.wants_answers {
         let (answer, _) = socket.recv_from_full()?;
@@ -25,8 +33,11 @@ pub(super) fn masquerade() -> io::Result<()> {
     Ok(())
 }
 
-fn batch() -> Batch {
-    let mut batch = Batch::default();
+fn batch(family: i32) -> Batch {
+    let mut batch = Batch {
+        family,
+        ..Batch::default()
+    };
     batch.edge(message::BATCH_BEGIN);
     batch.create(message::NEW_TABLE, |m| m.text(attribute::TABLE_NAME, TABLE));
     batch.create(message::NEW_CHAIN, |m| {
@@ -93,6 +104,7 @@ mod hook {
 /// Netlink messages that hold together: all or none.
 #[derive(Default)]
 struct Batch {
+    family: i32,
     bytes: Vec<u8>,
     sequence: u32,
     wants_answers: u32,
@@ -108,7 +120,7 @@ impl Batch {
 
     fn create(&mut self, kind: u16, content: impl FnOnce(&mut Attributes<'_>)) {
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE;
-        self.message(kind, flags, libc::AF_INET, 0, content);
+        self.message(kind, flags, self.family, 0, content);
         self.wants_answers += 1;
     }
 

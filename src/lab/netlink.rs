@@ -1,12 +1,13 @@
 //! Blocking netlink, for setting up nodes and for asking their kernels.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteProtocol};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -16,15 +17,15 @@ use crate::units::{IfIndex, Metric};
 
 /// An address with the length of its prefix.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Prefix(pub(super) Ipv4Addr, pub(super) u8);
+pub(super) struct Prefix(pub(super) IpAddr, pub(super) u8);
 
 /// A packet whose way is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet {
     /// From whom.
-    pub(super) source: Ipv4Addr,
+    pub(super) source: IpAddr,
     /// To whom.
-    pub(super) destination: Ipv4Addr,
+    pub(super) destination: IpAddr,
     /// Through which interface it came in.
     pub(super) input: IfIndex,
 }
@@ -56,19 +57,13 @@ impl Netlink {
 
     /// Gives an interface an address.
     pub(super) fn add_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
-        let address = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index.get())
-            .address(address.0, address.1)
-            .build();
+        let address = address_message(index, address);
         self.create(RouteNetlinkMessage::NewAddress(address))
     }
 
     /// Takes an address from an interface.
     pub(super) fn remove_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
-        let address = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index.get())
-            .address(address.0, address.1)
-            .build();
+        let address = address_message(index, address);
         self.ask(RouteNetlinkMessage::DelAddress(address), NLM_F_ACK)
             .map(drop)
     }
@@ -77,12 +72,13 @@ impl Netlink {
     pub(super) fn add_route(
         &mut self,
         destination: Prefix,
-        gateway: Ipv4Addr,
+        gateway: IpAddr,
         metric: Metric,
     ) -> io::Result<()> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        let route = RouteMessageBuilder::<IpAddr>::new()
             .destination_prefix(destination.0, destination.1)
-            .gateway(gateway)
+            .and_then(|route| route.gateway(gateway))
+            .map_err(io::Error::other)?
             .priority(metric.0)
             .protocol(RouteProtocol::Dhcp)
             .build();
@@ -92,9 +88,11 @@ impl Netlink {
     /// The interface through which the kernel would forward `packet` now; none if there is no
     /// route.
     pub(super) fn way_of(&mut self, packet: Packet) -> io::Result<Option<IfIndex>> {
-        let mut question = RouteMessageBuilder::<Ipv4Addr>::new()
-            .source_prefix(packet.source, 32)
-            .destination_prefix(packet.destination, 32)
+        let whole = if packet.source.is_ipv4() { 32 } else { 128 };
+        let mut question = RouteMessageBuilder::<IpAddr>::new()
+            .source_prefix(packet.source, whole)
+            .and_then(|question| question.destination_prefix(packet.destination, whole))
+            .map_err(io::Error::other)?
             .input_interface(packet.input.get())
             .build();
         // Of a question the kernel wants the addresses only (`inet_rtm_valid_getroute_req`).
@@ -139,6 +137,27 @@ impl Netlink {
             | NetlinkPayload::Noop
             | NetlinkPayload::Overrun(_)
             | _ => Ok(None),
+        }
+    }
+}
+
+fn address_message(index: IfIndex, address: Prefix) -> AddressMessage {
+    let Prefix(address, length) = address;
+    match address {
+        IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index.get())
+            .address(address, length)
+            .build(),
+        IpAddr::V6(address) => {
+            let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(index.get())
+                .address(address, length)
+                .build();
+            // Else it is tentative until a worker of the kernel has seen it, even on the loopback,
+            // and nobody can bind to it.
+            let at_once = AddressAttribute::Flags(AddressFlags::Nodad);
+            message.attributes.push(at_once);
+            message
         }
     }
 }

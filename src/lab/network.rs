@@ -9,11 +9,13 @@
 //!                        └─────────────── backup ──────────────┘
 //! ```
 //!
-//! The router forwards as it is; each provider translates the source address to its own.
+//! All of it speaks both families. The router forwards as it is; each provider translates the source
+//! address to its own, in IPv6 as well, where the client has a local address (RFC 4193): so that its
+//! stream can go on through another provider.
 
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
@@ -34,12 +36,25 @@ use crate::units::{IfIndex, InterfaceName, Metric, Moment};
 pub const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
 /// The client's address.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
+/// The client's address in IPv6.
+pub(super) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfdc0, 0xffee, 0x01ab, 1, 0, 0, 0, 2);
 /// The router's interface to the client.
 pub const LAN: &str = "lan";
 
-const ROUTER_ON_LAN: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
-const LAN_PREFIX: Prefix = Prefix(Ipv4Addr::new(192, 168, 1, 0), 24);
-const ANYWHERE: Prefix = Prefix(Ipv4Addr::UNSPECIFIED, 0);
+const CLIENT_ON_LAN: Both = Both(CLIENT, CLIENT6);
+const ROUTER_ON_LAN: Both = Both(
+    Ipv4Addr::new(192, 168, 1, 1),
+    Ipv6Addr::new(0xfdc0, 0xffee, 0x01ab, 1, 0, 0, 0, 1),
+);
+const ANYWHERE: Subnet = Subnet(Both(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED), 0, 0);
+const THE_LAN: Subnet = Subnet(
+    Both(
+        Ipv4Addr::new(192, 168, 1, 0),
+        Ipv6Addr::new(0xfdc0, 0xffee, 0x01ab, 1, 0, 0, 0, 0),
+    ),
+    24,
+    64,
+);
 /// One way along a core wire, so that every uplink has 10 ms of round trip.
 const CORE_DELAY: Duration = Duration::from_millis(5);
 
@@ -84,8 +99,8 @@ impl Network {
             (&router, LAN),
         )?;
         configure(&client, |n| {
-            n.address("eth0", CLIENT)?;
-            n.netlink.add_route(ANYWHERE, ROUTER_ON_LAN, Metric(0))
+            n.address("eth0", CLIENT_ON_LAN)?;
+            n.route(ANYWHERE, ROUTER_ON_LAN, Metric(0))
         })?;
         configure(&router, |n| n.address(LAN, ROUTER_ON_LAN))?;
         let mut providers = Vec::new();
@@ -94,9 +109,12 @@ impl Network {
             providers.push(plan.connect(name, subnets, &router, &internet)?);
         }
         configure(&internet, |n| {
+            let lo = index_of("lo")?;
             for host in internet::TARGETS.into_iter().chain([internet::ECHO]) {
-                let lo = index_of("lo")?;
-                n.netlink.add_address(lo, Prefix(host, 32))?;
+                n.netlink.add_address(lo, Prefix(host.into(), 32))?;
+            }
+            for host in internet::TARGETS6.into_iter().chain([internet::ECHO6]) {
+                n.netlink.add_address(lo, Prefix(host.into(), 128))?;
             }
             Ok(())
         })?;
@@ -202,32 +220,55 @@ impl Wire<'_> {
     }
 }
 
-/// The addresses around one provider.
+/// The addresses of an interface.
+#[derive(Clone, Copy)]
+struct Both(Ipv4Addr, Ipv6Addr);
+
+/// A prefix of each family with its length.
+#[derive(Clone, Copy)]
+struct Subnet(Both, u8, u8);
+
+/// The addresses around one provider: 10.N.0.0/24 and 2001:db8:N::/64 towards its customer.
 #[derive(Clone, Copy)]
 struct Subnets {
     number: u8,
 }
 
 impl Subnets {
-    const fn provider_on_access(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, self.number, 0, 1)
+    const fn provider_on_access(self) -> Both {
+        self.both(0, 1)
     }
 
-    const fn router_on_access(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, self.number, 0, 2)
+    const fn router_on_access(self) -> Both {
+        self.both(0, 2)
     }
 
-    const fn internet_on_core(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 100 + self.number, 0, 1)
+    const fn internet_on_core(self) -> Both {
+        self.both(100, 1)
     }
 
-    const fn provider_on_core(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 100 + self.number, 0, 2)
+    const fn provider_on_core(self) -> Both {
+        self.both(100, 2)
+    }
+
+    const fn both(self, offset: u8, host: u8) -> Both {
+        let number = self.number as u16;
+        Both(
+            Ipv4Addr::new(10, offset + self.number, 0, host),
+            Ipv6Addr::new(0x2001, 0xdb8, number, offset as u16, 0, 0, 0, host as u16),
+        )
     }
 
     /// What a DHCP client with metrics would give its default route.
     const fn metric(self) -> Metric {
         Metric(10 * self.number as u32)
+    }
+}
+
+impl Subnet {
+    fn prefixes(self) -> [Prefix; 2] {
+        let Self(Both(v4, v6), length, length6) = self;
+        [Prefix(v4.into(), length), Prefix(v6.into(), length6)]
     }
 }
 
@@ -260,17 +301,14 @@ impl Plan {
         configure(&provider, |n| {
             n.address("access", subnets.provider_on_access())?;
             n.address("core", subnets.provider_on_core())?;
-            n.netlink
-                .add_route(ANYWHERE, subnets.internet_on_core(), Metric(0))?;
-            n.netlink
-                .add_route(LAN_PREFIX, subnets.router_on_access(), Metric(0))?;
+            n.route(ANYWHERE, subnets.internet_on_core(), Metric(0))?;
+            n.route(THE_LAN, subnets.router_on_access(), Metric(0))?;
             nat::masquerade()
         })?;
         configure(internet, |n| n.address(name, subnets.internet_on_core()))?;
         configure(router, |n| {
             n.address(name, subnets.router_on_access())?;
-            n.netlink
-                .add_route(ANYWHERE, subnets.provider_on_access(), subnets.metric())
+            n.route(ANYWHERE, subnets.provider_on_access(), subnets.metric())
         })?;
         Ok(provider)
     }
@@ -301,22 +339,22 @@ impl Plan {
     }
 }
 
-/// A namespace that is ready for interfaces: it forwards, trusts every source address and knows
-/// IPv4 only.
+/// A namespace that is ready for interfaces: it forwards, trusts every source address, listens to no
+/// router's advertisements and takes its addresses for its own without asking.
 fn node(name: &str) -> Result<Namespace, LabError> {
-    const SETTINGS: [(&str, &str); 4] = [
+    const SETTINGS: [(&str, &str); 8] = [
         ("ipv4/ip_forward", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        ("ipv6/conf/default/disable_ipv6", "1"),
+        ("ipv6/conf/default/disable_ipv6", "0"),
+        ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv6/conf/all/accept_dad", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/all/forwarding", "1"),
     ];
     let namespace = Namespace::create(name)?;
     for (key, value) in SETTINGS {
-        let write = || match fs::write(format!("/proc/sys/net/{key}"), value) {
-            // A kernel without IPv6 has nothing to switch off.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
+        let write = || fs::write(format!("/proc/sys/net/{key}"), value);
         namespace
             .run(write)
             .doing(|| format!("set /proc/sys/net/{key} of {name}"))?;
@@ -331,11 +369,23 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Sets an interface up, with this address in a subnet of 256.
-    fn address(&mut self, interface: &str, address: Ipv4Addr) -> io::Result<()> {
+    /// Sets an interface up, with these addresses in subnets of the usual size.
+    fn address(&mut self, interface: &str, addresses: Both) -> io::Result<()> {
         let index = index_of(interface)?;
-        self.netlink.add_address(index, Prefix(address, 24))?;
+        for address in Subnet(addresses, 24, 64).prefixes() {
+            self.netlink.add_address(index, address)?;
+        }
         self.netlink.set_up(index)
+    }
+
+    /// Adds a route of each family.
+    fn route(&mut self, destination: Subnet, gateway: Both, metric: Metric) -> io::Result<()> {
+        let gateways: [IpAddr; 2] = [gateway.0.into(), gateway.1.into()];
+        let routes = destination.prefixes().into_iter().zip(gateways);
+        for (destination, gateway) in routes {
+            self.netlink.add_route(destination, gateway, metric)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::lab::agent::{Cost, Wishes};
 use crate::lab::chance::Chance;
 use crate::lab::clock;
 use crate::lab::error::LabError;
+use crate::lab::family::Dual;
 use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
 use crate::lab::lookups::Lookups;
@@ -52,6 +53,7 @@ pub fn play(
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
         targets: scenario.targets.clone(),
+        ipv6: scenario.ipv6,
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
     let mut director = Director {
@@ -59,6 +61,7 @@ pub fn play(
         screen: screen.clone(),
         chance: Chance::from_seed(options.seed),
         elastic: options.elastic,
+        has_ipv6: scenario.ipv6,
     };
     let mut runs = Vec::new();
     for number in 1..=options.runs {
@@ -82,6 +85,7 @@ struct Director<'n> {
     screen: Screen,
     chance: Chance,
     elastic: Option<Duration>,
+    has_ipv6: bool,
 }
 
 /// What the acts of a phase leave behind.
@@ -125,13 +129,25 @@ impl<'n> Director<'n> {
         drop(acted.portals);
         let cost = self.cost_since(before, clock::now().since(from))?;
         self.stage.listen_until(clock::now() + GRACE, |_| false);
-        let felt = self.stage.heard.stream.felt(Interval { from, to });
-        self.stage.heard.note(clock::now(), Note::Client(felt));
+        let heard = &mut self.stage.heard;
+        let felt = heard.streams.v4.felt(Interval { from, to });
+        heard.note(clock::now(), Note::Client(felt));
+        let felt6 = self
+            .has_ipv6
+            .then(|| heard.streams.v6.felt(Interval { from, to }));
+        if let Some(felt) = felt6 {
+            heard.note(clock::now(), Note::Client6(felt));
+        }
         let heading = self.stage.heard.phase.take().unwrap_or_default();
-        let active = self.stage.heard.way.clone();
+        let Dual {
+            v4: active,
+            v6: active6,
+        } = self.stage.heard.ways.clone();
         let seen = Seen {
             felt,
+            felt6,
             active: &active,
+            active6: &active6,
             timeline: &heading.timeline,
             lookups,
             cost,
@@ -142,6 +158,7 @@ impl<'n> Director<'n> {
             title: phase.title.clone(),
             lasted: to.since(from),
             felt,
+            felt6,
             switches: seen.switches(),
             moved_ms: seen
                 .moved(phase.expect.active.as_deref())
@@ -221,7 +238,7 @@ impl<'n> Director<'n> {
             let next = flapping.iter().map(|wire| wire.next).min();
             let limit = next.map_or(end, |next| next.min(end));
             let is_there = self.stage.listen_until(limit, |heard| {
-                is_awaited && heard.way.is_some() && heard.way == phase.until
+                is_awaited && heard.ways.v4.is_some() && heard.ways.v4 == phase.until
             });
             if is_there {
                 is_awaited = false;

@@ -59,7 +59,7 @@ fn as_targets(
     provider.run(|| {
         let mut netlink = Netlink::open()?;
         let lo = index_of("lo")?;
-        (TARGETS.iter()).try_for_each(|host| change(&mut netlink, lo, Prefix(*host, 32)))
+        (TARGETS.iter()).try_for_each(|host| change(&mut netlink, lo, Prefix((*host).into(), 32)))
     })
 }
 

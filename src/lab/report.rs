@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::status::EventRecord;
+use crate::lab::family::Family;
 use crate::lab::happening::Way;
 use crate::lab::lookups::Lookups;
 use crate::lab::stream::Felt;
@@ -52,6 +53,9 @@ pub struct PhaseReport {
     pub timeline: Vec<Entry>,
     /// What the client felt.
     pub felt: Felt,
+    /// What the client felt of its IPv6 traffic, if it had any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub felt6: Option<Felt>,
     /// Through whom the traffic went at the end.
     pub active: Way,
     /// How often the way of the traffic changed.
@@ -118,6 +122,8 @@ pub enum Note {
     AgentSilent,
     /// The kernel of the router forwards the client's traffic another way.
     Kernel {
+        /// Its traffic of which family.
+        family: Family,
         /// Before.
         from: Way,
         /// Now.
@@ -125,6 +131,8 @@ pub enum Note {
     },
     /// The client felt this, over the phase.
     Client(Felt),
+    /// The client felt this of its IPv6 traffic.
+    Client6(Felt),
 }
 
 /// Median and worst over the runs of a phase.
@@ -202,10 +210,15 @@ impl fmt::Display for Note {
             Self::Lab { what } => f.write_str(what),
             Self::Agent(event) => write_event(f, event),
             Self::AgentSilent => f.write_str("has gone"),
-            Self::Kernel { from, to } => {
+            Self::Kernel { family, from, to } => {
                 let (from, to) = (way_in_words(from), way_in_words(to));
-                write!(f, "the client's traffic moves: {from} -> {to}")
+                let traffic = match family {
+                    Family::Ipv4 => "traffic",
+                    Family::Ipv6 => "IPv6 traffic",
+                };
+                write!(f, "the client's {traffic} moves: {from} -> {to}")
             }
+            Self::Client6(felt) => write!(f, "IPv6: {felt}"),
             Self::Client(felt) => felt.fmt(f),
         }
     }

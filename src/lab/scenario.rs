@@ -22,6 +22,9 @@ pub struct Scenario {
     /// `probe.targets` of the agent; pings of the hosts of the internet unless said.
     #[serde(default)]
     pub targets: Option<Vec<String>>,
+    /// The client streams by IPv6 as well, and the agent probes by both families.
+    #[serde(default)]
+    pub ipv6: bool,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,
@@ -111,6 +114,12 @@ pub struct Expectation {
     pub gap: Option<Span>,
     /// The client's lost packets, at most.
     pub lost: Option<usize>,
+    /// Through whom the IPv6 traffic goes at the end.
+    pub active6: Option<String>,
+    /// How often the way of the IPv6 traffic changes, at most.
+    pub switches6: Option<usize>,
+    /// The client's longest time without IPv6 traffic, at most.
+    pub gap6: Option<Span>,
     /// When the traffic first goes through `active`: not before, and not after.
     pub moved: Option<[Span; 2]>,
     /// An event that the agent reports, or words of its reason.
@@ -189,7 +198,12 @@ mod tests {
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
                 }
-                for uplink in phase.until.iter().chain(&phase.expect.active) {
+                for uplink in phase
+                    .until
+                    .iter()
+                    .chain(&phase.expect.active)
+                    .chain(&phase.expect.active6)
+                {
                     assert!(UPLINKS.contains(&&**uplink), "{title}: no uplink {uplink}");
                 }
             }

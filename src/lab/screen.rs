@@ -68,8 +68,8 @@ impl Screen {
             Note::Lab { .. } => ("lab", Ink::Yellow),
             Note::Agent(_) | Note::AgentSilent => ("agent", Ink::Cyan),
             Note::Kernel { .. } => ("kernel", Ink::Magenta),
-            Note::Client(felt) if felt.lost == 0 => ("client", Ink::Green),
-            Note::Client(_) => ("client", Ink::Red),
+            Note::Client(felt) | Note::Client6(felt) if felt.lost == 0 => ("client", Ink::Green),
+            Note::Client(_) | Note::Client6(_) => ("client", Ink::Red),
         };
         let after = format!("{:>+9.3} s", entry.after.as_secs_f64());
         let who = self.ink(ink, &format!("{who:<6}"));

@@ -18,6 +18,7 @@ use crate::control::Response;
 use crate::engine::status::{State, Status};
 use crate::lab::agent::{self, Agent, Cost, Wishes};
 use crate::lab::error::{Doing, LabError};
+use crate::lab::family::Dual;
 use crate::lab::happening::{Happening, Way};
 use crate::lab::lifeline::Lifeline;
 use crate::lab::network::{Network, UPLINKS};
@@ -42,16 +43,16 @@ pub(super) struct Stage<'n> {
     agent: Option<Agent>,
     sink: Sender<Happening>,
     inbox: Receiver<Happening>,
-    _watchers: [Lifeline; 2],
+    _watchers: Vec<Lifeline>,
 }
 
 /// What was heard so far.
 #[derive(Default)]
 pub(super) struct Heard {
     /// The client's packets.
-    pub(super) stream: Stream,
+    pub(super) streams: Dual<Stream>,
     /// The way of the client's traffic now.
-    pub(super) way: Way,
+    pub(super) ways: Dual<Way>,
     /// The agent's last word; none when it is gone.
     pub(super) status: Option<Status>,
     /// What happened since the phase began; none outside of one.
@@ -77,10 +78,11 @@ impl<'n> Stage<'n> {
         screen: Screen,
     ) -> Result<Self, LabError> {
         let (sink, inbox) = channel();
-        let watchers = [
-            compass::watch(network.router(), sink.clone())?,
-            meter::start(network.client(), sink.clone())?,
-        ];
+        let mut watchers = Vec::new();
+        for family in wishes.families() {
+            watchers.push(compass::watch(network.router(), *family, sink.clone())?);
+            watchers.push(meter::start(network.client(), *family, sink.clone())?);
+        }
         let heard = Heard {
             screen,
             ..Heard::default()
@@ -199,10 +201,10 @@ impl Heard {
 
     fn handle(&mut self, happening: Happening) {
         match happening {
-            Happening::Pulse(pulse) => self.stream.handle_pulse(pulse),
-            Happening::Way(at, to) => {
-                let from = std::mem::replace(&mut self.way, to.clone());
-                self.note(at, Note::Kernel { from, to });
+            Happening::Pulse(family, pulse) => self.streams.of(family).handle_pulse(pulse),
+            Happening::Way(family, at, to) => {
+                let from = std::mem::replace(self.ways.of(family), to.clone());
+                self.note(at, Note::Kernel { family, from, to });
             }
             Happening::Agent(at, response) => match *response {
                 Response::Status(status) => self.status = Some(*status),
@@ -221,7 +223,7 @@ impl Heard {
             let mut states = status.uplinks.iter().map(|uplink| uplink.state);
             states.all(|state| state == State::Up)
         };
-        self.status.as_ref().is_some_and(is_up) && self.way.as_deref() == Some(UPLINKS[0])
+        self.status.as_ref().is_some_and(is_up) && self.ways.v4.as_deref() == Some(UPLINKS[0])
     }
 }
 

@@ -3,34 +3,52 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Attachment, Family, Gateway, Link, Path, Trouble};
+use ipnet::IpNet;
+
+use super::{Attachment, Family, Gateway, Hints, Link, LinkAddress, Path, Prefixes, Trouble};
 use crate::units::Weight;
 
-/// How an uplink is attached: its trouble, its addresses and a path for each family.
+/// How an uplink is attached: its trouble, where its packets come from and a path for each family.
 ///
 /// The next hop is the configured one, else that of the best default route which someone else wrote
 /// through this interface, else the one our own table still holds (`own`), as long as it is on the
-/// link: a DHCP client that takes its default route out of main, or a restart, loses nothing.
-/// A point-to-point interface needs none. Without carrier the paths are kept, as the kernel keeps
-/// the routes; an interface that is down has none.
-pub fn attach(link: Option<&Link>, gateway: Gateway, own: &BTreeMap<Family, Path>) -> Attachment {
+/// link: a DHCP client that takes its default route out of main, or a restart, loses nothing. A
+/// link-local next hop is not remembered like that: it was advertised, and is gone when its lifetime
+/// has passed or its router says so (RFC 4861, 6.3.4). A point-to-point interface needs none.
+/// Without carrier the paths are kept, as the kernel keeps the routes; an interface that is down has
+/// none.
+///
+/// A family has a way out only if there is something to come from: an address of more than
+/// link-local scope or a delegated prefix. If all such addresses are deprecated, the path is there
+/// for what is under way, and nothing new is sent along it.
+pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) -> Attachment {
     let Some(link) = link else {
         return Attachment {
             trouble: Some(Trouble::Absent),
             ..Attachment::default()
         };
     };
-    let paths = if link.is_up {
-        paths(link, gateway, own)
-    } else {
-        BTreeMap::new()
+    let prefixes = prefixes(link, &hints.prefixes);
+    let serves = |family, is_fit: fn(&LinkAddress) -> bool| {
+        let has_prefix = prefixes
+            .iter()
+            .any(|prefix| Family::of(prefix.addr()) == family);
+        has_prefix || addresses(link, family).any(is_fit)
     };
-    let addresses = addresses(link);
+    let ways = Family::ROUTED
+        .into_iter()
+        .filter(|family| link.is_up && serves(*family, |_| true))
+        .filter_map(|family| Some((family, path(link, family, hints, own.get(&family))?)));
+    let (paths, retiring) = ways.partition(|(family, _)| serves(*family, is_preferred));
+    let addresses = lasting_addresses(link);
     Attachment {
         trouble: trouble(link, &addresses, &paths),
         index: Some(link.index),
         addresses,
+        sources: sources(link),
+        prefixes,
         paths,
+        retiring,
     }
 }
 
@@ -43,34 +61,60 @@ fn trouble(
         Some(Trouble::Down)
     } else if !link.has_carrier {
         Some(Trouble::NoCarrier)
+    } else if !paths.is_empty() {
+        None
     } else if addresses.is_empty() {
         Some(Trouble::NoAddress)
-    } else if paths.is_empty() {
-        Some(Trouble::NoNextHop)
     } else {
-        None
+        Some(Trouble::NoNextHop)
     }
 }
 
-fn addresses(link: &Link) -> BTreeSet<IpAddr> {
-    link.addresses
-        .iter()
-        .map(ipnet::IpNet::addr)
-        .filter(|address| Family::ROUTED.contains(&Family::of(*address)))
-        .filter(|address| !address.is_loopback())
-        .collect()
+/// The addresses of a family that mean something beyond the link, or did in IPv4's early days.
+fn addresses(link: &Link, family: Family) -> impl Iterator<Item = &LinkAddress> {
+    link.addresses.iter().filter(move |address| {
+        let address = address.net.addr();
+        Family::of(address) == family && !address.is_loopback() && !is_link_local6(address)
+    })
 }
 
-fn paths(link: &Link, gateway: Gateway, own: &BTreeMap<Family, Path>) -> BTreeMap<Family, Path> {
+fn is_preferred(address: &LinkAddress) -> bool {
+    !address.is_deprecated
+}
+
+fn lasting_addresses(link: &Link) -> BTreeSet<IpAddr> {
     Family::ROUTED
         .into_iter()
-        .filter(|family| has_address(link, *family))
-        .filter_map(|family| Some((family, path(link, family, gateway, own.get(&family))?)))
+        .flat_map(|family| addresses(link, family))
+        .filter(|address| !address.is_deprecated && !address.is_temporary)
+        .map(|address| address.net.addr())
         .collect()
 }
 
-fn path(link: &Link, family: Family, gateway: Gateway, own: Option<&Path>) -> Option<Path> {
-    match gateway {
+fn sources(link: &Link) -> BTreeSet<IpNet> {
+    Family::ROUTED
+        .into_iter()
+        .flat_map(|family| addresses(link, family))
+        .map(|address| address.net)
+        .collect()
+}
+
+fn prefixes(link: &Link, prefixes: &Prefixes) -> BTreeSet<IpNet> {
+    match prefixes {
+        Prefixes::Listed(listed) => listed.iter().map(|net| IpNet::V6(net.trunc())).collect(),
+        Prefixes::Auto => {
+            let sources = link.defaults.iter().filter_map(|default| default.source);
+            let reaches_beyond = |net: &IpNet| !is_link_local6(net.addr());
+            sources
+                .filter(reaches_beyond)
+                .map(|net| net.trunc())
+                .collect()
+        }
+    }
+}
+
+fn path(link: &Link, family: Family, hints: &Hints, own: Option<&Path>) -> Option<Path> {
+    match hints.gateway_of(family) {
         Gateway::None => Some(through(link, None)),
         Gateway::Address(address) => {
             (Family::of(address) == family).then(|| through(link, Some(address)))
@@ -86,16 +130,16 @@ fn learned(link: &Link, family: Family) -> Option<Path> {
         .defaults
         .iter()
         .filter(|default| default.family == family)
-        .min_by_key(|default| default.metric)?;
+        .min_by_key(|default| (default.metric, default.preference))?;
     let path = through(link, best.gateway);
     let onlink = path.onlink || (best.onlink && best.gateway.is_some());
     Some(Path { onlink, ..path })
 }
 
 fn still_holds(link: &Link, own: Path) -> bool {
-    let is_reachable = own
-        .gateway
-        .is_some_and(|gateway| own.onlink || is_on_link(link, gateway));
+    let is_reachable = own.gateway.is_some_and(|gateway| {
+        !is_link_local6(gateway) && (own.onlink || is_on_link(link, gateway))
+    });
     own.index == link.index && is_reachable
 }
 
@@ -110,13 +154,11 @@ fn through(link: &Link, gateway: Option<IpAddr>) -> Path {
 }
 
 fn is_on_link(link: &Link, gateway: IpAddr) -> bool {
-    let is_link_local = matches!(gateway, IpAddr::V6(address) if address.is_unicast_link_local());
-    let mut prefixes = link.addresses.iter().chain(&link.peers);
-    is_link_local || prefixes.any(|prefix| prefix.contains(&gateway))
+    let own = link.addresses.iter().map(|address| &address.net);
+    let mut prefixes = own.chain(&link.peers);
+    is_link_local6(gateway) || prefixes.any(|prefix| prefix.contains(&gateway))
 }
 
-fn has_address(link: &Link, family: Family) -> bool {
-    addresses(link)
-        .into_iter()
-        .any(|address| Family::of(address) == family)
+fn is_link_local6(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

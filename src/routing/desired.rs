@@ -11,6 +11,9 @@ use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
 /// The table everybody else writes to (`RT_TABLE_MAIN`).
 pub const MAIN: TableId = TableId(254);
 
+/// So many addresses of one prefix get a rule each.
+pub const FEW: usize = 4;
+
 /// An uplink, as far as routing is concerned.
 #[derive(Clone, Copy, Debug)]
 pub struct UplinkRoutes<'a> {
@@ -30,9 +33,11 @@ pub type Carrying = BTreeMap<Family, Vec<Path>>;
 ///
 /// Main comes first but without its default route, so that local, connected and VPN routes win, and
 /// a LAN host that talks to the router's address on an uplink gets its answer on the LAN. Then each
-/// address and each interface of an uplink lead to the uplink's own table, and everything else to
-/// whoever carries. Rules stand for the families in use and do not come and go with the links:
-/// packets from an address follow its uplink for as long as the address is there.
+/// address, each delegated prefix and each interface of an uplink lead to the uplink's own table, and
+/// everything else to whoever carries. Rules stand for the families in use and do not come and go
+/// with the links: packets from an address follow its uplink for as long as the address is there,
+/// deprecated or not. Where an uplink has more than [`FEW`] IPv6 addresses in one prefix, as with
+/// temporary ones, and no other uplink has any there, one rule for the prefix stands for them all.
 pub fn table_mode(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
@@ -44,11 +49,11 @@ pub fn table_mode(
         desired.rules.insert(rules.main_without_default());
         for uplink in uplinks {
             let table = numbering.uplink_table(uplink.position);
-            let path = uplink.attachment.paths.get(&family);
+            let path = uplink.attachment.way(family);
             let route = path.map(|path| default_route(table, family, vec![*path]));
             desired.routes.extend(route);
             desired.rules.insert(rules.by_mark(uplink));
-            desired.rules.extend(rules.by_address(uplink));
+            desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
         if let Some(paths) = carrying.get(&family).filter(|paths| !paths.is_empty()) {
@@ -75,8 +80,25 @@ impl Numbering {
 fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSet<Family> {
     let attached = uplinks
         .iter()
-        .flat_map(|uplink| uplink.attachment.paths.keys());
+        .flat_map(|uplink| uplink.attachment.families());
     attached.chain(carrying.keys()).copied().collect()
+}
+
+impl Attachment {
+    fn way(&self, family: Family) -> Option<&Path> {
+        let retiring = || self.retiring.get(&family);
+        self.paths.get(&family).or_else(retiring)
+    }
+
+    fn families(&self) -> impl Iterator<Item = &Family> {
+        self.paths.keys().chain(self.retiring.keys())
+    }
+
+    /// Its addresses of a family that mean something beyond the link, each with its prefix.
+    fn sources_of(&self, family: Family) -> impl Iterator<Item = IpNet> {
+        let sources = self.sources.iter().copied();
+        sources.filter(move |net| Family::of(net.addr()) == family && !is_scoped(net.addr()))
+    }
 }
 
 fn default_route(table: TableId, family: Family, paths: Vec<Path>) -> Route {
@@ -113,16 +135,42 @@ impl Rules<'_> {
         }
     }
 
-    fn by_address(self, uplink: &UplinkRoutes<'_>) -> impl Iterator<Item = Rule> {
+    fn by_source(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> Vec<Rule> {
         let priority = RulePriority(self.numbering.rule.0 + 2);
         let table = self.numbering.uplink_table(uplink.position);
-        let addresses = uplink.attachment.addresses.iter().copied();
-        addresses
-            .filter(move |address| Family::of(*address) == self.family && !is_scoped(*address))
-            .map(move |address| Rule {
-                from: Some(IpNet::from(address)),
-                ..self.lookup(priority, table)
-            })
+        let rule = |from| Rule {
+            from: Some(from),
+            ..self.lookup(priority, table)
+        };
+        self.sources(uplink, all).into_iter().map(rule).collect()
+    }
+
+    /// Where packets of this uplink come from, in as few prefixes as is safe.
+    fn sources(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> BTreeSet<IpNet> {
+        let delegated = uplink.attachment.prefixes.iter().copied();
+        let mut sources: BTreeSet<_> = delegated
+            .filter(|net| Family::of(net.addr()) == self.family)
+            .collect();
+        let mut by_prefix: BTreeMap<IpNet, Vec<IpNet>> = BTreeMap::new();
+        for net in uplink.attachment.sources_of(self.family) {
+            by_prefix.entry(net.trunc()).or_default().push(net);
+        }
+        for (prefix, nets) in by_prefix {
+            let is_shared = || {
+                let mut others = all.iter().filter(|other| other.position != uplink.position);
+                others.any(|other| {
+                    let mut others = other.attachment.sources_of(self.family);
+                    others.any(|net| prefix.contains(&net.addr()))
+                })
+            };
+            let is_many = self.family == Family::Ipv6 && nets.len() > FEW;
+            if is_many && !is_shared() {
+                sources.insert(prefix);
+            } else {
+                sources.extend(nets.into_iter().map(|net| IpNet::from(net.addr())));
+            }
+        }
+        sources
     }
 
     fn by_interface(self, uplink: &UplinkRoutes<'_>) -> Rule {

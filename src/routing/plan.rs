@@ -69,12 +69,24 @@ fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Route>, Vec<Route
         if let Some(place) = others.iter().position(|other| *other == route) {
             others.remove(place);
         } else {
-            // The kernel puts the new route in the place of the first of its key.
-            others.drain(..others.len().min(1));
+            let place = replaced_by(&route, others);
+            others.drain(place..others.len().min(place + 1));
             replaced.push(route);
         }
     }
     (replaced, held.into_values().flatten().collect())
+}
+
+/// In whose place among those of its key the kernel puts a route: the first, and in IPv6 the first
+/// that has next hops if this one has, or has none if this one has none (`fib6_add_rt2node`).
+fn replaced_by(route: &Route, others: &[Route]) -> usize {
+    let is_ipv6 = Family::of(route.destination.addr()) == Family::Ipv6;
+    let is_alike = |other: &Route| is_ipv6 && has_next_hops(other) == has_next_hops(route);
+    others.iter().position(is_alike).unwrap_or(0)
+}
+
+fn has_next_hops(route: &Route) -> bool {
+    route.paths.iter().all(|path| path.gateway.is_some())
 }
 
 fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) {

@@ -7,7 +7,7 @@ use uplinkd::engine::settings::{
     Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings, Settings,
     UplinkSettings,
 };
-use uplinkd::routing::{Gateway, Numbering};
+use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Loss, Moment, Tier, UplinkName, Weight};
 
 pub(crate) fn name(text: &str) -> UplinkName {
@@ -28,6 +28,8 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
                 tier: Tier(tier),
                 weight: Weight(1),
                 gateway: Gateway::Auto,
+                gateway6: Gateway::Auto,
+                prefixes: Prefixes::Auto,
                 probe: probe(&["192.0.2.1", "198.51.100.1", "203.0.113.1"]),
                 health: health(),
             })

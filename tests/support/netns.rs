@@ -4,14 +4,17 @@
 //! where that is allowed; where not, the test says so loudly, and fails if `CI` is set.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use futures_util::TryStreamExt;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, CacheInfo};
 use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope,
+};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -109,8 +112,21 @@ pub(crate) struct ForeignDefault {
 impl World {
     async fn new() -> Self {
         let world = Self::here();
+        sysctl("ipv6/conf/default/disable_ipv6", "1");
         world.set_up("lo", true).await;
         world
+    }
+
+    /// Interfaces to come speak IPv6 as those of a router, and do not ask first whether an address
+    /// of theirs is taken.
+    #[expect(clippy::unused_self, reason = "a world without it has no IPv6")]
+    pub(crate) fn speak_ipv6(&self) {
+        sysctl("ipv6/conf/default/disable_ipv6", "0");
+        sysctl("ipv6/conf/all/forwarding", "1");
+        for of in ["all", "default"] {
+            sysctl(&format!("ipv6/conf/{of}/accept_dad"), "0");
+        }
+        sysctl("ipv6/conf/default/accept_ra", "2");
     }
 
     /// The namespace of this thread.
@@ -178,6 +194,48 @@ impl World {
             .address()
             .add(index, address.addr().into(), address.prefix_len());
         request.execute().await.expect("the address is added");
+    }
+
+    pub(crate) async fn add_address6(&self, name: &str, address: Ipv6Net) {
+        self.set_address6(name, address, u32::MAX).await;
+    }
+
+    /// Adds an address, or changes the one that is there: preferred for so many seconds.
+    pub(crate) async fn set_address6(&self, name: &str, address: Ipv6Net, preferred: u32) {
+        let index = self.link(name).await.header.index;
+        let add = self.handle.address();
+        let add = add.add(index, address.addr().into(), address.prefix_len());
+        let mut add = add.replace();
+        let mut lifetimes = CacheInfo::default();
+        (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (preferred, u32::MAX);
+        let attributes = &mut add.message_mut().attributes;
+        attributes.push(AddressAttribute::CacheInfo(lifetimes));
+        add.execute().await.expect("the address is set");
+    }
+
+    /// Adds an address that asks nobody whether it is taken.
+    pub(crate) async fn take_address6(&self, name: &str, address: Ipv6Net) {
+        let index = self.link(name).await.header.index;
+        let add = self.handle.address();
+        let mut add = add.add(index, address.addr().into(), address.prefix_len());
+        let attributes = &mut add.message_mut().attributes;
+        attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        add.execute().await.expect("the address is added");
+    }
+
+    /// A default route by IPv6 as a DHCP client or netifd writes it, for packets from `source` only
+    /// if there is one.
+    pub(crate) async fn add_default6(&self, name: &str, via: Ipv6Addr, source: Option<Ipv6Net>) {
+        let mut route = RouteMessageBuilder::<Ipv6Addr>::new()
+            .output_interface(self.link(name).await.header.index)
+            .gateway(via)
+            .priority(512)
+            .protocol(RouteProtocol::Static);
+        if let Some(source) = source {
+            route = route.source_prefix(source.addr(), source.prefix_len());
+        }
+        let request = self.handle.route().add(route.build());
+        request.execute().await.expect("the route is added");
     }
 
     pub(crate) async fn add_default(&self, name: &str, default: ForeignDefault) {
@@ -267,19 +325,35 @@ impl World {
         request.execute().await.expect("the route is replaced");
     }
 
-    /// All IPv4 routes of all tables but the local one.
+    /// All routes of both families and of all tables but the local one; how long they will last is
+    /// left out.
     pub(crate) async fn routes(&self) -> Vec<RouteMessage> {
-        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let routes = self.handle.route().get(all).execute();
-        let mut routes: Vec<RouteMessage> = routes.try_collect().await.expect("the routes");
+        let mut routes = Vec::new();
+        for all in [
+            RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        ] {
+            let found = self.handle.route().get(all).execute();
+            let found: Vec<RouteMessage> = found.try_collect().await.expect("the routes");
+            routes.extend(found);
+        }
         routes.retain(|route| route.header.table != 255);
+        let lasts = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::CacheInfo(_));
+        for route in &mut routes {
+            route.attributes.retain(|attribute| !lasts(attribute));
+        }
         routes
     }
 
-    /// All IPv4 rules.
+    /// All rules of both families.
     pub(crate) async fn rules(&self) -> Vec<RuleMessage> {
-        let rules = self.handle.rule().get(IpVersion::V4).execute();
-        rules.try_collect().await.expect("the rules")
+        let mut rules = Vec::new();
+        for family in [IpVersion::V4, IpVersion::V6] {
+            let found = self.handle.rule().get(family).execute();
+            let found: Vec<RuleMessage> = found.try_collect().await.expect("the rules");
+            rules.extend(found);
+        }
+        rules
     }
 
     /// Routes and rules with a protocol number, as text.
@@ -305,27 +379,43 @@ impl World {
             .collect()
     }
 
-    /// The next hop of the default route in a table.
+    /// The next hop of the IPv4 default route in a table.
     pub(crate) async fn default_in(&self, table: u32) -> Option<IpAddr> {
-        let mut routes = self.routes().await.into_iter();
-        let route = routes.find(|route| {
+        let gateways = self.defaults_in(table).await;
+        gateways.into_iter().find(IpAddr::is_ipv4)
+    }
+
+    /// The next hop of the IPv6 default route in a table.
+    pub(crate) async fn default6_in(&self, table: u32) -> Option<IpAddr> {
+        let gateways = self.defaults_in(table).await;
+        gateways.into_iter().find(IpAddr::is_ipv6)
+    }
+
+    async fn defaults_in(&self, table: u32) -> Vec<IpAddr> {
+        let routes = self.routes().await.into_iter().filter(|route| {
             route_table(route) == table && route.header.destination_prefix_length == 0
-        })?;
-        route
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                RouteAttribute::Gateway(gateway) => format!("{gateway:?}")
-                    .trim_start_matches("Inet(")
-                    .trim_end_matches(')')
-                    .parse()
-                    .ok(),
-                _ => None,
-            })
+        });
+        let attributes = routes.flat_map(|route| route.attributes);
+        let gateways = attributes.filter_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(address.into()),
+            RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(address.into()),
+            _ => None,
+        });
+        gateways.collect()
     }
 }
 
-fn far(name: &str) -> String {
+/// Writes a setting of this namespace, under `/proc/sys/net`.
+pub(crate) fn sysctl(key: &str, value: &str) {
+    match std::fs::write(format!("/proc/sys/net/{key}"), value) {
+        // A kernel without IPv6 has nothing to set.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        written => written.expect("the setting is written"),
+    }
+}
+
+/// The other end of the wire of an interface.
+pub(crate) fn far(name: &str) -> String {
     format!("{name}-far")
 }
 

@@ -1,6 +1,6 @@
 //! What there is to know about a machine before an agent runs on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -22,6 +22,9 @@ pub(super) struct Facts {
     pub(super) strangers: Strangers,
     /// The reverse-path filter in force on each uplink's interface.
     pub(super) reverse_path_filter: BTreeMap<InterfaceName, ReversePathFilter>,
+    /// The uplinks' interfaces on which the kernel takes no notice of advertising routers, as it
+    /// forwards IPv6 there and `accept_ra` is not 2.
+    pub(super) deaf_to_routers: BTreeSet<InterfaceName>,
     /// This machine forwards packets between its interfaces.
     pub(super) is_forwarding: bool,
     /// What this process may do.
@@ -63,6 +66,11 @@ impl Facts {
                 .iter()
                 .map(|interface| (interface.clone(), reverse_path_filter(interface)))
                 .collect(),
+            deaf_to_routers: interfaces
+                .iter()
+                .filter(|interface| is_deaf_to_routers(interface))
+                .cloned()
+                .collect(),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
             capabilities: Capabilities::of(&status),
             no_raw_socket: raw_socket().err().map(|error| error.to_string()),
@@ -79,6 +87,14 @@ fn reverse_path_filter(interface: &InterfaceName) -> ReversePathFilter {
         1 => ReversePathFilter::Strict,
         _ => ReversePathFilter::Loose,
     }
+}
+
+/// The kernel's `ip-sysctl.rst`, `accept_ra`: 1, the default, means only where nothing is forwarded.
+/// With 0 somebody else may listen to routers, as systemd-networkd and netifd do.
+fn is_deaf_to_routers(interface: &InterfaceName) -> bool {
+    let setting = |key| number(&format!("net/ipv6/conf/{interface}/{key}")).ok();
+    setting("forwarding").is_some_and(|forwarding| forwarding != 0)
+        && setting("accept_ra") == Some(1)
 }
 
 /// A number under `/proc/sys`.

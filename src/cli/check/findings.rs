@@ -1,5 +1,8 @@
 //! From facts about a machine to what a person should know and do. Pure.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::facts::{Facts, ReversePathFilter};
@@ -7,7 +10,7 @@ use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
 use crate::kernel::ForeignRule;
 use crate::routing::attach::attach;
-use crate::routing::{Attachment, Gateway, Link, Numbering, Rule, Trouble};
+use crate::routing::{Attachment, Family, Gateway, Link, Numbering, Rule, Trouble};
 use crate::units::TableId;
 
 /// Something worth knowing, and what to do about it.
@@ -47,6 +50,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     for uplink in &config.engine.uplinks {
         findings.extend(on_uplink(uplink, facts));
     }
+    findings.extend(on_missing_family(config, facts));
     findings
 }
 
@@ -197,12 +201,61 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
 fn on_uplink(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
     let object = format!("uplink {}", uplink.name);
     let link = facts.observed.link(&uplink.interface);
-    let attachment = attach(link, uplink.gateway, &std::collections::BTreeMap::new());
+    let attachment = attach(link, &uplink.hints(), &BTreeMap::new());
     let mut findings = Vec::new();
     findings.extend(on_trouble(uplink, &object, &attachment, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
     findings.extend(on_reverse_path_filter(uplink, &object, facts));
+    findings.extend(on_advertisements(uplink, &object, &attachment, facts));
     findings
+}
+
+/// The kernel's own answer to a router that forwards: it becomes deaf to other routers.
+fn on_advertisements(
+    uplink: &UplinkSettings,
+    object: &str,
+    attachment: &Attachment,
+    facts: &Facts,
+) -> Option<Finding> {
+    let interface = &uplink.interface;
+    let is_deaf = facts.deaf_to_routers.contains(interface);
+    let has_way = attachment.paths.contains_key(&Family::Ipv6);
+    (is_deaf && !has_way).then(|| {
+        finding(
+            Warning,
+            object,
+            format!(
+                "no IPv6: this machine forwards, so the kernel does not listen to routers that \
+                 advertise themselves on {interface}"
+            ),
+            format!("if there is IPv6 on it: sysctl -w net.ipv6.conf.{interface}.accept_ra=2"),
+        )
+    })
+}
+
+/// Who moves to an uplink without IPv6 has none there.
+fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let attached = config.engine.uplinks.iter().map(|uplink| {
+        let link = facts.observed.link(&uplink.interface);
+        (uplink, attach(link, &uplink.hints(), &BTreeMap::new()))
+    });
+    let works = attached.filter(|(_, attachment)| attachment.trouble.is_none());
+    let (with, without): (Vec<_>, Vec<_>) =
+        works.partition(|(_, attachment)| attachment.paths.contains_key(&Family::Ipv6));
+    let Some((other, _)) = with.first() else {
+        return Vec::new();
+    };
+    let finding = |(uplink, _): &(&UplinkSettings, Attachment)| {
+        let object = format!("uplink {}", uplink.name);
+        let what = format!(
+            "has no IPv6, while {} has: when it carries the traffic, IPv6 takes the default route of \
+             the main table or none",
+            other.name
+        );
+        let remedy = "nothing, if its provider has none: hosts fall back to IPv4";
+        finding(Note, &object, what, remedy)
+    };
+    without.iter().map(finding).collect()
 }
 
 fn on_trouble(
@@ -233,7 +286,7 @@ fn on_trouble(
         ),
         Trouble::NoAddress => (
             Error,
-            format!("{interface} has no IPv4 address"),
+            format!("{interface} has no address"),
             "run a DHCP client on it, or give it an address".to_owned(),
         ),
         Trouble::NoNextHop => (
@@ -284,7 +337,7 @@ fn on_next_hop(
             format!("the next hop {address} is this machine itself"),
             "set `gateway` to the address of the provider's router",
         )),
-        Gateway::Address(address) if is_off_link(attachment) => Some(finding(
+        Gateway::Address(address) if is_off_link(attachment, address) => Some(finding(
             Warning,
             object,
             format!("the next hop {address} is in no network of {interface}"),
@@ -295,8 +348,9 @@ fn on_next_hop(
     }
 }
 
-fn is_off_link(attachment: &Attachment) -> bool {
-    attachment.paths.values().any(|path| path.onlink)
+fn is_off_link(attachment: &Attachment, next_hop: IpAddr) -> bool {
+    let path = attachment.paths.get(&Family::of(next_hop));
+    path.is_some_and(|path| path.onlink)
 }
 
 /// Our `from` rules let the filter pass what is addressed to the router itself. A forwarded flow is

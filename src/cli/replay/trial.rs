@@ -11,7 +11,7 @@ use crate::engine::input::{Action, Input};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::recording::{Outage, Past, Recording, Seen, Track, relive as relive_recording};
 use crate::replay::Replay;
-use crate::routing::{Attachment, Gateway, Numbering, Trouble};
+use crate::routing::{Attachment, Gateway, Numbering, Prefixes, Trouble};
 use crate::units::{Moment, Target, Tier};
 
 /// Every uplink of the recording at the defaults, in the order in which they first appear.
@@ -25,6 +25,8 @@ pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
             tier: Tier(place),
             weight: default::WEIGHT,
             gateway: Gateway::default(),
+            gateway6: Gateway::default(),
+            prefixes: Prefixes::default(),
             probe,
             health: default::health(),
         })

@@ -1,6 +1,7 @@
 //! The kernel's lists, attribute by attribute.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use netlink_packet_core::NlaBuffer;
@@ -11,7 +12,7 @@ use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, Ro
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
 use super::{AddressEntry, LinkEntry, RouteEntry, RuleEntry, attributes};
-use crate::routing::{Family, Path, Route, Rule};
+use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
     Counters, IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
 };
@@ -51,7 +52,10 @@ pub(super) fn counters(body: &[u8]) -> Option<Counters> {
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
+/// Of IPv6; in IPv4 the same bit says that it is not the first address of its subnet.
+const IFA_F_TEMPORARY: u32 = 0x01;
 const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_DEPRECATED: u32 = 0x20;
 const IFA_F_TENTATIVE: u32 = 0x40;
 
 pub(super) fn address(body: &[u8]) -> Option<AddressEntry> {
@@ -69,27 +73,35 @@ pub(super) fn address(body: &[u8]) -> Option<AddressEntry> {
     let is_fit = flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0;
     let index = IfIndex::new(header.index).filter(|_| is_fit)?;
     let prefix = |address| IpNet::new(address, header.prefix_len).ok();
+    let with_flags = |net: IpNet| LinkAddress {
+        net,
+        is_deprecated: flags & IFA_F_DEPRECATED != 0,
+        is_temporary: flags & IFA_F_TEMPORARY != 0 && matches!(net, IpNet::V6(_)),
+    };
     match (near, far) {
         (Some(near), Some(far)) if near != far => Some(AddressEntry {
             index,
-            address: IpNet::from(near),
+            address: with_flags(IpNet::from(near)),
             peer: prefix(far),
         }),
         (near, far) => Some(AddressEntry {
             index,
-            address: prefix(near.or(far)?)?,
+            address: with_flags(prefix(near.or(far)?)?),
             peer: None,
         }),
     }
 }
 
 const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_MULTIPATH: u16 = 9;
+const RTA_CACHEINFO: u16 = 12;
 const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
+const RTA_PREF: u16 = 20;
 const RTM_F_CLONED: u32 = 0x200;
 const ROUTE_HEADER: usize = 12;
 
@@ -101,6 +113,7 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
     let mut table = TableId(header.table.into());
     let mut metric = Metric(0);
     let mut destination = family.default_destination().addr();
+    let (mut source, mut preference, mut expires_in) = (None, Preference::default(), None);
     let mut paths = Vec::new();
     for attribute in attributes(body, ROUTE_HEADER) {
         match attribute.kind() {
@@ -108,6 +121,12 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
             RTA_PRIORITY => metric = Metric(u32_of(attribute.value())?),
             RTA_DST => destination = ip_of(attribute.value())?,
             RTA_MULTIPATH => paths = next_hops(attribute.value())?,
+            RTA_SRC => {
+                let address = ip_of(attribute.value())?;
+                source = IpNet::new(address, header.source_prefix_length).ok();
+            }
+            RTA_PREF => preference = preference_of(*attribute.value().first()?),
+            RTA_CACHEINFO => expires_in = lifetime(attribute.value()),
             _ => {}
         }
     }
@@ -124,7 +143,28 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
     Some(RouteEntry {
         protocol: Protocol(header.protocol.into()),
         route: route.canonical(),
+        source,
+        preference,
+        expires_in,
     })
+}
+
+/// `ICMPV6_ROUTER_PREF_*` (`linux/icmpv6.h`), as on the wire (RFC 4191, 2.1).
+fn preference_of(code: u8) -> Preference {
+    match code {
+        1 => Preference::High,
+        3 => Preference::Low,
+        _ => Preference::Medium,
+    }
+}
+
+/// The third field of `struct rta_cacheinfo` (`linux/rtnetlink.h`), in hundredths of a second: 0
+/// for ever, below that since when it is over.
+fn lifetime(value: &[u8]) -> Option<Duration> {
+    const EXPIRES: std::ops::Range<usize> = 8..12;
+    let ticks = i32::from_ne_bytes(value.get(EXPIRES)?.try_into().ok()?);
+    let left = u64::try_from(ticks).unwrap_or(0);
+    (ticks != 0).then(|| Duration::from_millis(left * 10))
 }
 
 fn single_path<'a>(

@@ -189,6 +189,18 @@ fn a_blackhole_swallows_everything_until_it_is_mended() {
     assert!(!is_lost(&lane.handle_frame(at(1), &FRAME)));
 }
 
+#[test]
+fn what_is_without_a_family_lets_the_other_one_through() {
+    let mut ipv6 = FRAME;
+    ipv6[12..14].copy_from_slice(&[0x86, 0xdd]);
+    let mut lane = lane(Impairment {
+        without: Some(Family::Ipv6),
+        ..Impairment::default()
+    });
+    assert!(is_lost(&lane.handle_frame(at(0), &ipv6)));
+    assert!(!is_lost(&lane.handle_frame(at(1), &FRAME)));
+}
+
 fn any_impairment() -> impl Strategy<Value = Impairment> {
     let span = || (0_u64..50).prop_map(Duration::from_millis);
     let part = || (0.0..=1.0).prop_map(Loss::from_ratio);
@@ -216,6 +228,7 @@ fn any_impairment() -> impl Strategy<Value = Impairment> {
             duplicate,
             reorder,
             blackhole: false,
+            without: None,
             filter: None,
         },
     )

@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::*;
 use crate::cli::check::facts::Capabilities;
 use crate::kernel::{ForeignRoute, Strangers};
-use crate::routing::{Family, LearnedDefault, Observed, Path, Route};
+use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route};
 use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, Weight};
 
 const TWO_UPLINKS: &str = r#"
@@ -29,6 +32,10 @@ fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+fn prefix(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
 fn index(number: u32) -> IfIndex {
     IfIndex::new(number).expect("not 0")
 }
@@ -41,13 +48,15 @@ fn link(number: u32) -> Link {
         is_up: true,
         has_carrier: true,
         is_point_to_point: false,
-        addresses: vec![format!("192.0.{number}.2/24").parse().expect("a prefix")],
+        addresses: vec![prefix(&format!("192.0.{number}.2/24")).into()],
         peers: Vec::new(),
         defaults: vec![LearnedDefault {
             family: Family::Ipv4,
             metric: Metric(100),
+            preference: Preference::default(),
             gateway: Some(address(&format!("192.0.{number}.1"))),
             onlink: false,
+            source: None,
         }],
     }
 }
@@ -71,6 +80,7 @@ fn good() -> Facts {
         ]
         .map(|(interface, filter)| (name(interface), filter))
         .into(),
+        deaf_to_routers: BTreeSet::new(),
         is_forwarding: true,
         capabilities: Capabilities {
             net_admin: true,
@@ -143,13 +153,32 @@ fn the_first_trouble_of_a_link_is_told() {
     let bare = with_link(|link| link.addresses.clear());
     assert_eq!(
         said(TWO_UPLINKS, &bare),
-        ["Error uplink lte: eth2 has no IPv4 address"]
+        ["Error uplink lte: eth2 has no address"]
     );
     let lost = with_link(|link| link.defaults.clear());
     assert_eq!(
         said(TWO_UPLINKS, &lost),
         ["Error uplink lte: no next hop is known through eth2"]
     );
+}
+
+#[test]
+fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_told() {
+    let mut facts = good();
+    facts.deaf_to_routers.insert(name("eth2"));
+    let deaf = "Warning uplink lte: no IPv6: this machine forwards, so the kernel does not listen \
+                to routers that advertise themselves on eth2";
+    assert_eq!(said(TWO_UPLINKS, &facts), [deaf]);
+    let eth1 = facts.observed.links.get_mut(&index(1)).expect("eth1");
+    eth1.addresses.push(prefix("2001:db8:1::2/64").into());
+    eth1.defaults.push(LearnedDefault {
+        family: Family::Ipv6,
+        gateway: Some(address("fe80::1")),
+        ..eth1.defaults[0]
+    });
+    let missing = "Note uplink lte: has no IPv6, while fiber has: when it carries the traffic, IPv6 \
+                   takes the default route of the main table or none";
+    assert_eq!(said(TWO_UPLINKS, &facts), [deaf, missing]);
 }
 
 #[test]
