@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::error::{Fault, RecordingError};
+use super::error::{Fault, Quoted, RecordingError};
+use super::samples::LONGEST;
 use super::{FileLines, Recording, open};
 use crate::engine::Engine;
 use crate::engine::input::{Action, Input, Outcome, ProbeOrder};
@@ -86,7 +87,14 @@ fn header(line: &str) -> Result<Header, Fault> {
 }
 
 fn entry(line: &str) -> Result<Entry, Fault> {
-    serde_json::from_str(line).map_err(Fault::Json)
+    let entry: Entry = serde_json::from_str(line).map_err(Fault::Json)?;
+    match &entry.input {
+        Some(Input::Probe {
+            outcome: Outcome::Reply(rtt),
+            ..
+        }) if *rtt > LONGEST => Err(Fault::Rtt(Quoted::new(&format!("{rtt:?}")))),
+        Some(_) | None => Ok(entry),
+    }
 }
 
 /// What became of each probe, and what else happened. Which target a probe went to stands in no
