@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod output;
+#[cfg(feature = "replay")]
 pub mod replay;
 pub mod run;
 pub mod status;
@@ -20,6 +21,7 @@ use crate::config::{Config, ConfigError, defaults};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::socket::BindError;
+#[cfg(feature = "replay")]
 use crate::recording::RecordingError;
 use crate::units::UplinkName;
 
@@ -50,6 +52,7 @@ enum Command {
     /// Take over a changed configuration; a bad one is refused and the old one stays
     Reload(Connection),
     /// Run the decisions on a recorded trace: when would it have switched, and why
+    #[cfg(feature = "replay")]
     Replay(replay::Arguments),
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
@@ -124,6 +127,7 @@ impl Cli {
                 wish::send(&connection, &Wish::Enable(name).into())
             }
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
+            #[cfg(feature = "replay")]
             Command::Replay(arguments) => replay::run(&arguments),
             #[cfg(feature = "lab")]
             Command::Lab(arguments) => lab::run(&arguments),
@@ -136,6 +140,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does n
 
 /// The whole chain of an error, as a person reads it.
 pub fn explain(error: &anyhow::Error) -> String {
+    #[cfg(feature = "replay")]
     if let Some(lines @ RecordingError::Lines { .. }) = error.downcast_ref() {
         return lines.to_string();
     }

@@ -50,7 +50,9 @@ pub mod lab;
 pub mod memory;
 pub mod probe;
 pub mod recorder;
+#[cfg(feature = "replay")]
 pub mod recording;
+#[cfg(feature = "replay")]
 pub mod replay;
 pub mod routing;
 pub mod units;

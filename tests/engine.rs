@@ -1,5 +1,7 @@
 //! The engine's guarantees, in virtual time.
 
+#![cfg(feature = "replay")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What holds for the engine whatever happens.
 
+#![cfg(feature = "replay")]
+
 #[expect(dead_code, reason = "other tests need more of it")]
 mod support;
 

@@ -1,5 +1,7 @@
 //! `uplinkd replay`: recordings are ground truth, and what is wrong with one is said by line.
 
+#![cfg(feature = "replay")]
+
 #[expect(dead_code, reason = "other tests need more of it")]
 mod support;
 

@@ -1,6 +1,8 @@
 //! The probers against real servers, each test in a network namespace of its own: good ones, those of
 //! somebody on the way, and those that mean harm.
 
+#![cfg(feature = "replay")]
+
 #[path = "support/netns.rs"]
 #[expect(
     dead_code,

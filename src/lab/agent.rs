@@ -36,6 +36,12 @@ pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
 /// What it remembers from one start to the next.
 const STATE: &str = "/run/uplinkd/state";
 
+/// Makes the next agent begin as the first one did.
+pub(super) fn forget() {
+    // Where nothing was kept there is nothing to forget.
+    std::fs::remove_dir_all(STATE).unwrap_or(());
+}
+
 /// What a scenario wants of the agent other than the defaults.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wishes {

@@ -120,6 +120,7 @@ impl<'n> Stage<'n> {
         self.network.mend_all()?;
         if self.agent.is_some() {
             self.direct(AgentAct::Stop)?;
+            agent::forget();
         }
         let start = clock::now();
         self.direct(AgentAct::Start)?;
