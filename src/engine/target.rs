@@ -14,6 +14,8 @@ const ASIDE_EVIDENCE: f64 = 16.0;
 const ASIDE_LEAST: u32 = 3;
 /// From here on its misses no longer speak against the link.
 const DOUBT: u32 = 2;
+/// After so many misses in a row it is shown as down.
+const SILENT: usize = 3;
 /// How often a target that was set aside is asked again.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
 /// So many answers in a row bring it back.
@@ -160,7 +162,8 @@ impl TargetTrack {
     /// The read model.
     pub fn status(&self) -> TargetStatus {
         let (all, missed) = self.window.counts();
-        let state = if self.aside.is_some() || (all > 0 && missed == all) {
+        let is_silent = (all > 0 && missed == all) || self.window.ends_in_misses(SILENT);
+        let state = if self.aside.is_some() || is_silent {
             State::Down
         } else if all == 0 {
             State::Unknown

@@ -90,6 +90,13 @@ impl Window {
         (self.samples.len(), self.lost)
     }
 
+    /// The last outcomes are misses, this many at least.
+    pub fn ends_in_misses(&self, at_least: usize) -> bool {
+        let mut last = self.samples.iter().rev();
+        self.samples.len() >= at_least
+            && last.by_ref().take(at_least).all(|s| s.rtt_micros.is_none())
+    }
+
     /// The share of misses; none while the window is empty.
     pub fn loss(&self) -> Option<Loss> {
         loss_of(self.counts())

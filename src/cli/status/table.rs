@@ -73,7 +73,10 @@ impl Table {
             )
         };
         let nothing_works = "no uplink is usable: the routes stay as they are";
-        let works = status.uplinks.iter().any(is_usable);
+        // Of a single uplink's status nothing follows about the others.
+        let is_whole =
+            status.uplinks.iter().any(|uplink| uplink.active) || status.active.is_empty();
+        let works = !is_whole || status.uplinks.iter().any(is_usable);
         let routes = match status.routes {
             RoutesState::InPlace | RoutesState::Pending => None,
             RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
