@@ -87,7 +87,7 @@ impl Arguments {
         let is_dense = interval < Duration::from_secs(1);
         Extent {
             days: if is_dense {
-                (self.extent.days / 3).max(1)
+                (self.extent.days / 9).max(1)
             } else {
                 self.extent.days
             },

@@ -48,7 +48,7 @@ struct Curve {
 /// Draws it.
 pub(crate) fn write(path: &Path, is_quick: bool) -> io::Result<()> {
     let extent = Extent {
-        days: if is_quick { 1 } else { 30 },
+        days: if is_quick { 1 } else { 15 },
         outages: 0,
         changes: if is_quick { 20 } else { 100 },
         seed: 1,
