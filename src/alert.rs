@@ -24,6 +24,7 @@ use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::config::LogSink;
+use crate::engine::status::EventRecord;
 use journal::Journal;
 use record::Record;
 use stderr::Stderr;
@@ -155,4 +156,36 @@ impl log::Log for Foreign {
     }
 
     fn flush(&self) {}
+}
+
+/// One line in the log for each event; the level says who should look, and when.
+pub fn tell(record: &EventRecord) {
+    let EventRecord {
+        event,
+        uplink,
+        interface,
+        from,
+        to,
+        reason,
+        took_us,
+        ..
+    } = record;
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                uplink = uplink.as_ref().map(tracing::field::display),
+                interface = interface.as_ref().map(tracing::field::display),
+                from = from.as_ref().map(tracing::field::display),
+                to = to.as_ref().map(tracing::field::display),
+                why = reason,
+                took_us,
+                "{event}"
+            )
+        };
+    }
+    match event.as_str() {
+        "no_usable_uplink" | "config.refused" => line!(error),
+        "uplink.down" => line!(warn),
+        _ => line!(info),
+    }
 }

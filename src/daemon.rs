@@ -11,6 +11,7 @@
 //! never tell of one that is not there.
 
 mod alarm;
+mod links;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -22,21 +23,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::alert;
 use crate::config::{Config, OnStop};
 use crate::control::socket::{Server, Watchers};
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
-use crate::engine::settings::{Settings, UplinkSettings};
+use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, RoutesState, Status};
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
-use crate::memory::Memory;
 use crate::probe::{self, Probers};
 use crate::recorder::{self, Recorder};
-use crate::routing::attach::attach;
-use crate::routing::{Attachment, Desired, Family, Observed, Path};
-use crate::units::{Moment, TableId, UplinkName, Wall};
+use crate::routing::{Attachment, Desired, Observed};
+use crate::units::{Moment, UplinkName, Wall};
 
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -276,91 +276,6 @@ impl Daemon {
         self.observed.is_some()
     }
 
-    fn observed(&mut self, observed: Arc<Observed>) {
-        if !self.is_acquainted() {
-            self.take_up(&observed);
-        }
-        for (position, uplink) in (0..).zip(self.config.engine.uplinks.clone()) {
-            let attachment = self.attachment(position, &uplink, &observed);
-            if self.attachments.get(&uplink.name) != Some(&attachment) {
-                let uplink = uplink.name;
-                self.attachments.insert(uplink.clone(), attachment.clone());
-                self.tell(Input::Attachment { uplink, attachment });
-            }
-        }
-        self.observed = Some(observed);
-    }
-
-    /// Goes on where an earlier run ended.
-    fn take_up(&mut self, observed: &Observed) {
-        let directory = &self.config.agent.state_dir;
-        let memory = Memory::recall(directory).unwrap_or_else(|error| {
-            let why = format!("{:#}", anyhow::Error::from(error));
-            tracing::warn!(why, "starts without what an earlier run learnt");
-            None
-        });
-        let now = self.clock.wall().at(self.clock.now());
-        let remembered = memory
-            .as_ref()
-            .and_then(|m| m.recent_carrier(now.0))
-            .cloned();
-        if let Some(uplink) = self.found_carrying(observed).or(remembered) {
-            tracing::info!(%uplink, "carried the traffic before; goes on with it");
-            self.tell(Input::Carrying(uplink));
-        }
-        for (uplink, learner) in memory.into_iter().flat_map(|memory| memory.learnt) {
-            self.tell(Input::Learnt { uplink, learner });
-        }
-    }
-
-    /// Writes down what was learnt and who carries.
-    fn keep_memory(&mut self) {
-        if self.options.observe {
-            return;
-        }
-        self.kept = self.clock.now();
-        let memory = Memory {
-            written: self.clock.wall().at(self.kept),
-            carrying: self.engine.carrier().cloned(),
-            learnt: self.engine.learnt(),
-        };
-        if let Err(error) = memory.keep(&self.config.agent.state_dir) {
-            let why = format!("{:#}", anyhow::Error::from(error));
-            tracing::warn!(why, "a restart will have to learn anew");
-        }
-    }
-
-    fn attachment(
-        &self,
-        position: u32,
-        uplink: &UplinkSettings,
-        observed: &Observed,
-    ) -> Attachment {
-        let mut links = observed.links.values();
-        let link = links.find(|link| link.name == uplink.interface);
-        let table = self.config.engine.numbering.uplink_table(position);
-        let mut own = own_paths(observed, table);
-        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
-        attach(link, &uplink.hints(), &own)
-    }
-
-    /// Through which uplink an earlier run left the traffic.
-    fn found_carrying(&self, observed: &Observed) -> Option<UplinkName> {
-        let Settings {
-            uplinks, numbering, ..
-        } = &self.config.engine;
-        let path = *own_paths(observed, numbering.table).values().next()?;
-        let link = observed.links.get(&path.index)?;
-        (0..)
-            .zip(uplinks)
-            .filter(|(_, uplink)| uplink.interface == link.name)
-            .max_by_key(|(position, _)| {
-                let own = own_paths(observed, numbering.uplink_table(*position));
-                own.values().any(|own| *own == path)
-            })
-            .map(|(_, uplink)| uplink.name.clone())
-    }
-
     fn probed(&mut self, report: probe::Report) {
         tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
         self.tell(Input::Probe {
@@ -566,7 +481,7 @@ impl Daemon {
     }
 
     fn announce(&mut self, record: &EventRecord) {
-        log(record);
+        alert::tell(record);
         let status = self.status();
         self.watchers.publish(record, &status);
     }
@@ -660,50 +575,4 @@ fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
         interfaces: uplinks.map(|uplink| uplink.interface.clone()).collect(),
         protocol: config.engine.numbering.protocol,
     }
-}
-
-/// One line in the log for each event; the level says who should look, and when.
-fn log(record: &EventRecord) {
-    let EventRecord {
-        event,
-        uplink,
-        interface,
-        from,
-        to,
-        reason,
-        took_us,
-        ..
-    } = record;
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                uplink = uplink.as_ref().map(tracing::field::display),
-                interface = interface.as_ref().map(tracing::field::display),
-                from = from.as_ref().map(tracing::field::display),
-                to = to.as_ref().map(tracing::field::display),
-                why = reason,
-                took_us,
-                "{event}"
-            )
-        };
-    }
-    match event.as_str() {
-        "no_usable_uplink" | "config.refused" => line!(error),
-        "uplink.down" => line!(warn),
-        _ => line!(info),
-    }
-}
-
-/// The ways out that our own default routes in a table take.
-fn own_paths(observed: &Observed, table: TableId) -> BTreeMap<Family, Path> {
-    let routes = observed
-        .routes
-        .iter()
-        .filter(|route| route.table == table && route.destination.prefix_len() == 0);
-    routes
-        .filter_map(|route| {
-            let path = *route.paths.first()?;
-            Some((Family::of(route.destination.addr()), path))
-        })
-        .collect()
 }

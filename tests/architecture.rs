@@ -28,8 +28,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "config", "control", "engine", "kernel", "memory", "probe", "recorder", "routing",
-            "units",
+            "alert", "config", "control", "engine", "kernel", "memory", "probe", "recorder",
+            "routing", "units",
         ],
     ),
     (

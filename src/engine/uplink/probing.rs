@@ -20,7 +20,7 @@ impl Uplink {
         let fate = match outcome {
             Outcome::Reply(rtt) => {
                 self.wrong_answer = None;
-                Fate::Answered(rtt)
+                Fate::Answered(rtt.min(listen_for(self.settings.probe.timeout)))
             }
             Outcome::Unreachable(_) => Fate::Missed,
             Outcome::Wrong(what) => {

@@ -1,0 +1,113 @@
+//! From what the kernel shows to what the engine is told of its uplinks, and where an earlier run ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Daemon;
+use crate::engine::input::Input;
+use crate::engine::settings::{Settings, UplinkSettings};
+use crate::memory::Memory;
+use crate::routing::attach::attach;
+use crate::routing::{Attachment, Family, Observed, Path};
+use crate::units::{TableId, UplinkName};
+
+impl Daemon {
+    pub(super) fn observed(&mut self, observed: Arc<Observed>) {
+        if !self.is_acquainted() {
+            self.take_up(&observed);
+        }
+        for (position, uplink) in (0..).zip(self.config.engine.uplinks.clone()) {
+            let attachment = self.attachment(position, &uplink, &observed);
+            if self.attachments.get(&uplink.name) != Some(&attachment) {
+                let uplink = uplink.name;
+                self.attachments.insert(uplink.clone(), attachment.clone());
+                self.tell(Input::Attachment { uplink, attachment });
+            }
+        }
+        self.observed = Some(observed);
+    }
+
+    /// Goes on where an earlier run ended.
+    pub(super) fn take_up(&mut self, observed: &Observed) {
+        let directory = &self.config.agent.state_dir;
+        let memory = Memory::recall(directory).unwrap_or_else(|error| {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "starts without what an earlier run learnt");
+            None
+        });
+        let now = self.clock.wall().at(self.clock.now());
+        let remembered = memory
+            .as_ref()
+            .and_then(|m| m.recent_carrier(now.0))
+            .cloned();
+        if let Some(uplink) = self.found_carrying(observed).or(remembered) {
+            tracing::info!(%uplink, "carried the traffic before; goes on with it");
+            self.tell(Input::Carrying(uplink));
+        }
+        for (uplink, learner) in memory.into_iter().flat_map(|memory| memory.learnt) {
+            self.tell(Input::Learnt { uplink, learner });
+        }
+    }
+
+    /// Writes down what was learnt and who carries.
+    pub(super) fn keep_memory(&mut self) {
+        if self.options.observe {
+            return;
+        }
+        self.kept = self.clock.now();
+        let memory = Memory {
+            written: self.clock.wall().at(self.kept),
+            carrying: self.engine.carrier().cloned(),
+            learnt: self.engine.learnt(),
+        };
+        if let Err(error) = memory.keep(&self.config.agent.state_dir) {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "a restart will have to learn anew");
+        }
+    }
+
+    pub(super) fn attachment(
+        &self,
+        position: u32,
+        uplink: &UplinkSettings,
+        observed: &Observed,
+    ) -> Attachment {
+        let mut links = observed.links.values();
+        let link = links.find(|link| link.name == uplink.interface);
+        let table = self.config.engine.numbering.uplink_table(position);
+        let mut own = own_paths(observed, table);
+        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
+        attach(link, &uplink.hints(), &own)
+    }
+
+    /// Through which uplink an earlier run left the traffic.
+    pub(super) fn found_carrying(&self, observed: &Observed) -> Option<UplinkName> {
+        let Settings {
+            uplinks, numbering, ..
+        } = &self.config.engine;
+        let path = *own_paths(observed, numbering.table).values().next()?;
+        let link = observed.links.get(&path.index)?;
+        (0..)
+            .zip(uplinks)
+            .filter(|(_, uplink)| uplink.interface == link.name)
+            .max_by_key(|(position, _)| {
+                let own = own_paths(observed, numbering.uplink_table(*position));
+                own.values().any(|own| *own == path)
+            })
+            .map(|(_, uplink)| uplink.name.clone())
+    }
+}
+
+/// The ways out that our own default routes in a table take.
+fn own_paths(observed: &Observed, table: TableId) -> BTreeMap<Family, Path> {
+    let routes = observed
+        .routes
+        .iter()
+        .filter(|route| route.table == table && route.destination.prefix_len() == 0);
+    routes
+        .filter_map(|route| {
+            let path = *route.paths.first()?;
+            Some((Family::of(route.destination.addr()), path))
+        })
+        .collect()
+}
