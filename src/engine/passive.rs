@@ -20,6 +20,8 @@ const LEAST_PACKETS: f64 = 5.0;
 const STILL_SHARE: f64 = 0.1;
 /// The silence must last for so many round trips.
 const ROUND_TRIPS: u32 = 3;
+/// When next to nothing has gone out for so long either, the traffic has simply ended.
+const ENDED_AFTER: Duration = Duration::from_secs(1);
 /// After a false alarm there is no other for so long.
 const HOLD_OFF: Duration = Duration::from_secs(5);
 /// The time over which the rates are smoothed.
@@ -76,6 +78,12 @@ impl Passive {
             });
             still.sent += sent;
             still.missing += expected;
+            let has_ended = still.sent < LEAST_PACKETS && now.since(still.since) >= ENDED_AFTER;
+            if has_ended {
+                self.still = None;
+                self.rx_rate = 0.0;
+                self.tx_rate = 0.0;
+            }
             return;
         }
         self.still = None;
@@ -194,10 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_ends_is_not_suspicious() {
+    fn traffic_that_ends_is_not_suspicious_and_no_longer_watched() {
         let mut traffic = Traffic::new();
-        traffic.flows(50, 30, 15);
+        traffic.flows(50, 30, 25);
+        assert!(traffic.passive.look_again(traffic.now).is_some());
         assert_eq!(traffic.flows(20, 0, 0), None);
+        assert_eq!(traffic.passive.look_again(traffic.now), None);
     }
 
     #[test]
