@@ -389,16 +389,20 @@ impl Daemon {
     fn act(&mut self) {
         let mut events = Vec::new();
         let mut routes = None;
+        let mut orders = Vec::new();
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Count(uplink) => self.count(uplink),
                 Action::Route(desired) => routes = Some(desired),
-                Action::Probe(order) => self.order(order),
+                Action::Probe(order) => orders.extend(self.order(order)),
                 Action::Event(event) => events.push(event),
             }
         }
         if let Some(desired) = routes {
             self.want(Some(desired));
+        }
+        for report in self.probers.order(orders).err().into_iter().flatten() {
+            self.probed(report);
         }
         if !events.is_empty() {
             self.announcements.push_back(Announcement {
@@ -429,29 +433,24 @@ impl Daemon {
         }
     }
 
-    fn order(&mut self, probe: ProbeOrder) {
+    fn order(&self, probe: ProbeOrder) -> Option<probe::Order> {
         let attachment = self.attachments.get(&probe.uplink);
         let index = attachment.and_then(|attachment| attachment.index);
         let Settings {
             uplinks, numbering, ..
         } = &self.config.engine;
         let uplink = (0..).zip(uplinks).find(|(_, u)| u.name == probe.uplink);
-        let (Some(index), Some((position, uplink))) = (index, uplink) else {
-            return;
-        };
+        let (index, (position, uplink)) = (index?, uplink?);
         let exit = probe::Exit {
             interface: uplink.interface.clone(),
             index,
             mark: numbering.uplink_mark(position),
         };
-        let order = probe::Order {
+        Some(probe::Order {
             probe,
             exit,
             resolvers: uplink.probe.resolvers.clone(),
-        };
-        if let Err(report) = self.probers.order(order) {
-            self.probed(report);
-        }
+        })
     }
 
     /// Tells of everything that the kernel holds by now.

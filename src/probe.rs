@@ -67,7 +67,7 @@ pub struct Report {
 /// The prober thread.
 #[derive(Debug)]
 pub struct Probers {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Vec<Order>>,
     reports: mpsc::Receiver<Report>,
 }
 
@@ -89,14 +89,18 @@ impl Probers {
         Ok(Self { orders, reports })
     }
 
-    /// Orders a probe. An order that cannot be taken is reported as not sent.
-    pub fn order(&self, order: Order) -> Result<(), Report> {
-        self.orders.try_send(order).map_err(|error| {
-            let (why, order) = match error {
-                mpsc::error::TrySendError::Full(order) => ("the probers are overloaded", order),
-                mpsc::error::TrySendError::Closed(order) => ("the probers have ended", order),
+    /// Orders probes, all with one wake-up. What cannot be taken is reported as not sent.
+    pub fn order(&self, orders: Vec<Order>) -> Result<(), Vec<Report>> {
+        if orders.is_empty() {
+            return Ok(());
+        }
+        self.orders.try_send(orders).map_err(|error| {
+            let (why, orders) = match error {
+                mpsc::error::TrySendError::Full(orders) => ("the probers are overloaded", orders),
+                mpsc::error::TrySendError::Closed(orders) => ("the probers have ended", orders),
             };
-            order.not_sent(why.to_owned())
+            let reports = orders.iter().map(|order| order.not_sent(why.to_owned()));
+            reports.collect()
         })
     }
 
@@ -116,7 +120,7 @@ impl Order {
     }
 }
 
-async fn serve(mut inbox: mpsc::Receiver<Order>, outbox: mpsc::Sender<Report>) {
+async fn serve(mut inbox: mpsc::Receiver<Vec<Order>>, outbox: mpsc::Sender<Report>) {
     let mut prober = Prober {
         clients: Clients::default(),
         names: Names::default(),
@@ -124,10 +128,12 @@ async fn serve(mut inbox: mpsc::Receiver<Order>, outbox: mpsc::Sender<Report>) {
     };
     loop {
         tokio::select! {
-            order = inbox.recv() => match order {
-                Some(order) => {
-                    if let Err(why) = prober.send(&order) {
-                        drop(outbox.try_send(order.not_sent(why)));
+            orders = inbox.recv() => match orders {
+                Some(orders) => {
+                    for order in orders {
+                        if let Err(why) = prober.send(&order) {
+                            drop(outbox.try_send(order.not_sent(why)));
+                        }
                     }
                 }
                 None => break,

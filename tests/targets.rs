@@ -79,7 +79,7 @@ impl Uplink {
         self.order.probe.target = target.parse().expect("a target");
         self.order.probe.listen_for = listen_for;
         self.probers
-            .order(self.order.clone())
+            .order(vec![self.order.clone()])
             .expect("a free place");
     }
 
