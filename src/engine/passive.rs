@@ -13,6 +13,13 @@ use crate::units::{Counters, Moment};
 const BUSY_RATE: f64 = 20.0;
 /// How often that is.
 const BUSY_EVERY: Duration = Duration::from_millis(100);
+/// Below this rate either way next to nothing flows but probes, and a look now and then shows when
+/// that changes: a look costs a small router a tenth of a probe.
+const IDLE_RATE: f64 = 5.0;
+/// How often that is, once what flows is known.
+const IDLE_EVERY: Duration = Duration::from_secs(5);
+/// For so long after the first look it is not known yet.
+const ACQUAINTED_AFTER: Duration = Duration::from_secs(10);
 /// So many packets must have gone out unanswered, and so many must be missing.
 const LEAST_PACKETS: f64 = 5.0;
 /// Inbound is still when it falls below this share of what it was: broadcast and other noise of the
@@ -36,6 +43,7 @@ const CAPACITY_HALF_LIFE: f64 = 3_600.0;
 /// What the counters of one uplink have shown.
 #[derive(Clone, Debug, Default)]
 pub struct Passive {
+    began: Option<Moment>,
     last: Option<(Moment, Counters)>,
     rx_rate: f64,
     tx_rate: f64,
@@ -56,6 +64,7 @@ struct Still {
 impl Passive {
     /// Takes the counters as they are now.
     pub fn observe(&mut self, counters: Counters, now: Moment) {
+        self.began.get_or_insert(now);
         let Some((then, before)) = self.last.replace((now, counters)) else {
             return;
         };
@@ -117,6 +126,16 @@ impl Passive {
     /// Our own traffic fills the link.
     pub fn is_full(&self) -> bool {
         self.rx_load.is_full() || self.tx_load.is_full()
+    }
+
+    /// Whether the counters are worth reading along with a probe.
+    pub fn is_worth_a_look(&self, now: Moment) -> bool {
+        let (Some(began), Some((last, _))) = (self.began, self.last) else {
+            return true;
+        };
+        let is_new = now.since(began) < ACQUAINTED_AFTER;
+        let is_idle = self.rx_rate < IDLE_RATE || self.tx_rate < IDLE_RATE;
+        is_new || !is_idle || self.still.is_some() || now.since(last) >= IDLE_EVERY
     }
 
     /// When the counters are worth reading again, if that is sooner than the next probe.
@@ -208,6 +227,22 @@ mod tests {
         assert!(traffic.passive.look_again(traffic.now).is_some());
         assert_eq!(traffic.flows(20, 0, 0), None);
         assert_eq!(traffic.passive.look_again(traffic.now), None);
+    }
+
+    #[test]
+    fn a_link_on_which_nothing_flows_is_looked_at_now_and_then() {
+        let mut traffic = Traffic::new();
+        let mut looks = 0;
+        for _ in 0..600 {
+            traffic.now = traffic.now + Duration::from_millis(100);
+            if traffic.passive.is_worth_a_look(traffic.now) {
+                traffic.passive.observe(traffic.counters, traffic.now);
+                looks += 1;
+            }
+        }
+        assert_eq!(looks, 100 + 50 / 5);
+        traffic.flows(10, 1, 1);
+        assert!(traffic.passive.is_worth_a_look(traffic.now));
     }
 
     #[test]

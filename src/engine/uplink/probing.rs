@@ -72,7 +72,8 @@ impl Uplink {
             self.send_round(now, out);
         }
         let is_time_to_count = self.timers.take_due(Timer::Count, now);
-        if self.is_carrying && (is_time_to_probe || is_time_to_count) {
+        let is_time_to_look = is_time_to_probe && self.passive.is_worth_a_look(now);
+        if self.is_carrying && (is_time_to_look || is_time_to_count) {
             out.counts.push(self.settings.name.clone());
         }
         self.arm_deadline();
