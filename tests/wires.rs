@@ -28,6 +28,8 @@ struct Seen {
     sent: u32,
     /// Sequence number and time under way, in the order of arrival.
     arrivals: Vec<(u32, Duration)>,
+    /// How much later than asked this machine woke a sleeper meanwhile, on average.
+    lateness: Duration,
 }
 
 /// Sends from the client to the router for [`SPAN`], one packet every `pace`.
@@ -52,6 +54,7 @@ fn stream(network: &Network, pace: Duration) -> Seen {
                 .expect("the test listens");
         }
     });
+    let yardstick = thread::spawn(lateness);
     let start = clock::now();
     for number in 0..sent {
         wait_until(start + pace * number);
@@ -65,7 +68,20 @@ fn stream(network: &Network, pace: Duration) -> Seen {
     Seen {
         sent,
         arrivals: arrivals.iter().collect(),
+        lateness: yardstick.join().expect("the yardstick ends"),
     }
+}
+
+/// A machine that has other things to do wakes sleepers late, those of the wire as any other.
+fn lateness() -> Duration {
+    let nap = Duration::from_millis(1);
+    let start = clock::now();
+    let mut naps = 0;
+    while clock::now().since(start) < SPAN {
+        wait_until(clock::now() + nap);
+        naps += 1;
+    }
+    (clock::now().since(start) / naps).saturating_sub(nap)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a meter waits on time")]
@@ -105,6 +121,22 @@ impl Seen {
         )]
         let index = ((times.len() - 1) as f64 * share) as usize;
         times[index].as_secs_f64() * 1000.0
+    }
+
+    /// Holds such a time against what was asked. A packet meets two sleepers on its way, that of
+    /// the wire and its receiver, and those may be as late as any other on a busy machine.
+    #[expect(clippy::print_stderr, reason = "the figures are worth reading")]
+    #[track_caller]
+    fn assert_time(&self, what: &str, share: f64, wanted: f64, within: f64) {
+        const ON_A_QUIET_MACHINE: Duration = Duration::from_micros(100);
+        let late = self.lateness.saturating_sub(ON_A_QUIET_MACHINE) * 2;
+        let late = late.as_secs_f64() * 1000.0;
+        let measured = self.quantile(share);
+        let line =
+            format!("{what}: {measured:.3} ms, asked for {wanted} +- {within}, {late:.3} late");
+        eprintln!("{line}");
+        let is_near = (wanted - within..=wanted + within + late).contains(&measured);
+        assert!(is_near, "{line}");
     }
 }
 
@@ -150,7 +182,7 @@ fn the_pump_adds_less_than_300_us_at_the_median_and_loses_nothing() {
         || {
             let seen = measure(Impairment::default());
             assert_near("lost", seen.share_lost(), 0.0, 0.0);
-            assert_near("median, ms", seen.quantile(0.5), 0.0, 0.3);
+            seen.assert_time("median", 0.5, 0.0, 0.3);
         },
     );
 }
@@ -163,7 +195,7 @@ fn delay_is_as_asked_at_the_median_and_never_less() {
             ..Impairment::default()
         });
         assert_near("lost", seen.share_lost(), 0.0, 0.0);
-        assert_near("median, ms", seen.quantile(0.5), 20.15, 0.15);
+        seen.assert_time("median", 0.5, 20.15, 0.15);
         assert!(seen.quantile(0.0) >= 20.0);
     });
 }
@@ -179,9 +211,9 @@ fn jitter_spreads_the_delay_evenly_over_its_span() {
             ..Impairment::default()
         };
         let seen = measure_every(jitter, impairment);
-        assert_near("first decile, ms", seen.quantile(0.1), 11.0, 1.0);
-        assert_near("median, ms", seen.quantile(0.5), 15.0, 1.5);
-        assert_near("last decile, ms", seen.quantile(0.9), 19.0, 1.5);
+        seen.assert_time("first decile", 0.1, 11.0, 1.0);
+        seen.assert_time("median", 0.5, 15.0, 1.5);
+        seen.assert_time("last decile", 0.9, 19.0, 1.5);
         assert_near("overtaken", seen.share_overtaken(), 0.0, 0.0);
     });
 }
@@ -236,7 +268,7 @@ fn a_bottleneck_fills_its_queue_and_drops_the_rest() {
             ..Impairment::default()
         });
         assert_near("lost", seen.share_lost(), 0.5, 0.03);
-        assert_near("median, ms", seen.quantile(0.5), 54.0, 5.0);
+        seen.assert_time("median", 0.5, 54.0, 5.0);
     });
 }
 
