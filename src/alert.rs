@@ -185,7 +185,7 @@ pub fn tell(record: &EventRecord) {
     }
     match event.as_str() {
         "no_usable_uplink" | "config.refused" => line!(error),
-        "uplink.down" => line!(warn),
+        "uplink.down" | "flap.penalty" => line!(warn),
         _ => line!(info),
     }
 }

@@ -6,6 +6,8 @@
 //! until there is nothing left, and call `handle_timeout` again no later than at
 //! [`Engine::poll_timeout`].
 
+pub mod contest;
+pub mod damping;
 pub mod deadline;
 pub mod election;
 pub mod input;
@@ -25,16 +27,22 @@ pub mod window;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::engine::contest::Contest;
+use crate::engine::damping::Flaps;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::schedule::Spread;
-use crate::engine::settings::{Failback, Settings};
-use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status};
+use crate::engine::settings::{Failback, Policy, Settings};
+use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
+use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
 use crate::routing::{Desired, Family, Path};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
+
+/// Who is called later than this was held up, or slept.
+const ASLEEP: Duration = Duration::from_secs(5);
 
 /// For so long after the start it is no news that no uplink is usable yet.
 const BOOT: Duration = Duration::from_secs(10);
@@ -46,6 +54,8 @@ pub struct Engine {
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
     active: Option<Active>,
+    flaps: Flaps,
+    contest: Contest,
     /// What an uplink that a reload removed still carries, until there is a successor.
     leaving: Carrying,
     started: Moment,
@@ -75,6 +85,14 @@ struct Switch {
     reason: String,
 }
 
+/// Whether what is to go back waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    InForce,
+    /// A person asks for it now.
+    Waived,
+}
+
 /// Why a wish was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -101,6 +119,8 @@ impl Engine {
             uplinks: Vec::new(),
             settings,
             active: None,
+            flaps: Flaps::default(),
+            contest: Contest::default(),
             leaving: Carrying::new(),
             started: now,
             last_switch: None,
@@ -119,6 +139,7 @@ impl Engine {
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Moment, input: Input) {
         self.is_stale |= !matches!(input, Input::Probe { .. } | Input::Counters { .. });
+        self.wake_up(now);
         match input {
             Input::Attachment { uplink, attachment } => {
                 if let Some(place) = self.place(&uplink) {
@@ -149,6 +170,7 @@ impl Engine {
 
     /// Does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.wake_up(now);
         let leader = self.share_the_wake(now);
         for uplink in &mut self.uplinks {
             if uplink.next_timeout().is_some_and(|at| at <= now) {
@@ -168,7 +190,8 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
-        uplinks.chain(self.look_again).min()
+        let others = self.look_again.into_iter().chain(self.flaps.next_timeout());
+        uplinks.chain(others).min()
     }
 
     /// Whether a wish can be granted; [`Engine::handle_input`] grants it.
@@ -232,7 +255,7 @@ impl Engine {
             uplinks: self
                 .uplinks
                 .iter()
-                .map(|uplink| uplink.status(is_active(uplink), wall))
+                .map(|uplink| self.with_penalty(uplink.status(is_active(uplink), wall), wall))
                 .collect(),
             routes: RoutesState::InPlace,
             last_switch: self.last_switch.as_ref().map(|switch| LastSwitch {
@@ -241,6 +264,28 @@ impl Engine {
                 to: switch.to.clone(),
                 reason: switch.reason.clone(),
             }),
+        }
+    }
+
+    fn with_penalty(&self, uplink: UplinkStatus, wall: Wall) -> UplinkStatus {
+        let settings = self.settings.failover.damping;
+        let penalty = self.flaps.penalty(&uplink.name, settings, wall.now());
+        let until = self.flaps.suppressed_until(&uplink.name);
+        UplinkStatus {
+            penalty: tenths(penalty),
+            suppressed_until: until.map(|until| wall.at(until)),
+            ..uplink
+        }
+    }
+
+    /// What nobody looked at for long is no evidence.
+    fn wake_up(&mut self, now: Moment) {
+        for uplink in &mut self.uplinks {
+            let due = uplink.next_timeout();
+            if due.is_some_and(|due| now.since(due) >= ASLEEP) {
+                uplink.wake(now);
+                self.is_stale = true;
+            }
         }
     }
 
@@ -316,6 +361,10 @@ impl Engine {
                 .or_else(|| has(old).then(|| old.clone()))
         };
         self.chosen = self.chosen.as_ref().and_then(new_name);
+        let damping = self.settings.failover.damping;
+        self.flaps.adapt(damping, &renamed, |name| {
+            self.settings.uplinks.iter().any(|u| u.name == *name)
+        });
         let active = self.active.take().and_then(|active| {
             let uplink = new_name(&active.uplink)?;
             Some(Active { uplink, ..active })
@@ -369,14 +418,24 @@ impl Engine {
             return;
         }
         match command {
-            Command::Switch(name) => self.chosen = Some(name),
+            Command::Switch(name) => {
+                self.flaps.pardon(&name);
+                self.chosen = Some(name);
+                self.elect(now, Waits::Waived);
+            }
             Command::Auto => {
                 self.chosen = None;
-                self.look_again = None;
-                self.elect(now, Duration::ZERO, Failback::Auto);
+                // Where only a person says when to go back, it is said now.
+                if self.settings.failover.failback == Failback::Manual {
+                    self.flaps.pardon_all();
+                }
+                self.elect(now, Waits::Waived);
             }
             Command::Disable(name) => self.set_disabled(&name, true, "disabled by hand", now),
-            Command::Enable(name) => self.set_disabled(&name, false, "enabled by hand", now),
+            Command::Enable(name) => {
+                self.flaps.pardon(&name);
+                self.set_disabled(&name, false, "enabled by hand", now);
+            }
         }
     }
 
@@ -387,15 +446,47 @@ impl Engine {
     }
 
     fn candidates(&self) -> Vec<Candidate<'_>> {
-        self.uplinks.iter().map(Uplink::candidate).collect()
+        self.uplinks.iter().map(|u| self.candidate(u)).collect()
+    }
+
+    fn candidate<'a>(&self, uplink: &'a Uplink) -> Candidate<'a> {
+        let candidate = uplink.candidate();
+        let score = match self.settings.failover.policy {
+            Policy::Best => uplink.lasting_score(),
+            Policy::Failover => None,
+        };
+        let best = self.settings.failover.best;
+        Candidate {
+            suppressed_until: self.flaps.suppressed_until(candidate.name),
+            score,
+            is_ahead: self.contest.is_won_by(candidate.name, best),
+            ..candidate
+        }
+    }
+
+    /// Whether a rival of the uplink that carries the traffic has proven to be better.
+    fn is_contest_won(&mut self, now: Moment) -> bool {
+        let is_due = self.contest.is_due(now);
+        let best = self.settings.failover.best;
+        match (self.settings.failover.policy, &self.active) {
+            (Policy::Best, Some(active)) if is_due => {
+                let mut contest = std::mem::take(&mut self.contest);
+                let is_won = contest.observe(&self.candidates(), &active.uplink, best, now);
+                self.contest = contest;
+                is_won
+            }
+            (Policy::Best | Policy::Failover, _) => false,
+        }
     }
 
     fn decide(&mut self, now: Moment) {
+        let damping = self.settings.failover.damping;
+        self.flaps.observe(damping, now, &mut self.outbox.events);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
+        self.is_stale |= self.is_contest_won(now);
         if std::mem::take(&mut self.is_stale) {
-            let failover = self.settings.failover;
-            self.elect(now, failover.failback_after, failover.failback);
+            self.elect(now, Waits::InForce);
             self.route();
         }
         let Outbox {
@@ -422,13 +513,13 @@ impl Engine {
         }
     }
 
-    fn elect(&mut self, now: Moment, failback_after: Duration, failback: Failback) {
+    fn elect(&mut self, now: Moment, waits: Waits) {
         let terms = Terms {
             active: self.active.as_ref().map(|active| &active.uplink),
             is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
             chosen: self.chosen.as_ref(),
-            failback,
-            failback_after,
+            is_asked: waits == Waits::Waived,
+            failover: self.settings.failover,
         };
         match elect(&self.candidates(), terms, now) {
             Choice::Stay { until } => {

@@ -75,12 +75,14 @@ fn status() -> Value {
                 "name": "fiber", "interface": "eth1", "tier": 1, "weight": 1, "state": "down",
                 "active": false, "score": null, "loss_percent": 100.0, "rtt_ms": null,
                 "jitter_ms": null, "since": switched, "reason": "no answer from 2 of 2 targets for 1.1 s",
+                "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "targets": targets,
             },
             {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
                 "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26, "jitter_ms": 7.0,
-                "since": since, "reason": "answers", "families": ["ipv4"], "targets": [],
+                "since": since, "reason": "answers", "penalty": 0.0, "suppressed_until": null,
+                "families": ["ipv4"], "targets": [],
             },
         ],
         "routes": "in_place",
@@ -246,6 +248,27 @@ last switch 3h 5m ago: fiber -> lte, fiber is down
     let said = stdout(&output);
     assert_eq!(said, expected);
     assert!(said.lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn the_status_says_how_long_an_uplink_that_keeps_falling_has_to_wait() {
+    let mut status = status();
+    status["uplinks"][0]["penalty"] = json!(3.24);
+    // Half a minute more than is looked for, so that it does not depend on how long a test takes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test shows how long it is until then"
+    )]
+    let until = SystemTime::now() + Duration::from_secs(2 * 3600 + 17 * 60 + 30);
+    status["uplinks"][0]["suppressed_until"] = json!(Timestamp(until).to_string());
+    let agent = start_with(&status);
+    let output = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+    let expected = "
+           no answer from 2 of 2 targets for 1.1 s
+           keeps falling (penalty 3.2): no failback for 2h 17m
+*  lte ";
+    let said = stdout(&output);
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proptest::proptest;
 use uplinkd::config::{Config, OnStop};
-use uplinkd::engine::settings::Failback;
+use uplinkd::engine::settings::{BestSettings, DampingSettings, Failback, Policy};
 use uplinkd::routing::{Gateway, Prefixes};
+use uplinkd::units::Score;
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -113,6 +114,32 @@ fn an_uplink_takes_what_is_common_and_its_own_goes_before() {
 }
 
 #[test]
+fn the_best_policy_and_damping_are_taken_as_they_are_said() {
+    let text = format!(
+        "[failover]\npolicy = \"best\"\nbest_margin = 20\nbest_after = \"2m\"\n\
+         [failover.damping]\nhalf_life = \"15m\"\nsuppress = 2\nreuse = 0.75\nlongest = \"1h\"\n\
+         {TWO_UPLINKS}"
+    );
+    let failover = Config::parse(&text, "uplinkd.toml")
+        .expect("a good file")
+        .engine
+        .failover;
+    assert_eq!(failover.policy, Policy::Best);
+    let best = BestSettings {
+        margin: Score(20),
+        after: Duration::from_secs(120),
+    };
+    assert_eq!(failover.best, best);
+    let damping = DampingSettings {
+        half_life: Duration::from_secs(900),
+        suppress: 2.0,
+        reuse: 0.75,
+        longest: Duration::from_secs(3_600),
+    };
+    assert_eq!(failover.damping, damping);
+}
+
+#[test]
 fn a_short_interval_shortens_the_confirm_interval_with_it() {
     let text = format!("[probe]\ninterval = \"50ms\"\n{TWO_UPLINKS}");
     let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
@@ -141,7 +168,8 @@ policy = "bst"
          uplinkd.toml:4: [probe]: intervall: unknown key; did you mean `interval`?\n\
          uplinkd.toml:6: [[uplink]] fiber: tier: missing: the order of preference, 1 is the most preferred\n\
          uplinkd.toml:9: [[uplink]] fiber: teir: unknown key; did you mean `tier`?\n\
-         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\""
+         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\" or \"best\"; did you mean \
+         `best`?"
     );
 }
 
@@ -307,6 +335,10 @@ const LINES: &[&str] = &[
     "exit = ?",
     "policy = ?",
     "failback_after = ?",
+    "[failover.damping]",
+    "best_margin = ?",
+    "suppress = ?",
+    "longest = ?",
     "protocol = ?",
     "table = ?",
     "rule = ?",
@@ -367,6 +399,42 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[failover]\npolicy = \"balance\"\n",
         "2: [failover]: policy: \"balance\": not supported by this version",
+    ),
+    (
+        "[failover]\nbest_margin = 0\n",
+        "2: [failover]: best_margin: 0: must be 1 to 100",
+    ),
+    (
+        "[failover]\nbest_after = \"1s\"\n",
+        "2: [failover]: best_after: \"1s\": must be 10s to 1day",
+    ),
+    (
+        "[failover.damping]\nhalf_life = \"0s\"\n",
+        "2: [failover.damping]: half_life: \"0s\": must be 1s to 1day",
+    ),
+    (
+        "[failover.damping]\nlongest = \"2d\"\n",
+        "2: [failover.damping]: longest: \"2d\": must be 0s to 1day",
+    ),
+    (
+        "[failover.damping]\nsuppress = 0\n",
+        "2: [failover.damping]: suppress: 0: must be 0.1 to 1000",
+    ),
+    (
+        "[failover.damping]\nreuse = \"one\"\n",
+        "2: [failover.damping]: reuse: \"one\": must be a number",
+    ),
+    (
+        "[failover.damping]\nreuse = 3\n",
+        "2: [failover.damping]: reuse: 3: must be less than `suppress`, 3",
+    ),
+    (
+        "[failover.damping]\nsuppress = 1.0\n",
+        "2: [failover.damping]: suppress: 1: must be more than `reuse`, 1",
+    ),
+    (
+        "[failover]\nhalf_life = \"5m\"\n",
+        "2: [failover]: half_life: unknown key; it belongs under [failover.damping]",
     ),
     (
         "[routing]\nmode = \"main\"\n",

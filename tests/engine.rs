@@ -2,61 +2,20 @@
 
 #![cfg(feature = "replay")]
 
+#[path = "support/lossy.rs"]
+mod lossy;
 mod support;
 
 use std::time::Duration;
 
+use lossy::{RTT, lossy, state, switches};
 use support::{at, brief, name, settings, when};
-use uplinkd::engine::input::{Command, Event, Input, ProbeOrder};
-use uplinkd::engine::schedule::Spread;
-use uplinkd::engine::settings::{Failback, Settings};
+use uplinkd::engine::input::{Command, Input, ProbeOrder};
+use uplinkd::engine::settings::Failback;
 use uplinkd::engine::status::State;
-use uplinkd::replay::{Replay, World, attached};
+use uplinkd::replay::{Replay, attached};
 use uplinkd::routing::Trouble;
-use uplinkd::units::{Moment, Wall};
-
-const RTT: Duration = Duration::from_millis(10);
-
-/// A world where each uplink loses at random what the function says for that time.
-struct Lossy<F> {
-    loss: F,
-    random: Spread,
-}
-
-impl<F: FnMut(&ProbeOrder, f64) -> f64> World for Lossy<F> {
-    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
-        let loss = (self.loss)(order, now.since_start().as_secs_f64());
-        (self.random.unit() >= loss)
-            .then(|| RTT + Duration::from_millis(2).mul_f64(self.random.unit()))
-    }
-}
-
-fn lossy<F: FnMut(&ProbeOrder, f64) -> f64>(
-    settings: Settings,
-    seed: u64,
-    loss: F,
-) -> Replay<Lossy<F>> {
-    let random = Spread::new(seed);
-    Replay::new(settings, Lossy { loss, random })
-}
-
-fn switches(events: &[Event]) -> usize {
-    brief(events)
-        .iter()
-        .filter(|line| line.starts_with("switch"))
-        .count()
-}
-
-fn state(replay: &Replay<impl World>, uplink: &str) -> State {
-    let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
-    let status = replay.engine().status(wall);
-    status
-        .uplinks
-        .iter()
-        .find(|u| u.name == name(uplink))
-        .expect("the uplink")
-        .state
-}
+use uplinkd::units::Moment;
 
 fn fiber_dead_after(seconds: f64) -> impl FnMut(&ProbeOrder, f64) -> f64 {
     move |order, now| f64::from(order.uplink == name("fiber") && now >= seconds)

@@ -172,6 +172,7 @@ impl Watch {
             }
             Change::Uplink { .. }
             | Change::Target { .. }
+            | Change::Flap { .. }
             | Change::Switch { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded

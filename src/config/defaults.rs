@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{AgentSettings, LogSink};
 use crate::engine::settings::{
-    Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
+    Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
+    ProbeSettings,
 };
 use crate::units::{Loss, Target, Weight};
 
@@ -74,6 +75,8 @@ pub fn failover() -> FailoverSettings {
         policy: Policy::default(),
         failback: Failback::default(),
         failback_after: Duration::from_secs(60),
+        best: BestSettings::default(),
+        damping: DampingSettings::default(),
     }
 }
 
@@ -105,6 +108,12 @@ pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=HOU
 /// Of latency and jitter, where they are too much.
 pub(super) const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 pub(super) const FAILBACK_AFTER: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+pub(super) const BEST_MARGIN: RangeInclusive<i64> = 1..=100;
+pub(super) const BEST_AFTER: RangeInclusive<Duration> = Duration::from_secs(10)..=DAY;
+pub(super) const HALF_LIFE: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
+pub(super) const LONGEST: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// Of `suppress` and `reuse`, in falls.
+pub(super) const PENALTY: RangeInclusive<f64> = 0.1..=1000.0;
 pub(super) const TIER: RangeInclusive<i64> = 1..=1000;
 pub(super) const WEIGHTS: RangeInclusive<i64> = 1..=255;
 /// 0 to 4 are the kernel's own (`include/uapi/linux/rtnetlink.h`: unspec, redirect, kernel, boot,

@@ -8,10 +8,11 @@ use super::section::{Problems, Section};
 use super::{AgentSettings, Config, Fault, LogSink, OnStop, Problem};
 use super::{defaults, schema, uplinks, values};
 use crate::engine::settings::{
-    Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings, Settings,
+    Band, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
+    Settings,
 };
 use crate::routing::Numbering;
-use crate::units::{Mark, Protocol, RulePriority, TableId};
+use crate::units::{Mark, Protocol, RulePriority, Score, TableId};
 
 pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
@@ -177,13 +178,13 @@ fn band<T: PartialOrd + Copy, S: Display>(
 }
 
 fn failover(section: &Section<'_>) -> FailoverSettings {
-    const POLICIES: &[(&str, Policy)] = &[("failover", Policy::Failover)];
+    const POLICIES: &[(&str, Policy)] = &[("failover", Policy::Failover), ("best", Policy::Best)];
     const FAILBACKS: &[(&str, Failback)] =
         &[("auto", Failback::Auto), ("manual", Failback::Manual)];
     let mut failover = defaults::failover();
     section.set(
         "policy",
-        values::word(POLICIES, &["balance", "best"]),
+        values::word(POLICIES, &["balance"]),
         &mut failover.policy,
     );
     section.set(
@@ -196,7 +197,39 @@ fn failover(section: &Section<'_>) -> FailoverSettings {
         values::duration(defaults::FAILBACK_AFTER),
         &mut failover.failback_after,
     );
+    let best = &mut failover.best;
+    if let Some(margin) = section.get("best_margin", values::integer(&[defaults::BEST_MARGIN])) {
+        best.margin = Score(margin);
+    }
+    let after = values::duration(defaults::BEST_AFTER);
+    section.set("best_after", after, &mut best.after);
+    damping(
+        &section.section("damping", &schema::DAMPING),
+        &mut failover.damping,
+    );
     failover
+}
+
+fn damping(section: &Section<'_>, damping: &mut DampingSettings) {
+    use defaults::{HALF_LIFE, LONGEST, PENALTY};
+    let penalty = values::number(PENALTY);
+    let half_life = values::duration(HALF_LIFE);
+    section.set("half_life", half_life, &mut damping.half_life);
+    section.set("suppress", &penalty, &mut damping.suppress);
+    section.set("reuse", &penalty, &mut damping.reuse);
+    section.set("longest", values::duration(LONGEST), &mut damping.longest);
+    if damping.reuse < damping.suppress {
+        return;
+    }
+    let (key, value, bound) = if section.has("reuse") {
+        let bound = format!("less than `suppress`, {}", damping.suppress);
+        ("reuse", damping.reuse, bound)
+    } else {
+        let bound = format!("more than `reuse`, {}", damping.reuse);
+        ("suppress", damping.suppress, bound)
+    };
+    let value = value.to_string();
+    section.refuse(key, Fault::Bound { value, bound });
 }
 
 fn on_stop(section: &Section<'_>) -> OnStop {

@@ -75,7 +75,21 @@ const fn band(title: &'static str) -> SectionKeys {
 /// `[failover]`
 pub const FAILOVER: SectionKeys = SectionKeys {
     title: "[failover]",
-    keys: &["policy", "failback", "failback_after"],
+    keys: &[
+        "policy",
+        "best_margin",
+        "best_after",
+        "failback",
+        "failback_after",
+    ],
+    sections: &["damping"],
+    not_yet: &[],
+};
+
+/// `[failover.damping]`
+pub const DAMPING: SectionKeys = SectionKeys {
+    title: "[failover.damping]",
+    keys: &["half_life", "suppress", "reuse", "longest"],
     sections: &[],
     not_yet: &[],
 };
@@ -113,6 +127,6 @@ pub const UPLINK: SectionKeys = SectionKeys {
 };
 
 /// Every section, in the order of the sample.
-pub const SECTIONS: [&SectionKeys; 10] = [
-    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &FAILOVER, &ROUTING, &UPLINK,
+pub const SECTIONS: [&SectionKeys; 11] = [
+    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &FAILOVER, &DAMPING, &ROUTING, &UPLINK,
 ];

@@ -75,6 +75,29 @@ pub(super) fn show(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
+/// A number, whole or not, within bounds.
+pub(super) fn number(bounds: RangeInclusive<f64>) -> impl Fn(&Value) -> Result<f64, Fault> {
+    move |value| {
+        let number = match value {
+            Value::Float(number) => *number,
+            // Whole numbers that do not fit are out of bounds anyway.
+            Value::Integer(number) => i32::try_from(*number).map_or(f64::INFINITY, f64::from),
+            Value::Text(_)
+            | Value::Boolean(_)
+            | Value::Other(_)
+            | Value::List(_)
+            | Value::Table(_) => return Err(kind("a number", value)),
+        };
+        if bounds.contains(&number) {
+            return Ok(number);
+        }
+        Err(bound(
+            value,
+            format!("{} to {}", bounds.start(), bounds.end()),
+        ))
+    }
+}
+
 /// A share in percent.
 pub(super) fn percent(value: &Value) -> Result<Loss, Fault> {
     let number = match value {

@@ -1,17 +1,26 @@
 //! Who carries the traffic.
 //!
 //! Leaving an uplink that is of no use is immediate; so is leaving a lesser one for one that answers
-//! better. Coming back to a preferred uplink is slow: it must have been up for `failback_after`.
+//! better. Coming back to a preferred uplink is slow: it must have been up for `failback_after`, and
+//! not be suspected just now; one that keeps falling counts as a lesser one until it is steady again
+//! ([`crate::engine::damping`]). A person's choice is preferred to any tier, is obeyed at once, and is
+//! held while it is usable; once it has failed it comes back as any preferred uplink does. Within a
+//! tier the order is that of the configuration, or under `best` that of the score, and then only a
+//! lasting advantage moves traffic that is well where it is ([`crate::engine::contest`]).
+//!
 //! Where nothing is usable nobody is elected and the traffic stays where it is, so that the last
 //! usable uplink is never left for nothing.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::engine::settings::Failback;
+use crate::engine::settings::{Failback, FailoverSettings, Policy};
 use crate::engine::status::State;
 use crate::engine::uplink::seconds;
-use crate::units::{Moment, Tier, UplinkName};
+use crate::units::{Moment, Score, Tier, UplinkName};
+
+/// A failback that a suspicion holds up is looked at again so soon.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How fit an uplink is to carry traffic; more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +29,7 @@ pub enum Fitness {
     Unusable,
     /// Better than nothing.
     Trial,
-    /// With complaints.
+    /// With complaints, or well but not for long, as often before.
     Poor,
     /// Fully.
     Good,
@@ -41,6 +50,16 @@ pub struct Candidate<'a> {
     pub has_path: bool,
     /// It was down or degraded at some time in this run, so that the way to it is a failback.
     pub has_failed: bool,
+    /// Something is unanswered just now.
+    pub is_suspected: bool,
+    /// Our own traffic fills it.
+    pub is_full: bool,
+    /// It keeps falling and has to wait until then.
+    pub suppressed_until: Option<Moment>,
+    /// How good it is, where that decides.
+    pub score: Option<Score>,
+    /// It has been better than the one that carries the traffic for long.
+    pub is_ahead: bool,
     /// Why it is in its state.
     pub reason: &'a str,
 }
@@ -54,10 +73,10 @@ pub struct Terms<'a> {
     pub is_adopted: bool,
     /// A person's choice.
     pub chosen: Option<&'a UplinkName>,
-    /// Who decides on the way back.
-    pub failback: Failback,
-    /// How long a preferred uplink must have been up.
-    pub failback_after: Duration,
+    /// A person asks for the best choice there is now, without any wait.
+    pub is_asked: bool,
+    /// The policy and its waits.
+    pub failover: FailoverSettings,
 }
 
 /// The outcome.
@@ -85,17 +104,13 @@ impl Candidate<'_> {
         self.has_path && self.state == State::Unknown
     }
 
-    /// At the start it is worth a moment to hear of the preferred uplinks first.
-    fn may_yet_beat(&self, best: &Self) -> bool {
-        self.is_unjudged() && self.tier < best.tier
-    }
-
     /// How fit it is.
     pub fn fitness(&self) -> Fitness {
         if !self.has_path {
             return Fitness::Unusable;
         }
         match self.state {
+            State::Up if self.suppressed_until.is_some() => Fitness::Poor,
             State::Up => Fitness::Good,
             State::Degraded => Fitness::Poor,
             State::Recovering => Fitness::Trial,
@@ -103,6 +118,68 @@ impl Candidate<'_> {
                 Fitness::Unusable
             }
         }
+    }
+
+    fn explain_leaving(&self, other: &Self) -> String {
+        if self.state == State::Up {
+            return format!("{} keeps falling, {} does not", self.name, other.name);
+        }
+        format!("{} {}: {}", self.name, self.state, self.reason)
+    }
+}
+
+impl Terms<'_> {
+    /// Less is preferred.
+    fn preference(&self, candidate: &Candidate<'_>) -> (bool, Tier) {
+        (Some(candidate.name) != self.chosen, candidate.tier)
+    }
+
+    fn is_best_wanted(&self) -> bool {
+        match self.failover.policy {
+            Policy::Best => true,
+            Policy::Failover => false,
+        }
+    }
+
+    /// At the start it is worth a moment to hear of the preferred uplinks first.
+    fn is_worth_the_wait(&self, candidate: &Candidate<'_>, best: &Candidate<'_>) -> bool {
+        let is_preferred = candidate.tier < best.tier;
+        let may_be_better = self.is_best_wanted() && candidate.tier == best.tier;
+        candidate.is_unjudged() && (is_preferred || may_be_better)
+    }
+
+    /// Traffic that is well with `active` is to go to `candidate` as soon as that is ready.
+    fn is_preferred(&self, candidate: &Candidate<'_>, active: &Candidate<'_>) -> bool {
+        let (wanted, held) = (self.preference(candidate), self.preference(active));
+        let is_better = if self.is_asked {
+            let margin = self.failover.best.margin.0;
+            let lead = |score: Score| Score(score.0.saturating_sub(margin));
+            self.is_best_wanted() && candidate.score.map(lead) > active.score
+        } else {
+            candidate.is_ahead
+        };
+        wanted < held || (wanted == held && is_better)
+    }
+
+    /// When a preferred uplink may take the traffic; none: when a person says so.
+    fn ready(&self, candidate: &Candidate<'_>, now: Moment) -> Option<Moment> {
+        if self.is_asked {
+            return Some(now);
+        }
+        let ready = if self.is_failback(candidate) {
+            match self.failover.failback {
+                Failback::Auto => candidate.well_since + self.failover.failback_after,
+                Failback::Manual => return None,
+            }
+        } else {
+            candidate.well_since
+        };
+        let held_up = candidate.is_suspected.then(|| now + SOON);
+        Some(ready.max(held_up.unwrap_or(ready)))
+    }
+
+    fn is_failback(&self, candidate: &Candidate<'_>) -> bool {
+        candidate.has_failed || self.is_adopted
     }
 }
 
@@ -113,21 +190,32 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
             .iter()
             .filter(|candidate| candidate.fitness() > Fitness::Unusable)
     };
+    let active = candidates
+        .iter()
+        .find(|candidate| Some(candidate.name) == terms.active);
     let chosen = usable()
         .filter(|candidate| candidate.fitness() >= Fitness::Poor)
         .find(|candidate| Some(candidate.name) == terms.chosen);
     if let Some(chosen) = chosen {
-        return stay_or_move(chosen, terms, "chosen by hand".to_owned());
+        let is_held = active.is_none_or(|active| active.name == chosen.name);
+        if is_held || terms.is_asked {
+            return stay_or_move(chosen, terms, "chosen by hand".to_owned());
+        }
     }
-    let best = usable().min_by_key(|candidate| (Reverse(candidate.fitness()), candidate.tier));
+    let best = usable().min_by_key(|candidate| {
+        let fitness = Reverse(candidate.fitness());
+        (
+            fitness,
+            terms.preference(candidate),
+            Reverse(candidate.score),
+        )
+    });
     let Some(best) = best else {
         return Choice::Nobody;
     };
-    let active = candidates
-        .iter()
-        .find(|candidate| Some(candidate.name) == terms.active);
     let Some(active) = active else {
-        if candidates.iter().any(|other| other.may_yet_beat(best)) {
+        let mut others = candidates.iter();
+        if others.any(|other| terms.is_worth_the_wait(other, best)) {
             return Choice::Stay { until: None };
         }
         let reason = format!("{} is the first that is usable", best.name);
@@ -137,8 +225,7 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
         return Choice::Stay { until: None };
     }
     if best.fitness() > active.fitness() {
-        let reason = format!("{} {}: {}", active.name, active.state, active.reason);
-        return stay_or_move(best, terms, reason);
+        return stay_or_move(best, terms, active.explain_leaving(best));
     }
     fail_back(candidates, active, terms, now)
 }
@@ -152,37 +239,43 @@ fn fail_back(
 ) -> Choice {
     let preferred = candidates
         .iter()
-        .filter(|candidate| candidate.tier < active.tier)
-        .filter(|candidate| candidate.fitness() == Fitness::Good);
-    let mut until = None;
-    let mut due: Vec<_> = Vec::new();
-    for candidate in preferred {
-        let is_first_choice = !candidate.has_failed && !terms.is_adopted;
-        let ready = match terms.failback {
-            _ if is_first_choice => candidate.well_since,
-            Failback::Auto => candidate.well_since + terms.failback_after,
-            Failback::Manual => continue,
-        };
-        if ready <= now {
-            due.push(candidate);
-        } else {
-            until = until.map_or(Some(ready), |earlier: Moment| Some(earlier.min(ready)));
-        }
+        .filter(|candidate| candidate.fitness() == Fitness::Good)
+        .filter(|candidate| terms.is_preferred(candidate, active));
+    let ready = preferred.filter_map(|candidate| Some((candidate, terms.ready(candidate, now)?)));
+    let (due, later): (Vec<_>, Vec<_>) = ready.partition(|(_, ready)| *ready <= now);
+    let best = due
+        .iter()
+        .min_by_key(|(candidate, _)| (terms.preference(candidate), Reverse(candidate.score)));
+    match best {
+        Some((best, _)) => Choice::Move {
+            to: best.name.clone(),
+            reason: explain_coming(best, active, terms, now),
+        },
+        None => Choice::Stay {
+            until: later.iter().map(|(_, ready)| *ready).min(),
+        },
     }
-    match due.iter().min_by_key(|candidate| candidate.tier) {
-        Some(best) if best.has_failed || terms.is_adopted => Choice::Move {
-            to: best.name.clone(),
-            reason: format!(
-                "failback: {} well for {}",
-                best.name,
-                seconds(now.since(best.well_since))
-            ),
-        },
-        Some(best) => Choice::Move {
-            to: best.name.clone(),
-            reason: format!("{} is preferred", best.name),
-        },
-        None => Choice::Stay { until },
+}
+
+fn explain_coming(
+    best: &Candidate<'_>,
+    active: &Candidate<'_>,
+    terms: Terms<'_>,
+    now: Moment,
+) -> String {
+    let is_preferred = terms.preference(best) < terms.preference(active);
+    match (best.score, active.score) {
+        (Some(score), Some(other)) if !is_preferred => {
+            format!(
+                "{} is better: score {score}, {} {other}",
+                best.name, active.name
+            )
+        }
+        (Some(_) | None, _) if terms.is_failback(best) => {
+            let well_for = seconds(now.since(best.well_since));
+            format!("failback: {} well for {well_for}", best.name)
+        }
+        (Some(_) | None, _) => format!("{} is preferred", best.name),
     }
 }
 

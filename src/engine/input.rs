@@ -148,6 +148,15 @@ pub enum Change {
         /// After.
         to: State,
     },
+    /// An uplink keeps falling and has to wait for its way back, or no longer has to.
+    Flap {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// It has to wait.
+        is_suppressed: bool,
+    },
     /// The traffic goes another way.
     Switch {
         /// Who carried it; empty at the start.
@@ -177,6 +186,8 @@ impl Change {
             },
             Self::Target { to, .. } if *to == State::Up => "target.up",
             Self::Target { .. } => "target.down",
+            Self::Flap { is_suppressed, .. } if *is_suppressed => "flap.penalty",
+            Self::Flap { .. } => "flap.reuse",
             Self::Switch { .. } => "switch",
             Self::NoUsableUplink => "no_usable_uplink",
             Self::ConfigReloaded => "config.reloaded",
@@ -194,6 +205,9 @@ impl Event {
             }
             | Change::Target {
                 uplink, interface, ..
+            }
+            | Change::Flap {
+                uplink, interface, ..
             } => (Some(uplink.clone()), Some(interface.clone())),
             Change::Switch { .. }
             | Change::NoUsableUplink
@@ -208,7 +222,10 @@ impl Event {
                 Some(Side::Uplinks(from.clone())),
                 Some(Side::Uplinks(to.clone())),
             ),
-            Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => (None, None),
+            Change::Flap { .. }
+            | Change::NoUsableUplink
+            | Change::ConfigReloaded
+            | Change::ConfigRefused => (None, None),
         };
         EventRecord {
             at: wall.at(self.at),

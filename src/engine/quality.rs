@@ -26,6 +26,11 @@ const CLUSTER_SUSPICION: f64 = 8.0;
 /// How many times its limit the latency of a link may be that our own traffic fills.
 const FULL_FACTOR: u32 = 4;
 
+/// After so many steady rounds what is usual counts for 1/e of a new one, and as so many good ones it
+/// begins.
+const USUAL_ROUNDS: f64 = 300.0;
+const USUAL_BEGINS: f64 = 30.0;
+
 /// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
 const LATENCY_REPLIES: usize = 9;
 const LATENCY_VOTES: usize = 7;
@@ -47,6 +52,7 @@ pub struct Quality {
     enter: Bernoulli,
     exit: Bernoulli,
     paced: Option<Moment>,
+    usual: UsualLoss,
     loss: Option<Loss>,
     replies: VecDeque<Duration>,
     latency_is_bad: bool,
@@ -66,6 +72,7 @@ impl Quality {
             enter: Bernoulli::between(enter.ratio() * 0.6, enter.ratio()),
             exit: Bernoulli::between(exit.ratio() * 0.2, (exit.ratio() * 2.4).min(0.9)),
             paced: None,
+            usual: UsualLoss::default(),
             loss: None,
             replies: VecDeque::new(),
             latency_is_bad: false,
@@ -165,6 +172,11 @@ impl Quality {
         self.latency_is_bad = true;
     }
 
+    /// The loss of the last minutes at the steady pace, which dense probes in doubt do not distort.
+    pub fn usual_loss(&self) -> Loss {
+        Loss::from_ratio(self.usual.loss)
+    }
+
     /// What is bad, in words; none while all is good.
     pub fn complaint(&self) -> Option<String> {
         if let Some(loss) = self.loss {
@@ -200,6 +212,7 @@ impl Quality {
             sent: 1,
             lost: u32::from(tally.lost * 2 > tally.sent),
         };
+        self.usual.observe(one);
         self.enter.observe(one);
         match self.loss {
             None if self.enter.evidence >= threshold => {
@@ -232,6 +245,29 @@ impl Quality {
         let mut sorted: Vec<_> = self.replies.iter().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+/// A mean that forgets.
+#[derive(Clone, Copy, Debug)]
+struct UsualLoss {
+    loss: f64,
+    rounds: f64,
+}
+
+impl Default for UsualLoss {
+    fn default() -> Self {
+        Self {
+            loss: 0.0,
+            rounds: USUAL_BEGINS,
+        }
+    }
+}
+
+impl UsualLoss {
+    fn observe(&mut self, one: Tally) {
+        self.rounds = (self.rounds + 1.0).min(USUAL_ROUNDS);
+        self.loss += (f64::from(one.lost) - self.loss) / self.rounds;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
-use crate::units::{InterfaceName, Loss, Target, Tier, UplinkName, Weight};
+use crate::units::{InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight};
 
 /// Everything the engine decides by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +113,54 @@ pub struct FailoverSettings {
     pub failback: Failback,
     /// For how long it must have been well.
     pub failback_after: Duration,
+    /// When one is better than another, under [`Policy::Best`].
+    #[serde(default)]
+    pub best: BestSettings,
+    /// How an uplink that keeps falling is kept from taking the traffic back.
+    #[serde(default)]
+    pub damping: DampingSettings,
+}
+
+/// When an uplink of the same tier is so much better that the traffic moves to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BestSettings {
+    /// By how many points of score it must be better; at least 1.
+    pub margin: Score,
+    /// For how long if it is better by twice the margin; a greater advantage needs less.
+    pub after: Duration,
+}
+
+impl Default for BestSettings {
+    fn default() -> Self {
+        Self {
+            margin: Score(10),
+            after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Flap damping; see [`crate::engine::damping`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DampingSettings {
+    /// In which half of a penalty is forgotten; not nothing.
+    pub half_life: Duration,
+    /// The penalty from which on an uplink is suppressed.
+    pub suppress: f64,
+    /// The penalty at which it no longer is: more than 0, less than `suppress`.
+    pub reuse: f64,
+    /// How long after its last fall it is suppressed at most; nothing turns damping off.
+    pub longest: Duration,
+}
+
+impl Default for DampingSettings {
+    fn default() -> Self {
+        Self {
+            half_life: Duration::from_secs(600),
+            suppress: 3.0,
+            reuse: 1.0,
+            longest: Duration::from_secs(1800),
+        }
+    }
 }
 
 /// How the uplinks of the best usable tier share the traffic.
@@ -122,6 +170,8 @@ pub enum Policy {
     /// The first usable one carries everything.
     #[default]
     Failover,
+    /// The one with the highest score carries everything.
+    Best,
 }
 
 /// Who decides on the way back.

@@ -126,6 +126,12 @@ pub struct UplinkStatus {
     pub since: Timestamp,
     /// Why it is in this state.
     pub reason: String,
+    /// For its falls of late; see `[failover.damping]`.
+    #[serde(default)]
+    pub penalty: f64,
+    /// Until when it does not take the traffic back because it keeps falling; `null` if it does not.
+    #[serde(default)]
+    pub suppressed_until: Option<Timestamp>,
     /// The families that have a way out through it.
     pub families: Vec<Family>,
     /// Each target.

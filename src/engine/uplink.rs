@@ -138,8 +138,19 @@ impl Uplink {
             well_since: self.well_since,
             has_path: !self.attachment.paths.is_empty(),
             has_failed: self.has_failed,
+            is_suspected: self.outage.is_suspected() || self.outage.is_traffic_silent(),
+            is_full: self.passive.is_full(),
+            suppressed_until: None,
+            score: None,
+            is_ahead: false,
             reason: &self.reason,
         }
+    }
+
+    /// How good it has been for the last minutes; none while its round trip is not known.
+    pub fn lasting_score(&self) -> Option<Score> {
+        let jitter = self.jitter().unwrap_or_default();
+        Some(score(self.quality.usual_loss(), self.rtt()?, jitter))
     }
 
     /// Its state as people see it.
@@ -153,6 +164,19 @@ impl Uplink {
     /// Why it is in this state.
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// For a long time nobody looked (the machine slept, or the agent was held up): what was under
+    /// way then tells nothing, and whatever has lasted begins anew.
+    pub fn wake(&mut self, now: Moment) {
+        self.forget_rounds();
+        self.well_since = now;
+        if let Phase::Recovering { tally } = &mut self.standing {
+            *tally = (0, 0);
+            let trust_at = now + self.settings.health.recover_after;
+            self.timers.set(Timer::Recover, trust_at);
+        }
+        self.probe_soon(now);
     }
 
     /// When it wants to be looked at again.
@@ -267,6 +291,8 @@ impl Uplink {
             jitter_ms: jitter.map(millis),
             since: wall.at(self.since),
             reason: self.reason.clone(),
+            penalty: 0.0,
+            suppressed_until: None,
             families: self.attachment.paths.keys().copied().collect(),
             targets: self.targets.iter().map(TargetTrack::status).collect(),
         }

@@ -76,6 +76,7 @@ impl<'de> Deserialize<'de> for Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wall {
     start: SystemTime,
+    read: Moment,
 }
 
 impl Wall {
@@ -84,7 +85,15 @@ impl Wall {
         let start = now
             .checked_sub(moment.since_start())
             .unwrap_or(SystemTime::UNIX_EPOCH);
-        Self { start }
+        Self {
+            start,
+            read: moment,
+        }
+    }
+
+    /// When both clocks were read.
+    pub fn now(self) -> Moment {
+        self.read
     }
 
     /// The wall-clock time of `moment`.

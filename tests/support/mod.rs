@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uplinkd::engine::input::{Change, Event};
 use uplinkd::engine::settings::{
-    Band, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings, Settings,
-    UplinkSettings,
+    Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
+    ProbeSettings, Settings, UplinkSettings,
 };
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Loss, Moment, Tier, UplinkName, Weight};
@@ -38,6 +38,8 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
             policy: Policy::Failover,
             failback: Failback::Auto,
             failback_after: Duration::from_secs(60),
+            best: BestSettings::default(),
+            damping: DampingSettings::default(),
         },
         numbering: Numbering::default(),
         seed: 1,
@@ -86,7 +88,9 @@ pub(crate) fn brief(events: &[Event]) -> Vec<String> {
 
 fn line(event: &Event) -> String {
     let what = match &event.change {
-        Change::Uplink { uplink, .. } | Change::Target { uplink, .. } => uplink.to_string(),
+        Change::Uplink { uplink, .. }
+        | Change::Target { uplink, .. }
+        | Change::Flap { uplink, .. } => uplink.to_string(),
         Change::Switch { from, to } => format!("{} -> {}", names(from), names(to)),
         Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
     };

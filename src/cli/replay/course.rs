@@ -119,6 +119,7 @@ impl Notes {
                     });
                 }
                 Change::Target { .. }
+                | Change::Flap { .. }
                 | Change::NoUsableUplink
                 | Change::ConfigReloaded
                 | Change::ConfigRefused => {}

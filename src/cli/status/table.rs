@@ -34,6 +34,9 @@ impl Table {
             text.push_str(&self.coloured(uplink.state, row, &widths));
             text.push('\n');
             let _ = writeln!(text, "{:indent$}{}", "", uplink.reason);
+            if let Some(penalty) = self.penalty(uplink) {
+                let _ = writeln!(text, "{:indent$}{penalty}", "");
+            }
             if with_targets {
                 text.push_str(&targets(uplink, indent));
             }
@@ -51,6 +54,7 @@ impl Table {
         };
         let policy = match status.policy {
             Policy::Failover => "failover",
+            Policy::Best => "best",
         };
         let active = match status.active.as_slice() {
             [] => self.palette.paint(Colour::Red, "no uplink is active"),
@@ -118,6 +122,16 @@ impl Table {
         let (before, rest) = line.split_at(start_of(STATE, widths));
         let (word, after) = rest.split_at(row[STATE].len());
         format!("{before}{}{after}", self.palette.paint(colour, word))
+    }
+
+    /// What keeps an uplink from taking the traffic back although it is well.
+    fn penalty(&self, uplink: &UplinkStatus) -> Option<String> {
+        let left = uplink.suppressed_until?.0.duration_since(self.now.0);
+        let left = short(left.unwrap_or_default());
+        let penalty = uplink.penalty;
+        Some(format!(
+            "keeps falling (penalty {penalty:.1}): no failback for {left}"
+        ))
     }
 
     fn last_switch(&self, last: &LastSwitch) -> String {

@@ -10,6 +10,9 @@ use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
 use crate::units::{Counters, Moment, ProbeId};
 
+/// So many rounds must have been answered or not before an uplink on trial is trusted.
+const LEAST_ROUNDS: u32 = 3;
+
 impl Uplink {
     /// Takes what became of a probe.
     pub fn probed(&mut self, id: ProbeId, outcome: Outcome, now: Moment, out: &mut Outbox) {
@@ -366,9 +369,15 @@ impl Uplink {
     }
 
     pub(super) fn try_to_trust(&mut self, now: Moment, out: &mut Outbox) {
-        if self.outage.is_suspected() {
-            let soon = now + self.settings.health.recover_after / 4;
-            self.timers.set(Timer::Recover, soon);
+        let recover_after = self.settings.health.recover_after;
+        let rounds = match self.standing {
+            Phase::Recovering { tally } => tally.0,
+            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Down | Phase::Absent => 0,
+        };
+        let is_too_early = rounds < LEAST_ROUNDS && !recover_after.is_zero();
+        if self.outage.is_suspected() || is_too_early {
+            let soon = (recover_after / 4).max(self.settings.probe.confirm_interval);
+            self.timers.set(Timer::Recover, now + soon);
         } else {
             self.signal(Signal::Trusted, now, out);
         }

@@ -1,0 +1,402 @@
+//! Flap damping (RFC 2439): an uplink that keeps falling waits for its way back.
+//!
+//! Each fall adds 1 to an uplink's penalty; so it does when it dies on trial or becomes degraded, but
+//! half as much. Of the penalty one half is forgotten in each half-life. From `suppress` on the uplink
+//! is suppressed: it does not take the traffic back, and any uplink that is well and steady is
+//! preferred to it. That ends when the penalty has faded to `reuse`, and at the latest `longest`
+//! after the last fall.
+//!
+//! Nothing here keeps the traffic on an uplink that is of no use, or away from the only one that is
+//! of any. A person who chooses an uplink, or ends its maintenance, vouches for it: its past is
+//! forgotten.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::input::{Change, Event};
+use crate::engine::settings::DampingSettings;
+use crate::engine::status::State;
+use crate::engine::uplink::seconds;
+use crate::units::{InterfaceName, Moment, UplinkName};
+
+const FALL: f64 = 1.0;
+/// Of an uplink that was not trusted, or that stays usable.
+const LESSER_FALL: f64 = 0.5;
+
+/// What has faded to this no longer counts as the same series of falls.
+const FORGOTTEN: f64 = 0.25;
+
+/// The penalties of those uplinks that have fallen.
+#[derive(Clone, Debug, Default)]
+pub struct Flaps {
+    uplinks: BTreeMap<UplinkName, Penalty>,
+}
+
+/// The falls of one uplink.
+#[derive(Clone, Debug)]
+struct Penalty {
+    interface: InterfaceName,
+    /// As of the last fall.
+    sum: f64,
+    last: Moment,
+    /// When the present series of falls began, and what it consists of.
+    first: Moment,
+    falls: u32,
+    degradations: u32,
+    suppressed_until: Option<Moment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fall {
+    Dead,
+    DeadOnTrial,
+    Degraded,
+}
+
+impl Flaps {
+    /// Takes what has just happened to uplinks, and adds to it who is suppressed now and who no
+    /// longer is.
+    pub fn observe(&mut self, settings: DampingSettings, now: Moment, events: &mut Vec<Event>) {
+        let mut told = Vec::new();
+        for (uplink, penalty) in &mut self.uplinks {
+            if penalty.suppressed_until.is_some_and(|until| until <= now) {
+                penalty.suppressed_until = None;
+                told.push(penalty.event(uplink, false, now, penalty.explain_reuse(now)));
+            }
+        }
+        for event in &*events {
+            let Some((uplink, interface, fall)) = fall(&event.change) else {
+                continue;
+            };
+            let begun = Penalty::new(interface, now);
+            let penalty = self.uplinks.entry(uplink.clone()).or_insert(begun);
+            let was_suppressed = penalty.suppressed_until.is_some();
+            penalty.add(fall, settings, now);
+            if !was_suppressed && let Some(until) = penalty.suppressed_until {
+                let reason = penalty.explain(until, now);
+                told.push(penalty.event(uplink, true, now, reason));
+            }
+        }
+        events.append(&mut told);
+    }
+
+    /// When the next one is suppressed no longer.
+    pub fn next_timeout(&self) -> Option<Moment> {
+        let penalties = self.uplinks.values();
+        penalties.filter_map(|p| p.suppressed_until).min()
+    }
+
+    /// Until when an uplink is suppressed, if it is.
+    pub fn suppressed_until(&self, uplink: &UplinkName) -> Option<Moment> {
+        self.uplinks.get(uplink)?.suppressed_until
+    }
+
+    /// The penalty of an uplink, faded to what it is now.
+    pub fn penalty(&self, uplink: &UplinkName, settings: DampingSettings, now: Moment) -> f64 {
+        let penalty = self.uplinks.get(uplink);
+        penalty.map_or(0.0, |penalty| penalty.faded(settings, now))
+    }
+
+    /// A person vouches for an uplink.
+    pub fn pardon(&mut self, uplink: &UplinkName) {
+        self.uplinks.remove(uplink);
+    }
+
+    /// A person vouches for all of them.
+    pub fn pardon_all(&mut self) {
+        self.uplinks.clear();
+    }
+
+    /// The configuration has changed: some uplinks have another name, some are gone.
+    pub fn adapt<'a>(
+        &mut self,
+        settings: DampingSettings,
+        renamed: &[(UplinkName, UplinkName)],
+        mut is_known: impl FnMut(&UplinkName) -> bool + 'a,
+    ) {
+        let old = std::mem::take(&mut self.uplinks);
+        for (name, mut penalty) in old {
+            let new_name = renamed.iter().find(|(from, _)| *from == name);
+            let name = new_name.map_or(name, |(_, to)| to.clone());
+            let latest = penalty.last + settings.longest;
+            penalty.suppressed_until = penalty.suppressed_until.map(|until| until.min(latest));
+            if is_known(&name) {
+                self.uplinks.insert(name, penalty);
+            }
+        }
+    }
+}
+
+impl Penalty {
+    fn new(interface: &InterfaceName, now: Moment) -> Self {
+        Self {
+            interface: interface.clone(),
+            sum: 0.0,
+            last: now,
+            first: now,
+            falls: 0,
+            degradations: 0,
+            suppressed_until: None,
+        }
+    }
+
+    fn add(&mut self, fall: Fall, settings: DampingSettings, now: Moment) {
+        let faded = self.faded(settings, now);
+        if faded < FORGOTTEN && self.suppressed_until.is_none() {
+            (self.first, self.falls, self.degradations) = (now, 0, 0);
+        }
+        let weight = match fall {
+            Fall::Dead => FALL,
+            Fall::DeadOnTrial | Fall::Degraded => LESSER_FALL,
+        };
+        match fall {
+            Fall::Dead | Fall::DeadOnTrial => self.falls += 1,
+            Fall::Degraded => self.degradations += 1,
+        }
+        self.sum = (faded + weight).min(settings.ceiling());
+        self.last = now;
+        let is_too_much = self.sum >= settings.suppress || self.suppressed_until.is_some();
+        let until = now + self.time_to_reuse(settings);
+        self.suppressed_until = Some(until).filter(|until| is_too_much && *until > now);
+    }
+
+    fn faded(&self, settings: DampingSettings, now: Moment) -> f64 {
+        let half_lives = now.since(self.last).as_secs_f64() / settings.half_life.as_secs_f64();
+        self.sum * (-half_lives).exp2()
+    }
+
+    fn time_to_reuse(&self, settings: DampingSettings) -> Duration {
+        let half_lives = (self.sum / settings.reuse).log2().max(0.0);
+        let seconds = settings.half_life.as_secs_f64() * half_lives;
+        // From a penalty that is just above `reuse` it may take less than a clock can tell.
+        let time = Duration::try_from_secs_f64(seconds).unwrap_or(settings.longest);
+        time.min(settings.longest)
+    }
+
+    fn event(
+        &self,
+        uplink: &UplinkName,
+        is_suppressed: bool,
+        now: Moment,
+        reason: String,
+    ) -> Event {
+        Event {
+            at: now,
+            change: Change::Flap {
+                uplink: uplink.clone(),
+                interface: self.interface.clone(),
+                is_suppressed,
+            },
+            reason,
+        }
+    }
+
+    fn explain(&self, until: Moment, now: Moment) -> String {
+        let times = |count| {
+            if count == 1 {
+                "once".to_owned()
+            } else {
+                format!("{count} times")
+            }
+        };
+        let fell = format!("fell {}", times(self.falls));
+        let degraded = format!("was degraded {}", times(self.degradations));
+        let what = match (self.falls, self.degradations) {
+            (_, 0) => fell,
+            (0, _) => degraded,
+            (_, _) => format!("{fell} and {degraded}"),
+        };
+        let within = minutes(now.since(self.first));
+        format!(
+            "{what} in {within}: no failback for {}",
+            minutes(until.since(now))
+        )
+    }
+
+    fn explain_reuse(&self, now: Moment) -> String {
+        let calm = minutes(now.since(self.last));
+        format!("has not fallen for {calm}: failback is possible again")
+    }
+}
+
+impl DampingSettings {
+    /// The penalty from which it takes `longest` to fade to `reuse` (RFC 2439, section 4.2).
+    fn ceiling(self) -> f64 {
+        let half_lives = self.longest.as_secs_f64() / self.half_life.as_secs_f64();
+        (self.reuse * half_lives.exp2()).max(self.suppress)
+    }
+}
+
+fn fall(change: &Change) -> Option<(&UplinkName, &InterfaceName, Fall)> {
+    let Change::Uplink {
+        uplink,
+        interface,
+        from,
+        to,
+    } = change
+    else {
+        return None;
+    };
+    let fall = match (from, to) {
+        (State::Up | State::Degraded, State::Down | State::Absent) => Fall::Dead,
+        (State::Recovering, State::Down | State::Absent) => Fall::DeadOnTrial,
+        (State::Up, State::Degraded) => Fall::Degraded,
+        (
+            State::Unknown
+            | State::Up
+            | State::Degraded
+            | State::Down
+            | State::Recovering
+            | State::Disabled
+            | State::Absent
+            | State::Cold,
+            _,
+        ) => return None,
+    };
+    Some((uplink, interface, fall))
+}
+
+/// A span in words, in minutes where seconds would be no use.
+fn minutes(span: Duration) -> String {
+    if span < Duration::from_secs(120) {
+        seconds(span)
+    } else {
+        format!("{:.0} min", span.as_secs_f64() / 60.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: DampingSettings = DampingSettings {
+        half_life: Duration::from_secs(600),
+        suppress: 3.0,
+        reuse: 1.0,
+        longest: Duration::from_secs(1800),
+    };
+
+    fn at(seconds: f64) -> Moment {
+        Moment::after_start(Duration::from_secs_f64(seconds))
+    }
+
+    fn fiber() -> UplinkName {
+        "fiber".parse().expect("a name")
+    }
+
+    /// What is said when an uplink goes from one state to another.
+    fn change(flaps: &mut Flaps, now: f64, from: State, to: State) -> Vec<String> {
+        let mut events = vec![Event {
+            at: at(now),
+            change: Change::Uplink {
+                uplink: fiber(),
+                interface: "eth1".parse().expect("a name"),
+                from,
+                to,
+            },
+            reason: String::new(),
+        }];
+        flaps.observe(SETTINGS, at(now), &mut events);
+        said(&events[1..])
+    }
+
+    fn fall(flaps: &mut Flaps, now: f64) -> Vec<String> {
+        change(flaps, now, State::Up, State::Down)
+    }
+
+    fn said(events: &[Event]) -> Vec<String> {
+        let line = |event: &Event| format!("{}: {}", event.change.name(), event.reason);
+        events.iter().map(line).collect()
+    }
+
+    #[test]
+    fn four_falls_in_ten_minutes_suppress_it_and_it_is_said_once() {
+        let mut flaps = Flaps::default();
+        for minute in [0.0, 3.0, 6.0] {
+            assert!(fall(&mut flaps, minute * 60.0).is_empty());
+        }
+        assert_eq!(
+            fall(&mut flaps, 540.0),
+            ["flap.penalty: fell 4 times in 9 min: no failback for 16 min"]
+        );
+        assert!(fall(&mut flaps, 600.0).is_empty());
+        assert_eq!(flaps.next_timeout(), flaps.suppressed_until(&fiber()));
+    }
+
+    #[test]
+    fn a_fall_a_day_and_one_an_hour_are_borne_for_ever() {
+        for every in [3_600.0, 86_400.0] {
+            let mut flaps = Flaps::default();
+            for turn in 0..1_000 {
+                assert!(fall(&mut flaps, f64::from(turn) * every).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_suppressed_until_the_penalty_has_faded_and_not_a_moment_longer() {
+        let mut flaps = Flaps::default();
+        (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
+        let until = flaps.suppressed_until(&fiber()).expect("suppressed");
+        let penalty = flaps.penalty(&fiber(), SETTINGS, until);
+        assert!((penalty - SETTINGS.reuse).abs() < 1e-6, "{penalty}");
+        let mut events = Vec::new();
+        flaps.observe(SETTINGS, until - Duration::from_secs(1), &mut events);
+        assert!(events.is_empty());
+        flaps.observe(SETTINGS, until, &mut events);
+        assert_eq!(
+            said(&events),
+            ["flap.reuse: has not fallen for 20 min: failback is possible again"]
+        );
+        assert_eq!(flaps.suppressed_until(&fiber()), None);
+    }
+
+    #[test]
+    fn however_often_it_falls_it_is_suppressed_for_the_longest_time_and_no_more() {
+        let mut flaps = Flaps::default();
+        (0..100_000).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
+        let until = flaps.suppressed_until(&fiber()).expect("suppressed");
+        assert_eq!(until, at(99_999.0) + SETTINGS.longest);
+    }
+
+    #[test]
+    fn to_become_degraded_and_to_die_on_trial_count_half() {
+        let mut flaps = Flaps::default();
+        for second in 0..3 {
+            let now = f64::from(second);
+            assert!(change(&mut flaps, now, State::Up, State::Degraded).is_empty());
+            assert!(change(&mut flaps, now, State::Degraded, State::Up).is_empty());
+            assert!(change(&mut flaps, now, State::Recovering, State::Down).is_empty());
+        }
+        assert_eq!(
+            fall(&mut flaps, 3.0),
+            [
+                "flap.penalty: fell 4 times and was degraded 3 times in 3.0 s: no failback for 20 min"
+            ]
+        );
+    }
+
+    #[test]
+    fn maintenance_is_no_fall() {
+        let mut flaps = Flaps::default();
+        for _ in 0..20 {
+            change(&mut flaps, 1.0, State::Up, State::Disabled);
+            change(&mut flaps, 1.0, State::Disabled, State::Down);
+        }
+        assert!(flaps.penalty(&fiber(), SETTINGS, at(1.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_longest_time_of_nothing_turns_it_off() {
+        let settings = DampingSettings {
+            longest: Duration::ZERO,
+            ..SETTINGS
+        };
+        let mut flaps = Flaps::default();
+        (0..9).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
+        flaps.adapt(settings, &[], |_| true);
+        let mut events = Vec::new();
+        flaps.observe(settings, at(9.0), &mut events);
+        assert_eq!(flaps.suppressed_until(&fiber()), None);
+    }
+}
