@@ -455,11 +455,9 @@ impl Engine {
             Policy::Best => uplink.lasting_score(),
             Policy::Failover => None,
         };
-        let best = self.settings.failover.best;
         Candidate {
             suppressed_until: self.flaps.suppressed_until(candidate.name),
             score,
-            is_ahead: self.contest.is_won_by(candidate.name, best),
             ..candidate
         }
     }
@@ -520,6 +518,7 @@ impl Engine {
             chosen: self.chosen.as_ref(),
             is_asked: waits == Waits::Waived,
             failover: self.settings.failover,
+            contest: &self.contest,
         };
         match elect(&self.candidates(), terms, now) {
             Choice::Stay { until } => {

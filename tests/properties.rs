@@ -7,20 +7,22 @@ mod support;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use support::{brief, name, settings};
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Change, Command, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::loss::Learner;
-use uplinkd::engine::settings::Settings;
+use uplinkd::engine::settings::{
+    BestSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
+};
 use uplinkd::engine::status::{Mode, State, Status};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{Seen, relive};
 use uplinkd::replay::{Replay, attached};
 use uplinkd::routing::{Attachment, Trouble};
-use uplinkd::units::{Counters, Moment, ProbeId, Timestamp, UplinkName, Wall};
+use uplinkd::units::{Counters, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall};
 
 const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
 
@@ -48,7 +50,76 @@ enum Step {
     Learnt(usize, f64),
     Command(Command),
     /// Another configuration, of so many uplinks.
-    Settings(usize),
+    Settings(usize, Rules),
+    /// The wall clock jumps to here.
+    Wall(SystemTime),
+}
+
+/// How the uplinks of a configuration are chosen.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    policy: Policy,
+    failback: Failback,
+    /// Of failback and of a lasting advantage, in seconds.
+    waits: u64,
+    /// All uplinks are of one tier.
+    is_flat: bool,
+    recover_after: u64,
+    damping: DampingSettings,
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let policy = prop_oneof![Just(Policy::Failover), Just(Policy::Best)];
+    let failback = prop_oneof![3 => Just(Failback::Auto), 1 => Just(Failback::Manual)];
+    let damping = (1..900_u64, 0..3_600_u64, 0.5..4.0, 0.05..0.99).prop_map(
+        |(half_life, longest, suppress, share)| DampingSettings {
+            half_life: Duration::from_secs(half_life),
+            longest: Duration::from_secs(longest),
+            suppress,
+            reuse: suppress * share,
+        },
+    );
+    (
+        policy,
+        failback,
+        0..90_u64,
+        any::<bool>(),
+        0..6_u64,
+        damping,
+    )
+        .prop_map(
+            |(policy, failback, waits, is_flat, recover_after, damping)| Rules {
+                policy,
+                failback,
+                waits,
+                is_flat,
+                recover_after,
+                damping,
+            },
+        )
+}
+
+impl Rules {
+    fn of(self, count: usize) -> Settings {
+        let mut settings = settings(&UPLINKS[..count]);
+        settings.failover = FailoverSettings {
+            policy: self.policy,
+            failback: self.failback,
+            failback_after: Duration::from_secs(self.waits),
+            best: BestSettings {
+                margin: Score(3),
+                after: Duration::from_secs(self.waits.max(10)),
+            },
+            damping: self.damping,
+        };
+        for uplink in &mut settings.uplinks {
+            uplink.health.recover_after = Duration::from_secs(self.recover_after);
+            if self.is_flat {
+                uplink.tier = Tier(1);
+            }
+        }
+        settings
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -69,7 +140,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (uplink.clone(), counters()).prop_map(|(uplink, counters)| Step::Counters(uplink, counters)),
         1 => (uplink.clone(), learnt()).prop_map(|(uplink, number)| Step::Learnt(uplink, number)),
         2 => command().prop_map(Step::Command),
-        1 => (1..=UPLINKS.len()).prop_map(Step::Settings),
+        1 => (1..=UPLINKS.len(), rules()).prop_map(|(count, rules)| Step::Settings(count, rules)),
+        1 => any::<u32>().prop_map(|seconds| {
+            Step::Wall(UNIX_EPOCH + Duration::from_secs(u64::from(seconds)))
+        }),
     ]
 }
 
@@ -134,6 +208,12 @@ struct Rig {
     due: Vec<(Moment, ProbeOrder)>,
     told: Vec<(Moment, Option<Input>)>,
     actions: Vec<(Moment, Action)>,
+    /// The latest that the clock has shown.
+    latest: Moment,
+    /// What is in force.
+    failover: FailoverSettings,
+    /// The wall clock as it was read last.
+    wall: SystemTime,
 }
 
 /// As many actions as one call may bring about: a round to every target of every uplink, routes, and
@@ -146,6 +226,9 @@ const MOST_TIMEOUTS: usize = 30;
 impl Rig {
     fn new(settings: Settings) -> Self {
         let mut rig = Self {
+            failover: settings.failover,
+            latest: Moment::START,
+            wall: UNIX_EPOCH,
             engine: Engine::new(settings, Moment::START),
             now: Moment::START,
             links: [100; 3],
@@ -214,9 +297,12 @@ impl Rig {
                 learner: learner(number),
             })),
             Step::Command(command) => self.tell(Some(Input::Command(command))),
-            Step::Settings(count) => {
-                self.tell(Some(Input::Settings(Box::new(settings(&UPLINKS[..count])))));
+            Step::Settings(count, rules) => {
+                let settings = rules.of(count);
+                self.failover = settings.failover;
+                self.tell(Some(Input::Settings(Box::new(settings))));
             }
+            Step::Wall(wall) => self.wall = wall,
         }
     }
 
@@ -264,6 +350,7 @@ impl Rig {
 
     fn tell(&mut self, input: Option<Input>) {
         self.told.push((self.now, input.clone()));
+        self.latest = self.latest.max(self.now);
         let is_by_hand = matches!(input, Some(Input::Command(_) | Input::Settings(_)));
         let before = self.status();
         match input {
@@ -286,6 +373,35 @@ impl Rig {
             !is_abandoned || is_by_hand,
             "nobody carries the traffic any more"
         );
+        self.judge_calm();
+    }
+
+    /// Whatever else holds it back, traffic never stays where it is of no use while another uplink
+    /// is of some; and no uplink is kept waiting for longer than was said.
+    fn judge_calm(&self) {
+        let status = self.status();
+        let usable = status.uplinks.iter().any(|u| fitness(&status, &u.name) > 0);
+        let is_lost = |name: &UplinkName| {
+            let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
+            // Nothing is known of it yet: that is heard within moments.
+            let is_unjudged = uplink.is_some_and(|uplink| uplink.state == State::Unknown);
+            fitness(&status, name) == 0 && !is_unjudged
+        };
+        assert!(
+            !usable || !status.active.iter().any(is_lost),
+            "stays where it is of no use: {status:#?}"
+        );
+        let latest = self
+            .reading()
+            .at(self.latest + self.failover.damping.longest);
+        for uplink in &status.uplinks {
+            let is_in_time = uplink.suppressed_until.is_none_or(|until| until <= latest);
+            assert!(is_in_time, "waits too long: {uplink:#?}");
+            assert!(
+                uplink.penalty.is_finite() && uplink.penalty >= 0.0,
+                "{uplink:#?}"
+            );
+        }
     }
 
     fn asked(&mut self, order: &ProbeOrder) {
@@ -314,7 +430,8 @@ impl Rig {
             return;
         };
         let after = self.status();
-        let to = fitness(&after, &to[0]);
+        let (left, taken) = (from.first(), &to[0]);
+        let to = fitness(&after, taken);
         assert!(
             to > 0,
             "switched to what is of no use: {event:?}\n{after:#?}"
@@ -325,11 +442,39 @@ impl Rig {
             is_by_hand || to >= from,
             "switched to a lesser one: {event:?}\n{after:#?}"
         );
+        let tier = |name: &UplinkName| {
+            after
+                .uplinks
+                .iter()
+                .find(|u| u.name == *name)
+                .map(|u| u.tier)
+        };
+        let is_as_fit = left.filter(|left| to == from && !Self::is_suppressed(before, left));
+        if let Some(left) = is_as_fit.filter(|left| tier(left).is_some() && !is_by_hand) {
+            let is_for_the_score =
+                self.failover.policy == Policy::Best && tier(taken) == tier(left);
+            assert!(
+                tier(taken) < tier(left) || is_for_the_score,
+                "switched to one that is no better: {event:?}\n{after:#?}"
+            );
+            assert!(
+                !Self::is_suppressed(&after, taken),
+                "switched to one that keeps falling: {event:?}\n{after:#?}"
+            );
+        }
+    }
+
+    fn is_suppressed(status: &Status, name: &UplinkName) -> bool {
+        let mut uplinks = status.uplinks.iter();
+        uplinks.any(|uplink| uplink.name == *name && uplink.suppressed_until.is_some())
     }
 
     fn status(&self) -> Status {
-        self.engine
-            .status(Wall::reading(std::time::UNIX_EPOCH, Moment::START))
+        self.engine.status(self.reading())
+    }
+
+    fn reading(&self) -> Wall {
+        Wall::reading(self.wall, self.now)
     }
 }
 
@@ -351,6 +496,19 @@ fn life() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..120)
 }
 
+/// Links that come and go, and nobody who interferes.
+fn unrest() -> impl Strategy<Value = Vec<Step>> {
+    let uplink = 0..UPLINKS.len();
+    let share = prop_oneof![3 => Just(100_u8), 2 => Just(0), 1 => 50..100_u8];
+    let trouble = prop_oneof![2 => Just(None), 1 => Just(Some(Trouble::NoCarrier))];
+    let step = prop_oneof![
+        5 => (20..60_u8).prop_map(Step::Live),
+        2 => (uplink.clone(), share).prop_map(|(uplink, share)| Step::Link(uplink, share)),
+        2 => (uplink, trouble).prop_map(|(uplink, trouble)| Step::Attach(uplink, trouble, 1)),
+    ];
+    prop::collection::vec(step, 60..160)
+}
+
 fn header(settings: Settings) -> Header {
     Header {
         recording: FORM,
@@ -365,16 +523,31 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_it_neither_panics_nor_spins_nor_switches_to_a_lesser_uplink(life in life()) {
-        let mut rig = Rig::new(settings(&UPLINKS));
+    fn whatever_happens_it_neither_panics_nor_spins_nor_switches_to_a_lesser_uplink(
+        life in life(),
+        rules in rules(),
+    ) {
+        let mut rig = Rig::new(rules.of(UPLINKS.len()));
         for step in &life {
             rig.take(step);
         }
     }
 
     #[test]
-    fn an_engine_that_is_told_the_same_wants_the_same(life in life()) {
-        let mut rig = Rig::new(settings(&UPLINKS));
+    fn however_the_links_come_and_go_it_switches_to_a_better_or_a_steadier_one_only(
+        unrest in unrest(),
+        rules in rules(),
+    ) {
+        let mut rig = Rig::new(rules.of(UPLINKS.len()));
+        for step in &unrest {
+            rig.take(step);
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_told_the_same_wants_the_same(life in life(), rules in rules()) {
+        let settings = rules.of(UPLINKS.len());
+        let mut rig = Rig::new(settings.clone());
         // A clock that is set back is not recorded: the agent's is monotonic.
         for step in life.iter().filter(|step| !matches!(step, Step::Back(_))) {
             rig.take(step);
@@ -382,7 +555,7 @@ proptest! {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("recording");
         let file = File::create(&path).expect("a file");
-        let header = header(settings(&UPLINKS));
+        let header = header(settings);
         let mut recorder = Recorder::new(file, &header, u64::MAX).expect("a recording");
         for (at, input) in &rig.told {
             recorder.record(*at, input.as_ref()).expect("a line");

@@ -266,7 +266,7 @@ fn an_uplink_that_may_be_trusted_at_once_does_not_make_the_engine_spin() {
         calls += 1;
         let second = now.since_start().as_secs();
         let is_dead = order.uplink == name("fiber") && (second / 7) % 2 == 1;
-        (!is_dead && order.id.0 % 3 != 0).then_some(RTT)
+        (!is_dead && !order.id.0.is_multiple_of(3)).then_some(RTT)
     };
     let mut replay = Replay::new(trusting, world);
     replay.run_until(at(300.0));

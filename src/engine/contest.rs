@@ -51,7 +51,7 @@ impl Contest {
         let stride = now.since(self.seen).min(LONGEST_STRIDE).as_secs_f64();
         self.seen = now;
         let held = candidates.iter().find(|candidate| candidate.name == holder);
-        let Some(held) = held.filter(|held| !held.is_full) else {
+        let Some(held) = held else {
             return false;
         };
         for candidate in candidates.iter().filter(|c| c.is_rival_of(held)) {

@@ -14,6 +14,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use crate::engine::contest::Contest;
 use crate::engine::settings::{Failback, FailoverSettings, Policy};
 use crate::engine::status::State;
 use crate::engine::uplink::seconds;
@@ -52,14 +53,11 @@ pub struct Candidate<'a> {
     pub has_failed: bool,
     /// Something is unanswered just now.
     pub is_suspected: bool,
-    /// Our own traffic fills it.
-    pub is_full: bool,
     /// It keeps falling and has to wait until then.
     pub suppressed_until: Option<Moment>,
-    /// How good it is, where that decides.
+    /// How good it has been of late, where that decides; none if that is not known, or if our own
+    /// traffic fills it.
     pub score: Option<Score>,
-    /// It has been better than the one that carries the traffic for long.
-    pub is_ahead: bool,
     /// Why it is in its state.
     pub reason: &'a str,
 }
@@ -77,6 +75,8 @@ pub struct Terms<'a> {
     pub is_asked: bool,
     /// The policy and its waits.
     pub failover: FailoverSettings,
+    /// Who has been better for long.
+    pub contest: &'a Contest,
 }
 
 /// The outcome.
@@ -151,12 +151,12 @@ impl Terms<'_> {
     /// Traffic that is well with `active` is to go to `candidate` as soon as that is ready.
     fn is_preferred(&self, candidate: &Candidate<'_>, active: &Candidate<'_>) -> bool {
         let (wanted, held) = (self.preference(candidate), self.preference(active));
-        let is_better = if self.is_asked {
-            let margin = self.failover.best.margin.0;
-            let lead = |score: Score| Score(score.0.saturating_sub(margin));
-            self.is_best_wanted() && candidate.score.map(lead) > active.score
-        } else {
-            candidate.is_ahead
+        let best = self.failover.best;
+        let is_better = match (candidate.score, active.score) {
+            (Some(score), Some(other)) if self.is_asked => {
+                score.0 >= other.0.saturating_add(best.margin.0)
+            }
+            (Some(_) | None, _) => self.contest.is_won_by(candidate.name, best),
         };
         wanted < held || (wanted == held && is_better)
     }

@@ -139,16 +139,18 @@ impl Uplink {
             has_path: !self.attachment.paths.is_empty(),
             has_failed: self.has_failed,
             is_suspected: self.outage.is_suspected() || self.outage.is_traffic_silent(),
-            is_full: self.passive.is_full(),
             suppressed_until: None,
             score: None,
-            is_ahead: false,
             reason: &self.reason,
         }
     }
 
-    /// How good it has been for the last minutes; none while its round trip is not known.
+    /// How good it has been for the last minutes; none while its round trip is not known, or is that
+    /// of our own traffic.
     pub fn lasting_score(&self) -> Option<Score> {
+        if self.passive.is_full() {
+            return None;
+        }
         let jitter = self.jitter().unwrap_or_default();
         Some(score(self.quality.usual_loss(), self.rtt()?, jitter))
     }
