@@ -352,14 +352,7 @@ fn bursts(seed: u64, share: f64, seconds: f64) -> impl FnMut(&ProbeOrder, f64) -
 
 #[test]
 fn two_equal_links_however_noisy_move_the_traffic_at_most_once_a_day() {
-    for (seed, loss) in [
-        (1, 0.0),
-        (2, 0.01),
-        (3, 0.03),
-        (4, 0.05),
-        (5, 0.08),
-        (6, 0.12),
-    ] {
+    for (seed, loss) in [(1, 0.01), (2, 0.05), (3, 0.12)] {
         let mut replay = lossy(best(&["fiber", "cable"]), seed, move |_, _| loss);
         replay.run_until(at(60.0));
         let events = replay.run_until(at(DAY));
