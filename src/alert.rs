@@ -8,6 +8,7 @@
 
 mod clock;
 mod datagram;
+mod hooks;
 mod journal;
 mod record;
 mod stderr;
@@ -25,6 +26,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::config::LogSink;
 use crate::engine::status::EventRecord;
+pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;
 use stderr::Stderr;

@@ -42,6 +42,8 @@ pub struct AgentSettings {
     pub state_dir: PathBuf,
     /// Where the log goes.
     pub log: LogSink,
+    /// Where the programs are that are run when something happens.
+    pub hooks: PathBuf,
     /// Where what the engine is told is recorded, if it is.
     pub record: Option<PathBuf>,
 }

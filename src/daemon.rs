@@ -5,7 +5,8 @@
 //!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
-//!  the engine's next timeout ────────────────┘                  └── log
+//!  the engine's next timeout ────────────────┘                  ├── mpsc<EventRecord>, 64 > hooks (1)
+//!                                                               └── log
 //! ```
 //! Events that tell of a new way wait until the kernel holds it: alerts never delay a switch, and
 //! never tell of one that is not there.
@@ -23,7 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::alert;
+use crate::alert::{self, Hooks};
 use crate::config::{Config, OnStop};
 use crate::control::socket::{Server, Watchers};
 use crate::control::{Call, Request, Response};
@@ -110,6 +111,8 @@ struct Daemon {
     probers: Probers,
     control: Server,
     watchers: Watchers,
+    /// None for an agent that only observes: hooks act.
+    hooks: Option<Hooks>,
     signals: Signals,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
@@ -166,6 +169,7 @@ impl Daemon {
             probers: Probers::start().context("cannot start the probers")?,
             control,
             watchers: Watchers::default(),
+            hooks: (!options.observe).then(|| Hooks::start(config.agent.hooks.clone())),
             signals: Signals::listen().context("cannot listen for signals")?,
             attachments: BTreeMap::new(),
             observed: None,
@@ -370,6 +374,9 @@ impl Daemon {
             anyhow::bail!("`{key}` changes only with a restart");
         }
         config.engine.seed = running.engine.seed;
+        if config.agent.hooks != running.agent.hooks && self.hooks.is_some() {
+            self.hooks = Some(Hooks::start(config.agent.hooks.clone()));
+        }
         self.config = config;
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
@@ -481,6 +488,9 @@ impl Daemon {
 
     fn announce(&mut self, record: &EventRecord) {
         alert::tell(record);
+        if let Some(hooks) = &mut self.hooks {
+            hooks.tell(record);
+        }
         let status = self.status();
         self.watchers.publish(record, &status);
     }

@@ -18,12 +18,16 @@ pub const CONTROL: &str = "/run/uplinkd/control.sock";
 /// Where what was learnt is kept.
 pub const STATE_DIR: &str = "/var/lib/uplinkd";
 
+/// The programs that are run when something happens.
+pub const HOOKS: &str = "/etc/uplinkd/hooks.d";
+
 /// `[agent]`
 pub fn agent() -> AgentSettings {
     AgentSettings {
         control: PathBuf::from(CONTROL),
         state_dir: PathBuf::from(STATE_DIR),
         log: LogSink::default(),
+        hooks: PathBuf::from(HOOKS),
         record: None,
     }
 }

@@ -56,6 +56,7 @@ fn agent(section: &Section<'_>) -> AgentSettings {
     section.set("control", values::socket_path, &mut agent.control);
     section.set("state_dir", values::directory, &mut agent.state_dir);
     section.set("log", values::word(LOGS, &[]), &mut agent.log);
+    section.set("hooks", values::directory, &mut agent.hooks);
     section.set("record", values::file_or_off, &mut agent.record);
     agent
 }

@@ -26,9 +26,9 @@ pub const TOP: SectionKeys = SectionKeys {
 /// `[agent]`
 pub const AGENT: SectionKeys = SectionKeys {
     title: "[agent]",
-    keys: &["control", "state_dir", "log", "record"],
+    keys: &["control", "state_dir", "log", "hooks", "record"],
     sections: &[],
-    not_yet: &["metrics", "hooks"],
+    not_yet: &["metrics"],
 };
 
 /// `[probe]`
