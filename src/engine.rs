@@ -6,8 +6,10 @@
 //! until there is nothing left, and call `handle_timeout` again no later than at
 //! [`Engine::poll_timeout`].
 
+mod carriers;
 pub mod deadline;
 pub mod election;
+pub mod family;
 pub mod input;
 pub mod loss;
 pub mod outage;
@@ -25,6 +27,7 @@ pub mod window;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::engine::carriers::{Apart, Return};
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
 use crate::engine::loss::Learner;
@@ -32,8 +35,8 @@ use crate::engine::schedule::Spread;
 use crate::engine::settings::{Failback, Settings};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status};
 use crate::engine::uplink::{Outbox, Uplink};
+use crate::routing::Desired;
 use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
-use crate::routing::{Desired, Family, Path};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
 
 /// For so long after the start it is no news that no uplink is usable yet.
@@ -45,7 +48,9 @@ pub struct Engine {
     settings: Settings,
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
+    /// Who leads: carries every family that is not carried apart.
     active: Option<Active>,
+    apart: Apart,
     /// What an uplink that a reload removed still carries, until there is a successor.
     leaving: Carrying,
     started: Moment,
@@ -101,6 +106,7 @@ impl Engine {
             uplinks: Vec::new(),
             settings,
             active: None,
+            apart: Apart::new(),
             leaving: Carrying::new(),
             started: now,
             last_switch: None,
@@ -126,6 +132,7 @@ impl Engine {
                 }
             }
             Input::Carrying(uplink) => self.adopt(uplink, now),
+            Input::CarryingApart { family, uplink } => self.adopt_apart(family, uplink),
             Input::Learnt { uplink, learner } => {
                 if let Some(place) = self.place(&uplink) {
                     self.uplinks[place].recall(learner);
@@ -213,9 +220,12 @@ impl Engine {
 
     /// The read model. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
-        let active = self.active.as_ref();
-        let is_active =
-            |uplink: &Uplink| active.is_some_and(|a| a.uplink == uplink.settings().name);
+        let active = self.carriers();
+        let leader = self.active.as_ref();
+        let uplink_status = |uplink: &Uplink| {
+            let name = &uplink.settings().name;
+            uplink.status(self.carried_by(name), active.contains(name), wall)
+        };
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: if self.chosen.is_some() {
@@ -224,16 +234,9 @@ impl Engine {
                 Mode::Auto
             },
             policy: self.settings.failover.policy,
-            active: active
-                .map(|active| active.uplink.clone())
-                .into_iter()
-                .collect(),
-            since: active.map(|active| wall.at(active.since)),
-            uplinks: self
-                .uplinks
-                .iter()
-                .map(|uplink| uplink.status(is_active(uplink), wall))
-                .collect(),
+            since: leader.map(|leader| wall.at(leader.since)),
+            uplinks: self.uplinks.iter().map(uplink_status).collect(),
+            active,
             routes: RoutesState::InPlace,
             last_switch: self.last_switch.as_ref().map(|switch| LastSwitch {
                 at: wall.at(switch.at),
@@ -324,6 +327,7 @@ impl Engine {
             self.leaving = carrying;
         }
         self.active = active;
+        self.apart = carriers::renamed(std::mem::take(&mut self.apart), new_name);
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -391,6 +395,7 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Moment) {
+        self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
         if std::mem::take(&mut self.is_stale) {
@@ -410,9 +415,9 @@ impl Engine {
     }
 
     fn route(&mut self) {
-        let active = self.active.as_ref().map(|active| &active.uplink);
+        let carriers = self.carriers();
         for uplink in &mut self.uplinks {
-            let is_carrying = active == Some(&uplink.settings().name);
+            let is_carrying = carriers.contains(&uplink.settings().name);
             uplink.set_carrying(is_carrying);
         }
         let desired = self.desire();
@@ -423,6 +428,7 @@ impl Engine {
     }
 
     fn elect(&mut self, now: Moment, failback_after: Duration, failback: Failback) {
+        let before = self.carriers();
         let terms = Terms {
             active: self.active.as_ref().map(|active| &active.uplink),
             is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
@@ -430,6 +436,7 @@ impl Engine {
             failback,
             failback_after,
         };
+        let mut reasons = Vec::new();
         match elect(&self.candidates(), terms, now) {
             Choice::Stay { until } => {
                 self.nobody_since = None;
@@ -438,43 +445,19 @@ impl Engine {
             Choice::Move { to, reason } => {
                 self.nobody_since = None;
                 self.look_again = None;
-                self.switch(to, reason, now);
+                self.lead(to, now);
+                reasons.push(reason);
             }
             Choice::Nobody => {
                 self.look_again = None;
                 self.tell_of_nobody(now);
             }
         }
-    }
-
-    fn switch(&mut self, to: UplinkName, reason: String, now: Moment) {
-        let from: Vec<_> = self
-            .active
-            .take()
-            .map(|active| active.uplink)
-            .into_iter()
-            .collect();
-        self.leaving.clear();
-        self.active = Some(Active {
-            uplink: to.clone(),
-            since: now,
-            is_adopted: false,
-        });
-        let switch = Switch {
-            at: now,
-            from,
-            to: vec![to],
-            reason,
-        };
-        self.outbox.events.push(Event {
-            at: now,
-            change: Change::Switch {
-                from: switch.from.clone(),
-                to: switch.to.clone(),
-            },
-            reason: switch.reason.clone(),
-        });
-        self.last_switch = Some(switch);
+        let after = failback_after;
+        reasons.extend(self.elect_apart(Return { failback, after }, now));
+        if !reasons.is_empty() {
+            self.tell_of_switch(before, reasons.join("; "), now);
+        }
     }
 
     fn tell_of_nobody(&mut self, now: Moment) {
@@ -509,17 +492,5 @@ impl Engine {
             })
             .collect();
         table_mode(&self.settings.numbering, &routes, &self.carrying())
-    }
-
-    fn carrying(&self) -> Carrying {
-        let active = self
-            .active
-            .as_ref()
-            .and_then(|active| self.find(&active.uplink).ok());
-        let Some(active) = active else {
-            return self.leaving.clone();
-        };
-        let one = |(family, path): (&Family, &Path)| (*family, vec![*path]);
-        active.attachment().paths.iter().map(one).collect()
     }
 }
