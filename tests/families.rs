@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Command, Event, Input, ProbeOrder};
+use uplinkd::engine::input::{Command, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{State, Status, UplinkStatus};
@@ -29,10 +29,13 @@ const TARGETS: [&str; 6] = [
 struct Lossy<F> {
     loss: F,
     random: Spread,
+    /// Since somebody last took them away.
+    asked: Vec<ProbeOrder>,
 }
 
 impl<F: FnMut(&ProbeOrder, Family, f64) -> f64> World for Lossy<F> {
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        self.asked.push(order.clone());
         let family = family(order);
         let loss = (self.loss)(order, family, now.since_start().as_secs_f64());
         let extra = Duration::from_millis(2).mul_f64(self.random.unit());
@@ -58,7 +61,15 @@ fn world<F: FnMut(&ProbeOrder, Family, f64) -> f64>(
     loss: F,
 ) -> Replay<Lossy<F>> {
     let random = Spread::new(seed);
-    Replay::new(settings, Lossy { loss, random })
+    let asked = Vec::new();
+    Replay::new(
+        settings,
+        Lossy {
+            loss,
+            random,
+            asked,
+        },
+    )
 }
 
 /// Fiber loses all of a family between two times.
@@ -466,4 +477,28 @@ fn a_person_s_choice_moves_both_families_but_not_one_that_is_broken_there() {
     assert_eq!(carriers(&replay), by("lte", "fiber"));
     let events = replay.input(Input::Command(Command::Auto));
     assert_eq!(brief(&events), ["switch lte,fiber -> fiber"]);
+}
+
+#[test]
+fn a_landing_page_in_one_family_is_called_so() {
+    let mut replay = world(dual(&["fiber", "lte"]), 5, fiber_without(Ipv4, 30.0, 1e9));
+    replay.run_until(at(29.0));
+    let mut events = Vec::new();
+    while replay.now() < at(34.0) {
+        let next = replay.now() + Duration::from_millis(1);
+        events.extend(replay.run_until(next));
+        let asked = std::mem::take(&mut replay.world().asked);
+        for order in asked.iter().filter(|order| family(order) == Ipv4) {
+            if order.uplink == name("fiber") && next > at(30.0) {
+                events.extend(replay.input(Input::Probe {
+                    uplink: order.uplink.clone(),
+                    id: order.id,
+                    outcome: Outcome::Wrong("captive portal".to_owned()),
+                }));
+            }
+        }
+    }
+    let why = reason(&events, "uplink.degraded fiber");
+    assert_eq!(why, "IPv4: captive portal");
+    assert_eq!(carriers(&replay), by("lte", "fiber"));
 }

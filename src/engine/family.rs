@@ -55,6 +55,8 @@ struct Judge {
     /// Rounds in a row that only the other family answered.
     unshared: u32,
     mute_since: Option<Moment>,
+    /// What somebody else answered in place of a target, since it last was answered truly.
+    wrong_answer: Option<String>,
     retry_at: Moment,
     complaint: String,
 }
@@ -212,6 +214,7 @@ impl Families {
         judge.outage.answered(sent, demand);
         judge.unshared = 0;
         judge.mute_since = None;
+        judge.wrong_answer = None;
         match judge.verdict {
             Verdict::Unheard => {
                 judge.verdict = Verdict::Works;
@@ -253,6 +256,13 @@ impl Families {
         let silence = judge.outage.verdict(now, demand).filter(|_| is_alone)?;
         let complaint = judge.explain(family, silence);
         Some(track.break_down(complaint, now))
+    }
+
+    /// Somebody answered in place of a target of the family.
+    pub fn wrongly_answered(&mut self, family: Family, what: &str) {
+        if let Some(judge) = &mut self.track_mut(family).judge {
+            judge.wrong_answer = Some(what.to_owned());
+        }
     }
 
     /// Nothing can be sent to the family's targets.
@@ -375,6 +385,7 @@ impl Judge {
             outage,
             unshared: 0,
             mute_since: None,
+            wrong_answer: None,
             retry_at: now,
             complaint: String::new(),
         }
@@ -399,7 +410,9 @@ impl Judge {
 
     fn explain(&self, family: Family, silence: Silence) -> String {
         let other = other(family);
-        if self.has_worked {
+        if let Some(what) = &self.wrong_answer {
+            format!("{family}: {what}")
+        } else if self.has_worked {
             let lasts = seconds(silence.lasts);
             format!("{family} does not answer for {lasts}, {other} does")
         } else {

@@ -25,6 +25,8 @@ impl Uplink {
             }
             Outcome::Unreachable(_) => Fate::Missed,
             Outcome::Wrong(what) => {
+                let family = self.rounds[round].probes[place].family;
+                self.families.wrongly_answered(family, &what);
                 self.wrong_answer = Some(what);
                 Fate::Missed
             }
