@@ -42,7 +42,7 @@ struct FamilyTrack {
     /// It was broken or lost its way out at some time in this run.
     has_failed: bool,
     /// Only where both families have targets to be judged by.
-    judge: Option<Judge>,
+    judge: Option<Box<Judge>>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ impl Families {
             if !are_apart {
                 track.judge = None;
             } else if track.judge.is_none() {
-                track.judge = Some(Judge::new(learner, now));
+                track.judge = Some(Box::new(Judge::new(learner, now)));
             }
         }
     }
@@ -167,7 +167,7 @@ impl Families {
 
     /// What is wrong, in words, if one is broken that has worked on this link.
     pub fn complaint(&self) -> Option<&str> {
-        let judges = self.of.iter().filter_map(|track| track.judge.as_ref());
+        let judges = self.of.iter().filter_map(|track| track.judge.as_deref());
         let proven = judges.filter(|judge| judge.has_worked);
         let mut broken = proven.filter(|judge| !judge.complaint.is_empty());
         broken.next().map(|judge| judge.complaint.as_str())
@@ -180,7 +180,7 @@ impl Families {
             Verdict::Works | Verdict::Trial => judge.outage.is_suspected(),
             Verdict::Broken => false,
         };
-        let mut judges = self.of.iter().filter_map(|track| track.judge.as_ref());
+        let mut judges = self.of.iter().filter_map(|track| track.judge.as_deref());
         judges.any(is_in_doubt)
     }
 
@@ -348,7 +348,9 @@ impl Families {
     }
 
     fn judges_mut(&mut self) -> impl Iterator<Item = &mut Judge> {
-        self.of.iter_mut().filter_map(|track| track.judge.as_mut())
+        self.of
+            .iter_mut()
+            .filter_map(|track| track.judge.as_deref_mut())
     }
 }
 

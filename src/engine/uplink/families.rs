@@ -99,32 +99,32 @@ impl Uplink {
     }
 
     /// The places of the targets that can be asked, family by family; the broken one is left out.
-    pub(super) fn askable(&self) -> Vec<Vec<usize>> {
-        let places = 0..self.targets.len();
+    pub(super) fn askable(&self) -> [Vec<usize>; Family::ROUTED.len()] {
         let broken = self.families.broken();
-        let families = Family::ROUTED.into_iter();
-        let mut groups: Vec<Vec<usize>> = families
-            .filter(|family| Some(*family) != broken)
-            .filter(|family| self.attachment.paths.contains_key(family))
-            .map(|family| self.standing_of(family))
-            .filter(|group| !group.is_empty())
-            .collect();
-        if groups.is_empty() {
-            groups.push(places.collect());
+        let mut groups = Family::ROUTED.map(|family| {
+            let has_way = self.attachment.paths.contains_key(&family);
+            if has_way && Some(family) != broken {
+                self.standing_of(family)
+            } else {
+                Vec::new()
+            }
+        });
+        if groups.iter().all(Vec::is_empty) {
+            groups[0] = (0..self.targets.len()).collect();
         }
         groups
     }
 
     /// The targets of a family that stand; all of them where too few do.
     pub(super) fn standing_of(&self, family: Family) -> Vec<usize> {
-        let places = 0..self.targets.len();
-        let all: Vec<_> = places
-            .filter(|place| self.family_of(*place) == family)
-            .collect();
+        let of_family = || {
+            let places = 0..self.targets.len();
+            places.filter(|place| self.family_of(*place) == family)
+        };
         let stands = |place: &usize| self.targets[*place].is_standing();
-        let standing: Vec<_> = all.iter().copied().filter(stands).collect();
+        let standing: Vec<_> = of_family().filter(stands).collect();
         if standing.len() < self.settings.probe.quorum {
-            return all;
+            return of_family().collect();
         }
         standing
     }

@@ -174,26 +174,32 @@ impl Uplink {
     fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
         let quorum = self.settings.probe.quorum;
         let groups = self.askable();
-        let mut chosen = match breadth {
-            Breadth::All => groups.concat(),
+        let count = groups.iter().filter(|group| !group.is_empty()).count();
+        let mut filled = groups.iter().filter(|group| !group.is_empty());
+        let mut chosen: Vec<(usize, bool)> = match breadth {
+            Breadth::All => groups
+                .iter()
+                .flatten()
+                .map(|place| (*place, true))
+                .collect(),
             Breadth::Turn => {
-                let group = &groups[self.turn % groups.len()];
-                in_turn(group, quorum, self.turn / groups.len())
+                let group = filled.nth(self.turn % count.max(1));
+                let group = group.map(Vec::as_slice).unwrap_or_default();
+                in_turn(group, quorum, self.turn / count.max(1)).collect()
             }
         };
         if let Some(broken) = self.families.take_retry(now) {
-            let turn = self.turn;
-            chosen.extend(in_turn(&self.standing_of(broken), quorum, turn));
+            let group = self.standing_of(broken);
+            chosen.extend(in_turn(&group, quorum, self.turn));
         }
         self.turn = self.turn.wrapping_add(1);
-        let places = 0..self.targets.len();
-        let aside = places.filter(|place| !chosen.contains(place));
-        let retried: Vec<_> = aside
-            .filter(|place| self.targets[*place].take_retry(now))
-            .collect();
-        let counting = chosen.into_iter().map(|place| (place, true));
-        let beside = retried.into_iter().map(|place| (place, false));
-        counting.chain(beside).collect()
+        for place in 0..self.targets.len() {
+            let is_chosen = chosen.iter().any(|(chosen, _)| *chosen == place);
+            if !is_chosen && self.targets[place].take_retry(now) {
+                chosen.push((place, false));
+            }
+        }
+        chosen
     }
 
     fn order(&self, target: usize, counts: bool, now: Moment, out: &mut Outbox) -> RoundProbe {
@@ -299,11 +305,11 @@ impl Uplink {
     fn judge_round(&mut self, place: usize, now: Moment, out: &mut Outbox) {
         let round = &mut self.rounds[place];
         let (before, result) = (round.result, round.judge());
-        round.result = result;
-        let (sent, losses) = (round.sent, round.losses());
         if before == result {
             return;
         }
+        round.result = result;
+        let (sent, losses) = (round.sent, round.losses());
         let disproof = self.rounds[place].slowest_answer().filter(|_| {
             let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
             is_late && self.standing == Phase::Down && sent < self.since
@@ -336,7 +342,8 @@ impl Uplink {
 
     /// A round is complete: what it says about its targets and about the quality of the link.
     fn close(&mut self, place: usize, now: Moment, out: &mut Outbox) {
-        let round = self.rounds[place].clone();
+        let empty = Round::new(now, 0, Vec::new());
+        let round = std::mem::replace(&mut self.rounds[place], empty);
         let process = self.outage.process();
         self.families.closed(&round);
         for probe in round.probes.iter().filter(|p| p.fate == Fate::Missed) {
@@ -359,6 +366,7 @@ impl Uplink {
             sent: round.sent,
             tally,
         };
+        self.rounds[place] = round;
         self.quality.round(
             closed,
             &process,
@@ -433,8 +441,9 @@ impl Uplink {
 }
 
 /// As many of a group as the quorum asks for, others at each turn.
-fn in_turn(group: &[usize], quorum: usize, turn: usize) -> Vec<usize> {
+fn in_turn(group: &[usize], quorum: usize, turn: usize) -> impl Iterator<Item = (usize, bool)> {
     let first = turn.wrapping_mul(quorum);
-    let places = (0..quorum.min(group.len())).map(|step| first.wrapping_add(step) % group.len());
-    places.map(|place| group[place]).collect()
+    let places =
+        (0..quorum.min(group.len())).map(move |step| first.wrapping_add(step) % group.len());
+    places.map(|place| (group[place], true))
 }
