@@ -76,13 +76,13 @@ fn status() -> Value {
                 "active": false, "score": null, "loss_percent": 100.0, "rtt_ms": null,
                 "jitter_ms": null, "since": switched, "reason": "no answer from 2 of 2 targets for 1.1 s",
                 "penalty": 0.0, "suppressed_until": null,
-                "families": ["ipv4"], "targets": targets,
+                "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
             },
             {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
                 "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26, "jitter_ms": 7.0,
                 "since": since, "reason": "answers", "penalty": 0.0, "suppressed_until": null,
-                "families": ["ipv4"], "targets": [],
+                "families": ["ipv4"], "broken": [], "carries": ["ipv4"], "targets": [],
             },
         ],
         "routes": "in_place",
@@ -351,6 +351,19 @@ fn a_watch_for_machines_is_one_status_a_line() {
         let status: Value = serde_json::from_str(&line).expect("a line of JSON");
         assert_eq!(status["active"], json!(["lte"]));
     }
+}
+
+#[test]
+fn where_two_uplinks_carry_a_family_each_the_table_says_which() {
+    let mut status = status();
+    status["active"] = json!(["fiber", "lte"]);
+    status["uplinks"][0]["carries"] = json!(["ipv4"]);
+    status["uplinks"][1]["carries"] = json!(["ipv6"]);
+    let agent = start_with(&status);
+    let output = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+    let shown = stdout(&output);
+    assert!(shown.contains("answers (carries IPv6)"), "{shown}");
+    assert!(shown.contains(" s (carries IPv4)"), "{shown}");
 }
 
 #[test]

@@ -25,7 +25,9 @@ use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{UplinkRoutes, table_mode};
-use uplinkd::routing::{Attachment, Desired, Hints, Numbering, Observed, Path, Route, Trouble};
+use uplinkd::routing::{
+    Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, Trouble,
+};
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
 use netns::{ForeignDefault, World};
@@ -118,6 +120,11 @@ impl Agent {
 
     /// What should be so that this uplink carries.
     fn desired(&self, carrying: &str) -> Desired {
+        self.desired_apart([carrying; 2])
+    }
+
+    /// What should be so that one uplink carries IPv4 and the other IPv6.
+    fn desired_apart(&self, carriers: [&str; 2]) -> Desired {
         let (names, mut uplinks) = ([name(FIBER), name(LTE)], Vec::new());
         let attachments: Vec<Attachment> = (0..)
             .zip([FIBER, LTE])
@@ -130,14 +137,13 @@ impl Agent {
                 attachment,
             });
         }
-        let carrier = uplinks
-            .iter()
-            .find(|uplink| uplink.interface.as_str() == carrying);
-        let paths = carrier
-            .map(|uplink| uplink.attachment.paths.clone())
-            .unwrap_or_default();
-        let carrying = paths.into_iter().map(|(family, path)| (family, vec![path]));
-        table_mode(&self.numbering, &uplinks, &carrying.collect())
+        let families = Family::ROUTED.into_iter().zip(carriers);
+        let paths = families.filter_map(|(family, carrier)| {
+            let mut uplinks = uplinks.iter();
+            let uplink = uplinks.find(|uplink| uplink.interface.as_str() == carrier)?;
+            Some((family, vec![*uplink.attachment.paths.get(&family)?]))
+        });
+        table_mode(&self.numbering, &uplinks, &paths.collect())
     }
 
     fn want(&self, desired: Desired) {

@@ -40,9 +40,19 @@ impl Daemon {
             .as_ref()
             .and_then(|m| m.recent_carrier(now.0))
             .cloned();
-        if let Some(uplink) = self.found_carrying(observed).or(remembered) {
+        let found = self.found_carrying(observed);
+        let is_found =
+            |uplink: &UplinkName| found.is_empty() || found.values().any(|f| f == uplink);
+        let leader = remembered.filter(is_found);
+        if let Some(uplink) = leader.or_else(|| found.values().next().cloned()) {
             tracing::info!(%uplink, "carried the traffic before; goes on with it");
             self.tell(Input::Carrying(uplink));
+        }
+        for (family, uplink) in found {
+            if self.engine.carrier() != Some(&uplink) {
+                tracing::info!(%uplink, %family, "carried it before; goes on with it");
+                self.tell(Input::CarryingApart { family, uplink });
+            }
         }
         for (uplink, learner) in memory.into_iter().flat_map(|memory| memory.learnt) {
             self.tell(Input::Learnt { uplink, learner });
@@ -80,12 +90,20 @@ impl Daemon {
         attach(link, &uplink.hints(), &own)
     }
 
-    /// Through which uplink an earlier run left the traffic.
-    pub(super) fn found_carrying(&self, observed: &Observed) -> Option<UplinkName> {
+    /// Through which uplink an earlier run left the traffic of each family.
+    pub(super) fn found_carrying(&self, observed: &Observed) -> BTreeMap<Family, UplinkName> {
+        let numbering = self.config.engine.numbering;
+        let carried = own_paths(observed, numbering.table).into_iter();
+        carried
+            .filter_map(|(family, path)| Some((family, self.uplink_of(path, observed)?)))
+            .collect()
+    }
+
+    /// The uplink whose path this is; the interface may have several.
+    fn uplink_of(&self, path: Path, observed: &Observed) -> Option<UplinkName> {
         let Settings {
             uplinks, numbering, ..
         } = &self.config.engine;
-        let path = *own_paths(observed, numbering.table).values().next()?;
         let link = observed.links.get(&path.index)?;
         (0..)
             .zip(uplinks)

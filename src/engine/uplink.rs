@@ -1,11 +1,13 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
+mod families;
 mod probing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::election::Candidate;
+use crate::engine::family::Families;
 use crate::engine::input::{Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
@@ -18,7 +20,7 @@ use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::window::{Window, loss_of};
-use crate::routing::{Attachment, Trouble};
+use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName, Wall};
 
 /// The routes that probes take are written before the probes are sent.
@@ -33,6 +35,8 @@ pub struct Outbox {
     pub counts: Vec<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
+    /// Something changed that the choice may depend on, whether or not there is an event of it.
+    pub is_changed: bool,
     next_probe: u64,
 }
 
@@ -42,6 +46,8 @@ pub struct Uplink {
     settings: UplinkSettings,
     attachment: Attachment,
     standing: Phase,
+    /// The state that people were told last, and since when it is.
+    shown: State,
     since: Moment,
     reason: String,
     /// Since when nothing has spoken against it, trial time included.
@@ -52,6 +58,7 @@ pub struct Uplink {
     rounds: VecDeque<Round>,
     turn: usize,
     outage: Outage,
+    families: Families,
     quality: Quality,
     passive: Passive,
     is_carrying: bool,
@@ -102,6 +109,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             standing: Phase::Unknown,
+            shown: State::Unknown,
             since: now,
             reason: "nothing known yet".to_owned(),
             well_since: now,
@@ -110,6 +118,7 @@ impl Uplink {
             rounds: VecDeque::new(),
             turn: 0,
             outage: Outage::default(),
+            families: Families::default(),
             passive: Passive::default(),
             is_carrying: false,
             mute_since: None,
@@ -134,7 +143,7 @@ impl Uplink {
         Candidate {
             name: &self.settings.name,
             tier: self.settings.tier,
-            state: self.state(),
+            state: self.fitness(),
             well_since: self.well_since,
             has_path: !self.attachment.paths.is_empty(),
             has_failed: self.has_failed,
@@ -157,6 +166,17 @@ impl Uplink {
 
     /// Its state as people see it.
     pub fn state(&self) -> State {
+        let whole = self.fitness();
+        let is_partly_broken = whole == State::Up && self.families.complaint().is_some();
+        if is_partly_broken {
+            State::Degraded
+        } else {
+            whole
+        }
+    }
+
+    /// Its state as a whole, whatever is wrong with one family of it.
+    fn fitness(&self) -> State {
         if self.is_disabled {
             return State::Disabled;
         }
@@ -164,8 +184,8 @@ impl Uplink {
     }
 
     /// Why it is in this state.
-    pub fn reason(&self) -> &str {
-        &self.reason
+    pub fn reason(&self) -> String {
+        self.words()
     }
 
     /// For a long time nobody looked (the machine slept, or the agent was held up): what was under
@@ -202,12 +222,14 @@ impl Uplink {
         self.rounds.clear();
         self.quality.adapt(&settings.health);
         self.settings = settings;
+        self.sort_families(now);
         self.probe_soon(now);
     }
 
     /// What an earlier run learnt about its loss.
     pub fn recall(&mut self, learner: Learner) {
         self.outage.recall(learner);
+        self.families.recall(learner);
     }
 
     /// What was learnt about its loss.
@@ -226,9 +248,8 @@ impl Uplink {
 
     /// Begins or ends maintenance.
     pub fn set_disabled(&mut self, is_disabled: bool, now: Moment, reason: &str, out: &mut Outbox) {
-        let before = self.state();
         self.is_disabled = is_disabled;
-        self.tell(before, now, reason.to_owned(), out);
+        self.tell(now, reason.to_owned(), out);
     }
 
     /// The link is now like this.
@@ -240,6 +261,7 @@ impl Uplink {
             || attachment.addresses != self.attachment.addresses;
         let trouble_before = self.attachment.trouble;
         self.attachment = attachment;
+        self.sort_families(now);
         if is_elsewhere {
             self.passive.restart();
             self.targets.iter_mut().for_each(TargetTrack::restart);
@@ -261,10 +283,13 @@ impl Uplink {
             }
             None => {}
         }
+        // A family that was broken may have lost its way out.
+        self.tell(now, self.reason.clone(), out);
     }
 
     /// The read model. `wall` translates times.
-    pub fn status(&self, is_active: bool, wall: Wall) -> UplinkStatus {
+    pub fn status(&self, carries: Vec<Family>, is_active: bool, wall: Wall) -> UplinkStatus {
+        let (families, broken) = self.families_by_health();
         let (loss, rtt, jitter) = match self.standing {
             // What was measured before it died says nothing about it now.
             Phase::Down if self.attachment.trouble.is_none() => {
@@ -292,10 +317,12 @@ impl Uplink {
             rtt_ms: rtt.map(millis),
             jitter_ms: jitter.map(millis),
             since: wall.at(self.since),
-            reason: self.reason.clone(),
+            reason: self.words(),
             penalty: 0.0,
             suppressed_until: None,
-            families: self.attachment.paths.keys().copied().collect(),
+            families,
+            broken,
+            carries,
             targets: self.targets.iter().map(TargetTrack::status).collect(),
         }
     }
@@ -330,7 +357,6 @@ impl Uplink {
     }
 
     fn signal(&mut self, signal: Signal, now: Moment, out: &mut Outbox) {
-        let before = self.state();
         let interface = &self.settings.interface;
         let (phase, reason) = match (self.standing, signal) {
             (_, Signal::LinkFailed(Trouble::Absent)) => {
@@ -374,8 +400,9 @@ impl Uplink {
                 | Signal::Better,
             ) => return,
         };
+        out.is_changed = true;
         self.enter(phase, now);
-        self.tell(before, now, reason, out);
+        self.tell(now, reason, out);
     }
 
     fn enter(&mut self, phase: Phase, now: Moment) {
@@ -387,6 +414,9 @@ impl Uplink {
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
         let trust_at = now + self.settings.health.recover_after;
         let is_recovering = matches!(phase, Phase::Recovering { .. });
+        if matches!(phase, Phase::Down | Phase::Absent) {
+            self.families.restart();
+        }
         self.timers
             .set_or_stop(Timer::Recover, is_recovering.then_some(trust_at));
         if is_recovering {
@@ -418,22 +448,24 @@ impl Uplink {
         }
     }
 
-    fn tell(&mut self, before: State, now: Moment, reason: String, out: &mut Outbox) {
-        let after = self.state();
-        self.reason.clone_from(&reason);
-        if before == after {
+    /// Tells of the state that people see, if it is another than they were told last.
+    fn tell(&mut self, now: Moment, reason: String, out: &mut Outbox) {
+        self.reason = reason;
+        let (from, to) = (self.shown, self.state());
+        if from == to {
             return;
         }
+        self.shown = to;
         self.since = now;
         out.events.push(Event {
             at: now,
             change: Change::Uplink {
                 uplink: self.settings.name.clone(),
                 interface: self.settings.interface.clone(),
-                from: before,
-                to: after,
+                from,
+                to,
             },
-            reason,
+            reason: self.words(),
         });
     }
 

@@ -233,7 +233,7 @@ fn on_advertisements(
     })
 }
 
-/// Who moves to an uplink without IPv6 has none there.
+/// Who moves to an uplink without IPv6 has none there: it goes through another, while that works.
 fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let attached = config.engine.uplinks.iter().map(|uplink| {
         let link = facts.observed.link(&uplink.interface);
@@ -248,8 +248,8 @@ fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let finding = |(uplink, _): &(&UplinkSettings, Attachment)| {
         let object = format!("uplink {}", uplink.name);
         let what = format!(
-            "has no IPv6, while {} has: when it carries the traffic, IPv6 takes the default route of \
-             the main table or none",
+            "has no IPv6, while {0} has: when it carries the traffic, IPv6 goes through {0}, or when \
+             that is down by the default route of the main table or not at all",
             other.name
         );
         let remedy = "nothing, if its provider has none: hosts fall back to IPv4";

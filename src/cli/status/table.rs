@@ -33,7 +33,8 @@ impl Table {
         for (uplink, row) in status.uplinks.iter().zip(&rows) {
             text.push_str(&self.coloured(uplink.state, row, &widths));
             text.push('\n');
-            let _ = writeln!(text, "{:indent$}{}", "", uplink.reason);
+            let carries = part(status, uplink);
+            let _ = writeln!(text, "{:indent$}{}{carries}", "", uplink.reason);
             if let Some(penalty) = self.penalty(uplink) {
                 let _ = writeln!(text, "{:indent$}{penalty}", "");
             }
@@ -144,6 +145,14 @@ impl Table {
     fn age(&self, since: Timestamp) -> String {
         let age = self.now.0.duration_since(since.0).unwrap_or_default();
         short(age)
+    }
+}
+
+/// What an uplink carries, where others carry the rest.
+fn part(status: &Status, uplink: &UplinkStatus) -> String {
+    match uplink.carries.as_slice() {
+        [only] if status.active.len() > 1 => format!(" (carries {only})"),
+        _ => String::new(),
     }
 }
 

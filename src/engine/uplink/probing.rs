@@ -8,6 +8,7 @@ use crate::engine::schedule::{Breadth, Pace};
 use crate::engine::status::State;
 use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
+use crate::routing::Family;
 use crate::units::{Counters, Moment, ProbeId};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
@@ -27,10 +28,14 @@ impl Uplink {
             }
             Outcome::Unreachable(_) => Fate::Missed,
             Outcome::Wrong(what) => {
+                let family = self.rounds[round].probes[place].family;
+                self.families.wrongly_answered(family, &what);
                 self.wrong_answer = Some(what);
                 Fate::Missed
             }
             Outcome::NotSent(why) => {
+                let family = self.rounds[round].probes[place].family;
+                self.family_not_sent(family, &why, now, out);
                 self.not_sent(why, now, out);
                 Fate::Void
             }
@@ -84,15 +89,19 @@ impl Uplink {
 
     fn pace(&self) -> Pace {
         let is_in_doubt = self.outage.is_suspected()
+            || self.families.are_in_doubt()
             || self.quality.is_suspected()
             || self.outage.is_traffic_silent();
         match self.standing {
             Phase::Unknown => Pace::Confirm,
             Phase::Up if is_in_doubt => Pace::Confirm,
-            Phase::Degraded | Phase::Recovering { .. } if self.outage.is_suspected() => {
+            Phase::Degraded | Phase::Recovering { .. }
+                if self.outage.is_suspected() || self.families.are_in_doubt() =>
+            {
                 Pace::Confirm
             }
             Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
+            Phase::Up if self.families.are_on_trial() => Pace::Brisk,
             Phase::Up | Phase::Down | Phase::Absent => Pace::Steady,
         }
     }
@@ -151,42 +160,48 @@ impl Uplink {
         self.forget_old(now);
         let pace = self.pace();
         let chosen = self.choose(pace.breadth(), now);
-        let probes: Vec<_> = chosen
+        let probes = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
             .collect();
-        let counting = probes.iter().filter(|probe| probe.counts).count();
-        self.rounds.push_back(Round {
-            sent: now,
-            quorum: self.settings.probe.quorum.min(counting.max(1)),
-            result: RoundResult::Open,
-            probes,
-        });
+        let mut round = Round::new(now, self.settings.probe.quorum, probes);
+        round.without = self.families.broken();
+        self.rounds.push_back(round);
         let spacing = pace.spacing(&self.settings.probe);
         self.timers
             .set(Timer::Round, now + self.spread.spread(pace, spacing));
     }
 
-    /// The places of the targets to ask now, and whether their answers count.
+    /// The places of the targets to ask now, and whether their answers count. Families take turns,
+    /// and the targets of a family do.
     fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
         let quorum = self.settings.probe.quorum;
-        let places = 0..self.targets.len();
-        let standing: Vec<_> = places
-            .clone()
-            .filter(|place| self.targets[*place].is_standing())
-            .collect();
-        if standing.len() < quorum {
-            return places.map(|place| (place, true)).collect();
-        }
-        let mut chosen: Vec<_> = match breadth {
-            Breadth::All => standing.iter().map(|place| (*place, true)).collect(),
-            Breadth::Turn => (0..quorum)
-                .map(|step| (standing[(self.turn + step) % standing.len()], true))
+        let groups = self.askable();
+        let count = groups.iter().filter(|group| !group.is_empty()).count();
+        let mut filled = groups.iter().filter(|group| !group.is_empty());
+        let mut chosen: Vec<(usize, bool)> = match breadth {
+            Breadth::All => groups
+                .iter()
+                .flatten()
+                .map(|place| (*place, true))
                 .collect(),
+            Breadth::Turn => {
+                let group = filled.nth(self.turn % count.max(1));
+                let group = group.map(Vec::as_slice).unwrap_or_default();
+                in_turn(group, quorum, self.turn / count.max(1)).collect()
+            }
         };
-        self.turn = self.turn.wrapping_add(quorum);
-        let retried = places.filter(|place| self.targets[*place].take_retry(now));
-        chosen.extend(retried.map(|place| (place, false)).collect::<Vec<_>>());
+        if let Some(broken) = self.families.take_retry(now) {
+            let group = self.standing_of(broken);
+            chosen.extend(in_turn(&group, quorum, self.turn));
+        }
+        self.turn = self.turn.wrapping_add(1);
+        for place in 0..self.targets.len() {
+            let is_chosen = chosen.iter().any(|(chosen, _)| *chosen == place);
+            if !is_chosen && self.targets[place].take_retry(now) {
+                chosen.push((place, false));
+            }
+        }
         chosen
     }
 
@@ -203,6 +218,7 @@ impl Uplink {
         RoundProbe {
             id,
             target,
+            family: self.family_of(target),
             counts,
             deadline: now + self.targets[target].deadline(most),
             fate: Fate::Pending,
@@ -222,6 +238,7 @@ impl Uplink {
     pub(super) fn forget_rounds(&mut self) {
         self.rounds.clear();
         self.outage.interrupt();
+        self.families.interrupt();
         self.timers.stop(Timer::Deadline);
     }
 
@@ -260,7 +277,8 @@ impl Uplink {
         let probe = &mut self.rounds[round].probes[place];
         let undoes_a_miss = probe.fate == Fate::Missed;
         probe.fate = fate;
-        if fate != Fate::Void {
+        let speaks_for_all = Some(probe.family) != self.rounds[round].without;
+        if fate != Fate::Void && speaks_for_all {
             self.mute_since = None;
         }
         let probe = &self.rounds[round].probes[place];
@@ -279,6 +297,7 @@ impl Uplink {
             Fate::Missed => self.targets[target].missed(id, sent),
             Fate::Pending | Fate::Void => {}
         }
+        self.judge_families(round, now, out);
         self.judge_round(round, now, out);
         if !was_closed && self.rounds.get(round).is_some_and(Round::is_closed) {
             self.close(round, now, out);
@@ -289,11 +308,11 @@ impl Uplink {
     fn judge_round(&mut self, place: usize, now: Moment, out: &mut Outbox) {
         let round = &mut self.rounds[place];
         let (before, result) = (round.result, round.judge());
-        round.result = result;
-        let (sent, losses) = (round.sent, round.losses());
         if before == result {
             return;
         }
+        round.result = result;
+        let (sent, losses) = (round.sent, round.losses());
         let disproof = self.rounds[place].slowest_answer().filter(|_| {
             let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
             is_late && self.standing == Phase::Down && sent < self.since
@@ -326,18 +345,23 @@ impl Uplink {
 
     /// A round is complete: what it says about its targets and about the quality of the link.
     fn close(&mut self, place: usize, now: Moment, out: &mut Outbox) {
-        let round = self.rounds[place].clone();
+        let empty = Round::new(now, 0, Vec::new());
+        let round = std::mem::replace(&mut self.rounds[place], empty);
         let process = self.outage.process();
-        if round.result == RoundResult::Answered {
-            let standing = self.targets.iter().filter(|t| t.is_standing()).count();
-            let may_set_aside = standing > self.settings.probe.quorum;
-            for probe in round.probes.iter().filter(|p| p.fate == Fate::Missed) {
+        self.families.closed(&round);
+        for probe in round.probes.iter().filter(|p| p.fate == Fate::Missed) {
+            // What all targets of a family share is no target's fault.
+            if round.judge_family(probe.family) == RoundResult::Answered {
+                let may_set_aside = self.may_set_aside(probe.family);
                 let standing =
                     self.targets[probe.target].missed_alone(now, &process, may_set_aside);
                 self.tell_standing(probe.target, standing, now, out);
             }
         }
-        let tally = round.tally(|target| self.targets[target].is_doubtful());
+        let tally = round.tally(|probe| {
+            self.targets[probe.target].is_doubtful()
+                || self.families.is_at_fault(probe.family, &round)
+        });
         if round.result == RoundResult::Answered {
             self.outage.closed(tally);
         }
@@ -345,6 +369,7 @@ impl Uplink {
             sent: round.sent,
             tally,
         };
+        self.rounds[place] = round;
         self.quality.round(
             closed,
             &process,
@@ -359,6 +384,14 @@ impl Uplink {
             .complaint()
             .map_or(Signal::Better, Signal::Worse);
         self.signal(signal, now, out);
+    }
+
+    /// More targets of the family stand than it takes.
+    fn may_set_aside(&self, family: Family) -> bool {
+        let places = 0..self.targets.len();
+        let standing = places.filter(|place| self.targets[*place].is_standing());
+        let of_family = standing.filter(|place| self.family_of(*place) == family);
+        of_family.count() > self.settings.probe.quorum
     }
 
     fn count_recovery(&mut self, lost: u32) {
@@ -414,4 +447,12 @@ impl Uplink {
             reason,
         });
     }
+}
+
+/// As many of a group as the quorum asks for, others at each turn.
+fn in_turn(group: &[usize], quorum: usize, turn: usize) -> impl Iterator<Item = (usize, bool)> {
+    let first = turn.wrapping_mul(quorum);
+    let places =
+        (0..quorum.min(group.len())).map(move |step| first.wrapping_add(step) % group.len());
+    places.map(|place| (group[place], true))
 }

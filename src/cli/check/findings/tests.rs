@@ -177,7 +177,8 @@ fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_told
         ..eth1.defaults[0]
     });
     let missing = "Note uplink lte: has no IPv6, while fiber has: when it carries the traffic, IPv6 \
-                   takes the default route of the main table or none";
+                   goes through fiber, or when that is down by the default route of the main table \
+                   or not at all";
     assert_eq!(said(TWO_UPLINKS, &facts), [deaf, missing]);
 }
 
