@@ -37,7 +37,7 @@ use crate::engine::settings::{Failback, Policy, Settings};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
-use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
+use crate::routing::desired::{Carrying, UplinkRoutes, desired};
 use crate::routing::{Desired, Family, Path};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
 
@@ -598,7 +598,7 @@ impl Engine {
                 attachment: uplink.attachment(),
             })
             .collect();
-        table_mode(&self.settings.numbering, &routes, &self.carrying())
+        desired(&self.settings.numbering, &routes, &self.carrying())
     }
 
     fn carrying(&self) -> Carrying {

@@ -9,6 +9,8 @@ mod netns;
 
 #[path = "netns/ipv6.rs"]
 mod ipv6;
+#[path = "netns/main_mode.rs"]
+mod main_mode;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -24,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{UplinkRoutes, table_mode};
+use uplinkd::routing::desired::{UplinkRoutes, desired};
 use uplinkd::routing::{Attachment, Desired, Hints, Numbering, Observed, Path, Route, Trouble};
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
@@ -35,27 +37,39 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FIBER: &str = "fiber";
 const LTE: &str = "lte";
 
-/// Runs the kernel side, with two uplinks whose next hops are learnt.
+/// Runs the kernel side.
 struct Agent {
     numbering: Numbering,
+    /// The interface of each uplink, and what the configuration says about the ways through it.
+    uplinks: Vec<(InterfaceName, Hints)>,
     wanted: watch::Sender<Arc<Wanted>>,
     kernel: Kernel,
     observed: Arc<Observed>,
     put_back: Vec<String>,
-    hints: Hints,
 }
 
 impl Agent {
+    /// With two uplinks whose next hops are learnt.
     async fn start() -> Self {
         Self::start_in(Mode::Write).await
     }
 
     async fn start_in(mode: Mode) -> Self {
-        let numbering = Numbering::default();
+        let learnt = [FIBER, LTE].map(|uplink| (uplink, Hints::default()));
+        Self::start_with(mode, Numbering::default(), &learnt).await
+    }
+
+    async fn start_with(mode: Mode, numbering: Numbering, uplinks: &[(&str, Hints)]) -> Self {
+        let uplinks: Vec<_> = uplinks
+            .iter()
+            .map(|(interface, hints)| (name(interface), hints.clone()))
+            .collect();
         let (wanted, receiver) = watch::channel(Arc::new(Wanted {
             revision: 0,
             desired: None,
-            interfaces: [name(FIBER), name(LTE)].into(),
+            interfaces: { uplinks.iter() }
+                .map(|(interface, _)| interface.clone())
+                .collect(),
             protocol: numbering.protocol,
         }));
         let mut agent = Self {
@@ -64,7 +78,7 @@ impl Agent {
             kernel: kernel::start(receiver, mode).expect("netlink sockets"),
             observed: Arc::default(),
             put_back: Vec::new(),
-            hints: Hints::default(),
+            uplinks,
         };
         agent.observed(|_| true).await;
         agent
@@ -110,34 +124,41 @@ impl Agent {
     }
 
     fn attachment(&self, uplink: &str, position: u32) -> Attachment {
-        let link = self.observed.link(&name(uplink));
-        let table = self.numbering.uplink_table(position);
-        let own = link.map(|link| self.observed.own_paths(table, link.index));
-        attach(link, &self.hints, &own.unwrap_or_default())
+        let (interface, hints) = &self.uplinks[position as usize];
+        assert_eq!(interface.as_str(), uplink);
+        let link = self.observed.link(interface);
+        let mut own = self
+            .observed
+            .own_paths(self.numbering.uplink_place(position));
+        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
+        attach(link, hints, &own)
     }
 
     /// What should be so that this uplink carries.
     fn desired(&self, carrying: &str) -> Desired {
-        let (names, mut uplinks) = ([name(FIBER), name(LTE)], Vec::new());
+        let is_carrying = |(interface, _): &(InterfaceName, _)| interface.as_str() == carrying;
+        self.desired_by(self.uplinks.iter().position(is_carrying))
+    }
+
+    /// What should be so that the uplink at this place carries.
+    fn desired_by(&self, carrying: Option<usize>) -> Desired {
         let attachments: Vec<Attachment> = (0..)
-            .zip([FIBER, LTE])
-            .map(|(position, uplink)| self.attachment(uplink, position))
+            .zip(&self.uplinks)
+            .map(|(position, (interface, _))| self.attachment(interface.as_str(), position))
             .collect();
-        for ((position, interface), attachment) in (0..).zip(&names).zip(&attachments) {
-            uplinks.push(UplinkRoutes {
+        let uplinks: Vec<_> = (0..)
+            .zip(&self.uplinks)
+            .zip(&attachments)
+            .map(|((position, (interface, _)), attachment)| UplinkRoutes {
                 position,
                 interface,
                 attachment,
-            });
-        }
-        let carrier = uplinks
-            .iter()
-            .find(|uplink| uplink.interface.as_str() == carrying);
-        let paths = carrier
-            .map(|uplink| uplink.attachment.paths.clone())
-            .unwrap_or_default();
-        let carrying = paths.into_iter().map(|(family, path)| (family, vec![path]));
-        table_mode(&self.numbering, &uplinks, &carrying.collect())
+            })
+            .collect();
+        let paths = carrying.map(|place| attachments[place].paths.clone());
+        let paths = paths.unwrap_or_default().into_iter();
+        let carrying = paths.map(|(family, path)| (family, vec![path]));
+        desired(&self.numbering, &uplinks, &carrying.collect())
     }
 
     fn want(&self, desired: Desired) {
@@ -151,6 +172,12 @@ impl Agent {
 
     async fn carry(&mut self, uplink: &str) -> Vec<Refusal> {
         self.want(self.desired(uplink));
+        self.applied().await
+    }
+
+    /// The same for the uplink at a place, as several may share an interface.
+    async fn carry_by(&mut self, place: usize) -> Vec<Refusal> {
+        self.want(self.desired_by(Some(place)));
         self.applied().await
     }
 }

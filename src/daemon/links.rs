@@ -1,6 +1,5 @@
 //! From what the kernel shows to what the engine is told of its uplinks, and where an earlier run ended.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Daemon;
@@ -8,8 +7,8 @@ use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::memory::Memory;
 use crate::routing::attach::attach;
-use crate::routing::{Attachment, Family, Observed, Path};
-use crate::units::{TableId, UplinkName};
+use crate::routing::{Attachment, Observed};
+use crate::units::UplinkName;
 
 impl Daemon {
     pub(super) fn observed(&mut self, observed: Arc<Observed>) {
@@ -74,8 +73,8 @@ impl Daemon {
     ) -> Attachment {
         let mut links = observed.links.values();
         let link = links.find(|link| link.name == uplink.interface);
-        let table = self.config.engine.numbering.uplink_table(position);
-        let mut own = own_paths(observed, table);
+        let place = self.config.engine.numbering.uplink_place(position);
+        let mut own = observed.own_paths(place);
         own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
         attach(link, &uplink.hints(), &own)
     }
@@ -85,29 +84,18 @@ impl Daemon {
         let Settings {
             uplinks, numbering, ..
         } = &self.config.engine;
-        let path = *own_paths(observed, numbering.table).values().next()?;
+        let path = *observed
+            .own_paths(numbering.carrier_place())
+            .values()
+            .next()?;
         let link = observed.links.get(&path.index)?;
         (0..)
             .zip(uplinks)
             .filter(|(_, uplink)| uplink.interface == link.name)
             .max_by_key(|(position, _)| {
-                let own = own_paths(observed, numbering.uplink_table(*position));
+                let own = observed.own_paths(numbering.uplink_place(*position));
                 own.values().any(|own| *own == path)
             })
             .map(|(_, uplink)| uplink.name.clone())
     }
-}
-
-/// The ways out that our own default routes in a table take.
-fn own_paths(observed: &Observed, table: TableId) -> BTreeMap<Family, Path> {
-    let routes = observed
-        .routes
-        .iter()
-        .filter(|route| route.table == table && route.destination.prefix_len() == 0);
-    routes
-        .filter_map(|route| {
-            let path = *route.paths.first()?;
-            Some((Family::of(route.destination.addr()), path))
-        })
-        .collect()
 }

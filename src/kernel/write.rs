@@ -90,6 +90,11 @@ impl Writer {
         protocol: Protocol,
     ) -> Result<(), rtnetlink::Error> {
         match operation {
+            // With CREATE and EXCL, as the crate sets them.
+            Operation::AddRoute(route) => {
+                let message = message::route_message(route, protocol);
+                self.handle.route().add(message).execute().await
+            }
             Operation::ReplaceRoute(route) => {
                 let message = message::route_message(route, protocol);
                 self.handle.route().add(message).replace().execute().await
@@ -133,6 +138,7 @@ fn prepare(connection: &mut Connection<RouteNetlinkMessage>) -> io::Result<u32> 
 
 fn verb(operation: &Operation) -> Verb {
     match operation {
+        Operation::AddRoute(_) => Verb::AddRoute,
         Operation::ReplaceRoute(_) => Verb::ReplaceRoute,
         Operation::DeleteRoute(_) => Verb::DeleteRoute,
         Operation::AddRule(_) => Verb::AddRule,
