@@ -9,6 +9,8 @@ mod netns;
 
 #[path = "netns/ipv6.rs"]
 mod ipv6;
+#[path = "netns/kinds.rs"]
+mod kinds;
 #[path = "netns/main_mode.rs"]
 mod main_mode;
 
