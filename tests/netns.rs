@@ -7,6 +7,8 @@
 #[path = "support/netns.rs"]
 mod netns;
 
+#[path = "netns/clashes.rs"]
+mod clashes;
 #[path = "netns/ipv6.rs"]
 mod ipv6;
 #[path = "netns/kinds.rs"]
@@ -32,7 +34,7 @@ use uplinkd::routing::desired::{UplinkRoutes, desired};
 use uplinkd::routing::{Attachment, Desired, Hints, Numbering, Observed, Path, Route, Trouble};
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
-use netns::{ForeignDefault, World};
+use netns::{ForeignDefault, Packet, World};
 
 /// Far more than any of this takes, so that only what never happens fails.
 const PATIENCE: Duration = Duration::from_secs(10);

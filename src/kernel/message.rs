@@ -29,6 +29,8 @@ pub(super) enum Dump {
     RoutesOf(Family, Protocol),
     /// The default routes of a family in the main table through an interface.
     MainDefaultsThrough(Family, IfIndex),
+    /// The default routes of a family in the main table.
+    MainDefaults(Family),
     /// All routes of a family in a table.
     RoutesIn(Family, TableId),
     /// All rules of a family.
@@ -42,6 +44,28 @@ pub(super) struct LinkEntry {
     pub(super) is_up: bool,
     pub(super) has_carrier: bool,
     pub(super) is_point_to_point: bool,
+    pub(super) nature: Nature,
+}
+
+/// What an interface is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nature {
+    /// What kind of interface it is.
+    pub kind: Kind,
+    /// The interface that it is a port of, or whose VRF it belongs to.
+    pub master: Option<IfIndex>,
+}
+
+/// Kinds of interfaces that are more than a way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A domain of its own, with a table of its own (VRF).
+    Vrf,
+    /// What it carries travels in packets that need a way themselves.
+    Tunnel,
+    /// Any other.
+    #[default]
+    Other,
 }
 
 /// An address as the kernel lists it, fit for use.
@@ -66,6 +90,10 @@ pub(super) struct RouteEntry {
 pub(super) struct RuleEntry {
     pub(super) protocol: Protocol,
     pub(super) rule: Rule,
+    /// Which bits of the mark it looks at.
+    pub(super) mask: u32,
+    /// It holds for everything but what it says.
+    pub(super) is_inverted: bool,
     /// It says nothing that a [`Rule`] cannot.
     pub(super) is_plain: bool,
 }
@@ -156,7 +184,9 @@ fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> Answer {
 fn is_asked_for(what: Dump, body: &[u8]) -> bool {
     RouteHeader::parse(body).is_ok_and(|header| match what {
         Dump::RoutesOf(_, protocol) => u8::from(header.protocol) == protocol.0,
-        Dump::MainDefaultsThrough(..) => header.destination_prefix_length == 0,
+        Dump::MainDefaultsThrough(..) | Dump::MainDefaults(_) => {
+            header.destination_prefix_length == 0
+        }
         Dump::RoutesIn(..) => true,
         Dump::Links | Dump::Addresses(_) | Dump::Rules(_) => false,
     })

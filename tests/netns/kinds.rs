@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use uplinkd::routing::plan::plan;
 use uplinkd::routing::{Family, Gateway};
 
-use super::netns::{self, Packet, World};
+use super::netns::{self, World};
 use super::*;
 use tun::Tun;
 

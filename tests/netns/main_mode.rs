@@ -1,6 +1,6 @@
 //! Default routes in the main table, beside those of others.
 
-use super::netns::{self, Packet, World};
+use super::netns::{self, World};
 use super::*;
 use uplinkd::routing::plan::plan;
 

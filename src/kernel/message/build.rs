@@ -32,6 +32,11 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
             message.attributes.push(RouteAttribute::Oif(index.get()));
             RouteNetlinkMessage::GetRoute(message)
         }
+        Dump::MainDefaults(family) => {
+            let mut message = route_dump(family);
+            message.attributes.push(RouteAttribute::Table(MAIN.0));
+            RouteNetlinkMessage::GetRoute(message)
+        }
         Dump::RoutesIn(family, table) => {
             let mut message = route_dump(family);
             message.attributes.push(RouteAttribute::Table(table.0));
