@@ -156,8 +156,17 @@ pub struct Observed {
     /// The rules that carry our protocol number.
     pub rules: Vec<Rule>,
     /// The rules that carry our protocol number and say more than a [`Rule`] can: left by another
-    /// version of this program. Each is shown without what it says more.
-    pub odd_rules: Vec<Rule>,
+    /// version of this program.
+    pub odd_rules: Vec<OddRule>,
+}
+
+/// A rule that says more than a [`Rule`] can. It can be deleted, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OddRule {
+    /// It, without what it says more.
+    pub rule: Rule,
+    /// The kernel's words for it, by which it is told from others that say less.
+    pub listed: Vec<u8>,
 }
 
 impl Observed {

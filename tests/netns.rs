@@ -13,6 +13,8 @@ mod clashes;
 mod ipv6;
 #[path = "netns/kinds.rs"]
 mod kinds;
+#[path = "netns/load.rs"]
+mod load;
 #[path = "netns/main_mode.rs"]
 mod main_mode;
 
@@ -620,6 +622,35 @@ fn a_rule_of_another_version_that_says_more_than_ours_gives_way() {
         world.add_rule(odd).await;
         assert_eq!(agent.carry(FIBER).await, []);
         assert_eq!(world.of_protocol(117).await, ours);
+    });
+}
+
+#[test]
+fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        let numbering = agent.numbering;
+        let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
+        let protocol = RouteProtocol::Other(numbering.protocol.0);
+        odd.attributes.push(RuleAttribute::Protocol(protocol));
+        let inbound = RuleAttribute::Iifname(LTE.to_owned());
+        odd.attributes.push(inbound);
+        world.add_rule(odd).await;
+        agent
+            .observed(|observed| !observed.odd_rules.is_empty())
+            .await;
+        agent
+            .observed(|observed| observed.odd_rules.is_empty())
+            .await;
+        assert_eq!(world.of_protocol(117).await, ours);
+        let put_back = agent.put_back;
+        assert!(
+            put_back.iter().all(|line| line.starts_with("ip rule del")),
+            "{put_back:?}"
+        );
     });
 }
 

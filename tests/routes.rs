@@ -679,6 +679,7 @@ impl Model {
                 }
             }
             Operation::DeleteRule(rule) => remove_one(&mut self.rules, &(OURS, rule)),
+            Operation::DeleteOddRule(_) => panic!("none was shown"),
         }
     }
 }

@@ -16,7 +16,7 @@ use netlink_packet_route::route::RouteHeader;
 use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
-pub(super) use build::{counters_of, dump, route_message, rule_message};
+pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +94,8 @@ pub(super) struct RuleEntry {
     pub(super) mask: u32,
     /// It holds for everything but what it says.
     pub(super) is_inverted: bool,
-    /// It says nothing that a [`Rule`] cannot.
-    pub(super) is_plain: bool,
+    /// The whole message, if it says more than a [`Rule`] can.
+    pub(super) listed: Option<Vec<u8>>,
 }
 
 /// One entry of a list.
@@ -350,7 +350,7 @@ mod tests {
             let message = rule_message(&rule, Protocol(117));
             let entry = only_entry(&datagram(RouteNetlinkMessage::NewRule(message)));
             let Some(Entry::Rule(entry)) = entry else { panic!("no rule") };
-            prop_assert!(entry.is_plain);
+            prop_assert_eq!(entry.listed, None);
             prop_assert_eq!((entry.rule, entry.protocol), (rule, Protocol(117)));
         }
 

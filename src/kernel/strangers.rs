@@ -71,7 +71,7 @@ pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, Kerne
                     rule: entry.rule,
                     mask: entry.mask,
                     is_inverted: entry.is_inverted,
-                    says_more: !entry.is_plain,
+                    says_more: entry.listed.is_some(),
                 });
             }
         }

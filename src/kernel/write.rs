@@ -113,6 +113,10 @@ impl Writer {
                 let message = message::rule_message(rule, protocol);
                 self.handle.rule().del(message).execute().await
             }
+            Operation::DeleteOddRule(odd) => {
+                let message = message::odd_rule_message(odd);
+                self.handle.rule().del(message).execute().await
+            }
         }
     }
 }
@@ -142,7 +146,7 @@ fn verb(operation: &Operation) -> Verb {
         Operation::ReplaceRoute(_) => Verb::ReplaceRoute,
         Operation::DeleteRoute(_) => Verb::DeleteRoute,
         Operation::AddRule(_) => Verb::AddRule,
-        Operation::DeleteRule(_) => Verb::DeleteRule,
+        Operation::DeleteRule(_) | Operation::DeleteOddRule(_) => Verb::DeleteRule,
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::desired::MAIN;
-use super::{Desired, Family, Link, Observed, Path, Route, Rule};
+use super::{Desired, Family, Link, Observed, OddRule, Path, Route, Rule};
 use crate::units::{IfIndex, Metric, Protocol, TableId};
 
 /// One change to the kernel's routes or rules.
@@ -23,6 +23,8 @@ pub enum Operation {
     AddRule(Rule),
     /// Remove one rule of ours that is exactly this.
     DeleteRule(Rule),
+    /// Remove this rule of ours, of which another version of this program knows what it is for.
+    DeleteOddRule(OddRule),
 }
 
 /// What must be done so that the kernel holds all of `desired` and nothing else of ours.
@@ -39,7 +41,6 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     let (set, deleted) = plan_routes(desired, observed);
     let (added, removed) = plan_rules(desired, observed);
     let added = added.into_iter().map(Operation::AddRule);
-    let removed = removed.into_iter().map(Operation::DeleteRule);
     let deleted = deleted.into_iter().map(Operation::DeleteRoute);
     set.into_iter()
         .chain(added)
@@ -95,7 +96,7 @@ fn has_next_hops(route: &Route) -> bool {
     route.paths.iter().all(|path| path.gateway.is_some())
 }
 
-fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) {
+fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Operation>) {
     let held: BTreeSet<&Rule> = observed.rules.iter().collect();
     let added = desired
         .rules
@@ -104,15 +105,15 @@ fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) 
         .cloned()
         .collect();
     let mut kept = BTreeSet::new();
-    let mut removed: Vec<Rule> = observed
-        .rules
-        .iter()
-        .filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)))
-        .chain(&observed.odd_rules)
-        .cloned()
-        .collect();
-    removed.sort_by_key(|rule| Reverse(rule.priority));
-    (added, removed)
+    let plain = observed.rules.iter();
+    let plain = plain.filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)));
+    let plain = plain.map(|rule| (rule.priority, Operation::DeleteRule(rule.clone())));
+    let odd = observed.odd_rules.iter();
+    let odd = odd.map(|odd| (odd.rule.priority, Operation::DeleteOddRule(odd.clone())));
+    let mut removed: Vec<_> = plain.chain(odd).collect();
+    removed.sort_by_key(|(priority, _)| Reverse(*priority));
+    let removed = removed.into_iter().map(|(_, operation)| operation);
+    (added, removed.collect())
 }
 
 impl Operation {
@@ -145,6 +146,7 @@ impl fmt::Display for Line<'_> {
             Operation::DeleteRoute(route) => self.route(f, "del", route),
             Operation::AddRule(rule) => self.rule(f, "add", rule),
             Operation::DeleteRule(rule) => self.rule(f, "del", rule),
+            Operation::DeleteOddRule(odd) => self.rule(f, "del", &odd.rule),
         }
     }
 }

@@ -404,6 +404,17 @@ impl World {
         }
     }
 
+    /// Adds a stranger's route to a host, or replaces it.
+    pub(crate) async fn change_host(&self, name: &str, host: Ipv4Addr) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(host, 32)
+            .output_interface(self.link(name).await.header.index)
+            .scope(RouteScope::Link)
+            .protocol(RouteProtocol::Bgp);
+        let request = self.handle.route().add(route.build()).replace();
+        request.execute().await.expect("the route is replaced");
+    }
+
     /// Adds a rule as it is.
     pub(crate) async fn add_rule(&self, rule: RuleMessage) {
         let mut request = self.handle.rule().add();

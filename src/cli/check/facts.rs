@@ -67,12 +67,12 @@ impl Networkd {
     /// said otherwise.
     fn by(configuration: &str) -> Self {
         let is_on = |key: &str| {
-            let values = configuration.lines().filter_map(|line| {
+            let mut values = configuration.lines().filter_map(|line| {
                 let (name, value) = line.split_once('=')?;
                 (name.trim() == key).then(|| value.trim().to_ascii_lowercase())
             });
             let is_no = |value: &str| matches!(value, "no" | "n" | "false" | "f" | "off" | "0");
-            !values.last().is_some_and(|value| is_no(&value))
+            !values.next_back().is_some_and(|value| is_no(&value))
         };
         Self {
             removes_routes: is_on("ManageForeignRoutes"),

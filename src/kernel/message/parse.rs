@@ -309,7 +309,7 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
         rule,
         mask,
         is_inverted,
-        is_plain: is_plain && mask == u32::MAX,
+        listed: (!is_plain || mask != u32::MAX).then(|| body.to_vec()),
     })
 }
 
