@@ -175,6 +175,19 @@ impl Observed {
         self.links.values().find(|link| link.name == *name)
     }
 
+    /// In [`Mode::Main`], an uplink's interface through which a default route of others goes before
+    /// ours, so that the traffic does not follow us.
+    pub fn rival(&self, numbering: &Numbering) -> Option<&InterfaceName> {
+        let goes_first = |link: &&Link| {
+            let mut defaults = link.defaults.iter();
+            defaults.any(|default| default.source.is_none() && default.metric < numbering.metric)
+        };
+        match numbering.mode {
+            Mode::Table => None,
+            Mode::Main => Some(&self.links.values().find(goes_first)?.name),
+        }
+    }
+
     /// The way out that our own default route of each family takes from a place; the first if it
     /// has several.
     pub fn own_paths(&self, place: Place) -> BTreeMap<Family, Path> {

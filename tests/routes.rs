@@ -220,6 +220,25 @@ fn in_main_mode_both_families_have_routes_and_none_a_rule() {
 }
 
 #[test]
+fn in_main_mode_a_default_route_that_goes_before_ours_is_a_rival() {
+    let rival = |mode, metric| {
+        let with_metric = Link {
+            defaults: vec![default(Some("192.0.2.1"), metric)],
+            ..fiber()
+        };
+        let observed = holding(&Desired::default(), &[with_metric, lte()]);
+        let numbering = Numbering {
+            mode,
+            ..Numbering::default()
+        };
+        observed.rival(&numbering).cloned()
+    };
+    assert_eq!(rival(Mode::Main, 59), Some(name("eth1")));
+    assert_eq!(rival(Mode::Main, 61), None);
+    assert_eq!(rival(Mode::Table, 0), None);
+}
+
+#[test]
 fn a_change_of_mode_puts_the_new_routes_before_it_takes_the_old_away() {
     let links = [fiber()];
     let of = |mode| desired_in(mode, &links, Some(0));

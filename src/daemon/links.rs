@@ -23,7 +23,22 @@ impl Daemon {
                 self.tell(Input::Attachment { uplink, attachment });
             }
         }
+        self.watch_rival(&observed);
         self.observed = Some(observed);
+    }
+
+    /// Says once when somebody else's default route carries the traffic instead of ours.
+    fn watch_rival(&mut self, observed: &Observed) {
+        let numbering = &self.config.engine.numbering;
+        let rival = observed.rival(numbering).cloned();
+        if let Some(interface) = rival.as_ref().filter(|_| rival != self.rival) {
+            tracing::warn!(
+                %interface,
+                ours = %numbering.metric,
+                "a default route of others has a lower metric than ours: the traffic follows it"
+            );
+        }
+        self.rival = rival;
     }
 
     /// Goes on where an earlier run ended.
