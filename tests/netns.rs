@@ -784,7 +784,10 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         let after = strangers();
         assert_eq!(after.rules.len(), before.rules.len() + 1);
         assert_eq!(after.routes.len(), 1);
-        assert_eq!(after.routes[0].route.table, table);
+        assert_eq!(after.routes[0].table, table);
+        world.add_blackhole(table.0 - 1, 50).await;
+        let dead_end = &strangers().routes[0];
+        assert_eq!((dead_end.table.0, dead_end.through), (table.0 - 1, None));
     });
 }
 

@@ -75,7 +75,7 @@ pub(super) struct AddressEntry {
     pub(super) peer: Option<IpNet>,
 }
 
-/// A unicast route as the kernel lists it.
+/// A route as the kernel lists it.
 pub(super) struct RouteEntry {
     pub(super) protocol: Protocol,
     pub(super) route: Route,
@@ -103,6 +103,8 @@ pub(super) enum Entry {
     Link(LinkEntry),
     Address(AddressEntry),
     Route(RouteEntry),
+    /// A route that leads nowhere, without a path.
+    DeadEnd(RouteEntry),
     Rule(RuleEntry),
 }
 
@@ -171,9 +173,7 @@ fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> Answer {
         },
         RTM_NEWLINK => Answer::Entry(parse::link(body).map(Entry::Link)),
         RTM_NEWADDR => Answer::Entry(parse::address(body).map(Entry::Address)),
-        RTM_NEWROUTE if is_asked_for(what, body) => {
-            Answer::Entry(parse::route(body).map(Entry::Route))
-        }
+        RTM_NEWROUTE if is_asked_for(what, body) => Answer::Entry(parse::route(body)),
         RTM_NEWRULE => Answer::Entry(parse::rule(body).map(Entry::Rule)),
         _ => Answer::Entry(None),
     }

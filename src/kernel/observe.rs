@@ -80,7 +80,7 @@ impl Observer {
         let entries = self.list(Dump::Links)?;
         let links = entries.into_iter().filter_map(|entry| match entry {
             Entry::Link(link) => Some(link),
-            Entry::Address(_) | Entry::Route(_) | Entry::Rule(_) => None,
+            Entry::Address(_) | Entry::Route(_) | Entry::DeadEnd(_) | Entry::Rule(_) => None,
         });
         Ok(links
             .map(|link| Link {

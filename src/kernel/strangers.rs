@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use super::KernelError;
-use super::message::{Dump, Entry, Nature};
+use super::message::{Dump, Entry, Nature, RouteEntry};
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
-use crate::routing::{Family, Numbering, Route, Rule};
-use crate::units::{IfIndex, Protocol};
+use crate::routing::{Family, Numbering, Rule};
+use crate::units::{IfIndex, Metric, Protocol, TableId};
 
 /// What others have in our way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +47,28 @@ pub struct ForeignRule {
 pub struct ForeignRoute {
     /// Whose it is.
     pub protocol: Protocol,
-    /// The route.
-    pub route: Route,
+    /// The table it stands in.
+    pub table: TableId,
+    /// Where it leads.
+    pub destination: IpNet,
+    /// Its metric.
+    pub metric: Metric,
+    /// The interface it goes through, the first if there are several; none if it leads nowhere
+    /// (`blackhole`, `unreachable` and their like).
+    pub through: Option<IfIndex>,
+}
+
+impl From<RouteEntry> for ForeignRoute {
+    fn from(entry: RouteEntry) -> Self {
+        let route = entry.route;
+        Self {
+            protocol: entry.protocol,
+            table: route.table,
+            destination: route.destination,
+            metric: route.metric,
+            through: route.paths.first().map(|path| path.index),
+        }
+    }
 }
 
 /// Looks once for what others have at our priorities and in our tables, with so many uplinks.
@@ -78,17 +100,14 @@ pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, Kerne
         let mut foreign = |dump, table| -> Result<Vec<ForeignRoute>, KernelError> {
             let entries = observer.list(dump)?.into_iter();
             let routes = entries.filter_map(|entry| match entry {
-                Entry::Route(entry) => Some(ForeignRoute {
-                    protocol: entry.protocol,
-                    route: entry.route,
-                }),
+                Entry::Route(entry) | Entry::DeadEnd(entry) => Some(ForeignRoute::from(entry)),
                 Entry::Link(_) | Entry::Address(_) | Entry::Rule(_) => None,
             });
             // A kernel before 4.20 does not filter, and one without IPv6 lists IPv4 instead.
             let is_asked_for = |foreign: &ForeignRoute| {
                 foreign.protocol != numbering.protocol
-                    && foreign.route.table == table
-                    && Family::of(foreign.route.destination.addr()) == family
+                    && foreign.table == table
+                    && Family::of(foreign.destination.addr()) == family
             };
             Ok(routes.filter(is_asked_for).collect())
         };

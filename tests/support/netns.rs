@@ -14,7 +14,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, MacVlanMode};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope,
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use nix::errno::Errno;
@@ -413,6 +413,17 @@ impl World {
             .protocol(RouteProtocol::Bgp);
         let request = self.handle.route().add(route.build()).replace();
         request.execute().await.expect("the route is replaced");
+    }
+
+    /// A stranger's default route that leads nowhere.
+    pub(crate) async fn add_blackhole(&self, table: u32, metric: u32) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .table_id(table)
+            .priority(metric)
+            .kind(RouteType::BlackHole)
+            .build();
+        let request = self.handle.route().add(route);
+        request.execute().await.expect("the route is added");
     }
 
     /// Adds a rule as it is.

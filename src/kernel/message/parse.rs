@@ -11,7 +11,7 @@ use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
-use super::{AddressEntry, Kind, LinkEntry, Nature, RouteEntry, RuleEntry, attributes};
+use super::{AddressEntry, Entry, Kind, LinkEntry, Nature, RouteEntry, RuleEntry, attributes};
 use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
     Counters, IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
@@ -149,11 +149,19 @@ const RTA_VIA: u16 = 18;
 const RTA_PREF: u16 = 20;
 const RTM_F_CLONED: u32 = 0x200;
 const ROUTE_HEADER: usize = 12;
+const DEAD_ENDS: [RouteType; 4] = [
+    RouteType::BlackHole,
+    RouteType::Unreachable,
+    RouteType::Prohibit,
+    RouteType::Throw,
+];
 
-pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
+pub(super) fn route(body: &[u8]) -> Option<Entry> {
     let header = RouteHeader::parse(body).ok()?;
     let is_cloned = header.flags.bits() & RTM_F_CLONED != 0;
-    let is_plain = header.kind == RouteType::Unicast && header.tos == 0 && !is_cloned;
+    let is_dead_end = DEAD_ENDS.contains(&header.kind);
+    let is_routed = is_dead_end || header.kind == RouteType::Unicast;
+    let is_plain = is_routed && header.tos == 0 && !is_cloned;
     let family = family_of(header.address_family).filter(|_| is_plain)?;
     let mut table = TableId(header.table.into());
     let mut metric = Metric(0);
@@ -175,7 +183,7 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
             _ => {}
         }
     }
-    if paths.is_empty() {
+    if paths.is_empty() && !is_dead_end {
         let onlink = header.flags.contains(RouteFlags::Onlink);
         paths.push(single_path(attributes(body, ROUTE_HEADER), onlink)?);
     }
@@ -185,12 +193,24 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
         metric,
         paths,
     };
-    Some(RouteEntry {
+    let entry = RouteEntry {
         protocol: Protocol(header.protocol.into()),
         route: route.canonical(),
         source,
         preference,
         expires_in,
+    };
+    Some(if is_dead_end {
+        Entry::DeadEnd(RouteEntry {
+            // Of IPv6 the kernel says that it goes through the loopback interface.
+            route: Route {
+                paths: Vec::new(),
+                ..entry.route
+            },
+            ..entry
+        })
+    } else {
+        Entry::Route(entry)
     })
 }
 

@@ -34,9 +34,12 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
 fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
     let routes = facts.strangers.routes.iter();
     let finding = |route: &ForeignRoute| {
-        let table = route.route.table;
-        let destination = route.route.destination;
-        let protocol = route.protocol;
+        let ForeignRoute {
+            protocol,
+            table,
+            destination,
+            ..
+        } = route;
         finding(
             Error,
             &format!("table {table}"),
@@ -62,8 +65,10 @@ fn on_defaults_in_main(config: &Config, facts: &Facts) -> Vec<Finding> {
     };
     let defaults = facts.strangers.defaults.iter();
     let finding = |foreign: &ForeignRoute| {
-        let metric = foreign.route.metric;
-        let through = foreign.route.paths.first()?.index;
+        let metric = foreign.metric;
+        let Some(through) = foreign.through else {
+            return (metric <= ours).then(|| dead_end(foreign));
+        };
         let name = facts.observed.links.get(&through);
         let name = name.map_or_else(|| through.to_string(), |link| link.name.to_string());
         let object = "main table";
@@ -95,6 +100,22 @@ fn on_defaults_in_main(config: &Config, facts: &Facts) -> Vec<Finding> {
         }
     };
     defaults.filter_map(finding).collect()
+}
+
+/// What goes before ours and leads nowhere leaves nothing to decide.
+fn dead_end(foreign: &ForeignRoute) -> Finding {
+    let ForeignRoute {
+        protocol,
+        destination,
+        metric,
+        ..
+    } = foreign;
+    finding(
+        Error,
+        "main table",
+        format!("a route to {destination} of metric {metric} leads nowhere and goes before ours"),
+        format!("remove it, or give it a higher metric; its protocol is {protocol}"),
+    )
 }
 
 /// Software that is known by its rules.

@@ -323,17 +323,18 @@ fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
     let mut add = |metric, through| {
         facts.strangers.defaults.push(ForeignRoute {
             protocol: Protocol(16),
-            route: Route {
-                table: MAIN,
-                metric: Metric(metric),
-                ..default_through(through)
-            },
+            table: MAIN,
+            destination: prefix("0.0.0.0/0"),
+            metric: Metric(metric),
+            through,
         });
     };
-    add(61, 1);
-    add(60, 1);
-    add(0, 2);
-    add(50, 9);
+    add(61, Some(index(1)));
+    add(60, Some(index(1)));
+    add(0, Some(index(2)));
+    add(50, Some(index(9)));
+    add(30, None);
+    add(4_278_198_272, None);
     assert_eq!(
         said(&in_main(), &facts),
         [
@@ -343,6 +344,7 @@ fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
              carries the traffic whatever is decided",
             "Note main table: the default route through 9, which is no uplink, has metric 50, before \
              ours of 60: it carries the traffic",
+            "Error main table: a route to 0.0.0.0/0 of metric 30 leads nowhere and goes before ours",
         ]
     );
     assert_eq!(
@@ -515,7 +517,10 @@ fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
     let mut facts = good();
     facts.strangers.routes.push(ForeignRoute {
         protocol: Protocol(4),
-        route: route(11_701),
+        table: TableId(11_701),
+        destination: prefix("0.0.0.0/0"),
+        metric: Metric(0),
+        through: None,
     });
     facts.observed.routes = vec![route(11_700), route(11_702), route(11_703)];
     assert_eq!(
