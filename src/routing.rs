@@ -175,6 +175,28 @@ impl Observed {
         self.links.values().find(|link| link.name == *name)
     }
 
+    /// The ways out through an interface that our own default routes for the uplink at this position
+    /// hold. Those of the other mode count too: it may have been changed a moment ago.
+    pub fn held_paths(
+        &self,
+        numbering: &Numbering,
+        position: u32,
+        index: IfIndex,
+    ) -> BTreeMap<Family, Path> {
+        let (now, before) = match numbering.mode {
+            Mode::Table => (Mode::Table, Mode::Main),
+            Mode::Main => (Mode::Main, Mode::Table),
+        };
+        let of = |mode| {
+            let numbering = Numbering { mode, ..*numbering };
+            self.own_paths(numbering.uplink_place(position))
+        };
+        let mut held = of(before);
+        held.extend(of(now));
+        held.retain(|_, path| path.index == index);
+        held
+    }
+
     /// In [`Mode::Main`], an uplink's interface through which a default route of others goes before
     /// ours, so that the traffic does not follow us.
     pub fn rival(&self, numbering: &Numbering) -> Option<&InterfaceName> {

@@ -133,10 +133,8 @@ impl Agent {
         let (interface, hints) = &self.uplinks[position as usize];
         assert_eq!(interface.as_str(), uplink);
         let link = self.observed.link(interface);
-        let mut own = self
-            .observed
-            .own_paths(self.numbering.uplink_place(position));
-        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
+        let held = |index| self.observed.held_paths(&self.numbering, position, index);
+        let own = link.map(|link| held(link.index)).unwrap_or_default();
         attach(link, hints, &own)
     }
 

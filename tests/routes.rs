@@ -266,6 +266,13 @@ fn own_paths_are_found_where_the_mode_puts_them() {
         assert_eq!(own(numbering.carrier_place()), attached(&links[1]).paths);
         assert_eq!(own(numbering.uplink_place(0)), attached(&links[0]).paths);
         assert_eq!(own(numbering.uplink_place(2)), BTreeMap::new());
+        for mode in [Mode::Table, Mode::Main] {
+            let numbering = Numbering { mode, ..numbering };
+            let held = |place, number| observed.held_paths(&numbering, place, index(number));
+            assert_eq!(held(0, 2), attached(&links[0]).paths);
+            assert_eq!(held(1, 3), attached(&links[1]).paths);
+            assert_eq!(held(0, 9), BTreeMap::new());
+        }
     }
 }
 

@@ -88,10 +88,9 @@ impl Daemon {
     ) -> Attachment {
         let mut links = observed.links.values();
         let link = links.find(|link| link.name == uplink.interface);
-        let place = self.config.engine.numbering.uplink_place(position);
-        let mut own = observed.own_paths(place);
-        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
-        attach(link, &uplink.hints(), &own)
+        let numbering = &self.config.engine.numbering;
+        let own = link.map(|link| observed.held_paths(numbering, position, link.index));
+        attach(link, &uplink.hints(), &own.unwrap_or_default())
     }
 
     /// Through which uplink an earlier run left the traffic.

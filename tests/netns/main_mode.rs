@@ -145,10 +145,14 @@ fn the_mode_changes_without_a_gap_and_leaves_nothing_behind() {
             let ends = ends.clone();
             move || look_up_until(&ends)
         });
+        for (uplink, default) in [(FIBER, VIA_FIBER), (LTE, VIA_LTE)] {
+            world.remove_default(uplink, default).await;
+            let is_gone = |observed: &Observed| !has_default(observed, uplink);
+            agent.observed(is_gone).await;
+        }
         agent.numbering = IN_MAIN;
         let by_main = agent.desired(LTE);
-        world.remove_default(FIBER, VIA_FIBER).await;
-        world.remove_default(LTE, VIA_LTE).await;
+        assert_eq!(by_main.routes.len(), 3, "the next hops are remembered");
         for _ in 0..100 {
             for desired in [&by_main, &by_table] {
                 agent.want(desired.clone());
