@@ -41,7 +41,7 @@ use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, Uplink
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::Desired;
-use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
+use crate::routing::desired::{Carrying, UplinkRoutes, desired};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
@@ -581,6 +581,6 @@ impl Engine {
                 attachment: uplink.attachment(),
             })
             .collect();
-        table_mode(&self.settings.numbering, &routes, &self.carrying())
+        desired(&self.settings.numbering, &routes, &self.carrying())
     }
 }

@@ -105,6 +105,7 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "rule",
         "default_rule",
         "mark",
+        "metric",
     ],
     sections: &[],
     not_yet: &["flows"],

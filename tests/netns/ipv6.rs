@@ -386,12 +386,13 @@ fn an_interface_without_ipv6_keeps_ipv4_going_and_is_tried_again_when_it_has_it(
         world.speak_ipv6();
         two_uplinks(&world).await;
         sysctl(&format!("ipv6/conf/{FIBER}/disable_ipv6"), "1");
-        let mut agent = Agent::start().await;
-        agent.hints = Hints {
+        let hints = Hints {
             gateway6: Gateway::Address(ip6("fe80::1").into()),
             prefixes: Prefixes::Listed(vec![net6("2001:db8:1000::/48")]),
             ..Hints::default()
         };
+        let uplinks = [(FIBER, hints.clone()), (LTE, hints)];
+        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
         let refused = agent.carry(FIBER).await;
         let operations: Vec<_> = refused.iter().map(|one| &one.operation).collect();
         assert_eq!(refused.len(), 2, "{refused:?}");
