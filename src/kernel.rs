@@ -3,6 +3,7 @@
 //! [`start`] is given what is wanted on a watch channel and reports what it sees and does. What is
 //! ours carries our protocol number; everything else is only ever read.
 
+mod conntrack;
 mod counter;
 mod errno;
 mod message;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
+pub use conntrack::Flows;
 pub use counter::Counter;
 pub use message::{Kind, Nature};
 use observe::{Observer, Scope};
@@ -99,6 +101,12 @@ pub enum KernelError {
     /// Links, addresses, routes or rules cannot be listed.
     #[error("cannot list the kernel's links, addresses, routes and rules")]
     Look(#[source] io::Error),
+    /// The flows cannot be listed or ended.
+    #[error(
+        "cannot reach the kernel's connection tracking (`nf_conntrack_netlink`; OpenWrt: \
+         kmod-nf-conntrack-netlink)"
+    )]
+    Flows(#[source] io::Error),
     /// No events.
     #[error("cannot listen to the kernel's events")]
     Listen(#[source] io::Error),
@@ -121,7 +129,12 @@ impl KernelError {
     fn is_final(&self) -> bool {
         match self {
             Self::Forbidden(_) => true,
-            Self::Socket(_) | Self::Look(_) | Self::Listen(_) | Self::Ended | Self::Silent => false,
+            Self::Socket(_)
+            | Self::Look(_)
+            | Self::Flows(_)
+            | Self::Listen(_)
+            | Self::Ended
+            | Self::Silent => false,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! adds to it. What is written is built with the types of the netlink crates.
 
 mod build;
+mod flow;
 mod parse;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
+pub(super) use flow::{FlowEntry, end_of, flows_answered_to};
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +144,31 @@ pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
         .filter(|message| message.sequence_number() == sequence)
         .filter(|message| message.message_type() == RTM_NEWSTATS)
         .find_map(|message| parse::counters(message.payload()))
+}
+
+/// What connection tracking says to a request.
+pub(super) enum FlowAnswer {
+    /// One of the flows asked for.
+    Flow(FlowEntry),
+    /// It is done, or the list is complete.
+    Done,
+    /// The kernel could not do it; a positive error number.
+    Failed(i32),
+}
+
+/// Takes an answer of connection tracking apart; each with the number of the request it answers.
+pub(super) fn flow_answers(datagram: &[u8]) -> impl Iterator<Item = (u32, FlowAnswer)> {
+    messages(datagram).filter_map(|message| {
+        let answer = match message.message_type() {
+            NLMSG_DONE | NLMSG_ERROR => match ended(message.payload()) {
+                Answer::Failed(errno) => FlowAnswer::Failed(errno),
+                Answer::Done | Answer::Entry(_) => FlowAnswer::Done,
+            },
+            flow::NEW_FLOW => FlowAnswer::Flow(flow::flow(message.payload())?),
+            _ => return None,
+        };
+        Some((message.sequence_number(), answer))
+    })
 }
 
 const NLMSG_ERROR: u16 = 2;
