@@ -6,11 +6,13 @@
 mod conntrack;
 mod counter;
 mod errno;
+mod exchange;
 mod message;
 mod monitor;
 mod observe;
 mod patience;
 mod reconcile;
+mod sockets;
 mod strangers;
 mod write;
 
@@ -23,11 +25,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
-pub use conntrack::Flows;
+pub use conntrack::end_flows;
 pub use counter::Counter;
 pub use message::{Kind, Nature};
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
+pub use sockets::end_sockets;
 pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};
 
 /// How many reports may wait for the daemon.
@@ -107,6 +110,9 @@ pub enum KernelError {
          kmod-nf-conntrack-netlink)"
     )]
     Flows(#[source] io::Error),
+    /// Connections of this machine cannot be ended.
+    #[error("cannot end connections of this machine (the kernel needs `CONFIG_INET_DIAG_DESTROY`)")]
+    Sockets(#[source] io::Error),
     /// No events.
     #[error("cannot listen to the kernel's events")]
     Listen(#[source] io::Error),
@@ -132,6 +138,7 @@ impl KernelError {
             Self::Socket(_)
             | Self::Look(_)
             | Self::Flows(_)
+            | Self::Sockets(_)
             | Self::Listen(_)
             | Self::Ended
             | Self::Silent => false,

@@ -11,123 +11,69 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use netlink_sys::{Socket, SocketAddr};
 
 use super::KernelError;
-use super::message::{self, FlowAnswer, FlowEntry};
+use super::exchange::Exchange;
+use super::message::{self, FlowEntry, Listed};
 
-/// Large enough for the kernel's largest piece of a list.
-const DATAGRAM: usize = 64 * 1024;
 /// So many flows are ended with one system call, which takes about a millisecond.
 const BATCH: usize = 128;
 
-/// Reaches the flows, on a socket of its own; the kernel answers within the call that asks, so that
-/// this neither waits nor needs a task. Tens of thousands of flows take a tenth of a second: not for
-/// the thread of a loop.
-pub struct Flows {
-    socket: Socket,
-    sequence: u32,
-    datagram: Vec<u8>,
+/// Ends the flows that are translated to one of these addresses. Flows of this machine itself, whose
+/// own address that is, stay: their sockets would only make them again. Returns how many were ended.
+///
+/// The kernel does it within the calls, and tens of thousands of flows take it a tenth of a second:
+/// not for the thread of a loop.
+///
+/// # Errors
+/// If the kernel does not track connections, or this process may not reach them.
+pub fn end_flows(addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
+    end_all(addresses).map_err(KernelError::Flows)
 }
 
-impl std::fmt::Debug for Flows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Flows").finish_non_exhaustive()
+fn end_all(addresses: &BTreeSet<IpAddr>) -> io::Result<usize> {
+    let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+    let mut ended = 0;
+    for address in addresses {
+        for batch in translated_to(*address, &mut exchange)?.chunks(BATCH) {
+            ended += end_batch(batch, &mut exchange)?;
+        }
     }
+    Ok(ended)
 }
 
-impl Flows {
-    /// Opens the socket.
-    ///
-    /// # Errors
-    /// If there is none to be had.
-    pub fn open() -> Result<Self, KernelError> {
-        let open = || {
-            let mut socket = Socket::new(NETLINK_NETFILTER)?;
-            socket.set_non_blocking(true)?;
-            socket.set_cap_ack(true)?;
-            socket.bind_auto()?;
-            Ok(socket)
-        };
-        Ok(Self {
-            socket: open().map_err(KernelError::Flows)?,
-            sequence: 0,
-            datagram: Vec::with_capacity(DATAGRAM),
+fn translated_to(address: IpAddr, exchange: &mut Exchange) -> io::Result<Vec<FlowEntry>> {
+    let request = |sequence| message::flows_answered_to(address, sequence);
+    let mut flows = exchange.list(request, message::flows)?;
+    flows.retain(|flow| flow.answers_to == address && flow.origin != address);
+    Ok(flows)
+}
+
+/// Whatever fails has ended by itself, or has become another flow, which is as good.
+fn end_batch(flows: &[FlowEntry], exchange: &mut Exchange) -> io::Result<usize> {
+    let mut last = 0;
+    let requests: Vec<_> = (1..)
+        .zip(flows)
+        .flat_map(|(place, flow)| {
+            last = exchange.next_number();
+            message::end_of_flow(flow, place == flows.len(), last)
         })
-    }
-
-    /// Ends the flows that are translated to one of these addresses. Flows of this machine itself,
-    /// whose own address that is, stay: their sockets would only make them again. Returns how many
-    /// were ended.
-    ///
-    /// # Errors
-    /// If the kernel does not track connections, or this process may not reach them.
-    pub fn end(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
-        let mut ended = 0;
-        for address in addresses {
-            let flows = self.translated_to(*address).map_err(KernelError::Flows)?;
-            for batch in flows.chunks(BATCH) {
-                ended += self.end_batch(batch).map_err(KernelError::Flows)?;
+        .collect();
+    exchange.send(&requests)?;
+    let mut failed = 0;
+    loop {
+        let datagram = exchange.receive()?;
+        for (sequence, answer) in message::flows(datagram) {
+            match answer {
+                Listed::Failed(libc::EPERM) => {
+                    return Err(io::Error::from_raw_os_error(libc::EPERM));
+                }
+                Listed::Failed(_) => failed += 1,
+                Listed::Done | Listed::Item(_) => {}
+            }
+            if sequence == last {
+                return Ok(flows.len() - failed);
             }
         }
-        Ok(ended)
-    }
-
-    fn translated_to(&mut self, address: IpAddr) -> io::Result<Vec<FlowEntry>> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let request = message::flows_answered_to(address, self.sequence);
-        self.send(&request)?;
-        let mut flows = Vec::new();
-        loop {
-            self.receive()?;
-            for (sequence, answer) in message::flow_answers(&self.datagram) {
-                match answer {
-                    _ if sequence != self.sequence => {}
-                    FlowAnswer::Flow(flow) => {
-                        let is_translated = flow.answers_to == address && flow.origin != address;
-                        flows.extend(is_translated.then_some(flow));
-                    }
-                    FlowAnswer::Done => return Ok(flows),
-                    FlowAnswer::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
-                }
-            }
-        }
-    }
-
-    /// Whatever fails has ended by itself, or has become another flow, which is as good.
-    fn end_batch(&mut self, flows: &[FlowEntry]) -> io::Result<usize> {
-        let mut requests = Vec::new();
-        for (place, flow) in (1..).zip(flows) {
-            self.sequence = self.sequence.wrapping_add(1);
-            requests.extend(message::end_of(flow, place == flows.len(), self.sequence));
-        }
-        self.send(&requests)?;
-        let mut failed = 0;
-        loop {
-            self.receive()?;
-            for (sequence, answer) in message::flow_answers(&self.datagram) {
-                match answer {
-                    FlowAnswer::Failed(libc::EPERM) => {
-                        return Err(io::Error::from_raw_os_error(libc::EPERM));
-                    }
-                    FlowAnswer::Failed(_) => failed += 1,
-                    FlowAnswer::Done | FlowAnswer::Flow(_) => {}
-                }
-                if sequence == self.sequence {
-                    return Ok(flows.len() - failed);
-                }
-            }
-        }
-    }
-
-    fn send(&self, requests: &[u8]) -> io::Result<()> {
-        self.socket
-            .send_to(requests, &SocketAddr::new(0, 0), 0)
-            .map(drop)
-    }
-
-    fn receive(&mut self) -> io::Result<()> {
-        self.datagram.clear();
-        self.socket.recv(&mut self.datagram, 0).map(drop)
     }
 }

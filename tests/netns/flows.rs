@@ -1,9 +1,12 @@
 //! The flows of an uplink that is left: real entries of the kernel's connection tracking.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
-use uplinkd::kernel::Flows;
+use socket2::{Domain, Socket, Type};
+
+use uplinkd::kernel::{end_flows, end_sockets};
 
 use crate::netns;
 use crate::tracked::{Tracked, Tracking};
@@ -32,10 +35,7 @@ fn translated(by: IpAddr, port: u16) -> Tracked {
 
 fn end(addresses: &[IpAddr]) -> usize {
     let addresses: BTreeSet<_> = addresses.iter().copied().collect();
-    let mut flows = Flows::open().expect("a socket");
-    flows
-        .end(&addresses)
-        .expect("the kernel tracks connections")
+    end_flows(&addresses).expect("the kernel tracks connections")
 }
 
 #[test]
@@ -82,8 +82,7 @@ fn flows_of_the_router_itself_and_of_port_forwards_stay() {
 fn without_the_capability_the_kernel_refuses_and_the_error_says_what_was_tried() {
     netns::run(|_| async {
         netns::drop_capabilities();
-        let refused = Flows::open().and_then(|mut flows| flows.end(&BTreeSet::from([FIBER])));
-        let error = refused.expect_err("no capability, no flows");
+        let error = end_flows(&BTreeSet::from([FIBER])).expect_err("no capability, no flows");
         assert!(error.to_string().contains("connection tracking"), "{error}");
     });
 }
@@ -103,5 +102,43 @@ fn a_thousand_flows_of_fifty_thousand_are_ended_and_no_other() {
         tracking.add_all(&flows);
         assert_eq!(end(&[FIBER]), 1_000);
         assert_eq!(tracking.answered_to(LTE), 49_000);
+    });
+}
+
+#[test]
+fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others() {
+    netns::run(|world| async move {
+        world.wire("fiber").await;
+        world.wire("lte").await;
+        for (interface, net) in [("fiber", "192.0.2.10/24"), ("lte", "198.51.100.10/24")] {
+            let net = net.parse().expect("a net");
+            world.add_address(interface, net).await;
+        }
+        let listener = TcpListener::bind((LTE, 0)).expect("a listener");
+        let far = listener.local_addr().expect("its address");
+        let client = |from: IpAddr| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.bind(&SocketAddr::new(from, 0).into()).expect("bind");
+            socket.connect(&far.into()).expect("connect");
+            TcpStream::from(socket)
+        };
+        let (by_fiber, by_lte) = (client(FIBER), client(LTE));
+        let udp = UdpSocket::bind((FIBER, 0)).expect("bind");
+        udp.connect(far).expect("connect");
+        let far_ends = [listener.accept(), listener.accept()].map(|far| far.expect("accept").0);
+
+        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 2);
+
+        let is_aborted = |result: io::Result<usize>| {
+            result.is_err_and(|error| error.kind() == ErrorKind::ConnectionAborted)
+        };
+        assert!(
+            is_aborted((&by_fiber).read(&mut [0; 8])),
+            "the client by fiber"
+        );
+        assert!(is_aborted(udp.recv(&mut [0; 8])), "the UDP client by fiber");
+        (&far_ends[1]).write_all(b"hello").expect("write");
+        assert_eq!((&by_lte).read(&mut [0; 8]).expect("read"), 5);
+        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 0);
     });
 }

@@ -63,7 +63,7 @@ pub(in crate::kernel) fn flows_answered_to(address: IpAddr, sequence: u32) -> Ve
 }
 
 /// The request to end a flow; it is answered if it fails, or if `is_last`.
-pub(in crate::kernel) fn end_of(flow: &FlowEntry, is_last: bool, sequence: u32) -> Vec<u8> {
+pub(in crate::kernel) fn end_of_flow(flow: &FlowEntry, is_last: bool, sequence: u32) -> Vec<u8> {
     let flags = if is_last { NLM_F_ACK } else { 0 };
     let family = Family::of(flow.answers_to);
     let mut request = Request::new(DELETE_FLOW, flags, family, sequence);
