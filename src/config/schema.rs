@@ -99,6 +99,9 @@ pub const ROUTING: SectionKeys = SectionKeys {
     title: "[routing]",
     keys: &[
         "mode",
+        "flows",
+        "flows_on_failback",
+        "local_sockets",
         "on_stop",
         "protocol",
         "table",
@@ -108,7 +111,7 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "metric",
     ],
     sections: &[],
-    not_yet: &["flows"],
+    not_yet: &[],
 };
 
 /// `[[uplink]]`
