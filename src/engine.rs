@@ -14,6 +14,7 @@ pub mod input;
 pub mod loss;
 pub mod outage;
 pub mod passive;
+pub mod patience;
 pub mod quality;
 pub mod round;
 pub mod schedule;

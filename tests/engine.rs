@@ -11,11 +11,18 @@ use std::time::Duration;
 use lossy::{RTT, lossy, state, switches};
 use support::{at, brief, name, settings, when};
 use uplinkd::engine::input::{Command, Input, ProbeOrder};
-use uplinkd::engine::settings::Failback;
-use uplinkd::engine::status::State;
-use uplinkd::replay::{Replay, attached};
+use uplinkd::engine::settings::{Failback, Settings};
+use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::Trouble;
-use uplinkd::units::Moment;
+use uplinkd::units::{Moment, Wall};
+
+fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
+    let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
+    let mut uplinks = replay.engine().status(wall).uplinks.into_iter();
+    let found = uplinks.find(|status| status.name == name(uplink));
+    found.expect("the uplink")
+}
 
 fn fiber_dead_after(seconds: f64) -> impl FnMut(&ProbeOrder, f64) -> f64 {
     move |order, now| f64::from(order.uplink == name("fiber") && now >= seconds)
@@ -53,6 +60,56 @@ fn a_blackhole_is_left_in_about_a_second_and_at_most_two() {
     delays.sort_by(f64::total_cmp);
     assert!(delays[100] <= 1.1, "median {}", delays[100]);
     assert!(delays[199] <= 1.8, "worst {}", delays[199]);
+}
+
+/// Of deaths at many phases of the probing, the median; and what the status promised before.
+fn promised_and_taken(mut settings: Settings, loss: f64) -> (f64, f64) {
+    let (mut promised, mut taken) = (Vec::new(), Vec::new());
+    for run in 0..40_u32 {
+        settings.seed = run.into();
+        let dies = 400.0 + f64::from(run) * 0.137;
+        let mut replay = lossy(settings.clone(), run.into(), |order, now| {
+            let is_dead = order.uplink == name("fiber") && now >= dies;
+            if is_dead { 1.0 } else { loss }
+        });
+        replay.run_until(at(dies));
+        let learnt = status_of(&replay, "fiber").learnt.expect("learnt");
+        promised.push(learnt.dead_in_ms / 1e3);
+        let events = replay.run_until(at(dies + 60.0));
+        taken.push(when(&events, "uplink.down fiber").expect("a verdict") - dies);
+    }
+    for delays in [&mut promised, &mut taken] {
+        delays.sort_by(f64::total_cmp);
+    }
+    (promised[20], taken[20])
+}
+
+#[test]
+fn the_delay_that_the_status_promises_is_what_a_blackhole_takes_to_a_quarter() {
+    let at_defaults = settings(&["fiber", "lte"]);
+    let mut dense = at_defaults.clone();
+    let mut slow = at_defaults.clone();
+    let mut with_quorum = at_defaults.clone();
+    for place in 0..2 {
+        dense.uplinks[place].probe.interval = Duration::from_millis(200);
+        slow.uplinks[place].probe.interval = Duration::from_secs(5);
+        with_quorum.uplinks[place].probe.quorum = 2;
+    }
+    for (settings, loss) in [
+        (&at_defaults, 0.0),
+        (&at_defaults, 0.05),
+        (&at_defaults, 0.1),
+        (&dense, 0.01),
+        (&slow, 0.01),
+        (&with_quorum, 0.01),
+    ] {
+        let (promised, taken) = promised_and_taken(settings.clone(), loss);
+        let share = promised / taken;
+        assert!(
+            (0.75..=1.25).contains(&share),
+            "loss {loss}: promised {promised} s, took {taken} s"
+        );
+    }
 }
 
 #[test]

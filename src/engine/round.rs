@@ -94,7 +94,7 @@ impl Round {
     /// The independent losses that explain a failure.
     pub fn losses(&self) -> u32 {
         let counting = self.probes.iter().filter(|probe| probe.counts).count();
-        u32::try_from(counting + 1 - self.quorum.min(counting)).unwrap_or(u32::MAX)
+        losses_of_a_failure(counting, self.quorum)
     }
 
     /// Nothing is under way any more.
@@ -126,4 +126,9 @@ impl Round {
             .map(|probe| probe.deadline)
             .min()
     }
+}
+
+/// The independent losses that explain why fewer than `quorum` of so many targets answered.
+pub fn losses_of_a_failure(asked: usize, quorum: usize) -> u32 {
+    u32::try_from(asked + 1 - quorum.min(asked)).unwrap_or(u32::MAX)
 }

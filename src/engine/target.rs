@@ -175,6 +175,7 @@ impl TargetTrack {
             state,
             rtt_ms: self.window.median_rtt().map(millis),
             loss_percent: self.window.loss().map(|loss| tenths(loss.percent())),
+            set_aside: None,
         }
     }
 }

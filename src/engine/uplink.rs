@@ -10,8 +10,9 @@ use crate::engine::input::{Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
+use crate::engine::patience::{Learnt, Rhythm};
 use crate::engine::quality::{Quality, score};
-use crate::engine::round::Round;
+use crate::engine::round::{Round, losses_of_a_failure};
 use crate::engine::schedule::Spread;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
@@ -290,12 +291,14 @@ impl Uplink {
             score,
             loss_percent: loss.map(|loss| tenths(loss.percent())),
             rtt_ms: rtt.map(millis),
+            rtt_p95_ms: rtt.and_then(|_| self.rtt_p95()).map(millis),
             jitter_ms: jitter.map(millis),
             since: wall.at(self.since),
             reason: self.reason.clone(),
             penalty: 0.0,
             suppressed_until: None,
             families: self.attachment.paths.keys().copied().collect(),
+            learnt: Some(Learnt::new(self.learnt(), self.demand(), self.rhythm())),
             targets: self.targets.iter().map(TargetTrack::status).collect(),
         }
     }
@@ -316,6 +319,13 @@ impl Uplink {
         medians.filter_map(Window::median_rtt).min()
     }
 
+    /// Of the target whose median is that of the uplink.
+    fn rtt_p95(&self) -> Option<Duration> {
+        let windows = self.targets.iter().map(TargetTrack::window);
+        let nearest = windows.min_by_key(|window| window.median_rtt().unwrap_or(Duration::MAX))?;
+        nearest.p95_rtt()
+    }
+
     fn jitter(&self) -> Option<Duration> {
         let windows = self.targets.iter().map(TargetTrack::window);
         windows.filter_map(Window::jitter).min()
@@ -326,6 +336,21 @@ impl Uplink {
             false_alarm_every: self.settings.health.false_alarm_every,
             interval: self.settings.probe.interval,
             outage_within: self.settings.health.outage_within,
+        }
+    }
+
+    fn rhythm(&self) -> Rhythm {
+        let probe = &self.settings.probe;
+        let standing = self.targets.iter().filter(|target| target.is_standing());
+        let deadlines = standing
+            .clone()
+            .map(|target| target.deadline(probe.timeout));
+        let all = standing.count().max(1);
+        Rhythm {
+            confirm_interval: probe.confirm_interval,
+            deadline: deadlines.max().unwrap_or(probe.timeout),
+            losses: [probe.quorum.min(all), all]
+                .map(|asked| losses_of_a_failure(asked, probe.quorum)),
         }
     }
 
