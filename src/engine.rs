@@ -9,6 +9,7 @@
 pub mod contest;
 pub mod damping;
 pub mod deadline;
+pub mod docket;
 pub mod election;
 pub mod input;
 pub mod loss;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use crate::engine::contest::Contest;
 use crate::engine::damping::Flaps;
+use crate::engine::docket::Docket;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
 use crate::engine::loss::Learner;
@@ -64,6 +66,9 @@ pub struct Engine {
     chosen: Option<UplinkName>,
     nobody_since: Option<Moment>,
     look_again: Option<Moment>,
+    docket: Docket,
+    /// Some that look better than the carrier have been as silent as it since it died.
+    is_undecided: bool,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
     desired: Option<Desired>,
@@ -128,6 +133,8 @@ impl Engine {
             chosen: None,
             nobody_since: None,
             look_again: None,
+            docket: Docket::default(),
+            is_undecided: false,
             is_stale: true,
             desired: None,
             outbox: Outbox::default(),
@@ -191,7 +198,12 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
-        let others = self.look_again.into_iter().chain(self.flaps.next_timeout());
+        let others = [
+            self.look_again,
+            self.flaps.next_timeout(),
+            self.docket.next_timeout(),
+        ];
+        let others = others.into_iter().flatten();
         uplinks.chain(others).min()
     }
 
@@ -479,9 +491,10 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Moment) {
+        self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
         let damping = self.settings.failover.damping;
         self.flaps.observe(damping, now, &mut self.outbox.events);
-        self.is_stale |= !self.outbox.events.is_empty();
+        self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
         self.is_stale |= self.is_contest_won(now);
         if std::mem::take(&mut self.is_stale) {
@@ -521,7 +534,13 @@ impl Engine {
             failover: self.settings.failover,
             contest: &self.contest,
         };
-        match elect(&self.candidates(), terms, now) {
+        let mut candidates = self.candidates();
+        let silent_too = self.as_silent_as_the_carrier();
+        candidates.retain(|candidate| !silent_too.contains(candidate.name));
+        let choice = elect(&candidates, terms, now);
+        self.is_undecided = !silent_too.is_empty();
+        match choice {
+            Choice::Nobody if self.is_undecided => {}
             Choice::Stay { until } => {
                 self.nobody_since = None;
                 self.look_again = until;
@@ -536,6 +555,22 @@ impl Engine {
                 self.tell_of_nobody(now);
             }
         }
+    }
+
+    /// The carrier is down, and these have not answered since either, though they are not yet called
+    /// down. A target that everybody asks may have died, or everything: to move would be to guess.
+    fn as_silent_as_the_carrier(&self) -> Vec<UplinkName> {
+        let carrier = self.active.as_ref().map(|active| &active.uplink);
+        let carrier = carrier.and_then(|name| self.find(name).ok());
+        let dead = carrier.filter(|uplink| uplink.state() == State::Down);
+        let Some(since) = dead.and_then(Uplink::silent_since_round) else {
+            return Vec::new();
+        };
+        let others = self.uplinks.iter();
+        let silent = others.filter(|uplink| uplink.is_alive_but_silent_since(since));
+        silent
+            .map(|uplink| uplink.settings().name.clone())
+            .collect()
     }
 
     fn switch(&mut self, to: UplinkName, reason: String, now: Moment) {
@@ -586,8 +621,27 @@ impl Engine {
         self.outbox.events.push(Event {
             at: now,
             change: Change::NoUsableUplink,
-            reason: "no uplink is usable: the routes stay as they are, probing goes on".to_owned(),
+            reason: self.explain_nobody(),
         });
+    }
+
+    /// One target that nobody hears is as likely to have died as all uplinks at once.
+    fn explain_nobody(&self) -> String {
+        let routes = "no uplink is usable: the routes stay as they are, probing goes on";
+        let mut silent = self
+            .uplinks
+            .iter()
+            .filter(|u| u.silent_since_round().is_some());
+        let Some([only]) = silent.clone().next().map(|u| &*u.settings().probe.targets) else {
+            return routes.to_owned();
+        };
+        let is_common = silent.clone().nth(1).is_some()
+            && silent.all(|u| u.settings().probe.targets == [only.clone()]);
+        if is_common {
+            format!("{routes}; all were asked for {only} alone, which may itself be at fault")
+        } else {
+            routes.to_owned()
+        }
     }
 
     fn desire(&self) -> Desired {

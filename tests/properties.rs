@@ -172,7 +172,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (0..4_000_u64).prop_map(|millis| Outcome::Reply(Duration::from_millis(millis))),
         Just(Outcome::Reply(Duration::from_secs(3600))),
         Just(Outcome::Unreachable("no route".to_owned())),
-        Just(Outcome::Wrong("a landing page".to_owned())),
+        Just(Outcome::Wrong("an error".to_owned())),
+        Just(Outcome::Captive("a landing page".to_owned())),
         Just(Outcome::NotSent("no buffer".to_owned())),
     ]
 }

@@ -27,6 +27,9 @@ pub enum RoundResult {
     Answered,
     /// Too few can still answer in time.
     Failed,
+    /// Too few answered as they should, but with those that were answered for there are enough: the
+    /// link is alive.
+    Wrong,
 }
 
 /// One probe of a round.
@@ -53,6 +56,8 @@ pub enum Fate {
     Answered(Duration),
     /// Not answered in time.
     Missed,
+    /// Answered by somebody else, or not as it should.
+    Wrong,
     /// Never left the machine.
     Void,
 }
@@ -61,21 +66,24 @@ impl Round {
     /// What the fates of the probes amount to. Probes that never left say nothing: the others
     /// decide, if there are any.
     pub fn judge(&self) -> RoundResult {
-        let (mut answered, mut open, mut missed) = (0, 0, 0);
+        let (mut answered, mut wrong, mut open, mut missed) = (0, 0, 0, 0);
         for probe in self.probes.iter().filter(|probe| probe.counts) {
             match probe.fate {
                 Fate::Pending => open += 1,
                 Fate::Answered(_) => answered += 1,
+                Fate::Wrong => wrong += 1,
                 Fate::Missed => missed += 1,
                 Fate::Void => {}
             }
         }
-        let asked: usize = answered + open + missed;
+        let asked: usize = answered + wrong + open + missed;
         let quorum = self.quorum.min(asked.max(1));
         if answered >= quorum {
             RoundResult::Answered
-        } else if asked > 0 && answered + open < quorum {
+        } else if asked > 0 && answered + wrong + open < quorum {
             RoundResult::Failed
+        } else if asked > 0 && answered + open < quorum {
+            RoundResult::Wrong
         } else {
             RoundResult::Open
         }
@@ -86,7 +94,7 @@ impl Round {
         let fates = self.probes.iter().map(|probe| probe.fate);
         let round_trips = fates.filter_map(|fate| match fate {
             Fate::Answered(rtt) => Some(rtt),
-            Fate::Pending | Fate::Missed | Fate::Void => None,
+            Fate::Pending | Fate::Missed | Fate::Wrong | Fate::Void => None,
         });
         round_trips.max()
     }
@@ -107,7 +115,7 @@ impl Round {
         let mut tally = Tally { sent: 0, lost: 0 };
         for probe in &self.probes {
             match probe.fate {
-                Fate::Answered(_) => tally.sent += 1,
+                Fate::Answered(_) | Fate::Wrong => tally.sent += 1,
                 Fate::Missed if probe.counts && !is_doubtful(probe.target) => {
                     tally.sent += 1;
                     tally.lost += 1;

@@ -1,10 +1,13 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
+mod blame;
+mod portal;
 mod probing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::engine::docket::Notice;
 use crate::engine::election::Candidate;
 use crate::engine::input::{Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
@@ -22,6 +25,8 @@ use crate::engine::window::{Window, loss_of};
 use crate::routing::{Attachment, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName, Wall};
 
+use portal::Portal;
+
 /// The routes that probes take are written before the probes are sent.
 const ROUTES_FIRST: Duration = Duration::from_millis(30);
 
@@ -34,6 +39,8 @@ pub struct Outbox {
     pub counts: Vec<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
+    /// What is to be settled between all uplinks.
+    pub notices: Vec<Notice>,
     next_probe: u64,
 }
 
@@ -59,6 +66,9 @@ pub struct Uplink {
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
+    portal: Portal,
+    /// So many rounds are yet to tell another uplink what it wants to know.
+    summoned: u8,
     spread: Spread,
     timers: Timers,
 }
@@ -81,6 +91,7 @@ enum Signal {
     Answered,
     Silent(Silence),
     Mute(String),
+    Captive(String),
     Disproved(Duration),
     Trusted,
     Worse(String),
@@ -115,6 +126,8 @@ impl Uplink {
             is_carrying: false,
             mute_since: None,
             wrong_answer: None,
+            portal: Portal::default(),
+            summoned: 0,
             spread,
             timers: Timers::default(),
         }
@@ -200,6 +213,7 @@ impl Uplink {
             track.set_window(window);
             self.targets.push(track);
         }
+        self.portal.forget();
         self.rounds.clear();
         self.quality.adapt(&settings.health);
         self.settings = settings;
@@ -244,6 +258,7 @@ impl Uplink {
         if is_elsewhere {
             self.passive.restart();
             self.targets.iter_mut().for_each(TargetTrack::restart);
+            self.portal.forget();
         }
         match self.attachment.trouble {
             Some(trouble) => {
@@ -267,6 +282,7 @@ impl Uplink {
     /// The read model. `wall` translates times.
     pub fn status(&self, is_active: bool, wall: Wall) -> UplinkStatus {
         let (loss, rtt, jitter) = match self.standing {
+            Phase::Down if self.is_captive() => (self.loss(), self.rtt(), self.jitter()),
             // What was measured before it died says nothing about it now.
             Phase::Down if self.attachment.trouble.is_none() => {
                 (Some(Loss::from_ratio(1.0)), None, None)
@@ -349,8 +365,8 @@ impl Uplink {
         Rhythm {
             confirm_interval: probe.confirm_interval,
             deadline: deadlines.max().unwrap_or(probe.timeout),
-            losses: [probe.quorum.min(all), all]
-                .map(|asked| losses_of_a_failure(asked, probe.quorum)),
+            losses: [self.quorum().min(all), all]
+                .map(|asked| losses_of_a_failure(asked, self.quorum())),
         }
     }
 
@@ -378,6 +394,14 @@ impl Uplink {
                 Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering { .. },
                 Signal::Mute(why),
             ) => (Phase::Down, format!("cannot be probed: {why}")),
+            (
+                Phase::Unknown
+                | Phase::Up
+                | Phase::Degraded
+                | Phase::Recovering { .. }
+                | Phase::Down,
+                Signal::Captive(what),
+            ) => (Phase::Down, what),
             (Phase::Down, Signal::Disproved(rtt)) => self.disproved(rtt),
             (Phase::Recovering { tally }, Signal::Trusted) => self.trusted(tally),
             (Phase::Up, Signal::Worse(complaint)) => (Phase::Degraded, complaint),
@@ -393,6 +417,7 @@ impl Uplink {
                 | Signal::Answered
                 | Signal::Silent(_)
                 | Signal::Mute(_)
+                | Signal::Captive(_)
                 | Signal::Disproved(_)
                 | Signal::Trusted
                 | Signal::Worse(_)
@@ -469,8 +494,11 @@ impl Uplink {
         let targets = self.targets.len();
         let lasts = seconds(silence.lasts);
         let rounds = silence.rounds;
-        let quorum = self.settings.probe.quorum;
-        if quorum == 1 {
+        let quorum = self.quorum();
+        if let [only] = &*self.targets {
+            let target = only.target();
+            format!("no answer for {lasts}, in {rounds} probes, and no target but {target} to ask")
+        } else if quorum == 1 {
             format!("no answer for {lasts}, in {rounds} rounds of probes to {targets} targets")
         } else {
             format!("fewer than {quorum} of {targets} targets answer for {lasts}, {rounds} rounds")

@@ -88,9 +88,10 @@ pub(crate) fn brief(events: &[Event]) -> Vec<String> {
 
 fn line(event: &Event) -> String {
     let what = match &event.change {
-        Change::Uplink { uplink, .. }
-        | Change::Target { uplink, .. }
-        | Change::Flap { uplink, .. } => uplink.to_string(),
+        Change::Uplink { uplink, .. } | Change::Flap { uplink, .. } => uplink.to_string(),
+        Change::Target { uplink, .. } => uplink
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
         Change::Switch { from, to } => format!("{} -> {}", names(from), names(to)),
         Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
     };

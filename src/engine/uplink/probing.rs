@@ -1,14 +1,12 @@
 //! How an uplink is probed, and how answers and their lack become evidence.
 
 use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
-use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
+use crate::engine::input::{Outcome, ProbeOrder};
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace};
-use crate::engine::status::State;
-use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
-use crate::units::{Counters, Moment, ProbeId};
+use crate::units::{Counters, Moment, ProbeId, Target};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
 const LEAST_ROUNDS: u32 = 3;
@@ -20,15 +18,29 @@ impl Uplink {
             return;
         };
         let before = self.rounds[round].probes[place].fate;
+        let sent = self.rounds[round].sent;
+        let target = self.rounds[round].probes[place].target;
+        let mut captive = None;
         let fate = match outcome {
             Outcome::Reply(rtt) => {
                 self.wrong_answer = None;
+                self.met_target(target);
                 Fate::Answered(rtt.min(listen_for(self.settings.probe.timeout)))
             }
             Outcome::Unreachable(_) => Fate::Missed,
             Outcome::Wrong(what) => {
                 self.wrong_answer = Some(what);
-                Fate::Missed
+                self.targets[target].answered_wrongly(sent);
+                if self.hears_whatever() {
+                    Fate::Wrong
+                } else {
+                    Fate::Missed
+                }
+            }
+            Outcome::Captive(what) => {
+                self.targets[target].answered_wrongly(sent);
+                captive = Some(what).filter(|_| self.targets[target].is_standing());
+                Fate::Wrong
             }
             Outcome::NotSent(why) => {
                 self.not_sent(why, now, out);
@@ -36,10 +48,13 @@ impl Uplink {
             }
         };
         match (before, fate) {
-            (Fate::Pending, _) | (Fate::Missed, Fate::Answered(_)) => {
+            (Fate::Pending, _) | (Fate::Missed, Fate::Answered(_) | Fate::Wrong) => {
+                if let Some(what) = captive {
+                    self.met_portal(target, sent, what);
+                }
                 self.settle(round, place, fate, now, out);
             }
-            (Fate::Answered(_) | Fate::Missed | Fate::Void, _) => {}
+            (Fate::Answered(_) | Fate::Missed | Fate::Wrong | Fate::Void, _) => {}
         }
         self.arm_deadline();
     }
@@ -85,11 +100,15 @@ impl Uplink {
     fn pace(&self) -> Pace {
         let is_in_doubt = self.outage.is_suspected()
             || self.quality.is_suspected()
-            || self.outage.is_traffic_silent();
+            || self.outage.is_traffic_silent()
+            || self.portal.is_suspected();
         match self.standing {
+            _ if self.summoned > 0 => Pace::Confirm,
             Phase::Unknown => Pace::Confirm,
             Phase::Up if is_in_doubt => Pace::Confirm,
-            Phase::Degraded | Phase::Recovering { .. } if self.outage.is_suspected() => {
+            Phase::Degraded | Phase::Recovering { .. }
+                if self.outage.is_suspected() || self.portal.is_suspected() =>
+            {
                 Pace::Confirm
             }
             Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
@@ -150,7 +169,14 @@ impl Uplink {
         }
         self.forget_old(now);
         let pace = self.pace();
-        let chosen = self.choose(pace.breadth(), now);
+        self.summoned = self.summoned.saturating_sub(1);
+        let breadth = if self.is_captive() {
+            // Only the web pages can tell when it is over, and only all of them whether it is.
+            Breadth::All
+        } else {
+            pace.breadth()
+        };
+        let chosen = self.choose(breadth, now);
         let probes: Vec<_> = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
@@ -158,7 +184,7 @@ impl Uplink {
         let counting = probes.iter().filter(|probe| probe.counts).count();
         self.rounds.push_back(Round {
             sent: now,
-            quorum: self.settings.probe.quorum.min(counting.max(1)),
+            quorum: self.quorum().min(counting.max(1)),
             result: RoundResult::Open,
             probes,
         });
@@ -169,7 +195,7 @@ impl Uplink {
 
     /// The places of the targets to ask now, and whether their answers count.
     fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
-        let quorum = self.settings.probe.quorum;
+        let quorum = self.quorum();
         let places = 0..self.targets.len();
         let standing: Vec<_> = places
             .clone()
@@ -274,10 +300,10 @@ impl Uplink {
                     self.quality.reply(rtt);
                 }
                 let standing = self.targets[target].answered(now, id, sent, rtt);
-                self.tell_standing(target, standing, now, out);
+                self.note_standing(target, standing, now, out);
             }
             Fate::Missed => self.targets[target].missed(id, sent),
-            Fate::Pending | Fate::Void => {}
+            Fate::Pending | Fate::Wrong | Fate::Void => {}
         }
         self.judge_round(round, now, out);
         if !was_closed && self.rounds.get(round).is_some_and(Round::is_closed) {
@@ -305,20 +331,23 @@ impl Uplink {
         }
         match result {
             RoundResult::Open => {}
-            RoundResult::Answered => {
+            RoundResult::Answered | RoundResult::Wrong => {
                 if self.outage.is_traffic_silent() {
                     self.passive.disprove(now);
                     self.outage.traffic_is_silent(None);
                 }
                 self.outage.answered(sent, self.demand());
-                self.count_recovery(0);
-                self.signal(Signal::Answered, now, out);
+                let is_right = result == RoundResult::Answered || self.hears_whatever();
+                if is_right && !self.is_captive() {
+                    self.count_recovery(0);
+                    self.signal(Signal::Answered, now, out);
+                }
             }
             RoundResult::Failed => {
                 self.outage.failed(sent, losses);
                 self.count_recovery(1);
                 if let Some(silence) = self.outage.verdict(now, self.demand()) {
-                    self.signal(Signal::Silent(silence), now, out);
+                    self.judge_silence(silence, now, out);
                 }
             }
         }
@@ -328,15 +357,21 @@ impl Uplink {
     fn close(&mut self, place: usize, now: Moment, out: &mut Outbox) {
         let round = self.rounds[place].clone();
         let process = self.outage.process();
-        if round.result == RoundResult::Answered {
+        if round.slowest_answer().is_some() {
             let standing = self.targets.iter().filter(|t| t.is_standing()).count();
-            let may_set_aside = standing > self.settings.probe.quorum;
-            for probe in round.probes.iter().filter(|p| p.fate == Fate::Missed) {
-                let standing =
-                    self.targets[probe.target].missed_alone(now, &process, may_set_aside);
-                self.tell_standing(probe.target, standing, now, out);
+            let may_set_aside = standing > self.quorum();
+            let has_right_page = round.probes.iter().any(|probe| self.is_right_page(probe));
+            for probe in &round.probes {
+                let is_alone =
+                    probe.fate == Fate::Missed || (probe.fate == Fate::Wrong && has_right_page);
+                if is_alone {
+                    let track = &mut self.targets[probe.target];
+                    let standing = track.missed_alone(now, round.sent, &process, may_set_aside);
+                    self.note_standing(probe.target, standing, now, out);
+                }
             }
         }
+        self.judge_portal(now, out);
         let tally = round.tally(|target| self.targets[target].is_doubtful());
         if round.result == RoundResult::Answered {
             self.outage.closed(tally);
@@ -361,6 +396,11 @@ impl Uplink {
         self.signal(signal, now, out);
     }
 
+    fn is_right_page(&self, probe: &RoundProbe) -> bool {
+        let is_page = matches!(self.targets[probe.target].target(), Target::Http(_));
+        is_page && matches!(probe.fate, Fate::Answered(_))
+    }
+
     fn count_recovery(&mut self, lost: u32) {
         if let Phase::Recovering { tally } = &mut self.standing {
             tally.0 += 1;
@@ -381,37 +421,5 @@ impl Uplink {
         } else {
             self.signal(Signal::Trusted, now, out);
         }
-    }
-
-    fn tell_standing(
-        &self,
-        target: usize,
-        standing: Option<Standing>,
-        now: Moment,
-        out: &mut Outbox,
-    ) {
-        let Some(standing) = standing else {
-            return;
-        };
-        let target = self.targets[target].target().clone();
-        let (from, to, reason) = match standing {
-            Standing::SetAside => (
-                State::Up,
-                State::Down,
-                format!("{target} does not answer while others do: set aside, asked again later"),
-            ),
-            Standing::Reinstated => (State::Down, State::Up, format!("{target} answers again")),
-        };
-        out.events.push(Event {
-            at: now,
-            change: Change::Target {
-                uplink: self.settings.name.clone(),
-                interface: self.settings.interface.clone(),
-                target,
-                from,
-                to,
-            },
-            reason,
-        });
     }
 }
