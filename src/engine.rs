@@ -19,6 +19,7 @@ pub mod patience;
 pub mod quality;
 pub mod round;
 pub mod schedule;
+pub mod score;
 pub mod settings;
 pub mod status;
 pub mod target;

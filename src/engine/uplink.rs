@@ -14,9 +14,10 @@ use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
 use crate::engine::patience::{Learnt, Rhythm};
-use crate::engine::quality::{Quality, score};
+use crate::engine::quality::Quality;
 use crate::engine::round::{Round, losses_of_a_failure};
 use crate::engine::schedule::Spread;
+use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
@@ -56,6 +57,8 @@ pub struct Uplink {
     well_since: Moment,
     is_disabled: bool,
     has_failed: bool,
+    /// When its quality last changed the state.
+    requalified: Option<Moment>,
     targets: Vec<TargetTrack>,
     rounds: VecDeque<Round>,
     turn: usize,
@@ -119,6 +122,7 @@ impl Uplink {
             well_since: now,
             is_disabled: false,
             has_failed: false,
+            requalified: None,
             rounds: VecDeque::new(),
             turn: 0,
             outage: Outage::default(),
@@ -433,6 +437,11 @@ impl Uplink {
         if !keeps_well {
             self.well_since = now;
         }
+        let is_by_quality = matches!(
+            (self.standing, phase),
+            (_, Phase::Degraded) | (Phase::Degraded, Phase::Up)
+        );
+        self.requalified = is_by_quality.then_some(now);
         self.standing = phase;
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
         let trust_at = now + self.settings.health.recover_after;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uplinkd::engine::input::{Change, Event};
 use uplinkd::engine::settings::{
     Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
-    ProbeSettings, Settings, UplinkSettings,
+    ProbeSettings, ScoreBand, Settings, UplinkSettings,
 };
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Loss, Moment, Tier, UplinkName, Weight};
@@ -78,6 +78,8 @@ pub(crate) fn health() -> HealthSettings {
             enter: Duration::from_millis(100),
             exit: Duration::from_millis(50),
         },
+        score: ScoreBand::default(),
+        dwell: Duration::from_secs(10),
     }
 }
 

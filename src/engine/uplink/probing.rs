@@ -389,11 +389,13 @@ impl Uplink {
         if let Some(jitter) = self.jitter() {
             self.quality.jitter(jitter);
         }
-        let signal = self
-            .quality
-            .complaint()
-            .map_or(Signal::Better, Signal::Worse);
-        self.signal(signal, now, out);
+        let dwell = self.settings.health.dwell;
+        let has_dwelt = self.requalified.is_none_or(|at| now.since(at) >= dwell);
+        if has_dwelt {
+            let complaint = self.quality.complaint();
+            let signal = complaint.map_or(Signal::Better, Signal::Worse);
+            self.signal(signal, now, out);
+        }
     }
 
     fn is_right_page(&self, probe: &RoundProbe) -> bool {
