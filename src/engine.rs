@@ -21,6 +21,7 @@ pub mod round;
 pub mod schedule;
 pub mod score;
 pub mod settings;
+pub mod silence;
 pub mod status;
 pub mod target;
 pub mod timer;
@@ -38,6 +39,7 @@ use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::schedule::Spread;
 use crate::engine::settings::{Failback, Policy, Settings};
+use crate::engine::silence::{as_silent_as, explain_nobody};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
@@ -536,7 +538,8 @@ impl Engine {
             contest: &self.contest,
         };
         let mut candidates = self.candidates();
-        let silent_too = self.as_silent_as_the_carrier();
+        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
+        let silent_too = as_silent_as(carrier, &self.uplinks);
         candidates.retain(|candidate| !silent_too.contains(candidate.name));
         let choice = elect(&candidates, terms, now);
         self.is_undecided = !silent_too.is_empty();
@@ -558,20 +561,8 @@ impl Engine {
         }
     }
 
-    /// The carrier is down, and these have not answered since either, though they are not yet called
-    /// down. A target that everybody asks may have died, or everything: to move would be to guess.
-    fn as_silent_as_the_carrier(&self) -> Vec<UplinkName> {
-        let carrier = self.active.as_ref().map(|active| &active.uplink);
-        let carrier = carrier.and_then(|name| self.find(name).ok());
-        let dead = carrier.filter(|uplink| uplink.state() == State::Down);
-        let Some(since) = dead.and_then(Uplink::silent_since_round) else {
-            return Vec::new();
-        };
-        let others = self.uplinks.iter();
-        let silent = others.filter(|uplink| uplink.is_alive_but_silent_since(since));
-        silent
-            .map(|uplink| uplink.settings().name.clone())
-            .collect()
+    fn place_of_carrier(&self) -> Option<usize> {
+        self.place(self.carrier()?)
     }
 
     fn switch(&mut self, to: UplinkName, reason: String, now: Moment) {
@@ -622,27 +613,8 @@ impl Engine {
         self.outbox.events.push(Event {
             at: now,
             change: Change::NoUsableUplink,
-            reason: self.explain_nobody(),
+            reason: explain_nobody(&self.uplinks),
         });
-    }
-
-    /// One target that nobody hears is as likely to have died as all uplinks at once.
-    fn explain_nobody(&self) -> String {
-        let routes = "no uplink is usable: the routes stay as they are, probing goes on";
-        let mut silent = self
-            .uplinks
-            .iter()
-            .filter(|u| u.silent_since_round().is_some());
-        let Some([only]) = silent.clone().next().map(|u| &*u.settings().probe.targets) else {
-            return routes.to_owned();
-        };
-        let is_common = silent.clone().nth(1).is_some()
-            && silent.all(|u| u.settings().probe.targets == [only.clone()]);
-        if is_common {
-            format!("{routes}; all were asked for {only} alone, which may itself be at fault")
-        } else {
-            routes.to_owned()
-        }
     }
 
     fn desire(&self) -> Desired {

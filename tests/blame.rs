@@ -7,11 +7,11 @@ mod support;
 use std::time::Duration;
 
 use support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Event, Outcome, ProbeOrder};
+use uplinkd::engine::input::{Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::status::{State, Status};
 use uplinkd::replay::{Replay, World};
-use uplinkd::units::{Moment, Wall};
+use uplinkd::units::{Counters, Moment, Wall};
 
 const PAGE: &str = "http://192.0.2.80/generate_204";
 const OTHER_PAGE: &str = "http://198.51.100.80/generate_204";
@@ -370,4 +370,85 @@ fn a_dead_uplink_is_no_witness_against_a_target() {
         told(&events)
     );
     assert_eq!(status(&replay).active, [name("fiber")]);
+}
+
+/// A client fills fiber from 20 s on, and its queue grows to most of a second within one; from `dies`
+/// on nothing comes in any more.
+struct Filled {
+    dies: f64,
+    ticks: u64,
+    counters: Counters,
+}
+
+impl Filled {
+    fn next_tick(&self) -> Moment {
+        Moment::after_start(Duration::from_millis(100 * (self.ticks + 1)))
+    }
+}
+
+impl World for Filled {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let now = now.since_start().as_secs_f64();
+        if order.uplink != name("fiber") {
+            return Some(Duration::from_millis(20));
+        }
+        let queue = ((now - 20.0) * 0.9).clamp(0.0, 0.85);
+        (now < self.dies).then(|| Duration::from_secs_f64(0.01 + queue))
+    }
+
+    fn next_input_at(&self) -> Option<Moment> {
+        Some(self.next_tick())
+    }
+
+    fn next_input(&mut self, now: Moment) -> Option<Input> {
+        if self.next_tick() > now {
+            return None;
+        }
+        self.ticks += 1;
+        let second = now.since_start().as_secs_f64();
+        let packets = if second < 20.0 { 3 } else { 45 };
+        self.counters.tx_packets += packets;
+        self.counters.tx_bytes += packets * 1_200;
+        if second < self.dies {
+            self.counters.rx_packets += packets;
+            self.counters.rx_bytes += packets * 1_200;
+        }
+        Some(Input::Counters {
+            uplink: name("fiber"),
+            counters: self.counters,
+        })
+    }
+}
+
+fn filled(dies: f64, seed: u64) -> Replay<Filled> {
+    let mut settings = settings(&["fiber", "lte"]);
+    settings.seed = seed;
+    let counters = Counters::default();
+    let mut replay = Replay::new(
+        settings,
+        Filled {
+            dies,
+            ticks: 0,
+            counters,
+        },
+    );
+    replay.run_until(at(10.0));
+    replay
+}
+
+#[test]
+fn a_link_that_our_own_traffic_fills_is_neither_dead_nor_bad() {
+    for seed in 0..20 {
+        let events = filled(f64::INFINITY, seed).run_until(at(120.0));
+        assert!(events.is_empty(), "seed {seed}: {}", told(&events));
+    }
+}
+
+#[test]
+fn a_link_that_dies_while_it_is_full_is_left_within_three_seconds() {
+    for seed in 0..20 {
+        let events = filled(60.0, seed).run_until(at(90.0));
+        let switched = when(&events, "switch fiber -> lte").expect("a switch");
+        assert!((60.0..63.0).contains(&switched), "{}", told(&events));
+    }
 }

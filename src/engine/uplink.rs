@@ -506,7 +506,9 @@ impl Uplink {
         let quorum = self.quorum();
         if let [only] = &*self.targets {
             let target = only.target();
-            format!("no answer for {lasts}, in {rounds} probes, and no target but {target} to ask")
+            format!(
+                "no answer for {lasts}, in {rounds} probes to 1 target, {target}: nobody else is asked"
+            )
         } else if quorum == 1 {
             format!("no answer for {lasts}, in {rounds} rounds of probes to {targets} targets")
         } else {

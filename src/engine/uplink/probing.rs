@@ -2,6 +2,7 @@
 
 use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
 use crate::engine::input::{Outcome, ProbeOrder};
+use crate::engine::passive::BUSY_EVERY;
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace};
@@ -11,17 +12,39 @@ use crate::units::{Counters, Moment, ProbeId, Target};
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
 const LEAST_ROUNDS: u32 = 3;
 
+/// In multiples of the timeout.
+const LONGEST_QUEUE: u32 = 2;
+
 impl Uplink {
     /// Takes what became of a probe.
     pub fn probed(&mut self, id: ProbeId, outcome: Outcome, now: Moment, out: &mut Outbox) {
         let Some((round, place)) = self.find(id) else {
             return;
         };
-        let before = self.rounds[round].probes[place].fate;
+        let probe = self.rounds[round].probes[place];
         let sent = self.rounds[round].sent;
-        let target = self.rounds[round].probes[place].target;
-        let mut captive = None;
-        let fate = match outcome {
+        match probe.fate {
+            Fate::Pending | Fate::Missed => {}
+            Fate::Answered(_) | Fate::Wrong | Fate::Void => return,
+        }
+        let fate = self.understand(probe.target, sent, outcome, now, out);
+        let undoes_a_miss = matches!(fate, Fate::Answered(_) | Fate::Wrong);
+        if probe.fate == Fate::Pending || undoes_a_miss {
+            self.settle(round, place, fate, now, out);
+        }
+        self.arm_deadline();
+    }
+
+    /// What an outcome means for the probe to this target, and what it says beside.
+    fn understand(
+        &mut self,
+        target: usize,
+        sent: Moment,
+        outcome: Outcome,
+        now: Moment,
+        out: &mut Outbox,
+    ) -> Fate {
+        match outcome {
             Outcome::Reply(rtt) => {
                 self.wrong_answer = None;
                 self.met_target(target);
@@ -39,24 +62,16 @@ impl Uplink {
             }
             Outcome::Captive(what) => {
                 self.targets[target].answered_wrongly(sent);
-                captive = Some(what).filter(|_| self.targets[target].is_standing());
+                if self.targets[target].is_standing() {
+                    self.met_portal(target, sent, what);
+                }
                 Fate::Wrong
             }
             Outcome::NotSent(why) => {
                 self.not_sent(why, now, out);
                 Fate::Void
             }
-        };
-        match (before, fate) {
-            (Fate::Pending, _) | (Fate::Missed, Fate::Answered(_) | Fate::Wrong) => {
-                if let Some(what) = captive {
-                    self.met_portal(target, sent, what);
-                }
-                self.settle(round, place, fate, now, out);
-            }
-            (Fate::Answered(_) | Fate::Missed | Fate::Wrong | Fate::Void, _) => {}
         }
-        self.arm_deadline();
     }
 
     /// Takes the counters of its interface.
@@ -273,11 +288,24 @@ impl Uplink {
         for round in 0..self.rounds.len() {
             for place in 0..self.rounds.get(round).map_or(0, |r| r.probes.len()) {
                 let probe = self.rounds[round].probes[place];
-                if probe.fate == Fate::Pending && probe.deadline <= now {
+                if probe.fate != Fate::Pending || probe.deadline > now {
+                    continue;
+                }
+                if self.may_be_queued(self.rounds[round].sent, now) {
+                    self.rounds[round].probes[place].deadline = now + BUSY_EVERY;
+                    out.counts.push(self.settings.name.clone());
+                } else {
                     self.settle(round, place, Fate::Missed, now, out);
                 }
             }
         }
+    }
+
+    /// On a link that our own traffic fills a probe waits in the queue of that, for as long as the
+    /// traffic comes in; when that ends it is overdue at once.
+    fn may_be_queued(&self, sent: Moment, now: Moment) -> bool {
+        let longest = self.settings.probe.timeout * LONGEST_QUEUE;
+        now.since(sent) < longest && self.is_carrying && self.passive.is_full_and_flows(now)
     }
 
     fn settle(&mut self, round: usize, place: usize, fate: Fate, now: Moment, out: &mut Outbox) {
