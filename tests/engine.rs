@@ -292,6 +292,62 @@ fn heavy_loss_makes_it_degraded_and_a_better_uplink_takes_over() {
     assert!(switched < 615.0, "{:?} at {switched}", brief(&events));
 }
 
+/// When an uplink became degraded or well again whose round trip is slow for half of every period.
+fn turns(period: f64, dwell: Duration) -> Vec<f64> {
+    let mut settings = settings(&["fiber"]);
+    settings.uplinks[0].health.dwell = dwell;
+    settings.uplinks[0].health.jitter.enter = Duration::from_secs(10);
+    let world = move |_: &ProbeOrder, now: Moment| {
+        let is_slow = now.since_start().as_secs_f64() % period < period / 2.0;
+        Some(Duration::from_millis(if is_slow { 600 } else { 100 }))
+    };
+    let mut replay = Replay::new(settings, world);
+    replay.run_until(at(60.0));
+    let events = replay.run_until(at(1_260.0));
+    let times = events
+        .iter()
+        .map(|event| event.at.since_start().as_secs_f64());
+    times.collect()
+}
+
+#[test]
+fn quality_stays_what_it_has_become_for_as_long_as_it_must() {
+    let hasty = turns(8.0, Duration::ZERO);
+    assert!(
+        hasty.len() > 150,
+        "it would turn all the time: {}",
+        hasty.len()
+    );
+    for seconds in [10, 60] {
+        let turns = turns(8.0, Duration::from_secs(seconds));
+        assert!(turns.len() > 3, "it still turns: {turns:?}");
+        let least = turns.windows(2).map(|pair| pair[1] - pair[0]);
+        let least = least.min_by(f64::total_cmp).expect("a pair");
+        let dwell = Duration::from_secs(seconds).as_secs_f64();
+        assert!(least >= dwell, "{least} s after {dwell} s");
+    }
+}
+
+#[test]
+fn the_reason_of_a_degraded_uplink_is_what_is_bad_now() {
+    let world = |order: &ProbeOrder, now: Moment| {
+        let second = now.since_start().as_secs_f64();
+        let swing = if order.id.0 / 3 % 2 == 0 { 270 } else { 0 };
+        Some(Duration::from_millis(match () {
+            () if second < 20.0 => 20,
+            () if second < 60.0 => 600,
+            () => 20 + swing,
+        }))
+    };
+    let mut replay = Replay::new(settings(&["fiber"]), world);
+    replay.run_until(at(59.0));
+    assert!(status_of(&replay, "fiber").reason.starts_with("latency"));
+    replay.run_until(at(120.0));
+    let status = status_of(&replay, "fiber");
+    assert_eq!(status.state, State::Degraded);
+    assert!(status.reason.starts_with("jitter"), "{}", status.reason);
+}
+
 #[test]
 fn a_quorum_of_two_fails_when_two_of_three_targets_fall_silent() {
     let mut settings = settings(&["fiber", "lte"]);

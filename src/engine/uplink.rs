@@ -376,6 +376,9 @@ impl Uplink {
 
     fn signal(&mut self, signal: Signal, now: Moment, out: &mut Outbox) {
         let before = self.state();
+        if let (State::Degraded, Signal::Worse(complaint)) = (before, &signal) {
+            self.reason.clone_from(complaint);
+        }
         let interface = &self.settings.interface;
         let (phase, reason) = match (self.standing, signal) {
             (_, Signal::LinkFailed(Trouble::Absent)) => {
