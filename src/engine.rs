@@ -544,7 +544,7 @@ impl Engine {
         let choice = elect(&candidates, terms, now);
         self.is_undecided = !silent_too.is_empty();
         match choice {
-            Choice::Nobody if self.is_undecided => {}
+            Choice::Nobody if self.is_undecided => self.look_again = None,
             Choice::Stay { until } => {
                 self.nobody_since = None;
                 self.look_again = until;

@@ -216,6 +216,26 @@ fn the_only_target_there_is_may_die_and_the_traffic_stays() {
 }
 
 #[test]
+fn a_failback_that_falls_due_while_nobody_answers_is_looked_at_once() {
+    // The slow one is preferred, so that the verdict about it comes last.
+    let uplinks = ["backup", "fiber"];
+    let dies = 102.3;
+    for step in 0..100_u32 {
+        // The failback falls due around the verdicts.
+        let mut settings = with(&uplinks, &["192.0.2.1"], 1);
+        settings.failover.failback_after = Duration::from_millis((58_800 + step * 10).into());
+        let mut replay = settled(settings, |asked| {
+            let is_out = asked.uplink == "backup" && (20.3..43.0).contains(&asked.now);
+            Said::right_unless(is_out || asked.now > dies, Said::Nothing)
+        });
+        replay.run_until(at(dies));
+        // One that looks again and again at one moment never gets there.
+        let events = replay.run_until(at(dies + 5.0));
+        assert!(when(&events, "no_usable_uplink").is_some());
+    }
+}
+
+#[test]
 fn an_uplink_that_dies_together_with_the_carrier_is_not_tried() {
     let targets = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
     for seed in 0..20 {
@@ -445,10 +465,10 @@ fn a_link_that_our_own_traffic_fills_is_neither_dead_nor_bad() {
 }
 
 #[test]
-fn a_link_that_dies_while_it_is_full_is_left_within_three_seconds() {
+fn a_link_that_dies_while_it_is_full_is_left_within_four_seconds() {
     for seed in 0..20 {
         let events = filled(60.0, seed).run_until(at(90.0));
         let switched = when(&events, "switch fiber -> lte").expect("a switch");
-        assert!((60.0..63.0).contains(&switched), "{}", told(&events));
+        assert!((60.0..64.0).contains(&switched), "{}", told(&events));
     }
 }
