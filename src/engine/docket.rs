@@ -92,6 +92,10 @@ impl Docket {
 
     /// Takes what the uplinks have to say, and rules what can be ruled.
     pub fn hear(&mut self, uplinks: &mut [Uplink], now: Moment, out: &mut Outbox) {
+        let has_nothing = out.notices.is_empty() && self.cases.is_empty();
+        if has_nothing {
+            return;
+        }
         for notice in std::mem::take(&mut out.notices) {
             match notice {
                 Notice::Appeal(appeal) => self.open(appeal, uplinks, now),

@@ -32,8 +32,8 @@ const FULL_FACTOR: u32 = 4;
 const USUAL_ROUNDS: f64 = 300.0;
 const USUAL_BEGINS: f64 = 30.0;
 
-/// A queue that is shorter is hardly one.
-const LEAST_QUEUE: Duration = Duration::from_millis(20);
+/// A queue that is shorter, in seconds, is hardly one.
+const LEAST_QUEUE: f64 = 0.02;
 
 /// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
 const LATENCY_REPLIES: usize = 9;
@@ -64,8 +64,8 @@ pub struct Quality {
     jitter_is_bad: bool,
     score: ScoreJudge,
     is_full: bool,
-    /// The round trip while the link is not full of our own traffic, smoothed.
-    empty_rtt: Option<Duration>,
+    /// The round trip while the link is not full of our own traffic, smoothed, in seconds.
+    empty_seconds: Option<f64>,
 }
 
 impl Quality {
@@ -88,7 +88,7 @@ impl Quality {
             jitter_is_bad: false,
             score: ScoreJudge::default(),
             is_full: false,
-            empty_rtt: None,
+            empty_seconds: None,
         }
     }
 
@@ -97,7 +97,7 @@ impl Quality {
         if *health != self.health {
             *self = Self {
                 replies: std::mem::take(&mut self.replies),
-                empty_rtt: self.empty_rtt,
+                empty_seconds: self.empty_seconds,
                 ..Self::new(health)
             };
         }
@@ -143,8 +143,9 @@ impl Quality {
         }
         self.replies.push_back(rtt);
         if !self.is_full {
-            let smoothed = self.empty_rtt.map_or(rtt, |known| known * 7 / 8 + rtt / 8);
-            self.empty_rtt = Some(smoothed);
+            let rtt = rtt.as_secs_f64();
+            let known = self.empty_seconds.unwrap_or(rtt);
+            self.empty_seconds = Some(known + (rtt - known) / 8.0);
         }
         let Band { enter, exit } = self.latency_limits();
         let slow = self.replies.iter().filter(|rtt| **rtt >= enter).count();
@@ -237,9 +238,10 @@ impl Quality {
         self.usual.observe(one);
         self.enter.observe(one);
         self.score.round(one.lost > 0);
-        if !self.is_full {
-            let (latency, jitter) = (self.latency(), self.jitter);
-            self.score.judge(latency, jitter, self.health.score);
+        let slowest = self.replies.iter().max().copied().unwrap_or_default();
+        let band = self.health.score;
+        if !self.is_full && self.score.may_change(slowest, self.jitter, band) {
+            self.score.judge(self.latency(), self.jitter, band);
         }
         match self.loss {
             None if self.enter.evidence >= threshold => {
@@ -262,8 +264,8 @@ impl Quality {
     /// Our own traffic overflows the queue of the link: what is lost there is no fault of the link's
     /// either. The queue shows in the round trip; where that is as ever, losses are the link's own.
     fn overflows(&self) -> bool {
-        let empty = self.empty_rtt.filter(|_| self.is_full);
-        empty.is_some_and(|empty| self.latency() >= empty * 2 + LEAST_QUEUE)
+        let empty = self.empty_seconds.filter(|_| self.is_full);
+        empty.is_some_and(|empty| self.latency().as_secs_f64() >= empty * 2.0 + LEAST_QUEUE)
     }
 
     fn latency_limits(&self) -> Band<Duration> {
@@ -276,9 +278,13 @@ impl Quality {
     }
 
     fn latency(&self) -> Duration {
-        let mut sorted: Vec<_> = self.replies.iter().copied().collect();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+        let mut sorted = [Duration::ZERO; LATENCY_REPLIES];
+        let known = &mut sorted[..self.replies.len()];
+        for (place, rtt) in known.iter_mut().zip(&self.replies) {
+            *place = *rtt;
+        }
+        known.sort_unstable();
+        known.get(known.len() / 2).copied().unwrap_or_default()
     }
 }
 

@@ -45,6 +45,13 @@ impl ScoreJudge {
         self.loss += (f64::from(u8::from(is_lost)) - self.loss) * LOSS_SHARE;
     }
 
+    /// Whether there is anything to judge: the score is bad, or the slowest round trip of all would make
+    /// it so.
+    pub fn may_change(&self, slowest: Duration, jitter: Duration, band: ScoreBand) -> bool {
+        let worst = || score(Loss::from_ratio(self.loss), slowest, jitter);
+        self.bad.is_some() || worst() < band.enter
+    }
+
     /// Judges by the loss so far and the present delay.
     pub fn judge(&mut self, rtt: Duration, jitter: Duration, band: ScoreBand) {
         let score = score(Loss::from_ratio(self.loss), rtt, jitter);
