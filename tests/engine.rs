@@ -332,7 +332,11 @@ fn quality_stays_what_it_has_become_for_as_long_as_it_must() {
 fn the_reason_of_a_degraded_uplink_is_what_is_bad_now() {
     let world = |order: &ProbeOrder, now: Moment| {
         let second = now.since_start().as_secs_f64();
-        let swing = if order.id.0 / 3 % 2 == 0 { 270 } else { 0 };
+        let swing = if (order.id.0 / 3).is_multiple_of(2) {
+            270
+        } else {
+            0
+        };
         Some(Duration::from_millis(match () {
             () if second < 20.0 => 20,
             () if second < 60.0 => 600,

@@ -137,5 +137,6 @@ pub const UPLINK: SectionKeys = SectionKeys {
 
 /// Every section, in the order of the sample.
 pub const SECTIONS: [&SectionKeys; 12] = [
-    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &SCORE, &FAILOVER, &DAMPING, &ROUTING, &UPLINK,
+    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &SCORE, &FAILOVER, &DAMPING, &ROUTING,
+    &UPLINK,
 ];
