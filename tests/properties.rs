@@ -378,10 +378,11 @@ impl Rig {
     }
 
     /// Whatever else holds it back, traffic never stays where it is of no use while another uplink
-    /// is of some; and no uplink is kept waiting for longer than was said.
+    /// is of some, and not as silent at the moment; and no uplink is kept waiting for longer than was said.
     fn judge_calm(&self) {
         let status = self.status();
-        let usable = status.uplinks.iter().any(|u| fitness(&status, &u.name) > 0);
+        let mut answering = status.uplinks.iter().filter(|uplink| !uplink.in_doubt);
+        let usable = answering.any(|uplink| fitness(&status, &uplink.name) > 0);
         let is_lost = |name: &UplinkName| {
             let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
             // Nothing is known of it yet: that is heard within moments.

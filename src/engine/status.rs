@@ -130,6 +130,9 @@ pub struct UplinkStatus {
     pub since: Timestamp,
     /// Why it is in this state.
     pub reason: String,
+    /// The last round of probes was not answered: the verdict is open.
+    #[serde(default)]
+    pub in_doubt: bool,
     /// For its falls of late; see `[failover.damping]`.
     #[serde(default)]
     pub penalty: f64,

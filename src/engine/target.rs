@@ -119,11 +119,6 @@ impl TargetTrack {
             .is_some_and(|sent| sent >= since)
     }
 
-    /// It did not answer something that was asked from `since` on.
-    pub fn has_missed_since(&self, since: Moment) -> bool {
-        self.unheard[0].is_some_and(|sent| sent >= since)
-    }
-
     /// It is at fault on every uplink.
     pub fn excuse(&mut self, why: String, now: Moment) {
         self.aside = Some(Aside {

@@ -315,6 +315,7 @@ impl Uplink {
             jitter_ms: jitter.map(millis),
             since: wall.at(self.since),
             reason: self.reason.clone(),
+            in_doubt: self.outage.is_suspected(),
             penalty: 0.0,
             suppressed_until: None,
             families: self.attachment.paths.keys().copied().collect(),

@@ -68,12 +68,11 @@ impl Uplink {
         self.outage.began()
     }
 
-    /// It counts as usable, but has missed something since then and answered nothing.
+    /// It counts as usable, but is in doubt and has answered nothing since then.
     pub fn is_alive_but_silent_since(&self, since: Moment) -> bool {
         let is_usable = self.candidate().fitness() > Fitness::Unusable;
         let has_spoken = self.targets.iter().any(|t| t.has_spoken_since(since));
-        let has_missed = self.targets.iter().any(|t| t.has_missed_since(since));
-        is_usable && !has_spoken && has_missed
+        is_usable && self.outage.is_suspected() && !has_spoken
     }
 
     /// How many targets must answer: those that are at fault themselves are not asked of it.
