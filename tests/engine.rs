@@ -304,9 +304,9 @@ fn turns(period: f64, dwell: Duration) -> Vec<f64> {
     let mut replay = Replay::new(settings, world);
     replay.run_until(at(60.0));
     let events = replay.run_until(at(1_260.0));
-    let times = events
-        .iter()
-        .map(|event| event.at.since_start().as_secs_f64());
+    let turns = events.iter().zip(brief(&events));
+    let turns = turns.filter(|(_, line)| line.starts_with("uplink."));
+    let times = turns.map(|(event, _)| event.at.since_start().as_secs_f64());
     times.collect()
 }
 
