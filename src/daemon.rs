@@ -37,7 +37,7 @@ use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
 use crate::recorder::{self, Recorder};
 use crate::routing::{Attachment, Desired, Observed};
-use crate::units::{Moment, UplinkName, Wall};
+use crate::units::{InterfaceName, Moment, UplinkName, Wall};
 
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -120,6 +120,8 @@ struct Daemon {
     announcements: VecDeque<Announcement>,
     refused: BTreeSet<String>,
     contested: Option<Moment>,
+    /// Through which of our interfaces somebody else's default route goes before ours.
+    rival: Option<InterfaceName>,
     kept: Moment,
 }
 
@@ -177,6 +179,7 @@ impl Daemon {
             announcements: VecDeque::new(),
             refused: BTreeSet::new(),
             contested: None,
+            rival: None,
             kept: Moment::START,
             config,
             options,

@@ -6,11 +6,13 @@
 //! until there is nothing left, and call `handle_timeout` again no later than at
 //! [`Engine::poll_timeout`].
 
+mod carriers;
 pub mod contest;
 pub mod damping;
 pub mod deadline;
 pub mod docket;
 pub mod election;
+pub mod family;
 pub mod input;
 pub mod loss;
 pub mod outage;
@@ -31,6 +33,7 @@ pub mod window;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::engine::carriers::Apart;
 use crate::engine::contest::Contest;
 use crate::engine::damping::Flaps;
 use crate::engine::docket::Docket;
@@ -43,8 +46,8 @@ use crate::engine::silence::{as_silent_as, explain_nobody};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
-use crate::routing::desired::{Carrying, UplinkRoutes, table_mode};
-use crate::routing::{Desired, Family, Path};
+use crate::routing::Desired;
+use crate::routing::desired::{Carrying, UplinkRoutes, desired};
 use crate::units::{Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
@@ -59,7 +62,9 @@ pub struct Engine {
     settings: Settings,
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
+    /// Who leads: carries every family that is not carried apart.
     active: Option<Active>,
+    apart: Apart,
     flaps: Flaps,
     contest: Contest,
     /// What an uplink that a reload removed still carries, until there is a successor.
@@ -128,6 +133,7 @@ impl Engine {
             uplinks: Vec::new(),
             settings,
             active: None,
+            apart: Apart::new(),
             flaps: Flaps::default(),
             contest: Contest::default(),
             leaving: Carrying::new(),
@@ -158,6 +164,7 @@ impl Engine {
                 }
             }
             Input::Carrying(uplink) => self.adopt(uplink, now),
+            Input::CarryingApart { family, uplink } => self.adopt_apart(family, uplink),
             Input::Learnt { uplink, learner } => {
                 if let Some(place) = self.place(&uplink) {
                     self.uplinks[place].recall(learner);
@@ -252,9 +259,13 @@ impl Engine {
 
     /// The read model. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
-        let active = self.active.as_ref();
-        let is_active =
-            |uplink: &Uplink| active.is_some_and(|a| a.uplink == uplink.settings().name);
+        let active = self.carriers();
+        let leader = self.active.as_ref();
+        let uplink_status = |uplink: &Uplink| {
+            let name = &uplink.settings().name;
+            let status = uplink.status(self.carried_by(name), active.contains(name), wall);
+            self.with_penalty(status, wall)
+        };
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: if self.chosen.is_some() {
@@ -263,16 +274,9 @@ impl Engine {
                 Mode::Auto
             },
             policy: self.settings.failover.policy,
-            active: active
-                .map(|active| active.uplink.clone())
-                .into_iter()
-                .collect(),
-            since: active.map(|active| wall.at(active.since)),
-            uplinks: self
-                .uplinks
-                .iter()
-                .map(|uplink| self.with_penalty(uplink.status(is_active(uplink), wall), wall))
-                .collect(),
+            since: leader.map(|leader| wall.at(leader.since)),
+            uplinks: self.uplinks.iter().map(uplink_status).collect(),
+            active,
             routes: RoutesState::InPlace,
             last_switch: self.last_switch.as_ref().map(|switch| LastSwitch {
                 at: wall.at(switch.at),
@@ -389,6 +393,7 @@ impl Engine {
             self.leaving = carrying;
         }
         self.active = active;
+        self.apart = carriers::renamed(std::mem::take(&mut self.apart), new_name);
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -497,6 +502,7 @@ impl Engine {
         self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
         let damping = self.settings.failover.damping;
         self.flaps.observe(damping, now, &mut self.outbox.events);
+        self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
         self.is_stale |= self.is_contest_won(now);
@@ -516,9 +522,9 @@ impl Engine {
     }
 
     fn route(&mut self) {
-        let active = self.active.as_ref().map(|active| &active.uplink);
+        let carriers = self.carriers();
         for uplink in &mut self.uplinks {
-            let is_carrying = active == Some(&uplink.settings().name);
+            let is_carrying = carriers.contains(&uplink.settings().name);
             uplink.set_carrying(is_carrying);
         }
         let desired = self.desire();
@@ -529,6 +535,7 @@ impl Engine {
     }
 
     fn elect(&mut self, now: Moment, waits: Waits) {
+        let before = self.carriers();
         let terms = Terms {
             active: self.active.as_ref().map(|active| &active.uplink),
             is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
@@ -543,8 +550,12 @@ impl Engine {
         candidates.retain(|candidate| !silent_too.contains(candidate.name));
         let choice = elect(&candidates, terms, now);
         self.is_undecided = !silent_too.is_empty();
+        let mut reasons = Vec::new();
         match choice {
-            Choice::Nobody if self.is_undecided => self.look_again = None,
+            Choice::Nobody if self.is_undecided => {
+                self.look_again = None;
+                return;
+            }
             Choice::Stay { until } => {
                 self.nobody_since = None;
                 self.look_again = until;
@@ -552,47 +563,22 @@ impl Engine {
             Choice::Move { to, reason } => {
                 self.nobody_since = None;
                 self.look_again = None;
-                self.switch(to, reason, now);
+                self.lead(to, now);
+                reasons.push(reason);
             }
             Choice::Nobody => {
                 self.look_again = None;
                 self.tell_of_nobody(now);
             }
         }
+        reasons.extend(self.elect_apart(waits, now));
+        if !reasons.is_empty() {
+            self.tell_of_switch(before, reasons.join("; "), now);
+        }
     }
 
     fn place_of_carrier(&self) -> Option<usize> {
         self.place(self.carrier()?)
-    }
-
-    fn switch(&mut self, to: UplinkName, reason: String, now: Moment) {
-        let from: Vec<_> = self
-            .active
-            .take()
-            .map(|active| active.uplink)
-            .into_iter()
-            .collect();
-        self.leaving.clear();
-        self.active = Some(Active {
-            uplink: to.clone(),
-            since: now,
-            is_adopted: false,
-        });
-        let switch = Switch {
-            at: now,
-            from,
-            to: vec![to],
-            reason,
-        };
-        self.outbox.events.push(Event {
-            at: now,
-            change: Change::Switch {
-                from: switch.from.clone(),
-                to: switch.to.clone(),
-            },
-            reason: switch.reason.clone(),
-        });
-        self.last_switch = Some(switch);
     }
 
     fn tell_of_nobody(&mut self, now: Moment) {
@@ -626,18 +612,6 @@ impl Engine {
                 attachment: uplink.attachment(),
             })
             .collect();
-        table_mode(&self.settings.numbering, &routes, &self.carrying())
-    }
-
-    fn carrying(&self) -> Carrying {
-        let active = self
-            .active
-            .as_ref()
-            .and_then(|active| self.find(&active.uplink).ok());
-        let Some(active) = active else {
-            return self.leaving.clone();
-        };
-        let one = |(family, path): (&Family, &Path)| (*family, vec![*path]);
-        active.attachment().paths.iter().map(one).collect()
+        desired(&self.settings.numbering, &routes, &self.carrying())
     }
 }

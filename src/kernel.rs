@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
 pub use counter::Counter;
+pub use message::{Kind, Nature};
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
 pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};

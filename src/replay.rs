@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::input::{Action, Event, Input, Outcome, ProbeOrder};
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::{Attachment, Family, Path};
-use crate::units::{IfIndex, Moment, ProbeId, UplinkName, Weight};
+use crate::units::{IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
 /// What the internet does with probes.
 pub trait World {
@@ -82,9 +82,11 @@ impl PartialEq for Answer {
 impl Eq for Answer {}
 
 impl<W: World> Replay<W> {
-    /// Starts an engine at [`Moment::START`], every uplink attached with an address and a next hop.
+    /// Starts an engine at [`Moment::START`], every uplink attached with an address and a next hop;
+    /// by IPv6 as well where it has targets of both families.
     pub fn new(settings: Settings, world: W) -> Self {
         let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
+        let has_both: Vec<_> = settings.uplinks.iter().map(has_both_families).collect();
         let mut replay = Self {
             engine: Engine::new(settings, Moment::START),
             world,
@@ -92,8 +94,12 @@ impl<W: World> Replay<W> {
             answers: BinaryHeap::new(),
             probes: names.iter().map(|name| (name.clone(), 0)).collect(),
         };
-        for (place, uplink) in (1..).zip(names) {
-            let attachment = attached(place);
+        for ((place, uplink), has_both) in (1..).zip(names).zip(has_both) {
+            let attachment = if has_both {
+                attached_by_both(place)
+            } else {
+                attached(place)
+            };
             replay.input(Input::Attachment { uplink, attachment });
         }
         replay
@@ -194,6 +200,14 @@ impl<W: World> Replay<W> {
     }
 }
 
+fn has_both_families(uplink: &UplinkSettings) -> bool {
+    let mut families = Family::ROUTED.iter();
+    families.all(|family| {
+        let addresses = uplink.probe.targets.iter().filter_map(Target::address);
+        addresses.map(Family::of).any(|of| of == *family)
+    })
+}
+
 /// A link in order: one address, one next hop.
 pub fn attached(place: u8) -> Attachment {
     let index = IfIndex(NonZeroU32::MIN.saturating_add(u32::from(place)));
@@ -213,4 +227,20 @@ pub fn attached(place: u8) -> Attachment {
         .into(),
         ..Attachment::default()
     }
+}
+
+/// The same by IPv6 as well.
+pub fn attached_by_both(place: u8) -> Attachment {
+    let place6 = u16::from(place);
+    let mut attachment = attached(place);
+    let address = [0x2001, 0xdb8, place6, 0, 0, 0, 0, 2_u16];
+    attachment.addresses.insert(address.into());
+    if let Some(path) = attachment.paths.get(&Family::Ipv4).copied() {
+        let router = [0xfe80, 0, 0, 0, 0, 0, 0, place6];
+        let gateway = Some(router.into());
+        attachment
+            .paths
+            .insert(Family::Ipv6, Path { gateway, ..path });
+    }
+    attachment
 }

@@ -46,6 +46,15 @@ impl Family {
     }
 }
 
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
+    }
+}
+
 /// One way out: an interface and, unless it is point to point, the router behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Path {
@@ -72,8 +81,33 @@ pub struct Route {
     pub paths: Vec<Path>,
 }
 
-/// The metric the kernel gives to an IPv6 route that asks for 0 (`IP6_RT_PRIO_USER`).
-const IPV6_METRIC: Metric = Metric(1024);
+/// Where a default route of ours stands. No two of ours of one family stand in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In which table.
+    pub table: TableId,
+    /// With which metric, as it is asked for.
+    pub metric: Metric,
+}
+
+impl Place {
+    /// Whether this is the default route that stands here.
+    fn holds(self, route: &Route) -> bool {
+        let family = Family::of(route.destination.addr());
+        route.destination.prefix_len() == 0
+            && route.table == self.table
+            && route.metric == as_listed(self.metric, family)
+    }
+}
+
+/// What the kernel makes of a metric: an IPv6 route that asks for 0 gets `IP6_RT_PRIO_USER`.
+fn as_listed(metric: Metric, family: Family) -> Metric {
+    const IP6_RT_PRIO_USER: Metric = Metric(1024);
+    match (family, metric) {
+        (Family::Ipv6, Metric(0)) => IP6_RT_PRIO_USER,
+        (Family::Ipv4 | Family::Ipv6, metric) => metric,
+    }
+}
 
 impl Route {
     /// The route as the kernel reads it back: a path alone has no weight, a path without a next hop
@@ -88,9 +122,7 @@ impl Route {
         }
         self.paths.sort_unstable();
         self.destination = self.destination.trunc();
-        if self.metric == Metric(0) && matches!(self.destination, IpNet::V6(_)) {
-            self.metric = IPV6_METRIC;
-        }
+        self.metric = as_listed(self.metric, Family::of(self.destination.addr()));
         self
     }
 }
@@ -133,8 +165,17 @@ pub struct Observed {
     /// The rules that carry our protocol number.
     pub rules: Vec<Rule>,
     /// The rules that carry our protocol number and say more than a [`Rule`] can: left by another
-    /// version of this program. Each is shown without what it says more.
-    pub odd_rules: Vec<Rule>,
+    /// version of this program.
+    pub odd_rules: Vec<OddRule>,
+}
+
+/// A rule that says more than a [`Rule`] can. It can be deleted, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OddRule {
+    /// It, without what it says more.
+    pub rule: Rule,
+    /// The kernel's words for it, by which it is told from others that say less.
+    pub listed: Vec<u8>,
 }
 
 impl Observed {
@@ -143,14 +184,50 @@ impl Observed {
         self.links.values().find(|link| link.name == *name)
     }
 
-    /// The ways out through an interface that our own default routes in a table hold.
-    pub fn own_paths(&self, table: TableId, index: IfIndex) -> BTreeMap<Family, Path> {
-        self.routes
-            .iter()
-            .filter(|route| route.table == table && route.destination.prefix_len() == 0)
-            .flat_map(|route| &route.paths)
-            .filter(|path| path.index == index)
-            .filter_map(|path| Some((Family::of(path.gateway?), *path)))
+    /// The ways out through an interface that our own default routes for the uplink at this position
+    /// hold. Those of the other mode count too: it may have been changed a moment ago.
+    pub fn held_paths(
+        &self,
+        numbering: &Numbering,
+        position: u32,
+        index: IfIndex,
+    ) -> BTreeMap<Family, Path> {
+        let (now, before) = match numbering.mode {
+            Mode::Table => (Mode::Table, Mode::Main),
+            Mode::Main => (Mode::Main, Mode::Table),
+        };
+        let of = |mode| {
+            let numbering = Numbering { mode, ..*numbering };
+            self.own_paths(numbering.uplink_place(position))
+        };
+        let mut held = of(before);
+        held.extend(of(now));
+        held.retain(|_, path| path.index == index);
+        held
+    }
+
+    /// In [`Mode::Main`], an uplink's interface through which a default route of others goes before
+    /// ours, so that the traffic does not follow us.
+    pub fn rival(&self, numbering: &Numbering) -> Option<&InterfaceName> {
+        let goes_first = |link: &&Link| {
+            let mut defaults = link.defaults.iter();
+            defaults.any(|default| default.source.is_none() && default.metric < numbering.metric)
+        };
+        match numbering.mode {
+            Mode::Table => None,
+            Mode::Main => Some(&self.links.values().find(goes_first)?.name),
+        }
+    }
+
+    /// The way out that our own default route of each family takes from a place; the first if it
+    /// has several.
+    pub fn own_paths(&self, place: Place) -> BTreeMap<Family, Path> {
+        let routes = self.routes.iter().filter(|route| place.holds(route));
+        routes
+            .filter_map(|route| {
+                let path = *route.paths.first()?;
+                Some((Family::of(route.destination.addr()), path))
+            })
             .collect()
     }
 }
@@ -273,9 +350,24 @@ pub enum Gateway {
     None,
 }
 
-/// The numbers by which our routes and rules are known. All in one place.
+/// Where our routes stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In tables of our own, to which rules of our own lead.
+    #[default]
+    Table,
+    /// In the main table, beside the default routes of others, and without any rule: for machines
+    /// without policy routing and for software that reads the main table.
+    Main,
+}
+
+/// Where our routes stand, and the numbers by which they and our rules are known. All in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Numbering {
+    /// Where our routes stand.
+    pub mode: Mode,
     /// The protocol number of all our routes and rules.
     pub protocol: Protocol,
     /// The table for all traffic that no group claims; the uplinks' tables follow it in the order
@@ -290,11 +382,14 @@ pub struct Numbering {
     /// The mark of the first uplink's probes; those of the others follow it in the order of the
     /// configuration.
     pub mark: Mark,
+    /// In [`Mode::Main`], the metric of the default route that carries the traffic.
+    pub metric: Metric,
 }
 
 impl Default for Numbering {
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
             protocol: Protocol(117),
             table: TableId(11_700),
             rule: RulePriority(32_000),
@@ -304,6 +399,9 @@ impl Default for Numbering {
             // "up"; none of its bits are among those that mwan3 (0x3f00) and Tailscale (0xff0000,
             // of which it takes 0x40000 and 0x80000) look at.
             mark: Mark(0x7570_0000),
+            // NetworkManager gives VPNs 50, which go before us, and wired links 100; networkd and
+            // routers that advertise themselves 1024.
+            metric: Metric(60),
         }
     }
 }

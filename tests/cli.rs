@@ -78,7 +78,7 @@ fn status() -> Value {
                 "rtt_p95_ms": null, "jitter_ms": null, "since": switched,
                 "reason": "no answer from 2 of 2 targets for 1.1 s",
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
-                "families": ["ipv4"], "targets": targets,
+                "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
                 "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4 },
             },
             {
@@ -86,7 +86,8 @@ fn status() -> Value {
                 "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26,
                 "rtt_p95_ms": 71.3, "jitter_ms": 7.0, "since": since, "reason": "answers",
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
-                "families": ["ipv4"], "targets": [], "learnt": null,
+                "families": ["ipv4"], "broken": [], "carries": ["ipv4"], "targets": [],
+                "learnt": null,
             },
         ],
         "routes": "in_place",
@@ -361,6 +362,19 @@ fn a_watch_for_machines_is_one_status_a_line() {
         let status: Value = serde_json::from_str(&line).expect("a line of JSON");
         assert_eq!(status["active"], json!(["lte"]));
     }
+}
+
+#[test]
+fn where_two_uplinks_carry_a_family_each_the_table_says_which() {
+    let mut status = status();
+    status["active"] = json!(["fiber", "lte"]);
+    status["uplinks"][0]["carries"] = json!(["ipv4"]);
+    status["uplinks"][1]["carries"] = json!(["ipv6"]);
+    let agent = start_with(&status);
+    let output = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+    let shown = stdout(&output);
+    assert!(shown.contains("answers (carries IPv6)"), "{shown}");
+    assert!(shown.contains(" s (carries IPv4)"), "{shown}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::proptest;
 use uplinkd::config::{Config, OnStop};
 use uplinkd::engine::settings::{BestSettings, DampingSettings, Failback, Policy};
-use uplinkd::routing::{Gateway, Prefixes};
-use uplinkd::units::Score;
+use uplinkd::routing::{Gateway, Mode, Numbering, Prefixes};
+use uplinkd::units::{Metric, Score};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -198,6 +198,24 @@ fn two_uplinks_share_an_interface_if_their_next_hops_differ() {
     };
     let text = uplink("one", "192.0.2.1") + &uplink("two", "192.0.2.2");
     Config::parse(&text, "uplinkd.toml").expect("distinct next hops");
+    let by_metric = format!("[routing]\nmode = \"main\"\n{text}");
+    assert_eq!(
+        refusal(&by_metric),
+        "uplinkd.toml:10: [[uplink]] two: interface: \"eth1\": also the interface of the uplink on line \
+         5; two uplinks on one interface need `routing.mode` \"table\""
+    );
+}
+
+#[test]
+fn routes_stand_in_the_main_table_if_that_is_wanted() {
+    let text = format!("[routing]\nmode = \"main\"\nmetric = 7\n{TWO_UPLINKS}");
+    let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+    let expected = Numbering {
+        mode: Mode::Main,
+        metric: Metric(7),
+        ..Numbering::default()
+    };
+    assert_eq!(config.engine.numbering, expected);
 }
 
 #[test]
@@ -343,6 +361,8 @@ const LINES: &[&str] = &[
     "table = ?",
     "rule = ?",
     "default_rule = ?",
+    "mode = ?",
+    "metric = ?",
     "name = ?",
     "interface = ?",
     "tier = ?",
@@ -437,8 +457,12 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [failover]: half_life: unknown key; it belongs under [failover.damping]",
     ),
     (
-        "[routing]\nmode = \"main\"\n",
-        "2: [routing]: mode: \"main\": not supported by this version",
+        "[routing]\nmode = \"mian\"\n",
+        "2: [routing]: mode: \"mian\": must be \"table\" or \"main\"; did you mean `main`?",
+    ),
+    (
+        "[routing]\nmetric = 0\n",
+        "2: [routing]: metric: 0: must be 1 to 1000000000",
     ),
     (
         "[routing]\nflows = \"keep\"\n",

@@ -98,6 +98,11 @@ fn when_only_ipv6_breaks_ipv4_is_not_disturbed() {
 }
 
 #[test]
+fn in_the_main_table_the_traffic_moves_as_it_does_in_tables_of_our_own() {
+    assert_plays(&["main-mode"]);
+}
+
+#[test]
 fn a_restart_of_the_agent_loses_no_packet() {
     assert_plays(&["restart"]);
 }

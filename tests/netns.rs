@@ -7,8 +7,16 @@
 #[path = "support/netns.rs"]
 mod netns;
 
+#[path = "netns/clashes.rs"]
+mod clashes;
 #[path = "netns/ipv6.rs"]
 mod ipv6;
+#[path = "netns/kinds.rs"]
+mod kinds;
+#[path = "netns/load.rs"]
+mod load;
+#[path = "netns/main_mode.rs"]
+mod main_mode;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -24,38 +32,52 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{UplinkRoutes, table_mode};
-use uplinkd::routing::{Attachment, Desired, Hints, Numbering, Observed, Path, Route, Trouble};
+use uplinkd::routing::desired::{UplinkRoutes, desired};
+use uplinkd::routing::{
+    Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, Trouble,
+};
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
-use netns::{ForeignDefault, World};
+use netns::{ForeignDefault, Packet, World};
 
 /// Far more than any of this takes, so that only what never happens fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIBER: &str = "fiber";
 const LTE: &str = "lte";
 
-/// Runs the kernel side, with two uplinks whose next hops are learnt.
+/// Runs the kernel side.
 struct Agent {
     numbering: Numbering,
+    /// The interface of each uplink, and what the configuration says about the ways through it.
+    uplinks: Vec<(InterfaceName, Hints)>,
     wanted: watch::Sender<Arc<Wanted>>,
     kernel: Kernel,
     observed: Arc<Observed>,
     put_back: Vec<String>,
-    hints: Hints,
 }
 
 impl Agent {
+    /// With two uplinks whose next hops are learnt.
     async fn start() -> Self {
         Self::start_in(Mode::Write).await
     }
 
     async fn start_in(mode: Mode) -> Self {
-        let numbering = Numbering::default();
+        let learnt = [FIBER, LTE].map(|uplink| (uplink, Hints::default()));
+        Self::start_with(mode, Numbering::default(), &learnt).await
+    }
+
+    async fn start_with(mode: Mode, numbering: Numbering, uplinks: &[(&str, Hints)]) -> Self {
+        let uplinks: Vec<_> = uplinks
+            .iter()
+            .map(|(interface, hints)| (name(interface), hints.clone()))
+            .collect();
         let (wanted, receiver) = watch::channel(Arc::new(Wanted {
             revision: 0,
             desired: None,
-            interfaces: [name(FIBER), name(LTE)].into(),
+            interfaces: { uplinks.iter() }
+                .map(|(interface, _)| interface.clone())
+                .collect(),
             protocol: numbering.protocol,
         }));
         let mut agent = Self {
@@ -64,7 +86,7 @@ impl Agent {
             kernel: kernel::start(receiver, mode).expect("netlink sockets"),
             observed: Arc::default(),
             put_back: Vec::new(),
-            hints: Hints::default(),
+            uplinks,
         };
         agent.observed(|_| true).await;
         agent
@@ -110,34 +132,54 @@ impl Agent {
     }
 
     fn attachment(&self, uplink: &str, position: u32) -> Attachment {
-        let link = self.observed.link(&name(uplink));
-        let table = self.numbering.uplink_table(position);
-        let own = link.map(|link| self.observed.own_paths(table, link.index));
-        attach(link, &self.hints, &own.unwrap_or_default())
+        let (interface, hints) = &self.uplinks[position as usize];
+        assert_eq!(interface.as_str(), uplink);
+        let link = self.observed.link(interface);
+        let held = |index| self.observed.held_paths(&self.numbering, position, index);
+        let own = link.map(|link| held(link.index)).unwrap_or_default();
+        attach(link, hints, &own)
     }
 
     /// What should be so that this uplink carries.
     fn desired(&self, carrying: &str) -> Desired {
-        let (names, mut uplinks) = ([name(FIBER), name(LTE)], Vec::new());
+        self.desired_apart([carrying; 2])
+    }
+
+    /// What should be so that one uplink carries IPv4 and the other IPv6.
+    fn desired_apart(&self, carriers: [&str; 2]) -> Desired {
+        let place = |carrier| {
+            let mut uplinks = self.uplinks.iter();
+            uplinks.position(|(interface, _)| interface.as_str() == carrier)
+        };
+        self.desired_at(carriers.map(place))
+    }
+
+    /// What should be so that the uplink at this place carries.
+    fn desired_by(&self, carrying: Option<usize>) -> Desired {
+        self.desired_at([carrying; 2])
+    }
+
+    /// What should be so that the uplinks at these places carry IPv4 and IPv6.
+    fn desired_at(&self, carriers: [Option<usize>; 2]) -> Desired {
         let attachments: Vec<Attachment> = (0..)
-            .zip([FIBER, LTE])
-            .map(|(position, uplink)| self.attachment(uplink, position))
+            .zip(&self.uplinks)
+            .map(|(position, (interface, _))| self.attachment(interface.as_str(), position))
             .collect();
-        for ((position, interface), attachment) in (0..).zip(&names).zip(&attachments) {
-            uplinks.push(UplinkRoutes {
+        let uplinks: Vec<_> = (0..)
+            .zip(&self.uplinks)
+            .zip(&attachments)
+            .map(|((position, (interface, _)), attachment)| UplinkRoutes {
                 position,
                 interface,
                 attachment,
-            });
-        }
-        let carrier = uplinks
-            .iter()
-            .find(|uplink| uplink.interface.as_str() == carrying);
-        let paths = carrier
-            .map(|uplink| uplink.attachment.paths.clone())
-            .unwrap_or_default();
-        let carrying = paths.into_iter().map(|(family, path)| (family, vec![path]));
-        table_mode(&self.numbering, &uplinks, &carrying.collect())
+            })
+            .collect();
+        let families = Family::ROUTED.into_iter().zip(carriers);
+        let carrying = families.filter_map(|(family, place)| {
+            let path = *attachments[place?].paths.get(&family)?;
+            Some((family, vec![path]))
+        });
+        desired(&self.numbering, &uplinks, &carrying.collect())
     }
 
     fn want(&self, desired: Desired) {
@@ -151,6 +193,12 @@ impl Agent {
 
     async fn carry(&mut self, uplink: &str) -> Vec<Refusal> {
         self.want(self.desired(uplink));
+        self.applied().await
+    }
+
+    /// The same for the uplink at a place, as several may share an interface.
+    async fn carry_by(&mut self, place: usize) -> Vec<Refusal> {
+        self.want(self.desired_by(Some(place)));
         self.applied().await
     }
 }
@@ -593,6 +641,35 @@ fn a_rule_of_another_version_that_says_more_than_ours_gives_way() {
 }
 
 #[test]
+fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let ours = world.of_protocol(117).await;
+        let numbering = agent.numbering;
+        let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
+        let protocol = RouteProtocol::Other(numbering.protocol.0);
+        odd.attributes.push(RuleAttribute::Protocol(protocol));
+        let inbound = RuleAttribute::Iifname(LTE.to_owned());
+        odd.attributes.push(inbound);
+        world.add_rule(odd).await;
+        agent
+            .observed(|observed| !observed.odd_rules.is_empty())
+            .await;
+        agent
+            .observed(|observed| observed.odd_rules.is_empty())
+            .await;
+        assert_eq!(world.of_protocol(117).await, ours);
+        let put_back = agent.put_back;
+        assert!(
+            put_back.iter().all(|line| line.starts_with("ip rule del")),
+            "{put_back:?}"
+        );
+    });
+}
+
+#[test]
 fn what_never_reads_back_as_it_was_written_is_called_refused() {
     netns::run(async |world| {
         two_uplinks(&world).await;
@@ -722,7 +799,10 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         let after = strangers();
         assert_eq!(after.rules.len(), before.rules.len() + 1);
         assert_eq!(after.routes.len(), 1);
-        assert_eq!(after.routes[0].route.table, table);
+        assert_eq!(after.routes[0].table, table);
+        world.add_blackhole(table.0 - 1, 50).await;
+        let dead_end = &strangers().routes[0];
+        assert_eq!((dead_end.table.0, dead_end.through), (table.0 - 1, None));
     });
 }
 

@@ -5,26 +5,33 @@
 #[expect(dead_code, reason = "other tests need more of it")]
 mod support;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
-use support::{brief, name, settings};
+use support::{brief, name, probe, settings};
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Change, Command, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
     BestSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
 };
-use uplinkd::engine::status::{Mode, State, Status};
+use uplinkd::engine::status::{Mode, State, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{Seen, relive};
-use uplinkd::replay::{Replay, attached};
-use uplinkd::routing::{Attachment, Trouble};
+use uplinkd::replay::{Replay, attached, attached_by_both};
+use uplinkd::routing::{Attachment, Desired, Family, Numbering, Path, Trouble};
 use uplinkd::units::{Counters, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall};
 
 const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
+const TARGETS: [&str; 5] = [
+    "192.0.2.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "2001:db8:a::1",
+    "2001:db8:b::1",
+];
 
 /// Something that befalls an engine.
 #[derive(Clone, Debug)]
@@ -36,14 +43,16 @@ enum Step {
     Sleep(Duration),
     /// The clock is set back.
     Back(Duration),
-    /// From now on a link answers such a share of its probes.
-    Link(usize, u8),
+    /// From now on a link answers such a share of its probes by one family, or by both.
+    Link(usize, Option<Family>, u8),
     /// An answer to one of the last probes, whether or not it was answered before.
     Answer(usize, Outcome),
     /// An answer to a probe that never was, or of another uplink.
     Stray(usize, u64),
-    Attach(usize, Option<Trouble>, u8),
+    /// With a way out by IPv4, or by both families.
+    Attach(usize, Option<Trouble>, u8, bool),
     Carrying(usize),
+    CarryingApart(Family, usize),
     /// What the interface counts.
     Counters(usize, [u64; 4]),
     /// What an earlier run is said to have learnt.
@@ -65,6 +74,8 @@ struct Rules {
     /// All uplinks are of one tier.
     is_flat: bool,
     recover_after: u64,
+    /// Targets of both families.
+    is_dual: bool,
     damping: DampingSettings,
 }
 
@@ -85,15 +96,17 @@ fn rules() -> impl Strategy<Value = Rules> {
         0..90_u64,
         any::<bool>(),
         0..6_u64,
+        any::<bool>(),
         damping,
     )
         .prop_map(
-            |(policy, failback, waits, is_flat, recover_after, damping)| Rules {
+            |(policy, failback, waits, is_flat, recover_after, is_dual, damping)| Rules {
                 policy,
                 failback,
                 waits,
                 is_flat,
                 recover_after,
+                is_dual,
                 damping,
             },
         )
@@ -101,7 +114,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 
 impl Rules {
     fn of(self, count: usize) -> Settings {
-        let mut settings = settings(&UPLINKS[..count]);
+        let mut settings = some_settings(count, self.is_dual);
         settings.failover = FailoverSettings {
             policy: self.policy,
             failback: self.failback,
@@ -130,13 +143,15 @@ fn step() -> impl Strategy<Value = Step> {
         2 => millis(0..5_000).prop_map(Step::Sleep),
         1 => millis(3_600_000..90_000_000).prop_map(Step::Sleep),
         1 => millis(1..4_000_000).prop_map(Step::Back),
-        6 => (uplink.clone(), prop_oneof![Just(0_u8), Just(100), 0..=100_u8])
-            .prop_map(|(uplink, share)| Step::Link(uplink, share)),
+        8 => (uplink.clone(), prop::option::of(family()), prop_oneof![Just(0_u8), Just(100), 0..=100_u8])
+            .prop_map(|(uplink, family, share)| Step::Link(uplink, family, share)),
         4 => (0..40_usize, outcome()).prop_map(|(back, outcome)| Step::Answer(back, outcome)),
         2 => (uplink.clone(), any::<u64>()).prop_map(|(uplink, id)| Step::Stray(uplink, id)),
-        2 => (uplink.clone(), trouble(), 1..4_u8)
-            .prop_map(|(uplink, trouble, place)| Step::Attach(uplink, trouble, place)),
+        2 => (uplink.clone(), trouble(), 1..4_u8, any::<bool>())
+            .prop_map(|(uplink, trouble, place, has_both)| Step::Attach(uplink, trouble, place, has_both)),
         1 => uplink.clone().prop_map(Step::Carrying),
+        1 => (family(), uplink.clone())
+            .prop_map(|(family, uplink)| Step::CarryingApart(family, uplink)),
         3 => (uplink.clone(), counters()).prop_map(|(uplink, counters)| Step::Counters(uplink, counters)),
         1 => (uplink.clone(), learnt()).prop_map(|(uplink, number)| Step::Learnt(uplink, number)),
         2 => command().prop_map(Step::Command),
@@ -145,6 +160,25 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Wall(UNIX_EPOCH + Duration::from_secs(u64::from(seconds)))
         }),
     ]
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
+}
+
+/// The first so many uplinks, with targets of both families if wanted.
+fn some_settings(count: usize, is_dual: bool) -> Settings {
+    let mut settings = settings(&UPLINKS[..count]);
+    if is_dual {
+        for uplink in &mut settings.uplinks {
+            uplink.probe = probe(&TARGETS);
+        }
+    }
+    settings
+}
+
+fn dual_settings() -> Settings {
+    some_settings(UPLINKS.len(), true)
 }
 
 fn counters() -> impl Strategy<Value = [u64; 4]> {
@@ -201,8 +235,10 @@ fn command() -> impl Strategy<Value = Command> {
 struct Rig {
     engine: Engine,
     now: Moment,
-    /// The share of probes that each link answers, in percent.
-    links: [u8; 3],
+    /// The share of probes that each link answers by each family, in percent.
+    links: [[u8; 2]; 3],
+    attachments: BTreeMap<UplinkName, Attachment>,
+    desired: Desired,
     chance: u64,
     /// The last probes that were asked for.
     orders: VecDeque<ProbeOrder>,
@@ -232,7 +268,9 @@ impl Rig {
             wall: UNIX_EPOCH,
             engine: Engine::new(settings, Moment::START),
             now: Moment::START,
-            links: [100; 3],
+            links: [[100; 2]; 3],
+            attachments: BTreeMap::new(),
+            desired: Desired::default(),
             chance: 1,
             orders: VecDeque::new(),
             due: Vec::new(),
@@ -242,7 +280,7 @@ impl Rig {
         for (place, uplink) in (1..).zip(UPLINKS) {
             rig.tell(Some(Input::Attachment {
                 uplink: name(uplink),
-                attachment: attached(place),
+                attachment: attached_by_both(place),
             }));
         }
         rig
@@ -256,7 +294,10 @@ impl Rig {
                 self.catch_up();
             }
             Step::Back(span) => self.now = self.now - span,
-            Step::Link(uplink, share) => self.links[uplink] = share,
+            Step::Link(uplink, None, share) => self.links[uplink] = [share; 2],
+            Step::Link(uplink, Some(family), share) => {
+                self.links[uplink][family as usize] = share;
+            }
             Step::Answer(back, outcome) => {
                 if let Some(order) = self.orders.iter().rev().nth(back).cloned() {
                     self.answer(order.uplink, order.id, outcome);
@@ -266,7 +307,8 @@ impl Rig {
                 let outcome = Outcome::Reply(Duration::from_millis(9));
                 self.answer(name(UPLINKS[uplink]), ProbeId(id), outcome);
             }
-            Step::Attach(uplink, trouble, place) => {
+            Step::Attach(uplink, trouble, place, has_both) => {
+                let attached = if has_both { attached_by_both } else { attached };
                 let uplink = name(UPLINKS[uplink]);
                 let attachment = if trouble == Some(Trouble::Absent) {
                     Attachment {
@@ -282,6 +324,10 @@ impl Rig {
                 self.tell(Some(Input::Attachment { uplink, attachment }));
             }
             Step::Carrying(uplink) => self.tell(Some(Input::Carrying(name(UPLINKS[uplink])))),
+            Step::CarryingApart(family, uplink) => {
+                let uplink = name(UPLINKS[uplink]);
+                self.tell(Some(Input::CarryingApart { family, uplink }));
+            }
             Step::Counters(uplink, [rx_packets, tx_packets, rx_bytes, tx_bytes]) => {
                 self.tell(Some(Input::Counters {
                     uplink: name(UPLINKS[uplink]),
@@ -301,6 +347,9 @@ impl Rig {
             Step::Settings(count, rules) => {
                 let settings = rules.of(count);
                 self.failover = settings.failover;
+                let remains =
+                    |uplink: &UplinkName| settings.uplinks.iter().any(|u| u.name == *uplink);
+                self.attachments.retain(|uplink, _| remains(uplink));
                 self.tell(Some(Input::Settings(Box::new(settings))));
             }
             Step::Wall(wall) => self.wall = wall,
@@ -352,8 +401,17 @@ impl Rig {
     fn tell(&mut self, input: Option<Input>) {
         self.told.push((self.now, input.clone()));
         self.latest = self.latest.max(self.now);
-        let is_by_hand = matches!(input, Some(Input::Command(_) | Input::Settings(_)));
+        let is_by_hand = matches!(
+            input,
+            Some(Input::Command(_) | Input::Settings(_) | Input::CarryingApart { .. })
+        );
         let before = self.status();
+        if let Some(Input::Attachment { uplink, attachment }) = &input
+            && before.uplinks.iter().any(|u| u.name == *uplink)
+        {
+            let (uplink, attachment) = (uplink.clone(), attachment.clone());
+            self.attachments.insert(uplink, attachment);
+        }
         match input {
             Some(input) => self.engine.handle_input(self.now, input),
             None => self.engine.handle_timeout(self.now),
@@ -364,12 +422,15 @@ impl Rig {
             match &action {
                 Action::Probe(order) => self.asked(order),
                 Action::Event(event) => self.judge(event, &before),
-                Action::Route(_) | Action::Count(_) => {}
+                Action::Route(desired) => self.desired = desired.clone(),
+                Action::Count(_) => {}
             }
             self.actions.push((self.now, action));
         }
         assert!(count <= MOST_ACTIONS, "{count} actions at once");
-        let is_abandoned = self.status().active.is_empty() && !before.active.is_empty();
+        let after = self.status();
+        self.judge_families(&before, &after, is_by_hand);
+        let is_abandoned = after.active.is_empty() && !before.active.is_empty();
         assert!(
             !is_abandoned || is_by_hand,
             "nobody carries the traffic any more"
@@ -377,20 +438,21 @@ impl Rig {
         self.judge_calm();
     }
 
-    /// Whatever else holds it back, traffic never stays where it is of no use while another uplink
-    /// is of some, and not as silent at the moment; and no uplink is kept waiting for longer than was said.
+    /// Whatever else holds it back, the lead never stays where it is of no use while another uplink
+    /// is of some, and not as silent at the moment; and no uplink is kept waiting for longer than was
+    /// said. A family that is carried apart may have nowhere else to go.
     fn judge_calm(&self) {
         let status = self.status();
         let mut answering = status.uplinks.iter().filter(|uplink| !uplink.in_doubt);
-        let usable = answering.any(|uplink| fitness(&status, &uplink.name) > 0);
+        let usable = answering.any(|uplink| fitness(&status, &uplink.name).1 > 0);
         let is_lost = |name: &UplinkName| {
             let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
             // Nothing is known of it yet: that is heard within moments.
             let is_unjudged = uplink.is_some_and(|uplink| uplink.state == State::Unknown);
-            fitness(&status, name) == 0 && !is_unjudged
+            fitness(&status, name).1 == 0 && !is_unjudged
         };
         assert!(
-            !usable || !status.active.iter().any(is_lost),
+            !usable || !status.active.first().is_some_and(is_lost),
             "stays where it is of no use: {status:#?}"
         );
         let latest = self
@@ -418,30 +480,35 @@ impl Rig {
         let place = UPLINKS
             .iter()
             .position(|uplink| name(uplink) == order.uplink);
-        let is_answered =
-            place.is_some_and(|place| (self.chance >> 33) % 100 < self.links[place].into());
+        let is_answered = place.is_some_and(|place| {
+            let family = Family::of(order.target.address().expect("an address"));
+            (self.chance >> 33) % 100 < self.links[place][family as usize].into()
+        });
         if is_answered {
             let at = self.now + Duration::from_millis(10);
             self.due.push((at, order.clone()));
         }
     }
 
-    /// A switch is to an uplink that can carry traffic, and to no lesser one unless a person asked.
+    /// The lead goes to an uplink that can carry traffic, and to no lesser one unless a person asked.
     fn judge(&self, event: &Event, before: &Status) {
         let Change::Switch { from, to } = &event.change else {
             return;
         };
+        if from.first() == to.first() {
+            return;
+        }
         let after = self.status();
         let (left, taken) = (from.first(), &to[0]);
-        let to = fitness(&after, taken);
+        let (_, at_best) = fitness(&after, taken);
         assert!(
-            to > 0,
+            at_best > 0,
             "switched to what is of no use: {event:?}\n{after:#?}"
         );
         let is_by_hand = after.mode == Mode::Manual || before.mode == Mode::Manual;
-        let from = from.first().map_or(0, |from| fitness(&after, from));
+        let at_least = from.first().map_or(0, |from| fitness(&after, from).0);
         assert!(
-            is_by_hand || to >= from,
+            is_by_hand || at_best >= at_least,
             "switched to a lesser one: {event:?}\n{after:#?}"
         );
         let tier = |name: &UplinkName| {
@@ -451,7 +518,8 @@ impl Rig {
                 .find(|u| u.name == *name)
                 .map(|u| u.tier)
         };
-        let is_as_fit = left.filter(|left| to == from && !Self::is_suppressed(before, left));
+        let is_equal = at_best == at_least && at_least == fitness(&after, taken).0;
+        let is_as_fit = left.filter(|left| is_equal && !Self::is_suppressed(before, left));
         if let Some(left) = is_as_fit.filter(|left| tier(left).is_some() && !is_by_hand) {
             let is_for_the_score =
                 self.failover.policy == Policy::Best && tier(taken) == tier(left);
@@ -471,6 +539,40 @@ impl Rig {
         uplinks.any(|uplink| uplink.name == *name && uplink.suppressed_until.is_some())
     }
 
+    /// Each family is where people are told, and is not moved to where it is broken unless the lead
+    /// goes there and takes it along.
+    fn judge_families(&self, before: &Status, after: &Status, is_by_hand: bool) {
+        for family in Family::ROUTED {
+            let carriers = carriers(after, family);
+            assert!(carriers.len() <= 1, "{family}: {after:#?}");
+            let path = carriers.first().map(|uplink| {
+                let attachment = &self.attachments[&uplink.name];
+                attachment.paths[&family]
+            });
+            if !after.active.is_empty() {
+                assert_eq!(self.way(family), path, "{family}: {after:#?}");
+            }
+            let Some(carrier) = carriers.first() else {
+                continue;
+            };
+            let is_leader = after.active.first() == Some(&carrier.name);
+            let is_same = carriers_names(before, family) == carriers_names(after, family);
+            assert!(
+                is_leader || is_same || is_by_hand || can_carry(carrier, family),
+                "{family}: {before:#?}\n{after:#?}"
+            );
+        }
+    }
+
+    /// Where the kernel is to send a family.
+    fn way(&self, family: Family) -> Option<Path> {
+        let numbering = Numbering::default();
+        let mut routes = self.desired.routes.iter();
+        let destination = family.default_destination();
+        let route = routes.find(|r| r.table == numbering.table && r.destination == destination)?;
+        route.paths.first().copied()
+    }
+
     fn status(&self) -> Status {
         self.engine.status(self.reading())
     }
@@ -480,18 +582,41 @@ impl Rig {
     }
 }
 
-/// How fit an uplink is to carry traffic, by what people can see.
-fn fitness(status: &Status, name: &UplinkName) -> u8 {
+/// How fit an uplink is to carry traffic, by what people can see: at least, and at best. One that is
+/// shown as degraded because a family is broken is as good as any for the other.
+fn fitness(status: &Status, name: &UplinkName) -> (u8, u8) {
     let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
-    let Some(uplink) = uplink.filter(|uplink| !uplink.families.is_empty()) else {
-        return 0;
+    let has_way =
+        |uplink: &&UplinkStatus| !(uplink.families.is_empty() && uplink.broken.is_empty());
+    let Some(uplink) = uplink.filter(has_way) else {
+        return (0, 0);
     };
     match uplink.state {
-        State::Up => 3,
-        State::Degraded => 2,
-        State::Recovering => 1,
-        State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => 0,
+        State::Up => (3, 3),
+        State::Degraded if uplink.reason.contains("IPv") => (2, 3),
+        State::Degraded => (2, 2),
+        State::Recovering => (1, 1),
+        State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => (0, 0),
     }
+}
+
+fn carriers(status: &Status, family: Family) -> Vec<&UplinkStatus> {
+    let uplinks = status.uplinks.iter();
+    uplinks.filter(|u| u.carries.contains(&family)).collect()
+}
+
+fn carriers_names(status: &Status, family: Family) -> Vec<&UplinkName> {
+    let carriers = carriers(status, family).into_iter();
+    carriers.map(|uplink| &uplink.name).collect()
+}
+
+/// By what people can see.
+fn can_carry(uplink: &UplinkStatus, family: Family) -> bool {
+    let is_usable = matches!(
+        uplink.state,
+        State::Up | State::Degraded | State::Recovering
+    );
+    is_usable && uplink.families.contains(&family)
 }
 
 fn life() -> impl Strategy<Value = Vec<Step>> {
@@ -505,8 +630,8 @@ fn unrest() -> impl Strategy<Value = Vec<Step>> {
     let trouble = prop_oneof![2 => Just(None), 1 => Just(Some(Trouble::NoCarrier))];
     let step = prop_oneof![
         5 => (20..60_u8).prop_map(Step::Live),
-        2 => (uplink.clone(), share).prop_map(|(uplink, share)| Step::Link(uplink, share)),
-        2 => (uplink, trouble).prop_map(|(uplink, trouble)| Step::Attach(uplink, trouble, 1)),
+        2 => (uplink.clone(), share).prop_map(|(uplink, share)| Step::Link(uplink, None, share)),
+        2 => (uplink, trouble).prop_map(|(uplink, trouble)| Step::Attach(uplink, trouble, 1, true)),
     ];
     prop::collection::vec(step, 60..160)
 }
@@ -586,8 +711,8 @@ proptest! {
             let is_dead = order.uplink == name("fiber") && (at / 100_000_000) % 3 == 1;
             (!is_dead && !hash.is_multiple_of(20)).then(|| Duration::from_micros(10_000 + hash % 5_000))
         };
-        let mut calm = Replay::new(settings(&UPLINKS), world);
-        let mut teased = Replay::new(settings(&UPLINKS), world);
+        let mut calm = Replay::new(dual_settings(), world);
+        let mut teased = Replay::new(dual_settings(), world);
         let mut strays = strays.clone();
         strays.sort_unstable();
         for (millis, uplink, kind) in strays {
@@ -612,21 +737,23 @@ proptest! {
 
 #[test]
 fn an_engine_that_lives_long_with_everything_going_wrong_does_not_grow() {
-    let mut rig = Rig::new(settings(&UPLINKS));
+    let mut rig = Rig::new(dual_settings());
     let mut sizes = Vec::new();
     for turn in 0..60_u8 {
         let uplink = usize::from(turn % 3);
         for step in [
-            Step::Link(uplink, turn.wrapping_mul(37) % 101),
+            Step::Link(uplink, None, turn.wrapping_mul(37) % 101),
+            Step::Link(uplink, Some(Family::Ipv6), turn.wrapping_mul(59) % 101),
             Step::Live(200),
             Step::Answer(30, Outcome::Reply(Duration::from_secs(2))),
             Step::Attach(
                 uplink,
                 (turn % 7 == 0).then_some(Trouble::NoCarrier),
                 1 + turn % 3,
+                true,
             ),
             Step::Live(200),
-            Step::Attach(uplink, None, 1),
+            Step::Attach(uplink, None, 1, turn % 5 != 0),
             Step::Stray(uplink, u64::from(turn)),
             Step::Live(200),
         ] {

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use proptest::prelude::*;
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{Carrying, MAIN, UplinkRoutes, table_mode};
+use uplinkd::routing::desired::{Carrying, MAIN, UplinkRoutes, desired as desired_of};
 use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::{
-    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Numbering,
-    Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
+    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Mode,
+    Numbering, Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
 };
 use uplinkd::units::{
     IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
@@ -103,6 +103,11 @@ fn attached(link: &Link) -> Attachment {
 
 /// Table mode for these uplinks, of which the one at `carrying` carries.
 fn desired(links: &[Link], carrying: usize) -> Desired {
+    desired_in(Mode::Table, links, Some(carrying))
+}
+
+/// The same in any mode, and perhaps nobody carries.
+fn desired_in(mode: Mode, links: &[Link], carrying: Option<usize>) -> Desired {
     let attachments: Vec<Attachment> = links.iter().map(attached).collect();
     let uplinks: Vec<UplinkRoutes<'_>> = (0..)
         .zip(links)
@@ -113,13 +118,18 @@ fn desired(links: &[Link], carrying: usize) -> Desired {
             attachment,
         })
         .collect();
-    let carrying = attachments.get(carrying).map(|uplink| uplink.paths.clone());
+    let carrying = carrying.and_then(|place| attachments.get(place));
+    let carrying = carrying.map(|uplink| uplink.paths.clone());
     let carrying: Carrying = carrying
         .unwrap_or_default()
         .into_iter()
         .map(|(family, path)| (family, vec![path]))
         .collect();
-    table_mode(&Numbering::default(), &uplinks, &carrying)
+    let numbering = Numbering {
+        mode,
+        ..Numbering::default()
+    };
+    desired_of(&numbering, &uplinks, &carrying)
 }
 
 /// A kernel that holds exactly what is desired.
@@ -166,6 +176,104 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
             "ip rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
+}
+
+#[test]
+fn in_main_mode_the_carrier_stands_before_the_defaults_of_others_and_the_uplinks_behind() {
+    let links = [fiber(), lte()];
+    let nothing = holding(&Desired::default(), &links);
+    let in_main = |carrying| desired_in(Mode::Main, &links, carrying);
+    let behind = [
+        "ip route add default via 192.0.2.1 dev eth1 proto 117 table main metric 1000060",
+        "ip route add default dev wwan0 proto 117 table main metric 1000061",
+    ];
+    assert_eq!(lines(&in_main(None), &nothing), behind);
+    let carrier = "ip route add default via 192.0.2.1 dev eth1 proto 117 table main metric 60";
+    let [first, second] = behind;
+    assert_eq!(lines(&in_main(Some(0)), &nothing), [carrier, first, second]);
+    assert_eq!(
+        lines(&in_main(Some(1)), &holding(&in_main(Some(0)), &links)),
+        ["ip route replace default dev wwan0 proto 117 table main metric 60"]
+    );
+}
+
+#[test]
+fn in_main_mode_both_families_have_routes_and_none_a_rule() {
+    let links = [dual_fiber(), dual_lte()];
+    let desired = desired_in(Mode::Main, &links, Some(0));
+    let nothing = holding(&Desired::default(), &links);
+    let planned = lines(&desired, &nothing);
+    let of_ipv6: Vec<_> = planned
+        .iter()
+        .filter_map(|line| line.strip_prefix("ip -6 route add default via "))
+        .collect();
+    assert_eq!(
+        of_ipv6,
+        [
+            "fe80::1 dev eth1 proto 117 table main metric 60",
+            "fe80::1 dev eth1 proto 117 table main metric 1000060",
+            "2001:db8:2::1 dev wwan0 proto 117 table main metric 1000061",
+        ]
+    );
+    assert_eq!(desired.routes.len(), 6);
+    assert_eq!(desired.rules, BTreeSet::new());
+}
+
+#[test]
+fn in_main_mode_a_default_route_that_goes_before_ours_is_a_rival() {
+    let rival = |mode, metric| {
+        let with_metric = Link {
+            defaults: vec![default(Some("192.0.2.1"), metric)],
+            ..fiber()
+        };
+        let observed = holding(&Desired::default(), &[with_metric, lte()]);
+        let numbering = Numbering {
+            mode,
+            ..Numbering::default()
+        };
+        observed.rival(&numbering).cloned()
+    };
+    assert_eq!(rival(Mode::Main, 59), Some(name("eth1")));
+    assert_eq!(rival(Mode::Main, 61), None);
+    assert_eq!(rival(Mode::Table, 0), None);
+}
+
+#[test]
+fn a_change_of_mode_puts_the_new_routes_before_it_takes_the_old_away() {
+    let links = [fiber()];
+    let of = |mode| desired_in(mode, &links, Some(0));
+    for (from, to) in [(Mode::Table, Mode::Main), (Mode::Main, Mode::Table)] {
+        let planned = lines(&of(to), &holding(&of(from), &links));
+        let is_loss = |line: &String| line.contains(" del ");
+        let first_loss = planned.iter().position(is_loss).expect("what was goes");
+        let (gains, losses) = planned.split_at(first_loss);
+        assert_eq!(gains.len(), of(to).routes.len() + of(to).rules.len());
+        assert!(losses.iter().all(is_loss), "{planned:?}");
+        assert_eq!(losses.len(), of(from).routes.len() + of(from).rules.len());
+    }
+}
+
+#[test]
+fn own_paths_are_found_where_the_mode_puts_them() {
+    let links = [dual_fiber(), dual_lte()];
+    for mode in [Mode::Table, Mode::Main] {
+        let observed = holding(&desired_in(mode, &links, Some(1)), &links);
+        let numbering = Numbering {
+            mode,
+            ..Numbering::default()
+        };
+        let own = |place| observed.own_paths(place);
+        assert_eq!(own(numbering.carrier_place()), attached(&links[1]).paths);
+        assert_eq!(own(numbering.uplink_place(0)), attached(&links[0]).paths);
+        assert_eq!(own(numbering.uplink_place(2)), BTreeMap::new());
+        for mode in [Mode::Table, Mode::Main] {
+            let numbering = Numbering { mode, ..numbering };
+            let held = |place, number| observed.held_paths(&numbering, place, index(number));
+            assert_eq!(held(0, 2), attached(&links[0]).paths);
+            assert_eq!(held(1, 3), attached(&links[1]).paths);
+            assert_eq!(held(0, 9), BTreeMap::new());
+        }
+    }
 }
 
 /// A fiber with both families: a router that advertised itself, an address of its prefix.
@@ -412,7 +520,7 @@ fn several_paths_and_unknown_interfaces_are_printed_as_a_person_would_type_them(
     assert_eq!(
         lines(&desired, &observed),
         [
-            "ip route replace 198.51.100.0/24 proto 117 table main metric 20 \
+            "ip route add 198.51.100.0/24 proto 117 table main metric 20 \
           nexthop via 192.0.2.1 dev eth1 weight 3 \
           nexthop via 203.0.113.1 dev if7 onlink weight 1"
         ]
@@ -548,7 +656,7 @@ const OURS: Protocol = Protocol(117);
 const THEIRS: Protocol = Protocol(4);
 
 /// What the kernel does, as far as it matters here: `fib_table_insert`, `fib6_add_rt2node` and
-/// `fib_nl_newrule`.
+/// `fib_nl_newrule`. What it refuses changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     routes: Vec<(Protocol, Route)>,
@@ -566,6 +674,15 @@ impl Model {
 
     fn apply(&mut self, operation: &Operation) {
         match operation.clone() {
+            Operation::AddRoute(route) => {
+                if !self
+                    .routes
+                    .iter()
+                    .any(|(_, other)| key(other) == key(&route))
+                {
+                    self.routes.push((OURS, route));
+                }
+            }
             Operation::ReplaceRoute(route) => {
                 // IPv6 prefers a route of the same kind, with or without next hops.
                 let same = |other: &Route| key(other) == key(&route);
@@ -588,6 +705,7 @@ impl Model {
                 }
             }
             Operation::DeleteRule(rule) => remove_one(&mut self.rules, &(OURS, rule)),
+            Operation::DeleteOddRule(_) => panic!("none was shown"),
         }
     }
 }
@@ -632,6 +750,7 @@ fn address(family: Family, last: u8) -> IpAddr {
     }
 }
 
+/// A route in one of these tables or in main.
 fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
     some_family().prop_flat_map(move |family| {
         let destination = (0..3_u8, any::<bool>()).prop_map(move |(c, is_default)| {
@@ -646,8 +765,8 @@ fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
         // 1024 is what the kernel makes of an IPv6 metric of 0.
         let metric = prop_oneof![Just(0), Just(1024)];
         let paths = proptest::collection::vec(some_path(family), 1..3);
-        let tables = tables.clone();
-        (tables, destination, metric, paths).prop_map(|(table, destination, metric, paths)| Route {
+        let table = prop_oneof![3 => tables.clone(), 1 => Just(MAIN.0)];
+        (table, destination, metric, paths).prop_map(|(table, destination, metric, paths)| Route {
             table: TableId(table),
             destination,
             metric: Metric(metric),
@@ -673,18 +792,22 @@ fn some_rule() -> impl Strategy<Value = Rule> {
     )
 }
 
-/// Any kernel: routes of ours, even several of one key, in tables 1 to 3, those of others in 3 to
-/// 5 under other keys; rules of both, even doubled.
+/// Any kernel: routes of ours, even several of one key, in tables 1 to 3 and main, those of others in
+/// 4, 5 and main under other keys; rules of both, even doubled.
 fn some_kernel() -> impl Strategy<Value = Model> {
     let ours = proptest::collection::vec(some_route(1..4), 0..6);
     let theirs = proptest::collection::vec(some_route(4..6), 0..4);
     let rules = proptest::collection::vec((any::<bool>(), some_rule()), 0..8);
     (ours, theirs, rules).prop_map(|(ours, theirs, rules)| {
-        let ours = ours.into_iter().map(|route| (OURS, route.canonical()));
-        let theirs = theirs.into_iter().map(|route| (THEIRS, route.canonical()));
+        let theirs: Vec<_> = theirs.into_iter().map(Route::canonical).collect();
+        let taken: BTreeSet<_> = theirs.iter().map(key).collect();
+        let ours = ours.into_iter().map(Route::canonical);
+        let ours = ours.filter(|route| !taken.contains(&key(route)));
+        let ours: Vec<_> = ours.map(|route| (OURS, route)).collect();
+        let theirs = theirs.into_iter().map(|route| (THEIRS, route));
         let owner = |is_ours| if is_ours { OURS } else { THEIRS };
         Model {
-            routes: ours.chain(theirs).collect(),
+            routes: ours.into_iter().chain(theirs).collect(),
             rules: rules
                 .into_iter()
                 .map(|(is_ours, rule)| (owner(is_ours), rule))
@@ -706,7 +829,11 @@ proptest! {
         for operation in plan(&desired, &kernel.observed()) {
             kernel.apply(&operation);
         }
-        prop_assert_eq!(plan(&desired, &kernel.observed()), []);
+        let taken: BTreeSet<_> = of(THEIRS, &before.routes).iter().map(key).collect();
+        for operation in plan(&desired, &kernel.observed()) {
+            let is_taken = matches!(&operation, Operation::AddRoute(r) if taken.contains(&key(r)));
+            prop_assert!(is_taken, "{operation:?}");
+        }
         let rules: BTreeSet<Rule> = of(OURS, &kernel.rules).into_iter().collect();
         prop_assert_eq!(rules, desired.rules);
         prop_assert_eq!(of(THEIRS, &kernel.routes), of(THEIRS, &before.routes));

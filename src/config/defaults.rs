@@ -102,6 +102,9 @@ pub const PATIENT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// `mark`, as any that is not 0.
 pub(super) const MARK: RangeInclusive<i64> = 1..=0xffff_ffff;
 
+/// 0 is before everybody's. The uplinks' own metrics follow it at a distance.
+pub(super) const METRIC: RangeInclusive<i64> = 1..=1_000_000_000;
+
 pub(super) const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(50)..=HOUR;
 pub(super) const CONFIRM_INTERVAL: RangeInclusive<Duration> =
     Duration::from_millis(20)..=Duration::from_secs(60);

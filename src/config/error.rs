@@ -151,6 +151,17 @@ pub enum Fault {
         /// Where the other uplink is.
         first: usize,
     },
+    /// Two uplinks cannot be told apart without rules.
+    #[error(
+        "{interface}: also the interface of the uplink on line {first}; two uplinks on one interface \
+         need `routing.mode` \"table\""
+    )]
+    SharedInterfaceInMain {
+        /// The interface.
+        interface: String,
+        /// Where the other uplink is.
+        first: usize,
+    },
 }
 
 /// Where the writer of a wrong word may have wanted to go.

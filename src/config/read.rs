@@ -11,22 +11,27 @@ use crate::engine::settings::{
     Band, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
     ScoreBand, Settings,
 };
-use crate::routing::Numbering;
-use crate::units::{Mark, Protocol, RulePriority, Score, TableId};
+use crate::routing::{Mode, Numbering};
+use crate::units::{Mark, Metric, Protocol, RulePriority, Score, TableId};
 
 pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
     let top = Section::new(document, String::new(), &schema::TOP, &problems);
     let agent = agent(&top.section("agent", &schema::AGENT));
+    let routing = top.section("routing", &schema::ROUTING);
+    let mode = mode(&routing);
     let common = uplinks::Common {
+        mode,
         probe: probe(&top.section("probe", &schema::PROBE), &defaults::probe()),
         health: health(&top.section("health", &schema::HEALTH), &defaults::health()),
     };
     let failover = failover(&top.section("failover", &schema::FAILOVER));
     let uplinks = uplinks::uplinks(&top, &common, &problems);
-    let routing = top.section("routing", &schema::ROUTING);
     let on_stop = on_stop(&routing);
-    let numbering = numbering(&routing, uplinks.len());
+    let numbering = Numbering {
+        mode,
+        ..numbering(&routing, uplinks.len())
+    };
     let engine = Settings {
         uplinks,
         failover,
@@ -256,17 +261,21 @@ fn damping(section: &Section<'_>, damping: &mut DampingSettings) {
     section.refuse(key, Fault::Bound { value, bound });
 }
 
+fn mode(section: &Section<'_>) -> Mode {
+    const MODES: &[(&str, Mode)] = &[("table", Mode::Table), ("main", Mode::Main)];
+    let mode = section.get("mode", values::word(MODES, &[]));
+    mode.unwrap_or_default()
+}
+
 fn on_stop(section: &Section<'_>) -> OnStop {
-    const MODES: &[(&str, ())] = &[("table", ())];
     const CHOICES: &[(&str, OnStop)] = &[("remove", OnStop::Remove), ("keep", OnStop::Keep)];
-    section.get("mode", values::word(MODES, &["main"]));
     section
         .get("on_stop", values::word(CHOICES, &[]))
         .unwrap_or_default()
 }
 
 fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
-    use defaults::{MARK, PROTOCOL, RULE, TABLE};
+    use defaults::{MARK, METRIC, PROTOCOL, RULE, TABLE};
     let mut numbers = Numbering::default();
     let get = |key, bounds: &[_]| section.get(key, values::integer::<u32>(bounds));
     if let Some(protocol) = section.get("protocol", values::integer(&[PROTOCOL])) {
@@ -283,6 +292,9 @@ fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
     }
     if let Some(mark) = get("mark", &[MARK]) {
         numbers.mark = Mark(mark);
+    }
+    if let Some(metric) = get("metric", &[METRIC]) {
+        numbers.metric = Metric(metric);
     }
     check_tables(section, numbers.table, uplinks);
     check_rules(section, &numbers);

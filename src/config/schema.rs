@@ -114,6 +114,7 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "rule",
         "default_rule",
         "mark",
+        "metric",
     ],
     sections: &[],
     not_yet: &["flows"],

@@ -6,11 +6,12 @@ use super::raw::Node;
 use super::section::{Problems, Section};
 use super::{Fault, defaults, read, schema, values};
 use crate::engine::settings::{HealthSettings, ProbeSettings, UplinkSettings};
-use crate::routing::{Gateway, Prefixes};
+use crate::routing::{Gateway, Mode, Prefixes};
 use crate::units::{Tier, Weight};
 
 /// What holds for every uplink that does not say otherwise.
 pub(super) struct Common {
+    pub(super) mode: Mode,
     pub(super) probe: ProbeSettings,
     pub(super) health: HealthSettings,
 }
@@ -50,6 +51,7 @@ pub(super) fn uplinks(
     for section in sections {
         if let Some(uplink) = uplink(&section, common) {
             check_beside(&section, &uplink, &earlier);
+            check_interface(&section, &uplink, &earlier, common.mode);
             check_prefixes(&section, &uplink, &earlier);
             earlier.push((uplink, section));
         }
@@ -114,14 +116,29 @@ fn check_beside(
         let first = same.line_of("name");
         section.refuse("name", Fault::Duplicate { value, first });
     }
-    let shared = earlier
-        .iter()
-        .find(|(other, _)| other.interface == uplink.interface && !are_apart(other, uplink));
-    if let Some((_, same)) = shared {
-        let interface = format!("\"{}\"", uplink.interface);
-        let first = same.line_of("interface");
-        section.refuse("interface", Fault::SharedInterface { interface, first });
-    }
+}
+
+/// Uplinks on one interface are told apart by their next hops, which takes rules.
+fn check_interface(
+    section: &Section<'_>,
+    uplink: &UplinkSettings,
+    earlier: &[(UplinkSettings, Section<'_>)],
+    mode: Mode,
+) {
+    let mut others = earlier.iter();
+    let Some((_, same)) = others.find(|(other, _)| {
+        let may_share = mode == Mode::Table && are_apart(other, uplink);
+        other.interface == uplink.interface && !may_share
+    }) else {
+        return;
+    };
+    let interface = format!("\"{}\"", uplink.interface);
+    let first = same.line_of("interface");
+    let fault = match mode {
+        Mode::Table => Fault::SharedInterface { interface, first },
+        Mode::Main => Fault::SharedInterfaceInMain { interface, first },
+    };
+    section.refuse("interface", fault);
 }
 
 /// A prefix belongs to one provider.

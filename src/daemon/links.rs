@@ -9,7 +9,7 @@ use crate::engine::settings::{Settings, UplinkSettings};
 use crate::memory::Memory;
 use crate::routing::attach::attach;
 use crate::routing::{Attachment, Family, Observed, Path};
-use crate::units::{TableId, UplinkName};
+use crate::units::UplinkName;
 
 impl Daemon {
     pub(super) fn observed(&mut self, observed: Arc<Observed>) {
@@ -24,7 +24,22 @@ impl Daemon {
                 self.tell(Input::Attachment { uplink, attachment });
             }
         }
+        self.watch_rival(&observed);
         self.observed = Some(observed);
+    }
+
+    /// Says once when somebody else's default route carries the traffic instead of ours.
+    fn watch_rival(&mut self, observed: &Observed) {
+        let numbering = &self.config.engine.numbering;
+        let rival = observed.rival(numbering).cloned();
+        if let Some(interface) = rival.as_ref().filter(|_| rival != self.rival) {
+            tracing::warn!(
+                %interface,
+                ours = %numbering.metric,
+                "a default route of others has a lower metric than ours: the traffic follows it"
+            );
+        }
+        self.rival = rival;
     }
 
     /// Goes on where an earlier run ended.
@@ -40,9 +55,19 @@ impl Daemon {
             .as_ref()
             .and_then(|m| m.recent_carrier(now.0))
             .cloned();
-        if let Some(uplink) = self.found_carrying(observed).or(remembered) {
+        let found = self.found_carrying(observed);
+        let is_found =
+            |uplink: &UplinkName| found.is_empty() || found.values().any(|f| f == uplink);
+        let leader = remembered.filter(is_found);
+        if let Some(uplink) = leader.or_else(|| found.values().next().cloned()) {
             tracing::info!(%uplink, "carried the traffic before; goes on with it");
             self.tell(Input::Carrying(uplink));
+        }
+        for (family, uplink) in found {
+            if self.engine.carrier() != Some(&uplink) {
+                tracing::info!(%uplink, %family, "carried it before; goes on with it");
+                self.tell(Input::CarryingApart { family, uplink });
+            }
         }
         for (uplink, learner) in memory.into_iter().flat_map(|memory| memory.learnt) {
             self.tell(Input::Learnt { uplink, learner });
@@ -74,40 +99,33 @@ impl Daemon {
     ) -> Attachment {
         let mut links = observed.links.values();
         let link = links.find(|link| link.name == uplink.interface);
-        let table = self.config.engine.numbering.uplink_table(position);
-        let mut own = own_paths(observed, table);
-        own.retain(|_, path| link.is_some_and(|link| link.index == path.index));
-        attach(link, &uplink.hints(), &own)
+        let numbering = &self.config.engine.numbering;
+        let own = link.map(|link| observed.held_paths(numbering, position, link.index));
+        attach(link, &uplink.hints(), &own.unwrap_or_default())
     }
 
-    /// Through which uplink an earlier run left the traffic.
-    pub(super) fn found_carrying(&self, observed: &Observed) -> Option<UplinkName> {
+    /// Through which uplink an earlier run left the traffic of each family.
+    pub(super) fn found_carrying(&self, observed: &Observed) -> BTreeMap<Family, UplinkName> {
+        let numbering = self.config.engine.numbering;
+        let carried = observed.own_paths(numbering.carrier_place()).into_iter();
+        carried
+            .filter_map(|(family, path)| Some((family, self.uplink_of(path, observed)?)))
+            .collect()
+    }
+
+    /// The uplink whose path this is; the interface may have several.
+    fn uplink_of(&self, path: Path, observed: &Observed) -> Option<UplinkName> {
         let Settings {
             uplinks, numbering, ..
         } = &self.config.engine;
-        let path = *own_paths(observed, numbering.table).values().next()?;
         let link = observed.links.get(&path.index)?;
         (0..)
             .zip(uplinks)
             .filter(|(_, uplink)| uplink.interface == link.name)
             .max_by_key(|(position, _)| {
-                let own = own_paths(observed, numbering.uplink_table(*position));
+                let own = observed.own_paths(numbering.uplink_place(*position));
                 own.values().any(|own| *own == path)
             })
             .map(|(_, uplink)| uplink.name.clone())
     }
-}
-
-/// The ways out that our own default routes in a table take.
-fn own_paths(observed: &Observed, table: TableId) -> BTreeMap<Family, Path> {
-    let routes = observed
-        .routes
-        .iter()
-        .filter(|route| route.table == table && route.destination.prefix_len() == 0);
-    routes
-        .filter_map(|route| {
-            let path = *route.paths.first()?;
-            Some((Family::of(route.destination.addr()), path))
-        })
-        .collect()
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
-use crate::routing::{Attachment, Desired};
+use crate::routing::{Attachment, Desired, Family};
 use crate::units::{Counters, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
 
 /// Something that happened outside.
@@ -23,6 +23,13 @@ pub enum Input {
     },
     /// The kernel already sends the traffic through this uplink: an earlier run left it so.
     Carrying(UplinkName),
+    /// And this family through another one.
+    CarryingApart {
+        /// Which family.
+        family: Family,
+        /// Through whom.
+        uplink: UplinkName,
+    },
     /// What an earlier run learnt about how this uplink loses packets.
     Learnt {
         /// Which uplink.

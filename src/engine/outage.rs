@@ -155,6 +155,16 @@ impl Outage {
         !self.run.is_empty()
     }
 
+    /// Since when that is so.
+    pub fn suspected_since(&self) -> Option<Moment> {
+        self.run.first().map(|failure| failure.sent)
+    }
+
+    /// When the last round was sent that was answered.
+    pub fn last_answer(&self) -> Option<Moment> {
+        self.answered
+    }
+
     /// The loss process of the link while it is alive, as learnt.
     pub fn process(&self) -> LossProcess {
         self.learner.process()

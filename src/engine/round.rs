@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::loss::Tally;
+use crate::routing::Family;
 use crate::units::{Moment, ProbeId};
 
 /// Probes that were sent at one moment, to one target or to several.
@@ -10,10 +11,14 @@ use crate::units::{Moment, ProbeId};
 pub struct Round {
     /// When.
     pub sent: Moment,
-    /// How many answers it takes.
+    /// How many answers of a family it takes; all, where fewer of its targets are asked.
     pub quorum: usize,
+    /// The family that was known to be broken: its probes are for its own sake.
+    pub without: Option<Family>,
     /// What the answers, or their lack, were found to mean.
     pub result: RoundResult,
+    /// The same for each family by itself.
+    pub of_families: [RoundResult; Family::ROUTED.len()],
     /// Each probe; never empty.
     pub probes: Vec<RoundProbe>,
 }
@@ -39,6 +44,8 @@ pub struct RoundProbe {
     pub id: ProbeId,
     /// The place of its target among the uplink's.
     pub target: usize,
+    /// The family it is sent by.
+    pub family: Family,
     /// Its target counts for the uplink.
     pub counts: bool,
     /// When it is missed.
@@ -62,31 +69,102 @@ pub enum Fate {
     Void,
 }
 
-impl Round {
-    /// What the fates of the probes amount to. Probes that never left say nothing: the others
-    /// decide, if there are any.
-    pub fn judge(&self) -> RoundResult {
-        let (mut answered, mut wrong, mut open, mut missed) = (0, 0, 0, 0);
-        for probe in self.probes.iter().filter(|probe| probe.counts) {
-            match probe.fate {
-                Fate::Pending => open += 1,
-                Fate::Answered(_) => answered += 1,
-                Fate::Wrong => wrong += 1,
-                Fate::Missed => missed += 1,
-                Fate::Void => {}
-            }
-        }
-        let asked: usize = answered + wrong + open + missed;
-        let quorum = self.quorum.min(asked.max(1));
-        if answered >= quorum {
+/// What became of the probes of a round by one family that count.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    answered: usize,
+    wrong: usize,
+    open: usize,
+    missed: usize,
+}
+
+impl Count {
+    fn judge(self, quorum: usize) -> RoundResult {
+        let asked = self.asked();
+        let quorum = quorum.min(asked.max(1));
+        if self.answered >= quorum {
             RoundResult::Answered
-        } else if asked > 0 && answered + wrong + open < quorum {
+        } else if asked > 0 && self.answered + self.wrong + self.open < quorum {
             RoundResult::Failed
-        } else if asked > 0 && answered + open < quorum {
+        } else if asked > 0 && self.answered + self.open < quorum {
             RoundResult::Wrong
         } else {
             RoundResult::Open
         }
+    }
+
+    fn asked(self) -> usize {
+        self.answered + self.wrong + self.open + self.missed
+    }
+
+    fn is_any(self) -> bool {
+        self.asked() > 0
+    }
+}
+
+impl Round {
+    /// A round of probes that are under way.
+    pub fn new(sent: Moment, quorum: usize, probes: Vec<RoundProbe>) -> Self {
+        Self {
+            sent,
+            quorum,
+            without: None,
+            result: RoundResult::Open,
+            of_families: [RoundResult::Open; Family::ROUTED.len()],
+            probes,
+        }
+    }
+
+    /// What the fates of the probes amount to: an uplink answers by one family or the other. Probes
+    /// that never left say nothing: the others decide, if there are any.
+    pub fn judge(&self) -> RoundResult {
+        let counts = self.count();
+        let families = Family::ROUTED.into_iter();
+        let counting = families.filter(|family| Some(*family) != self.without);
+        let mut verdict = None;
+        for count in counting.map(|family| counts[family as usize]) {
+            match count.judge(self.quorum) {
+                RoundResult::Answered => return RoundResult::Answered,
+                RoundResult::Open if count.is_any() => verdict = Some(RoundResult::Open),
+                RoundResult::Wrong if verdict != Some(RoundResult::Open) => {
+                    verdict = Some(RoundResult::Wrong);
+                }
+                RoundResult::Failed => verdict = verdict.or(Some(RoundResult::Failed)),
+                RoundResult::Wrong | RoundResult::Open => {}
+            }
+        }
+        verdict.unwrap_or(RoundResult::Open)
+    }
+
+    /// What the fates of the probes by one family amount to.
+    pub fn judge_family(&self, family: Family) -> RoundResult {
+        self.count()[family as usize].judge(self.quorum)
+    }
+
+    /// What was found of that family.
+    pub fn result_of(&self, family: Family) -> RoundResult {
+        self.of_families[family as usize]
+    }
+
+    /// How many targets of the family were asked that count.
+    pub fn asked_of(&self, family: Family) -> usize {
+        let probes = self.probes.iter().filter(|probe| probe.family == family);
+        probes.filter(|probe| probe.counts).count()
+    }
+
+    fn count(&self) -> [Count; Family::ROUTED.len()] {
+        let mut counts = [Count::default(); Family::ROUTED.len()];
+        for probe in self.probes.iter().filter(|probe| probe.counts) {
+            let count = &mut counts[probe.family as usize];
+            match probe.fate {
+                Fate::Pending => count.open += 1,
+                Fate::Answered(_) => count.answered += 1,
+                Fate::Wrong => count.wrong += 1,
+                Fate::Missed => count.missed += 1,
+                Fate::Void => {}
+            }
+        }
+        counts
     }
 
     /// The longest round trip of those that answered.
@@ -101,8 +179,17 @@ impl Round {
 
     /// The independent losses that explain a failure.
     pub fn losses(&self) -> u32 {
-        let counting = self.probes.iter().filter(|probe| probe.counts).count();
-        losses_of_a_failure(counting, self.quorum)
+        let families = Family::ROUTED.into_iter();
+        let counting = families.filter(|family| Some(*family) != self.without);
+        counting.map(|family| self.losses_of(family)).sum()
+    }
+
+    /// The independent losses that explain that a family failed.
+    pub fn losses_of(&self, family: Family) -> u32 {
+        match self.asked_of(family) {
+            0 => 0,
+            asked => losses_of_a_failure(asked, self.quorum),
+        }
     }
 
     /// Nothing is under way any more.
@@ -111,12 +198,12 @@ impl Round {
     }
 
     /// The probes that speak about the link: those whose target is not in doubt.
-    pub fn tally(&self, is_doubtful: impl Fn(usize) -> bool) -> Tally {
+    pub fn tally(&self, is_doubtful: impl Fn(&RoundProbe) -> bool) -> Tally {
         let mut tally = Tally { sent: 0, lost: 0 };
         for probe in &self.probes {
             match probe.fate {
                 Fate::Answered(_) | Fate::Wrong => tally.sent += 1,
-                Fate::Missed if probe.counts && !is_doubtful(probe.target) => {
+                Fate::Missed if probe.counts && !is_doubtful(probe) => {
                     tally.sent += 1;
                     tally.lost += 1;
                 }
@@ -124,6 +211,12 @@ impl Round {
             }
         }
         tally
+    }
+
+    /// Some target of the family answered.
+    pub fn has_answer_of(&self, family: Family) -> bool {
+        let mut probes = self.probes.iter().filter(|probe| probe.family == family);
+        probes.any(|probe| matches!(probe.fate, Fate::Answered(_)))
     }
 
     /// When the next of its probes is missed.

@@ -15,7 +15,8 @@ pub enum State {
     Unknown,
     /// It answers and is good.
     Up,
-    /// It answers, but loses or delays too much; usable, yields to a better one.
+    /// It answers, but loses or delays too much; usable, yields to a better one. Or one family of it
+    /// is broken, and yields alone.
     Degraded,
     /// It does not answer, or its link has no carrier, address or next hop.
     Down,
@@ -139,8 +140,14 @@ pub struct UplinkStatus {
     /// Until when it does not take the traffic back because it keeps falling; `null` if it does not.
     #[serde(default)]
     pub suppressed_until: Option<Timestamp>,
-    /// The families that have a way out through it.
+    /// The families that have a way out through it and are not known to be broken.
     pub families: Vec<Family>,
+    /// The families that have a way out through it and do not answer, while the others do.
+    #[serde(default)]
+    pub broken: Vec<Family>,
+    /// The families of which it carries the traffic.
+    #[serde(default)]
+    pub carries: Vec<Family>,
     /// How it loses packets while it is alive, and how soon it would be declared dead.
     #[serde(default)]
     pub learnt: Option<Learnt>,

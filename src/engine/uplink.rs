@@ -1,6 +1,7 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
 mod blame;
+mod families;
 mod portal;
 mod probing;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crate::engine::docket::Notice;
 use crate::engine::election::Candidate;
+use crate::engine::family::Families;
 use crate::engine::input::{Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
@@ -23,7 +25,7 @@ use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::window::{Window, loss_of};
-use crate::routing::{Attachment, Trouble};
+use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName, Wall};
 
 use portal::Portal;
@@ -42,6 +44,8 @@ pub struct Outbox {
     pub events: Vec<Event>,
     /// What is to be settled between all uplinks.
     pub notices: Vec<Notice>,
+    /// Something changed that the choice may depend on, whether or not there is an event of it.
+    pub is_changed: bool,
     next_probe: u64,
 }
 
@@ -51,6 +55,8 @@ pub struct Uplink {
     settings: UplinkSettings,
     attachment: Attachment,
     standing: Phase,
+    /// The state that people were told last, and since when it is.
+    shown: State,
     since: Moment,
     reason: String,
     /// Since when nothing has spoken against it, trial time included.
@@ -63,6 +69,7 @@ pub struct Uplink {
     rounds: VecDeque<Round>,
     turn: usize,
     outage: Outage,
+    families: Families,
     quality: Quality,
     passive: Passive,
     is_carrying: bool,
@@ -117,6 +124,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             standing: Phase::Unknown,
+            shown: State::Unknown,
             since: now,
             reason: "nothing known yet".to_owned(),
             well_since: now,
@@ -126,6 +134,7 @@ impl Uplink {
             rounds: VecDeque::new(),
             turn: 0,
             outage: Outage::default(),
+            families: Families::default(),
             passive: Passive::default(),
             is_carrying: false,
             mute_since: None,
@@ -152,7 +161,7 @@ impl Uplink {
         Candidate {
             name: &self.settings.name,
             tier: self.settings.tier,
-            state: self.state(),
+            state: self.fitness(),
             well_since: self.well_since,
             has_path: !self.attachment.paths.is_empty(),
             has_failed: self.has_failed,
@@ -175,6 +184,17 @@ impl Uplink {
 
     /// Its state as people see it.
     pub fn state(&self) -> State {
+        let whole = self.fitness();
+        let is_partly_broken = whole == State::Up && self.families.complaint().is_some();
+        if is_partly_broken {
+            State::Degraded
+        } else {
+            whole
+        }
+    }
+
+    /// Its state as a whole, whatever is wrong with one family of it.
+    fn fitness(&self) -> State {
         if self.is_disabled {
             return State::Disabled;
         }
@@ -182,8 +202,8 @@ impl Uplink {
     }
 
     /// Why it is in this state.
-    pub fn reason(&self) -> &str {
-        &self.reason
+    pub fn reason(&self) -> String {
+        self.words()
     }
 
     /// For a long time nobody looked (the machine slept, or the agent was held up): what was under
@@ -221,12 +241,14 @@ impl Uplink {
         self.rounds.clear();
         self.quality.adapt(&settings.health);
         self.settings = settings;
+        self.sort_families(now);
         self.probe_soon(now);
     }
 
     /// What an earlier run learnt about its loss.
     pub fn recall(&mut self, learner: Learner) {
         self.outage.recall(learner);
+        self.families.recall(learner);
     }
 
     /// What was learnt about its loss.
@@ -245,9 +267,8 @@ impl Uplink {
 
     /// Begins or ends maintenance.
     pub fn set_disabled(&mut self, is_disabled: bool, now: Moment, reason: &str, out: &mut Outbox) {
-        let before = self.state();
         self.is_disabled = is_disabled;
-        self.tell(before, now, reason.to_owned(), out);
+        self.tell(now, reason.to_owned(), out);
     }
 
     /// The link is now like this.
@@ -259,6 +280,7 @@ impl Uplink {
             || attachment.addresses != self.attachment.addresses;
         let trouble_before = self.attachment.trouble;
         self.attachment = attachment;
+        self.sort_families(now);
         if is_elsewhere {
             self.passive.restart();
             self.targets.iter_mut().for_each(TargetTrack::restart);
@@ -281,10 +303,13 @@ impl Uplink {
             }
             None => {}
         }
+        // A family that was broken may have lost its way out.
+        self.tell(now, self.reason.clone(), out);
     }
 
     /// The read model. `wall` translates times.
-    pub fn status(&self, is_active: bool, wall: Wall) -> UplinkStatus {
+    pub fn status(&self, carries: Vec<Family>, is_active: bool, wall: Wall) -> UplinkStatus {
+        let (families, broken) = self.families_by_health();
         let (loss, rtt, jitter) = match self.standing {
             Phase::Down if self.is_captive() => (self.loss(), self.rtt(), self.jitter()),
             // What was measured before it died says nothing about it now.
@@ -314,11 +339,13 @@ impl Uplink {
             rtt_p95_ms: rtt.and_then(|_| self.rtt_p95()).map(millis),
             jitter_ms: jitter.map(millis),
             since: wall.at(self.since),
-            reason: self.reason.clone(),
+            reason: self.words(),
             in_doubt: self.outage.is_suspected(),
             penalty: 0.0,
             suppressed_until: None,
-            families: self.attachment.paths.keys().copied().collect(),
+            families,
+            broken,
+            carries,
             learnt: Some(Learnt::new(self.learnt(), self.demand(), self.rhythm())),
             targets: self.targets.iter().map(TargetTrack::status).collect(),
         }
@@ -362,22 +389,29 @@ impl Uplink {
 
     fn rhythm(&self) -> Rhythm {
         let probe = &self.settings.probe;
-        let standing = self.targets.iter().filter(|target| target.is_standing());
-        let deadlines = standing
-            .clone()
-            .map(|target| target.deadline(probe.timeout));
-        let all = standing.count().max(1);
+        let groups = self.askable();
+        let asked = groups.iter().map(Vec::len).filter(|asked| *asked > 0);
+        let losses = |asked| losses_of_a_failure(asked, probe.quorum);
+        let deadlines = groups.iter().flatten();
+        let deadlines = deadlines.map(|place| self.targets[*place].deadline(probe.timeout));
         Rhythm {
             confirm_interval: probe.confirm_interval,
             deadline: deadlines.max().unwrap_or(probe.timeout),
-            losses: [self.quorum().min(all), all]
-                .map(|asked| losses_of_a_failure(asked, self.quorum())),
+            losses: [
+                asked
+                    .clone()
+                    .map(|asked| losses(asked.min(probe.quorum)))
+                    .min()
+                    .unwrap_or(1),
+                asked.map(losses).sum(),
+            ],
         }
     }
 
     fn signal(&mut self, signal: Signal, now: Moment, out: &mut Outbox) {
-        let before = self.state();
-        if let (State::Degraded, Signal::Worse(complaint)) = (before, &signal) {
+        if let (Phase::Degraded, Signal::Worse(complaint)) = (self.standing, &signal)
+            && !self.is_disabled
+        {
             self.reason.clone_from(complaint);
         }
         let interface = &self.settings.interface;
@@ -432,8 +466,9 @@ impl Uplink {
                 | Signal::Better,
             ) => return,
         };
+        out.is_changed = true;
         self.enter(phase, now);
-        self.tell(before, now, reason, out);
+        self.tell(now, reason, out);
     }
 
     fn enter(&mut self, phase: Phase, now: Moment) {
@@ -450,6 +485,9 @@ impl Uplink {
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
         let trust_at = now + self.settings.health.recover_after;
         let is_recovering = matches!(phase, Phase::Recovering { .. });
+        if matches!(phase, Phase::Down | Phase::Absent) {
+            self.families.restart();
+        }
         self.timers
             .set_or_stop(Timer::Recover, is_recovering.then_some(trust_at));
         if is_recovering {
@@ -481,22 +519,24 @@ impl Uplink {
         }
     }
 
-    fn tell(&mut self, before: State, now: Moment, reason: String, out: &mut Outbox) {
-        let after = self.state();
-        self.reason.clone_from(&reason);
-        if before == after {
+    /// Tells of the state that people see, if it is another than they were told last.
+    fn tell(&mut self, now: Moment, reason: String, out: &mut Outbox) {
+        self.reason = reason;
+        let (from, to) = (self.shown, self.state());
+        if from == to {
             return;
         }
+        self.shown = to;
         self.since = now;
         out.events.push(Event {
             at: now,
             change: Change::Uplink {
                 uplink: self.settings.name.clone(),
                 interface: self.settings.interface.clone(),
-                from: before,
-                to: after,
+                from,
+                to,
             },
-            reason,
+            reason: self.words(),
         });
     }
 
@@ -507,7 +547,7 @@ impl Uplink {
         let targets = self.targets.len();
         let lasts = seconds(silence.lasts);
         let rounds = silence.rounds;
-        let quorum = self.quorum();
+        let quorum = self.settings.probe.quorum;
         if let [only] = &*self.targets {
             let target = only.target();
             format!(

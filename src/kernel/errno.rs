@@ -3,6 +3,8 @@
 /// What can be asked of the kernel; each may fail in ways of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
+    /// `ip route add`
+    AddRoute,
     /// `ip route replace`
     ReplaceRoute,
     /// `ip route del`
@@ -35,13 +37,15 @@ struct Line {
 }
 
 const ANY: &[Verb] = &[
+    Verb::AddRoute,
     Verb::ReplaceRoute,
     Verb::DeleteRoute,
     Verb::AddRule,
     Verb::DeleteRule,
 ];
-const ROUTE: &[Verb] = &[Verb::ReplaceRoute];
-const ADD: &[Verb] = &[Verb::ReplaceRoute, Verb::AddRule];
+const ROUTE: &[Verb] = &[Verb::AddRoute, Verb::ReplaceRoute];
+const HELD: &[Verb] = &[Verb::ReplaceRoute, Verb::AddRule];
+const ADD: &[Verb] = &[Verb::AddRoute, Verb::ReplaceRoute, Verb::AddRule];
 const DELETE: &[Verb] = &[Verb::DeleteRoute, Verb::DeleteRule];
 
 const fn line(verbs: &'static [Verb], errno: i32, meaning: Meaning, reason: &'static str) -> Line {
@@ -55,7 +59,13 @@ const fn line(verbs: &'static [Verb], errno: i32, meaning: Meaning, reason: &'st
 
 /// Every error number that is expected.
 const TABLE: &[Line] = &[
-    line(ADD, libc::EEXIST, Meaning::Held, "an equal one is there"),
+    line(HELD, libc::EEXIST, Meaning::Held, "an equal one is there"),
+    line(
+        &[Verb::AddRoute],
+        libc::EEXIST,
+        Meaning::Later,
+        "somebody else's route has this metric, and is left alone: choose another `routing.metric`",
+    ),
     line(DELETE, libc::ESRCH, Meaning::Held, "it is gone already"),
     line(DELETE, libc::ENOENT, Meaning::Held, "it is gone already"),
     line(

@@ -16,7 +16,7 @@ use netlink_packet_route::route::RouteHeader;
 use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
-pub(super) use build::{counters_of, dump, route_message, rule_message};
+pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub(super) enum Dump {
     RoutesOf(Family, Protocol),
     /// The default routes of a family in the main table through an interface.
     MainDefaultsThrough(Family, IfIndex),
+    /// The default routes of a family in the main table.
+    MainDefaults(Family),
     /// All routes of a family in a table.
     RoutesIn(Family, TableId),
     /// All rules of a family.
@@ -42,6 +44,28 @@ pub(super) struct LinkEntry {
     pub(super) is_up: bool,
     pub(super) has_carrier: bool,
     pub(super) is_point_to_point: bool,
+    pub(super) nature: Nature,
+}
+
+/// What an interface is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nature {
+    /// What kind of interface it is.
+    pub kind: Kind,
+    /// The interface that it is a port of, or whose VRF it belongs to.
+    pub master: Option<IfIndex>,
+}
+
+/// Kinds of interfaces that are more than a way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A domain of its own, with a table of its own (VRF).
+    Vrf,
+    /// What it carries travels in packets that need a way themselves.
+    Tunnel,
+    /// Any other.
+    #[default]
+    Other,
 }
 
 /// An address as the kernel lists it, fit for use.
@@ -51,7 +75,7 @@ pub(super) struct AddressEntry {
     pub(super) peer: Option<IpNet>,
 }
 
-/// A unicast route as the kernel lists it.
+/// A route as the kernel lists it.
 pub(super) struct RouteEntry {
     pub(super) protocol: Protocol,
     pub(super) route: Route,
@@ -66,8 +90,12 @@ pub(super) struct RouteEntry {
 pub(super) struct RuleEntry {
     pub(super) protocol: Protocol,
     pub(super) rule: Rule,
-    /// It says nothing that a [`Rule`] cannot.
-    pub(super) is_plain: bool,
+    /// Which bits of the mark it looks at.
+    pub(super) mask: u32,
+    /// It holds for everything but what it says.
+    pub(super) is_inverted: bool,
+    /// The whole message, if it says more than a [`Rule`] can.
+    pub(super) listed: Option<Vec<u8>>,
 }
 
 /// One entry of a list.
@@ -75,6 +103,8 @@ pub(super) enum Entry {
     Link(LinkEntry),
     Address(AddressEntry),
     Route(RouteEntry),
+    /// A route that leads nowhere, without a path.
+    DeadEnd(RouteEntry),
     Rule(RuleEntry),
 }
 
@@ -143,9 +173,7 @@ fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> Answer {
         },
         RTM_NEWLINK => Answer::Entry(parse::link(body).map(Entry::Link)),
         RTM_NEWADDR => Answer::Entry(parse::address(body).map(Entry::Address)),
-        RTM_NEWROUTE if is_asked_for(what, body) => {
-            Answer::Entry(parse::route(body).map(Entry::Route))
-        }
+        RTM_NEWROUTE if is_asked_for(what, body) => Answer::Entry(parse::route(body)),
         RTM_NEWRULE => Answer::Entry(parse::rule(body).map(Entry::Rule)),
         _ => Answer::Entry(None),
     }
@@ -156,7 +184,9 @@ fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> Answer {
 fn is_asked_for(what: Dump, body: &[u8]) -> bool {
     RouteHeader::parse(body).is_ok_and(|header| match what {
         Dump::RoutesOf(_, protocol) => u8::from(header.protocol) == protocol.0,
-        Dump::MainDefaultsThrough(..) => header.destination_prefix_length == 0,
+        Dump::MainDefaultsThrough(..) | Dump::MainDefaults(_) => {
+            header.destination_prefix_length == 0
+        }
         Dump::RoutesIn(..) => true,
         Dump::Links | Dump::Addresses(_) | Dump::Rules(_) => false,
     })
@@ -320,7 +350,7 @@ mod tests {
             let message = rule_message(&rule, Protocol(117));
             let entry = only_entry(&datagram(RouteNetlinkMessage::NewRule(message)));
             let Some(Entry::Rule(entry)) = entry else { panic!("no rule") };
-            prop_assert!(entry.is_plain);
+            prop_assert_eq!(entry.listed, None);
             prop_assert_eq!((entry.rule, entry.protocol), (rule, Protocol(117)));
         }
 

@@ -10,7 +10,7 @@ use super::KernelError;
 use super::errno;
 use super::message::{self, Answer, Dump, Entry};
 use crate::routing::desired::MAIN;
-use crate::routing::{Family, LearnedDefault, Link, Observed};
+use crate::routing::{Family, LearnedDefault, Link, Observed, OddRule};
 use crate::units::{IfIndex, InterfaceName, Protocol};
 
 /// How often a list that changes while it is being read is read again. Whatever changed it has also
@@ -80,7 +80,7 @@ impl Observer {
         let entries = self.list(Dump::Links)?;
         let links = entries.into_iter().filter_map(|entry| match entry {
             Entry::Link(link) => Some(link),
-            Entry::Address(_) | Entry::Route(_) | Entry::Rule(_) => None,
+            Entry::Address(_) | Entry::Route(_) | Entry::DeadEnd(_) | Entry::Rule(_) => None,
         });
         Ok(links
             .map(|link| Link {
@@ -171,12 +171,13 @@ impl Observer {
                 && entry.protocol == protocol
                 && entry.rule.family == family
             {
-                let kind = if entry.is_plain {
-                    &mut observed.rules
-                } else {
-                    &mut observed.odd_rules
-                };
-                kind.push(entry.rule);
+                match entry.listed {
+                    None => observed.rules.push(entry.rule),
+                    Some(listed) => observed.odd_rules.push(OddRule {
+                        rule: entry.rule,
+                        listed,
+                    }),
+                }
             }
         }
         Ok(())

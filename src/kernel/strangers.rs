@@ -1,11 +1,16 @@
 //! Looking at what others have where we want to be, for `uplinkd check`. The agent itself never
 //! asks.
 
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
 use super::KernelError;
-use super::message::{Dump, Entry};
+use super::message::{Dump, Entry, Nature, RouteEntry};
 use super::observe::Observer;
-use crate::routing::{Family, Numbering, Route, Rule};
-use crate::units::Protocol;
+use crate::routing::desired::MAIN;
+use crate::routing::{Family, Numbering, Rule};
+use crate::units::{IfIndex, Metric, Protocol, TableId};
 
 /// What others have in our way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +21,10 @@ pub struct Strangers {
     pub rules: Vec<ForeignRule>,
     /// Every route in our tables that does not carry it.
     pub routes: Vec<ForeignRoute>,
+    /// Every default route in the main table that does not carry it.
+    pub defaults: Vec<ForeignRoute>,
+    /// What the interfaces are made of.
+    pub natures: BTreeMap<IfIndex, Nature>,
 }
 
 /// Somebody else's rule.
@@ -25,7 +34,11 @@ pub struct ForeignRule {
     pub protocol: Protocol,
     /// What it says, as far as a [`Rule`] can.
     pub rule: Rule,
-    /// It says more than that, such as a mark or a port.
+    /// Which bits of the mark it looks at.
+    pub mask: u32,
+    /// It holds for everything but what it says.
+    pub is_inverted: bool,
+    /// It says more than a [`Rule`] can, such as a port or some bits of a mark.
     pub says_more: bool,
 }
 
@@ -34,8 +47,28 @@ pub struct ForeignRule {
 pub struct ForeignRoute {
     /// Whose it is.
     pub protocol: Protocol,
-    /// The route.
-    pub route: Route,
+    /// The table it stands in.
+    pub table: TableId,
+    /// Where it leads.
+    pub destination: IpNet,
+    /// Its metric.
+    pub metric: Metric,
+    /// The interface it goes through, the first if there are several; none if it leads nowhere
+    /// (`blackhole`, `unreachable` and their like).
+    pub through: Option<IfIndex>,
+}
+
+impl From<RouteEntry> for ForeignRoute {
+    fn from(entry: RouteEntry) -> Self {
+        let route = entry.route;
+        Self {
+            protocol: entry.protocol,
+            table: route.table,
+            destination: route.destination,
+            metric: route.metric,
+            through: route.paths.first().map(|path| path.index),
+        }
+    }
 }
 
 /// Looks once for what others have at our priorities and in our tables, with so many uplinks.
@@ -45,6 +78,11 @@ pub struct ForeignRoute {
 pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, KernelError> {
     let mut observer = Observer::open()?;
     let mut strangers = Strangers::default();
+    for entry in observer.list(Dump::Links)? {
+        if let Entry::Link(link) = entry {
+            strangers.natures.insert(link.index, link.nature);
+        }
+    }
     for family in Family::ROUTED {
         for entry in observer.list(Dump::Rules(family))? {
             let Entry::Rule(entry) = entry else { continue };
@@ -53,22 +91,34 @@ pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, Kerne
                 strangers.rules.push(ForeignRule {
                     protocol: entry.protocol,
                     rule: entry.rule,
-                    says_more: !entry.is_plain,
+                    mask: entry.mask,
+                    is_inverted: entry.is_inverted,
+                    says_more: entry.listed.is_some(),
                 });
             }
         }
+        let mut foreign = |dump, table| -> Result<Vec<ForeignRoute>, KernelError> {
+            let entries = observer.list(dump)?.into_iter();
+            let routes = entries.filter_map(|entry| match entry {
+                Entry::Route(entry) | Entry::DeadEnd(entry) => Some(ForeignRoute::from(entry)),
+                Entry::Link(_) | Entry::Address(_) | Entry::Rule(_) => None,
+            });
+            // A kernel before 4.20 does not filter, and one without IPv6 lists IPv4 instead.
+            let is_asked_for = |foreign: &ForeignRoute| {
+                foreign.protocol != numbering.protocol
+                    && foreign.table == table
+                    && Family::of(foreign.destination.addr()) == family
+            };
+            Ok(routes.filter(is_asked_for).collect())
+        };
+        strangers
+            .defaults
+            .extend(foreign(Dump::MainDefaults(family), MAIN)?);
         let own = (0..uplinks).map(|position| numbering.uplink_table(position));
         for table in own.chain([numbering.table]) {
-            for entry in observer.list(Dump::RoutesIn(family, table))? {
-                let Entry::Route(entry) = entry else { continue };
-                // A kernel before 4.20 does not filter.
-                if entry.protocol != numbering.protocol && entry.route.table == table {
-                    strangers.routes.push(ForeignRoute {
-                        protocol: entry.protocol,
-                        route: entry.route,
-                    });
-                }
-            }
+            strangers
+                .routes
+                .extend(foreign(Dump::RoutesIn(family, table), table)?);
         }
     }
     Ok(strangers)

@@ -90,6 +90,11 @@ impl Writer {
         protocol: Protocol,
     ) -> Result<(), rtnetlink::Error> {
         match operation {
+            // With CREATE and EXCL, as the crate sets them.
+            Operation::AddRoute(route) => {
+                let message = message::route_message(route, protocol);
+                self.handle.route().add(message).execute().await
+            }
             Operation::ReplaceRoute(route) => {
                 let message = message::route_message(route, protocol);
                 self.handle.route().add(message).replace().execute().await
@@ -106,6 +111,10 @@ impl Writer {
             }
             Operation::DeleteRule(rule) => {
                 let message = message::rule_message(rule, protocol);
+                self.handle.rule().del(message).execute().await
+            }
+            Operation::DeleteOddRule(odd) => {
+                let message = message::odd_rule_message(odd);
                 self.handle.rule().del(message).execute().await
             }
         }
@@ -133,10 +142,11 @@ fn prepare(connection: &mut Connection<RouteNetlinkMessage>) -> io::Result<u32> 
 
 fn verb(operation: &Operation) -> Verb {
     match operation {
+        Operation::AddRoute(_) => Verb::AddRoute,
         Operation::ReplaceRoute(_) => Verb::ReplaceRoute,
         Operation::DeleteRoute(_) => Verb::DeleteRoute,
         Operation::AddRule(_) => Verb::AddRule,
-        Operation::DeleteRule(_) => Verb::DeleteRule,
+        Operation::DeleteRule(_) | Operation::DeleteOddRule(_) => Verb::DeleteRule,
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Wishes {
     pub(super) failback_after: Option<Duration>,
     /// `probe.targets`; pings of the hosts of the internet unless said.
     pub(super) targets: Option<Vec<String>>,
+    /// `routing.mode`
+    pub(super) mode: Option<String>,
     /// The client streams by IPv6 as well, and the hosts of the internet are pinged by both families.
     pub(super) ipv6: bool,
 }
@@ -183,12 +185,14 @@ fn configuration(wishes: &Wishes) -> String {
         let span = humantime::format_duration(span).to_string();
         format!("[failover]\nfailback_after = {span:?}\n\n")
     });
+    let routing = { wishes.mode.iter() }.map(|mode| format!("[routing]\nmode = {mode:?}\n\n"));
     let uplinks = UPLINKS.into_iter().zip(1..).map(|(name, tier)| {
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
     });
     format!(
         "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
-         [probe]\ntargets = {targets:?}\n\n{failover}{uplinks}",
+         [probe]\ntargets = {targets:?}\n\n{failover}{routing}{uplinks}",
+        routing = routing.collect::<String>(),
         failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),
     )

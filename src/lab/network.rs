@@ -261,7 +261,7 @@ impl Subnets {
 
     /// What a DHCP client with metrics would give its default route.
     const fn metric(self) -> Metric {
-        Metric(10 * self.number as u32)
+        Metric(100 * self.number as u32)
     }
 }
 

@@ -55,6 +55,7 @@ pub fn play(
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
         targets: scenario.targets.clone(),
+        mode: scenario.mode.clone(),
         ipv6: scenario.ipv6,
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;

@@ -22,6 +22,9 @@ pub struct Scenario {
     /// `probe.targets` of the agent; pings of the hosts of the internet unless said.
     #[serde(default)]
     pub targets: Option<Vec<String>>,
+    /// `routing.mode` of the agent; its default unless said.
+    #[serde(default)]
+    pub mode: Option<String>,
     /// The client streams by IPv6 as well, and the agent probes by both families.
     #[serde(default)]
     pub ipv6: bool,
@@ -220,7 +223,7 @@ mod tests {
     #[test]
     fn what_the_issue_asks_for_is_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart idle switch tour";
+                     failback target-filtered restart idle switch tour main-mode";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);
         }

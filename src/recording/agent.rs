@@ -116,6 +116,7 @@ pub(super) fn read_samples(
             Some(
                 input @ (Input::Attachment { .. }
                 | Input::Carrying(_)
+                | Input::CarryingApart { .. }
                 | Input::Learnt { .. }
                 | Input::Counters { .. }),
             ),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Attachment, Desired, Family, Numbering, Path, Route, Rule};
+use super::{Attachment, Desired, Family, Mode, Numbering, Path, Place, Route, Rule};
 use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
 
 /// The table everybody else writes to (`RT_TABLE_MAIN`).
@@ -28,6 +28,45 @@ pub struct UplinkRoutes<'a> {
 /// Who carries the traffic: for each family one path, or several that share by weight.
 pub type Carrying = BTreeMap<Family, Vec<Path>>;
 
+/// In [`Mode::Main`] the default routes of the uplinks stand so much behind the one that carries.
+pub const BEHIND: u32 = 1_000_000;
+
+/// What the kernel should hold, by the mode that the numbering says.
+pub fn desired(
+    numbering: &Numbering,
+    uplinks: &[UplinkRoutes<'_>],
+    carrying: &Carrying,
+) -> Desired {
+    match numbering.mode {
+        Mode::Table => table_mode(numbering, uplinks, carrying),
+        Mode::Main => main_mode(numbering, uplinks, carrying),
+    }
+}
+
+/// Main mode: the default route of whoever carries the traffic in the main table, with a metric
+/// before those of others, and no rules.
+///
+/// The default route of each uplink stands there too, behind anybody's ([`BEHIND`]): the kernel
+/// passes over routes through other interfaces than a socket is bound to, so that each probe finds
+/// its own, and nothing else does unless all others are gone. More specific routes win over all of
+/// these, and so do default routes of others with a lower metric, such as those of VPNs.
+///
+/// Without rules nothing follows its source address: what this machine answers from the address of
+/// an uplink that does not carry leaves by the one that does.
+pub fn main_mode(
+    numbering: &Numbering,
+    uplinks: &[UplinkRoutes<'_>],
+    carrying: &Carrying,
+) -> Desired {
+    let mut desired = Desired::default();
+    for family in families_in_use(uplinks, carrying) {
+        desired
+            .routes
+            .extend(default_routes(numbering, family, uplinks, carrying));
+    }
+    desired
+}
+
 /// Table mode: the default route of each uplink in a table of its own, that of whoever carries the
 /// traffic in one more, and rules that lead there.
 ///
@@ -48,24 +87,67 @@ pub fn table_mode(
         let rules = Rules { numbering, family };
         desired.rules.insert(rules.main_without_default());
         for uplink in uplinks {
-            let table = numbering.uplink_table(uplink.position);
-            let path = uplink.attachment.way(family);
-            let route = path.map(|path| default_route(table, family, vec![*path]));
-            desired.routes.extend(route);
             desired.rules.insert(rules.by_mark(uplink));
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
-        if let Some(paths) = carrying.get(&family).filter(|paths| !paths.is_empty()) {
-            let route = default_route(numbering.table, family, paths.clone());
-            desired.routes.insert(route);
+        if carrying.get(&family).is_some_and(|paths| !paths.is_empty()) {
             desired.rules.insert(rules.everything_else());
         }
+        desired
+            .routes
+            .extend(default_routes(numbering, family, uplinks, carrying));
     }
     desired
 }
 
+/// The default route of each uplink and that of whoever carries, each in its place.
+fn default_routes(
+    numbering: &Numbering,
+    family: Family,
+    uplinks: &[UplinkRoutes<'_>],
+    carrying: &Carrying,
+) -> Vec<Route> {
+    let own = uplinks.iter().filter_map(|uplink| {
+        let path = uplink.attachment.way(family)?;
+        Some((numbering.uplink_place(uplink.position), vec![*path]))
+    });
+    let carriers = carrying.get(&family).filter(|paths| !paths.is_empty());
+    let carriers = carriers.map(|paths| (numbering.carrier_place(), paths.clone()));
+    own.chain(carriers)
+        .map(|(place, paths)| default_route(place, family, paths))
+        .collect()
+}
+
 impl Numbering {
+    /// Where the default route of whoever carries the traffic stands.
+    pub fn carrier_place(&self) -> Place {
+        match self.mode {
+            Mode::Table => Place {
+                table: self.table,
+                metric: Metric(0),
+            },
+            Mode::Main => Place {
+                table: MAIN,
+                metric: self.metric,
+            },
+        }
+    }
+
+    /// Where the default route of the uplink at this place in the configuration stands.
+    pub fn uplink_place(&self, position: u32) -> Place {
+        match self.mode {
+            Mode::Table => Place {
+                table: self.uplink_table(position),
+                metric: Metric(0),
+            },
+            Mode::Main => Place {
+                table: MAIN,
+                metric: Metric(self.metric.0 + BEHIND + position),
+            },
+        }
+    }
+
     /// The table of the uplink at this place in the configuration.
     pub fn uplink_table(&self, position: u32) -> TableId {
         TableId(self.table.0 + 1 + position)
@@ -101,11 +183,11 @@ impl Attachment {
     }
 }
 
-fn default_route(table: TableId, family: Family, paths: Vec<Path>) -> Route {
+fn default_route(place: Place, family: Family, paths: Vec<Path>) -> Route {
     Route {
-        table,
+        table: place.table,
         destination: family.default_destination(),
-        metric: Metric(0),
+        metric: place.metric,
         paths,
     }
     .canonical()

@@ -7,12 +7,14 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::desired::MAIN;
-use super::{Desired, Family, Link, Observed, Path, Route, Rule};
+use super::{Desired, Family, Link, Observed, OddRule, Path, Route, Rule};
 use crate::units::{IfIndex, Metric, Protocol, TableId};
 
 /// One change to the kernel's routes or rules.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
+    /// Add this route, unless there is one of its table, destination and metric.
+    AddRoute(Route),
     /// Put this route in the place of whatever has its table, destination and metric.
     ReplaceRoute(Route),
     /// Remove this route of ours.
@@ -21,23 +23,26 @@ pub enum Operation {
     AddRule(Rule),
     /// Remove one rule of ours that is exactly this.
     DeleteRule(Rule),
+    /// Remove this rule of ours, of which another version of this program knows what it is for.
+    DeleteOddRule(OddRule),
 }
 
 /// What must be done so that the kernel holds all of `desired` and nothing else of ours.
 ///
-/// Make before break: routes are replaced, then rules added, then rules deleted, then routes
+/// Main belongs to everybody: there only a route of ours is replaced, and where we have none one is
+/// added, which the kernel refuses if somebody else's stands in its place.
+///
+/// Make before break: routes are added and replaced, then rules added, then rules deleted, then routes
 /// deleted, so that at no point in between a packet finds less than before or after. Nothing is
 /// planned where nothing differs, and nothing that is not ours is ever deleted. The last rule is
 /// deleted first: while it stands, main without its default must stand before it, or packets to the
 /// LAN would leave through an uplink.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
-    let (replaced, deleted) = plan_routes(desired, observed);
+    let (set, deleted) = plan_routes(desired, observed);
     let (added, removed) = plan_rules(desired, observed);
-    let replaced = replaced.into_iter().map(Operation::ReplaceRoute);
     let added = added.into_iter().map(Operation::AddRule);
-    let removed = removed.into_iter().map(Operation::DeleteRule);
     let deleted = deleted.into_iter().map(Operation::DeleteRoute);
-    replaced
+    set.into_iter()
         .chain(added)
         .chain(removed)
         .chain(deleted)
@@ -51,7 +56,7 @@ fn key(route: &Route) -> Key {
     (route.table, route.destination, route.metric)
 }
 
-fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Route>, Vec<Route>) {
+fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Operation>, Vec<Route>) {
     let wanted: BTreeMap<Key, Route> = desired
         .routes
         .iter()
@@ -63,18 +68,20 @@ fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Route>, Vec<Route
         let route = route.clone().canonical();
         held.entry(key(&route)).or_default().push(route);
     }
-    let mut replaced = Vec::new();
+    let mut set = Vec::new();
     for (key, route) in wanted {
         let others = held.entry(key).or_default();
         if let Some(place) = others.iter().position(|other| *other == route) {
             others.remove(place);
+        } else if others.is_empty() && route.table == MAIN {
+            set.push(Operation::AddRoute(route));
         } else {
             let place = replaced_by(&route, others);
             others.drain(place..others.len().min(place + 1));
-            replaced.push(route);
+            set.push(Operation::ReplaceRoute(route));
         }
     }
-    (replaced, held.into_values().flatten().collect())
+    (set, held.into_values().flatten().collect())
 }
 
 /// In whose place among those of its key the kernel puts a route: the first, and in IPv6 the first
@@ -89,7 +96,7 @@ fn has_next_hops(route: &Route) -> bool {
     route.paths.iter().all(|path| path.gateway.is_some())
 }
 
-fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) {
+fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Operation>) {
     let held: BTreeSet<&Rule> = observed.rules.iter().collect();
     let added = desired
         .rules
@@ -98,15 +105,15 @@ fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Rule>) 
         .cloned()
         .collect();
     let mut kept = BTreeSet::new();
-    let mut removed: Vec<Rule> = observed
-        .rules
-        .iter()
-        .filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)))
-        .chain(&observed.odd_rules)
-        .cloned()
-        .collect();
-    removed.sort_by_key(|rule| Reverse(rule.priority));
-    (added, removed)
+    let plain = observed.rules.iter();
+    let plain = plain.filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)));
+    let plain = plain.map(|rule| (rule.priority, Operation::DeleteRule(rule.clone())));
+    let odd = observed.odd_rules.iter();
+    let odd = odd.map(|odd| (odd.rule.priority, Operation::DeleteOddRule(odd.clone())));
+    let mut removed: Vec<_> = plain.chain(odd).collect();
+    removed.sort_by_key(|(priority, _)| Reverse(*priority));
+    let removed = removed.into_iter().map(|(_, operation)| operation);
+    (added, removed.collect())
 }
 
 impl Operation {
@@ -134,10 +141,12 @@ struct Line<'a> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.operation {
+            Operation::AddRoute(route) => self.route(f, "add", route),
             Operation::ReplaceRoute(route) => self.route(f, "replace", route),
             Operation::DeleteRoute(route) => self.route(f, "del", route),
             Operation::AddRule(rule) => self.rule(f, "add", rule),
             Operation::DeleteRule(rule) => self.rule(f, "del", rule),
+            Operation::DeleteOddRule(odd) => self.rule(f, "del", &odd.rule),
         }
     }
 }

@@ -44,6 +44,20 @@ impl Target {
             Self::Dns(target) => Host::Address(target.server.ip()),
         }
     }
+
+    /// The address that the probe's packets go to; none if it has to be looked up.
+    pub fn address(&self) -> Option<IpAddr> {
+        let host = match self {
+            Self::Icmp(address) => return Some(*address),
+            Self::Dns(target) => return Some(target.server.ip()),
+            Self::Tcp(endpoint) => &endpoint.host,
+            Self::Http(target) => &target.endpoint.host,
+        };
+        match host {
+            Host::Address(address) => Some(*address),
+            Host::Name(_) => None,
+        }
+    }
 }
 
 /// The schemes that a target can name, as they are written.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::time::timeout;
 use uplinkd::routing::plan::plan;
-use uplinkd::routing::{Attachment, Family, Gateway, Hints, Observed, Prefixes};
+use uplinkd::routing::{Attachment, Gateway, Hints, Observed, Prefixes};
 
 use super::netns::{self, World, far, sysctl};
 use super::*;
@@ -148,6 +148,39 @@ fn no_lookup_fails_in_either_family_while_the_routes_are_replaced_two_thousand_t
             assert!(looked_up > 2_000, "only {looked_up} lookups");
             assert_eq!(failed, 0, "of {looked_up} lookups");
         }
+    });
+}
+
+#[test]
+fn one_family_goes_another_way_a_thousand_times_and_no_lookup_of_the_other_fails() {
+    netns::run(async |world| {
+        two_dual_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        let base = agent.numbering.table.0;
+        let router = |uplink, position| way6(&agent.attachment(uplink, position));
+        let (fiber6, lte6) = (router(FIBER, 0), router(LTE, 1));
+        assert!(fiber6.is_some() && lte6.is_some() && fiber6 != lte6);
+        let together = agent.desired(FIBER);
+        let apart = agent.desired_apart([FIBER, LTE]);
+        let ends = Arc::new(AtomicBool::new(false));
+        let lookups = {
+            let ends = ends.clone();
+            std::thread::spawn(move || look_up("0.0.0.0:0 192.0.2.1:9", &ends))
+        };
+        for _ in 0..500 {
+            for (desired, router) in [(&apart, lte6), (&together, fiber6)] {
+                agent.want(desired.clone());
+                assert_eq!(agent.applied().await, []);
+                assert_eq!(plan(desired, &agent.observed), []);
+                assert_eq!(world.default6_in(base).await, router);
+                assert_eq!(world.default_in(base).await, Some(ip("10.1.0.1").into()));
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+        let (looked_up, failed) = lookups.join().expect("the lookups end");
+        assert!(looked_up > 1_000, "only {looked_up} lookups");
+        assert_eq!(failed, 0, "of {looked_up} lookups");
     });
 }
 
@@ -353,12 +386,13 @@ fn an_interface_without_ipv6_keeps_ipv4_going_and_is_tried_again_when_it_has_it(
         world.speak_ipv6();
         two_uplinks(&world).await;
         sysctl(&format!("ipv6/conf/{FIBER}/disable_ipv6"), "1");
-        let mut agent = Agent::start().await;
-        agent.hints = Hints {
+        let hints = Hints {
             gateway6: Gateway::Address(ip6("fe80::1").into()),
             prefixes: Prefixes::Listed(vec![net6("2001:db8:1000::/48")]),
             ..Hints::default()
         };
+        let uplinks = [(FIBER, hints.clone()), (LTE, hints)];
+        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
         let refused = agent.carry(FIBER).await;
         let operations: Vec<_> = refused.iter().map(|one| &one.operation).collect();
         assert_eq!(refused.len(), 2, "{refused:?}");

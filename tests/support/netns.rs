@@ -10,15 +10,18 @@ use std::process::Command;
 
 use futures_util::TryStreamExt;
 use ipnet::{Ipv4Net, Ipv6Net};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, CacheInfo};
-use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, MacVlanMode};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope,
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{
+    Handle, IpVersion, LinkBridge, LinkMacVlan, LinkUnspec, LinkVeth, LinkVlan, RouteMessageBuilder,
+};
 
 /// Set for a test that runs again in a user namespace.
 const AGAIN: &str = "UPLINKD_TEST_IN_USER_NAMESPACE";
@@ -102,6 +105,26 @@ pub(crate) struct World {
     handle: Handle,
 }
 
+/// A packet that wants a way.
+#[derive(Clone, Copy)]
+pub(crate) struct Packet<'a> {
+    pub(crate) to: Ipv4Addr,
+    pub(crate) from: Option<Ipv4Addr>,
+    pub(crate) mark: Option<u32>,
+    /// Its socket is bound to this interface.
+    pub(crate) out_of: Option<&'a str>,
+}
+
+impl Packet<'_> {
+    /// To a host in the internet, from anywhere.
+    pub(crate) const ANY: Self = Self {
+        to: Ipv4Addr::new(192, 0, 2, 80),
+        from: None,
+        mark: None,
+        out_of: None,
+    };
+}
+
 /// A default route that someone else writes into main.
 #[derive(Clone, Copy)]
 pub(crate) struct ForeignDefault {
@@ -149,6 +172,106 @@ impl World {
         self.set_up(&far, true).await;
         self.set_up(name, true).await;
         self.link(name).await.header.index
+    }
+
+    /// A VLAN of a wire; false if this kernel has none.
+    pub(crate) async fn vlan(&self, name: &str, of: &str, id: u16) -> bool {
+        let below = self.link(of).await.header.index;
+        self.make(LinkVlan::new(name, below, id).build()).await
+    }
+
+    /// A bridge with one port; false if this kernel has none.
+    pub(crate) async fn bridge(&self, name: &str, port: &str) -> bool {
+        if !self.make(LinkBridge::new(name).build()).await {
+            return false;
+        }
+        let bridge = self.link(name).await.header.index;
+        let port = LinkUnspec::new_with_name(port).controller(bridge).build();
+        let request = self.handle.link().set(port);
+        request.execute().await.expect("the port joins");
+        true
+    }
+
+    /// A macvlan of a wire; false if this kernel has none.
+    pub(crate) async fn macvlan(&self, name: &str, of: &str) -> bool {
+        let below = self.link(of).await.header.index;
+        let link = LinkMacVlan::new(name, below, MacVlanMode::Private);
+        self.make(link.build()).await
+    }
+
+    /// Makes an interface and sets it up; false if this kernel does not know its kind.
+    async fn make(&self, link: LinkMessage) -> bool {
+        let name = link
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            });
+        let request = self.handle.link().add(link);
+        match request.execute().await {
+            Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == -libc::EOPNOTSUPP => {
+                return false;
+            }
+            made => made.expect("the interface is made"),
+        }
+        self.set_up(&name.expect("a name"), true).await;
+        true
+    }
+
+    /// Gives a point-to-point interface its address and that of its far end.
+    pub(crate) async fn add_peer(&self, name: &str, own: Ipv4Addr, peer: Ipv4Addr) {
+        let index = self.link(name).await.header.index;
+        let mut add = self.handle.address().add(index, peer.into(), 32);
+        let attributes = &mut add.message_mut().attributes;
+        attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Local(_)));
+        attributes.push(AddressAttribute::Local(own.into()));
+        add.execute().await.expect("the address is added");
+    }
+
+    pub(crate) async fn remove_address(&self, name: &str, address: Ipv4Net) {
+        let index = self.link(name).await.header.index;
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.index = index;
+        message.header.prefix_len = address.prefix_len();
+        let local = AddressAttribute::Local(address.addr().into());
+        message.attributes.push(local);
+        let request = self.handle.address().del(message);
+        request.execute().await.expect("the address is removed");
+    }
+
+    /// The interface and the next hop that the kernel chooses for a packet; none without a route.
+    pub(crate) async fn way_of(&self, packet: Packet<'_>) -> Option<(String, Option<IpAddr>)> {
+        let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(packet.to, 32)
+            .build();
+        if let Some(mark) = packet.mark {
+            route.attributes.push(RouteAttribute::Mark(mark));
+        }
+        if let Some(interface) = packet.out_of {
+            let index = self.link(interface).await.header.index;
+            route.attributes.push(RouteAttribute::Oif(index));
+        }
+        if let Some(from) = packet.from {
+            route.header.source_prefix_length = 32;
+            let from = RouteAttribute::Source(RouteAddress::Inet(from));
+            route.attributes.push(from);
+        }
+        let mut found = self.handle.route().get(route).execute();
+        let route = found.try_next().await.ok().flatten()?;
+        let mut way = (None, None);
+        for attribute in route.attributes {
+            match attribute {
+                RouteAttribute::Oif(index) => way.0 = Some(index),
+                RouteAttribute::Gateway(RouteAddress::Inet(address)) => {
+                    way.1 = Some(address.into());
+                }
+                _ => {}
+            }
+        }
+        let name = nix::net::if_::if_indextoname(way.0?).ok()?;
+        Some((name.to_string_lossy().into_owned(), way.1))
     }
 
     /// Cuts or mends the wire at its far end.
@@ -279,6 +402,28 @@ impl World {
             let request = self.handle.route().add(route.build());
             request.execute().await.expect("the route is added");
         }
+    }
+
+    /// Adds a stranger's route to a host, or replaces it.
+    pub(crate) async fn change_host(&self, name: &str, host: Ipv4Addr) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(host, 32)
+            .output_interface(self.link(name).await.header.index)
+            .scope(RouteScope::Link)
+            .protocol(RouteProtocol::Bgp);
+        let request = self.handle.route().add(route.build()).replace();
+        request.execute().await.expect("the route is replaced");
+    }
+
+    /// A stranger's default route that leads nowhere.
+    pub(crate) async fn add_blackhole(&self, table: u32, metric: u32) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .table_id(table)
+            .priority(metric)
+            .kind(RouteType::BlackHole)
+            .build();
+        let request = self.handle.route().add(route);
+        request.execute().await.expect("the route is added");
     }
 
     /// Adds a rule as it is.

@@ -39,9 +39,15 @@ impl Advertisement {
             let to = SocketAddrV6::new(ALL_NODES, 0, 0, index);
             socket.send_to(&self.bytes(), &to.into())
         };
+        let is_early = |error: &io::Error| {
+            let (no_carrier, no_address) = (
+                io::ErrorKind::NetworkUnreachable,
+                io::ErrorKind::AddrNotAvailable,
+            );
+            error.kind() == no_carrier || error.kind() == no_address
+        };
         match send() {
-            // The interface has no carrier or no address yet.
-            Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {}
+            Err(error) if is_early(&error) => {}
             result => drop(result.expect("the advertisement is sent")),
         }
     }

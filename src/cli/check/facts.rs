@@ -25,6 +25,10 @@ pub(super) struct Facts {
     /// The uplinks' interfaces on which the kernel takes no notice of advertising routers, as it
     /// forwards IPv6 there and `accept_ra` is not 2.
     pub(super) deaf_to_routers: BTreeSet<InterfaceName>,
+    /// What systemd-networkd, if it runs, takes away when it starts or looks at a link anew.
+    pub(super) networkd: Networkd,
+    /// NetworkManager runs.
+    pub(super) has_network_manager: bool,
     /// This machine forwards packets between its interfaces.
     pub(super) is_forwarding: bool,
     /// What this process may do.
@@ -39,6 +43,64 @@ pub(super) enum ReversePathFilter {
     Off,
     Strict,
     Loose,
+}
+
+/// What systemd-networkd takes for its own (networkd.conf(5)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Networkd {
+    /// `ManageForeignRoutes`
+    pub(super) removes_routes: bool,
+    /// `ManageForeignRoutingPolicyRules`
+    pub(super) removes_rules: bool,
+}
+
+impl Networkd {
+    fn look() -> Self {
+        if Path::new("/run/systemd/netif/state").exists() {
+            Self::by(&networkd_conf())
+        } else {
+            Self::default()
+        }
+    }
+
+    /// By its configuration, all files of it in the order in which they count. Both are on unless
+    /// said otherwise.
+    fn by(configuration: &str) -> Self {
+        let is_on = |key: &str| {
+            let mut values = configuration.lines().filter_map(|line| {
+                let (name, value) = line.split_once('=')?;
+                (name.trim() == key).then(|| value.trim().to_ascii_lowercase())
+            });
+            let is_no = |value: &str| matches!(value, "no" | "n" | "false" | "f" | "off" | "0");
+            !values.next_back().is_some_and(|value| is_no(&value))
+        };
+        Self {
+            removes_routes: is_on("ManageForeignRoutes"),
+            removes_rules: is_on("ManageForeignRoutingPolicyRules"),
+        }
+    }
+}
+
+/// `networkd.conf` and its drop-ins, the latter by name, of which one in /etc stands for its
+/// namesakes elsewhere (systemd.syntax(7)).
+fn networkd_conf() -> String {
+    const PLACES: [&str; 3] = ["/usr/lib/systemd", "/run/systemd", "/etc/systemd"];
+    let main = PLACES.iter().rev().find_map(|place| {
+        // Where there is none, the next place counts.
+        fs::read_to_string(format!("{place}/networkd.conf")).ok()
+    });
+    let mut drop_ins = BTreeMap::new();
+    for place in PLACES {
+        let entries = fs::read_dir(format!("{place}/networkd.conf.d"));
+        for entry in entries.into_iter().flatten().flatten() {
+            drop_ins.insert(entry.file_name(), entry.path());
+        }
+    }
+    let drop_ins = drop_ins.into_values();
+    let drop_ins = drop_ins.filter(|path| path.extension().is_some_and(|ending| ending == "conf"));
+    let texts = main.into_iter();
+    let texts = texts.chain(drop_ins.filter_map(|path| fs::read_to_string(path).ok()));
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 /// The capabilities that the agent needs.
@@ -71,6 +133,8 @@ impl Facts {
                 .filter(|interface| is_deaf_to_routers(interface))
                 .cloned()
                 .collect(),
+            networkd: Networkd::look(),
+            has_network_manager: Path::new("/run/NetworkManager").exists(),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
             capabilities: Capabilities::of(&status),
             no_raw_socket: raw_socket().err().map(|error| error.to_string()),
@@ -128,6 +192,21 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networkd_takes_everything_away_unless_the_last_word_is_no() {
+        let removes = |routes, rules| Networkd {
+            removes_routes: routes,
+            removes_rules: rules,
+        };
+        assert_eq!(Networkd::by(""), removes(true, true));
+        let commented = "[Network]\n#ManageForeignRoutes=no\n";
+        assert_eq!(Networkd::by(commented), removes(true, true));
+        let one = "ManageForeignRoutes=yes\n[Network]\nManageForeignRoutes = No\n";
+        assert_eq!(Networkd::by(one), removes(false, true));
+        let both = "ManageForeignRoutes=0\nManageForeignRoutingPolicyRules=false\n";
+        assert_eq!(Networkd::by(both), removes(false, false));
+    }
 
     #[test]
     fn capabilities_are_read_from_the_effective_set() {

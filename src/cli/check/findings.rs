@@ -1,5 +1,7 @@
 //! From facts about a machine to what a person should know and do. Pure.
 
+mod clashes;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -8,9 +10,9 @@ use serde::Serialize;
 use super::facts::{Facts, ReversePathFilter};
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
-use crate::kernel::ForeignRule;
 use crate::routing::attach::attach;
-use crate::routing::{Attachment, Family, Gateway, Link, Numbering, Rule, Trouble};
+use crate::routing::desired::MAIN;
+use crate::routing::{Attachment, Family, Gateway, Link, Mode, Numbering, Trouble};
 use crate::units::TableId;
 
 /// Something worth knowing, and what to do about it.
@@ -41,11 +43,10 @@ use Severity::{Error, Note, Warning};
 pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(on_capabilities(facts));
-    findings.extend(on_policy_routing(facts));
+    findings.extend(on_policy_routing(config, facts));
     findings.extend(on_forwarding(facts));
     findings.extend(on_count(config));
-    findings.extend(on_foreign_routes(facts));
-    findings.extend(on_foreign_rules(&config.engine.numbering, facts));
+    findings.extend(clashes::clashes(config, facts));
     findings.extend(on_own_routes(config, facts));
     for uplink in &config.engine.uplinks {
         findings.extend(on_only_target(uplink));
@@ -88,11 +89,27 @@ fn on_capabilities(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn on_policy_routing(facts: &Facts) -> Option<Finding> {
-    let what = "no policy routing: this kernel knows no rules";
-    let remedy = "use a kernel built with CONFIG_IP_MULTIPLE_TABLES";
-    let is_missing = !facts.strangers.are_rules_known;
-    is_missing.then(|| finding(Error, "kernel", what, remedy))
+/// Which mode is the right one.
+fn on_policy_routing(config: &Config, facts: &Facts) -> Option<Finding> {
+    match (
+        config.engine.numbering.mode,
+        facts.strangers.are_rules_known,
+    ) {
+        (Mode::Table, true) | (Mode::Main, false) => None,
+        (Mode::Table, false) => Some(finding(
+            Error,
+            "kernel",
+            "no policy routing: this kernel knows no rules",
+            "set `routing.mode` to \"main\", or use a kernel built with CONFIG_IP_MULTIPLE_TABLES",
+        )),
+        (Mode::Main, true) => Some(finding(
+            Note,
+            "routing.mode",
+            "\"main\" is chosen though this kernel knows rules: what this machine answers from the \
+             address of an uplink leaves by the one that carries",
+            "choose \"table\", unless other software has to see our route in the main table",
+        )),
+    }
 }
 
 fn on_forwarding(facts: &Facts) -> Option<Finding> {
@@ -119,90 +136,24 @@ fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
     Some(finding(Warning, &object, what, remedy))
 }
 
-/// A route of somebody else in one of our tables carries traffic that we think we decide about.
-fn on_foreign_routes(facts: &Facts) -> Vec<Finding> {
-    let routes = facts.strangers.routes.iter();
-    let finding = |route: &crate::kernel::ForeignRoute| {
-        let table = route.route.table;
-        let destination = route.route.destination;
-        let protocol = route.protocol;
-        finding(
-            Error,
-            &format!("table {table}"),
-            format!("holds a route to {destination} of protocol {protocol}, which is not ours"),
-            format!(
-                "remove it (ip route del {destination} table {table} proto {protocol}), or choose \
-                 another `routing.table`"
-            ),
-        )
-    };
-    routes.map(finding).collect()
-}
-
-fn on_foreign_rules(numbering: &Numbering, facts: &Facts) -> Vec<Finding> {
-    let rules = facts.strangers.rules.iter();
-    rules
-        .filter_map(|foreign| on_foreign_rule(numbering, foreign))
-        .collect()
-}
-
-fn on_foreign_rule(numbering: &Numbering, foreign: &ForeignRule) -> Option<Finding> {
-    const MAIN_PRIORITY: u32 = 32_766;
-    let priority = foreign.rule.priority.0;
-    let first = numbering.rule.0;
-    let last = numbering.default_rule.0;
-    let object = format!("rule {priority}");
-    let table = foreign.rule.table;
-    let is_at_ours = (first..=first.saturating_add(2)).contains(&priority) || priority == last;
-    if is_at_ours {
-        let what = format!(
-            "somebody else's rule (lookup {table}) has one of our priorities: which comes first \
-             depends on who came first"
-        );
-        let remedy = "choose another `routing.rule` or `routing.default_rule`";
-        Some(finding(Warning, &object, what, remedy))
-    } else if priority > last && priority < MAIN_PRIORITY {
-        let what = format!(
-            "somebody else's rule (lookup {table}) stands behind our last rule, {last}, and is \
-             reached only while no uplink carries the traffic"
-        );
-        let remedy = format!("choose a `routing.default_rule` behind {priority}");
-        Some(finding(Warning, &object, what, remedy))
-    } else if priority < first && priority > 0 && catches_all(foreign) {
-        let what = format!(
-            "somebody else's rule sends all traffic to table {table} before ours are looked at"
-        );
-        let remedy = format!("choose a `routing.rule` before {priority}, if it is not a VPN's");
-        Some(finding(Warning, &object, what, remedy))
-    } else {
-        None
-    }
-}
-
-/// Rules of VPNs name a mark, or let default routes pass.
-fn catches_all(foreign: &ForeignRule) -> bool {
-    let Rule {
-        from,
-        oif,
-        suppress_prefix_length,
-        ..
-    } = &foreign.rule;
-    !foreign.says_more && from.is_none() && oif.is_none() && suppress_prefix_length.is_none()
-}
-
 /// The agent removes what carries its number and is not wanted: better said before.
 fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let Numbering {
-        protocol, table, ..
+        protocol,
+        table,
+        mode,
+        ..
     } = config.engine.numbering;
     let last = TableId(table.0 + u32::try_from(config.engine.uplinks.len()).unwrap_or(0));
+    let (ours, where_ours) = match mode {
+        Mode::Table => (table..=last, format!("our tables ({table} to {last})")),
+        Mode::Main => (MAIN..=MAIN, "the main table".to_owned()),
+    };
     let routes = facts.observed.routes.iter();
-    let strange = routes
-        .filter(|route| !(table..=last).contains(&route.table))
-        .count();
+    let strange = routes.filter(|route| !ours.contains(&route.table)).count();
     let what = format!(
-        "routes with our protocol number stand outside our tables ({table} to {last}), {strange} in \
-         all: the agent will remove them"
+        "routes with our protocol number stand outside {where_ours}, {strange} in all: the agent will \
+         remove them"
     );
     let remedy = "choose another `routing.protocol`, unless an earlier configuration left them";
     let object = format!("protocol {protocol}");
@@ -215,6 +166,7 @@ fn on_uplink(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
     let attachment = attach(link, &uplink.hints(), &BTreeMap::new());
     let mut findings = Vec::new();
     findings.extend(on_trouble(uplink, &object, &attachment, facts));
+    findings.extend(clashes::on_master(uplink, &object, link, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
     findings.extend(on_reverse_path_filter(uplink, &object, facts));
     findings.extend(on_advertisements(uplink, &object, &attachment, facts));
@@ -244,7 +196,7 @@ fn on_advertisements(
     })
 }
 
-/// Who moves to an uplink without IPv6 has none there.
+/// Who moves to an uplink without IPv6 has none there: it goes through another, while that works.
 fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let attached = config.engine.uplinks.iter().map(|uplink| {
         let link = facts.observed.link(&uplink.interface);
@@ -259,8 +211,8 @@ fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let finding = |(uplink, _): &(&UplinkSettings, Attachment)| {
         let object = format!("uplink {}", uplink.name);
         let what = format!(
-            "has no IPv6, while {} has: when it carries the traffic, IPv6 takes the default route of \
-             the main table or none",
+            "has no IPv6, while {0} has: when it carries the traffic, IPv6 goes through {0}, or when \
+             that is down by the default route of the main table or not at all",
             other.name
         );
         let remedy = "nothing, if its provider has none: hosts fall back to IPv4";

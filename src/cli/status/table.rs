@@ -33,7 +33,8 @@ impl Table {
         for (uplink, row) in status.uplinks.iter().zip(&rows) {
             text.push_str(&self.coloured(uplink.state, row, &widths));
             text.push('\n');
-            let _ = writeln!(text, "{:indent$}{}", "", uplink.reason);
+            let carries = part(status, uplink);
+            let _ = writeln!(text, "{:indent$}{}{carries}", "", uplink.reason);
             if let Some(penalty) = self.penalty(uplink) {
                 let _ = writeln!(text, "{:indent$}{penalty}", "");
             }
@@ -166,6 +167,14 @@ fn learnt(uplink: &UplinkStatus, indent: usize) -> String {
         );
     }
     text
+}
+
+/// What an uplink carries, where others carry the rest.
+fn part(status: &Status, uplink: &UplinkStatus) -> String {
+    match uplink.carries.as_slice() {
+        [only] if status.active.len() > 1 => format!(" (carries {only})"),
+        _ => String::new(),
+    }
 }
 
 fn targets(uplink: &UplinkStatus, indent: usize) -> String {

@@ -5,8 +5,10 @@ use crate::engine::docket::{Appeal, Charge, Notice, Testimony};
 use crate::engine::election::Fitness;
 use crate::engine::input::{Change, Event};
 use crate::engine::outage::Silence;
+use crate::engine::round::RoundResult;
 use crate::engine::status::State;
 use crate::engine::target::{Standing, TargetTrack};
+use crate::routing::Family;
 use crate::units::{Moment, Target};
 
 /// So many dense rounds tell a witness enough.
@@ -75,16 +77,28 @@ impl Uplink {
         is_usable && self.outage.is_suspected() && !has_spoken
     }
 
-    /// How many targets must answer: those that are at fault themselves are not asked of it.
-    pub(super) fn quorum(&self) -> usize {
-        let excused = self.targets.iter().filter(|t| t.is_excused()).count();
-        let wanted = self.settings.probe.quorum;
-        wanted.min(self.targets.len() - excused).max(1)
+    /// How many targets of a family must answer: those that are at fault themselves are not asked of
+    /// it.
+    pub(super) fn quorum_of(&self, family: Family) -> usize {
+        let places = 0..self.targets.len();
+        let of_family = places.filter(|place| self.family_of(*place) == family);
+        let able = of_family.filter(|place| !self.targets[*place].is_excused());
+        self.settings.probe.quorum.min(able.count()).max(1)
     }
 
-    /// Only targets that are at fault themselves are left to ask: whatever they say, it came through.
-    pub(super) fn hears_whatever(&self) -> bool {
-        self.targets.iter().all(TargetTrack::is_excused)
+    /// Only targets that are at fault themselves are left to ask by this family: whatever they say, it
+    /// came through.
+    pub(super) fn hears_whatever(&self, family: Family) -> bool {
+        let mut places = 0..self.targets.len();
+        places.all(|place| self.family_of(place) != family || self.targets[place].is_excused())
+    }
+
+    /// A round whose answers were wrong is as good as one that was answered.
+    pub(super) fn is_life(&self, round: usize) -> bool {
+        let is_wrong =
+            |family: Family| self.rounds[round].judge_family(family) == RoundResult::Wrong;
+        let mut families = Family::ROUTED.into_iter();
+        families.any(|family| is_wrong(family) && self.hears_whatever(family))
     }
 
     /// Too few targets answered for too long. If some said anything at all, the others may be to

@@ -7,6 +7,7 @@ use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace};
 use crate::engine::timer::Timer;
+use crate::routing::Family;
 use crate::units::{Counters, Moment, ProbeId, Target};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
@@ -27,7 +28,7 @@ impl Uplink {
             Fate::Pending | Fate::Missed => {}
             Fate::Answered(_) | Fate::Wrong | Fate::Void => return,
         }
-        let fate = self.understand(probe.target, sent, outcome, now, out);
+        let fate = self.understand(probe, sent, outcome, now, out);
         let undoes_a_miss = matches!(fate, Fate::Answered(_) | Fate::Wrong);
         if probe.fate == Fate::Pending || undoes_a_miss {
             self.settle(round, place, fate, now, out);
@@ -38,7 +39,7 @@ impl Uplink {
     /// What an outcome means for the probe to this target, and what it says beside.
     fn understand(
         &mut self,
-        target: usize,
+        RoundProbe { target, family, .. }: RoundProbe,
         sent: Moment,
         outcome: Outcome,
         now: Moment,
@@ -52,9 +53,10 @@ impl Uplink {
             }
             Outcome::Unreachable(_) => Fate::Missed,
             Outcome::Wrong(what) => {
+                self.families.wrongly_answered(family, &what);
                 self.wrong_answer = Some(what);
                 self.targets[target].answered_wrongly(sent);
-                if self.hears_whatever() {
+                if self.hears_whatever(family) {
                     Fate::Wrong
                 } else {
                     Fate::Missed
@@ -68,6 +70,7 @@ impl Uplink {
                 Fate::Wrong
             }
             Outcome::NotSent(why) => {
+                self.family_not_sent(family, &why, now, out);
                 self.not_sent(why, now, out);
                 Fate::Void
             }
@@ -114,6 +117,7 @@ impl Uplink {
 
     fn pace(&self) -> Pace {
         let is_in_doubt = self.outage.is_suspected()
+            || self.families.are_in_doubt()
             || self.quality.is_suspected()
             || self.outage.is_traffic_silent()
             || self.portal.is_suspected();
@@ -122,11 +126,14 @@ impl Uplink {
             Phase::Unknown => Pace::Confirm,
             Phase::Up if is_in_doubt => Pace::Confirm,
             Phase::Degraded | Phase::Recovering { .. }
-                if self.outage.is_suspected() || self.portal.is_suspected() =>
+                if self.outage.is_suspected()
+                    || self.families.are_in_doubt()
+                    || self.portal.is_suspected() =>
             {
                 Pace::Confirm
             }
             Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
+            Phase::Up if self.families.are_on_trial() => Pace::Brisk,
             Phase::Up | Phase::Down | Phase::Absent => Pace::Steady,
         }
     }
@@ -192,42 +199,48 @@ impl Uplink {
             pace.breadth()
         };
         let chosen = self.choose(breadth, now);
-        let probes: Vec<_> = chosen
+        let probes = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
             .collect();
-        let counting = probes.iter().filter(|probe| probe.counts).count();
-        self.rounds.push_back(Round {
-            sent: now,
-            quorum: self.quorum().min(counting.max(1)),
-            result: RoundResult::Open,
-            probes,
-        });
+        let mut round = Round::new(now, self.settings.probe.quorum, probes);
+        round.without = self.families.broken();
+        self.rounds.push_back(round);
         let spacing = pace.spacing(&self.settings.probe);
         self.timers
             .set(Timer::Round, now + self.spread.spread(pace, spacing));
     }
 
-    /// The places of the targets to ask now, and whether their answers count.
+    /// The places of the targets to ask now, and whether their answers count. Families take turns,
+    /// and the targets of a family do.
     fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
-        let quorum = self.quorum();
-        let places = 0..self.targets.len();
-        let standing: Vec<_> = places
-            .clone()
-            .filter(|place| self.targets[*place].is_standing())
-            .collect();
-        if standing.len() < quorum {
-            return places.map(|place| (place, true)).collect();
-        }
-        let mut chosen: Vec<_> = match breadth {
-            Breadth::All => standing.iter().map(|place| (*place, true)).collect(),
-            Breadth::Turn => (0..quorum)
-                .map(|step| (standing[(self.turn + step) % standing.len()], true))
+        let quorum = self.settings.probe.quorum;
+        let groups = self.askable();
+        let count = groups.iter().filter(|group| !group.is_empty()).count();
+        let mut filled = groups.iter().filter(|group| !group.is_empty());
+        let mut chosen: Vec<(usize, bool)> = match breadth {
+            Breadth::All => groups
+                .iter()
+                .flatten()
+                .map(|place| (*place, true))
                 .collect(),
+            Breadth::Turn => {
+                let group = filled.nth(self.turn % count.max(1));
+                let group = group.map(Vec::as_slice).unwrap_or_default();
+                in_turn(group, quorum, self.turn / count.max(1)).collect()
+            }
         };
-        self.turn = self.turn.wrapping_add(quorum);
-        let retried = places.filter(|place| self.targets[*place].take_retry(now));
-        chosen.extend(retried.map(|place| (place, false)).collect::<Vec<_>>());
+        if let Some(broken) = self.families.take_retry(now) {
+            let group = self.standing_of(broken);
+            chosen.extend(in_turn(&group, quorum, self.turn));
+        }
+        self.turn = self.turn.wrapping_add(1);
+        for place in 0..self.targets.len() {
+            let is_chosen = chosen.iter().any(|(chosen, _)| *chosen == place);
+            if !is_chosen && self.targets[place].take_retry(now) {
+                chosen.push((place, false));
+            }
+        }
         chosen
     }
 
@@ -244,6 +257,7 @@ impl Uplink {
         RoundProbe {
             id,
             target,
+            family: self.family_of(target),
             counts,
             deadline: now + self.targets[target].deadline(most),
             fate: Fate::Pending,
@@ -263,6 +277,7 @@ impl Uplink {
     pub(super) fn forget_rounds(&mut self) {
         self.rounds.clear();
         self.outage.interrupt();
+        self.families.interrupt();
         self.timers.stop(Timer::Deadline);
     }
 
@@ -314,7 +329,8 @@ impl Uplink {
         let probe = &mut self.rounds[round].probes[place];
         let undoes_a_miss = probe.fate == Fate::Missed;
         probe.fate = fate;
-        if fate != Fate::Void {
+        let speaks_for_all = Some(probe.family) != self.rounds[round].without;
+        if fate != Fate::Void && speaks_for_all {
             self.mute_since = None;
         }
         let probe = &self.rounds[round].probes[place];
@@ -333,6 +349,7 @@ impl Uplink {
             Fate::Missed => self.targets[target].missed(id, sent),
             Fate::Pending | Fate::Wrong | Fate::Void => {}
         }
+        self.judge_families(round, now, out);
         self.judge_round(round, now, out);
         if !was_closed && self.rounds.get(round).is_some_and(Round::is_closed) {
             self.close(round, now, out);
@@ -343,11 +360,11 @@ impl Uplink {
     fn judge_round(&mut self, place: usize, now: Moment, out: &mut Outbox) {
         let round = &mut self.rounds[place];
         let (before, result) = (round.result, round.judge());
-        round.result = result;
-        let (sent, losses) = (round.sent, round.losses());
         if before == result {
             return;
         }
+        round.result = result;
+        let (sent, losses) = (round.sent, round.losses());
         let disproof = self.rounds[place].slowest_answer().filter(|_| {
             let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
             is_late && self.standing == Phase::Down && sent < self.since
@@ -365,7 +382,7 @@ impl Uplink {
                     self.outage.traffic_is_silent(None);
                 }
                 self.outage.answered(sent, self.demand());
-                let is_right = result == RoundResult::Answered || self.hears_whatever();
+                let is_right = result == RoundResult::Answered || self.is_life(place);
                 if is_right && !self.is_captive() {
                     self.count_recovery(0);
                     self.signal(Signal::Answered, now, out);
@@ -383,24 +400,30 @@ impl Uplink {
 
     /// A round is complete: what it says about its targets and about the quality of the link.
     fn close(&mut self, place: usize, now: Moment, out: &mut Outbox) {
-        let round = self.rounds[place].clone();
+        let empty = Round::new(now, 0, Vec::new());
+        let round = std::mem::replace(&mut self.rounds[place], empty);
         let process = self.outage.process();
-        if round.slowest_answer().is_some() {
-            let standing = self.targets.iter().filter(|t| t.is_standing()).count();
-            let may_set_aside = standing > self.quorum();
-            let has_right_page = round.probes.iter().any(|probe| self.is_right_page(probe));
-            for probe in &round.probes {
-                let is_alone =
-                    probe.fate == Fate::Missed || (probe.fate == Fate::Wrong && has_right_page);
-                if is_alone {
-                    let track = &mut self.targets[probe.target];
-                    let standing = track.missed_alone(now, round.sent, &process, may_set_aside);
-                    self.note_standing(probe.target, standing, now, out);
-                }
+        self.families.closed(&round);
+        for probe in &round.probes {
+            let has_right_page = || round.probes.iter().any(|other| self.is_right_page(other));
+            // What all targets of a family share is no target's fault.
+            let is_alone = match probe.fate {
+                Fate::Missed => round.has_answer_of(probe.family),
+                Fate::Wrong => has_right_page(),
+                Fate::Pending | Fate::Answered(_) | Fate::Void => false,
+            };
+            if is_alone {
+                let may_set_aside = self.may_set_aside(probe.family);
+                let track = &mut self.targets[probe.target];
+                let standing = track.missed_alone(now, round.sent, &process, may_set_aside);
+                self.note_standing(probe.target, standing, now, out);
             }
         }
         self.judge_portal(now, out);
-        let tally = round.tally(|target| self.targets[target].is_doubtful());
+        let tally = round.tally(|probe| {
+            self.targets[probe.target].is_doubtful()
+                || self.families.is_at_fault(probe.family, &round)
+        });
         if round.result == RoundResult::Answered {
             self.outage.closed(tally);
         }
@@ -408,6 +431,7 @@ impl Uplink {
             sent: round.sent,
             tally,
         };
+        self.rounds[place] = round;
         self.quality.round(
             closed,
             &process,
@@ -431,6 +455,14 @@ impl Uplink {
         is_page && matches!(probe.fate, Fate::Answered(_))
     }
 
+    /// More targets of the family stand than it takes.
+    fn may_set_aside(&self, family: Family) -> bool {
+        let places = 0..self.targets.len();
+        let standing = places.filter(|place| self.targets[*place].is_standing());
+        let of_family = standing.filter(|place| self.family_of(*place) == family);
+        of_family.count() > self.quorum_of(family)
+    }
+
     fn count_recovery(&mut self, lost: u32) {
         if let Phase::Recovering { tally } = &mut self.standing {
             tally.0 += 1;
@@ -452,4 +484,12 @@ impl Uplink {
             self.signal(Signal::Trusted, now, out);
         }
     }
+}
+
+/// As many of a group as the quorum asks for, others at each turn.
+fn in_turn(group: &[usize], quorum: usize, turn: usize) -> impl Iterator<Item = (usize, bool)> {
+    let first = turn.wrapping_mul(quorum);
+    let places =
+        (0..quorum.min(group.len())).map(move |step| first.wrapping_add(step) % group.len());
+    places.map(|place| (group[place], true))
 }

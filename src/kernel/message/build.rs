@@ -1,19 +1,19 @@
 //! Requests, built with the types of the netlink crates.
 
 use ipnet::IpNet;
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_core::{DefaultNla, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
     RouteScope, RouteType,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleHeader, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::Dump;
+use super::{Dump, attributes};
 use crate::routing::desired::MAIN;
-use crate::routing::{Family, Path, Route, Rule};
+use crate::routing::{Family, OddRule, Path, Route, Rule};
 use crate::units::{IfIndex, Metric, Protocol};
 
 /// The request for a list.
@@ -30,6 +30,11 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
             let mut message = route_dump(family);
             message.attributes.push(RouteAttribute::Table(MAIN.0));
             message.attributes.push(RouteAttribute::Oif(index.get()));
+            RouteNetlinkMessage::GetRoute(message)
+        }
+        Dump::MainDefaults(family) => {
+            let mut message = route_dump(family);
+            message.attributes.push(RouteAttribute::Table(MAIN.0));
             RouteNetlinkMessage::GetRoute(message)
         }
         Dump::RoutesIn(family, table) => {
@@ -177,6 +182,19 @@ pub(in crate::kernel) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMe
     if let Some(length) = rule.suppress_prefix_length {
         attributes.push(RuleAttribute::SuppressPrefixLen(length));
     }
+    message
+}
+
+/// A rule as the kernel listed it, word for word, as a message to delete it.
+pub(in crate::kernel) fn odd_rule_message(odd: &OddRule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    // What was listed can be read.
+    if let Ok(header) = RuleHeader::parse(&odd.listed) {
+        message.header = header;
+    }
+    let listed = attributes(&odd.listed, 12);
+    let said = listed.map(|one| DefaultNla::new(one.kind(), one.value().to_vec()));
+    message.attributes.extend(said.map(RuleAttribute::Other));
     message
 }
 

@@ -11,13 +11,32 @@ use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
-use super::{AddressEntry, LinkEntry, RouteEntry, RuleEntry, attributes};
+use super::{AddressEntry, Entry, Kind, LinkEntry, Nature, RouteEntry, RuleEntry, attributes};
 use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
     Counters, IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
 };
 
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+/// Of those that routers and VPNs make; `tun` is what OpenVPN and Tailscale have.
+const TUNNELS: [&[u8]; 13] = [
+    b"wireguard",
+    b"tun",
+    b"ipip",
+    b"sit",
+    b"gre",
+    b"gretap",
+    b"ip6tnl",
+    b"ip6gre",
+    b"vti",
+    b"vti6",
+    b"xfrm",
+    b"vxlan",
+    b"geneve",
+];
 
 pub(super) fn link(body: &[u8]) -> Option<LinkEntry> {
     let header = LinkHeader::parse(body).ok()?;
@@ -28,7 +47,32 @@ pub(super) fn link(body: &[u8]) -> Option<LinkEntry> {
         is_up: header.flags.contains(LinkFlags::Up),
         has_carrier: header.flags.contains(LinkFlags::LowerUp),
         is_point_to_point: header.flags.contains(LinkFlags::Pointopoint),
+        nature: nature(body),
     })
+}
+
+fn nature(body: &[u8]) -> Nature {
+    let mut nature = Nature::default();
+    for attribute in attributes(body, 16) {
+        match attribute.kind() {
+            IFLA_MASTER => nature.master = u32_of(attribute.value()).and_then(IfIndex::new),
+            IFLA_LINKINFO => {
+                let mut info = attributes(attribute.value(), 0);
+                let kind = info.find(|one| one.kind() == IFLA_INFO_KIND);
+                nature.kind = kind.map_or(Kind::Other, |kind| kind_of(kind.value()));
+            }
+            _ => {}
+        }
+    }
+    nature
+}
+
+fn kind_of(value: &[u8]) -> Kind {
+    match value.strip_suffix(b"\0").unwrap_or(value) {
+        b"vrf" => Kind::Vrf,
+        tunnel if TUNNELS.contains(&tunnel) => Kind::Tunnel,
+        _ => Kind::Other,
+    }
 }
 
 const IFLA_STATS_LINK_64: u16 = 1;
@@ -105,11 +149,19 @@ const RTA_VIA: u16 = 18;
 const RTA_PREF: u16 = 20;
 const RTM_F_CLONED: u32 = 0x200;
 const ROUTE_HEADER: usize = 12;
+const DEAD_ENDS: [RouteType; 4] = [
+    RouteType::BlackHole,
+    RouteType::Unreachable,
+    RouteType::Prohibit,
+    RouteType::Throw,
+];
 
-pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
+pub(super) fn route(body: &[u8]) -> Option<Entry> {
     let header = RouteHeader::parse(body).ok()?;
     let is_cloned = header.flags.bits() & RTM_F_CLONED != 0;
-    let is_plain = header.kind == RouteType::Unicast && header.tos == 0 && !is_cloned;
+    let is_dead_end = DEAD_ENDS.contains(&header.kind);
+    let is_routed = is_dead_end || header.kind == RouteType::Unicast;
+    let is_plain = is_routed && header.tos == 0 && !is_cloned;
     let family = family_of(header.address_family).filter(|_| is_plain)?;
     let mut table = TableId(header.table.into());
     let mut metric = Metric(0);
@@ -131,7 +183,7 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
             _ => {}
         }
     }
-    if paths.is_empty() {
+    if paths.is_empty() && !is_dead_end {
         let onlink = header.flags.contains(RouteFlags::Onlink);
         paths.push(single_path(attributes(body, ROUTE_HEADER), onlink)?);
     }
@@ -141,12 +193,24 @@ pub(super) fn route(body: &[u8]) -> Option<RouteEntry> {
         metric,
         paths,
     };
-    Some(RouteEntry {
+    let entry = RouteEntry {
         protocol: Protocol(header.protocol.into()),
         route: route.canonical(),
         source,
         preference,
         expires_in,
+    };
+    Some(if is_dead_end {
+        Entry::DeadEnd(RouteEntry {
+            // Of IPv6 the kernel says that it goes through the loopback interface.
+            route: Route {
+                paths: Vec::new(),
+                ..entry.route
+            },
+            ..entry
+        })
+    } else {
+        Entry::Route(entry)
     })
 }
 
@@ -239,16 +303,16 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
         suppress_prefix_length: None,
     };
     let mut protocol = Protocol(0);
-    let mut is_plain = header.action == RuleAction::ToTable
-        && !header.flags.contains(RuleFlags::Invert)
-        && header.tos == 0;
+    let mut mask = u32::MAX;
+    let is_inverted = header.flags.contains(RuleFlags::Invert);
+    let mut is_plain = header.action == RuleAction::ToTable && !is_inverted && header.tos == 0;
     for attribute in attributes(body, 12) {
         let value = attribute.value();
         match attribute.kind() {
             FRA_PRIORITY => rule.priority = RulePriority(u32_of(value)?),
             FRA_SRC => rule.from = IpNet::new(ip_of(value)?, header.src_len).ok(),
             FRA_FWMARK => rule.mark = Some(Mark(u32_of(value)?)),
-            FRA_FWMASK => is_plain &= u32_of(value)? == u32::MAX,
+            FRA_FWMASK => mask = u32_of(value)?,
             FRA_OIFNAME => rule.oif = Some(name_of(value)?),
             FRA_TABLE => rule.table = TableId(u32_of(value)?),
             FRA_SUPPRESS_PREFIXLEN => {
@@ -263,7 +327,9 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
     Some(RuleEntry {
         protocol,
         rule,
-        is_plain,
+        mask,
+        is_inverted,
+        listed: (!is_plain || mask != u32::MAX).then(|| body.to_vec()),
     })
 }
 

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::*;
-use crate::cli::check::facts::Capabilities;
-use crate::kernel::{ForeignRoute, Strangers};
-use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route};
-use crate::units::{IfIndex, InterfaceName, Metric, Protocol, RulePriority, Weight};
+use crate::cli::check::facts::{Capabilities, Networkd};
+use crate::kernel::{ForeignRoute, ForeignRule, Kind, Nature, Strangers};
+use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route, Rule};
+use crate::units::{IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, Weight};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -72,7 +72,7 @@ fn good() -> Facts {
         strangers: Strangers {
             are_rules_known: true,
             rules: vec![rule(0), rule(32_766), rule(32_767)],
-            routes: Vec::new(),
+            ..Strangers::default()
         },
         reverse_path_filter: [
             ("eth1", ReversePathFilter::Loose),
@@ -81,6 +81,8 @@ fn good() -> Facts {
         .map(|(interface, filter)| (name(interface), filter))
         .into(),
         deaf_to_routers: BTreeSet::new(),
+        networkd: Networkd::default(),
+        has_network_manager: false,
         is_forwarding: true,
         capabilities: Capabilities {
             net_admin: true,
@@ -103,7 +105,24 @@ fn rule(priority: u32) -> ForeignRule {
             table: TableId(100),
             suppress_prefix_length: None,
         },
+        mask: u32::MAX,
+        is_inverted: false,
         says_more: false,
+    }
+}
+
+/// Somebody's default route.
+fn default_through(number: u32) -> Route {
+    Route {
+        table: MAIN,
+        destination: "0.0.0.0/0".parse().expect("a prefix"),
+        metric: Metric(0),
+        paths: vec![Path {
+            index: index(number),
+            gateway: None,
+            onlink: false,
+            weight: Weight(1),
+        }],
     }
 }
 
@@ -185,7 +204,8 @@ fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_told
         ..eth1.defaults[0]
     });
     let missing = "Note uplink lte: has no IPv6, while fiber has: when it carries the traffic, IPv6 \
-                   takes the default route of the main table or none";
+                   goes through fiber, or when that is down by the default route of the main table \
+                   or not at all";
     assert_eq!(said(TWO_UPLINKS, &facts), [deaf, missing]);
 }
 
@@ -279,23 +299,237 @@ fn rules_of_others_are_told_where_they_meet_ours() {
     assert!(found.iter().any(|finding| behind(&finding)));
 }
 
+/// The configuration with its routes in the main table.
+fn in_main() -> String {
+    format!("[routing]\nmode = \"main\"\n{TWO_UPLINKS}")
+}
+
+/// A machine whose kernel knows no rules.
+fn without_rules() -> Facts {
+    Facts {
+        strangers: Strangers::default(),
+        ..good()
+    }
+}
+
+#[test]
+fn the_mode_that_fits_the_kernel_is_recommended() {
+    assert_eq!(said(&in_main(), &without_rules()), [""; 0]);
+    let found = findings(&config(TWO_UPLINKS), &without_rules());
+    assert!(
+        found[0]
+            .remedy
+            .starts_with("set `routing.mode` to \"main\"")
+    );
+    let found = findings(&config(&in_main()), &good());
+    assert_eq!((found.len(), found[0].severity), (1, Note));
+    assert!(found[0].remedy.starts_with("choose \"table\""));
+}
+
+#[test]
+fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
+    let mut facts = without_rules();
+    let mut add = |metric, through| {
+        facts.strangers.defaults.push(ForeignRoute {
+            protocol: Protocol(16),
+            table: MAIN,
+            destination: prefix("0.0.0.0/0"),
+            metric: Metric(metric),
+            through,
+        });
+    };
+    add(61, Some(index(1)));
+    add(60, Some(index(1)));
+    add(0, Some(index(2)));
+    add(50, Some(index(9)));
+    add(30, None);
+    add(4_278_198_272, None);
+    assert_eq!(
+        said(&in_main(), &facts),
+        [
+            "Error main table: somebody else's default route through eth1 has our metric, 60: ours \
+             cannot be added",
+            "Error main table: the default route through eth2 has metric 0, before ours of 60: it \
+             carries the traffic whatever is decided",
+            "Note main table: the default route through 9, which is no uplink, has metric 50, before \
+             ours of 60: it carries the traffic",
+            "Error main table: a route to 0.0.0.0/0 of metric 30 leads nowhere and goes before ours",
+        ]
+    );
+    assert_eq!(
+        said(
+            TWO_UPLINKS,
+            &Facts {
+                strangers: Strangers {
+                    are_rules_known: true,
+                    ..facts.strangers
+                },
+                ..good()
+            }
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn in_main_only_rules_for_all_traffic_are_told() {
+    let mut facts = good();
+    facts.strangers.rules = vec![rule(0), rule(32_766), rule(32_000)];
+    let marked = |mut foreign: ForeignRule| {
+        foreign.rule.mark = Some(Mark(1));
+        foreign
+    };
+    facts.strangers.rules.push(marked(rule(100)));
+    let said = said(&in_main(), &facts);
+    let about_rules: Vec<_> = { said.iter() }
+        .filter(|line| line.contains(" rule "))
+        .collect();
+    assert_eq!(
+        about_rules,
+        [
+            "Warning rule 32000: somebody else's rule sends all traffic to table 100 before the main \
+          table is looked at"
+        ]
+    );
+}
+
+#[test]
+fn a_rule_that_matches_the_mark_of_our_probes_is_told() {
+    let with = |priority, mark, mask| {
+        let mut facts = good();
+        let mut foreign = rule(priority);
+        foreign.rule.mark = Some(Mark(mark));
+        (foreign.mask, foreign.says_more) = (mask, mask != u32::MAX);
+        facts.strangers.rules.push(foreign);
+        said(TWO_UPLINKS, &facts)
+    };
+    assert_eq!(
+        with(500, 0x7500_0000, 0xff00_0000),
+        [
+            "Warning rule 500: somebody else's rule takes our probes, whose mark it matches, to table 100"
+        ]
+    );
+    assert_eq!(
+        with(500, 0x7570_0001, u32::MAX).len(),
+        1,
+        "that of the second uplink"
+    );
+    assert_eq!(with(500, 0x7570_0002, u32::MAX), [""; 0]);
+    assert_eq!(with(500, 0x0008_0000, 0x00ff_0000), [""; 0]);
+    assert_eq!(
+        with(32_100, 0x7500_0000, 0xff00_0000),
+        [""; 0],
+        "behind ours"
+    );
+}
+
+#[test]
+fn a_table_of_somebody_else_for_an_uplinks_address_is_told() {
+    let mut facts = good();
+    let mut foreign = rule(10_000);
+    foreign.rule.from = Some(prefix("192.0.1.2/32"));
+    facts.strangers.rules.push(foreign);
+    assert_eq!(
+        said(TWO_UPLINKS, &facts),
+        [
+            "Note rule 10000: what comes from 192.0.1.2/32, an address of fiber, is sent to table 100 \
+          before our rules are looked at"
+        ]
+    );
+}
+
+#[test]
+fn networkd_is_told_to_leave_alone_what_it_would_remove() {
+    let with = |removes_routes, removes_rules| Facts {
+        networkd: Networkd {
+            removes_routes,
+            removes_rules,
+        },
+        ..good()
+    };
+    let all = "Warning systemd-networkd: removes our routes and rules when it restarts: the agent puts \
+               them back, after a gap";
+    assert_eq!(said(TWO_UPLINKS, &with(true, true)), [all]);
+    assert_eq!(
+        said(TWO_UPLINKS, &with(false, true)),
+        [all.replace("routes and rules", "rules")]
+    );
+    let in_main = said(&in_main(), &with(true, true));
+    assert!(
+        in_main.contains(&all.replace("routes and rules", "routes")),
+        "{in_main:?}"
+    );
+}
+
+#[test]
+fn network_manager_is_told_where_it_judges_the_uplinks_too() {
+    let mut facts = with_link(|link| link.defaults[0].metric = Metric(20_101));
+    assert_eq!(said(TWO_UPLINKS, &facts), [""; 0], "it does not run");
+    facts.has_network_manager = true;
+    let found = findings(&config(TWO_UPLINKS), &facts);
+    assert_eq!(
+        (found[0].object.as_str(), found[0].severity),
+        ("NetworkManager", Note)
+    );
+    assert!(found[0].what.contains("eth2 behind"), "{}", found[0].what);
+}
+
+fn nature(kind: Kind, master: Option<u32>) -> Nature {
+    Nature {
+        kind,
+        master: master.map(index),
+    }
+}
+
+#[test]
+fn a_tunnel_is_told_by_which_mark_its_own_packets_stay_out_of_it() {
+    let mut facts = good();
+    let natures = &mut facts.strangers.natures;
+    natures.insert(index(1), nature(Kind::Tunnel, None));
+    let found = findings(&config(TWO_UPLINKS), &facts);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].object, "uplink fiber");
+    assert!(
+        found[0].remedy.contains("wg set eth1 fwmark 0x75700001"),
+        "{}",
+        found[0].remedy
+    );
+}
+
+#[test]
+fn a_port_of_a_bridge_and_a_member_of_a_vrf_are_no_uplinks() {
+    let mut facts = good();
+    let bridge = Link {
+        name: name("br-wan"),
+        ..link(5)
+    };
+    facts.observed.links.insert(index(5), bridge);
+    let natures = &mut facts.strangers.natures;
+    natures.insert(index(1), nature(Kind::Other, Some(5)));
+    natures.insert(index(2), nature(Kind::Other, Some(6)));
+    natures.insert(index(6), nature(Kind::Vrf, None));
+    assert_eq!(
+        said(TWO_UPLINKS, &facts),
+        [
+            "Error uplink fiber: eth1 is a port of br-wan: addresses and routes belong to that",
+            "Error uplink lte: eth2 belongs to the VRF 6: the VRF's own table is looked at before ours",
+        ]
+    );
+}
+
 #[test]
 fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
     let route = |table| Route {
         table: TableId(table),
-        destination: "0.0.0.0/0".parse().expect("a prefix"),
-        metric: Metric(0),
-        paths: vec![Path {
-            index: index(1),
-            gateway: None,
-            onlink: false,
-            weight: Weight(1),
-        }],
+        ..default_through(1)
     };
     let mut facts = good();
     facts.strangers.routes.push(ForeignRoute {
         protocol: Protocol(4),
-        route: route(11_701),
+        table: TableId(11_701),
+        destination: prefix("0.0.0.0/0"),
+        metric: Metric(0),
+        through: None,
     });
     facts.observed.routes = vec![route(11_700), route(11_702), route(11_703)];
     assert_eq!(

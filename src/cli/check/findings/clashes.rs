@@ -1,0 +1,438 @@
+//! What other software on the machine has in our way, and what to do about it. Pure.
+
+use std::collections::BTreeSet;
+
+use super::{Error, Finding, Note, Warning, finding};
+use crate::cli::check::facts::Facts;
+use crate::config::Config;
+use crate::engine::settings::UplinkSettings;
+use crate::kernel::{ForeignRoute, ForeignRule, Kind};
+use crate::routing::{Link, Mode, Numbering, Rule};
+use crate::units::IfIndex;
+
+/// The priority of the kernel's rule for the main table.
+const MAIN_RULE: u32 = 32_766;
+
+/// Everything that others have in our way, whatever the uplink.
+pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match config.engine.numbering.mode {
+        Mode::Table => findings.extend(on_routes_in_our_tables(facts)),
+        Mode::Main => findings.extend(on_defaults_in_main(config, facts)),
+    }
+    findings.extend(on_rules(config, facts));
+    findings.extend(on_networkd(config, facts));
+    findings.extend(on_network_manager(config, facts));
+    findings.extend(on_tunnels(config, facts));
+    let mut said = BTreeSet::new();
+    // What holds for both families is said once.
+    findings.retain(|one| said.insert((one.object.clone(), one.what.clone())));
+    findings
+}
+
+/// A route of somebody else in one of our tables carries traffic that we think we decide about.
+fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
+    let routes = facts.strangers.routes.iter();
+    let finding = |route: &ForeignRoute| {
+        let ForeignRoute {
+            protocol,
+            table,
+            destination,
+            ..
+        } = route;
+        finding(
+            Error,
+            &format!("table {table}"),
+            format!("holds a route to {destination} of protocol {protocol}, which is not ours"),
+            format!(
+                "remove it (ip route del {destination} table {table} proto {protocol}), or choose \
+                 another `routing.table`"
+            ),
+        )
+    };
+    routes.map(finding).collect()
+}
+
+/// In main the lowest metric decides, and one metric holds one default route.
+fn on_defaults_in_main(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let ours = config.engine.numbering.metric;
+    let is_uplink = |index: IfIndex| {
+        let link = facts.observed.links.get(&index);
+        link.is_some_and(|link| {
+            let mut uplinks = config.engine.uplinks.iter();
+            uplinks.any(|uplink| uplink.interface == link.name)
+        })
+    };
+    let defaults = facts.strangers.defaults.iter();
+    let finding = |foreign: &ForeignRoute| {
+        let metric = foreign.metric;
+        let Some(through) = foreign.through else {
+            return (metric <= ours).then(|| dead_end(foreign));
+        };
+        let name = facts.observed.links.get(&through);
+        let name = name.map_or_else(|| through.to_string(), |link| link.name.to_string());
+        let object = "main table";
+        if metric == ours {
+            let what = format!(
+                "somebody else's default route through {name} has our metric, {ours}: ours cannot \
+                 be added"
+            );
+            let remedy = "choose another `routing.metric`";
+            Some(finding(Error, object, what, remedy))
+        } else if metric < ours && is_uplink(through) {
+            let what = format!(
+                "the default route through {name} has metric {metric}, before ours of {ours}: it \
+                 carries the traffic whatever is decided"
+            );
+            let remedy = format!(
+                "give it a higher metric (`metric` in OpenWrt, `RouteMetric=` in systemd-networkd, \
+                 `ipv4.route-metric` in NetworkManager), or lower `routing.metric` below {metric}"
+            );
+            Some(finding(Error, object, what, remedy))
+        } else if metric < ours {
+            let what = format!(
+                "the default route through {name}, which is no uplink, has metric {metric}, before \
+                 ours of {ours}: it carries the traffic"
+            );
+            Some(finding(Note, object, what, "nothing, if it is a VPN's"))
+        } else {
+            None
+        }
+    };
+    defaults.filter_map(finding).collect()
+}
+
+/// What goes before ours and leads nowhere leaves nothing to decide.
+fn dead_end(foreign: &ForeignRoute) -> Finding {
+    let ForeignRoute {
+        protocol,
+        destination,
+        metric,
+        ..
+    } = foreign;
+    finding(
+        Error,
+        "main table",
+        format!("a route to {destination} of metric {metric} leads nowhere and goes before ours"),
+        format!("remove it, or give it a higher metric; its protocol is {protocol}"),
+    )
+}
+
+/// Software that is known by its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Mwan3,
+    Tailscale,
+    WgQuick,
+}
+
+impl Owner {
+    fn of(foreign: &ForeignRule) -> Option<Self> {
+        let Rule {
+            priority,
+            table,
+            mark,
+            ..
+        } = &foreign.rule;
+        let (priority, table) = (priority.0, table.0);
+        // mwan3: `iif` at 1000, marks at 2000, each followed by the number of the interface, which is
+        // its table as well.
+        let is_numbered = |base: u32| (1..=250).contains(&table) && priority == base + table;
+        if is_numbered(2_000) && mark.is_some() && foreign.mask != u32::MAX {
+            Some(Self::Mwan3)
+        } else if table == 52 && priority % 100 == 70 {
+            // Of 5210, 5230, 5250 and 5270 (beside mwan3: 1310 and so on) the one for its table.
+            Some(Self::Tailscale)
+        } else if foreign.is_inverted && mark.is_some_and(|mark| mark.0 == table) {
+            // wg-quick: `not fwmark 51820 lookup 51820`.
+            Some(Self::WgQuick)
+        } else {
+            None
+        }
+    }
+
+    fn finding(self, foreign: &ForeignRule, numbering: &Numbering) -> Option<Finding> {
+        match (self, numbering.mode) {
+            (Self::Mwan3, Mode::Table | Mode::Main) => Some(finding(
+                Error,
+                "mwan3",
+                "runs on this machine: its rules come first, and two cannot decide",
+                "stop one of them: /etc/init.d/mwan3 stop; /etc/init.d/mwan3 disable",
+            )),
+            (Self::Tailscale, Mode::Table) => Some(finding(
+                Warning,
+                "Tailscale",
+                "sends its own packets by the default route of the main table, not by the uplink \
+                 that carries: it stays behind when the traffic moves",
+                format!(
+                    "ip rule add pref {} fwmark 0x80000/0xff0000 lookup {} (and the same with ip \
+                     -6), or set `routing.mode` to \"main\"",
+                    foreign.rule.priority.0 - 70,
+                    numbering.table,
+                ),
+            )),
+            (Self::Tailscale, Mode::Main) => None,
+            (Self::WgQuick, Mode::Table | Mode::Main) => Some(finding(
+                Note,
+                "WireGuard",
+                format!(
+                    "wg-quick sends all traffic into its tunnel (table {}); the uplinks carry the \
+                     tunnel",
+                    foreign.rule.table
+                ),
+                "nothing, if that is wanted; else set `Table = off` or narrow `AllowedIPs`",
+            )),
+        }
+    }
+}
+
+fn on_rules(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let numbering = &config.engine.numbering;
+    let rules = facts.strangers.rules.iter();
+    rules
+        .filter_map(|foreign| match (Owner::of(foreign), numbering.mode) {
+            (Some(owner), Mode::Table | Mode::Main) => owner.finding(foreign, numbering),
+            (None, Mode::Main) => before_main(foreign),
+            (None, Mode::Table) => on_probes(config, foreign)
+                .or_else(|| on_source(config, facts, foreign))
+                .or_else(|| beside_ours(numbering, foreign)),
+        })
+        .collect()
+}
+
+fn object(foreign: &ForeignRule) -> String {
+    format!("rule {}", foreign.rule.priority)
+}
+
+/// A rule of others that looks at some of our marks' bits takes our probes with it.
+fn on_probes(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
+    let numbering = &config.engine.numbering;
+    let mark = foreign.rule.mark?;
+    let is_before = foreign.rule.priority.0 <= numbering.rule.0 + 1;
+    let positions = (0..).zip(&config.engine.uplinks);
+    let mut marks = positions.map(|(position, _)| numbering.uplink_mark(position).0);
+    let matches = marks.any(|ours| (ours & foreign.mask == mark.0) != foreign.is_inverted);
+    let is_bound = foreign.rule.oif.is_some() || foreign.is_inverted;
+    (matches && is_before && !is_bound).then(|| {
+        finding(
+            Warning,
+            &object(foreign),
+            format!(
+                "somebody else's rule takes our probes, whose mark it matches, to table {}",
+                foreign.rule.table
+            ),
+            "choose another `routing.mark`",
+        )
+    })
+}
+
+/// netifd (`ip4table`) and people send what comes from an uplink to a table of its own.
+fn on_source(config: &Config, facts: &Facts, foreign: &ForeignRule) -> Option<Finding> {
+    let from = foreign.rule.from?;
+    let is_before = foreign.rule.priority.0 < config.engine.numbering.rule.0 + 2;
+    let mut uplinks = config.engine.uplinks.iter();
+    let uplink = uplinks.find(|uplink| {
+        let link = facts.observed.link(&uplink.interface);
+        let addresses = link.into_iter().flat_map(|link| &link.addresses);
+        { addresses }.any(|address| from.contains(&address.net.addr()))
+    })?;
+    (is_before && from.prefix_len() > 0).then(|| {
+        finding(
+            Note,
+            &object(foreign),
+            format!(
+                "what comes from {from}, an address of {}, is sent to table {} before our rules are \
+                 looked at",
+                uplink.name, foreign.rule.table
+            ),
+            "nothing, if that table leads through the same uplink, as netifd's `ip4table` does; else \
+             remove the rule",
+        )
+    })
+}
+
+/// In main mode a rule of others that catches everything hides the main table.
+fn before_main(foreign: &ForeignRule) -> Option<Finding> {
+    let priority = foreign.rule.priority.0;
+    let is_before = priority > 0 && priority < MAIN_RULE;
+    (is_before && catches_all(foreign)).then(|| {
+        finding(
+            Warning,
+            &object(foreign),
+            format!(
+                "somebody else's rule sends all traffic to table {} before the main table is looked \
+                 at",
+                foreign.rule.table
+            ),
+            "remove it, if it is not a VPN's",
+        )
+    })
+}
+
+fn beside_ours(numbering: &Numbering, foreign: &ForeignRule) -> Option<Finding> {
+    let priority = foreign.rule.priority.0;
+    let first = numbering.rule.0;
+    let last = numbering.default_rule.0;
+    let object = object(foreign);
+    let table = foreign.rule.table;
+    let is_at_ours = (first..=first.saturating_add(3)).contains(&priority) || priority == last;
+    if is_at_ours {
+        let what = format!(
+            "somebody else's rule (lookup {table}) has one of our priorities: which comes first \
+             depends on who came first"
+        );
+        let remedy = "choose another `routing.rule` or `routing.default_rule`";
+        Some(finding(Warning, &object, what, remedy))
+    } else if priority > last && priority < MAIN_RULE {
+        let what = format!(
+            "somebody else's rule (lookup {table}) stands behind our last rule, {last}, and is \
+             reached only while no uplink carries the traffic"
+        );
+        let remedy = format!("choose a `routing.default_rule` behind {priority}");
+        Some(finding(Warning, &object, what, remedy))
+    } else if priority < first && priority > 0 && catches_all(foreign) {
+        let what = format!(
+            "somebody else's rule sends all traffic to table {table} before ours are looked at"
+        );
+        let remedy = format!("choose a `routing.rule` before {priority}, if it is not a VPN's");
+        Some(finding(Warning, &object, what, remedy))
+    } else {
+        None
+    }
+}
+
+/// Rules of VPNs name a mark, or let default routes pass.
+fn catches_all(foreign: &ForeignRule) -> bool {
+    let Rule {
+        from,
+        mark,
+        oif,
+        suppress_prefix_length,
+        ..
+    } = &foreign.rule;
+    let names_nothing = from.is_none() && mark.is_none() && oif.is_none();
+    !foreign.says_more && names_nothing && suppress_prefix_length.is_none()
+}
+
+/// systemd-networkd removes what it did not write when it starts and when it looks at a link anew.
+fn on_networkd(config: &Config, facts: &Facts) -> Option<Finding> {
+    let networkd = facts.networkd;
+    let writes_rules = config.engine.numbering.mode == Mode::Table;
+    let what = match (
+        networkd.removes_routes,
+        networkd.removes_rules && writes_rules,
+    ) {
+        (false, false) => return None,
+        (true, false) => "routes",
+        (false, true) => "rules",
+        (true, true) => "routes and rules",
+    };
+    Some(finding(
+        Warning,
+        "systemd-networkd",
+        format!("removes our {what} when it restarts: the agent puts them back, after a gap"),
+        "in /etc/systemd/networkd.conf.d/uplinkd.conf: [Network], ManageForeignRoutes=no, \
+         ManageForeignRoutingPolicyRules=no; then systemctl restart systemd-networkd",
+    ))
+}
+
+/// NetworkManager adds 20,000 to the metric of a link that it cannot check.
+fn on_network_manager(config: &Config, facts: &Facts) -> Vec<Finding> {
+    const PENALTY: u32 = 20_000;
+    let links = config.engine.uplinks.iter().filter_map(|uplink| {
+        let link = facts.observed.link(&uplink.interface)?;
+        let mut metrics = link.defaults.iter().map(|default| default.metric.0);
+        let is_put_back = metrics.any(|metric| (PENALTY..2 * PENALTY).contains(&metric));
+        (is_put_back && facts.has_network_manager).then_some(link)
+    });
+    let finding = |link: &Link| {
+        finding(
+            Note,
+            "NetworkManager",
+            format!(
+                "its own connectivity check has put the default route of {} behind: it judges the \
+                 uplinks too, and decides while the agent does not run",
+                link.name
+            ),
+            "if it is wrong: nmcli general connectivity check, or [connectivity] enabled=false",
+        )
+    };
+    links.map(finding).collect()
+}
+
+/// The packets that carry a tunnel need an uplink that is none.
+fn on_tunnels(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let numbering = &config.engine.numbering;
+    let kind = |uplink: &UplinkSettings| {
+        let link = facts.observed.link(&uplink.interface)?;
+        facts
+            .strangers
+            .natures
+            .get(&link.index)
+            .map(|nature| nature.kind)
+    };
+    let uplinks = || (0..).zip(&config.engine.uplinks);
+    let is_tunnel = |uplink: &UplinkSettings| kind(uplink) == Some(Kind::Tunnel);
+    let below = uplinks().find(|(_, uplink)| !is_tunnel(uplink));
+    let remedy = |interface| match (numbering.mode, below) {
+        (Mode::Table, Some((position, below))) => {
+            let mark = numbering.uplink_mark(position).0;
+            format!(
+                "give them the mark of an uplink, {mark:#x} for {} (wg set {interface} fwmark \
+                 {mark:#x}, `FwMark`, or --mark of OpenVPN), or bind them to its interface, {}",
+                below.name, below.interface
+            )
+        }
+        (Mode::Main, Some((_, below))) => format!(
+            "add a route to its far end through another uplink: ip route add FAR-END dev {}",
+            below.interface
+        ),
+        (Mode::Table | Mode::Main, None) => "add the uplink that carries them".to_owned(),
+    };
+    uplinks()
+        .filter(|(_, uplink)| is_tunnel(uplink))
+        .map(|(_, uplink)| {
+            finding(
+                Note,
+                &format!("uplink {}", uplink.name),
+                format!(
+                    "{} is a tunnel: when it carries the traffic its own packets must not enter it",
+                    uplink.interface
+                ),
+                remedy(&uplink.interface),
+            )
+        })
+        .collect()
+}
+
+/// IP does not go through an interface that is a port of another one, and goes its own ways in one
+/// that belongs to a VRF.
+pub(super) fn on_master(
+    uplink: &UplinkSettings,
+    object: &str,
+    link: Option<&Link>,
+    facts: &Facts,
+) -> Option<Finding> {
+    let natures = &facts.strangers.natures;
+    let master = natures.get(&link?.index)?.master?;
+    let name = facts.observed.links.get(&master);
+    let name = name.map_or_else(|| master.to_string(), |link| link.name.to_string());
+    let interface = &uplink.interface;
+    let kind = natures.get(&master).map(|nature| nature.kind);
+    Some(match kind {
+        Some(Kind::Vrf) => finding(
+            Error,
+            object,
+            format!(
+                "{interface} belongs to the VRF {name}: the VRF's own table is looked at before ours"
+            ),
+            format!("take it out of there: ip link set {interface} nomaster"),
+        ),
+        Some(Kind::Tunnel | Kind::Other) | None => finding(
+            Error,
+            object,
+            format!("{interface} is a port of {name}: addresses and routes belong to that"),
+            format!("set `interface` to {name}"),
+        ),
+    })
+}

@@ -1,0 +1,440 @@
+//! The families of one uplink, each judged by answers of its own.
+//!
+//! IPv4 and IPv6 go over one wire but not over one network: a provider may lose either alone. Where
+//! an uplink has a way out for both and a target of each, each is a link of its own to an outage
+//! test: all its targets silent while the other family answers is the family's fault and not its
+//! targets'. Where both fall silent the uplink itself is down, which is not decided here; and a
+//! family of which no target is asked is as the uplink is.
+//!
+//! A family that is broken is asked beside the other every `RETRY_EVERY`, and is on trial from its
+//! first answer until it has answered for as long as an uplink must. One that has never answered
+//! since its link came up is broken without a word: targets of both families may be configured
+//! everywhere, and not every provider has both.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::loss::Learner;
+use crate::engine::outage::{Demand, Outage, Silence};
+use crate::engine::round::{Round, RoundResult};
+use crate::engine::status::State;
+use crate::engine::uplink::seconds;
+use crate::routing::{Family, Path};
+use crate::units::Moment;
+
+/// How often a family that is broken is asked again.
+const RETRY_EVERY: Duration = Duration::from_secs(10);
+/// So many rounds that only the other family answers, and its losses no longer speak against the
+/// link.
+const DOUBT: u32 = 2;
+
+/// Both families of an uplink.
+#[derive(Clone, Debug, Default)]
+pub struct Families {
+    of: [FamilyTrack; Family::ROUTED.len()],
+}
+
+/// One family of an uplink.
+#[derive(Clone, Debug, Default)]
+struct FamilyTrack {
+    /// The way out, and since when there is one.
+    way: Option<(Path, Moment)>,
+    /// It was broken or lost its way out at some time in this run.
+    has_failed: bool,
+    /// Only where both families have targets to be judged by.
+    judge: Option<Box<Judge>>,
+}
+
+#[derive(Clone, Debug)]
+struct Judge {
+    verdict: Verdict,
+    /// Since when nothing has spoken against it, trial time included.
+    well_since: Moment,
+    has_worked: bool,
+    outage: Outage,
+    /// Rounds in a row that only the other family answered.
+    unshared: u32,
+    mute_since: Option<Moment>,
+    /// What somebody else answered in place of a target, since it last was answered truly.
+    wrong_answer: Option<String>,
+    retry_at: Moment,
+    complaint: String,
+}
+
+/// What is held of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Unheard,
+    Works,
+    Broken,
+    Trial,
+}
+
+/// What a round said about a family has changed what is held of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// People need not know.
+    Quiet,
+    /// It does not work any more.
+    Broke,
+    /// It works again.
+    Healed,
+}
+
+/// How the election of who carries a family sees the family of an uplink.
+#[derive(Clone, Copy, Debug)]
+pub struct Outlook<'a> {
+    /// Its state as far as it is judged apart; none: it is as the uplink is.
+    pub state: Option<State>,
+    /// Since when nothing has spoken against it; none: as long as the uplink.
+    pub well_since: Option<Moment>,
+    /// It has a way out, since then.
+    pub way_since: Option<Moment>,
+    /// It failed at some time in this run while the uplink perhaps did not.
+    pub has_failed: bool,
+    /// What is wrong with it and not with the uplink.
+    pub complaint: Option<&'a str>,
+}
+
+impl Families {
+    /// The ways out are these now; `is_asked`: the family has a target.
+    pub fn attach(
+        &mut self,
+        paths: &BTreeMap<Family, Path>,
+        is_asked: impl Fn(Family) -> bool,
+        learner: Learner,
+        now: Moment,
+    ) {
+        let can_be_judged = |family: &Family| paths.contains_key(family) && is_asked(*family);
+        let are_apart = Family::ROUTED.iter().all(can_be_judged);
+        for family in Family::ROUTED {
+            let track = self.track_mut(family);
+            let path = paths.get(&family).copied();
+            let before = track.way.map(|(path, _)| path);
+            if path != before {
+                let was_of_use = track.judge.as_ref().is_none_or(|judge| judge.has_worked);
+                let is_lost = before.is_some() && path.is_none();
+                track.has_failed |= is_lost && was_of_use;
+                track.way = path.map(|path| (path, now));
+                track.judge = None;
+            }
+            if !are_apart {
+                track.judge = None;
+            } else if track.judge.is_none() {
+                track.judge = Some(Box::new(Judge::new(learner, now)));
+            }
+        }
+    }
+
+    /// The uplink is down or gone: each has to prove itself anew when it comes back.
+    pub fn restart(&mut self) {
+        for track in &mut self.of {
+            if let Some(judge) = &mut track.judge {
+                track.has_failed |= judge.verdict != Verdict::Unheard;
+                judge.verdict = Verdict::Unheard;
+                judge.complaint.clear();
+                judge.interrupt();
+            }
+        }
+    }
+
+    /// What was going on is over, and teaches nothing.
+    pub fn interrupt(&mut self) {
+        self.judges_mut().for_each(Judge::interrupt);
+    }
+
+    /// What an earlier run learnt about the uplink holds for both.
+    pub fn recall(&mut self, learner: Learner) {
+        self.judges_mut()
+            .for_each(|judge| judge.outage.recall(learner));
+    }
+
+    /// Each is judged by itself.
+    pub fn are_apart(&self) -> bool {
+        self.of.iter().all(|track| track.judge.is_some())
+    }
+
+    /// The one that is broken, so that its answers say nothing about the uplink.
+    pub fn broken(&self) -> Option<Family> {
+        let mut families = Family::ROUTED.into_iter();
+        families.find(|family| self.is_broken(*family))
+    }
+
+    /// It does not work although it has a way out.
+    pub fn is_broken(&self, family: Family) -> bool {
+        self.has(family, Verdict::Broken)
+    }
+
+    /// What is wrong, in words, if one is broken that has worked on this link.
+    pub fn complaint(&self) -> Option<&str> {
+        let judges = self.of.iter().filter_map(|track| track.judge.as_deref());
+        let proven = judges.filter(|judge| judge.has_worked);
+        let mut broken = proven.filter(|judge| !judge.complaint.is_empty());
+        broken.next().map(|judge| judge.complaint.as_str())
+    }
+
+    /// It is open whether one of them works.
+    pub fn are_in_doubt(&self) -> bool {
+        let is_in_doubt = |judge: &Judge| match judge.verdict {
+            Verdict::Unheard => true,
+            Verdict::Works | Verdict::Trial => judge.outage.is_suspected(),
+            Verdict::Broken => false,
+        };
+        let mut judges = self.of.iter().filter_map(|track| track.judge.as_deref());
+        judges.any(is_in_doubt)
+    }
+
+    /// One of them has to win its trust back.
+    pub fn are_on_trial(&self) -> bool {
+        let mut families = Family::ROUTED.into_iter();
+        families.any(|family| self.has(family, Verdict::Trial))
+    }
+
+    /// The broken one, if it is due to be asked again.
+    pub fn take_retry(&mut self, now: Moment) -> Option<Family> {
+        let family = self.broken()?;
+        let judge = self.track_mut(family).judge.as_mut()?;
+        let is_due = judge.retry_at <= now;
+        is_due.then(|| {
+            judge.retry_at = now + RETRY_EVERY;
+            family
+        })
+    }
+
+    /// Enough targets of the family answered a round.
+    pub fn answered(
+        &mut self,
+        family: Family,
+        sent: Moment,
+        now: Moment,
+        demand: Demand,
+        trust_after: Duration,
+    ) -> Option<Turn> {
+        let judge = self.track_mut(family).judge.as_mut()?;
+        judge.outage.answered(sent, demand);
+        judge.unshared = 0;
+        judge.mute_since = None;
+        judge.wrong_answer = None;
+        match judge.verdict {
+            Verdict::Unheard => {
+                judge.verdict = Verdict::Works;
+                judge.well_since = now;
+                judge.has_worked = true;
+                Some(Turn::Quiet)
+            }
+            Verdict::Works => None,
+            Verdict::Broken => {
+                judge.verdict = Verdict::Trial;
+                judge.well_since = now;
+                Some(Turn::Quiet)
+            }
+            Verdict::Trial => {
+                let is_trusted = now.since(judge.well_since) >= trust_after;
+                (is_trusted && !judge.outage.is_suspected()).then(|| judge.heal())
+            }
+        }
+    }
+
+    /// Too few targets of the family answered a round; it would take `losses` to explain that.
+    pub fn failed(
+        &mut self,
+        family: Family,
+        round: (Moment, u32),
+        now: Moment,
+        demand: Demand,
+    ) -> Option<Turn> {
+        let (sent, losses) = round;
+        let other_answered = self.last_answer_of_other(family);
+        let track = self.track_mut(family);
+        let judge = track.judge.as_mut()?;
+        judge.mute_since = None;
+        if judge.verdict == Verdict::Broken {
+            return None;
+        }
+        judge.outage.failed(sent, losses);
+        let is_alone = other_answered >= judge.outage.suspected_since();
+        let silence = judge.outage.verdict(now, demand).filter(|_| is_alone)?;
+        let complaint = judge.explain(family, silence);
+        Some(track.break_down(complaint, now))
+    }
+
+    /// Somebody answered in place of a target of the family.
+    pub fn wrongly_answered(&mut self, family: Family, what: &str) {
+        if let Some(judge) = &mut self.track_mut(family).judge {
+            judge.wrong_answer = Some(what.to_owned());
+        }
+    }
+
+    /// Nothing can be sent to the family's targets.
+    pub fn not_sent(
+        &mut self,
+        family: Family,
+        why: &str,
+        now: Moment,
+        demand: Demand,
+    ) -> Option<Turn> {
+        // Where neither can be asked it is the uplink's own trouble.
+        if self.is_broken(other(family)) {
+            return None;
+        }
+        let track = self.track_mut(family);
+        let judge = track.judge.as_mut()?;
+        let since = *judge.mute_since.get_or_insert(now);
+        let is_long = now.since(since) >= demand.outage_within;
+        if !is_long || judge.verdict == Verdict::Broken {
+            return None;
+        }
+        Some(track.break_down(format!("{family} cannot be probed: {why}"), now))
+    }
+
+    /// A round is complete: whether it was all of one family that the losses befell.
+    pub fn closed(&mut self, round: &Round) {
+        for (family, other) in PAIRS {
+            if let Some(judge) = &mut self.track_mut(family).judge
+                && round.is_answered_only_by(other)
+            {
+                judge.unshared += 1;
+            }
+        }
+    }
+
+    /// The losses of this family in that round are its own and not the link's. Of several targets
+    /// of a family that are silent while the other family answers, that is plain at once.
+    pub fn is_at_fault(&self, family: Family, round: &Round) -> bool {
+        let other = other(family);
+        let Some(judge) = &self.track(family).judge else {
+            return false;
+        };
+        let is_plain = round.asked_of(family) > 1 || judge.unshared >= DOUBT;
+        judge.verdict == Verdict::Broken || (is_plain && round.is_answered_only_by(other))
+    }
+
+    /// How the election sees the family.
+    pub fn outlook(&self, family: Family) -> Outlook<'_> {
+        let track = self.track(family);
+        let judge = track.judge.as_ref();
+        Outlook {
+            state: judge.map(|judge| match judge.verdict {
+                Verdict::Unheard => State::Unknown,
+                Verdict::Works => State::Up,
+                Verdict::Broken => State::Down,
+                Verdict::Trial => State::Recovering,
+            }),
+            well_since: judge.map(|judge| judge.well_since),
+            way_since: track.way.map(|(_, since)| since),
+            has_failed: track.has_failed,
+            complaint: judge
+                .map(|judge| judge.complaint.as_str())
+                .filter(|complaint| !complaint.is_empty()),
+        }
+    }
+
+    fn last_answer_of_other(&self, family: Family) -> Option<Moment> {
+        let judge = self.track(other(family)).judge.as_ref()?;
+        judge.outage.last_answer()
+    }
+
+    fn has(&self, family: Family, verdict: Verdict) -> bool {
+        let judge = self.track(family).judge.as_ref();
+        judge.is_some_and(|judge| judge.verdict == verdict)
+    }
+
+    fn track(&self, family: Family) -> &FamilyTrack {
+        &self.of[family as usize]
+    }
+
+    fn track_mut(&mut self, family: Family) -> &mut FamilyTrack {
+        &mut self.of[family as usize]
+    }
+
+    fn judges_mut(&mut self) -> impl Iterator<Item = &mut Judge> {
+        self.of
+            .iter_mut()
+            .filter_map(|track| track.judge.as_deref_mut())
+    }
+}
+
+impl FamilyTrack {
+    fn break_down(&mut self, complaint: String, now: Moment) -> Turn {
+        let Some(judge) = &mut self.judge else {
+            return Turn::Quiet;
+        };
+        let was_on_trial = judge.verdict == Verdict::Trial;
+        judge.verdict = Verdict::Broken;
+        judge.well_since = now;
+        judge.retry_at = now + RETRY_EVERY;
+        judge.interrupt();
+        if !was_on_trial {
+            judge.complaint = complaint;
+        }
+        self.has_failed |= judge.has_worked;
+        if judge.has_worked && !was_on_trial {
+            Turn::Broke
+        } else {
+            Turn::Quiet
+        }
+    }
+}
+
+impl Judge {
+    fn new(learner: Learner, now: Moment) -> Self {
+        let mut outage = Outage::default();
+        outage.recall(learner);
+        Self {
+            verdict: Verdict::Unheard,
+            well_since: now,
+            has_worked: false,
+            outage,
+            unshared: 0,
+            mute_since: None,
+            wrong_answer: None,
+            retry_at: now,
+            complaint: String::new(),
+        }
+    }
+
+    fn heal(&mut self) -> Turn {
+        self.verdict = Verdict::Works;
+        self.complaint.clear();
+        let has_worked = std::mem::replace(&mut self.has_worked, true);
+        if has_worked {
+            Turn::Healed
+        } else {
+            Turn::Quiet
+        }
+    }
+
+    fn interrupt(&mut self) {
+        self.outage.interrupt();
+        self.unshared = 0;
+        self.mute_since = None;
+    }
+
+    fn explain(&self, family: Family, silence: Silence) -> String {
+        let other = other(family);
+        if let Some(what) = &self.wrong_answer {
+            format!("{family}: {what}")
+        } else if self.has_worked {
+            let lasts = seconds(silence.lasts);
+            format!("{family} does not answer for {lasts}, {other} does")
+        } else {
+            format!("{family} has not answered yet, {other} does")
+        }
+    }
+}
+
+impl Round {
+    fn is_answered_only_by(&self, family: Family) -> bool {
+        let result = |family| self.result_of(family);
+        result(family) == RoundResult::Answered && result(other(family)) == RoundResult::Failed
+    }
+}
+
+const PAIRS: [(Family, Family); 2] = [(Family::Ipv4, Family::Ipv6), (Family::Ipv6, Family::Ipv4)];
+
+fn other(family: Family) -> Family {
+    match family {
+        Family::Ipv4 => Family::Ipv6,
+        Family::Ipv6 => Family::Ipv4,
+    }
+}
