@@ -263,7 +263,7 @@ impl Quality {
 
     /// Our own traffic overflows the queue of the link: what is lost there is no fault of the link's
     /// either. The queue shows in the round trip; where that is as ever, losses are the link's own.
-    fn overflows(&self) -> bool {
+    pub fn overflows(&self) -> bool {
         let empty = self.empty_seconds.filter(|_| self.is_full);
         empty.is_some_and(|empty| self.latency().as_secs_f64() >= empty * 2.0 + LEAST_QUEUE)
     }

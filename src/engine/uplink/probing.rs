@@ -408,7 +408,7 @@ impl Uplink {
             let has_right_page = || round.probes.iter().any(|other| self.is_right_page(other));
             // What all targets of a family share is no target's fault.
             let is_alone = match probe.fate {
-                Fate::Missed => round.has_answer_of(probe.family),
+                Fate::Missed => !self.quality.overflows() && round.has_answer_of(probe.family),
                 Fate::Wrong => has_right_page(),
                 Fate::Pending | Fate::Answered(_) | Fate::Void => false,
             };
