@@ -170,6 +170,7 @@ pub fn tell(record: &EventRecord) {
         to,
         reason,
         took_us,
+        flows_moved,
         ..
     } = record;
     macro_rules! line {
@@ -181,6 +182,7 @@ pub fn tell(record: &EventRecord) {
                 to = to.as_ref().map(tracing::field::display),
                 why = reason,
                 took_us,
+                flows_moved,
                 "{event}"
             )
         };

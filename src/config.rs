@@ -31,6 +31,41 @@ pub struct Config {
     pub engine: Settings,
     /// What becomes of our routes and rules at a clean stop.
     pub on_stop: OnStop,
+    /// What becomes of flows when the traffic goes another way.
+    pub flows: FlowSettings,
+}
+
+/// What becomes of the flows of an uplink that is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowSettings {
+    /// Of one that no longer carries traffic as it should.
+    pub on_failover: Flows,
+    /// Of one that is left although it is well, as at a failback.
+    pub on_failback: Flows,
+    /// Of the connections of the machine itself.
+    pub local_sockets: LocalSockets,
+}
+
+/// What becomes of flows whose uplink is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flows {
+    /// They are ended, so that they begin anew where the traffic goes now.
+    #[default]
+    Move,
+    /// They are left to the kernel.
+    Keep,
+}
+
+/// What becomes of connections of the machine itself by an address that is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LocalSockets {
+    /// They go on by their uplink, for as long as that works.
+    #[default]
+    Keep,
+    /// They are ended together with the flows.
+    End,
 }
 
 /// How the agent meets the world.

@@ -5,6 +5,7 @@
 //!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
+//!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
 //!  the engine's next timeout ────────────────┘                  ├── mpsc<EventRecord>, 64 > hooks (1)
 //!                                                               └── log
 //! ```
@@ -12,6 +13,8 @@
 //! never tell of one that is not there.
 
 mod alarm;
+mod announce;
+mod flows;
 mod links;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,15 +27,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::alert::{self, Hooks};
+use crate::alert::Hooks;
 use crate::config::{Config, OnStop};
 use crate::control::socket::{Server, Watchers};
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
+use crate::daemon::announce::{Announcement, Stage};
+use crate::daemon::flows::Mover;
 use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
-use crate::engine::status::{EventRecord, RoutesState, Status};
+use crate::engine::status::{RoutesState, Status};
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
 use crate::recorder::{self, Recorder};
@@ -113,12 +118,14 @@ struct Daemon {
     watchers: Watchers,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
+    mover: Mover,
     signals: Signals,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
     applied: u64,
     announcements: VecDeque<Announcement>,
     refused: BTreeSet<String>,
+    has_complained_of_flows: bool,
     contested: Option<Moment>,
     /// Through which of our interfaces somebody else's default route goes before ours.
     rival: Option<InterfaceName>,
@@ -131,17 +138,11 @@ struct Signals {
     hang_up: Signal,
 }
 
-/// Events that wait until the kernel holds the routes of their revision.
-struct Announcement {
-    revision: u64,
-    decided: Moment,
-    events: Vec<Event>,
-}
-
 /// What woke the loop.
 enum Wake {
     Kernel(Option<kernel::Report>),
     Probe(Option<probe::Report>),
+    Flows(Option<flows::Report>),
     Call(Option<Call>),
     Timeout,
     Stop,
@@ -172,12 +173,14 @@ impl Daemon {
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(config.agent.hooks.clone())),
+            mover: Mover::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
             attachments: BTreeMap::new(),
             observed: None,
             applied: 0,
             announcements: VecDeque::new(),
             refused: BTreeSet::new(),
+            has_complained_of_flows: false,
             contested: None,
             rival: None,
             kept: Moment::START,
@@ -199,6 +202,8 @@ impl Daemon {
                 Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
                 Wake::Probe(Some(report)) => self.probed(report),
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
+                Wake::Flows(Some(report)) => self.flows_moved(report),
+                Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Timeout => {
@@ -224,6 +229,7 @@ impl Daemon {
             biased;
             report = self.kernel.reports.recv() => Wake::Kernel(report),
             report = self.probers.report() => Wake::Probe(report),
+            report = self.mover.reports.recv() => Wake::Flows(report),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
             _ = self.signals.terminate.recv() => Wake::Stop,
             _ = self.signals.interrupt.recv() => Wake::Stop,
@@ -400,11 +406,13 @@ impl Daemon {
         let mut events = Vec::new();
         let mut routes = None;
         let mut orders = Vec::new();
+        let mut departure = None;
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Count(uplink) => self.count(uplink),
                 Action::Route(desired) => routes = Some(desired),
                 Action::Probe(order) => orders.extend(self.order(order)),
+                Action::Leave(left) => departure = Some(left),
                 Action::Event(event) => events.push(event),
             }
         }
@@ -414,11 +422,13 @@ impl Daemon {
         for report in self.probers.order(orders).err().into_iter().flatten() {
             self.probed(report);
         }
-        if !events.is_empty() {
+        if !events.is_empty() || departure.is_some() {
             self.announcements.push_back(Announcement {
                 revision: self.wanted.borrow().revision,
                 decided: self.clock.now(),
                 events,
+                departure,
+                stage: Stage::Routing,
             });
         }
         let held_by_kernel = if self.options.observe {
@@ -461,41 +471,6 @@ impl Daemon {
             exit,
             resolvers: uplink.probe.resolvers.clone(),
         })
-    }
-
-    /// Tells of everything that the kernel holds by now.
-    fn announce_up_to(&mut self, revision: u64) {
-        let mut has_switched = false;
-        while let Some(next) = self.announcements.front()
-            && next.revision <= revision
-        {
-            let Some(announcement) = self.announcements.pop_front() else {
-                return;
-            };
-            let took = self.clock.now().since(announcement.decided);
-            let wall = self.clock.wall();
-            for event in announcement.events {
-                let is_switch = matches!(event.change, Change::Switch { .. });
-                has_switched |= is_switch;
-                let mut record = event.record(wall);
-                record.took_us = is_switch
-                    .then(|| u64::try_from(took.as_micros()).ok())
-                    .flatten();
-                self.announce(&record);
-            }
-        }
-        if has_switched || self.clock.now().since(self.kept) >= KEEP_EVERY {
-            self.keep_memory();
-        }
-    }
-
-    fn announce(&mut self, record: &EventRecord) {
-        alert::tell(record);
-        if let Some(hooks) = &mut self.hooks {
-            hooks.tell(record);
-        }
-        let status = self.status();
-        self.watchers.publish(record, &status);
     }
 
     /// Says once what the kernel would not do.

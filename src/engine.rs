@@ -10,6 +10,7 @@ mod carriers;
 pub mod contest;
 pub mod damping;
 pub mod deadline;
+mod departure;
 pub mod docket;
 pub mod election;
 pub mod family;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use crate::engine::carriers::Apart;
 use crate::engine::contest::Contest;
 use crate::engine::damping::Flaps;
+use crate::engine::departure::Exits;
 use crate::engine::docket::Docket;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
@@ -67,6 +69,7 @@ pub struct Engine {
     apart: Apart,
     flaps: Flaps,
     contest: Contest,
+    exits: Exits,
     /// What an uplink that a reload removed still carries, until there is a successor.
     leaving: Carrying,
     started: Moment,
@@ -136,6 +139,7 @@ impl Engine {
             apart: Apart::new(),
             flaps: Flaps::default(),
             contest: Contest::default(),
+            exits: Exits::new(),
             leaving: Carrying::new(),
             started: now,
             last_switch: None,
@@ -532,6 +536,8 @@ impl Engine {
             self.desired = Some(desired.clone());
             self.actions.push_back(Action::Route(desired));
         }
+        let departure = self.depart().map(Action::Leave);
+        self.actions.extend(departure);
     }
 
     fn elect(&mut self, now: Moment, waits: Waits) {

@@ -3,13 +3,16 @@
 //! [`start`] is given what is wanted on a watch channel and reports what it sees and does. What is
 //! ours carries our protocol number; everything else is only ever read.
 
+mod conntrack;
 mod counter;
 mod errno;
+mod exchange;
 mod message;
 mod monitor;
 mod observe;
 mod patience;
 mod reconcile;
+mod sockets;
 mod strangers;
 mod write;
 
@@ -22,10 +25,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
+pub use conntrack::end_flows;
 pub use counter::Counter;
 pub use message::{Kind, Nature};
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
+pub use sockets::end_sockets;
 pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};
 
 /// How many reports may wait for the daemon.
@@ -99,6 +104,15 @@ pub enum KernelError {
     /// Links, addresses, routes or rules cannot be listed.
     #[error("cannot list the kernel's links, addresses, routes and rules")]
     Look(#[source] io::Error),
+    /// The flows cannot be listed or ended.
+    #[error(
+        "cannot reach the kernel's connection tracking (`nf_conntrack_netlink`; OpenWrt: \
+         kmod-nf-conntrack-netlink)"
+    )]
+    Flows(#[source] io::Error),
+    /// Connections of this machine cannot be ended.
+    #[error("cannot end connections of this machine (the kernel needs `CONFIG_INET_DIAG_DESTROY`)")]
+    Sockets(#[source] io::Error),
     /// No events.
     #[error("cannot listen to the kernel's events")]
     Listen(#[source] io::Error),
@@ -121,7 +135,13 @@ impl KernelError {
     fn is_final(&self) -> bool {
         match self {
             Self::Forbidden(_) => true,
-            Self::Socket(_) | Self::Look(_) | Self::Listen(_) | Self::Ended | Self::Silent => false,
+            Self::Socket(_)
+            | Self::Look(_)
+            | Self::Flows(_)
+            | Self::Sockets(_)
+            | Self::Listen(_)
+            | Self::Ended
+            | Self::Silent => false,
         }
     }
 }

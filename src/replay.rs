@@ -178,7 +178,7 @@ impl<W: World> Replay<W> {
             match action {
                 Action::Probe(order) => self.send(&order),
                 Action::Event(event) => events.push(event),
-                Action::Route(_) | Action::Count(_) => {}
+                Action::Route(_) | Action::Count(_) | Action::Leave(_) => {}
             }
         }
         events

@@ -465,8 +465,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [routing]: metric: 0: must be 1 to 1000000000",
     ),
     (
-        "[routing]\nflows = \"keep\"\n",
-        "2: [routing]: flows: not supported by this version",
+        "[routing]\nflows = \"drop\"\n",
+        "2: [routing]: flows: \"drop\": must be \"move\" or \"keep\"",
     ),
     (
         "[agent]\ncontrol = \"run/uplinkd.sock\"\n",

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "replay")]
 
+#[path = "engine/departure.rs"]
+mod departure;
 #[path = "support/lossy.rs"]
 mod lossy;
 mod support;

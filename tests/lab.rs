@@ -103,6 +103,21 @@ fn in_the_main_table_the_traffic_moves_as_it_does_in_tables_of_our_own() {
 }
 
 #[test]
+fn a_flow_with_a_fixed_source_address_goes_on_through_the_new_uplink() {
+    assert_plays(&["flows-fixed"]);
+}
+
+#[test]
+fn a_masqueraded_flow_goes_on_through_the_new_uplink() {
+    assert_plays(&["flows-masquerade"]);
+}
+
+#[test]
+fn a_flow_with_a_fixed_source_address_hangs_where_flows_are_kept() {
+    assert_plays(&["flows-kept"]);
+}
+
+#[test]
 fn a_restart_of_the_agent_loses_no_packet() {
     assert_plays(&["restart"]);
 }

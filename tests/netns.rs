@@ -4,8 +4,12 @@
     reason = "the netlink crates' enums are open"
 )]
 
+#[path = "netns/flows.rs"]
+mod flows;
 #[path = "support/netns.rs"]
 mod netns;
+#[path = "support/tracked.rs"]
+mod tracked;
 
 #[path = "netns/clashes.rs"]
 mod clashes;

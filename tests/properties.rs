@@ -422,6 +422,7 @@ impl Rig {
             match &action {
                 Action::Probe(order) => self.asked(order),
                 Action::Event(event) => self.judge(event, &before),
+                Action::Leave(departure) => assert!(!departure.addresses.is_empty()),
                 Action::Route(desired) => self.desired = desired.clone(),
                 Action::Count(_) => {}
             }

@@ -485,7 +485,7 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(St
                         last = Some((to, event.reason));
                     }
                 }
-                Action::Route(_) | Action::Count(_) => {}
+                Action::Route(_) | Action::Count(_) | Action::Leave(_) => {}
             }
         }
         now = engine.poll_timeout().expect("it goes on probing").max(now);

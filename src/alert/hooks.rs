@@ -339,6 +339,7 @@ mod tests {
             to: Some(Side::State(State::Down)),
             reason: "a page says \"log\0in\"".to_owned(),
             took_us: None,
+            flows_moved: None,
         }
     }
 

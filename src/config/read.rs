@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::raw::{Node, Value};
 use super::section::{Problems, Section};
-use super::{AgentSettings, Config, Fault, LogSink, OnStop, Problem};
+use super::{
+    AgentSettings, Config, Fault, FlowSettings, Flows, LocalSockets, LogSink, OnStop, Problem,
+};
 use super::{defaults, schema, uplinks, values};
 use crate::engine::settings::{
     Band, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
@@ -28,6 +30,7 @@ pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let failover = failover(&top.section("failover", &schema::FAILOVER));
     let uplinks = uplinks::uplinks(&top, &common, &problems);
     let on_stop = on_stop(&routing);
+    let flows = flows(&routing);
     let numbering = Numbering {
         mode,
         ..numbering(&routing, uplinks.len())
@@ -44,6 +47,7 @@ pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
             agent,
             engine,
             on_stop,
+            flows,
         })
     } else {
         Err(problems)
@@ -272,6 +276,24 @@ fn on_stop(section: &Section<'_>) -> OnStop {
     section
         .get("on_stop", values::word(CHOICES, &[]))
         .unwrap_or_default()
+}
+
+fn flows(section: &Section<'_>) -> FlowSettings {
+    const FLOWS: &[(&str, Flows)] = &[("move", Flows::Move), ("keep", Flows::Keep)];
+    const SOCKETS: &[(&str, LocalSockets)] =
+        &[("keep", LocalSockets::Keep), ("end", LocalSockets::End)];
+    let on_failover = section
+        .get("flows", values::word(FLOWS, &[]))
+        .unwrap_or_default();
+    FlowSettings {
+        on_failover,
+        on_failback: section
+            .get("flows_on_failback", values::word(FLOWS, &[]))
+            .unwrap_or(on_failover),
+        local_sockets: section
+            .get("local_sockets", values::word(SOCKETS, &[]))
+            .unwrap_or_default(),
+    }
 }
 
 fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {

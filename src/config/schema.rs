@@ -108,6 +108,9 @@ pub const ROUTING: SectionKeys = SectionKeys {
     title: "[routing]",
     keys: &[
         "mode",
+        "flows",
+        "flows_on_failback",
+        "local_sockets",
         "on_stop",
         "protocol",
         "table",
@@ -117,7 +120,7 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "metric",
     ],
     sections: &[],
-    not_yet: &["flows"],
+    not_yet: &[],
 };
 
 /// `[[uplink]]`

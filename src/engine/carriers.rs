@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Who carries a family, if that has a way out there.
-    fn carrier_of(&self, family: Family) -> Option<&UplinkName> {
+    pub(super) fn carrier_of(&self, family: Family) -> Option<&UplinkName> {
         let has_way = |name: &&UplinkName| {
             let has = |uplink: &Uplink| uplink.attachment().paths.contains_key(&family);
             self.find(name).is_ok_and(has)

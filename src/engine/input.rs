@@ -1,5 +1,7 @@
 //! The whole vocabulary: what the engine is told, and what it asks for.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -100,8 +102,19 @@ pub enum Action {
     Count(UplinkName),
     /// Make the kernel hold this.
     Route(Desired),
+    /// The traffic no longer leaves by these addresses: end the flows that do.
+    Leave(Departure),
     /// Tell the world.
     Event(Event),
+}
+
+/// What flows are left behind by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// The addresses of the uplinks that were left, of the families that moved.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Those uplinks are well: a failback, or a person's choice.
+    pub is_voluntary: bool,
 }
 
 /// A probe to send.
@@ -245,6 +258,7 @@ impl Event {
             to,
             reason: self.reason.clone(),
             took_us: None,
+            flows_moved: None,
         }
     }
 }

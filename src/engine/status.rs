@@ -208,6 +208,9 @@ pub struct EventRecord {
     /// For a switch: from the decision until the kernel held the routes and they were read back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
+    /// For a switch: how many flows of the uplink that was left were ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows_moved: Option<usize>,
 }
 
 /// Before or after: a state, or those who carry the traffic.

@@ -5,7 +5,9 @@
 //! adds to it. What is written is built with the types of the netlink crates.
 
 mod build;
+mod flow;
 mod parse;
+mod socket;
 
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
+pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
+pub(super) use socket::{SocketEntry, Transport, connected_sockets, end_of_socket};
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +146,47 @@ pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
         .filter(|message| message.sequence_number() == sequence)
         .filter(|message| message.message_type() == RTM_NEWSTATS)
         .find_map(|message| parse::counters(message.payload()))
+}
+
+/// What the kernel says to a request for a list, or for a change.
+pub(super) enum Listed<T> {
+    /// One of those asked for.
+    Item(T),
+    /// It is done, or the list is complete.
+    Done,
+    /// The kernel could not do it; a positive error number.
+    Failed(i32),
+}
+
+/// Takes an answer of connection tracking apart; each with the number of the request it answers.
+pub(super) fn flows(datagram: &[u8]) -> Vec<(u32, Listed<FlowEntry>)> {
+    listed(datagram, flow::NEW_FLOW, flow::flow)
+}
+
+/// The same of a list of sockets.
+pub(super) fn sockets(transport: Transport, datagram: &[u8]) -> Vec<(u32, Listed<SocketEntry>)> {
+    listed(datagram, socket::SOCK_DIAG_BY_FAMILY, move |body| {
+        socket::socket(transport, body)
+    })
+}
+
+fn listed<T>(
+    datagram: &[u8],
+    kind: u16,
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> Vec<(u32, Listed<T>)> {
+    let answers = messages(datagram).filter_map(|message| {
+        let answer = match message.message_type() {
+            NLMSG_DONE | NLMSG_ERROR => match ended(message.payload()) {
+                Answer::Failed(errno) => Listed::Failed(errno),
+                Answer::Done | Answer::Entry(_) => Listed::Done,
+            },
+            other if other == kind => Listed::Item(parse(message.payload())?),
+            _ => return None,
+        };
+        Some((message.sequence_number(), answer))
+    });
+    answers.collect()
 }
 
 const NLMSG_ERROR: u16 = 2;

@@ -53,6 +53,8 @@ pub(super) struct Wishes {
     pub(super) mode: Option<String>,
     /// The client streams by IPv6 as well, and the hosts of the internet are pinged by both families.
     pub(super) ipv6: bool,
+    /// `routing.flows`
+    pub(super) flows: Option<String>,
 }
 
 impl Wishes {
@@ -185,14 +187,17 @@ fn configuration(wishes: &Wishes) -> String {
         let span = humantime::format_duration(span).to_string();
         format!("[failover]\nfailback_after = {span:?}\n\n")
     });
-    let routing = { wishes.mode.iter() }.map(|mode| format!("[routing]\nmode = {mode:?}\n\n"));
+    let keys = [("mode", &wishes.mode), ("flows", &wishes.flows)];
+    let routing = keys
+        .into_iter()
+        .filter_map(|(key, wish)| wish.as_ref().map(|value| format!("{key} = {value:?}\n")));
+    let routing = format!("[routing]\n{}\n", routing.collect::<String>());
     let uplinks = UPLINKS.into_iter().zip(1..).map(|(name, tier)| {
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
     });
     format!(
         "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
          [probe]\ntargets = {targets:?}\n\n{failover}{routing}{uplinks}",
-        routing = routing.collect::<String>(),
         failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),
     )

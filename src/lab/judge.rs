@@ -79,6 +79,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         switches6,
         gap6,
         moved,
+        hangs,
         says,
         without_a_route,
         cpu_percent,
@@ -105,6 +106,16 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         }),
         gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.felt6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
+        hangs.then(|| Check {
+            expected: "the client's flow hangs".to_owned(),
+            measured: if seen.felt.is_cut_off {
+                "it hangs"
+            } else {
+                "it goes on"
+            }
+            .to_owned(),
+            passed: seen.felt.is_cut_off,
+        }),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);

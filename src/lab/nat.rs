@@ -1,10 +1,10 @@
-//! Source NAT as a provider does it: three nftables objects for each family, written by hand over
-//! nfnetlink. Nobody does it to IPv6 who need not; here it lets the client's stream go on through
+//! Source NAT, as a provider and many a router do it: nftables objects written by hand over nfnetlink. Nobody does it to IPv6 who need not; here it lets the client's stream go on through
 //! another provider, as it does in IPv4.
 //!
 //! Formats: `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
@@ -21,10 +21,58 @@ pub(super) fn masquerade() -> io::Result<()> {
 }
 
 fn masquerade_family(family: i32) -> io::Result<()> {
+    submit(&batch(
+        family,
+        &[&|list| {
+            list.expression("masq", |_| ());
+        }],
+    ))
+}
+
+/// Translates the source of all IPv4 connections that leave by an interface to one address for good,
+/// as routers with static addresses do.
+pub(super) fn translate(exits: &[(&str, Ipv4Addr)]) -> io::Result<()> {
+    let rules: Vec<_> = exits
+        .iter()
+        .map(|(interface, address)| fixed(interface, *address))
+        .collect();
+    let rules: Vec<&dyn Fn(&mut Attributes<'_>)> = rules.iter().map(|rule| rule as _).collect();
+    submit(&batch(libc::AF_INET, &rules))
+}
+
+fn fixed(interface: &str, address: Ipv4Addr) -> impl Fn(&mut Attributes<'_>) {
+    let mut name = [0; libc::IFNAMSIZ];
+    name[..interface.len()].copy_from_slice(interface.as_bytes());
+    move |list| {
+        list.expression("meta", |meta| {
+            meta.number(attribute::META_REGISTER, REGISTER);
+            meta.number(attribute::META_KEY, attribute::META_OUT_INTERFACE);
+        });
+        list.expression("cmp", |cmp| {
+            cmp.number(attribute::CMP_REGISTER, REGISTER);
+            cmp.number(attribute::CMP_OPERATION, attribute::CMP_EQUAL);
+            cmp.nest(attribute::CMP_DATA, |data| {
+                data.octets(attribute::DATA_VALUE, &name);
+            });
+        });
+        list.expression("immediate", |immediate| {
+            immediate.number(attribute::IMMEDIATE_REGISTER, REGISTER);
+            immediate.nest(attribute::IMMEDIATE_DATA, |data| {
+                data.octets(attribute::DATA_VALUE, &address.octets());
+            });
+        });
+        list.expression("nat", |nat| {
+            nat.number(attribute::NAT_TYPE, attribute::NAT_SOURCE);
+            nat.number(attribute::NAT_FAMILY, libc::AF_INET.unsigned_abs());
+            nat.number(attribute::NAT_LEAST_ADDRESS, REGISTER);
+        });
+    }
+}
+
+fn submit(batch: &Batch) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    let batch = batch(family);
     socket.send(&batch.bytes, 0)?;
     for _ in 0..batch.wants_answers {
         let (answer, _) = socket.recv_from_full()?;
@@ -33,7 +81,7 @@ fn masquerade_family(family: i32) -> io::Result<()> {
     Ok(())
 }
 
-fn batch(family: i32) -> Batch {
+fn batch(family: i32, rules: &[&dyn Fn(&mut Attributes<'_>)]) -> Batch {
     let mut batch = Batch {
         family,
         ..Batch::default()
@@ -49,15 +97,13 @@ fn batch(family: i32) -> Batch {
         });
         m.text(attribute::CHAIN_TYPE, "nat");
     });
-    batch.create(message::NEW_RULE, |m| {
-        m.text(attribute::RULE_TABLE, TABLE);
-        m.text(attribute::RULE_CHAIN, CHAIN);
-        m.nest(attribute::RULE_EXPRESSIONS, |list| {
-            list.nest(attribute::LIST_ELEMENT, |expression| {
-                expression.text(attribute::EXPRESSION_NAME, "masq");
-            });
+    for rule in rules {
+        batch.create(message::NEW_RULE, |m| {
+            m.text(attribute::RULE_TABLE, TABLE);
+            m.text(attribute::RULE_CHAIN, CHAIN);
+            m.nest(attribute::RULE_EXPRESSIONS, rule);
         });
-    });
+    }
     batch.edge(message::BATCH_END);
     batch
 }
@@ -94,7 +140,25 @@ mod attribute {
     pub(super) const RULE_EXPRESSIONS: u16 = 4;
     pub(super) const LIST_ELEMENT: u16 = 1;
     pub(super) const EXPRESSION_NAME: u16 = 1;
+    pub(super) const EXPRESSION_DATA: u16 = 2;
+    pub(super) const DATA_VALUE: u16 = 1;
+    pub(super) const META_REGISTER: u16 = 1;
+    pub(super) const META_KEY: u16 = 2;
+    pub(super) const META_OUT_INTERFACE: u32 = 7;
+    pub(super) const CMP_REGISTER: u16 = 1;
+    pub(super) const CMP_OPERATION: u16 = 2;
+    pub(super) const CMP_EQUAL: u32 = 0;
+    pub(super) const CMP_DATA: u16 = 3;
+    pub(super) const IMMEDIATE_REGISTER: u16 = 1;
+    pub(super) const IMMEDIATE_DATA: u16 = 2;
+    pub(super) const NAT_TYPE: u16 = 1;
+    pub(super) const NAT_SOURCE: u32 = 0;
+    pub(super) const NAT_FAMILY: u16 = 2;
+    pub(super) const NAT_LEAST_ADDRESS: u16 = 3;
 }
+
+/// `NFT_REG_1`
+const REGISTER: u32 = 1;
 
 mod hook {
     pub(super) const POST_ROUTING: u32 = 4;
@@ -151,6 +215,18 @@ impl Batch {
 struct Attributes<'b>(&'b mut Vec<u8>);
 
 impl Attributes<'_> {
+    /// A step of a rule.
+    fn expression(&mut self, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
+        self.nest(attribute::LIST_ELEMENT, |expression| {
+            expression.text(attribute::EXPRESSION_NAME, name);
+            expression.nest(attribute::EXPRESSION_DATA, data);
+        });
+    }
+
+    fn octets(&mut self, kind: u16, octets: &[u8]) {
+        self.raw(kind, |bytes| bytes.extend(octets));
+    }
+
     fn text(&mut self, kind: u16, text: &str) {
         self.raw(kind, |bytes| {
             bytes.extend(text.as_bytes());

@@ -29,6 +29,7 @@ use crate::lab::namespace::Namespace;
 use crate::lab::nat;
 use crate::lab::netlink::{Netlink, Prefix};
 use crate::lab::pump::{Ends, Pump, Towards, WireId};
+use crate::lab::scenario::Nat;
 use crate::lab::tap::Tap;
 use crate::units::{IfIndex, InterfaceName, Metric, Moment};
 
@@ -136,6 +137,23 @@ impl Network {
     /// The host behind the router.
     pub fn client(&self) -> &Namespace {
         &self.client
+    }
+
+    /// Lets the router translate the client's IPv4 address as well.
+    pub(super) fn translate(&self, nat: Nat) -> Result<(), LabError> {
+        let exits: Vec<_> = UPLINKS
+            .into_iter()
+            .zip(1..)
+            .map(|(name, number)| (name, Subnets { number }.router_on_access().0))
+            .collect();
+        let translate = || match nat {
+            Nat::Masquerade => nat::masquerade(),
+            Nat::Fixed => nat::translate(&exits),
+        };
+        let router = &self.router;
+        router
+            .run(translate)
+            .doing(|| "translate addresses on the router".to_owned())
     }
 
     /// Where the agent runs.
@@ -303,6 +321,8 @@ impl Plan {
             n.address("core", subnets.provider_on_core())?;
             n.route(ANYWHERE, subnets.internet_on_core(), Metric(0))?;
             n.route(THE_LAN, subnets.router_on_access(), Metric(0))?;
+            // Nobody's addresses but those of its customer (RFC 2827).
+            fs::write("/proc/sys/net/ipv4/conf/access/rp_filter", "1")?;
             nat::masquerade()
         })?;
         configure(internet, |n| n.address(name, subnets.internet_on_core()))?;

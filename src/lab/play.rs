@@ -51,12 +51,16 @@ pub fn play(
     mut screen: Screen,
 ) -> Result<Report, LabError> {
     let network = Network::build(options.seed)?;
+    if let Some(nat) = scenario.nat {
+        network.translate(nat)?;
+    }
     screen.begin(scenario);
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
         targets: scenario.targets.clone(),
         mode: scenario.mode.clone(),
         ipv6: scenario.ipv6,
+        flows: scenario.flows.clone(),
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
     let mut director = Director {

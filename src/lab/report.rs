@@ -235,9 +235,17 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &EventRecord) -> fmt::Result {
         write!(f, " {from} -> {to}")?;
     }
     write!(f, ": {}", event.reason)?;
-    match event.took_us {
-        Some(took) => write!(f, " (routes in place after {took} us)"),
-        None => Ok(()),
+    let flows = event.flows_moved.filter(|flows| *flows > 0);
+    match (event.took_us, flows) {
+        (Some(took), None) => write!(f, " (routes in place after {took} us)"),
+        (Some(took), Some(flows)) => {
+            let s = if flows == 1 { "" } else { "s" };
+            write!(
+                f,
+                " (routes in place after {took} us, {flows} flow{s} moved)"
+            )
+        }
+        (None, _) => Ok(()),
     }
 }
 

@@ -28,12 +28,28 @@ pub struct Scenario {
     /// The client streams by IPv6 as well, and the agent probes by both families.
     #[serde(default)]
     pub ipv6: bool,
+    /// The router translates the client's IPv4 address too; it forwards as it is unless said.
+    #[serde(default)]
+    pub nat: Option<Nat>,
+    /// `routing.flows` of the agent; its default unless said.
+    #[serde(default)]
+    pub flows: Option<String>,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,
     /// What happens, one after the other.
     #[serde(rename = "phase")]
     pub phases: Vec<Phase>,
+}
+
+/// How the router translates the client's address.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nat {
+    /// To whatever address the uplink has: the kernel drops what changes its way.
+    Masquerade,
+    /// To a fixed address for each uplink: the kernel knows no better than to keep it.
+    Fixed,
 }
 
 /// A part of a play that begins with an act upon the network.
@@ -130,6 +146,8 @@ pub struct Expectation {
     pub gap6: Option<Span>,
     /// When the traffic first goes through `active`: not before, and not after.
     pub moved: Option<[Span; 2]>,
+    /// The client has no traffic at the end.
+    pub hangs: bool,
     /// An event that the agent reports, or words of its reason.
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.

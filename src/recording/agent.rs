@@ -127,7 +127,10 @@ pub(super) fn read_samples(
         // Other settings are tried, and what people wished for then is not wished for now.
         Seen::Told(_, Some(Input::Settings(_) | Input::Command(_)) | None)
         | Seen::Started(_)
-        | Seen::Wants(_, Action::Route(_) | Action::Event(_) | Action::Count(_)) => {}
+        | Seen::Wants(
+            _,
+            Action::Route(_) | Action::Event(_) | Action::Count(_) | Action::Leave(_),
+        ) => {}
     })?;
     if let Some(fault) = probes.fault {
         lines.complain(fault);

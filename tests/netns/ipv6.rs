@@ -17,7 +17,7 @@ use router::Advertisement;
 
 const FIBER_PREFIX: &str = "2001:db8:1::/64";
 const LTE_PREFIX: &str = "2001:db8:2::/64";
-/// What the issue allows from an event to what follows from it.
+/// The most there may be from an event to what follows from it.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(200);
 
 fn ip6(text: &str) -> Ipv6Addr {

@@ -106,5 +106,6 @@ pub(crate) fn event(number: u64) -> EventRecord {
         to: None,
         reason: number.to_string(),
         took_us: None,
+        flows_moved: None,
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn relive(path: &Path, truth: &[Outage]) -> Result<Course> {
         }
         Seen::Wants(_, Action::Event(event)) => notes.events([event]),
         Seen::Wants(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
-        Seen::Wants(_, Action::Route(_) | Action::Count(_)) => {}
+        Seen::Wants(_, Action::Route(_) | Action::Count(_) | Action::Leave(_)) => {}
     })?;
     let to = last.since_start().as_secs_f64();
     Ok(notes.finish("as recorded".to_owned(), to, truth, &BTreeMap::new()))

@@ -1,0 +1,138 @@
+//! What happened, told in order and no sooner than it is so.
+//!
+//! A switch is told when the kernel holds its routes and, where flows are moved, when those that it
+//! left behind were ended; whatever happened after it waits behind it.
+
+use std::time::Duration;
+
+use super::flows::{News, Report};
+use super::{Daemon, KEEP_EVERY};
+use crate::alert;
+use crate::config::Flows;
+use crate::engine::input::{Change, Departure, Event};
+use crate::engine::status::EventRecord;
+use crate::units::Moment;
+
+/// Events that wait until the kernel holds the routes of their revision.
+pub(super) struct Announcement {
+    pub(super) revision: u64,
+    pub(super) decided: Moment,
+    pub(super) events: Vec<Event>,
+    /// What the switch among them leaves behind.
+    pub(super) departure: Option<Departure>,
+    pub(super) stage: Stage,
+}
+
+/// How far a switch has come.
+pub(super) enum Stage {
+    /// The kernel does not hold its routes yet.
+    Routing,
+    /// It does, after so long; the flows are being ended.
+    MovingFlows { took: Duration },
+    /// All of it, with so many flows.
+    Done {
+        took: Duration,
+        flows: Option<usize>,
+    },
+}
+
+impl Daemon {
+    /// Tells of everything that is so by now.
+    pub(super) fn announce_up_to(&mut self, revision: u64) {
+        let mut has_switched = false;
+        while let Some(mut next) = self.announcements.pop_front() {
+            if next.revision <= revision {
+                self.advance(&mut next);
+            }
+            let Stage::Done { took, flows } = next.stage else {
+                self.announcements.push_front(next);
+                break;
+            };
+            let wall = self.clock.wall();
+            for event in next.events {
+                let is_switch = matches!(event.change, Change::Switch { .. });
+                has_switched |= is_switch;
+                let mut record = event.record(wall);
+                if is_switch {
+                    record.took_us = u64::try_from(took.as_micros()).ok();
+                    record.flows_moved = flows;
+                }
+                self.announce(&record);
+            }
+        }
+        if has_switched || self.clock.now().since(self.kept) >= KEEP_EVERY {
+            self.keep_memory();
+        }
+    }
+
+    fn advance(&mut self, announcement: &mut Announcement) {
+        if !matches!(announcement.stage, Stage::Routing) {
+            return;
+        }
+        let took = self.clock.now().since(announcement.decided);
+        let departure = announcement.departure.take();
+        announcement.stage = match departure.filter(|departure| self.moves_flows(departure)) {
+            None => Stage::Done { took, flows: None },
+            Some(Departure { addresses, .. }) => {
+                let sockets = self.config.flows.local_sockets;
+                self.mover.start(announcement.revision, addresses, sockets);
+                Stage::MovingFlows { took }
+            }
+        };
+    }
+
+    fn moves_flows(&self, departure: &Departure) -> bool {
+        let flows = self.config.flows;
+        let wish = if departure.is_voluntary {
+            flows.on_failback
+        } else {
+            flows.on_failover
+        };
+        wish == Flows::Move && !self.options.observe
+    }
+
+    /// Takes what became of flows.
+    pub(super) fn flows_moved(&mut self, report: Report) {
+        let flows = match report.news {
+            News::Ended(count) => Some(count),
+            News::CameBack(count) => {
+                tracing::warn!(
+                    count,
+                    "flows by the address that was left came back and were ended again: a fixed \
+                     source address or a mark still sends them there"
+                );
+                return;
+            }
+            News::Failed(error) => {
+                self.complain_of_flows(error);
+                None
+            }
+        };
+        if let Some(next) = self.announcements.front_mut()
+            && next.revision == report.revision
+            && let Stage::MovingFlows { took } = next.stage
+        {
+            next.stage = Stage::Done { took, flows };
+        }
+    }
+
+    /// Said once: a kernel without connection tracking does not learn it.
+    fn complain_of_flows(&mut self, error: crate::kernel::KernelError) {
+        if !std::mem::replace(&mut self.has_complained_of_flows, true) {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(
+                why,
+                "flows cannot be moved: those that are pinned will hang"
+            );
+        }
+    }
+
+    pub(super) fn announce(&mut self, record: &EventRecord) {
+        alert::tell(record);
+        if let Some(hooks) = &mut self.hooks {
+            hooks.tell(record);
+        }
+        let status = self.status();
+        self.watchers.publish(record, &status);
+    }
+}

@@ -1,0 +1,107 @@
+//! The flows of an uplink that was left: ended once the kernel holds the new routes, counted, and
+//! looked for again.
+//!
+//! ```text
+//!  daemon ── addresses that were left ──> task (1 for each switch, the newest only)
+//!     ^                                     └─> a thread of the runtime's pool: tens of thousands of
+//!     └──────── counts <────────────────────┘   flows take longer than the loop may stand still
+//! ```
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, spawn, spawn_blocking};
+use tokio::time::sleep;
+
+use crate::config::LocalSockets;
+use crate::kernel::{KernelError, end_flows, end_sockets};
+
+/// After so long it is looked whether flows that were ended are back.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// How many counts may wait for the daemon.
+const REPORTS: usize = 16;
+
+/// Ends flows, those of one switch at a time.
+#[derive(Debug)]
+pub(super) struct Mover {
+    outbox: mpsc::Sender<Report>,
+    pub(super) reports: mpsc::Receiver<Report>,
+    running: Option<AbortHandle>,
+}
+
+/// What became of the flows.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The revision of the routes that left them behind.
+    pub(super) revision: u64,
+    pub(super) news: News,
+}
+
+#[derive(Debug)]
+pub(super) enum News {
+    /// So many were ended.
+    Ended(usize),
+    /// So many were there again, and were ended again.
+    CameBack(usize),
+    /// They cannot be ended.
+    Failed(KernelError),
+}
+
+impl Mover {
+    pub(super) fn new() -> Self {
+        let (outbox, reports) = mpsc::channel(REPORTS);
+        Self {
+            outbox,
+            reports,
+            running: None,
+        }
+    }
+
+    /// Ends the flows by these addresses. What an earlier switch left is no longer looked for: the
+    /// traffic may be back there.
+    pub(super) fn start(
+        &mut self,
+        revision: u64,
+        addresses: BTreeSet<IpAddr>,
+        sockets: LocalSockets,
+    ) {
+        let outbox = self.outbox.clone();
+        let work = async move {
+            let first = end(addresses.clone(), sockets).await;
+            let failed = first.is_err();
+            let news = first.map_or_else(News::Failed, News::Ended);
+            let report = |news| outbox.send(Report { revision, news });
+            // Nobody hears it only when the agent ends.
+            let _ = report(news).await;
+            for pause in LOOK_AGAIN.into_iter().filter(|_| !failed) {
+                sleep(pause).await;
+                if let Ok(again @ 1..) = end(addresses.clone(), sockets).await {
+                    let _ = report(News::CameBack(again)).await;
+                }
+            }
+        };
+        self.stop();
+        self.running = Some(spawn(work).abort_handle());
+    }
+
+    /// Looks for nothing any more.
+    pub(super) fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+    }
+}
+
+/// On a thread that may take its time.
+async fn end(addresses: BTreeSet<IpAddr>, sockets: LocalSockets) -> Result<usize, KernelError> {
+    let work = move || {
+        let flows = end_flows(&addresses)?;
+        Ok(match sockets {
+            LocalSockets::Keep => flows,
+            LocalSockets::End => flows + end_sockets(&addresses)?,
+        })
+    };
+    spawn_blocking(work).await.unwrap_or(Ok(0))
+}

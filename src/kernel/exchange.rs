@@ -1,0 +1,72 @@
+//! Questions to the kernel that it answers within the call that asks: nothing waits, nothing needs a
+//! task.
+
+use std::io;
+
+use netlink_sys::{Socket, SocketAddr};
+
+use super::message::Listed;
+
+/// Large enough for the kernel's largest piece of a list.
+const DATAGRAM: usize = 64 * 1024;
+
+/// A netlink socket, and the number of the last request on it.
+pub(super) struct Exchange {
+    socket: Socket,
+    sequence: u32,
+    datagram: Vec<u8>,
+}
+
+impl Exchange {
+    pub(super) fn open(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.set_non_blocking(true)?;
+        // A refusal need not repeat what was asked; an old kernel repeats it anyway.
+        let _ = socket.set_cap_ack(true);
+        socket.bind_auto()?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            datagram: Vec::with_capacity(DATAGRAM),
+        })
+    }
+
+    /// The number for the next request.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// All that the kernel lists when it is asked this.
+    pub(super) fn list<T>(
+        &mut self,
+        request: impl Fn(u32) -> Vec<u8>,
+        answers: impl Fn(&[u8]) -> Vec<(u32, Listed<T>)>,
+    ) -> io::Result<Vec<T>> {
+        let asked = self.next_number();
+        self.send(&request(asked))?;
+        let mut items = Vec::new();
+        loop {
+            for (sequence, answer) in answers(self.receive()?) {
+                match answer {
+                    _ if sequence != asked => {}
+                    Listed::Item(item) => items.push(item),
+                    Listed::Done => return Ok(items),
+                    Listed::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn send(&self, requests: &[u8]) -> io::Result<()> {
+        let kernel = SocketAddr::new(0, 0);
+        self.socket.send_to(requests, &kernel, 0).map(drop)
+    }
+
+    /// The next datagram of an answer.
+    pub(super) fn receive(&mut self) -> io::Result<&[u8]> {
+        self.datagram.clear();
+        self.socket.recv(&mut self.datagram, 0)?;
+        Ok(&self.datagram)
+    }
+}

@@ -1,0 +1,170 @@
+//! What the traffic leaves behind, in virtual time.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use uplinkd::engine::Engine;
+use uplinkd::engine::input::{Action, Command, Departure, Input, Outcome};
+use uplinkd::replay::attached;
+use uplinkd::routing::{Attachment, Trouble};
+use uplinkd::units::Moment;
+
+use crate::support::{name, settings};
+
+const RTT: Duration = Duration::from_millis(10);
+
+/// Two uplinks that answer unless they are dead.
+struct Site {
+    engine: Engine,
+    now: Moment,
+    dead: BTreeSet<&'static str>,
+    left: Vec<Departure>,
+}
+
+impl Site {
+    /// With these addresses, and the traffic on fiber.
+    fn new(fiber: &[&str], lte: &[&str]) -> Self {
+        let now = Moment::START;
+        let mut site = Self {
+            engine: Engine::new(settings(&["fiber", "lte"]), now),
+            now,
+            dead: BTreeSet::new(),
+            left: Vec::new(),
+        };
+        site.attach("fiber", with(1, fiber));
+        site.attach("lte", with(2, lte));
+        site.runs(5);
+        assert_eq!(site.engine.carrier(), Some(&name("fiber")));
+        assert_eq!(site.left, []);
+        site
+    }
+
+    fn attach(&mut self, uplink: &str, attachment: Attachment) {
+        let uplink = name(uplink);
+        self.tell(Input::Attachment { uplink, attachment });
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle_input(self.now, input);
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Probe(order) if !self.dead.contains(order.uplink.as_str()) => {
+                    let answer = Input::Probe {
+                        uplink: order.uplink,
+                        id: order.id,
+                        outcome: Outcome::Reply(RTT),
+                    };
+                    self.engine.handle_input(self.now, answer);
+                }
+                Action::Leave(departure) => self.left.push(departure),
+                Action::Probe(_) | Action::Route(_) | Action::Count(_) | Action::Event(_) => {}
+            }
+        }
+    }
+
+    fn runs(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        while let Some(next) = self.engine.poll_timeout().filter(|next| *next <= end) {
+            self.now = next;
+            self.engine.handle_timeout(next);
+            self.act();
+        }
+        self.now = end;
+    }
+}
+
+fn with(index: u8, addresses: &[&str]) -> Attachment {
+    Attachment {
+        addresses: ips(addresses),
+        ..attached(index)
+    }
+}
+
+fn ips(addresses: &[&str]) -> BTreeSet<IpAddr> {
+    let parse = |text: &&str| text.parse().expect("an address");
+    addresses.iter().map(parse).collect()
+}
+
+fn departure(addresses: &[&str], is_voluntary: bool) -> Departure {
+    Departure {
+        addresses: ips(addresses),
+        is_voluntary,
+    }
+}
+
+const FIBER: &str = "192.0.2.10";
+const LTE: &str = "198.51.100.10";
+
+#[test]
+fn a_dead_uplink_is_left_by_its_address_and_not_by_choice() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.dead.insert("fiber");
+    site.runs(5);
+    assert_eq!(site.left, [departure(&[FIBER], false)]);
+}
+
+#[test]
+fn a_failback_leaves_an_uplink_that_is_well() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.dead.insert("fiber");
+    site.runs(5);
+    site.dead.clear();
+    site.left.clear();
+    site.runs(120);
+    assert_eq!(site.left, [departure(&[LTE], true)]);
+}
+
+#[test]
+fn a_person_who_moves_the_traffic_leaves_an_uplink_that_is_well() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.tell(Input::Command(Command::Switch(name("lte"))));
+    assert_eq!(site.left, [departure(&[FIBER], true)]);
+}
+
+#[test]
+fn uplinks_that_share_an_address_leave_nothing_behind() {
+    let mut site = Site::new(&[FIBER], &[FIBER]);
+    site.tell(Input::Command(Command::Switch(name("lte"))));
+    assert_eq!(site.left, []);
+}
+
+#[test]
+fn an_uplink_that_gets_another_address_leaves_the_old_one() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.attach("fiber", with(1, &["192.0.2.99"]));
+    let left: Vec<_> = site.left.iter().map(|left| &left.addresses).collect();
+    assert_eq!(left, [&ips(&[FIBER])]);
+}
+
+#[test]
+fn an_interface_that_vanishes_is_left_by_the_address_that_it_had() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    let gone = Attachment {
+        trouble: Some(Trouble::Absent),
+        ..Attachment::default()
+    };
+    site.attach("fiber", gone);
+    assert_eq!(site.engine.carrier(), Some(&name("lte")));
+    assert_eq!(site.left, [departure(&[FIBER], false)]);
+}
+
+#[test]
+fn a_link_that_comes_back_with_its_address_has_left_nothing() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    let gone = Attachment {
+        trouble: Some(Trouble::Absent),
+        ..Attachment::default()
+    };
+    site.attach("lte", gone.clone());
+    site.attach("fiber", gone);
+    site.runs(1);
+    site.attach("fiber", with(7, &[FIBER]));
+    site.runs(5);
+    assert_eq!(site.engine.carrier(), Some(&name("fiber")));
+    assert_eq!(site.left, []);
+}

@@ -1,0 +1,144 @@
+//! The flows of an uplink that is left: real entries of the kernel's connection tracking.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use socket2::{Domain, Socket, Type};
+
+use uplinkd::kernel::{end_flows, end_sockets};
+
+use crate::netns;
+use crate::tracked::{Tracked, Tracking};
+
+const FIBER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+const LTE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));
+const FIBER6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 10));
+const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
+const SERVER6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 80));
+const LAPTOP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+const LAPTOP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7));
+
+/// A flow of the laptop that leaves by an address of the router.
+fn translated(by: IpAddr, port: u16) -> Tracked {
+    let (from, to) = match by {
+        IpAddr::V4(_) => (LAPTOP, SERVER),
+        IpAddr::V6(_) => (LAPTOP6, SERVER6),
+    };
+    Tracked {
+        from,
+        to,
+        translated_to: by,
+        port,
+    }
+}
+
+fn end(addresses: &[IpAddr]) -> usize {
+    let addresses: BTreeSet<_> = addresses.iter().copied().collect();
+    end_flows(&addresses).expect("the kernel tracks connections")
+}
+
+#[test]
+fn only_the_flows_of_the_uplink_that_is_left_are_ended() {
+    netns::run(|_| async {
+        let mut tracking = Tracking::open();
+        for port in 1..=300 {
+            tracking.add(translated(FIBER, port));
+            tracking.add(translated(LTE, 1000 + port));
+            tracking.add(translated(FIBER6, port));
+        }
+        assert_eq!(end(&[FIBER, FIBER6]), 600);
+        assert_eq!(tracking.answered_to(FIBER), 0);
+        assert_eq!(tracking.answered_to(FIBER6), 0);
+        assert_eq!(tracking.answered_to(LTE), 300);
+        assert_eq!(end(&[FIBER, FIBER6]), 0);
+    });
+}
+
+#[test]
+fn flows_of_the_router_itself_and_of_port_forwards_stay() {
+    netns::run(|_| async {
+        let mut tracking = Tracking::open();
+        tracking.add(Tracked {
+            from: FIBER,
+            to: SERVER,
+            translated_to: FIBER,
+            port: 1,
+        });
+        // Somebody outside called the router's address and reached the laptop.
+        tracking.add(Tracked {
+            from: SERVER,
+            to: FIBER,
+            translated_to: SERVER,
+            port: 2,
+        });
+        assert_eq!(end(&[FIBER]), 0);
+        assert_eq!(tracking.answered_to(FIBER), 1);
+        assert_eq!(tracking.answered_to(SERVER), 1);
+    });
+}
+
+#[test]
+fn without_the_capability_the_kernel_refuses_and_the_error_says_what_was_tried() {
+    netns::run(|_| async {
+        netns::drop_capabilities();
+        let error = end_flows(&BTreeSet::from([FIBER])).expect_err("no capability, no flows");
+        assert!(error.to_string().contains("connection tracking"), "{error}");
+    });
+}
+
+#[test]
+fn a_thousand_flows_of_fifty_thousand_are_ended_and_no_other() {
+    netns::run(|_| async {
+        let mut tracking = Tracking::open();
+        let server = |block: u8| IpAddr::V4(Ipv4Addr::new(203, 0, 113, block));
+        let flows: Vec<_> = (0..50_u8)
+            .flat_map(|block| (0..1_000).map(move |port| (block, port)))
+            .map(|(block, port)| Tracked {
+                to: server(block),
+                ..translated(if block == 0 { FIBER } else { LTE }, port)
+            })
+            .collect();
+        tracking.add_all(&flows);
+        assert_eq!(end(&[FIBER]), 1_000);
+        assert_eq!(tracking.answered_to(LTE), 49_000);
+    });
+}
+
+#[test]
+fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others() {
+    netns::run(|world| async move {
+        world.wire("fiber").await;
+        world.wire("lte").await;
+        for (interface, net) in [("fiber", "192.0.2.10/24"), ("lte", "198.51.100.10/24")] {
+            let net = net.parse().expect("a net");
+            world.add_address(interface, net).await;
+        }
+        let listener = TcpListener::bind((LTE, 0)).expect("a listener");
+        let far = listener.local_addr().expect("its address");
+        let client = |from: IpAddr| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.bind(&SocketAddr::new(from, 0).into()).expect("bind");
+            socket.connect(&far.into()).expect("connect");
+            TcpStream::from(socket)
+        };
+        let (by_fiber, by_lte) = (client(FIBER), client(LTE));
+        let udp = UdpSocket::bind((FIBER, 0)).expect("bind");
+        udp.connect(far).expect("connect");
+        let far_ends = [listener.accept(), listener.accept()].map(|far| far.expect("accept").0);
+
+        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 2);
+
+        let is_aborted = |result: io::Result<usize>| {
+            result.is_err_and(|error| error.kind() == ErrorKind::ConnectionAborted)
+        };
+        assert!(
+            is_aborted((&by_fiber).read(&mut [0; 8])),
+            "the client by fiber"
+        );
+        assert!(is_aborted(udp.recv(&mut [0; 8])), "the UDP client by fiber");
+        (&far_ends[1]).write_all(b"hello").expect("write");
+        assert_eq!((&by_lte).read(&mut [0; 8]).expect("read"), 5);
+        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 0);
+    });
+}
