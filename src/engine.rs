@@ -11,16 +11,20 @@ pub mod contest;
 pub mod damping;
 pub mod deadline;
 mod departure;
+pub mod docket;
 pub mod election;
 pub mod family;
 pub mod input;
 pub mod loss;
 pub mod outage;
 pub mod passive;
+pub mod patience;
 pub mod quality;
 pub mod round;
 pub mod schedule;
+pub mod score;
 pub mod settings;
+pub mod silence;
 pub mod status;
 pub mod target;
 pub mod timer;
@@ -34,11 +38,13 @@ use crate::engine::carriers::Apart;
 use crate::engine::contest::Contest;
 use crate::engine::damping::Flaps;
 use crate::engine::departure::Exits;
+use crate::engine::docket::Docket;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::schedule::Spread;
 use crate::engine::settings::{Failback, Policy, Settings};
+use crate::engine::silence::{as_silent_as, explain_nobody};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
@@ -71,6 +77,9 @@ pub struct Engine {
     chosen: Option<UplinkName>,
     nobody_since: Option<Moment>,
     look_again: Option<Moment>,
+    docket: Docket,
+    /// Some that look better than the carrier have been as silent as it since it died.
+    is_undecided: bool,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
     desired: Option<Desired>,
@@ -137,6 +146,8 @@ impl Engine {
             chosen: None,
             nobody_since: None,
             look_again: None,
+            docket: Docket::default(),
+            is_undecided: false,
             is_stale: true,
             desired: None,
             outbox: Outbox::default(),
@@ -201,7 +212,12 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
-        let others = self.look_again.into_iter().chain(self.flaps.next_timeout());
+        let others = [
+            self.look_again,
+            self.flaps.next_timeout(),
+            self.docket.next_timeout(),
+        ];
+        let others = others.into_iter().flatten();
         uplinks.chain(others).min()
     }
 
@@ -487,10 +503,11 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Moment) {
+        self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
         let damping = self.settings.failover.damping;
         self.flaps.observe(damping, now, &mut self.outbox.events);
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
-        self.is_stale |= !self.outbox.events.is_empty();
+        self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
         self.is_stale |= self.is_contest_won(now);
         if std::mem::take(&mut self.is_stale) {
@@ -533,8 +550,18 @@ impl Engine {
             failover: self.settings.failover,
             contest: &self.contest,
         };
+        let mut candidates = self.candidates();
+        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
+        let silent_too = as_silent_as(carrier, &self.uplinks);
+        candidates.retain(|candidate| !silent_too.contains(candidate.name));
+        let choice = elect(&candidates, terms, now);
+        self.is_undecided = !silent_too.is_empty();
         let mut reasons = Vec::new();
-        match elect(&self.candidates(), terms, now) {
+        match choice {
+            Choice::Nobody if self.is_undecided => {
+                self.look_again = None;
+                return;
+            }
             Choice::Stay { until } => {
                 self.nobody_since = None;
                 self.look_again = until;
@@ -556,6 +583,10 @@ impl Engine {
         }
     }
 
+    fn place_of_carrier(&self) -> Option<usize> {
+        self.place(self.carrier()?)
+    }
+
     fn tell_of_nobody(&mut self, now: Moment) {
         let still_learning = self
             .uplinks
@@ -574,7 +605,7 @@ impl Engine {
         self.outbox.events.push(Event {
             at: now,
             change: Change::NoUsableUplink,
-            reason: "no uplink is usable: the routes stay as they are, probing goes on".to_owned(),
+            reason: explain_nobody(&self.uplinks),
         });
     }
 

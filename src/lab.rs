@@ -9,6 +9,7 @@ pub mod clock;
 mod compass;
 mod error;
 pub mod family;
+mod flood;
 mod happening;
 pub mod internet;
 mod judge;

@@ -3,7 +3,7 @@
 //! What the tests, the simulations and `uplinkd replay` run is the engine that the router runs; only
 //! the world is another.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -18,6 +18,12 @@ use crate::units::{IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 pub trait World {
     /// After how long a probe sent now is answered; none: never.
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration>;
+
+    /// The same with what is answered, in a world where not every answer is a right one.
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+        let rtt = self.answer(order, now)?;
+        Some((rtt, Outcome::Reply(rtt)))
+    }
 
     /// What else happens up to `now`, soonest first; asked before every step.
     fn next_input(&mut self, now: Moment) -> Option<Input> {
@@ -47,13 +53,33 @@ pub struct Replay<W> {
     probes: BTreeMap<UplinkName, u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 struct Answer {
     at: Moment,
     id: ProbeId,
     uplink: UplinkName,
-    rtt: Duration,
+    outcome: Outcome,
 }
+
+impl Ord for Answer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.id).cmp(&(other.at, other.id))
+    }
+}
+
+impl PartialOrd for Answer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Answer {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Answer {}
 
 impl<W: World> Replay<W> {
     /// Starts an engine at [`Moment::START`], every uplink attached with an address and a next hop;
@@ -138,7 +164,7 @@ impl<W: World> Replay<W> {
             let input = Input::Probe {
                 uplink: answer.uplink,
                 id: answer.id,
-                outcome: Outcome::Reply(answer.rtt),
+                outcome: answer.outcome,
             };
             self.engine.handle_input(self.now, input);
             return;
@@ -162,13 +188,13 @@ impl<W: World> Replay<W> {
         if let Some(count) = self.probes.get_mut(&order.uplink) {
             *count += 1;
         }
-        let rtt = self.world.answer(order, self.now);
-        if let Some(rtt) = rtt.filter(|rtt| *rtt <= order.listen_for) {
+        let answer = self.world.outcome(order, self.now);
+        if let Some((after, outcome)) = answer.filter(|(after, _)| *after <= order.listen_for) {
             self.answers.push(Reverse(Answer {
-                at: self.now + rtt,
+                at: self.now + after,
                 id: order.id,
                 uplink: order.uplink.clone(),
-                rtt,
+                outcome,
             }));
         }
     }

@@ -65,7 +65,8 @@ fn status() -> Value {
     let since = ago((2 * 24 + 7) * 3600 + 1800).to_string();
     let switched = ago(3 * 3600 + 5 * 60 + 30).to_string();
     let targets = json!([
-        { "target": "1.1.1.1", "state": "down", "rtt_ms": null, "loss_percent": 100.0 },
+        { "target": "1.1.1.1", "state": "down", "rtt_ms": null, "loss_percent": 100.0,
+          "set_aside": "does not answer while others do" },
         { "target": "tcp://9.9.9.9:443", "state": "up", "rtt_ms": 12.14, "loss_percent": 0.0 },
     ]);
     json!({
@@ -74,15 +75,19 @@ fn status() -> Value {
             {
                 "name": "fiber", "interface": "eth1", "tier": 1, "weight": 1, "state": "down",
                 "active": false, "score": null, "loss_percent": 100.0, "rtt_ms": null,
-                "jitter_ms": null, "since": switched, "reason": "no answer from 2 of 2 targets for 1.1 s",
-                "penalty": 0.0, "suppressed_until": null,
+                "rtt_p95_ms": null, "jitter_ms": null, "since": switched,
+                "reason": "no answer from 2 of 2 targets for 1.1 s",
+                "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
+                "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4 },
             },
             {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
-                "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26, "jitter_ms": 7.0,
-                "since": since, "reason": "answers", "penalty": 0.0, "suppressed_until": null,
+                "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26,
+                "rtt_p95_ms": 71.3, "jitter_ms": 7.0, "since": since, "reason": "answers",
+                "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "broken": [], "carries": ["ipv4"], "targets": [],
+                "learnt": null,
             },
         ],
         "routes": "in_place",
@@ -286,6 +291,12 @@ fn the_status_of_one_uplink_has_its_targets() {
         said.contains("tcp://9.9.9.9:443  up         12.1 ms    0.0 % loss"),
         "{said}"
     );
+    for line in [
+        "usually loses 1.2 %, in bursts of 40 ms: can be declared dead in 0.9 s",
+        "set aside: does not answer while others do",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
     assert!(!said.contains("wwan0"));
 }
 

@@ -585,6 +585,22 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [health.latency]: enter: 200ms: must be more than `exit`, 300ms",
     ),
     (
+        "[health.score]\nenter = 50\n",
+        "2: [health.score]: enter: 50: must be less than `exit`, 50",
+    ),
+    (
+        "[health.score]\nexit = 30\n",
+        "2: [health.score]: exit: 30: must be more than `enter`, 30",
+    ),
+    (
+        "[health.score]\nenter = 101\n",
+        "2: [health.score]: enter: 101: must be 0 to 100",
+    ),
+    (
+        "[health]\ndwell = \"2h\"\n",
+        "2: [health]: dwell: \"2h\": must be 0s to 1h",
+    ),
+    (
         "[health]\nsensitivity = \"calm\"\n",
         "2: [health]: sensitivity: \"calm\": must be \"fast\" or \"balanced\" or \"patient\"",
     ),

@@ -13,11 +13,18 @@ use std::time::Duration;
 use lossy::{RTT, lossy, state, switches};
 use support::{at, brief, name, settings, when};
 use uplinkd::engine::input::{Command, Input, ProbeOrder};
-use uplinkd::engine::settings::Failback;
-use uplinkd::engine::status::State;
-use uplinkd::replay::{Replay, attached};
+use uplinkd::engine::settings::{Failback, Settings};
+use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::Trouble;
-use uplinkd::units::Moment;
+use uplinkd::units::{Moment, Wall};
+
+fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
+    let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
+    let mut uplinks = replay.engine().status(wall).uplinks.into_iter();
+    let found = uplinks.find(|status| status.name == name(uplink));
+    found.expect("the uplink")
+}
 
 fn fiber_dead_after(seconds: f64) -> impl FnMut(&ProbeOrder, f64) -> f64 {
     move |order, now| f64::from(order.uplink == name("fiber") && now >= seconds)
@@ -55,6 +62,56 @@ fn a_blackhole_is_left_in_about_a_second_and_at_most_two() {
     delays.sort_by(f64::total_cmp);
     assert!(delays[100] <= 1.1, "median {}", delays[100]);
     assert!(delays[199] <= 1.8, "worst {}", delays[199]);
+}
+
+/// Of deaths at many phases of the probing, the median; and what the status promised before.
+fn promised_and_taken(mut settings: Settings, loss: f64) -> (f64, f64) {
+    let (mut promised, mut taken) = (Vec::new(), Vec::new());
+    for run in 0..40_u32 {
+        settings.seed = run.into();
+        let dies = 400.0 + f64::from(run) * 0.137;
+        let mut replay = lossy(settings.clone(), run.into(), |order, now| {
+            let is_dead = order.uplink == name("fiber") && now >= dies;
+            if is_dead { 1.0 } else { loss }
+        });
+        replay.run_until(at(dies));
+        let learnt = status_of(&replay, "fiber").learnt.expect("learnt");
+        promised.push(learnt.dead_in_ms / 1e3);
+        let events = replay.run_until(at(dies + 60.0));
+        taken.push(when(&events, "uplink.down fiber").expect("a verdict") - dies);
+    }
+    for delays in [&mut promised, &mut taken] {
+        delays.sort_by(f64::total_cmp);
+    }
+    (promised[20], taken[20])
+}
+
+#[test]
+fn the_delay_that_the_status_promises_is_what_a_blackhole_takes_to_a_quarter() {
+    let at_defaults = settings(&["fiber", "lte"]);
+    let mut dense = at_defaults.clone();
+    let mut slow = at_defaults.clone();
+    let mut with_quorum = at_defaults.clone();
+    for place in 0..2 {
+        dense.uplinks[place].probe.interval = Duration::from_millis(200);
+        slow.uplinks[place].probe.interval = Duration::from_secs(5);
+        with_quorum.uplinks[place].probe.quorum = 2;
+    }
+    for (settings, loss) in [
+        (&at_defaults, 0.0),
+        (&at_defaults, 0.05),
+        (&at_defaults, 0.1),
+        (&dense, 0.01),
+        (&slow, 0.01),
+        (&with_quorum, 0.01),
+    ] {
+        let (promised, taken) = promised_and_taken(settings.clone(), loss);
+        let share = promised / taken;
+        assert!(
+            (0.75..=1.25).contains(&share),
+            "loss {loss}: promised {promised} s, took {taken} s"
+        );
+    }
 }
 
 #[test]
@@ -235,6 +292,66 @@ fn heavy_loss_makes_it_degraded_and_a_better_uplink_takes_over() {
     let events = replay.run_until(at(660.0));
     let switched = when(&events, "switch fiber -> lte").expect("a switch");
     assert!(switched < 615.0, "{:?} at {switched}", brief(&events));
+}
+
+/// When an uplink became degraded or well again whose round trip is slow for half of every period.
+fn turns(period: f64, dwell: Duration) -> Vec<f64> {
+    let mut settings = settings(&["fiber"]);
+    settings.uplinks[0].health.dwell = dwell;
+    settings.uplinks[0].health.jitter.enter = Duration::from_secs(10);
+    let world = move |_: &ProbeOrder, now: Moment| {
+        let is_slow = now.since_start().as_secs_f64() % period < period / 2.0;
+        Some(Duration::from_millis(if is_slow { 600 } else { 100 }))
+    };
+    let mut replay = Replay::new(settings, world);
+    replay.run_until(at(60.0));
+    let events = replay.run_until(at(1_260.0));
+    let turns = events.iter().zip(brief(&events));
+    let turns = turns.filter(|(_, line)| line.starts_with("uplink."));
+    let times = turns.map(|(event, _)| event.at.since_start().as_secs_f64());
+    times.collect()
+}
+
+#[test]
+fn quality_stays_what_it_has_become_for_as_long_as_it_must() {
+    let hasty = turns(8.0, Duration::ZERO);
+    assert!(
+        hasty.len() > 150,
+        "it would turn all the time: {}",
+        hasty.len()
+    );
+    for seconds in [10, 60] {
+        let turns = turns(8.0, Duration::from_secs(seconds));
+        assert!(turns.len() > 3, "it still turns: {turns:?}");
+        let least = turns.windows(2).map(|pair| pair[1] - pair[0]);
+        let least = least.min_by(f64::total_cmp).expect("a pair");
+        let dwell = Duration::from_secs(seconds).as_secs_f64();
+        assert!(least >= dwell, "{least} s after {dwell} s");
+    }
+}
+
+#[test]
+fn the_reason_of_a_degraded_uplink_is_what_is_bad_now() {
+    let world = |order: &ProbeOrder, now: Moment| {
+        let second = now.since_start().as_secs_f64();
+        let swing = if (order.id.0 / 3).is_multiple_of(2) {
+            270
+        } else {
+            0
+        };
+        Some(Duration::from_millis(match () {
+            () if second < 20.0 => 20,
+            () if second < 60.0 => 600,
+            () => 20 + swing,
+        }))
+    };
+    let mut replay = Replay::new(settings(&["fiber"]), world);
+    replay.run_until(at(59.0));
+    assert!(status_of(&replay, "fiber").reason.starts_with("latency"));
+    replay.run_until(at(120.0));
+    let status = status_of(&replay, "fiber");
+    assert_eq!(status.state, State::Degraded);
+    assert!(status.reason.starts_with("jitter"), "{}", status.reason);
 }
 
 #[test]

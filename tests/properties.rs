@@ -206,7 +206,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (0..4_000_u64).prop_map(|millis| Outcome::Reply(Duration::from_millis(millis))),
         Just(Outcome::Reply(Duration::from_secs(3600))),
         Just(Outcome::Unreachable("no route".to_owned())),
-        Just(Outcome::Wrong("a landing page".to_owned())),
+        Just(Outcome::Wrong("an error".to_owned())),
+        Just(Outcome::Captive("a landing page".to_owned())),
         Just(Outcome::NotSent("no buffer".to_owned())),
     ]
 }
@@ -439,14 +440,12 @@ impl Rig {
     }
 
     /// Whatever else holds it back, the lead never stays where it is of no use while another uplink
-    /// is of some; and no uplink is kept waiting for longer than was said. A family that is carried
-    /// apart may have nowhere else to go.
+    /// is of some, and not as silent at the moment; and no uplink is kept waiting for longer than was
+    /// said. A family that is carried apart may have nowhere else to go.
     fn judge_calm(&self) {
         let status = self.status();
-        let usable = status
-            .uplinks
-            .iter()
-            .any(|u| fitness(&status, &u.name).1 > 0);
+        let mut answering = status.uplinks.iter().filter(|uplink| !uplink.in_doubt);
+        let usable = answering.any(|uplink| fitness(&status, &uplink.name).1 > 0);
         let is_lost = |name: &UplinkName| {
             let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
             // Nothing is known of it yet: that is heard within moments.

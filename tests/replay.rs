@@ -12,9 +12,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{name, settings};
+use support::{name, probe, settings};
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Input, Outcome};
+use uplinkd::engine::input::{Action, Input, Outcome, ProbeOrder};
+use uplinkd::engine::settings::Settings;
 use uplinkd::recorder::{FORM, Header, Recorder, RecorderError};
 use uplinkd::recording::{Recording, Source};
 use uplinkd::replay::attached;
@@ -426,7 +427,20 @@ fn a_target_that_is_a_name_and_windows_line_ends_are_taken() {
 
 /// An agent of its own, recorded: fiber dies at 20 s.
 fn agent(path: &Path, seconds: u64) -> String {
-    let settings = settings(&["fiber", "lte"]);
+    recorded(path, settings(&["fiber", "lte"]), seconds, |order, now| {
+        let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
+        let dies = Moment::after_start(Duration::from_secs(20));
+        (order.uplink == name("lte") || now < dies).then_some((rtt, Outcome::Reply(rtt)))
+    })
+}
+
+/// An agent of its own, recorded in a world that answers like this.
+fn recorded(
+    path: &Path,
+    settings: Settings,
+    seconds: u64,
+    answers: impl Fn(&ProbeOrder, Moment) -> Option<(Duration, Outcome)>,
+) -> String {
     let header = Header {
         recording: FORM,
         version: "0".to_owned(),
@@ -447,7 +461,6 @@ fn agent(path: &Path, seconds: u64) -> String {
         .collect();
     let mut actions = Vec::new();
     let end = Moment::after_start(Duration::from_secs(seconds));
-    let dies = Moment::after_start(Duration::from_secs(20));
     loop {
         inputs.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         let timeout = engine.poll_timeout().unwrap_or(end);
@@ -464,13 +477,11 @@ fn agent(path: &Path, seconds: u64) -> String {
         }
         while let Some(action) = engine.poll_action() {
             if let Action::Probe(order) = &action
-                && (order.uplink == name("lte") || now < dies)
+                && let Some((after, outcome)) = answers(order, now)
             {
-                let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
                 let (uplink, id) = (order.uplink.clone(), order.id);
-                let outcome = Outcome::Reply(rtt);
                 inputs.push((
-                    now + rtt,
+                    now + after,
                     Input::Probe {
                         uplink,
                         id,
@@ -498,6 +509,40 @@ fn a_recording_of_the_agent_shows_what_it_did_and_what_another_configuration_wou
     assert!(when(&slow, "fiber down") > down + 1.0, "{slow}");
     let probes = |course: &Value| course["uplinks"][1]["probes"].as_u64().expect("a count");
     assert!(probes(&course) > 2 * probes(&slow));
+}
+
+#[test]
+fn a_recording_of_a_captive_portal_shows_it_again() {
+    const SAYS: &str =
+        "captive portal: http://192.0.2.80/generate_204 answered 302 to http://login/";
+    let files = Files::new();
+    let path = files.0.path().join("agent.jsonl");
+    let mut settings = settings(&["fiber", "lte"]);
+    for uplink in &mut settings.uplinks {
+        uplink.probe = probe(&["192.0.2.1", "http://192.0.2.80/generate_204"]);
+    }
+    recorded(&path, settings, 90, |order, now| {
+        let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
+        let seconds = now.since_start().as_secs();
+        let is_page = order.target.to_string().starts_with("http");
+        let is_caught = is_page && order.uplink == name("fiber") && (20..60).contains(&seconds);
+        let outcome = if is_caught {
+            Outcome::Captive(SAYS.to_owned())
+        } else {
+            Outcome::Reply(rtt)
+        };
+        Some((rtt, outcome))
+    });
+    let course = replay(&[text(&path)]);
+    let down = when(&course, "fiber down");
+    assert!((20.0..24.0).contains(&down), "{course}");
+    let verdicts = course["verdicts"].as_array().expect("verdicts");
+    assert!(
+        verdicts.iter().any(|verdict| verdict["reason"] == SAYS),
+        "{course}"
+    );
+    let back = when(&course, "fiber recovering");
+    assert!((60.0..64.0).contains(&back), "{course}");
 }
 
 #[test]

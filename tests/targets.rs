@@ -197,7 +197,7 @@ fn a_page_is_a_reply_and_a_landing_page_is_not() {
         let portal = uplink.ask("http://192.0.2.80:8080/generate_204").await;
         let says = "captive portal: http://192.0.2.80:8080/generate_204 answered 302 to \
                     http://login.example/";
-        assert_eq!(portal, Outcome::Wrong(says.to_owned()));
+        assert_eq!(portal, Outcome::Captive(says.to_owned()));
     });
 }
 
@@ -218,7 +218,7 @@ fn a_text_is_looked_for_and_an_endless_page_is_not_read() {
         let endless = uplink.ask(&format!("http://192.0.2.80:8080/{text}")).await;
         let says = "captive portal: http://192.0.2.80:8080/ncsi.txt answered 200 without \
                     \"Microsoft Connect Test\"";
-        assert_eq!(endless, Outcome::Wrong(says.to_owned()));
+        assert_eq!(endless, Outcome::Captive(says.to_owned()));
         end.recv_timeout(PATIENCE).expect("the client hung up");
     });
 }
@@ -498,7 +498,7 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(St
 fn an_uplink_behind_a_captive_portal_is_down_and_says_so() {
     let says = "captive portal: http://192.0.2.80/ answered 302 to http://login.example/";
     let at = Duration::from_secs(30);
-    let portal = verdict(at, |_| Outcome::Wrong(says.to_owned()));
+    let portal = verdict(at, |_| Outcome::Captive(says.to_owned()));
     assert_eq!(portal, Some((State::Down, says.to_owned())));
     let silence = verdict(at, |_| Outcome::Unreachable(String::new()));
     let (state, reason) = silence.expect("a verdict");

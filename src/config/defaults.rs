@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{AgentSettings, LogSink};
 use crate::engine::settings::{
     Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
-    ProbeSettings,
+    ProbeSettings, ScoreBand,
 };
 use crate::units::{Loss, Target, Weight};
 
@@ -70,6 +70,8 @@ pub fn health() -> HealthSettings {
             enter: Duration::from_millis(100),
             exit: Duration::from_millis(50),
         },
+        score: ScoreBand::default(),
+        dwell: Duration::from_secs(10),
     }
 }
 
@@ -114,6 +116,8 @@ pub(super) const RECOVER_AFTER: RangeInclusive<Duration> = Duration::ZERO..=HOUR
 pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=HOUR;
 /// Of latency and jitter, where they are too much.
 pub(super) const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+pub(super) const SCORE: RangeInclusive<i64> = 0..=100;
+pub(super) const DWELL: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 pub(super) const FAILBACK_AFTER: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const BEST_MARGIN: RangeInclusive<i64> = 1..=100;
 pub(super) const BEST_AFTER: RangeInclusive<Duration> = Duration::from_secs(10)..=DAY;

@@ -11,7 +11,7 @@ use super::{
 use super::{defaults, schema, uplinks, values};
 use crate::engine::settings::{
     Band, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
-    Settings,
+    ScoreBand, Settings,
 };
 use crate::routing::{Mode, Numbering};
 use crate::units::{Mark, Metric, Protocol, RulePriority, Score, TableId};
@@ -131,7 +131,7 @@ fn check_confirm_interval(section: &Section<'_>, probe: &mut ProbeSettings) {
 
 /// How to judge: `inherited`, and what the section says otherwise.
 pub(super) fn health(section: &Section<'_>, inherited: &HealthSettings) -> HealthSettings {
-    use defaults::{BALANCED, DELAY, FAST, OUTAGE_WITHIN, PATIENT, RECOVER_AFTER, WINDOW};
+    use defaults::{BALANCED, DELAY, DWELL, FAST, OUTAGE_WITHIN, PATIENT, RECOVER_AFTER, WINDOW};
     const SENSITIVITIES: &[(&str, Duration)] =
         &[("fast", FAST), ("balanced", BALANCED), ("patient", PATIENT)];
     let mut health = inherited.clone();
@@ -151,6 +151,7 @@ pub(super) fn health(section: &Section<'_>, inherited: &HealthSettings) -> Healt
         &mut health.recover_after,
     );
     section.set("window", values::duration(WINDOW), &mut health.window);
+    section.set("dwell", values::duration(DWELL), &mut health.dwell);
     let loss = section.section("loss", &schema::LOSS);
     let latency = section.section("latency", &schema::LATENCY);
     let jitter = section.section("jitter", &schema::JITTER);
@@ -161,7 +162,29 @@ pub(super) fn health(section: &Section<'_>, inherited: &HealthSettings) -> Healt
     });
     band(&latency, &mut health.latency, &delay, show_delay);
     band(&jitter, &mut health.jitter, &delay, show_delay);
+    score_band(&section.section("score", &schema::SCORE), &mut health.score);
     health
+}
+
+/// Of scores the lower are worse.
+fn score_band(section: &Section<'_>, band: &mut ScoreBand) {
+    for (key, score) in [("enter", &mut band.enter), ("exit", &mut band.exit)] {
+        if let Some(number) = section.get(key, values::integer(&[defaults::SCORE])) {
+            *score = Score(number);
+        }
+    }
+    let (enter, exit) = (band.enter.to_string(), band.exit.to_string());
+    if band.exit > band.enter {
+        return;
+    }
+    if section.has("exit") {
+        let bound = format!("more than `enter`, {enter}");
+        section.refuse("exit", Fault::Bound { value: exit, bound });
+    } else if section.has("enter") {
+        let bound = format!("less than `exit`, {exit}");
+        let value = enter;
+        section.refuse("enter", Fault::Bound { value, bound });
+    }
 }
 
 fn band<T: PartialOrd + Copy, S: Display>(

@@ -49,8 +49,14 @@ pub const PROBE: SectionKeys = SectionKeys {
 /// `[health]`
 pub const HEALTH: SectionKeys = SectionKeys {
     title: "[health]",
-    keys: &["sensitivity", "outage_within", "recover_after", "window"],
-    sections: &["loss", "latency", "jitter"],
+    keys: &[
+        "sensitivity",
+        "outage_within",
+        "recover_after",
+        "window",
+        "dwell",
+    ],
+    sections: &["loss", "latency", "jitter", "score"],
     not_yet: &[],
 };
 
@@ -62,6 +68,9 @@ pub const LATENCY: SectionKeys = band("[health.latency]");
 
 /// `[health.jitter]`
 pub const JITTER: SectionKeys = band("[health.jitter]");
+
+/// `[health.score]`
+pub const SCORE: SectionKeys = band("[health.score]");
 
 const fn band(title: &'static str) -> SectionKeys {
     SectionKeys {
@@ -131,6 +140,7 @@ pub const UPLINK: SectionKeys = SectionKeys {
 };
 
 /// Every section, in the order of the sample.
-pub const SECTIONS: [&SectionKeys; 11] = [
-    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &FAILOVER, &DAMPING, &ROUTING, &UPLINK,
+pub const SECTIONS: [&SectionKeys; 12] = [
+    &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &SCORE, &FAILOVER, &DAMPING, &ROUTING,
+    &UPLINK,
 ];

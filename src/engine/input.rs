@@ -69,9 +69,11 @@ pub enum Outcome {
     Reply(Duration),
     /// Somebody on the way said that the target cannot be reached.
     Unreachable(String),
-    /// Somebody answered, but not as the target does: a captive portal, a resolver that does not
+    /// It was answered, but not as it should be: a server in trouble, a resolver that does not
     /// resolve.
     Wrong(String),
+    /// Somebody on the way answered in its place, as a captive portal does.
+    Captive(String),
     /// The probe never left this machine; says nothing about the path.
     NotSent(String),
 }
@@ -157,10 +159,10 @@ pub enum Change {
     },
     /// A target of an uplink no longer counts, or counts again.
     Target {
-        /// Which uplink.
-        uplink: UplinkName,
+        /// Which uplink; none: all of them.
+        uplink: Option<UplinkName>,
         /// Its interface.
-        interface: InterfaceName,
+        interface: Option<InterfaceName>,
         /// Which target.
         target: Target,
         /// Before.
@@ -223,12 +225,12 @@ impl Event {
             Change::Uplink {
                 uplink, interface, ..
             }
-            | Change::Target {
-                uplink, interface, ..
-            }
             | Change::Flap {
                 uplink, interface, ..
             } => (Some(uplink.clone()), Some(interface.clone())),
+            Change::Target {
+                uplink, interface, ..
+            } => (uplink.clone(), interface.clone()),
             Change::Switch { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded

@@ -145,6 +145,11 @@ impl Outage {
         self.silent_since.is_some()
     }
 
+    /// When the first of the rounds was sent that are unanswered, with none answered since.
+    pub fn began(&self) -> Option<Moment> {
+        self.run.first().map(|failure| failure.sent)
+    }
+
     /// Whether some round is unanswered and no later one is answered.
     pub fn is_suspected(&self) -> bool {
         !self.run.is_empty()

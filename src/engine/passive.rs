@@ -12,7 +12,7 @@ use crate::units::{Counters, Moment};
 /// something soon, and the counters are worth reading often.
 const BUSY_RATE: f64 = 20.0;
 /// How often that is.
-const BUSY_EVERY: Duration = Duration::from_millis(100);
+pub const BUSY_EVERY: Duration = Duration::from_millis(100);
 /// Below this rate either way next to nothing flows but probes, and a look now and then shows when
 /// that changes: a look costs a small router a tenth of a probe.
 const IDLE_RATE: f64 = 5.0;
@@ -126,6 +126,13 @@ impl Passive {
     /// Our own traffic fills the link.
     pub fn is_full(&self) -> bool {
         self.rx_load.is_full() || self.tx_load.is_full()
+    }
+
+    /// Our own traffic fills the link and has come in until just now: what is overdue waits in its
+    /// queue.
+    pub fn is_full_and_flows(&self, now: Moment) -> bool {
+        let has_looked = |(last, _): (Moment, _)| now.since(last) <= BUSY_EVERY * 2;
+        self.is_full() && self.still.is_none() && self.last.is_some_and(has_looked)
     }
 
     /// Whether the counters are worth reading along with a probe.
@@ -260,6 +267,17 @@ mod tests {
         let mut traffic = Traffic::new();
         traffic.flows(50, 500, 20);
         assert!(traffic.passive.is_full());
+        assert!(traffic.passive.is_full_and_flows(traffic.now));
+        let later = traffic.now + Duration::from_secs(1);
+        assert!(
+            !traffic.passive.is_full_and_flows(later),
+            "nobody has looked"
+        );
+        traffic.flows(1, 0, 20);
+        assert!(
+            !traffic.passive.is_full_and_flows(traffic.now),
+            "nothing comes in"
+        );
         traffic.flows(50, 100, 20);
         assert!(!traffic.passive.is_full());
     }

@@ -1,4 +1,4 @@
-//! How good is it? Loss, latency and jitter against two thresholds each, and a score.
+//! How good is it? Loss, latency, jitter and the score of all three, against two thresholds each.
 //!
 //! Between `exit` and `enter` nothing changes in either direction. Loss is judged by sequential
 //! tests, because a window that is short enough to be quick is too coarse to be calm: one test
@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::loss::{Belief, LossProcess, Tally, independent};
+use crate::engine::score::ScoreJudge;
 use crate::engine::settings::{Band, HealthSettings};
-use crate::units::{Loss, Moment, Score};
+use crate::units::{Loss, Moment};
 
 /// The evidence, in nats, for which loss is believed to be low again.
 const EXIT_EVIDENCE: f64 = 10.0;
@@ -30,6 +31,9 @@ const FULL_FACTOR: u32 = 4;
 /// begins.
 const USUAL_ROUNDS: f64 = 300.0;
 const USUAL_BEGINS: f64 = 30.0;
+
+/// A queue that is shorter, in seconds, is hardly one.
+const LEAST_QUEUE: f64 = 0.02;
 
 /// Latency is judged by so many last replies, of which [`LATENCY_VOTES`] must agree.
 const LATENCY_REPLIES: usize = 9;
@@ -56,8 +60,12 @@ pub struct Quality {
     loss: Option<Loss>,
     replies: VecDeque<Duration>,
     latency_is_bad: bool,
+    jitter: Duration,
     jitter_is_bad: bool,
+    score: ScoreJudge,
     is_full: bool,
+    /// The round trip while the link is not full of our own traffic, smoothed, in seconds.
+    empty_seconds: Option<f64>,
 }
 
 impl Quality {
@@ -76,8 +84,11 @@ impl Quality {
             loss: None,
             replies: VecDeque::new(),
             latency_is_bad: false,
+            jitter: Duration::ZERO,
             jitter_is_bad: false,
+            score: ScoreJudge::default(),
             is_full: false,
+            empty_seconds: None,
         }
     }
 
@@ -86,6 +97,7 @@ impl Quality {
         if *health != self.health {
             *self = Self {
                 replies: std::mem::take(&mut self.replies),
+                empty_seconds: self.empty_seconds,
                 ..Self::new(health)
             };
         }
@@ -100,7 +112,7 @@ impl Quality {
         interval: Duration,
         threshold: f64,
     ) {
-        if round.tally.sent == 0 {
+        if round.tally.sent == 0 || self.overflows() {
             return;
         }
         let enter = self.health.loss.enter;
@@ -130,6 +142,11 @@ impl Quality {
             self.replies.pop_front();
         }
         self.replies.push_back(rtt);
+        if !self.is_full {
+            let rtt = rtt.as_secs_f64();
+            let known = self.empty_seconds.unwrap_or(rtt);
+            self.empty_seconds = Some(known + (rtt - known) / 8.0);
+        }
         let Band { enter, exit } = self.latency_limits();
         let slow = self.replies.iter().filter(|rtt| **rtt >= enter).count();
         let quick = self.replies.iter().filter(|rtt| **rtt <= exit).count();
@@ -148,6 +165,7 @@ impl Quality {
 
     /// Takes the present jitter.
     pub fn jitter(&mut self, jitter: Duration) {
+        self.jitter = jitter;
         if self.is_full {
             return;
         }
@@ -189,10 +207,15 @@ impl Quality {
                 millis(self.health.latency.enter)
             ));
         }
-        self.jitter_is_bad.then(|| {
+        if self.jitter_is_bad {
+            let limit = millis(self.health.jitter.enter);
+            return Some(format!("jitter above its limit of {limit}"));
+        }
+        self.score.bad().map(|score| {
+            let limit = self.health.score.enter;
+            let (latency, jitter) = (millis(self.latency()), millis(self.jitter));
             format!(
-                "jitter above its limit of {}",
-                millis(self.health.jitter.enter)
+                "score {score} (limit {limit}): latency {latency}, jitter {jitter} and its loss"
             )
         })
     }
@@ -214,6 +237,12 @@ impl Quality {
         };
         self.usual.observe(one);
         self.enter.observe(one);
+        self.score.round(one.lost > 0);
+        let slowest = self.replies.iter().max().copied().unwrap_or_default();
+        let band = self.health.score;
+        if !self.is_full && self.score.may_change(slowest, self.jitter, band) {
+            self.score.judge(self.latency(), self.jitter, band);
+        }
         match self.loss {
             None if self.enter.evidence >= threshold => {
                 self.loss = Some(self.health.loss.enter);
@@ -232,6 +261,13 @@ impl Quality {
         }
     }
 
+    /// Our own traffic overflows the queue of the link: what is lost there is no fault of the link's
+    /// either. The queue shows in the round trip; where that is as ever, losses are the link's own.
+    pub fn overflows(&self) -> bool {
+        let empty = self.empty_seconds.filter(|_| self.is_full);
+        empty.is_some_and(|empty| self.latency().as_secs_f64() >= empty * 2.0 + LEAST_QUEUE)
+    }
+
     fn latency_limits(&self) -> Band<Duration> {
         let Band { enter, exit } = self.health.latency;
         let factor = if self.is_full { FULL_FACTOR } else { 1 };
@@ -242,9 +278,13 @@ impl Quality {
     }
 
     fn latency(&self) -> Duration {
-        let mut sorted: Vec<_> = self.replies.iter().copied().collect();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+        let mut sorted = [Duration::ZERO; LATENCY_REPLIES];
+        let known = &mut sorted[..self.replies.len()];
+        for (place, rtt) in known.iter_mut().zip(&self.replies) {
+            *place = *rtt;
+        }
+        known.sort_unstable();
+        known.get(known.len() / 2).copied().unwrap_or_default()
     }
 }
 
@@ -402,32 +442,13 @@ impl Bernoulli {
     }
 }
 
-/// The score from loss, round trip and jitter: the transmission rating factor R of ITU-T G.107
-/// (E-model) for G.711 with packet loss concealment (G.113 Appendix I: Ie = 0, Bpl = 25.1), scaled
-/// so that a link without loss or delay has 100.
-///
-/// R = 93.2 - Id - Ie,eff, with Id = 0.024 d + 0.11 (d - 177.3) H(d - 177.3) for the one-way delay d
-/// in ms (Cole and Rosenbluth 2001), here half the round trip and a jitter buffer of twice the
-/// jitter; Ie,eff = 95 Ppl / (Ppl + Bpl) for the loss Ppl in percent (G.107 eq. 7-29, BurstR = 1).
-pub fn score(loss: Loss, rtt: Duration, jitter: Duration) -> Score {
-    const BEST: f64 = 93.2;
-    let delay = rtt.as_secs_f64() * 500.0 + jitter.as_secs_f64() * 2_000.0;
-    let delay_impairment = 0.024 * delay + 0.11 * (delay - 177.3).max(0.0);
-    let percent = loss.percent();
-    let loss_impairment = 95.0 * percent / (percent + 25.1);
-    let rating = (BEST - delay_impairment - loss_impairment).clamp(0.0, BEST);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and 100"
-    )]
-    Score((rating / BEST * 100.0).round() as u8)
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::engine::loss::Learner;
+    use crate::engine::settings::ScoreBand;
 
     fn health() -> HealthSettings {
         HealthSettings {
@@ -447,6 +468,8 @@ mod tests {
                 enter: Duration::from_millis(100),
                 exit: Duration::from_millis(50),
             },
+            score: ScoreBand::default(),
+            dwell: Duration::ZERO,
         }
     }
 
@@ -508,17 +531,39 @@ mod tests {
     }
 
     #[test]
-    fn the_score_follows_the_e_model() {
-        let millis = Duration::from_millis;
-        assert_eq!(score(Loss::NONE, millis(0), millis(0)), Score(100));
-        assert_eq!(score(Loss::NONE, millis(100), millis(0)), Score(99));
-        assert_eq!(
-            score(Loss::from_percent(5.0), millis(40), millis(5)),
-            Score(82)
-        );
-        assert_eq!(
-            score(Loss::from_percent(100.0), millis(2000), millis(500)),
-            Score(0)
-        );
+    fn what_our_own_traffic_loses_in_a_full_queue_is_no_loss_of_the_link() {
+        let lossy = |rtt: Duration| {
+            let mut quality = Quality::new(&health());
+            (0..9).for_each(|_| quality.reply(Duration::from_millis(10)));
+            quality.set_full(true);
+            (0..9).for_each(|_| quality.reply(rtt));
+            rounds(&mut quality, 0, 60, |second| second % 2 == 0);
+            quality.complaint()
+        };
+        assert_eq!(lossy(Duration::from_millis(900)), None);
+        assert!(lossy(Duration::from_millis(12)).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn delays_between_the_thresholds_change_nothing_in_either_direction(
+            round_trips in prop::collection::vec(301..500_u64, 1..100),
+            jitters in prop::collection::vec(51..100_u64, 1..100),
+            were_bad in any::<bool>(),
+        ) {
+            let mut quality = Quality::new(&health());
+            if were_bad {
+                quality.blame_latency(Duration::from_millis(600));
+                quality.jitter(Duration::from_millis(100));
+            }
+            for rtt in round_trips {
+                quality.reply(Duration::from_millis(rtt));
+                prop_assert_eq!(quality.latency_is_bad, were_bad);
+            }
+            for jitter in jitters {
+                quality.jitter(Duration::from_millis(jitter));
+                prop_assert_eq!(quality.jitter_is_bad, were_bad);
+            }
+        }
     }
 }

@@ -32,6 +32,9 @@ pub enum RoundResult {
     Answered,
     /// Too few can still answer in time.
     Failed,
+    /// Too few answered as they should, but with those that were answered for there are enough: the
+    /// link is alive.
+    Wrong,
 }
 
 /// One probe of a round.
@@ -60,6 +63,8 @@ pub enum Fate {
     Answered(Duration),
     /// Not answered in time.
     Missed,
+    /// Answered by somebody else, or not as it should.
+    Wrong,
     /// Never left the machine.
     Void,
 }
@@ -68,25 +73,32 @@ pub enum Fate {
 #[derive(Clone, Copy, Default)]
 struct Count {
     answered: usize,
+    wrong: usize,
     open: usize,
     missed: usize,
 }
 
 impl Count {
     fn judge(self, quorum: usize) -> RoundResult {
-        let asked = self.answered + self.open + self.missed;
+        let asked = self.asked();
         let quorum = quorum.min(asked.max(1));
         if self.answered >= quorum {
             RoundResult::Answered
-        } else if asked > 0 && self.answered + self.open < quorum {
+        } else if asked > 0 && self.answered + self.wrong + self.open < quorum {
             RoundResult::Failed
+        } else if asked > 0 && self.answered + self.open < quorum {
+            RoundResult::Wrong
         } else {
             RoundResult::Open
         }
     }
 
+    fn asked(self) -> usize {
+        self.answered + self.wrong + self.open + self.missed
+    }
+
     fn is_any(self) -> bool {
-        self.answered + self.open + self.missed > 0
+        self.asked() > 0
     }
 }
 
@@ -114,8 +126,11 @@ impl Round {
             match count.judge(self.quorum) {
                 RoundResult::Answered => return RoundResult::Answered,
                 RoundResult::Open if count.is_any() => verdict = Some(RoundResult::Open),
+                RoundResult::Wrong if verdict != Some(RoundResult::Open) => {
+                    verdict = Some(RoundResult::Wrong);
+                }
                 RoundResult::Failed => verdict = verdict.or(Some(RoundResult::Failed)),
-                RoundResult::Open => {}
+                RoundResult::Wrong | RoundResult::Open => {}
             }
         }
         verdict.unwrap_or(RoundResult::Open)
@@ -144,6 +159,7 @@ impl Round {
             match probe.fate {
                 Fate::Pending => count.open += 1,
                 Fate::Answered(_) => count.answered += 1,
+                Fate::Wrong => count.wrong += 1,
                 Fate::Missed => count.missed += 1,
                 Fate::Void => {}
             }
@@ -156,7 +172,7 @@ impl Round {
         let fates = self.probes.iter().map(|probe| probe.fate);
         let round_trips = fates.filter_map(|fate| match fate {
             Fate::Answered(rtt) => Some(rtt),
-            Fate::Pending | Fate::Missed | Fate::Void => None,
+            Fate::Pending | Fate::Missed | Fate::Wrong | Fate::Void => None,
         });
         round_trips.max()
     }
@@ -170,9 +186,10 @@ impl Round {
 
     /// The independent losses that explain that a family failed.
     pub fn losses_of(&self, family: Family) -> u32 {
-        let asked = self.asked_of(family);
-        let losses = asked + usize::from(asked > 0) - self.quorum.min(asked);
-        u32::try_from(losses).unwrap_or(u32::MAX)
+        match self.asked_of(family) {
+            0 => 0,
+            asked => losses_of_a_failure(asked, self.quorum),
+        }
     }
 
     /// Nothing is under way any more.
@@ -185,7 +202,7 @@ impl Round {
         let mut tally = Tally { sent: 0, lost: 0 };
         for probe in &self.probes {
             match probe.fate {
-                Fate::Answered(_) => tally.sent += 1,
+                Fate::Answered(_) | Fate::Wrong => tally.sent += 1,
                 Fate::Missed if probe.counts && !is_doubtful(probe) => {
                     tally.sent += 1;
                     tally.lost += 1;
@@ -196,6 +213,12 @@ impl Round {
         tally
     }
 
+    /// Some target of the family answered.
+    pub fn has_answer_of(&self, family: Family) -> bool {
+        let mut probes = self.probes.iter().filter(|probe| probe.family == family);
+        probes.any(|probe| matches!(probe.fate, Fate::Answered(_)))
+    }
+
     /// When the next of its probes is missed.
     pub fn next_deadline(&self) -> Option<Moment> {
         self.probes
@@ -204,4 +227,9 @@ impl Round {
             .map(|probe| probe.deadline)
             .min()
     }
+}
+
+/// The independent losses that explain why fewer than `quorum` of so many targets answered.
+pub fn losses_of_a_failure(asked: usize, quorum: usize) -> u32 {
+    u32::try_from(asked + 1 - quorum.min(asked)).unwrap_or(u32::MAX)
 }

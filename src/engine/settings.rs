@@ -93,6 +93,32 @@ pub struct HealthSettings {
     pub latency: Band<Duration>,
     /// Jitter that makes it degraded, and well again.
     pub jitter: Band<Duration>,
+    /// The score that makes it degraded, and well again.
+    #[serde(default)]
+    pub score: ScoreBand,
+    /// For how long its quality stays what it has become, at least.
+    #[serde(default)]
+    pub dwell: Duration,
+}
+
+/// Two scores; what lies between them changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreBand {
+    /// Below: bad. 0 is never reached.
+    pub enter: Score,
+    /// At or above: good. More than `enter`.
+    pub exit: Score,
+}
+
+/// Lower than what any of loss, latency and jitter costs within its own default limits: a loss of
+/// 20 % alone leaves 55, a latency of 500 ms alone 85.
+impl Default for ScoreBand {
+    fn default() -> Self {
+        Self {
+            enter: Score(30),
+            exit: Score(50),
+        }
+    }
 }
 
 /// Two thresholds; what lies between them changes nothing.

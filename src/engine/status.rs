@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::patience::Learnt;
 use crate::engine::settings::Policy;
 use crate::routing::Family;
 use crate::units::{InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight};
@@ -121,12 +122,18 @@ pub struct UplinkStatus {
     pub loss_percent: Option<f64>,
     /// Median round trip in the window, in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// The round trip that 19 of 20 in the window do not exceed, in milliseconds.
+    #[serde(default)]
+    pub rtt_p95_ms: Option<f64>,
     /// Jitter (RFC 3550) in milliseconds.
     pub jitter_ms: Option<f64>,
     /// Since when it is in this state.
     pub since: Timestamp,
     /// Why it is in this state.
     pub reason: String,
+    /// The last round of probes was not answered: the verdict is open.
+    #[serde(default)]
+    pub in_doubt: bool,
     /// For its falls of late; see `[failover.damping]`.
     #[serde(default)]
     pub penalty: f64,
@@ -141,6 +148,9 @@ pub struct UplinkStatus {
     /// The families of which it carries the traffic.
     #[serde(default)]
     pub carries: Vec<Family>,
+    /// How it loses packets while it is alive, and how soon it would be declared dead.
+    #[serde(default)]
+    pub learnt: Option<Learnt>,
     /// Each target.
     pub targets: Vec<TargetStatus>,
 }
@@ -156,6 +166,9 @@ pub struct TargetStatus {
     pub rtt_ms: Option<f64>,
     /// Lost probes in the window, in percent.
     pub loss_percent: Option<f64>,
+    /// Why its answers do not count at present, if it is set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
 }
 
 /// The last time the traffic moved.

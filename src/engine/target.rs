@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::deadline::RoundTrip;
+use crate::engine::docket::Testimony;
 use crate::engine::loss::LossProcess;
 use crate::engine::status::{State, TargetStatus};
 use crate::engine::window::Window;
@@ -28,23 +29,36 @@ pub struct TargetTrack {
     window: Window,
     round_trip: RoundTrip,
     unshared_misses: u32,
+    unshared_since: Option<Moment>,
     answers_in_a_row: u32,
+    /// When the last probes were sent that it answered, that it or somebody else answered wrongly,
+    /// and that nobody answered: the last of these first.
+    heard: Option<Moment>,
+    wronged: Option<Moment>,
+    unheard: [Option<Moment>; 2],
     aside: Option<Aside>,
 }
 
 /// A target that was set aside, and when it is asked again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Aside {
     retry_at: Moment,
+    /// It is at fault on every uplink, and why that is known.
+    excuse: Option<String>,
 }
 
 /// A change of a target's standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It no longer counts.
-    SetAside,
+    /// It no longer counts, for what it has done since then.
+    SetAside {
+        /// When the first probe was sent that it alone did not answer.
+        since: Moment,
+    },
     /// It counts again.
     Reinstated,
+    /// It was at fault on every uplink, and answers again.
+    AnswersEverywhere,
 }
 
 impl TargetTrack {
@@ -55,7 +69,11 @@ impl TargetTrack {
             window: Window::new(window),
             round_trip: RoundTrip::default(),
             unshared_misses: 0,
+            unshared_since: None,
             answers_in_a_row: 0,
+            heard: None,
+            wronged: None,
+            unheard: [None; 2],
             aside: None,
         }
     }
@@ -75,6 +93,50 @@ impl TargetTrack {
         self.aside.is_none()
     }
 
+    /// It is at fault on every uplink.
+    pub fn is_excused(&self) -> bool {
+        self.aside.as_ref().is_some_and(|a| a.excuse.is_some())
+    }
+
+    /// What it has shown by probes sent from `since` on.
+    pub fn testimony(&self, since: Moment) -> Testimony {
+        let is_after = |sent: Option<Moment>| sent.is_some_and(|sent| sent >= since);
+        if is_after(self.heard) {
+            Testimony::Heard
+        } else if is_after(self.wronged) {
+            Testimony::Wrong
+        } else if self.aside.is_some() || is_after(self.unheard[1]) {
+            Testimony::Silent
+        } else {
+            Testimony::Open
+        }
+    }
+
+    /// It answered something, right or wrong, that was asked from `since` on.
+    pub fn has_spoken_since(&self, since: Moment) -> bool {
+        self.heard
+            .max(self.wronged)
+            .is_some_and(|sent| sent >= since)
+    }
+
+    /// It is at fault on every uplink.
+    pub fn excuse(&mut self, why: String, now: Moment) {
+        self.aside = Some(Aside {
+            retry_at: now + RETRY_EVERY,
+            excuse: Some(why),
+        });
+    }
+
+    /// It counts again if it was at fault on every uplink.
+    pub fn reinstate(&mut self) -> bool {
+        let was_excused = self.is_excused();
+        if was_excused {
+            self.aside = None;
+            self.unshared_misses = 0;
+        }
+        was_excused
+    }
+
     /// Its misses may be its own fault.
     pub fn is_doubtful(&self) -> bool {
         self.unshared_misses >= DOUBT || self.aside.is_some()
@@ -87,13 +149,9 @@ impl TargetTrack {
 
     /// It is set aside and due to be asked again.
     pub fn take_retry(&mut self, now: Moment) -> bool {
-        let is_due = self.aside.is_some_and(|aside| aside.retry_at <= now);
-        if is_due {
-            self.aside = Some(Aside {
-                retry_at: now + RETRY_EVERY,
-            });
-        }
-        is_due
+        let due = self.aside.as_mut().filter(|aside| aside.retry_at <= now);
+        due.map(|aside| aside.retry_at = now + RETRY_EVERY)
+            .is_some()
     }
 
     /// It answered.
@@ -108,36 +166,54 @@ impl TargetTrack {
         self.round_trip.observe(rtt);
         self.unshared_misses = 0;
         self.answers_in_a_row += 1;
-        self.aside?;
-        if self.answers_in_a_row >= BACK_AFTER {
-            self.aside = None;
-            return Some(Standing::Reinstated);
+        self.heard = self.heard.max(Some(sent));
+        let aside = self.aside.as_mut()?;
+        if self.answers_in_a_row < BACK_AFTER {
+            aside.retry_at = now;
+            return None;
         }
-        self.aside = Some(Aside { retry_at: now });
-        None
+        if aside.excuse.is_some() {
+            return Some(Standing::AnswersEverywhere);
+        }
+        self.aside = None;
+        Some(Standing::Reinstated)
+    }
+
+    /// It answered wrongly, or somebody else answered in its place.
+    pub fn answered_wrongly(&mut self, sent: Moment) {
+        self.wronged = self.wronged.max(Some(sent));
+        self.answers_in_a_row = 0;
     }
 
     /// It did not answer in time.
     pub fn missed(&mut self, id: ProbeId, sent: Moment) {
         self.window.missed(id, sent);
         self.answers_in_a_row = 0;
+        self.unheard = [Some(sent), self.unheard[0]];
     }
 
-    /// It did not answer in a round that others answered. `may_set_aside`: enough others stand.
+    /// It did not answer a probe of `sent` that others answered. `may_set_aside`: enough others stand.
     pub fn missed_alone(
         &mut self,
         now: Moment,
+        sent: Moment,
         process: &LossProcess,
         may_set_aside: bool,
     ) -> Option<Standing> {
+        if self.unshared_misses == 0 {
+            self.unshared_since = Some(sent);
+        }
         self.unshared_misses += 1;
         let surprise = -process.mean().max(0.01).ln() * f64::from(self.unshared_misses);
         let is_its_fault = self.unshared_misses >= ASIDE_LEAST && surprise >= ASIDE_EVIDENCE;
         (is_its_fault && may_set_aside && self.aside.is_none()).then(|| {
             self.aside = Some(Aside {
                 retry_at: now + RETRY_EVERY,
+                excuse: None,
             });
-            Standing::SetAside
+            Standing::SetAside {
+                since: self.unshared_since.unwrap_or(sent),
+            }
         })
     }
 
@@ -152,6 +228,9 @@ impl TargetTrack {
         self.round_trip = RoundTrip::default();
         self.unshared_misses = 0;
         self.answers_in_a_row = 0;
+        self.heard = None;
+        self.wronged = None;
+        self.unheard = [None; 2];
     }
 
     /// Forgets what is too old.
@@ -163,7 +242,8 @@ impl TargetTrack {
     pub fn status(&self) -> TargetStatus {
         let (all, missed) = self.window.counts();
         let is_silent = (all > 0 && missed == all) || self.window.ends_in_misses(SILENT);
-        let state = if self.aside.is_some() || is_silent {
+        let is_wrong = self.wronged > self.heard;
+        let state = if self.aside.is_some() || is_silent || is_wrong {
             State::Down
         } else if all == 0 {
             State::Unknown
@@ -175,6 +255,10 @@ impl TargetTrack {
             state,
             rtt_ms: self.window.median_rtt().map(millis),
             loss_percent: self.window.loss().map(|loss| tenths(loss.percent())),
+            set_aside: self.aside.as_ref().map(|aside| {
+                let here = "does not answer while others do".to_owned();
+                aside.excuse.clone().unwrap_or(here)
+            }),
         }
     }
 }

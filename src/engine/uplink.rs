@@ -1,20 +1,25 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
+mod blame;
 mod families;
+mod portal;
 mod probing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::engine::docket::Notice;
 use crate::engine::election::Candidate;
 use crate::engine::family::Families;
 use crate::engine::input::{Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
-use crate::engine::quality::{Quality, score};
-use crate::engine::round::Round;
+use crate::engine::patience::{Learnt, Rhythm};
+use crate::engine::quality::Quality;
+use crate::engine::round::{Round, losses_of_a_failure};
 use crate::engine::schedule::Spread;
+use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
@@ -22,6 +27,8 @@ use crate::engine::timer::{Timer, Timers};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName, Wall};
+
+use portal::Portal;
 
 /// The routes that probes take are written before the probes are sent.
 const ROUTES_FIRST: Duration = Duration::from_millis(30);
@@ -35,6 +42,8 @@ pub struct Outbox {
     pub counts: Vec<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
+    /// What is to be settled between all uplinks.
+    pub notices: Vec<Notice>,
     /// Something changed that the choice may depend on, whether or not there is an event of it.
     pub is_changed: bool,
     next_probe: u64,
@@ -54,6 +63,8 @@ pub struct Uplink {
     well_since: Moment,
     is_disabled: bool,
     has_failed: bool,
+    /// When its quality last changed the state.
+    requalified: Option<Moment>,
     targets: Vec<TargetTrack>,
     rounds: VecDeque<Round>,
     turn: usize,
@@ -65,6 +76,9 @@ pub struct Uplink {
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
+    portal: Portal,
+    /// So many rounds are yet to tell another uplink what it wants to know.
+    summoned: u8,
     spread: Spread,
     timers: Timers,
 }
@@ -87,6 +101,7 @@ enum Signal {
     Answered,
     Silent(Silence),
     Mute(String),
+    Captive(String),
     Disproved(Duration),
     Trusted,
     Worse(String),
@@ -115,6 +130,7 @@ impl Uplink {
             well_since: now,
             is_disabled: false,
             has_failed: false,
+            requalified: None,
             rounds: VecDeque::new(),
             turn: 0,
             outage: Outage::default(),
@@ -123,6 +139,8 @@ impl Uplink {
             is_carrying: false,
             mute_since: None,
             wrong_answer: None,
+            portal: Portal::default(),
+            summoned: 0,
             spread,
             timers: Timers::default(),
         }
@@ -219,6 +237,7 @@ impl Uplink {
             track.set_window(window);
             self.targets.push(track);
         }
+        self.portal.forget();
         self.rounds.clear();
         self.quality.adapt(&settings.health);
         self.settings = settings;
@@ -265,6 +284,7 @@ impl Uplink {
         if is_elsewhere {
             self.passive.restart();
             self.targets.iter_mut().for_each(TargetTrack::restart);
+            self.portal.forget();
         }
         match self.attachment.trouble {
             Some(trouble) => {
@@ -291,6 +311,7 @@ impl Uplink {
     pub fn status(&self, carries: Vec<Family>, is_active: bool, wall: Wall) -> UplinkStatus {
         let (families, broken) = self.families_by_health();
         let (loss, rtt, jitter) = match self.standing {
+            Phase::Down if self.is_captive() => (self.loss(), self.rtt(), self.jitter()),
             // What was measured before it died says nothing about it now.
             Phase::Down if self.attachment.trouble.is_none() => {
                 (Some(Loss::from_ratio(1.0)), None, None)
@@ -315,14 +336,17 @@ impl Uplink {
             score,
             loss_percent: loss.map(|loss| tenths(loss.percent())),
             rtt_ms: rtt.map(millis),
+            rtt_p95_ms: rtt.and_then(|_| self.rtt_p95()).map(millis),
             jitter_ms: jitter.map(millis),
             since: wall.at(self.since),
             reason: self.words(),
+            in_doubt: self.outage.is_suspected(),
             penalty: 0.0,
             suppressed_until: None,
             families,
             broken,
             carries,
+            learnt: Some(Learnt::new(self.learnt(), self.demand(), self.rhythm())),
             targets: self.targets.iter().map(TargetTrack::status).collect(),
         }
     }
@@ -343,6 +367,13 @@ impl Uplink {
         medians.filter_map(Window::median_rtt).min()
     }
 
+    /// Of the target whose median is that of the uplink.
+    fn rtt_p95(&self) -> Option<Duration> {
+        let windows = self.targets.iter().map(TargetTrack::window);
+        let nearest = windows.min_by_key(|window| window.median_rtt().unwrap_or(Duration::MAX))?;
+        nearest.p95_rtt()
+    }
+
     fn jitter(&self) -> Option<Duration> {
         let windows = self.targets.iter().map(TargetTrack::window);
         windows.filter_map(Window::jitter).min()
@@ -356,7 +387,33 @@ impl Uplink {
         }
     }
 
+    fn rhythm(&self) -> Rhythm {
+        let probe = &self.settings.probe;
+        let groups = self.askable();
+        let asked = groups.iter().map(Vec::len).filter(|asked| *asked > 0);
+        let losses = |asked| losses_of_a_failure(asked, probe.quorum);
+        let deadlines = groups.iter().flatten();
+        let deadlines = deadlines.map(|place| self.targets[*place].deadline(probe.timeout));
+        Rhythm {
+            confirm_interval: probe.confirm_interval,
+            deadline: deadlines.max().unwrap_or(probe.timeout),
+            losses: [
+                asked
+                    .clone()
+                    .map(|asked| losses(asked.min(probe.quorum)))
+                    .min()
+                    .unwrap_or(1),
+                asked.map(losses).sum(),
+            ],
+        }
+    }
+
     fn signal(&mut self, signal: Signal, now: Moment, out: &mut Outbox) {
+        if let (Phase::Degraded, Signal::Worse(complaint)) = (self.standing, &signal)
+            && !self.is_disabled
+        {
+            self.reason.clone_from(complaint);
+        }
         let interface = &self.settings.interface;
         let (phase, reason) = match (self.standing, signal) {
             (_, Signal::LinkFailed(Trouble::Absent)) => {
@@ -379,6 +436,14 @@ impl Uplink {
                 Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering { .. },
                 Signal::Mute(why),
             ) => (Phase::Down, format!("cannot be probed: {why}")),
+            (
+                Phase::Unknown
+                | Phase::Up
+                | Phase::Degraded
+                | Phase::Recovering { .. }
+                | Phase::Down,
+                Signal::Captive(what),
+            ) => (Phase::Down, what),
             (Phase::Down, Signal::Disproved(rtt)) => self.disproved(rtt),
             (Phase::Recovering { tally }, Signal::Trusted) => self.trusted(tally),
             (Phase::Up, Signal::Worse(complaint)) => (Phase::Degraded, complaint),
@@ -394,6 +459,7 @@ impl Uplink {
                 | Signal::Answered
                 | Signal::Silent(_)
                 | Signal::Mute(_)
+                | Signal::Captive(_)
                 | Signal::Disproved(_)
                 | Signal::Trusted
                 | Signal::Worse(_)
@@ -410,6 +476,11 @@ impl Uplink {
         if !keeps_well {
             self.well_since = now;
         }
+        let is_by_quality = matches!(
+            (self.standing, phase),
+            (_, Phase::Degraded) | (Phase::Degraded, Phase::Up)
+        );
+        self.requalified = is_by_quality.then_some(now);
         self.standing = phase;
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
         let trust_at = now + self.settings.health.recover_after;
@@ -477,7 +548,12 @@ impl Uplink {
         let lasts = seconds(silence.lasts);
         let rounds = silence.rounds;
         let quorum = self.settings.probe.quorum;
-        if quorum == 1 {
+        if let [only] = &*self.targets {
+            let target = only.target();
+            format!(
+                "no answer for {lasts}, in {rounds} probes to 1 target, {target}: nobody else is asked"
+            )
+        } else if quorum == 1 {
             format!("no answer for {lasts}, in {rounds} rounds of probes to {targets} targets")
         } else {
             format!("fewer than {quorum} of {targets} targets answer for {lasts}, {rounds} rounds")

@@ -104,10 +104,21 @@ impl Window {
 
     /// The median round trip; none while nothing was answered.
     pub fn median_rtt(&self) -> Option<Duration> {
+        self.rtt_at(|count| count / 2)
+    }
+
+    /// The round trip that 95 % of the answered probes do not exceed; none while nothing was
+    /// answered.
+    pub fn p95_rtt(&self) -> Option<Duration> {
+        self.rtt_at(|count| (count * 19).div_ceil(20) - 1)
+    }
+
+    /// The round trip at a rank, counted from 0, that depends on how many there are.
+    fn rtt_at(&self, rank: impl Fn(usize) -> usize) -> Option<Duration> {
         let mut rtts: Vec<_> = self.samples.iter().filter_map(|s| s.rtt_micros).collect();
-        let middle = rtts.len() / 2;
-        let median = (!rtts.is_empty()).then(|| *rtts.select_nth_unstable(middle).1)?;
-        Some(Duration::from_micros(median.get().into()))
+        let rank = (!rtts.is_empty()).then(|| rank(rtts.len()))?;
+        let rtt = rtts.select_nth_unstable(rank).1.get();
+        Some(Duration::from_micros(rtt.into()))
     }
 
     /// The jitter of the round trips; none before the second answer.
@@ -196,6 +207,18 @@ mod tests {
         window.expire(at(60_000));
         assert_eq!(window.counts(), (0, 0));
         assert_eq!(window.loss(), None);
+    }
+
+    #[test]
+    fn the_median_and_the_95th_percentile_are_of_those_that_were_answered() {
+        let mut window = Window::new(Duration::from_secs(30));
+        assert_eq!(window.p95_rtt(), None);
+        for id in 1..=20 {
+            window.answered(ProbeId(id), at(id), Duration::from_millis(id));
+            window.missed(ProbeId(100 + id), at(id));
+        }
+        assert_eq!(window.median_rtt(), Some(Duration::from_millis(11)));
+        assert_eq!(window.p95_rtt(), Some(Duration::from_millis(19)));
     }
 
     #[test]

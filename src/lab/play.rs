@@ -8,8 +8,10 @@ use crate::lab::chance::Chance;
 use crate::lab::clock;
 use crate::lab::error::LabError;
 use crate::lab::family::Dual;
+use crate::lab::flood;
 use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
+use crate::lab::lifeline::Lifeline;
 use crate::lab::lookups::Lookups;
 use crate::lab::network::{Network, Wire};
 use crate::lab::portal::Portal;
@@ -98,6 +100,7 @@ struct Director<'n> {
 struct Acted<'n> {
     flapping: Vec<Flapping<'n>>,
     portals: Vec<Portal<'n>>,
+    floods: Vec<Lifeline>,
     lookups: Option<Lookups>,
 }
 
@@ -132,6 +135,7 @@ impl<'n> Director<'n> {
         let lookups = acted.lookups;
         let to = self.last(phase, acted.flapping)?;
         drop(acted.portals);
+        drop(acted.floods);
         let cost = self.cost_since(before, clock::now().since(from))?;
         self.stage.listen_until(clock::now() + GRACE, |_| false);
         let heard = &mut self.stage.heard;
@@ -216,6 +220,11 @@ impl<'n> Director<'n> {
                 let provider = self.stage.network.provider(uplink);
                 let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
                 acted.portals.push(Portal::raise(provider)?);
+                Ok(clock::now())
+            }
+            Act::Flood(bits_per_second) => {
+                let client = self.stage.network.client();
+                acted.floods.push(flood::start(client, *bits_per_second)?);
                 Ok(clock::now())
             }
             Act::Agent(act) => {
@@ -326,6 +335,7 @@ impl std::fmt::Display for Act {
             Self::Agent(AgentAct::Start) => f.write_str("agent: started"),
             Self::Stream(true) => f.write_str("client: its stream flows"),
             Self::Stream(false) => f.write_str("client: its stream pauses"),
+            Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
             Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
         }
     }

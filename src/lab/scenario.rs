@@ -107,6 +107,9 @@ pub enum Act {
     Agent(AgentAct),
     /// Lets the client's stream flow, as it does at the beginning, or not.
     Stream(bool),
+    /// A client sends so many bits a second to the echo service, and is sent them back, as long as the
+    /// phase lasts.
+    Flood(u64),
     /// Switches so many times by command, while someone looks up the way all the time.
     SwitchToAndFro(u32),
 }
@@ -217,7 +220,9 @@ mod tests {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }
-                        Act::Agent(_) | Act::SwitchToAndFro(_) | Act::Stream(_) => continue,
+                        Act::Agent(_) | Act::SwitchToAndFro(_) | Act::Stream(_) | Act::Flood(_) => {
+                            continue;
+                        }
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
                 }

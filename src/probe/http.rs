@@ -41,14 +41,13 @@ async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &Exit) -> Result<()
         Scheme::Http => converse(page, stream).await.map_err(failed)?,
         Scheme::Https => secured(page, stream).await?,
     }
-    .map_err(Outcome::Wrong)
 }
 
 #[cfg(feature = "tls")]
 async fn secured(
     page: &HttpTarget,
     stream: tokio::net::TcpStream,
-) -> Result<Result<(), String>, Outcome> {
+) -> Result<Result<(), Outcome>, Outcome> {
     let failed = |error: io::Error| {
         if error.kind() == io::ErrorKind::InvalidData {
             let url = page.url();
@@ -68,7 +67,7 @@ async fn secured(
 async fn secured(
     _page: &HttpTarget,
     _stream: tokio::net::TcpStream,
-) -> Result<Result<(), String>, Outcome> {
+) -> Result<Result<(), Outcome>, Outcome> {
     Err(Outcome::NotSent(
         "https needs a build with the feature tls".to_owned(),
     ))
@@ -78,7 +77,7 @@ async fn secured(
 pub(super) async fn converse(
     page: &HttpTarget,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-) -> io::Result<Result<(), String>> {
+) -> io::Result<Result<(), Outcome>> {
     stream.write_all(request(page).as_bytes()).await?;
     let mut answer = Vec::with_capacity(MAX_ANSWER);
     loop {
@@ -111,7 +110,7 @@ fn request(page: &HttpTarget) -> String {
 
 /// Whether this is the page, or in which way it is not; nothing while that is open. `is_all`: no more
 /// will be read.
-fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), String>> {
+fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), Outcome>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     let parsed = head.parse(answer);
@@ -128,10 +127,7 @@ fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), St
         }
         (Err(httparse::Error::TooManyHeaders), Some(200..)) => (None, None),
         (Ok(httparse::Status::Partial) | Err(_), _) => {
-            return Some(Err(format!(
-                "captive portal: {} answered what is not HTTP",
-                page.url()
-            )));
+            return Some(Err(captive(page, "answered what is not HTTP")));
         }
     };
     let status = head.code?;
@@ -145,10 +141,8 @@ fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), St
     if is_there {
         Some(Ok(()))
     } else if is_all || body.is_none() {
-        let url = page.url();
-        Some(Err(format!(
-            "captive portal: {url} answered {status} without {text:?}"
-        )))
+        let what = format!("answered {status} without {text:?}");
+        Some(Err(captive(page, &what)))
     } else {
         None
     }
@@ -156,17 +150,21 @@ fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), St
 
 /// A redirect, a page where none should be and 511 (RFC 6585, section 6) are the work of somebody on
 /// the way; any other error is more likely the server's.
-fn complain(page: &HttpTarget, status: u16, location: Option<String>) -> String {
+fn complain(page: &HttpTarget, status: u16, location: Option<String>) -> Outcome {
     let url = page.url();
     match (status, location) {
-        (300..400, Some(to)) if leads_to_itself(page, &to) => format!(
+        (300..400, Some(to)) if leads_to_itself(page, &to) => Outcome::Wrong(format!(
             "{url} answered {status} to {to}, as it may do to everybody: take another target or \
              expect status {status}"
-        ),
-        (300..400, Some(to)) => format!("captive portal: {url} answered {status} to {to}"),
-        (200..400 | 511, _) => format!("captive portal: {url} answered {status}"),
-        (_, _) => format!("{url} answered {status}"),
+        )),
+        (300..400, Some(to)) => captive(page, &format!("answered {status} to {to}")),
+        (200..400 | 511, _) => captive(page, &format!("answered {status}")),
+        (_, _) => Outcome::Wrong(format!("{url} answered {status}")),
     }
+}
+
+fn captive(page: &HttpTarget, what: &str) -> Outcome {
+    Outcome::Captive(format!("captive portal: {} {what}", page.url()))
 }
 
 /// To the same server by https.
@@ -216,7 +214,20 @@ mod tests {
     /// What is said of an answer that is all there: empty if it is as expected.
     fn verdict(target: &str, answer: &str) -> String {
         let verdict = judge(&page(target), answer.as_bytes(), true);
-        verdict.expect("a verdict").err().unwrap_or_default()
+        match verdict.expect("a verdict").err() {
+            None => String::new(),
+            Some(Outcome::Captive(what)) => {
+                assert!(what.starts_with("captive portal: "), "{what}");
+                what
+            }
+            Some(Outcome::Wrong(what)) => {
+                assert!(!what.contains("captive portal"), "{what}");
+                what
+            }
+            Some(other @ (Outcome::Reply(_) | Outcome::Unreachable(_) | Outcome::NotSent(_))) => {
+                panic!("{other:?}")
+            }
+        }
     }
 
     const EMPTY: &str = "http://192.0.2.1/generate_204";

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::{Fault, Quoted, RecordingError};
-use super::samples::LONGEST;
+use super::samples::{LONGEST, Samples};
 use super::{FileLines, Recording, open};
 use crate::engine::Engine;
 use crate::engine::input::{Action, Input, Outcome, ProbeOrder};
@@ -110,7 +110,7 @@ pub(super) fn read_samples(
     };
     relive_lines(&mut lines, |seen| match seen {
         Seen::Wants(at, Action::Probe(order)) => probes.ask(at, order),
-        Seen::Told(_, Some(Input::Probe { id, outcome, .. })) => probes.answer(id, &outcome),
+        Seen::Told(at, Some(Input::Probe { id, outcome, .. })) => probes.answer(at, id, outcome),
         Seen::Told(
             at,
             Some(
@@ -158,20 +158,29 @@ impl Probes<'_> {
         self.asked.insert(order.id, (at, order));
     }
 
-    fn answer(&mut self, id: ProbeId, outcome: &Outcome) {
+    fn answer(&mut self, at: Moment, id: ProbeId, outcome: Outcome) {
         let Some((sent, order)) = self.asked.remove(&id) else {
             return;
         };
         match outcome {
-            Outcome::Reply(rtt) => self.note(sent, &order, Some(*rtt)),
-            Outcome::Unreachable(_) | Outcome::Wrong(_) => self.note(sent, &order, None),
+            Outcome::Reply(rtt) => self.note(sent, &order, Some(rtt)),
+            Outcome::Unreachable(_) => self.note(sent, &order, None),
+            Outcome::Wrong(_) | Outcome::Captive(_) => self.with_samples(&order, |samples| {
+                samples.push_wrong(sent.since_start().as_secs_f64(), at.since(sent), outcome);
+            }),
             Outcome::NotSent(_) => {}
         }
     }
 
     fn note(&mut self, sent: Moment, order: &ProbeOrder, rtt: Option<Duration>) {
+        self.with_samples(order, |samples| {
+            samples.push(sent.since_start().as_secs_f64(), rtt);
+        });
+    }
+
+    fn with_samples(&mut self, order: &ProbeOrder, note: impl FnOnce(&mut Samples)) {
         match self.recording.samples(&order.uplink, &order.target) {
-            Ok(samples) => samples.push(sent.since_start().as_secs_f64(), rtt),
+            Ok(samples) => note(samples),
             Err(fault) => self.fault = Some(fault),
         }
     }

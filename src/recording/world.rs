@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Recording;
-use crate::engine::input::{Input, ProbeOrder};
+use crate::engine::input::{Input, Outcome, ProbeOrder};
 use crate::replay::World;
 use crate::units::Moment;
 
@@ -45,12 +45,23 @@ impl<'a> Past<'a> {
 
 impl World for Past<'_> {
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let (_, outcome) = self.outcome(order, now)?;
+        match outcome {
+            Outcome::Reply(rtt) => Some(rtt),
+            Outcome::Unreachable(_)
+            | Outcome::Wrong(_)
+            | Outcome::Captive(_)
+            | Outcome::NotSent(_) => None,
+        }
+    }
+
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
         let at = self.time(now);
         let mut tracks = self.recording.tracks.iter().zip(&mut self.places);
         let (track, places) = tracks.find(|(track, _)| track.uplink == order.uplink)?;
         let mut targets = track.targets.iter().zip(places);
         let ((_, samples), place) = targets.find(|((target, _), _)| *target == order.target)?;
-        samples.nearest(at, place)
+        samples.nearest_outcome(at, place)
     }
 
     fn next_input(&mut self, now: Moment) -> Option<Input> {

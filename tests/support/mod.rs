@@ -5,7 +5,7 @@ use std::time::Duration;
 use uplinkd::engine::input::{Change, Event};
 use uplinkd::engine::settings::{
     Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
-    ProbeSettings, Settings, UplinkSettings,
+    ProbeSettings, ScoreBand, Settings, UplinkSettings,
 };
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Loss, Moment, Tier, UplinkName, Weight};
@@ -78,6 +78,8 @@ pub(crate) fn health() -> HealthSettings {
             enter: Duration::from_millis(100),
             exit: Duration::from_millis(50),
         },
+        score: ScoreBand::default(),
+        dwell: Duration::from_secs(10),
     }
 }
 
@@ -88,9 +90,10 @@ pub(crate) fn brief(events: &[Event]) -> Vec<String> {
 
 fn line(event: &Event) -> String {
     let what = match &event.change {
-        Change::Uplink { uplink, .. }
-        | Change::Target { uplink, .. }
-        | Change::Flap { uplink, .. } => uplink.to_string(),
+        Change::Uplink { uplink, .. } | Change::Flap { uplink, .. } => uplink.to_string(),
+        Change::Target { uplink, .. } => uplink
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
         Change::Switch { from, to } => format!("{} -> {}", names(from), names(to)),
         Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
     };

@@ -49,6 +49,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(clashes::clashes(config, facts));
     findings.extend(on_own_routes(config, facts));
     for uplink in &config.engine.uplinks {
+        findings.extend(on_only_target(uplink));
         findings.extend(on_uplink(uplink, facts));
     }
     findings.extend(on_missing_family(config, facts));
@@ -123,6 +124,16 @@ fn on_count(config: &Config) -> Option<Finding> {
     let remedy = "add a second [[uplink]]";
     let is_alone = config.engine.uplinks.len() == 1;
     is_alone.then(|| finding(Note, "configuration", what, remedy))
+}
+
+fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
+    let [only] = &*uplink.probe.targets else {
+        return None;
+    };
+    let object = format!("uplink {}", uplink.name);
+    let what = format!("nobody but {only} is asked: if it dies, the uplink seems to be dead");
+    let remedy = "name several targets that do not fail together";
+    Some(finding(Warning, &object, what, remedy))
 }
 
 /// The agent removes what carries its number and is not wanted: better said before.

@@ -39,6 +39,7 @@ impl Table {
                 let _ = writeln!(text, "{:indent$}{penalty}", "");
             }
             if with_targets {
+                text.push_str(&learnt(uplink, indent));
                 text.push_str(&targets(uplink, indent));
             }
         }
@@ -148,6 +149,26 @@ impl Table {
     }
 }
 
+/// What the agent has learnt about the link, as a sentence or two.
+fn learnt(uplink: &UplinkStatus, indent: usize) -> String {
+    let mut text = String::new();
+    if let Some(p95) = uplink.rtt_p95_ms {
+        let median = milliseconds(uplink.rtt_ms);
+        let _ = writeln!(text, "{:indent$}RTT {median}, 95 % within {p95:.1} ms", "");
+    }
+    if let Some(learnt) = uplink.learnt {
+        let _ = writeln!(
+            text,
+            "{:indent$}usually loses {:.1} %, in bursts of {:.0} ms: can be declared dead in {:.1} s",
+            "",
+            learnt.loss_percent,
+            learnt.burst_ms,
+            learnt.dead_in_ms / 1e3
+        );
+    }
+    text
+}
+
 /// What an uplink carries, where others carry the rest.
 fn part(status: &Status, uplink: &UplinkStatus) -> String {
     match uplink.carries.as_slice() {
@@ -166,6 +187,7 @@ fn targets(uplink: &UplinkStatus, indent: usize) -> String {
             state,
             rtt_ms,
             loss_percent,
+            set_aside,
         } = target;
         let rtt = milliseconds(*rtt_ms);
         let loss = percent(*loss_percent);
@@ -174,6 +196,9 @@ fn targets(uplink: &UplinkStatus, indent: usize) -> String {
             "{:indent$}{target:width$}  {state:7}  {rtt:>9}  {loss:>7} loss",
             ""
         );
+        if let Some(why) = set_aside {
+            let _ = writeln!(text, "{:indent$}  set aside: {why}", "");
+        }
     }
     text
 }

@@ -123,7 +123,7 @@ impl Uplink {
         };
         let stands = |place: &usize| self.targets[*place].is_standing();
         let standing: Vec<_> = of_family().filter(stands).collect();
-        if standing.len() < self.settings.probe.quorum {
+        if standing.len() < self.quorum_of(family) {
             return of_family().collect();
         }
         standing
@@ -146,7 +146,8 @@ impl Uplink {
             let (sent, losses) = (round.sent, round.losses_of(family));
             let turn = match result {
                 RoundResult::Open => None,
-                RoundResult::Answered => {
+                RoundResult::Wrong if !self.hears_whatever(family) => None,
+                RoundResult::Answered | RoundResult::Wrong => {
                     self.families
                         .answered(family, sent, now, demand, trust_after)
                 }

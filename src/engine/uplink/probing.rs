@@ -1,18 +1,20 @@
 //! How an uplink is probed, and how answers and their lack become evidence.
 
 use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
-use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
+use crate::engine::input::{Outcome, ProbeOrder};
+use crate::engine::passive::BUSY_EVERY;
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace};
-use crate::engine::status::State;
-use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
 use crate::routing::Family;
-use crate::units::{Counters, Moment, ProbeId};
+use crate::units::{Counters, Moment, ProbeId, Target};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
 const LEAST_ROUNDS: u32 = 3;
+
+/// In multiples of the timeout.
+const LONGEST_QUEUE: u32 = 2;
 
 impl Uplink {
     /// Takes what became of a probe.
@@ -20,33 +22,59 @@ impl Uplink {
         let Some((round, place)) = self.find(id) else {
             return;
         };
-        let before = self.rounds[round].probes[place].fate;
-        let fate = match outcome {
+        let probe = self.rounds[round].probes[place];
+        let sent = self.rounds[round].sent;
+        match probe.fate {
+            Fate::Pending | Fate::Missed => {}
+            Fate::Answered(_) | Fate::Wrong | Fate::Void => return,
+        }
+        let fate = self.understand(probe, sent, outcome, now, out);
+        let undoes_a_miss = matches!(fate, Fate::Answered(_) | Fate::Wrong);
+        if probe.fate == Fate::Pending || undoes_a_miss {
+            self.settle(round, place, fate, now, out);
+        }
+        self.arm_deadline();
+    }
+
+    /// What an outcome means for the probe to this target, and what it says beside.
+    fn understand(
+        &mut self,
+        RoundProbe { target, family, .. }: RoundProbe,
+        sent: Moment,
+        outcome: Outcome,
+        now: Moment,
+        out: &mut Outbox,
+    ) -> Fate {
+        match outcome {
             Outcome::Reply(rtt) => {
                 self.wrong_answer = None;
+                self.met_target(target);
                 Fate::Answered(rtt.min(listen_for(self.settings.probe.timeout)))
             }
             Outcome::Unreachable(_) => Fate::Missed,
             Outcome::Wrong(what) => {
-                let family = self.rounds[round].probes[place].family;
                 self.families.wrongly_answered(family, &what);
                 self.wrong_answer = Some(what);
-                Fate::Missed
+                self.targets[target].answered_wrongly(sent);
+                if self.hears_whatever(family) {
+                    Fate::Wrong
+                } else {
+                    Fate::Missed
+                }
+            }
+            Outcome::Captive(what) => {
+                self.targets[target].answered_wrongly(sent);
+                if self.targets[target].is_standing() {
+                    self.met_portal(target, sent, what);
+                }
+                Fate::Wrong
             }
             Outcome::NotSent(why) => {
-                let family = self.rounds[round].probes[place].family;
                 self.family_not_sent(family, &why, now, out);
                 self.not_sent(why, now, out);
                 Fate::Void
             }
-        };
-        match (before, fate) {
-            (Fate::Pending, _) | (Fate::Missed, Fate::Answered(_)) => {
-                self.settle(round, place, fate, now, out);
-            }
-            (Fate::Answered(_) | Fate::Missed | Fate::Void, _) => {}
         }
-        self.arm_deadline();
     }
 
     /// Takes the counters of its interface.
@@ -91,12 +119,16 @@ impl Uplink {
         let is_in_doubt = self.outage.is_suspected()
             || self.families.are_in_doubt()
             || self.quality.is_suspected()
-            || self.outage.is_traffic_silent();
+            || self.outage.is_traffic_silent()
+            || self.portal.is_suspected();
         match self.standing {
+            _ if self.summoned > 0 => Pace::Confirm,
             Phase::Unknown => Pace::Confirm,
             Phase::Up if is_in_doubt => Pace::Confirm,
             Phase::Degraded | Phase::Recovering { .. }
-                if self.outage.is_suspected() || self.families.are_in_doubt() =>
+                if self.outage.is_suspected()
+                    || self.families.are_in_doubt()
+                    || self.portal.is_suspected() =>
             {
                 Pace::Confirm
             }
@@ -159,7 +191,14 @@ impl Uplink {
         }
         self.forget_old(now);
         let pace = self.pace();
-        let chosen = self.choose(pace.breadth(), now);
+        self.summoned = self.summoned.saturating_sub(1);
+        let breadth = if self.is_captive() {
+            // Only the web pages can tell when it is over, and only all of them whether it is.
+            Breadth::All
+        } else {
+            pace.breadth()
+        };
+        let chosen = self.choose(breadth, now);
         let probes = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
@@ -264,11 +303,24 @@ impl Uplink {
         for round in 0..self.rounds.len() {
             for place in 0..self.rounds.get(round).map_or(0, |r| r.probes.len()) {
                 let probe = self.rounds[round].probes[place];
-                if probe.fate == Fate::Pending && probe.deadline <= now {
+                if probe.fate != Fate::Pending || probe.deadline > now {
+                    continue;
+                }
+                if self.may_be_queued(self.rounds[round].sent, now) {
+                    self.rounds[round].probes[place].deadline = now + BUSY_EVERY;
+                    out.counts.push(self.settings.name.clone());
+                } else {
                     self.settle(round, place, Fate::Missed, now, out);
                 }
             }
         }
+    }
+
+    /// On a link that our own traffic fills a probe waits in the queue of that, for as long as the
+    /// traffic comes in; when that ends it is overdue at once.
+    fn may_be_queued(&self, sent: Moment, now: Moment) -> bool {
+        let longest = self.settings.probe.timeout * LONGEST_QUEUE;
+        now.since(sent) < longest && self.is_carrying && self.passive.is_full_and_flows(now)
     }
 
     fn settle(&mut self, round: usize, place: usize, fate: Fate, now: Moment, out: &mut Outbox) {
@@ -292,10 +344,10 @@ impl Uplink {
                     self.quality.reply(rtt);
                 }
                 let standing = self.targets[target].answered(now, id, sent, rtt);
-                self.tell_standing(target, standing, now, out);
+                self.note_standing(target, standing, now, out);
             }
             Fate::Missed => self.targets[target].missed(id, sent),
-            Fate::Pending | Fate::Void => {}
+            Fate::Pending | Fate::Wrong | Fate::Void => {}
         }
         self.judge_families(round, now, out);
         self.judge_round(round, now, out);
@@ -324,20 +376,23 @@ impl Uplink {
         }
         match result {
             RoundResult::Open => {}
-            RoundResult::Answered => {
+            RoundResult::Answered | RoundResult::Wrong => {
                 if self.outage.is_traffic_silent() {
                     self.passive.disprove(now);
                     self.outage.traffic_is_silent(None);
                 }
                 self.outage.answered(sent, self.demand());
-                self.count_recovery(0);
-                self.signal(Signal::Answered, now, out);
+                let is_right = result == RoundResult::Answered || self.is_life(place);
+                if is_right && !self.is_captive() {
+                    self.count_recovery(0);
+                    self.signal(Signal::Answered, now, out);
+                }
             }
             RoundResult::Failed => {
                 self.outage.failed(sent, losses);
                 self.count_recovery(1);
                 if let Some(silence) = self.outage.verdict(now, self.demand()) {
-                    self.signal(Signal::Silent(silence), now, out);
+                    self.judge_silence(silence, now, out);
                 }
             }
         }
@@ -349,15 +404,22 @@ impl Uplink {
         let round = std::mem::replace(&mut self.rounds[place], empty);
         let process = self.outage.process();
         self.families.closed(&round);
-        for probe in round.probes.iter().filter(|p| p.fate == Fate::Missed) {
+        for probe in &round.probes {
+            let has_right_page = || round.probes.iter().any(|other| self.is_right_page(other));
             // What all targets of a family share is no target's fault.
-            if round.judge_family(probe.family) == RoundResult::Answered {
+            let is_alone = match probe.fate {
+                Fate::Missed => !self.quality.overflows() && round.has_answer_of(probe.family),
+                Fate::Wrong => has_right_page(),
+                Fate::Pending | Fate::Answered(_) | Fate::Void => false,
+            };
+            if is_alone {
                 let may_set_aside = self.may_set_aside(probe.family);
-                let standing =
-                    self.targets[probe.target].missed_alone(now, &process, may_set_aside);
-                self.tell_standing(probe.target, standing, now, out);
+                let track = &mut self.targets[probe.target];
+                let standing = track.missed_alone(now, round.sent, &process, may_set_aside);
+                self.note_standing(probe.target, standing, now, out);
             }
         }
+        self.judge_portal(now, out);
         let tally = round.tally(|probe| {
             self.targets[probe.target].is_doubtful()
                 || self.families.is_at_fault(probe.family, &round)
@@ -379,11 +441,18 @@ impl Uplink {
         if let Some(jitter) = self.jitter() {
             self.quality.jitter(jitter);
         }
-        let signal = self
-            .quality
-            .complaint()
-            .map_or(Signal::Better, Signal::Worse);
-        self.signal(signal, now, out);
+        let dwell = self.settings.health.dwell;
+        let has_dwelt = self.requalified.is_none_or(|at| now.since(at) >= dwell);
+        if has_dwelt {
+            let complaint = self.quality.complaint();
+            let signal = complaint.map_or(Signal::Better, Signal::Worse);
+            self.signal(signal, now, out);
+        }
+    }
+
+    fn is_right_page(&self, probe: &RoundProbe) -> bool {
+        let is_page = matches!(self.targets[probe.target].target(), Target::Http(_));
+        is_page && matches!(probe.fate, Fate::Answered(_))
     }
 
     /// More targets of the family stand than it takes.
@@ -391,7 +460,7 @@ impl Uplink {
         let places = 0..self.targets.len();
         let standing = places.filter(|place| self.targets[*place].is_standing());
         let of_family = standing.filter(|place| self.family_of(*place) == family);
-        of_family.count() > self.settings.probe.quorum
+        of_family.count() > self.quorum_of(family)
     }
 
     fn count_recovery(&mut self, lost: u32) {
@@ -414,38 +483,6 @@ impl Uplink {
         } else {
             self.signal(Signal::Trusted, now, out);
         }
-    }
-
-    fn tell_standing(
-        &self,
-        target: usize,
-        standing: Option<Standing>,
-        now: Moment,
-        out: &mut Outbox,
-    ) {
-        let Some(standing) = standing else {
-            return;
-        };
-        let target = self.targets[target].target().clone();
-        let (from, to, reason) = match standing {
-            Standing::SetAside => (
-                State::Up,
-                State::Down,
-                format!("{target} does not answer while others do: set aside, asked again later"),
-            ),
-            Standing::Reinstated => (State::Down, State::Up, format!("{target} answers again")),
-        };
-        out.events.push(Event {
-            at: now,
-            change: Change::Target {
-                uplink: self.settings.name.clone(),
-                interface: self.settings.interface.clone(),
-                target,
-                from,
-                to,
-            },
-            reason,
-        });
     }
 }
 

@@ -152,6 +152,14 @@ fn nothing_is_said_about_a_good_machine() {
 }
 
 #[test]
+fn an_uplink_with_nobody_else_to_ask_is_told() {
+    let text = format!("{TWO_UPLINKS}[uplink.probe]\ntargets = [\"9.9.9.9\"]\n");
+    let says =
+        "Warning uplink lte: nobody but 9.9.9.9 is asked: if it dies, the uplink seems to be dead";
+    assert_eq!(said(&text, &good()), [says]);
+}
+
+#[test]
 fn a_missing_interface_is_told_with_those_that_are_there() {
     let facts = with_link(|link| link.name = name("wwan0"));
     let found = findings(&config(TWO_UPLINKS), &facts);

@@ -1,0 +1,117 @@
+//! How soon would it be declared dead? What was learnt about a link, put into a time that a person
+//! understands.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::loss::Learner;
+use crate::engine::outage::{Demand, Outage};
+use crate::engine::target::{millis, tenths};
+use crate::units::Moment;
+
+/// How the rounds follow each other once one is not answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Between two rounds while in doubt.
+    pub confirm_interval: Duration,
+    /// After so long without an answer a probe is missed.
+    pub deadline: Duration,
+    /// The independent losses that explain it when a steady round is not answered, and when a round
+    /// to all targets is not.
+    pub losses: [u32; 2],
+}
+
+/// What one link has taught, and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// The share of packets that it loses while it is alive, in percent.
+    pub loss_percent: f64,
+    /// The mean length of its bursts of loss, in milliseconds.
+    pub burst_ms: f64,
+    /// From its death to the verdict, when the next steady probe is half an interval away and none of
+    /// its own traffic raises the alarm before, in milliseconds.
+    pub dead_in_ms: f64,
+}
+
+impl Learnt {
+    /// What follows from what `learner` knows.
+    pub fn new(learner: Learner, demand: Demand, rhythm: Rhythm) -> Self {
+        let process = learner.process();
+        let dead_in = demand.interval / 2 + silence(learner, demand, rhythm);
+        Self {
+            loss_percent: tenths(process.mean() * 100.0),
+            burst_ms: millis(Duration::from_secs_f64(process.burst_seconds)),
+            dead_in_ms: millis(dead_in),
+        }
+    }
+}
+
+/// From the first probe that is not answered to the verdict: the detector itself is told of a link
+/// that has fallen silent, and asked when it would have had enough.
+fn silence(learner: Learner, demand: Demand, rhythm: Rhythm) -> Duration {
+    let mut outage = Outage::default();
+    outage.recall(learner);
+    let answered = Moment::START;
+    let first = answered + demand.interval / 2;
+    outage.answered(answered, demand);
+    let mut sent = first;
+    let [mut losses, all] = rhythm.losses;
+    for _ in 0..MOST_ROUNDS {
+        let missed = sent + rhythm.deadline;
+        outage.failed(sent, losses);
+        if outage.verdict(missed, demand).is_some() {
+            return missed.since(first);
+        }
+        // The second round waits until the first is missed; the others follow at their pace.
+        let next = if sent == first {
+            rhythm.confirm_interval.max(rhythm.deadline)
+        } else {
+            rhythm.confirm_interval
+        };
+        sent = sent + next;
+        losses = all;
+    }
+    demand.outage_within
+}
+
+/// Ten seconds of the densest probes. By then the limit on patience decides.
+const MOST_ROUNDS: u32 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::loss::Run;
+
+    const DEMAND: Demand = Demand {
+        false_alarm_every: Duration::from_secs(30 * 86_400),
+        interval: Duration::from_secs(1),
+        outage_within: Duration::from_secs(10),
+    };
+    const RHYTHM: Rhythm = Rhythm {
+        confirm_interval: Duration::from_millis(50),
+        deadline: Duration::from_millis(35),
+        losses: [1, 3],
+    };
+
+    #[test]
+    fn a_link_that_has_shown_bursts_takes_longer_and_never_longer_than_the_limit() {
+        let clean = Learnt::new(Learner::default(), DEMAND, RHYTHM);
+        let mut learner = Learner::default();
+        for seconds in [0.6, 1.2, 0.3, 5.0, 8.0, 0.6].repeat(50) {
+            for _ in 0..30 {
+                learner.answered();
+            }
+            learner.ended(Run {
+                at_least: Duration::from_secs_f64(seconds),
+                at_most: Duration::from_secs_f64(seconds + 0.05),
+                losses: 9,
+            });
+        }
+        let bursty = Learnt::new(learner, DEMAND, RHYTHM);
+        assert!((500.0..1_100.0).contains(&clean.dead_in_ms), "{clean:?}");
+        assert!(bursty.dead_in_ms > 3.0 * clean.dead_in_ms, "{bursty:?}");
+        assert!(bursty.dead_in_ms <= 10_600.0, "{bursty:?}");
+        assert!(bursty.burst_ms > clean.burst_ms && bursty.loss_percent > clean.loss_percent);
+    }
+}

@@ -1,0 +1,33 @@
+//! When several uplinks fall silent at once.
+
+use crate::engine::status::State;
+use crate::engine::uplink::Uplink;
+use crate::units::UplinkName;
+
+/// The carrier is down, and these have not answered since either, though they are not yet called down.
+/// A target that everybody asks may have died, or everything: to move there would be to guess.
+pub fn as_silent_as(carrier: Option<&Uplink>, uplinks: &[Uplink]) -> Vec<UplinkName> {
+    let dead = carrier.filter(|uplink| uplink.state() == State::Down);
+    let Some(since) = dead.and_then(Uplink::silent_since_round) else {
+        return Vec::new();
+    };
+    let others = uplinks.iter();
+    let silent = others.filter(|uplink| uplink.is_alive_but_silent_since(since));
+    silent
+        .map(|uplink| uplink.settings().name.clone())
+        .collect()
+}
+
+/// Why nobody can carry the traffic. One target that nobody hears is as likely to have died as all
+/// uplinks at once.
+pub fn explain_nobody(uplinks: &[Uplink]) -> String {
+    let routes = "no uplink is usable: the routes stay as they are, probing goes on";
+    let silent = uplinks.iter().filter(|u| u.silent_since_round().is_some());
+    let mut asked = silent.map(|uplink| &*uplink.settings().probe.targets);
+    match (asked.next(), asked.next()) {
+        (Some([only]), Some(second)) if second == [only.clone()] && asked.all(|t| t == second) => {
+            format!("{routes}; all were asked for {only} alone, which may itself be at fault")
+        }
+        (_, _) => routes.to_owned(),
+    }
+}
