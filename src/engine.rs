@@ -72,7 +72,9 @@ pub struct Engine {
     is_stale: bool,
     desired: Option<Desired>,
     outbox: Outbox,
-    actions: VecDeque<Action>,
+    /// Routes that nobody has taken yet: only the last ones matter.
+    routes: Option<Desired>,
+    events: VecDeque<Event>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,7 +138,8 @@ impl Engine {
             is_stale: true,
             desired: None,
             outbox: Outbox::default(),
-            actions: VecDeque::new(),
+            routes: None,
+            events: VecDeque::new(),
         };
         engine.set_uplinks(now);
         engine
@@ -191,7 +194,11 @@ impl Engine {
     /// What to do next; routes come before the probes that need them and before the events that
     /// tell of them.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        if let Some(routes) = self.routes.take() {
+            return Some(Action::Route(routes));
+        }
+        let order = self.outbox.take_order();
+        order.or_else(|| self.events.pop_front().map(Action::Event))
     }
 
     /// When to call [`Engine::handle_timeout`] at the latest.
@@ -493,15 +500,7 @@ impl Engine {
             self.elect(now, Waits::InForce);
             self.route();
         }
-        let Outbox {
-            probes,
-            counts,
-            events,
-            ..
-        } = &mut self.outbox;
-        self.actions.extend(counts.drain(..).map(Action::Count));
-        self.actions.extend(probes.drain(..).map(Action::Probe));
-        self.actions.extend(events.drain(..).map(Action::Event));
+        self.events.extend(self.outbox.events.drain(..));
     }
 
     fn route(&mut self) {
@@ -513,7 +512,7 @@ impl Engine {
         let desired = self.desire();
         if self.desired.as_ref() != Some(&desired) {
             self.desired = Some(desired.clone());
-            self.actions.push_back(Action::Route(desired));
+            self.routes = Some(desired);
         }
     }
 

@@ -55,14 +55,14 @@ impl LossProcess {
         Belief(self.burst_share + (belief.0 - self.burst_share) * memory)
     }
 
-    /// The logarithm of the probability of `tally` under `belief`, and the belief after it.
+    /// The probability of `tally` under `belief`, and the belief after it.
     pub fn observe(&self, belief: Belief, tally: Tally) -> (f64, Belief) {
         let good = (1.0 - belief.0) * independent(self.isolated, tally);
         if tally.lost < tally.sent {
-            return (good.ln(), Belief(0.0));
+            return (good, Belief(0.0));
         }
         let likelihood = belief.0 + good;
-        (likelihood.ln(), Belief(belief.0 / likelihood))
+        (likelihood, Belief(belief.0 / likelihood))
     }
 
     /// The probability that the link is in a burst and the burst lasts for at least `span`.
@@ -270,8 +270,8 @@ mod tests {
         let (first, belief) = process.observe(belief, LOST);
         let belief = process.drift(belief, Duration::from_millis(50));
         let (second, _) = process.observe(belief, LOST);
-        assert!(first < -3.0, "the first miss surprises: {first}");
-        assert!(second > -0.15, "the second does not: {second}");
+        assert!(first < 0.05, "the first miss surprises: {first}");
+        assert!(second > 0.86, "the second does not: {second}");
     }
 
     #[test]

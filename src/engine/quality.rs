@@ -111,7 +111,7 @@ impl Quality {
         // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace.
         let is_paced = self
             .paced
-            .is_none_or(|paced| round.sent.since(paced) >= interval.mul_f64(0.9));
+            .is_none_or(|paced| round.sent.since(paced) >= interval * 9 / 10);
         if is_paced {
             self.paced = Some(round.sent);
             self.paced_round(round.tally, threshold);
@@ -131,12 +131,13 @@ impl Quality {
         }
         self.replies.push_back(rtt);
         let Band { enter, exit } = self.latency_limits();
-        let slow = self.replies.iter().filter(|rtt| **rtt >= enter).count();
-        let quick = self.replies.iter().filter(|rtt| **rtt <= exit).count();
         self.latency_is_bad = if self.latency_is_bad {
-            quick < LATENCY_REPLIES
+            self.replies.iter().any(|rtt| *rtt > exit)
         } else {
-            slow >= LATENCY_VOTES
+            rtt >= enter && {
+                let slow = self.replies.iter().filter(|rtt| **rtt >= enter);
+                slow.count() >= LATENCY_VOTES
+            }
         };
     }
 
@@ -310,10 +311,10 @@ impl Change {
         let (alive, belief) = process.observe(belief, round.tally);
         let clustering = more_bursts.drift(self.clustering, elapsed);
         let (clustered, clustering) = more_bursts.observe(clustering, round.tally);
-        let scattered = independent(worse, round.tally).ln();
+        let scattered = independent(worse, round.tally);
         self.last = self.last.max(Some(round.sent));
-        self.scattered.add(scattered - alive, round.tally);
-        self.clustered.add(clustered - alive, round.tally);
+        self.scattered.add(scattered / alive, round.tally);
+        self.clustered.add(clustered / alive, round.tally);
         self.alive = belief;
         self.clustering = if self.clustered.evidence > 0.0 {
             clustering
@@ -324,11 +325,11 @@ impl Change {
 
     fn undo_miss(&mut self, process: &LossProcess, enter: Loss) {
         let worse = worse_loss(process, enter);
-        let miss = (worse / process.mean()).ln();
-        let reply = ((1.0 - worse) / (1.0 - process.mean())).ln();
+        let miss = worse / process.mean();
+        let reply = (1.0 - worse) / (1.0 - process.mean());
         for excursion in [&mut self.scattered, &mut self.clustered] {
             excursion.lost = excursion.lost.saturating_sub(1);
-            excursion.add(reply - miss, Tally { sent: 0, lost: 0 });
+            excursion.add(reply / miss, Tally { sent: 0, lost: 0 });
         }
     }
 
@@ -347,8 +348,13 @@ impl Change {
 }
 
 impl Excursion {
-    fn add(&mut self, evidence: f64, tally: Tally) {
-        self.evidence += evidence;
+    /// Takes a likelihood ratio and the probes that it comes from.
+    fn add(&mut self, ratio: f64, tally: Tally) {
+        let stays_nothing = self.evidence <= 0.0 && ratio <= 1.0;
+        if stays_nothing {
+            return;
+        }
+        self.evidence += ratio.ln();
         self.sent += tally.sent;
         self.lost += tally.lost;
         if self.evidence <= 0.0 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine::election::Candidate;
 use crate::engine::family::Families;
-use crate::engine::input::{Change, Event, ProbeOrder};
+use crate::engine::input::{Action, Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
@@ -30,14 +30,22 @@ const ROUTES_FIRST: Duration = Duration::from_millis(30);
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     /// Probes to send.
-    pub probes: Vec<ProbeOrder>,
+    pub probes: VecDeque<ProbeOrder>,
     /// Uplinks whose counters are worth reading.
-    pub counts: Vec<UplinkName>,
+    pub counts: VecDeque<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
     /// Something changed that the choice may depend on, whether or not there is an event of it.
     pub is_changed: bool,
     next_probe: u64,
+}
+
+impl Outbox {
+    /// The next thing to do that leaves from here.
+    pub fn take_order(&mut self) -> Option<Action> {
+        let count = self.counts.pop_front().map(Action::Count);
+        count.or_else(|| self.probes.pop_front().map(Action::Probe))
+    }
 }
 
 /// One uplink.

@@ -82,7 +82,7 @@ impl Uplink {
         let is_time_to_count = self.timers.take_due(Timer::Count, now);
         let is_time_to_look = is_time_to_probe && self.passive.is_worth_a_look(now);
         if self.is_carrying && (is_time_to_look || is_time_to_count) {
-            out.counts.push(self.settings.name.clone());
+            out.counts.push_back(self.settings.name.clone());
         }
         self.arm_deadline();
     }
@@ -209,7 +209,7 @@ impl Uplink {
         let id = ProbeId(out.next_probe);
         out.next_probe += 1;
         let most = self.settings.probe.timeout;
-        out.probes.push(ProbeOrder {
+        out.probes.push_back(ProbeOrder {
             id,
             uplink: self.settings.name.clone(),
             target: self.targets[target].target().clone(),
