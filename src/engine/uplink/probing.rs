@@ -1,10 +1,12 @@
 //! How an uplink is probed, and how answers and their lack become evidence.
 
+use std::time::Duration;
+
 use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
 use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
-use crate::engine::schedule::{Breadth, Pace};
+use crate::engine::schedule::{Breadth, Pace, Wait};
 use crate::engine::status::State;
 use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
@@ -146,8 +148,7 @@ impl Uplink {
         if pace == Pace::Steady {
             return;
         }
-        let spacing = pace.spacing(&self.settings.probe);
-        let due = (last + spacing).max(now);
+        let due = self.after(last, pace, |spacing| spacing).max(now);
         if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
             self.timers.set(Timer::Round, due);
         }
@@ -159,7 +160,10 @@ impl Uplink {
         }
         self.forget_old(now);
         let pace = self.pace();
-        let chosen = self.choose(pace.breadth(), now);
+        let breadth = self
+            .wait(pace)
+            .map_or(pace.breadth(), |wait| wait.breadth(now));
+        let chosen = self.choose(breadth, now);
         let probes = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
@@ -167,9 +171,26 @@ impl Uplink {
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
         round.without = self.families.broken();
         self.rounds.push_back(round);
+        let mut spread = self.spread;
+        let next = self.after(now, pace, |spacing| spread.spread(pace, spacing));
+        self.spread = spread;
+        self.timers.set(Timer::Round, next);
+    }
+
+    /// When the round after one at `last` is due.
+    fn after(&self, last: Moment, pace: Pace, spread: impl FnOnce(Duration) -> Duration) -> Moment {
         let spacing = pace.spacing(&self.settings.probe);
-        self.timers
-            .set(Timer::Round, now + self.spread.spread(pace, spacing));
+        match self.wait(pace) {
+            Some(wait) => wait.next(last, spacing),
+            None => last + spread(spacing),
+        }
+    }
+
+    /// A silence about which more probes say nothing more.
+    fn wait(&self, pace: Pace) -> Option<Wait> {
+        let began = self.outage.began().filter(|_| pace == Pace::Confirm)?;
+        let decided = self.outage.decided_at(self.demand())?;
+        Some(Wait { began, decided })
     }
 
     /// The places of the targets to ask now, and whether their answers count. Families take turns,
