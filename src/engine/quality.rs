@@ -23,6 +23,9 @@ const DENSE_LOOKS: f64 = 3.0;
 /// shorten: below this it does not ask for any.
 const CLUSTER_SUSPICION: f64 = 8.0;
 
+/// After so many times the mean length of a burst what is lost has little to do with what was lost.
+const BURSTS_APART: f64 = 3.0;
+
 /// How many times its limit the latency of a link may be that our own traffic fills.
 const FULL_FACTOR: u32 = 4;
 
@@ -108,10 +111,15 @@ impl Quality {
         if self.loss.is_none() {
             self.loss = self.change.proven(threshold + DENSE_LOOKS, enter);
         }
-        // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace.
+        // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace,
+        // and where those of one burst would speak with one voice, to what bursts leave apart.
+        let apart = match self.loss {
+            None => process.memory().mul_f64(BURSTS_APART).max(interval),
+            Some(_) => interval,
+        };
         let is_paced = self
             .paced
-            .is_none_or(|paced| round.sent.since(paced) >= interval * 9 / 10);
+            .is_none_or(|paced| round.sent.since(paced) >= apart * 9 / 10);
         if is_paced {
             self.paced = Some(round.sent);
             self.paced_round(round.tally, threshold);
