@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::link::Process;
 use crate::ours::Figures;
 use crate::report::{Comparison, count, say};
+use crate::traffic::Habit;
 
 /// Everything that is asked, with what was found.
 #[derive(Debug, Default)]
@@ -79,6 +81,24 @@ impl Verdicts {
         }
     }
 
+    /// What traffic may cost and must gain: no more false verdicts than are accepted, and a call that
+    /// falls silent on a link without bursts is an outage within half a second.
+    pub(crate) fn traffic(&mut self, name: &str, habit: Habit, process: Process, found: &Figures) {
+        let months = f64::from(found.days) / 30.0;
+        let most = (1.0 / months).max(1.0);
+        self.at_most(
+            &format!("{name}: false verdicts in 30 days"),
+            found.downs_per_month(),
+            most,
+        );
+        let is_call = matches!(habit, Habit::Stream | Habit::StreamInNoise);
+        if is_call && matches!(process, Process::Independent { .. }) {
+            let (median, worst) = (found.blackhole.median(), found.blackhole.quantile(1.0));
+            self.at_most(&format!("{name}: blackhole p50"), median, 0.5);
+            self.at_most(&format!("{name}: blackhole, worst"), worst, 1.2);
+        }
+    }
+
     /// No slower than the best peer on any row, and 1.5 times as fast on half of them.
     pub(crate) fn comparison(&mut self, interval: Duration, comparisons: &[Comparison]) {
         let at = format!("{} s", interval.as_secs_f64());
@@ -89,6 +109,7 @@ impl Verdicts {
                 let row = comparison.row.name;
                 self.at_least(&format!("{row}, {at}: best peer/ours, {what}"), ratio, 1.0);
             }
+            self.reason(comparison);
         }
         let half = count(comparisons.len());
         self.at_least(
@@ -96,6 +117,20 @@ impl Verdicts {
             count(clear),
             half,
         );
+    }
+
+    /// Why a peer is faster, where the link leaves no room to be.
+    fn reason(&mut self, comparison: &Comparison) {
+        let [ratio, _] = comparison.ratios();
+        let [ours, _] = comparison.ours;
+        let bound = comparison.bound;
+        if ratio < 1.0
+            && let Some((_, line)) = self.lines.iter_mut().rev().nth(1)
+        {
+            *line += &format!(
+                ": knowing every silence beforehand gives {bound:.2} s, without knowing ours gives {ours:.2} s"
+            );
+        }
     }
 
     /// All of it.
