@@ -255,17 +255,17 @@ pub(crate) fn busy(habit: Habit, process: Process, tuning: Tuning, extent: Exten
     figures
 }
 
-/// False verdicts of an outage in 30 days, and the median delay of a true one.
-pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> (f64, f64) {
+/// False verdicts, probes, and the delay of a true verdict.
+pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> Figures {
     let watch = Watch::new(tuning, Link::new(process, 0.012, extent.seed));
-    let (mut watch, figures) = live(watch, extent);
+    let (mut watch, mut figures) = live(watch, extent);
     let mut chance = Chance::new(7);
     let delays = (0..extent.changes).map(|_| {
         watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
         watch.delay(Trouble::Dead, &[State::Down], 600.0)
     });
-    let delays = Delays::new(delays.collect());
-    (figures.downs_per_month(), delays.median())
+    figures.blackhole = Delays::new(delays.collect());
+    figures
 }
 
 /// A link whose round trips become five times as long, beyond the limit.
