@@ -27,13 +27,16 @@ pub struct LossProcess {
 
 /// The long bursts. Beyond twice the mean they are learnt for themselves (peaks over a threshold;
 /// Pickands 1975, with an exponential tail): handovers end sooner than the mean lets expect, and
-/// fading later. What is not known for sure makes patient: the predictive distribution of an
+/// fading later. Where those that failed are a class of their own, none ends soon after the
+/// threshold: their lengths differ by less than their mean, and the tail begins that much later. What is not known for sure makes patient: the predictive distribution of an
 /// exponential one that is known from so many examples is Lomax's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tail {
     /// The share of bursts that last for twice the mean.
     pub share: f64,
-    /// For how long those go on, on average, in seconds.
+    /// For how long those go on at least, in seconds.
+    pub least_seconds: f64,
+    /// For how long beyond that, on average, in seconds.
     pub seconds: f64,
     /// From how many of them that is known.
     pub examples: f64,
@@ -78,15 +81,20 @@ impl LossProcess {
     /// How long a burst must last until that is no more probable than `probability`.
     pub fn patience(&self, probability: f64) -> Duration {
         let begin = TAIL_BEGINS * self.burst_seconds;
+        let Tail {
+            share,
+            least_seconds,
+            seconds,
+            examples,
+        } = self.tail;
         let rare = probability / self.burst_share;
         let seconds = if rare >= 1.0 {
             0.0
-        } else if rare >= self.tail.share {
-            begin * rare.ln() / self.tail.share.ln()
+        } else if rare >= share {
+            begin * rare.ln() / share.ln()
         } else {
-            let examples = self.tail.examples;
-            let growth = (rare / self.tail.share).powf(-1.0 / examples);
-            begin + examples * self.tail.seconds * (growth - 1.0)
+            let growth = (rare / share).powf(-1.0 / examples);
+            begin + least_seconds + examples * seconds * (growth - 1.0)
         };
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
@@ -100,10 +108,12 @@ impl LossProcess {
         } else {
             let Tail {
                 share,
+                least_seconds,
                 seconds,
                 examples,
             } = self.tail;
-            share * (1.0 + beyond / (examples * seconds)).powf(-examples)
+            let rest = (beyond - least_seconds).max(0.0);
+            share * (1.0 + rest / (examples * seconds)).powf(-examples)
         }
     }
 
@@ -154,8 +164,9 @@ pub struct Learner {
     /// Those of them that reached the tail, and for how long they went on.
     tails: f64,
     tail_seconds: f64,
-    /// Within what bounds the lengths are known.
-    gap_seconds: f64,
+    tail_squares: f64,
+    /// Within what bounds their lengths are known.
+    tail_gap_seconds: f64,
 }
 
 /// In multiples of the mean length of a burst.
@@ -170,6 +181,10 @@ const PRIOR_ROUNDS: f64 = 300.0;
 const PRIOR_BURSTS: f64 = 0.03;
 const PRIOR_LENGTHS: f64 = 4.0;
 const PRIOR_LENGTH_SECONDS: f64 = 0.16;
+/// That its long bursts end as exponential ones do is believed as if so many had shown it: how soon
+/// the longest end, and how much all of them differ.
+const PRIOR_EXAMPLES: f64 = 32.0;
+const PRIOR_SHAPE: f64 = 50.0;
 
 /// After so many rounds an observation counts for 1/e of a new one.
 const MEMORY_ROUNDS: f64 = 86_400.0;
@@ -186,13 +201,15 @@ impl Learner {
         // Exponential lengths, until there are enough long bursts to say otherwise.
         let prior_tails = PRIOR_LENGTHS * (-TAIL_BEGINS).exp();
         let tails = PRIOR_LENGTHS + self.tails;
+        let tail_seconds = (PRIOR_LENGTHS * burst_seconds + self.tail_seconds) / tails;
+        let deviation = self.tail_deviation(tail_seconds);
         let tail = Tail {
             share: ((prior_tails + self.tails) / lengths).clamp(1e-6, 1.0 - 1e-6),
-            seconds: ((PRIOR_LENGTHS * burst_seconds + self.tail_seconds) / tails)
-                // Nothing can be known more finely than the probes were spaced.
-                .max(self.gap_seconds / lengths),
+            least_seconds: (tail_seconds - deviation).max(0.0),
+            // Nothing can be known more finely than the probes were spaced.
+            seconds: deviation.max(self.tail_gap_seconds / tails),
             // Bursts that could have been long and were not are examples, too.
-            examples: tails.max(PRIOR_LENGTHS + self.lengths * (-TAIL_BEGINS).exp()),
+            examples: PRIOR_EXAMPLES + self.tails.max(self.lengths * (-TAIL_BEGINS).exp()),
         };
         LossProcess {
             isolated: (PRIOR_ISOLATED + self.isolated) / (PRIOR_PROBES + self.probes),
@@ -200,6 +217,13 @@ impl Learner {
             burst_seconds,
             tail,
         }
+    }
+
+    /// By how much the long bursts differ around their mean: by just that, if exponential.
+    fn tail_deviation(&self, mean: f64) -> f64 {
+        let spread = self.tail_squares - 2.0 * mean * self.tail_seconds + self.tails * mean * mean;
+        let variance = (PRIOR_SHAPE * mean * mean + spread.max(0.0)) / (PRIOR_SHAPE + self.tails);
+        variance.sqrt()
     }
 
     /// A round was answered that no missed one preceded.
@@ -237,10 +261,11 @@ impl Learner {
         self.forget_lengths(share);
         self.lengths += share;
         self.length_seconds += share * length;
-        self.gap_seconds += share * (longest - shortest);
         if beyond > 0.0 {
             self.tails += share;
             self.tail_seconds += share * beyond;
+            self.tail_squares += share * beyond * beyond;
+            self.tail_gap_seconds += share * (longest - shortest);
         }
     }
 
@@ -263,7 +288,8 @@ impl Learner {
             &mut self.length_seconds,
             &mut self.tails,
             &mut self.tail_seconds,
-            &mut self.gap_seconds,
+            &mut self.tail_squares,
+            &mut self.tail_gap_seconds,
         ] {
             *sum *= keep;
         }
@@ -304,6 +330,7 @@ mod tests {
             burst_seconds: 0.6,
             tail: Tail {
                 share: 0.135,
+                least_seconds: 0.0,
                 seconds: 0.6,
                 examples: 100.0,
             },
@@ -337,6 +364,36 @@ mod tests {
     }
 
     #[test]
+    fn long_bursts_of_a_class_of_their_own_are_known_to_last_for_a_while() {
+        let mut learner = Learner::default();
+        for number in 0..20_000_u32 {
+            (0..20).for_each(|_| learner.answered());
+            // One handover in ten fails, and lasts for 1 to 1.5 s instead of 0.1 s.
+            let is_failed = number % 10 == 0;
+            let extra = f64::from(number / 10 % 6) / 10.0;
+            let lasts = if is_failed { 1.0 + extra } else { 0.1 };
+            learner.ended(run(lasts, lasts + 0.01, 12));
+        }
+        let process = learner.process();
+        assert!(process.tail.least_seconds > 0.3, "{process:?}");
+        assert!(process.burst_of(Duration::from_secs_f64(0.9)) > process.burst_share * 0.08);
+        let patience = process.patience(process.burst_share * 1e-6);
+        assert!((2.0..5.0).contains(&patience.as_secs_f64()), "{patience:?}");
+    }
+
+    #[test]
+    fn isolated_losses_however_many_do_not_make_more_patient() {
+        let mut learner = Learner::default();
+        let new = learner.process().patience(1e-7);
+        for _ in 0..2_000 {
+            (0..99).for_each(|_| learner.answered());
+            learner.ended(run(0.0, 0.265, 1));
+        }
+        let known = learner.process().patience(1e-7);
+        assert!(known <= new, "{known:?} {new:?}");
+    }
+
+    #[test]
     fn a_tail_known_from_few_bursts_asks_for_more_patience() {
         let with = |examples| LossProcess {
             isolated: 0.001,
@@ -344,6 +401,7 @@ mod tests {
             burst_seconds: 0.6,
             tail: Tail {
                 share: 0.135,
+                least_seconds: 0.0,
                 seconds: 0.6,
                 examples,
             },
