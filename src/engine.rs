@@ -500,7 +500,9 @@ impl Engine {
             self.elect(now, Waits::InForce);
             self.route();
         }
-        self.events.extend(self.outbox.events.drain(..));
+        if !self.outbox.events.is_empty() {
+            self.events.extend(self.outbox.events.drain(..));
+        }
     }
 
     fn route(&mut self) {

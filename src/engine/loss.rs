@@ -117,11 +117,6 @@ impl LossProcess {
         }
     }
 
-    /// For how long the link remembers whether it is in a burst.
-    pub fn memory(&self) -> Duration {
-        Duration::try_from_secs_f64(self.burst_seconds).unwrap_or(Duration::MAX)
-    }
-
     /// The mean share of packets lost.
     pub fn mean(&self) -> f64 {
         self.burst_share + (1.0 - self.burst_share) * self.isolated

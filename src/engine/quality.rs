@@ -114,12 +114,14 @@ impl Quality {
         // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace,
         // and where those of one burst would speak with one voice, to what bursts leave apart.
         let apart = match self.loss {
-            None => process.memory().mul_f64(BURSTS_APART).max(interval),
-            Some(_) => interval,
+            None => interval
+                .as_secs_f64()
+                .max(process.burst_seconds * BURSTS_APART),
+            Some(_) => interval.as_secs_f64(),
         };
         let is_paced = self
             .paced
-            .is_none_or(|paced| round.sent.since(paced) >= apart * 9 / 10);
+            .is_none_or(|paced| round.sent.since(paced).as_secs_f64() >= apart * 0.9);
         if is_paced {
             self.paced = Some(round.sent);
             self.paced_round(round.tally, threshold);

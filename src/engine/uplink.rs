@@ -1,6 +1,7 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
 mod families;
+mod places;
 mod probing;
 
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
 use crate::engine::quality::{Quality, score};
-use crate::engine::round::Round;
+use crate::engine::round::{Round, RoundProbe};
 use crate::engine::schedule::Spread;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
@@ -64,6 +65,8 @@ pub struct Uplink {
     has_failed: bool,
     targets: Vec<TargetTrack>,
     rounds: VecDeque<Round>,
+    /// Room for the probes of the next round, from one that is over.
+    spare_room: Vec<RoundProbe>,
     turn: usize,
     outage: Outage,
     families: Families,
@@ -124,6 +127,7 @@ impl Uplink {
             is_disabled: false,
             has_failed: false,
             rounds: VecDeque::new(),
+            spare_room: Vec::new(),
             turn: 0,
             outage: Outage::default(),
             families: Families::default(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::places::Places;
 use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
 use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
 use crate::engine::quality::ClosedRound;
@@ -163,11 +164,7 @@ impl Uplink {
         let breadth = self
             .wait(pace)
             .map_or(pace.breadth(), |wait| wait.breadth(now));
-        let chosen = self.choose(breadth, now);
-        let probes = chosen
-            .into_iter()
-            .map(|(target, counts)| self.order(target, counts, now, out))
-            .collect();
+        let probes = self.ask(breadth, now, out);
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
         round.without = self.families.broken();
         self.rounds.push_back(round);
@@ -193,37 +190,35 @@ impl Uplink {
         Some(Wait { began, decided })
     }
 
-    /// The places of the targets to ask now, and whether their answers count. Families take turns,
-    /// and the targets of a family do.
-    fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
+    /// Asks the targets whose turn it is: families take turns, and the targets of a family do. Those
+    /// that were set aside are asked now and then, without their answers counting.
+    fn ask(&mut self, breadth: Breadth, now: Moment, out: &mut Outbox) -> Vec<RoundProbe> {
         let quorum = self.settings.probe.quorum;
         let groups = self.askable();
-        let count = groups.iter().filter(|group| !group.is_empty()).count();
-        let mut filled = groups.iter().filter(|group| !group.is_empty());
-        let mut chosen: Vec<(usize, bool)> = match breadth {
-            Breadth::All => groups
-                .iter()
-                .flatten()
-                .map(|place| (*place, true))
-                .collect(),
+        let filled = || groups.iter().filter(|group| !group.is_empty());
+        let count = filled().count().max(1);
+        let mut chosen: Places = match breadth {
+            Breadth::All => groups.iter().flat_map(|group| group.iter()).collect(),
             Breadth::Turn => {
-                let group = filled.nth(self.turn % count.max(1));
-                let group = group.map(Vec::as_slice).unwrap_or_default();
-                in_turn(group, quorum, self.turn / count.max(1)).collect()
+                let group = filled().nth(self.turn % count).copied();
+                let group = group.unwrap_or_default();
+                group.in_turn(quorum, self.turn / count).collect()
             }
         };
         if let Some(broken) = self.families.take_retry(now) {
-            let group = self.standing_of(broken);
-            chosen.extend(in_turn(&group, quorum, self.turn));
+            let retried = self.standing_of(broken).in_turn(quorum, self.turn);
+            chosen = chosen.iter().chain(retried).collect();
         }
         self.turn = self.turn.wrapping_add(1);
+        let mut probes = std::mem::take(&mut self.spare_room);
+        probes.reserve_exact(chosen.len());
+        probes.extend(chosen.iter().map(|place| self.order(place, true, now, out)));
         for place in 0..self.targets.len() {
-            let is_chosen = chosen.iter().any(|(chosen, _)| *chosen == place);
-            if !is_chosen && self.targets[place].take_retry(now) {
-                chosen.push((place, false));
+            if !chosen.contains(place) && self.targets[place].take_retry(now) {
+                probes.push(self.order(place, false, now, out));
             }
         }
-        chosen
+        probes
     }
 
     fn order(&self, target: usize, counts: bool, now: Moment, out: &mut Outbox) -> RoundProbe {
@@ -266,10 +261,11 @@ impl Uplink {
     fn forget_old(&mut self, now: Moment) {
         let listened = listen_for(self.settings.probe.timeout);
         while let Some(oldest) = self.rounds.front()
-            && now.since(oldest.sent) > listened
             && oldest.is_closed()
+            && (oldest.is_answered_in_full() || now.since(oldest.sent) > listened)
+            && let Some(over) = self.rounds.pop_front()
         {
-            self.rounds.pop_front();
+            self.spare_room = over.into_room();
         }
         for target in &mut self.targets {
             target.expire(now);
@@ -468,12 +464,4 @@ impl Uplink {
             reason,
         });
     }
-}
-
-/// As many of a group as the quorum asks for, others at each turn.
-fn in_turn(group: &[usize], quorum: usize, turn: usize) -> impl Iterator<Item = (usize, bool)> {
-    let first = turn.wrapping_mul(quorum);
-    let places =
-        (0..quorum.min(group.len())).map(move |step| first.wrapping_add(step) % group.len());
-    places.map(|place| (group[place], true))
 }
