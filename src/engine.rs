@@ -40,7 +40,7 @@ use crate::engine::damping::Flaps;
 use crate::engine::departure::Exits;
 use crate::engine::docket::Docket;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
-use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
+use crate::engine::input::{Action, Change, Command, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::schedule::Spread;
 use crate::engine::settings::{Failback, Policy, Settings};
@@ -70,6 +70,7 @@ pub struct Engine {
     flaps: Flaps,
     contest: Contest,
     exits: Exits,
+    departures: VecDeque<Departure>,
     /// What an uplink that a reload removed still carries, until there is a successor.
     leaving: Carrying,
     started: Moment,
@@ -84,7 +85,9 @@ pub struct Engine {
     is_stale: bool,
     desired: Option<Desired>,
     outbox: Outbox,
-    actions: VecDeque<Action>,
+    /// Routes that nobody has taken yet: only the last ones matter.
+    routes: Option<Desired>,
+    events: VecDeque<Event>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +143,7 @@ impl Engine {
             flaps: Flaps::default(),
             contest: Contest::default(),
             exits: Exits::new(),
+            departures: VecDeque::new(),
             leaving: Carrying::new(),
             started: now,
             last_switch: None,
@@ -151,7 +155,8 @@ impl Engine {
             is_stale: true,
             desired: None,
             outbox: Outbox::default(),
-            actions: VecDeque::new(),
+            routes: None,
+            events: VecDeque::new(),
         };
         engine.set_uplinks(now);
         engine
@@ -206,7 +211,14 @@ impl Engine {
     /// What to do next; routes come before the probes that need them and before the events that
     /// tell of them.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        if let Some(routes) = self.routes.take() {
+            return Some(Action::Route(routes));
+        }
+        if let Some(departure) = self.departures.pop_front() {
+            return Some(Action::Leave(departure));
+        }
+        let order = self.outbox.take_order();
+        order.or_else(|| self.events.pop_front().map(Action::Event))
     }
 
     /// When to call [`Engine::handle_timeout`] at the latest.
@@ -514,15 +526,9 @@ impl Engine {
             self.elect(now, Waits::InForce);
             self.route();
         }
-        let Outbox {
-            probes,
-            counts,
-            events,
-            ..
-        } = &mut self.outbox;
-        self.actions.extend(counts.drain(..).map(Action::Count));
-        self.actions.extend(probes.drain(..).map(Action::Probe));
-        self.actions.extend(events.drain(..).map(Action::Event));
+        if !self.outbox.events.is_empty() {
+            self.events.extend(self.outbox.events.drain(..));
+        }
     }
 
     fn route(&mut self) {
@@ -534,10 +540,10 @@ impl Engine {
         let desired = self.desire();
         if self.desired.as_ref() != Some(&desired) {
             self.desired = Some(desired.clone());
-            self.actions.push_back(Action::Route(desired));
+            self.routes = Some(desired);
         }
-        let departure = self.depart().map(Action::Leave);
-        self.actions.extend(departure);
+        let departure = self.depart();
+        self.departures.extend(departure);
     }
 
     fn elect(&mut self, now: Moment, waits: Waits) {

@@ -21,6 +21,7 @@ mod namespace;
 mod nat;
 mod netlink;
 mod network;
+mod noise;
 mod play;
 mod portal;
 mod pump;

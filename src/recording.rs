@@ -4,6 +4,7 @@
 //! and what `ping -D` prints. All that is wrong with a file is reported at once, each with its line.
 
 mod agent;
+mod counts;
 mod csv;
 mod error;
 mod lines;
@@ -20,6 +21,7 @@ use crate::engine::input::Input;
 use crate::units::{Target, UplinkName};
 
 pub use agent::{Seen, relive};
+pub use counts::Counts;
 pub use error::{BadLine, Fault, Quoted, RecordingError};
 pub use samples::Samples;
 pub use world::Past;
@@ -50,6 +52,8 @@ pub struct Recording {
     pub tracks: Vec<Track>,
     /// What else the engine was told, and when; in order.
     pub inputs: Vec<(f64, Input)>,
+    /// What was counted on each uplink's interface.
+    pub counts: BTreeMap<UplinkName, Counts>,
     /// Outages that are marked as true.
     pub truth: Vec<Outage>,
     /// Names of targets that are no addresses, by the address that stands for them.
@@ -97,6 +101,7 @@ impl Recording {
             }
         }
         recording.check_span()?;
+        recording.counts.values_mut().for_each(Counts::sort);
         recording
             .inputs
             .sort_by(|one, other| one.0.total_cmp(&other.0));

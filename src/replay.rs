@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::engine::input::{Action, Event, Input, Outcome, ProbeOrder};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::{Attachment, Family, Path};
-use crate::units::{IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
+use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
 /// What the internet does with probes.
 pub trait World {
@@ -23,6 +23,12 @@ pub trait World {
     fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
         let rtt = self.answer(order, now)?;
         Some((rtt, Outcome::Reply(rtt)))
+    }
+
+    /// What the interface of an uplink has counted by `now`; none where nobody knows.
+    fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {
+        let _ = (uplink, now);
+        None
     }
 
     /// What else happens up to `now`, soonest first; asked before every step.
@@ -178,10 +184,18 @@ impl<W: World> Replay<W> {
             match action {
                 Action::Probe(order) => self.send(&order),
                 Action::Event(event) => events.push(event),
-                Action::Route(_) | Action::Count(_) | Action::Leave(_) => {}
+                Action::Count(uplink) => self.count(uplink),
+                Action::Route(_) | Action::Leave(_) => {}
             }
         }
         events
+    }
+
+    fn count(&mut self, uplink: UplinkName) {
+        if let Some(counters) = self.world.counters(&uplink, self.now) {
+            let input = Input::Counters { uplink, counters };
+            self.engine.handle_input(self.now, input);
+        }
     }
 
     fn send(&mut self, order: &ProbeOrder) {

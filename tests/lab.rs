@@ -73,6 +73,16 @@ fn when_all_uplinks_are_down_the_routes_stay_and_the_first_to_answer_is_used() {
 }
 
 #[test]
+fn noise_of_the_providers_network_does_not_hide_an_outage() {
+    assert_plays(&["broadcast-noise"]);
+}
+
+#[test]
+fn a_dead_far_end_of_the_clients_traffic_changes_nothing() {
+    assert_plays(&["far-end-dead", "--for", "10s"]);
+}
+
+#[test]
 fn a_target_that_is_filtered_changes_nothing() {
     assert_plays(&["target-filtered", "--for", "10s"]);
 }

@@ -99,7 +99,7 @@ impl Arguments {
 const FULL: Extent = Extent {
     days: 90,
     outages: 1000,
-    changes: 300,
+    changes: 3000,
     seed: 1,
 };
 

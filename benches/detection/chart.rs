@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use crate::link::{Process, Trouble};
-use crate::ours::{self, Extent, Tuning};
+use crate::ours::{self, Extent, Figures, Tuning};
 use crate::peers::{self, Alarms, Trial};
 use crate::{ROWS, Row};
 
@@ -19,9 +19,6 @@ const PANELS: [&str; 4] = [
 
 /// Ours is asked for one false verdict in so many hours.
 const SENSITIVITIES: [u64; 5] = [1, 6, 24, 30 * 24, 365 * 24];
-
-/// The peers spend as many probes as ours does on a good link at 1 s.
-const PEERS_INTERVAL: f64 = 0.85;
 
 /// The peers' rules that are drawn, by name, and their colours.
 const PEERS: [(&str, &str); 5] = [
@@ -81,45 +78,57 @@ fn panel(row: &Row, extent: Extent, left: f64, top: f64) -> String {
         row.name
     );
     text += &grid();
+    let (own, interval) = own(row.process, extent);
     let mut curves: Vec<_> = PEERS
         .iter()
-        .map(|(name, colour)| peer(row.process, extent, name, colour))
+        .map(|(name, colour)| peer(row.process, interval, extent, name, colour))
         .collect();
-    curves.push(own(row.process, extent));
+    curves.push(own);
     for curve in &curves {
         text += &curve.draw();
     }
     text + "</g>\n"
 }
 
-fn own(process: Process, extent: Extent) -> Curve {
-    let points = SENSITIVITIES.iter().map(|hours| {
+/// Ours, and the interval at which a peer spends as many probes.
+fn own(process: Process, extent: Extent) -> (Curve, f64) {
+    let figures = SENSITIVITIES.map(|hours| {
         let tuning = Tuning {
             false_alarm_every: Duration::from_secs(hours * 3600),
             ..Tuning::steady(Duration::from_secs(1))
         };
         ours::trade_off(process, tuning, extent)
     });
-    Curve {
+    let probes = figures.iter().map(|f| f.probes_per_hour);
+    let most = probes.fold(0.0, f64::max);
+    let point = |figures: &Figures| (figures.downs_per_month(), figures.blackhole.median());
+    let curve = Curve {
         colour: OURS.1,
         is_ours: true,
-        points: points.collect(),
-    }
+        points: figures.iter().map(point).collect(),
+    };
+    (curve, 3600.0 / most)
 }
 
-fn peer(process: Process, extent: Extent, name: &str, colour: &'static str) -> Curve {
-    let rules = peers::rules(PEERS_INTERVAL);
+fn peer(
+    process: Process,
+    interval: f64,
+    extent: Extent,
+    name: &str,
+    colour: &'static str,
+) -> Curve {
+    let rules = peers::rules(interval);
     let named = rules.into_iter().filter(|rule| rule.name == name);
     let mut points: Vec<(f64, f64)> = Vec::new();
     for named in named {
-        let alarms = Alarms::of(&named.rule, process, PEERS_INTERVAL, extent.days);
+        let alarms = Alarms::of(&named.rule, process, interval, extent.days);
         for (threshold, count) in alarms.counts() {
             let per_month = f64::from(count) * 30.0 / f64::from(extent.days);
             let is_new = points.last().is_none_or(|(last, _)| *last > per_month);
             if is_new {
                 let trial = Trial {
                     process,
-                    interval: PEERS_INTERVAL,
+                    interval,
                     threshold,
                     count: extent.changes,
                 };

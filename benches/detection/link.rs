@@ -7,7 +7,9 @@ use std::time::Duration;
 use uplinkd::engine::input::ProbeOrder;
 use uplinkd::recording::Track;
 use uplinkd::replay::World;
-use uplinkd::units::{Host, Moment, Target, UplinkName};
+use uplinkd::units::{Counters, Host, Moment, Target, UplinkName};
+
+use crate::traffic::Traffic;
 
 /// A splitmix64 sequence (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
@@ -126,6 +128,16 @@ impl Link {
         Some((path + self.level + delay) * factor + jitter)
     }
 
+    /// The share of packets that get through at a moment, asked in the order of time.
+    pub(crate) fn passes(&mut self, at: f64) -> f64 {
+        while at >= self.interruption.1 {
+            self.next_interruption();
+        }
+        let is_interrupted = at >= self.interruption.0 || self.trouble == Trouble::Dead;
+        let share = 1.0 - self.load(at).0;
+        if is_interrupted { 0.0 } else { share }
+    }
+
     /// Whether the trouble takes a packet, and by what factor it slows it.
     fn trouble(&mut self) -> (bool, f64) {
         match self.trouble {
@@ -205,6 +217,21 @@ impl Link {
 pub(crate) struct Scene {
     pub(crate) observed: UplinkName,
     pub(crate) link: Link,
+    pub(crate) traffic: Traffic,
+}
+
+impl Scene {
+    /// Something befalls the link now.
+    pub(crate) fn strike(&mut self, trouble: Trouble, now: Moment) {
+        self.flow(now);
+        self.link.trouble = trouble;
+    }
+
+    fn flow(&mut self, now: Moment) -> f64 {
+        let at = now.since_start().as_secs_f64();
+        self.traffic.pass(at, &mut self.link);
+        at
+    }
 }
 
 impl World for Scene {
@@ -212,10 +239,15 @@ impl World for Scene {
         if order.uplink != self.observed {
             return Some(Duration::from_millis(10));
         }
-        let at = now.since_start().as_secs_f64();
+        let at = self.flow(now);
         self.link
             .answer(place(&order.target), at)
             .map(Duration::from_secs_f64)
+    }
+
+    fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {
+        self.flow(now);
+        (*uplink == self.observed).then(|| self.traffic.counters())
     }
 }
 

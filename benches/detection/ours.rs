@@ -11,6 +11,7 @@ use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Moment, Tier, UplinkName, Wall, Weight};
 
 use crate::link::{Chance, Link, Process, Scene, Trouble};
+use crate::traffic::{Habit, Traffic};
 
 /// The time to learn, before anything is counted.
 const LEARNING: Duration = Duration::from_secs(86_400);
@@ -114,11 +115,17 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(tuning: Tuning, link: Link) -> Self {
+        Self::under(Traffic::new(Habit::Idle, 0), tuning, link)
+    }
+
+    /// While the client does something.
+    pub(crate) fn under(traffic: Traffic, tuning: Tuning, link: Link) -> Self {
         let settings = settings(tuning);
         let observed = settings.uplinks[0].name.clone();
         let scene = Scene {
             observed: observed.clone(),
             link,
+            traffic,
         };
         Self {
             replay: Replay::new(settings, scene),
@@ -155,7 +162,8 @@ impl Watch {
     pub(crate) fn delay(&self, trouble: Trouble, verdicts: &[State], at_most: f64) -> f64 {
         let mut watch = self.clone();
         let begin = watch.seconds();
-        watch.replay.world().link.trouble = trouble;
+        let now = watch.replay.now();
+        watch.replay.world().strike(trouble, now);
         while watch.seconds() - begin < at_most {
             let events = watch.pass(Duration::from_millis(500));
             if let Some((at, _)) = events.iter().find(|(_, to)| verdicts.contains(to)) {
@@ -188,7 +196,8 @@ impl Watch {
 
 /// Everything about one process at one interval.
 pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figures {
-    let (mut watch, mut figures) = live(process, tuning, extent);
+    let watch = Watch::new(tuning, Link::new(process, 0.012, extent.seed));
+    let (mut watch, mut figures) = live(watch, extent);
     let mut chance = Chance::new(7);
     let mut delays = |count: u32, trouble: Trouble, verdicts: &[State]| {
         let delays = (0..count).map(|_| {
@@ -205,9 +214,8 @@ pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figur
 }
 
 /// The link lives for so many days after a day of learning, and is learnt at the end.
-fn live(process: Process, tuning: Tuning, extent: Extent) -> (Watch, Figures) {
-    let Extent { days, seed, .. } = extent;
-    let mut watch = Watch::new(tuning, Link::new(process, 0.012, seed));
+fn live(mut watch: Watch, extent: Extent) -> (Watch, Figures) {
+    let days = extent.days;
     watch.pass(LEARNING);
     let probes_before = watch.probes();
     let mut events = Vec::new();
@@ -232,16 +240,32 @@ fn live(process: Process, tuning: Tuning, extent: Extent) -> (Watch, Figures) {
     (watch, figures)
 }
 
-/// False verdicts of an outage in 30 days, and the median delay of a true one.
-pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> (f64, f64) {
-    let (mut watch, figures) = live(process, tuning, extent);
+/// While the client does something: false verdicts, and the delay of a blackhole that begins while
+/// it does, or does not.
+pub(crate) fn busy(habit: Habit, process: Process, tuning: Tuning, extent: Extent) -> Figures {
+    let traffic = Traffic::new(habit, extent.seed);
+    let watch = Watch::under(traffic, tuning, Link::new(process, 0.012, extent.seed));
+    let (mut watch, mut figures) = live(watch, extent);
+    let mut chance = Chance::new(7);
+    let delays = (0..extent.outages).map(|_| {
+        watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
+        watch.delay(Trouble::Dead, &[State::Down], 600.0)
+    });
+    figures.blackhole = Delays::new(delays.collect());
+    figures
+}
+
+/// False verdicts, probes, and the delay of a true verdict.
+pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> Figures {
+    let watch = Watch::new(tuning, Link::new(process, 0.012, extent.seed));
+    let (mut watch, mut figures) = live(watch, extent);
     let mut chance = Chance::new(7);
     let delays = (0..extent.changes).map(|_| {
         watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
         watch.delay(Trouble::Dead, &[State::Down], 600.0)
     });
-    let delays = Delays::new(delays.collect());
-    (figures.downs_per_month(), delays.median())
+    figures.blackhole = Delays::new(delays.collect());
+    figures
 }
 
 /// A link whose round trips become five times as long, beyond the limit.

@@ -182,6 +182,9 @@ impl Watch {
     }
 }
 
+/// Where chance begins for the days that rules are tuned on.
+pub(crate) const PEERS_SEED: u64 = 2;
+
 /// A threshold whose false verdicts stand for more than this part of the time is of no use, however
 /// few they are.
 const STANDS_AT_MOST: u64 = 100;
@@ -206,7 +209,7 @@ struct Alarm {
 impl Alarms {
     /// Of `rule` on a link of that kind for so many days.
     pub(crate) fn of(rule: &Rule, process: Process, interval: f64, days: u32) -> Self {
-        let mut watch = Watch::new(rule.clone(), process, interval, 2);
+        let mut watch = Watch::new(rule.clone(), process, interval, PEERS_SEED);
         watch.pass(3600.0);
         let mut alarms = Self {
             thresholds: Vec::new(),

@@ -78,12 +78,36 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// The head of the table of traffic.
+pub(crate) fn traffic_head() {
+    say(&format!(
+        "  {:<32}{:>8}{:>10}{:>9}{:>11}{:>9}{:>9}",
+        "", "down", "degraded", "probes", "blackhole", "p99", "worst"
+    ));
+}
+
+/// One line of it.
+pub(crate) fn traffic(name: &str, figures: &Figures) {
+    let delay = |share| seconds(figures.blackhole.quantile(share));
+    say(&format!(
+        "  {name:<32}{:>8.1}{:>10.1}{:>9.0}{:>11}{:>9}{:>9}",
+        figures.downs_per_month(),
+        figures.degradeds_per_month(),
+        figures.probes_per_hour,
+        delay(0.5),
+        delay(0.99),
+        delay(1.0)
+    ));
+}
+
 /// Ours and the peers on one link.
 pub(crate) struct Comparison {
     pub(crate) row: Row,
     /// Blackhole and 30 % loss, p50.
     pub(crate) ours: [f64; 2],
     pub(crate) peers: Vec<Peer>,
+    /// What no rule can undercut for a blackhole.
+    pub(crate) bound: f64,
 }
 
 /// What a peer's rule was tuned to.
@@ -151,8 +175,9 @@ pub(crate) fn comparisons(interval: Duration, comparisons: &[Comparison]) {
     ));
     let names = FAMILIES.map(|(name, _)| format!("{name:>17}"));
     say(&format!(
-        "  {:<22}{:>17}{}   best peer/ours",
+        "  {:<22}{:>7}{:>17}{}   best peer/ours",
         "",
+        "bound",
         "ours",
         names.concat()
     ));
@@ -160,8 +185,9 @@ pub(crate) fn comparisons(interval: Duration, comparisons: &[Comparison]) {
         let families = FAMILIES.map(|(_, start)| pair(comparison.of(start)));
         let [blackhole, loss] = comparison.ratios();
         say(&format!(
-            "  {:<22}{}{}   {blackhole:.2} ({}) / {loss:.2} ({})",
+            "  {:<22}{:>7.2}{}{}   {blackhole:.2} ({}) / {loss:.2} ({})",
             comparison.row.name,
+            comparison.bound,
             pair(comparison.ours),
             families.concat(),
             comparison.best_name(0),

@@ -5,17 +5,25 @@
 //! link would cause by it. The threshold follows from the accepted time between false verdicts:
 //! with one run of misses possible at each steady probe, ln(time / interval) keeps the rate of runs
 //! that reach it below one in that time.
+//!
+//! More probes refute isolated losses; against a burst only time speaks. Once isolated losses are
+//! refuted it is known when a silence will have lasted too long for a burst, and until then a
+//! few probes do, to see it end.
 
 use std::time::Duration;
 
 use crate::engine::loss::{Learner, LossProcess, Run, Tally, independent};
 use crate::units::Moment;
 
-/// Half of the accepted false verdicts are kept for what the model gets wrong.
+/// Half of the accepted rate of false verdicts is aimed at: what comes by chance once in a month on
+/// average comes twice in every fourth.
 const RESERVE: f64 = 2.0;
 
 /// Fewer missed rounds than this never make an outage by the limit on patience alone.
 const LEAST_ROUNDS: usize = 3;
+
+/// A moment that was computed is not late by a rounding error.
+const ROUNDING: Duration = Duration::from_micros(1);
 
 /// A run keeps at most so many rounds; the evidence of any more is not needed.
 const LONGEST_RUN: usize = 512;
@@ -112,27 +120,48 @@ impl Outage {
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts
     /// from its first round to its last, or as many isolated losses.
-    ///
-    /// Traffic that went silent before the first probe was missed dates the burst back. But probes
-    /// meet only some of the bursts, and traffic meets them all: so many more may mislead.
     fn evidence(&self, demand: Demand) -> f64 {
         let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else {
             return 0.0;
         };
         let process = self.learner.process();
-        let earlier = self.silent_since.filter(|since| *since < first.sent);
         let as_probed = process.burst_of(last.sent.since(first.sent));
-        let as_felt = earlier.map(|since| {
-            let chances = demand.interval.as_secs_f64() / process.burst_seconds;
-            process.burst_of(last.sent.since(since)) * chances.max(1.0)
-        });
+        let as_felt = self
+            .felt(first.sent)
+            .map(|since| process.burst_of(last.sent.since(since)) * felt_chances(&process, demand));
         let burst = as_felt.map_or(as_probed, |felt| felt.min(as_probed));
+        -(burst + self.as_isolated(&process)).ln()
+    }
+
+    /// When the silence will be an outage if it lasts, whatever else is probed until then; none
+    /// while more missed probes would say more.
+    pub fn decided_at(&self, demand: Demand) -> Option<Moment> {
+        let first = self.run.first()?.sent;
+        let process = self.learner.process();
+        let probability = (-demand.threshold()).exp() - self.as_isolated(&process);
+        if probability <= 0.0 || self.run.len() < LEAST_ROUNDS {
+            return None;
+        }
+        let as_probed = first + process.patience(probability);
+        let as_felt = self
+            .felt(first)
+            .map(|since| since + process.patience(probability / felt_chances(&process, demand)));
+        let proven = as_felt.map_or(as_probed, |felt| felt.min(as_probed)) + ROUNDING;
+        let too_long = self.answered.unwrap_or(first) + demand.outage_within;
+        Some(proven.min(too_long))
+    }
+
+    /// Traffic that went silent before the first probe was missed dates the burst back.
+    fn felt(&self, first: Moment) -> Option<Moment> {
+        self.silent_since.filter(|since| *since < first)
+    }
+
+    fn as_isolated(&self, process: &LossProcess) -> f64 {
         let all_lost = Tally {
             sent: self.losses,
             lost: self.losses,
         };
-        let isolated = (1.0 - process.burst_share) * independent(process.isolated, all_lost);
-        -(burst + isolated).ln()
+        (1.0 - process.burst_share) * independent(process.isolated, all_lost)
     }
 
     /// Since when the uplink's own traffic has gone out without anything coming in.
@@ -201,6 +230,11 @@ impl Outage {
             });
         }
     }
+}
+
+/// Probes meet only some of the bursts, and traffic meets them all: so many more may mislead.
+fn felt_chances(process: &LossProcess, demand: Demand) -> f64 {
+    (demand.interval.as_secs_f64() / process.burst_seconds).max(1.0)
 }
 
 /// A silence that is an outage.

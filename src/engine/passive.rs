@@ -22,9 +22,14 @@ const IDLE_EVERY: Duration = Duration::from_secs(5);
 const ACQUAINTED_AFTER: Duration = Duration::from_secs(10);
 /// So many packets must have gone out unanswered, and so many must be missing.
 const LEAST_PACKETS: f64 = 5.0;
-/// Inbound is still when it falls below this share of what it was: broadcast and other noise of the
-/// link goes on when the internet is gone.
+/// Inbound is still when it falls below this share of what it was.
 const STILL_SHARE: f64 = 0.1;
+/// Broadcast and other noise of the link goes on when the internet is gone, and may be as much as the
+/// traffic. So inbound has fallen silent, too, when it falls below this share while outbound keeps
+/// that share at least: what the far end slows down, slows down both ways.
+const NOISY_SHARE: f64 = 0.6;
+/// Of so much noise this many packets must be missing, or chance would do.
+const LEAST_MISSING_IN_NOISE: f64 = 20.0;
 /// The silence must last for so many round trips.
 const ROUND_TRIPS: u32 = 3;
 /// When next to nothing has gone out for so long either, the traffic has simply ended.
@@ -58,7 +63,21 @@ pub struct Passive {
 struct Still {
     since: Moment,
     sent: f64,
-    missing: f64,
+    received: f64,
+    expected: f64,
+}
+
+impl Still {
+    fn is_plenty(self) -> bool {
+        let missing = self.expected - self.received;
+        let is_noisy = self.received > self.expected * STILL_SHARE;
+        let least = if is_noisy {
+            LEAST_MISSING_IN_NOISE
+        } else {
+            LEAST_PACKETS
+        };
+        self.sent >= LEAST_PACKETS && missing >= least
+    }
 }
 
 impl Passive {
@@ -79,14 +98,19 @@ impl Passive {
         let received = difference(counters.rx_packets, before.rx_packets);
         let sent = difference(counters.tx_packets, before.tx_packets);
         let expected = self.rx_rate * seconds;
-        if expected >= 1.0 && received <= expected * STILL_SHARE {
+        let is_silent = received <= expected * STILL_SHARE;
+        let goes_on = sent >= self.tx_rate * seconds * NOISY_SHARE;
+        let is_silent_but_for_noise = received <= expected * NOISY_SHARE && goes_on;
+        if expected >= 1.0 && (is_silent || is_silent_but_for_noise) {
             let still = self.still.get_or_insert(Still {
                 since: then,
                 sent: 0.0,
-                missing: 0.0,
+                received: 0.0,
+                expected: 0.0,
             });
             still.sent += sent;
-            still.missing += expected;
+            still.received += received;
+            still.expected += expected;
             let has_ended = still.sent < LEAST_PACKETS && now.since(still.since) >= ENDED_AFTER;
             if has_ended {
                 self.still = None;
@@ -105,9 +129,8 @@ impl Passive {
     /// link with this round trip.
     pub fn silent_since(&self, rtt: Duration, now: Moment) -> Option<Moment> {
         let still = self.still.filter(|_| now >= self.held_off_until)?;
-        let is_plenty = still.sent >= LEAST_PACKETS && still.missing >= LEAST_PACKETS;
         let lasts = now.since(still.since);
-        (is_plenty && lasts >= BUSY_EVERY.max(rtt * ROUND_TRIPS)).then_some(still.since)
+        (still.is_plenty() && lasts >= BUSY_EVERY.max(rtt * ROUND_TRIPS)).then_some(still.since)
     }
 
     /// The suspicion was unfounded: the link answers.
@@ -225,6 +248,20 @@ mod tests {
         let mut traffic = Traffic::new();
         traffic.flows(50, 30, 30);
         assert!(traffic.flows(2, 2, 30).is_some());
+    }
+
+    #[test]
+    fn noise_as_strong_as_the_traffic_does_not_hide_it_either() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 40, 20);
+        assert!(traffic.flows(2, 20, 20).is_some());
+    }
+
+    #[test]
+    fn traffic_that_slows_down_both_ways_is_not_suspicious() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 60, 30);
+        assert_eq!(traffic.flows(20, 20, 10), None);
     }
 
     #[test]

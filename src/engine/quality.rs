@@ -24,6 +24,9 @@ const DENSE_LOOKS: f64 = 3.0;
 /// shorten: below this it does not ask for any.
 const CLUSTER_SUSPICION: f64 = 8.0;
 
+/// After so many times the mean length of a burst what is lost has little to do with what was lost.
+const BURSTS_APART: f64 = 3.0;
+
 /// How many times its limit the latency of a link may be that our own traffic fills.
 const FULL_FACTOR: u32 = 4;
 
@@ -120,10 +123,17 @@ impl Quality {
         if self.loss.is_none() {
             self.loss = self.change.proven(threshold + DENSE_LOOKS, enter);
         }
-        // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace.
+        // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace,
+        // and where those of one burst would speak with one voice, to what bursts leave apart.
+        let apart = match self.loss {
+            None => interval
+                .as_secs_f64()
+                .max(process.burst_seconds * BURSTS_APART),
+            Some(_) => interval.as_secs_f64(),
+        };
         let is_paced = self
             .paced
-            .is_none_or(|paced| round.sent.since(paced) >= interval.mul_f64(0.9));
+            .is_none_or(|paced| round.sent.since(paced).as_secs_f64() >= apart * 0.9);
         if is_paced {
             self.paced = Some(round.sent);
             self.paced_round(round.tally, threshold);
@@ -148,12 +158,13 @@ impl Quality {
             self.empty_seconds = Some(known + (rtt - known) / 8.0);
         }
         let Band { enter, exit } = self.latency_limits();
-        let slow = self.replies.iter().filter(|rtt| **rtt >= enter).count();
-        let quick = self.replies.iter().filter(|rtt| **rtt <= exit).count();
         self.latency_is_bad = if self.latency_is_bad {
-            quick < LATENCY_REPLIES
+            self.replies.iter().any(|rtt| *rtt > exit)
         } else {
-            slow >= LATENCY_VOTES
+            rtt >= enter && {
+                let slow = self.replies.iter().filter(|rtt| **rtt >= enter);
+                slow.count() >= LATENCY_VOTES
+            }
         };
     }
 
@@ -350,10 +361,10 @@ impl Change {
         let (alive, belief) = process.observe(belief, round.tally);
         let clustering = more_bursts.drift(self.clustering, elapsed);
         let (clustered, clustering) = more_bursts.observe(clustering, round.tally);
-        let scattered = independent(worse, round.tally).ln();
+        let scattered = independent(worse, round.tally);
         self.last = self.last.max(Some(round.sent));
-        self.scattered.add(scattered - alive, round.tally);
-        self.clustered.add(clustered - alive, round.tally);
+        self.scattered.add(scattered / alive, round.tally);
+        self.clustered.add(clustered / alive, round.tally);
         self.alive = belief;
         self.clustering = if self.clustered.evidence > 0.0 {
             clustering
@@ -364,11 +375,11 @@ impl Change {
 
     fn undo_miss(&mut self, process: &LossProcess, enter: Loss) {
         let worse = worse_loss(process, enter);
-        let miss = (worse / process.mean()).ln();
-        let reply = ((1.0 - worse) / (1.0 - process.mean())).ln();
+        let miss = worse / process.mean();
+        let reply = (1.0 - worse) / (1.0 - process.mean());
         for excursion in [&mut self.scattered, &mut self.clustered] {
             excursion.lost = excursion.lost.saturating_sub(1);
-            excursion.add(reply - miss, Tally { sent: 0, lost: 0 });
+            excursion.add(reply / miss, Tally { sent: 0, lost: 0 });
         }
     }
 
@@ -387,8 +398,13 @@ impl Change {
 }
 
 impl Excursion {
-    fn add(&mut self, evidence: f64, tally: Tally) {
-        self.evidence += evidence;
+    /// Takes a likelihood ratio and the probes that it comes from.
+    fn add(&mut self, ratio: f64, tally: Tally) {
+        let stays_nothing = self.evidence <= 0.0 && ratio <= 1.0;
+        if stays_nothing {
+            return;
+        }
+        self.evidence += ratio.ln();
         self.sent += tally.sent;
         self.lost += tally.lost;
         if self.evidence <= 0.0 {

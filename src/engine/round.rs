@@ -6,6 +6,9 @@ use crate::engine::loss::Tally;
 use crate::routing::Family;
 use crate::units::{Moment, ProbeId};
 
+/// Rounds of so many probes come all the time, larger ones in doubt.
+const LARGEST_ROOM: usize = 2;
+
 /// Probes that were sent at one moment, to one target or to several.
 #[derive(Clone, Debug)]
 pub struct Round {
@@ -115,6 +118,15 @@ impl Round {
         }
     }
 
+    /// The room for the probes of another round; that of a round to many is given back.
+    pub fn into_room(mut self) -> Vec<RoundProbe> {
+        if self.probes.capacity() > LARGEST_ROOM {
+            return Vec::new();
+        }
+        self.probes.clear();
+        self.probes
+    }
+
     /// What the fates of the probes amount to: an uplink answers by one family or the other. Probes
     /// that never left say nothing: the others decide, if there are any.
     pub fn judge(&self) -> RoundResult {
@@ -195,6 +207,12 @@ impl Round {
     /// Nothing is under way any more.
     pub fn is_closed(&self) -> bool {
         self.probes.iter().all(|probe| probe.fate != Fate::Pending)
+    }
+
+    /// Every probe that was sent is answered: nothing can become of it any more.
+    pub fn is_answered_in_full(&self) -> bool {
+        let mut fates = self.probes.iter().map(|probe| probe.fate);
+        fates.all(|fate| matches!(fate, Fate::Answered(_) | Fate::Void))
     }
 
     /// The probes that speak about the link: those whose target is not in doubt.

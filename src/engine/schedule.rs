@@ -2,11 +2,12 @@
 //!
 //! One target in turn and rarely while all is well; all targets at once and densely while it is in
 //! doubt whether the link is alive, which costs a few probes and shortens a verdict from seconds to
-//! tenths; one target in turn and briskly while an uplink has to win its trust back.
+//! tenths; one target in turn where only time can decide; and briskly while an uplink has to win its trust back.
 
 use std::time::Duration;
 
 use crate::engine::settings::ProbeSettings;
+use crate::units::Moment;
 
 /// How urgent it is to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,39 @@ impl Pace {
     }
 }
 
+/// Of the time for which a silence has lasted: how finely its end is seen.
+const WATCH_SHARE: u32 = 4;
+
+/// A silence that only time can decide about.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// When it began.
+    pub began: Moment,
+    /// When it will have lasted too long.
+    pub decided: Moment,
+}
+
+impl Wait {
+    /// When to see whether it has ended, after a look at `last`; `dense` apart at the least.
+    pub fn next(self, last: Moment, dense: Duration) -> Moment {
+        let watch = last + dense.max(last.since(self.began) / WATCH_SHARE);
+        if last < self.decided {
+            watch.min(self.decided)
+        } else {
+            last + dense
+        }
+    }
+
+    /// How many targets a round at `now` asks: one, until it is time to decide.
+    pub fn breadth(self, now: Moment) -> Breadth {
+        if now < self.decided {
+            Breadth::Turn
+        } else {
+            Breadth::All
+        }
+    }
+}
+
 /// Spreads steady probes by a fifth to either side, so that they do not beat with each other, nor
 /// with a fault that comes and goes at their own pace.
 /// A splitmix64 sequence (Steele, Lea and Flood 2014): the same seed gives the same times.
@@ -80,5 +114,30 @@ impl Spread {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let high = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
         f64::from(high) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DENSE: Duration = Duration::from_millis(50);
+
+    fn at(millis: u64) -> Moment {
+        Moment::after_start(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_silence_that_only_time_decides_is_watched_ever_more_rarely_and_decided_on_time() {
+        let wait = Wait {
+            began: at(1_000),
+            decided: at(7_000),
+        };
+        assert_eq!(wait.next(at(1_100), DENSE), at(1_150));
+        assert_eq!(wait.next(at(3_000), DENSE), at(3_500));
+        assert_eq!(wait.next(at(6_000), DENSE), at(7_000));
+        assert_eq!(wait.breadth(at(6_999)), Breadth::Turn);
+        assert_eq!(wait.breadth(at(7_000)), Breadth::All);
+        assert_eq!(wait.next(at(7_000), DENSE), at(7_050));
     }
 }

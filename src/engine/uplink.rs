@@ -2,6 +2,7 @@
 
 mod blame;
 mod families;
+mod places;
 mod portal;
 mod probing;
 
@@ -11,13 +12,13 @@ use std::time::Duration;
 use crate::engine::docket::Notice;
 use crate::engine::election::Candidate;
 use crate::engine::family::Families;
-use crate::engine::input::{Change, Event, ProbeOrder};
+use crate::engine::input::{Action, Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
 use crate::engine::patience::{Learnt, Rhythm};
 use crate::engine::quality::Quality;
-use crate::engine::round::{Round, losses_of_a_failure};
+use crate::engine::round::{Round, RoundProbe, losses_of_a_failure};
 use crate::engine::schedule::Spread;
 use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
@@ -37,9 +38,9 @@ const ROUTES_FIRST: Duration = Duration::from_millis(30);
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     /// Probes to send.
-    pub probes: Vec<ProbeOrder>,
+    pub probes: VecDeque<ProbeOrder>,
     /// Uplinks whose counters are worth reading.
-    pub counts: Vec<UplinkName>,
+    pub counts: VecDeque<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
     /// What is to be settled between all uplinks.
@@ -47,6 +48,14 @@ pub struct Outbox {
     /// Something changed that the choice may depend on, whether or not there is an event of it.
     pub is_changed: bool,
     next_probe: u64,
+}
+
+impl Outbox {
+    /// The next thing to do that leaves from here.
+    pub fn take_order(&mut self) -> Option<Action> {
+        let count = self.counts.pop_front().map(Action::Count);
+        count.or_else(|| self.probes.pop_front().map(Action::Probe))
+    }
 }
 
 /// One uplink.
@@ -67,6 +76,8 @@ pub struct Uplink {
     requalified: Option<Moment>,
     targets: Vec<TargetTrack>,
     rounds: VecDeque<Round>,
+    /// Room for the probes of the next round, from one that is over.
+    spare_room: Vec<RoundProbe>,
     turn: usize,
     outage: Outage,
     families: Families,
@@ -132,6 +143,7 @@ impl Uplink {
             has_failed: false,
             requalified: None,
             rounds: VecDeque::new(),
+            spare_room: Vec::new(),
             turn: 0,
             outage: Outage::default(),
             families: Families::default(),
@@ -390,10 +402,13 @@ impl Uplink {
     fn rhythm(&self) -> Rhythm {
         let probe = &self.settings.probe;
         let groups = self.askable();
-        let asked = groups.iter().map(Vec::len).filter(|asked| *asked > 0);
+        let asked = groups
+            .iter()
+            .map(|group| group.len())
+            .filter(|asked| *asked > 0);
         let losses = |asked| losses_of_a_failure(asked, probe.quorum);
-        let deadlines = groups.iter().flatten();
-        let deadlines = deadlines.map(|place| self.targets[*place].deadline(probe.timeout));
+        let deadlines = groups.iter().flat_map(|group| group.iter());
+        let deadlines = deadlines.map(|place| self.targets[place].deadline(probe.timeout));
         Rhythm {
             confirm_interval: probe.confirm_interval,
             deadline: deadlines.max().unwrap_or(probe.timeout),

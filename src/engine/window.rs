@@ -15,6 +15,8 @@ pub struct Window {
     length: Duration,
     samples: VecDeque<Sample>,
     lost: usize,
+    /// No probe after this one is among the samples: most answers are news.
+    newest: Option<ProbeId>,
     jitter: Jitter,
 }
 
@@ -33,6 +35,7 @@ impl Window {
             length,
             samples: VecDeque::new(),
             lost: 0,
+            newest: None,
             jitter: Jitter::default(),
         }
     }
@@ -41,8 +44,7 @@ impl Window {
     /// that is undone.
     pub fn answered(&mut self, id: ProbeId, sent: Moment, rtt: Duration) {
         self.jitter.observe(rtt);
-        let lost_before = self.samples.iter_mut().rev().find(|sample| sample.id == id);
-        match lost_before {
+        match self.known(id) {
             Some(sample) => {
                 if sample.rtt_micros.replace(whole_micros(rtt)).is_none() {
                     self.lost -= 1;
@@ -126,7 +128,15 @@ impl Window {
         self.jitter.estimate
     }
 
+    fn known(&mut self, id: ProbeId) -> Option<&mut Sample> {
+        if self.newest < Some(id) {
+            return None;
+        }
+        self.samples.iter_mut().rev().find(|sample| sample.id == id)
+    }
+
     fn push(&mut self, sample: Sample) {
+        self.newest = self.newest.max(Some(sample.id));
         if self.samples.len() == CAPACITY {
             self.pop();
         }
@@ -141,8 +151,11 @@ impl Window {
     }
 }
 
+/// Enough for 584,000 years.
 fn micros(moment: Moment) -> u64 {
-    u64::try_from(moment.since_start().as_micros()).unwrap_or(u64::MAX)
+    let since = moment.since_start();
+    let seconds = since.as_secs().saturating_mul(1_000_000);
+    seconds.saturating_add(since.subsec_micros().into())
 }
 
 fn whole_micros(rtt: Duration) -> NonZeroU32 {

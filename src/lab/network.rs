@@ -39,6 +39,8 @@ pub const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 /// The client's address in IPv6.
 pub(super) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfdc0, 0xffee, 0x01ab, 1, 0, 0, 0, 2);
+/// A provider's interface to its customer.
+pub(super) const ACCESS: &str = "access";
 /// The router's interface to the client.
 pub const LAN: &str = "lan";
 
@@ -313,11 +315,11 @@ impl Plan {
         };
         let access = format!("{name}-access");
         let perfect = Impairment::default();
-        self.lay(&access, perfect, (router, name), (&provider, "access"))?;
+        self.lay(&access, perfect, (router, name), (&provider, ACCESS))?;
         let ends = ((&provider, "core"), (internet, name));
         self.lay(&format!("{name}-core"), core, ends.0, ends.1)?;
         configure(&provider, |n| {
-            n.address("access", subnets.provider_on_access())?;
+            n.address(ACCESS, subnets.provider_on_access())?;
             n.address("core", subnets.provider_on_core())?;
             n.route(ANYWHERE, subnets.internet_on_core(), Metric(0))?;
             n.route(THE_LAN, subnets.router_on_access(), Metric(0))?;

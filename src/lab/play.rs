@@ -13,7 +13,8 @@ use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
 use crate::lab::lifeline::Lifeline;
 use crate::lab::lookups::Lookups;
-use crate::lab::network::{Network, Wire};
+use crate::lab::network::{ACCESS, Network, Wire};
+use crate::lab::noise;
 use crate::lab::portal::Portal;
 use crate::lab::report::{self, Note, PhaseCost, PhaseReport, Report, RunReport};
 use crate::lab::scenario::{Act, AgentAct, Phase, Scenario};
@@ -101,6 +102,7 @@ struct Acted<'n> {
     flapping: Vec<Flapping<'n>>,
     portals: Vec<Portal<'n>>,
     floods: Vec<Lifeline>,
+    noises: Vec<Lifeline>,
     lookups: Option<Lookups>,
 }
 
@@ -136,6 +138,7 @@ impl<'n> Director<'n> {
         let to = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
+        drop(acted.noises);
         let cost = self.cost_since(before, clock::now().since(from))?;
         self.stage.listen_until(clock::now() + GRACE, |_| false);
         let heard = &mut self.stage.heard;
@@ -225,6 +228,13 @@ impl<'n> Director<'n> {
             Act::Flood(bits_per_second) => {
                 let client = self.stage.network.client();
                 acted.floods.push(flood::start(client, *bits_per_second)?);
+                Ok(clock::now())
+            }
+            Act::Noise { uplink, per_second } => {
+                let provider = self.stage.network.provider(uplink);
+                let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
+                let noise = noise::make(provider, ACCESS, *per_second)?;
+                acted.noises.push(noise);
                 Ok(clock::now())
             }
             Act::Agent(act) => {
@@ -330,6 +340,9 @@ impl std::fmt::Display for Act {
                 )
             }
             Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
+            Self::Noise { uplink, per_second } => {
+                write!(f, "{uplink}: {per_second} packets of broadcast a second")
+            }
             Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
             Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
             Self::Agent(AgentAct::Start) => f.write_str("agent: started"),

@@ -103,6 +103,14 @@ pub enum Act {
     /// The provider behind this uplink answers every web page with its own as long as the phase
     /// lasts.
     LandingPage(String),
+    /// The provider's network makes noise: broadcast and multicast towards the router, as long as the
+    /// phase lasts.
+    Noise {
+        /// Behind which uplink.
+        uplink: String,
+        /// Packets a second.
+        per_second: u32,
+    },
     /// Does something to the agent.
     Agent(AgentAct),
     /// Lets the client's stream flow, as it does at the beginning, or not.
@@ -216,7 +224,7 @@ mod tests {
                         | Act::Flap { wire, .. }
                         | Act::Mend(wire)
                         | Act::Unplug(wire) => wire,
-                        Act::LandingPage(uplink) => {
+                        Act::LandingPage(uplink) | Act::Noise { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }

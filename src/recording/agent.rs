@@ -117,12 +117,15 @@ pub(super) fn read_samples(
                 input @ (Input::Attachment { .. }
                 | Input::Carrying(_)
                 | Input::CarryingApart { .. }
-                | Input::Learnt { .. }
-                | Input::Counters { .. }),
+                | Input::Learnt { .. }),
             ),
         ) => {
             let at = at.since_start().as_secs_f64();
             probes.recording.inputs.push((at, input));
+        }
+        Seen::Told(at, Some(Input::Counters { uplink, counters })) => {
+            let counts = probes.recording.counts.entry(uplink).or_default();
+            counts.push(at.since_start().as_secs_f64(), counters);
         }
         // Other settings are tried, and what people wished for then is not wished for now.
         Seen::Told(_, Some(Input::Settings(_) | Input::Command(_)) | None)

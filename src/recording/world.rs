@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::Recording;
 use crate::engine::input::{Input, Outcome, ProbeOrder};
 use crate::replay::World;
-use crate::units::Moment;
+use crate::units::{Counters, Moment, UplinkName};
 
 /// What happened once, happening again: each probe is answered as the recorded one was that is
-/// nearest to it in time, of the same uplink and target.
+/// nearest to it in time, of the same uplink and target; counters show what lies between two readings.
 #[derive(Clone, Debug)]
 pub struct Past<'a> {
     recording: &'a Recording,
@@ -62,6 +62,11 @@ impl World for Past<'_> {
         let mut targets = track.targets.iter().zip(places);
         let ((_, samples), place) = targets.find(|((target, _), _)| *target == order.target)?;
         samples.nearest_outcome(at, place)
+    }
+
+    fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {
+        let at = self.time(now);
+        self.recording.counts.get(uplink)?.at(at)
     }
 
     fn next_input(&mut self, now: Moment) -> Option<Input> {

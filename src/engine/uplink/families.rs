@@ -5,6 +5,7 @@
 //! that of the broken family moves. It is shown as `degraded`, because somebody should look at it,
 //! but unlike one that loses too much it yields nothing else to a better uplink.
 
+use super::places::Places;
 use super::{Outbox, Phase, Uplink};
 use crate::engine::election::Candidate;
 use crate::engine::family::{Outlook, Turn};
@@ -98,33 +99,35 @@ impl Uplink {
         );
     }
 
-    /// The places of the targets that can be asked, family by family; the broken one is left out.
-    pub(super) fn askable(&self) -> [Vec<usize>; Family::ROUTED.len()] {
+    /// The targets that can be asked, family by family; the broken one is left out.
+    pub(super) fn askable(&self) -> [Places; Family::ROUTED.len()] {
         let broken = self.families.broken();
         let mut groups = Family::ROUTED.map(|family| {
             let has_way = self.attachment.paths.contains_key(&family);
             if has_way && Some(family) != broken {
                 self.standing_of(family)
             } else {
-                Vec::new()
+                Places::default()
             }
         });
-        if groups.iter().all(Vec::is_empty) {
+        if groups.iter().all(|group| group.is_empty()) {
             groups[0] = (0..self.targets.len()).collect();
         }
         groups
     }
 
     /// The targets of a family that stand; all of them where too few do.
-    pub(super) fn standing_of(&self, family: Family) -> Vec<usize> {
-        let of_family = || {
-            let places = 0..self.targets.len();
-            places.filter(|place| self.family_of(*place) == family)
-        };
-        let stands = |place: &usize| self.targets[*place].is_standing();
-        let standing: Vec<_> = of_family().filter(stands).collect();
+    pub(super) fn standing_of(&self, family: Family) -> Places {
+        let places = 0..self.targets.len();
+        let of_family: Places = places
+            .filter(|place| self.family_of(*place) == family)
+            .collect();
+        let standing: Places = of_family
+            .iter()
+            .filter(|place| self.targets[*place].is_standing())
+            .collect();
         if standing.len() < self.quorum_of(family) {
-            return of_family().collect();
+            return of_family;
         }
         standing
     }

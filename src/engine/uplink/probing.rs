@@ -1,11 +1,14 @@
 //! How an uplink is probed, and how answers and their lack become evidence.
 
+use std::time::Duration;
+
+use super::places::Places;
 use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
 use crate::engine::input::{Outcome, ProbeOrder};
 use crate::engine::passive::BUSY_EVERY;
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
-use crate::engine::schedule::{Breadth, Pace};
+use crate::engine::schedule::{Breadth, Pace, Wait};
 use crate::engine::timer::Timer;
 use crate::routing::Family;
 use crate::units::{Counters, Moment, ProbeId, Target};
@@ -110,7 +113,7 @@ impl Uplink {
         let is_time_to_count = self.timers.take_due(Timer::Count, now);
         let is_time_to_look = is_time_to_probe && self.passive.is_worth_a_look(now);
         if self.is_carrying && (is_time_to_look || is_time_to_count) {
-            out.counts.push(self.settings.name.clone());
+            out.counts.push_back(self.settings.name.clone());
         }
         self.arm_deadline();
     }
@@ -178,8 +181,7 @@ impl Uplink {
         if pace == Pace::Steady {
             return;
         }
-        let spacing = pace.spacing(&self.settings.probe);
-        let due = (last + spacing).max(now);
+        let due = self.after(last, pace, |spacing| spacing).max(now);
         if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
             self.timers.set(Timer::Round, due);
         }
@@ -196,59 +198,71 @@ impl Uplink {
             // Only the web pages can tell when it is over, and only all of them whether it is.
             Breadth::All
         } else {
-            pace.breadth()
+            let wait = self.wait(pace);
+            wait.map_or(pace.breadth(), |wait| wait.breadth(now))
         };
-        let chosen = self.choose(breadth, now);
-        let probes = chosen
-            .into_iter()
-            .map(|(target, counts)| self.order(target, counts, now, out))
-            .collect();
+        let probes = self.ask(breadth, now, out);
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
         round.without = self.families.broken();
         self.rounds.push_back(round);
-        let spacing = pace.spacing(&self.settings.probe);
-        self.timers
-            .set(Timer::Round, now + self.spread.spread(pace, spacing));
+        let mut spread = self.spread;
+        let next = self.after(now, pace, |spacing| spread.spread(pace, spacing));
+        self.spread = spread;
+        self.timers.set(Timer::Round, next);
     }
 
-    /// The places of the targets to ask now, and whether their answers count. Families take turns,
-    /// and the targets of a family do.
-    fn choose(&mut self, breadth: Breadth, now: Moment) -> Vec<(usize, bool)> {
+    /// When the round after one at `last` is due.
+    fn after(&self, last: Moment, pace: Pace, spread: impl FnOnce(Duration) -> Duration) -> Moment {
+        let spacing = pace.spacing(&self.settings.probe);
+        match self.wait(pace) {
+            Some(wait) => wait.next(last, spacing),
+            None => last + spread(spacing),
+        }
+    }
+
+    /// A silence about which more probes say nothing more.
+    fn wait(&self, pace: Pace) -> Option<Wait> {
+        let began = self.outage.began().filter(|_| pace == Pace::Confirm)?;
+        let decided = self.outage.decided_at(self.demand())?;
+        Some(Wait { began, decided })
+    }
+
+    /// Asks the targets whose turn it is: families take turns, and the targets of a family do. Those
+    /// that were set aside are asked now and then, without their answers counting.
+    fn ask(&mut self, breadth: Breadth, now: Moment, out: &mut Outbox) -> Vec<RoundProbe> {
         let quorum = self.settings.probe.quorum;
         let groups = self.askable();
-        let count = groups.iter().filter(|group| !group.is_empty()).count();
-        let mut filled = groups.iter().filter(|group| !group.is_empty());
-        let mut chosen: Vec<(usize, bool)> = match breadth {
-            Breadth::All => groups
-                .iter()
-                .flatten()
-                .map(|place| (*place, true))
-                .collect(),
+        let filled = || groups.iter().filter(|group| !group.is_empty());
+        let count = filled().count().max(1);
+        let mut chosen: Places = match breadth {
+            Breadth::All => groups.iter().flat_map(|group| group.iter()).collect(),
             Breadth::Turn => {
-                let group = filled.nth(self.turn % count.max(1));
-                let group = group.map(Vec::as_slice).unwrap_or_default();
-                in_turn(group, quorum, self.turn / count.max(1)).collect()
+                let group = filled().nth(self.turn % count).copied();
+                let group = group.unwrap_or_default();
+                group.in_turn(quorum, self.turn / count).collect()
             }
         };
         if let Some(broken) = self.families.take_retry(now) {
-            let group = self.standing_of(broken);
-            chosen.extend(in_turn(&group, quorum, self.turn));
+            let retried = self.standing_of(broken).in_turn(quorum, self.turn);
+            chosen = chosen.iter().chain(retried).collect();
         }
         self.turn = self.turn.wrapping_add(1);
+        let mut probes = std::mem::take(&mut self.spare_room);
+        probes.reserve_exact(chosen.len());
+        probes.extend(chosen.iter().map(|place| self.order(place, true, now, out)));
         for place in 0..self.targets.len() {
-            let is_chosen = chosen.iter().any(|(chosen, _)| *chosen == place);
-            if !is_chosen && self.targets[place].take_retry(now) {
-                chosen.push((place, false));
+            if !chosen.contains(place) && self.targets[place].take_retry(now) {
+                probes.push(self.order(place, false, now, out));
             }
         }
-        chosen
+        probes
     }
 
     fn order(&self, target: usize, counts: bool, now: Moment, out: &mut Outbox) -> RoundProbe {
         let id = ProbeId(out.next_probe);
         out.next_probe += 1;
         let most = self.settings.probe.timeout;
-        out.probes.push(ProbeOrder {
+        out.probes.push_back(ProbeOrder {
             id,
             uplink: self.settings.name.clone(),
             target: self.targets[target].target().clone(),
@@ -284,10 +298,11 @@ impl Uplink {
     fn forget_old(&mut self, now: Moment) {
         let listened = listen_for(self.settings.probe.timeout);
         while let Some(oldest) = self.rounds.front()
-            && now.since(oldest.sent) > listened
             && oldest.is_closed()
+            && (oldest.is_answered_in_full() || now.since(oldest.sent) > listened)
+            && let Some(over) = self.rounds.pop_front()
         {
-            self.rounds.pop_front();
+            self.spare_room = over.into_room();
         }
         for target in &mut self.targets {
             target.expire(now);
@@ -308,7 +323,7 @@ impl Uplink {
                 }
                 if self.may_be_queued(self.rounds[round].sent, now) {
                     self.rounds[round].probes[place].deadline = now + BUSY_EVERY;
-                    out.counts.push(self.settings.name.clone());
+                    out.counts.push_back(self.settings.name.clone());
                 } else {
                     self.settle(round, place, Fate::Missed, now, out);
                 }
@@ -484,12 +499,4 @@ impl Uplink {
             self.signal(Signal::Trusted, now, out);
         }
     }
-}
-
-/// As many of a group as the quorum asks for, others at each turn.
-fn in_turn(group: &[usize], quorum: usize, turn: usize) -> impl Iterator<Item = (usize, bool)> {
-    let first = turn.wrapping_mul(quorum);
-    let places =
-        (0..quorum.min(group.len())).map(move |step| first.wrapping_add(step) % group.len());
-    places.map(|place| (group[place], true))
 }

@@ -1,0 +1,72 @@
+//! The noise of a provider's network: broadcast and multicast that comes in from it whether there is
+//! an internet behind it or not.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+
+use crate::lab::clock;
+use crate::lab::error::{Doing, LabError};
+use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::namespace::Namespace;
+
+/// Limited broadcast, and the group of multicast DNS (RFC 6762); the discard port (RFC 863).
+const LISTENERS: [SocketAddrV4; 2] = [
+    SocketAddrV4::new(Ipv4Addr::BROADCAST, 9),
+    SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 251), 9),
+];
+/// As long as what a neighbour asks about.
+const PACKET: [u8; 64] = [0; 64];
+/// A pause of the whole machine is not made up for with a burst.
+const LATEST: Duration = Duration::from_millis(100);
+
+/// Lets the provider's `interface` make so many packets of noise a second, until the lifeline is
+/// dropped.
+pub(super) fn make(
+    provider: &Namespace,
+    interface: &str,
+    per_second: u32,
+) -> Result<Lifeline, LabError> {
+    let make = || {
+        let (lifeline, tether) = lifeline::pair()?;
+        let socket = provider.run(|| speaker(interface))?;
+        let pace = Duration::from_secs(1) / per_second.max(1);
+        provider.spawn("noise", move || speak(&socket, pace, &tether))?;
+        Ok::<_, io::Error>(lifeline)
+    };
+    make().doing(|| format!("make noise at {}", provider.name()))
+}
+
+fn speaker(interface: &str) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_broadcast(true)?;
+    socket2::SockRef::from(&socket).bind_device(Some(interface.as_bytes()))?;
+    Ok(socket)
+}
+
+fn speak(socket: &UdpSocket, pace: Duration, tether: &Tether) {
+    let mut listeners = LISTENERS.iter().cycle();
+    let mut due = clock::now();
+    while tether.holds() {
+        let now = clock::now();
+        if now >= due
+            && let Some(listener) = listeners.next()
+        {
+            // Noise that is not made is none.
+            drop(socket.send_to(&PACKET, listener));
+            due = (due + pace).max(now - LATEST);
+        }
+        let mut watched = [PollFd::new(tether.as_fd(), PollFlags::POLLIN)];
+        let rest = due.since(clock::now());
+        if !matches!(
+            ppoll(&mut watched, Some(rest.into()), None),
+            Ok(_) | Err(Errno::EINTR)
+        ) {
+            return;
+        }
+    }
+}
