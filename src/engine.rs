@@ -6,6 +6,7 @@
 //! until there is nothing left, and call `handle_timeout` again no later than at
 //! [`Engine::poll_timeout`].
 
+mod attention;
 mod carriers;
 pub mod contest;
 pub mod damping;
@@ -37,7 +38,7 @@ use crate::engine::departure::Exits;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Event, Input, Outcome};
 use crate::engine::loss::Learner;
-use crate::engine::schedule::Spread;
+use crate::engine::schedule::{Doubt, Spread};
 use crate::engine::settings::{Failback, Policy, Settings};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
@@ -73,6 +74,8 @@ pub struct Engine {
     look_again: Option<Moment>,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
+    /// How much speaks against whoever carries the traffic.
+    doubt: Doubt,
     desired: Option<Desired>,
     outbox: Outbox,
     actions: VecDeque<Action>,
@@ -138,6 +141,7 @@ impl Engine {
             nobody_since: None,
             look_again: None,
             is_stale: true,
+            doubt: Doubt::None,
             desired: None,
             outbox: Outbox::default(),
             actions: VecDeque::new(),
@@ -293,38 +297,6 @@ impl Engine {
             if due.is_some_and(|due| now.since(due) >= ASLEEP) {
                 uplink.wake(now);
                 self.is_stale = true;
-            }
-        }
-    }
-
-    /// On a small router a wake-up costs more than a probe: when one uplink's steady round is due,
-    /// those of the others that are due soon go along. Returns the one that leads.
-    fn share_the_wake(&mut self, now: Moment) -> Option<usize> {
-        let mut uplinks = self.uplinks.iter();
-        let leader = uplinks.position(|uplink| uplink.has_steady_round(now))?;
-        let intervals = self.settings.uplinks.iter().map(|u| u.probe.interval);
-        let soon = now + intervals.min().unwrap_or_default() / 2;
-        for uplink in &mut self.uplinks {
-            if uplink.has_steady_round(soon) {
-                uplink.probe_at(now);
-            }
-        }
-        Some(leader)
-    }
-
-    /// Uplinks of one interval go along from then on.
-    fn keep_step_with(&mut self, leader: Option<usize>) {
-        let Some(leader) = leader.map(|place| &self.uplinks[place]) else {
-            return;
-        };
-        let interval = leader.settings().probe.interval;
-        let Some(next) = leader.next_round() else {
-            return;
-        };
-        for uplink in &mut self.uplinks {
-            let is_alike = uplink.settings().probe.interval == interval;
-            if is_alike && uplink.has_steady_round(next + interval) {
-                uplink.probe_at(next);
             }
         }
     }
@@ -493,10 +465,12 @@ impl Engine {
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
         self.is_stale |= self.is_contest_won(now);
-        if std::mem::take(&mut self.is_stale) {
+        let is_stale = std::mem::take(&mut self.is_stale);
+        if is_stale {
             self.elect(now, Waits::InForce);
-            self.route();
+            self.route(now);
         }
+        self.attend(is_stale, now);
         let Outbox {
             probes,
             counts,
@@ -508,11 +482,11 @@ impl Engine {
         self.actions.extend(events.drain(..).map(Action::Event));
     }
 
-    fn route(&mut self) {
+    fn route(&mut self, now: Moment) {
         let carriers = self.carriers();
         for uplink in &mut self.uplinks {
             let is_carrying = carriers.contains(&uplink.settings().name);
-            uplink.set_carrying(is_carrying);
+            uplink.set_carrying(is_carrying, now);
         }
         let desired = self.desire();
         if self.desired.as_ref() != Some(&desired) {
@@ -542,6 +516,7 @@ impl Engine {
             Choice::Move { to, reason } => {
                 self.nobody_since = None;
                 self.look_again = None;
+                self.pass_over(&to, now);
                 self.lead(to, now);
                 reasons.push(reason);
             }

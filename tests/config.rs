@@ -140,6 +140,19 @@ fn the_best_policy_and_damping_are_taken_as_they_are_said() {
 }
 
 #[test]
+fn a_long_interval_lengthens_the_standby_interval_with_it_and_a_short_window_shortens_it() {
+    for (section, seconds) in [
+        ("[probe]\ninterval = \"10s\"", 10),
+        ("[health]\nwindow = \"3s\"", 3),
+    ] {
+        let text = format!("{section}\n{TWO_UPLINKS}");
+        let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+        let standby = config.engine.uplinks[1].probe.standby_interval;
+        assert_eq!(standby, Duration::from_secs(seconds), "{section}");
+    }
+}
+
+#[test]
 fn a_short_interval_shortens_the_confirm_interval_with_it() {
     let text = format!("[probe]\ninterval = \"50ms\"\n{TWO_UPLINKS}");
     let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
@@ -348,6 +361,7 @@ const LINES: &[&str] = &[
     "quorum = ?",
     "interval = ?",
     "confirm_interval = ?",
+    "standby_interval = ?",
     "window = ?",
     "enter = ?",
     "exit = ?",
@@ -489,6 +503,10 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[probe]\ntimeout = \"2m\"\n",
         "2: [probe]: timeout: \"2m\": must be 10ms to 1m",
+    ),
+    (
+        "[probe]\nstandby_interval = \"500ms\"\n",
+        "2: [probe]: standby_interval: 500ms: must be at least `interval`, 1s",
     ),
     (
         "[probe]\nconfirm_interval = \"2s\"\n",
@@ -666,6 +684,10 @@ const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
     (
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = true",
         "15: [[uplink]] x: metered: not supported by this version",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\n[uplink.probe]\nstandby_interval = \"40s\"",
+        "16: [[uplink]] x: probe.standby_interval: 40s: must be at most `health.window`, 30s",
     ),
     (
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\n[uplink.probe]\ninterval = \"40s\"",

@@ -46,6 +46,9 @@ pub fn probe() -> ProbeSettings {
         resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
+        // A fifth of the probes, and still known dead within seconds before anyone needs it; what
+        // happens between two probes is found out when it is woken.
+        standby_interval: Duration::from_secs(5),
         confirm_interval: Duration::from_millis(50),
         timeout: Duration::from_secs(1),
     }

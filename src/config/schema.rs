@@ -39,6 +39,7 @@ pub const PROBE: SectionKeys = SectionKeys {
         "resolvers",
         "quorum",
         "interval",
+        "standby_interval",
         "confirm_interval",
         "timeout",
     ],

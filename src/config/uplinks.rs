@@ -80,9 +80,9 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
     let prefixes = section.get("prefixes", values::prefixes);
     let probe_section = section.section("probe", &schema::PROBE);
     let health_section = section.section("health", &schema::HEALTH);
-    let probe = read::probe(&probe_section, &common.probe);
+    let mut probe = read::probe(&probe_section, &common.probe);
     let health = read::health(&health_section, &common.health);
-    check_window(&probe_section, &probe, &health);
+    check_window(&probe_section, &mut probe, &health);
     Some(UplinkSettings {
         name: name?,
         interface: interface?,
@@ -96,14 +96,21 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
     })
 }
 
-/// A window without a probe in it measures nothing.
-fn check_window(section: &Section<'_>, probe: &ProbeSettings, health: &HealthSettings) {
+/// A window without a probe in it measures nothing. Whoever shortens only the window means the standby
+/// interval as well.
+fn check_window(section: &Section<'_>, probe: &mut ProbeSettings, health: &HealthSettings) {
     if probe.interval > health.window {
         let value = values::show(probe.interval);
         let window = values::show(health.window);
         let bound = format!("at most `health.window`, {window}");
         section.refuse("interval", Fault::Bound { value, bound });
+    } else if probe.standby_interval > health.window && section.has("standby_interval") {
+        let value = values::show(probe.standby_interval);
+        let window = values::show(health.window);
+        let bound = format!("at most `health.window`, {window}");
+        section.refuse("standby_interval", Fault::Bound { value, bound });
     }
+    probe.standby_interval = probe.standby_interval.min(health.window);
 }
 
 fn check_beside(

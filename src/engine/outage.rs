@@ -160,6 +160,11 @@ impl Outage {
         self.answered
     }
 
+    /// How many rounds are unanswered since the last answer.
+    pub fn unanswered(&self) -> usize {
+        self.run.len()
+    }
+
     /// The loss process of the link while it is alive, as learnt.
     pub fn process(&self) -> LossProcess {
         self.learner.process()

@@ -70,6 +70,10 @@ pub struct ProbeSettings {
     pub quorum: usize,
     /// Between two probes of an uplink that is well.
     pub interval: Duration,
+    /// Between two probes of an uplink that is well while another carries the traffic; `interval` if
+    /// that is longer.
+    #[serde(default)]
+    pub standby_interval: Duration,
     /// Between two rounds of probes to all targets while in doubt.
     pub confirm_interval: Duration,
     /// The most a probe may take. The working deadline adapts to the link below it.

@@ -1,6 +1,7 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
 mod families;
+mod pacing;
 mod probing;
 
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
 use crate::engine::quality::{Quality, score};
 use crate::engine::round::Round;
-use crate::engine::schedule::Spread;
+use crate::engine::schedule::{Need, Spread};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
@@ -62,6 +63,12 @@ pub struct Uplink {
     quality: Quality,
     passive: Passive,
     is_carrying: bool,
+    need: Need,
+    /// When it was last asked whether it would be there, and whether the round is still to be sent.
+    called: Option<Moment>,
+    is_called: bool,
+    /// Since when, while it is down, its return is awaited.
+    awaited_since: Moment,
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
@@ -121,6 +128,10 @@ impl Uplink {
             families: Families::default(),
             passive: Passive::default(),
             is_carrying: false,
+            need: Need::default(),
+            called: None,
+            is_called: false,
+            awaited_since: now,
             mute_since: None,
             wrong_answer: None,
             spread,
@@ -237,13 +248,28 @@ impl Uplink {
         self.outage.learnt()
     }
 
-    /// It carries the traffic, or no longer does.
-    pub fn set_carrying(&mut self, is_carrying: bool) {
+    /// It carries the traffic, or no longer does. Whoever takes over is asked at once.
+    pub fn set_carrying(&mut self, is_carrying: bool, now: Moment) {
         if is_carrying != self.is_carrying {
             self.is_carrying = is_carrying;
             self.passive.restart();
             self.timers.stop(Timer::Count);
+            if is_carrying {
+                self.call(now);
+            }
         }
+    }
+
+    /// It carries the traffic.
+    pub fn is_carrying(&self) -> bool {
+        self.is_carrying
+    }
+
+    /// Another one was chosen because this one does not answer at the moment: the way back is a
+    /// failback.
+    pub fn pass_over(&mut self, now: Moment) {
+        self.well_since = now;
+        self.has_failed = true;
     }
 
     /// Begins or ends maintenance.
@@ -409,6 +435,9 @@ impl Uplink {
         let keeps_well = matches!(self.standing, Phase::Recovering { .. }) && phase == Phase::Up;
         if !keeps_well {
             self.well_since = now;
+        }
+        if phase == Phase::Down && self.standing != Phase::Down {
+            self.awaited_since = now;
         }
         self.standing = phase;
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);

@@ -55,6 +55,7 @@ pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
         resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
+        standby_interval: Duration::from_secs(5),
         confirm_interval: Duration::from_millis(50),
         timeout: Duration::from_secs(1),
     }

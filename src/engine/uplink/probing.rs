@@ -1,10 +1,10 @@
 //! How an uplink is probed, and how answers and their lack become evidence.
 
-use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
+use super::{Outbox, Phase, Signal, Uplink, listen_for};
 use crate::engine::input::{Change, Event, Outcome, ProbeOrder};
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
-use crate::engine::schedule::{Breadth, Pace};
+use crate::engine::schedule::Breadth;
 use crate::engine::status::State;
 use crate::engine::target::Standing;
 use crate::engine::timer::Timer;
@@ -87,31 +87,6 @@ impl Uplink {
         self.arm_deadline();
     }
 
-    fn pace(&self) -> Pace {
-        let is_in_doubt = self.outage.is_suspected()
-            || self.families.are_in_doubt()
-            || self.quality.is_suspected()
-            || self.outage.is_traffic_silent();
-        match self.standing {
-            Phase::Unknown => Pace::Confirm,
-            Phase::Up if is_in_doubt => Pace::Confirm,
-            Phase::Degraded | Phase::Recovering { .. }
-                if self.outage.is_suspected() || self.families.are_in_doubt() =>
-            {
-                Pace::Confirm
-            }
-            Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
-            Phase::Up if self.families.are_on_trial() => Pace::Brisk,
-            Phase::Up | Phase::Down | Phase::Absent => Pace::Steady,
-        }
-    }
-
-    pub(super) fn probe_soon(&mut self, now: Moment) {
-        if self.attachment.trouble.is_none() {
-            self.timers.set(Timer::Round, now + ROUTES_FIRST);
-        }
-    }
-
     /// A probe that cannot be sent says nothing about the path; but an uplink through which nothing
     /// can be sent for long is of no use, and to call it up would be a lie.
     fn not_sent(&mut self, why: String, now: Moment, out: &mut Outbox) {
@@ -121,45 +96,14 @@ impl Uplink {
         }
     }
 
-    /// A round at the steady pace is due by `then`.
-    pub fn has_steady_round(&self, then: Moment) -> bool {
-        let is_due = self.timers.get(Timer::Round).is_some_and(|at| at <= then);
-        is_due && self.pace() == Pace::Steady
-    }
-
-    /// When the next round is due.
-    pub fn next_round(&self) -> Option<Moment> {
-        self.timers.get(Timer::Round)
-    }
-
-    /// The next round goes out at `then`.
-    pub fn probe_at(&mut self, then: Moment) {
-        self.timers.set(Timer::Round, then);
-    }
-
-    /// Moves the next round nearer if the pace asks for it.
-    pub(super) fn hurry(&mut self, now: Moment) {
-        let Some(last) = self.rounds.back().map(|round| round.sent) else {
-            return;
-        };
-        let pace = self.pace();
-        if pace == Pace::Steady {
-            return;
-        }
-        let spacing = pace.spacing(&self.settings.probe);
-        let due = (last + spacing).max(now);
-        if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
-            self.timers.set(Timer::Round, due);
-        }
-    }
-
     fn send_round(&mut self, now: Moment, out: &mut Outbox) {
         if self.attachment.trouble.is_some() {
             return;
         }
         self.forget_old(now);
-        let pace = self.pace();
-        let chosen = self.choose(pace.breadth(), now);
+        let breadth = self.pace(now).breadth();
+        self.is_called = false;
+        let chosen = self.choose(breadth, now);
         let probes = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
@@ -167,9 +111,7 @@ impl Uplink {
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
         round.without = self.families.broken();
         self.rounds.push_back(round);
-        let spacing = pace.spacing(&self.settings.probe);
-        self.timers
-            .set(Timer::Round, now + self.spread.spread(pace, spacing));
+        self.await_next_round(now);
     }
 
     /// The places of the targets to ask now, and whether their answers count. Families take turns,

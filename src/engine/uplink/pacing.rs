@@ -1,0 +1,133 @@
+//! When an uplink is probed next.
+
+use super::{Phase, ROUTES_FIRST, Uplink};
+use crate::engine::schedule::{Doubt, Need, Pace};
+use crate::engine::timer::Timer;
+use crate::units::Moment;
+
+impl Uplink {
+    /// So much depends on it from now on.
+    pub fn set_need(&mut self, need: Need, now: Moment) {
+        if need == self.need {
+            return;
+        }
+        self.need = need;
+        let interval = self.settings.probe.interval;
+        let is_known = self.called.is_some_and(|at| now.since(at) < interval);
+        match need {
+            Need::Called if !is_known => self.call(now),
+            Need::Called | Need::Watched => self.hurry(now),
+            Need::Standby => {}
+        }
+    }
+
+    /// Asks all its targets at once whether it would be there.
+    pub(super) fn call(&mut self, now: Moment) {
+        self.called = Some(now);
+        self.is_called = true;
+        self.hurry(now);
+    }
+
+    /// How much speaks against it, beyond what it has been judged for.
+    pub fn doubt(&self) -> Doubt {
+        let is_grave = self.outage.unanswered() > 1 || self.outage.is_traffic_silent();
+        if is_grave {
+            Doubt::Grave
+        } else if self.is_suspected() || self.quality.is_suspected() {
+            Doubt::Slight
+        } else {
+            Doubt::None
+        }
+    }
+
+    /// It misses probes, or a family of it does.
+    fn is_suspected(&self) -> bool {
+        self.outage.is_suspected() || self.families.are_in_doubt()
+    }
+
+    pub(super) fn pace(&self, now: Moment) -> Pace {
+        let unhurried = match self.need {
+            Need::Standby => Pace::Standby,
+            Need::Watched | Need::Called => Pace::Steady,
+        };
+        match self.standing {
+            Phase::Unknown => Pace::Confirm,
+            Phase::Up if self.is_called || self.doubt() > Doubt::None => Pace::Confirm,
+            Phase::Degraded | Phase::Recovering { .. } if self.is_called || self.is_suspected() => {
+                Pace::Confirm
+            }
+            Phase::Degraded if self.need == Need::Standby => Pace::Steady,
+            Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
+            Phase::Up if self.families.are_on_trial() => Pace::Brisk,
+            Phase::Up => unhurried,
+            Phase::Down | Phase::Absent => match self.need {
+                Need::Standby | Need::Called => Pace::BackOff {
+                    age: now.since(self.awaited_since),
+                },
+                Need::Watched => Pace::Steady,
+            },
+        }
+    }
+
+    /// There is a reason to hope that it answers.
+    pub(super) fn probe_soon(&mut self, now: Moment) {
+        self.awaited_since = now;
+        if self.attachment.trouble.is_none() {
+            self.timers.set(Timer::Round, now + ROUTES_FIRST);
+        }
+    }
+
+    /// A round at the steady pace is due by `then`.
+    pub fn has_steady_round(&self, then: Moment) -> bool {
+        self.has_round(then) && self.pace(then) == Pace::Steady
+    }
+
+    /// A round that has time is due by `then`.
+    pub fn has_slow_round(&self, then: Moment) -> bool {
+        self.has_round(then) && self.pace(then).is_slow()
+    }
+
+    fn has_round(&self, then: Moment) -> bool {
+        self.timers.get(Timer::Round).is_some_and(|at| at <= then)
+    }
+
+    /// When the next round is due.
+    pub fn next_round(&self) -> Option<Moment> {
+        self.timers.get(Timer::Round)
+    }
+
+    /// The next round goes out at `then`.
+    pub fn probe_at(&mut self, then: Moment) {
+        self.timers.set(Timer::Round, then);
+    }
+
+    /// After a round.
+    pub(super) fn await_next_round(&mut self, now: Moment) {
+        let pace = self.pace(now);
+        let spacing = pace.spacing(&self.settings.probe);
+        self.timers
+            .set(Timer::Round, now + self.spread.spread(pace, spacing));
+    }
+
+    /// Moves the next round nearer if the pace asks for it.
+    pub(super) fn hurry(&mut self, now: Moment) {
+        let Some(last) = self.rounds.back().map(|round| round.sent) else {
+            return;
+        };
+        let pace = self.pace(now);
+        let is_in_no_hurry = pace.is_slow() || (pace == Pace::Steady && !self.is_behind(now));
+        if is_in_no_hurry {
+            return;
+        }
+        let due = (last + pace.spacing(&self.settings.probe)).max(now);
+        if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
+            self.timers.set(Timer::Round, due);
+        }
+    }
+
+    /// The next round was set when it was in less of a hurry.
+    fn is_behind(&self, now: Moment) -> bool {
+        let latest = now + self.settings.probe.interval * 6 / 5;
+        self.timers.get(Timer::Round).is_some_and(|at| at > latest)
+    }
+}
