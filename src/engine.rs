@@ -7,6 +7,7 @@
 //! [`Engine::poll_timeout`].
 
 mod attention;
+pub mod budget;
 mod carriers;
 pub mod contest;
 pub mod damping;
@@ -45,7 +46,7 @@ use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::Desired;
 use crate::routing::desired::{Carrying, UplinkRoutes, desired};
-use crate::units::{Moment, ProbeId, UplinkName, Wall};
+use crate::units::{Bytes, Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
 const ASLEEP: Duration = Duration::from_secs(5);
@@ -167,6 +168,11 @@ impl Engine {
                     self.uplinks[place].recall(learner);
                 }
             }
+            Input::Unspent { uplink, left } => {
+                if let Some(place) = self.place(&uplink) {
+                    self.uplinks[place].recall_budget(left);
+                }
+            }
             Input::Probe {
                 uplink,
                 id,
@@ -247,6 +253,21 @@ impl Engine {
     pub fn learnt(&self) -> BTreeMap<UplinkName, Learner> {
         let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
         self.uplinks.iter().map(learnt).collect()
+    }
+
+    /// What a later run may still spend on each metered uplink, for [`Input::Unspent`].
+    pub fn unspent(&mut self) -> BTreeMap<UplinkName, Bytes> {
+        let uplinks = self.uplinks.iter_mut();
+        let unspent = uplinks.filter_map(|uplink| {
+            let left = uplink.keep_budget()?;
+            Some((uplink.settings().name.clone(), left))
+        });
+        unspent.collect()
+    }
+
+    /// So much was spent on a metered uplink that [`Engine::unspent`] should be written down again.
+    pub fn has_spent(&self) -> bool {
+        self.uplinks.iter().any(Uplink::has_spent)
     }
 
     /// The read model. `wall` translates times.

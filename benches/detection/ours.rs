@@ -293,6 +293,7 @@ pub(crate) fn settings(tuning: Tuning) -> Settings {
         gateway: Gateway::Auto,
         gateway6: Gateway::Auto,
         prefixes: Prefixes::Auto,
+        probe_budget: None,
         probe: probe.clone(),
         health: health.clone(),
     };

@@ -126,9 +126,11 @@ pub const UPLINK: SectionKeys = SectionKeys {
         "gateway",
         "gateway6",
         "prefixes",
+        "metered",
+        "probe_budget",
     ],
     sections: &["probe", "health"],
-    not_yet: &["metered", "probe_budget", "standby"],
+    not_yet: &["standby"],
 };
 
 /// Every section, in the order of the sample.

@@ -30,7 +30,7 @@ impl Engine {
         let is_leader_well = self.candidate(leader).fitness() == Fitness::Good;
         if !is_leader_well {
             Need::Watched
-        } else if self.doubt > Doubt::None {
+        } else if self.doubt >= worth_a_call(uplink) {
             Need::Called
         } else if self.may_take_over(uplink, leader) {
             Need::Watched
@@ -105,5 +105,14 @@ impl Engine {
                 uplink.probe_at(next);
             }
         }
+    }
+}
+
+/// Most slight doubts are over with the next answer, and asking costs money where it is metered.
+fn worth_a_call(uplink: &Uplink) -> Doubt {
+    if uplink.settings().probe_budget.is_some() {
+        Doubt::Grave
+    } else {
+        Doubt::Slight
     }
 }

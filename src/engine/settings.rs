@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
-use crate::units::{InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight};
+use crate::units::{Bytes, InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight};
 
 /// Everything the engine decides by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct UplinkSettings {
     /// The IPv6 prefixes that are delegated through it.
     #[serde(default)]
     pub prefixes: Prefixes,
+    /// It is metered: its probes may cost so much in 30 days.
+    #[serde(default)]
+    pub probe_budget: Option<Bytes>,
     /// How it is probed.
     pub probe: ProbeSettings,
     /// How it is judged.

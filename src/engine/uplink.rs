@@ -1,6 +1,7 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
 mod families;
+mod metered;
 mod pacing;
 mod probing;
 
@@ -20,6 +21,8 @@ use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
+use crate::engine::uplink::metered::Metered;
+use crate::engine::uplink::pacing::Call;
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName, Wall};
@@ -64,11 +67,10 @@ pub struct Uplink {
     passive: Passive,
     is_carrying: bool,
     need: Need,
-    /// When it was last asked whether it would be there, and whether the round is still to be sent.
-    called: Option<Moment>,
-    is_called: bool,
+    call: Call,
     /// Since when, while it is down, its return is awaited.
     awaited_since: Moment,
+    budget: Option<Box<Metered>>,
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
@@ -105,6 +107,7 @@ impl Uplink {
     pub fn new(settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         let targets = settings.probe.targets.iter();
         let window = settings.health.window;
+        let budget = Metered::of(&settings, now);
         Self {
             targets: targets
                 .map(|target| TargetTrack::new(target.clone(), window))
@@ -129,9 +132,9 @@ impl Uplink {
             passive: Passive::default(),
             is_carrying: false,
             need: Need::default(),
-            called: None,
-            is_called: false,
+            call: Call::default(),
             awaited_since: now,
+            budget,
             mute_since: None,
             wrong_answer: None,
             spread,
@@ -232,6 +235,7 @@ impl Uplink {
         }
         self.rounds.clear();
         self.quality.adapt(&settings.health);
+        self.budget = Metered::adapted(self.budget.take(), &settings, now);
         self.settings = settings;
         self.sort_families(now);
         self.probe_soon(now);
@@ -350,6 +354,7 @@ impl Uplink {
             broken,
             carries,
             targets: self.targets.iter().map(TargetTrack::status).collect(),
+            probe_budget: self.budget.as_ref().map(|metered| metered.status()),
         }
     }
 

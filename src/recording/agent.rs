@@ -118,6 +118,7 @@ pub(super) fn read_samples(
                 | Input::Carrying(_)
                 | Input::CarryingApart { .. }
                 | Input::Learnt { .. }
+                | Input::Unspent { .. }
                 | Input::Counters { .. }),
             ),
         ) => {

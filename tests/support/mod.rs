@@ -30,6 +30,7 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
                 gateway: Gateway::Auto,
                 gateway6: Gateway::Auto,
                 prefixes: Prefixes::Auto,
+                probe_budget: None,
                 probe: probe(&["192.0.2.1", "198.51.100.1", "203.0.113.1"]),
                 health: health(),
             })

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::facts::{Facts, ReversePathFilter};
 use crate::config::Config;
+use crate::engine::budget;
 use crate::engine::settings::UplinkSettings;
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
@@ -49,6 +50,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(clashes::clashes(config, facts));
     findings.extend(on_own_routes(config, facts));
     for uplink in &config.engine.uplinks {
+        findings.extend(on_budget(uplink));
         findings.extend(on_uplink(uplink, facts));
     }
     findings.extend(on_missing_family(config, facts));
@@ -123,6 +125,19 @@ fn on_count(config: &Config) -> Option<Finding> {
     let remedy = "add a second [[uplink]]";
     let is_alone = config.engine.uplinks.len() == 1;
     is_alone.then(|| finding(Note, "configuration", what, remedy))
+}
+
+/// What a metered uplink's budget buys.
+fn on_budget(uplink: &UplinkSettings) -> Option<Finding> {
+    let (limit, plan) = (uplink.probe_budget?, budget::plan(uplink)?);
+    let what = format!(
+        "metered: {limit} in 30 days buy a probe every {:.0} s; an outage without traffic is \
+         suspected within {:.0} s",
+        plan.every.as_secs_f64(),
+        plan.suspected_within.as_secs_f64(),
+    );
+    let remedy = "raise `probe_budget` to know sooner; pings are the cheapest targets";
+    Some(finding(Note, uplink.name.as_str(), what, remedy))
 }
 
 /// The agent removes what carries its number and is not wanted: better said before.

@@ -1,9 +1,43 @@
 //! When an uplink is probed next.
 
+use std::time::Duration;
+
 use super::{Phase, ROUTES_FIRST, Uplink};
 use crate::engine::schedule::{Doubt, Need, Pace};
 use crate::engine::timer::Timer;
 use crate::units::Moment;
+
+/// Whether it was asked if it would be there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Call {
+    /// Never yet.
+    #[default]
+    Never,
+    /// Since then; the round is still to be sent.
+    Due(Moment),
+    /// Then, and the round was sent.
+    Made(Moment),
+}
+
+impl Call {
+    pub(super) fn is_due(self) -> bool {
+        matches!(self, Self::Due(_))
+    }
+
+    /// A round is sent.
+    pub(super) fn make(&mut self) {
+        if let Self::Due(at) = *self {
+            *self = Self::Made(at);
+        }
+    }
+
+    fn is_recent(self, now: Moment, interval: Duration) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Due(at) | Self::Made(at) => now.since(at) < interval,
+        }
+    }
+}
 
 impl Uplink {
     /// So much depends on it from now on.
@@ -13,9 +47,8 @@ impl Uplink {
         }
         self.need = need;
         let interval = self.settings.probe.interval;
-        let is_known = self.called.is_some_and(|at| now.since(at) < interval);
         match need {
-            Need::Called if !is_known => self.call(now),
+            Need::Called if !self.call.is_recent(now, interval) => self.call(now),
             Need::Called | Need::Watched => self.hurry(now),
             Need::Standby => {}
         }
@@ -23,8 +56,7 @@ impl Uplink {
 
     /// Asks all its targets at once whether it would be there.
     pub(super) fn call(&mut self, now: Moment) {
-        self.called = Some(now);
-        self.is_called = true;
+        self.call = Call::Due(now);
         self.hurry(now);
     }
 
@@ -41,19 +73,25 @@ impl Uplink {
     }
 
     /// It misses probes, or a family of it does.
-    fn is_suspected(&self) -> bool {
+    pub(super) fn is_suspected(&self) -> bool {
         self.outage.is_suspected() || self.families.are_in_doubt()
     }
 
     pub(super) fn pace(&self, now: Moment) -> Pace {
+        self.afford(self.wanted_pace(now), now)
+    }
+
+    fn wanted_pace(&self, now: Moment) -> Pace {
         let unhurried = match self.need {
             Need::Standby => Pace::Standby,
             Need::Watched | Need::Called => Pace::Steady,
         };
         match self.standing {
             Phase::Unknown => Pace::Confirm,
-            Phase::Up if self.is_called || self.doubt() > Doubt::None => Pace::Confirm,
-            Phase::Degraded | Phase::Recovering { .. } if self.is_called || self.is_suspected() => {
+            Phase::Up if self.call.is_due() || self.doubt() > Doubt::None => Pace::Confirm,
+            Phase::Degraded | Phase::Recovering { .. }
+                if self.call.is_due() || self.is_suspected() =>
+            {
                 Pace::Confirm
             }
             Phase::Degraded if self.need == Need::Standby => Pace::Steady,
@@ -104,7 +142,7 @@ impl Uplink {
     /// After a round.
     pub(super) fn await_next_round(&mut self, now: Moment) {
         let pace = self.pace(now);
-        let spacing = pace.spacing(&self.settings.probe);
+        let spacing = self.spacing(pace, now);
         self.timers
             .set(Timer::Round, now + self.spread.spread(pace, spacing));
     }
@@ -119,7 +157,7 @@ impl Uplink {
         if is_in_no_hurry {
             return;
         }
-        let due = (last + pace.spacing(&self.settings.probe)).max(now);
+        let due = (last + self.spacing(pace, now)).max(now);
         if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
             self.timers.set(Timer::Round, due);
         }
@@ -127,7 +165,7 @@ impl Uplink {
 
     /// The next round was set when it was in less of a hurry.
     fn is_behind(&self, now: Moment) -> bool {
-        let latest = now + self.settings.probe.interval * 6 / 5;
+        let latest = now + self.spacing(Pace::Steady, now) * 6 / 5;
         self.timers.get(Timer::Round).is_some_and(|at| at > latest)
     }
 }

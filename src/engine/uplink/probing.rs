@@ -53,7 +53,12 @@ impl Uplink {
     pub fn counted(&mut self, counters: Counters, now: Moment) {
         self.passive.observe(counters, now);
         self.quality.set_full(self.passive.is_full());
-        let look_again = self.passive.look_again(now).filter(|_| self.is_carrying);
+        // What is metered is probed too rarely for its counters to be read along with the probes.
+        let now_and_then = self
+            .is_metered()
+            .then_some(now + self.settings.probe.interval);
+        let look_again = self.passive.look_again(now).or(now_and_then);
+        let look_again = look_again.filter(|_| self.is_carrying);
         self.timers.set_or_stop(Timer::Count, look_again);
         let silent = self.silent_since(now);
         self.outage.traffic_is_silent(silent);
@@ -76,7 +81,9 @@ impl Uplink {
             self.try_to_trust(now, out);
         }
         let is_time_to_probe = self.timers.take_due(Timer::Round, now);
-        if is_time_to_probe {
+        if is_time_to_probe && self.saves_a_probe(now) {
+            self.await_next_round(now);
+        } else if is_time_to_probe {
             self.send_round(now, out);
         }
         let is_time_to_count = self.timers.take_due(Timer::Count, now);
@@ -101,9 +108,13 @@ impl Uplink {
             return;
         }
         self.forget_old(now);
-        let breadth = self.pace(now).breadth();
-        self.is_called = false;
-        let chosen = self.choose(breadth, now);
+        let pace = self.pace(now);
+        let chosen = self.choose(self.breadth(pace, now), now);
+        let chosen = self.pay(chosen, pace, now);
+        if chosen.is_empty() {
+            return;
+        }
+        self.call.make();
         let probes = chosen
             .into_iter()
             .map(|(target, counts)| self.order(target, counts, now, out))
