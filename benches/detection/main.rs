@@ -8,6 +8,7 @@ mod arguments;
 mod chart;
 mod cost;
 mod link;
+mod metered;
 mod must;
 mod ours;
 mod peers;
@@ -73,6 +74,9 @@ fn main() -> ExitCode {
     let mut verdicts = Verdicts::default();
     if arguments.part("cost") {
         cost::print(&mut verdicts);
+    }
+    if arguments.part("metered") {
+        metered::print(arguments.is_quick, &mut verdicts);
     }
     if arguments.part("slow") {
         slower(arguments.extent, &mut verdicts);
