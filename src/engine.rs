@@ -6,6 +6,8 @@
 //! until there is nothing left, and call `handle_timeout` again no later than at
 //! [`Engine::poll_timeout`].
 
+mod attention;
+pub mod budget;
 mod carriers;
 pub mod contest;
 pub mod damping;
@@ -42,7 +44,7 @@ use crate::engine::docket::Docket;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
-use crate::engine::schedule::Spread;
+use crate::engine::schedule::{Doubt, Spread};
 use crate::engine::settings::{Failback, Policy, Settings};
 use crate::engine::silence::{as_silent_as, explain_nobody};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
@@ -50,7 +52,7 @@ use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::Desired;
 use crate::routing::desired::{Carrying, UplinkRoutes, desired};
-use crate::units::{Moment, ProbeId, UplinkName, Wall};
+use crate::units::{Bytes, Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
 const ASLEEP: Duration = Duration::from_secs(5);
@@ -83,6 +85,8 @@ pub struct Engine {
     is_undecided: bool,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
+    /// How much speaks against whoever carries the traffic.
+    doubt: Doubt,
     desired: Option<Desired>,
     outbox: Outbox,
     /// Routes that nobody has taken yet: only the last ones matter.
@@ -153,6 +157,7 @@ impl Engine {
             docket: Docket::default(),
             is_undecided: false,
             is_stale: true,
+            doubt: Doubt::None,
             desired: None,
             outbox: Outbox::default(),
             routes: None,
@@ -177,6 +182,11 @@ impl Engine {
             Input::Learnt { uplink, learner } => {
                 if let Some(place) = self.place(&uplink) {
                     self.uplinks[place].recall(learner);
+                }
+            }
+            Input::Unspent { uplink, left } => {
+                if let Some(place) = self.place(&uplink) {
+                    self.uplinks[place].recall_budget(left);
                 }
             }
             Input::Probe {
@@ -273,6 +283,21 @@ impl Engine {
         self.uplinks.iter().map(learnt).collect()
     }
 
+    /// What a later run may still spend on each metered uplink, for [`Input::Unspent`].
+    pub fn unspent(&mut self) -> BTreeMap<UplinkName, Bytes> {
+        let uplinks = self.uplinks.iter_mut();
+        let unspent = uplinks.filter_map(|uplink| {
+            let left = uplink.keep_budget()?;
+            Some((uplink.settings().name.clone(), left))
+        });
+        unspent.collect()
+    }
+
+    /// So much was spent on a metered uplink that [`Engine::unspent`] should be written down again.
+    pub fn has_spent(&self) -> bool {
+        self.uplinks.iter().any(Uplink::has_spent)
+    }
+
     /// The read model. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
         let active = self.carriers();
@@ -321,38 +346,6 @@ impl Engine {
             if due.is_some_and(|due| now.since(due) >= ASLEEP) {
                 uplink.wake(now);
                 self.is_stale = true;
-            }
-        }
-    }
-
-    /// On a small router a wake-up costs more than a probe: when one uplink's steady round is due,
-    /// those of the others that are due soon go along. Returns the one that leads.
-    fn share_the_wake(&mut self, now: Moment) -> Option<usize> {
-        let mut uplinks = self.uplinks.iter();
-        let leader = uplinks.position(|uplink| uplink.has_steady_round(now))?;
-        let intervals = self.settings.uplinks.iter().map(|u| u.probe.interval);
-        let soon = now + intervals.min().unwrap_or_default() / 2;
-        for uplink in &mut self.uplinks {
-            if uplink.has_steady_round(soon) {
-                uplink.probe_at(now);
-            }
-        }
-        Some(leader)
-    }
-
-    /// Uplinks of one interval go along from then on.
-    fn keep_step_with(&mut self, leader: Option<usize>) {
-        let Some(leader) = leader.map(|place| &self.uplinks[place]) else {
-            return;
-        };
-        let interval = leader.settings().probe.interval;
-        let Some(next) = leader.next_round() else {
-            return;
-        };
-        for uplink in &mut self.uplinks {
-            let is_alike = uplink.settings().probe.interval == interval;
-            if is_alike && uplink.has_steady_round(next + interval) {
-                uplink.probe_at(next);
             }
         }
     }
@@ -522,20 +515,22 @@ impl Engine {
         self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
         self.is_stale |= self.is_contest_won(now);
-        if std::mem::take(&mut self.is_stale) {
+        let is_stale = std::mem::take(&mut self.is_stale);
+        if is_stale {
             self.elect(now, Waits::InForce);
-            self.route();
+            self.route(now);
         }
+        self.attend(is_stale, now);
         if !self.outbox.events.is_empty() {
             self.events.extend(self.outbox.events.drain(..));
         }
     }
 
-    fn route(&mut self) {
+    fn route(&mut self, now: Moment) {
         let carriers = self.carriers();
         for uplink in &mut self.uplinks {
             let is_carrying = carriers.contains(&uplink.settings().name);
-            uplink.set_carrying(is_carrying);
+            uplink.set_carrying(is_carrying, now);
         }
         let desired = self.desire();
         if self.desired.as_ref() != Some(&desired) {
@@ -575,6 +570,7 @@ impl Engine {
             Choice::Move { to, reason } => {
                 self.nobody_since = None;
                 self.look_again = None;
+                self.pass_over(&to, now);
                 self.lead(to, now);
                 reasons.push(reason);
             }

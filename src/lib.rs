@@ -19,7 +19,7 @@
 //!            │        ├──────> probe ────> engine::input
 //!            │        ├──────> control ──> engine::{input, status}
 //!            │        ├──────> engine ───> routing
-//!            │        └──────> config ───> engine::settings, routing
+//!            │        └──────> config ───> engine::{budget, settings}, routing
 //!            ├──> control (as a client), config, kernel (`check` looks at the machine)
 //!            ├──> alert ────> config (where the log goes)
 //!            └──> lab ──────> the program itself, in a network of its own

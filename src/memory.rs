@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::loss::Learner;
-use crate::units::{Timestamp, UplinkName};
+use crate::units::{Bytes, Timestamp, UplinkName};
 
 /// For so long after the last word of an earlier run its carrier is still the best guess.
 const FRESH: Duration = Duration::from_secs(600);
@@ -27,6 +27,9 @@ pub struct Memory {
     pub carrying: Option<UplinkName>,
     /// How each link loses packets while it is well.
     pub learnt: BTreeMap<UplinkName, Learner>,
+    /// What may still be spent on the probes of each metered uplink.
+    #[serde(default)]
+    pub unspent: BTreeMap<UplinkName, Bytes>,
 }
 
 /// Why memory cannot be kept or read.
@@ -98,6 +101,7 @@ mod tests {
             written: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)),
             carrying: Some("lte".parse().expect("a name")),
             learnt: [("fiber".parse().expect("a name"), learner)].into(),
+            unspent: [("lte".parse().expect("a name"), Bytes(4_000_000))].into(),
         }
     }
 

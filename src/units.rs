@@ -8,8 +8,8 @@ pub mod target;
 pub use moment::{Moment, Timestamp, Wall};
 pub use names::{InterfaceName, NameError, UplinkName};
 pub use quantities::{
-    Counters, IfIndex, Loss, Mark, Metric, ProbeId, Protocol, RulePriority, Score, TableId, Tier,
-    Weight,
+    Bytes, Counters, IfIndex, Loss, Mark, Metric, ProbeId, Protocol, RulePriority, Score, TableId,
+    Tier, Weight,
 };
 pub use target::{
     DnsTarget, Endpoint, Expectation, Host, HostName, HttpTarget, RecordType, Scheme, Target,

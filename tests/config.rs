@@ -7,7 +7,7 @@ use proptest::proptest;
 use uplinkd::config::{Config, OnStop};
 use uplinkd::engine::settings::{BestSettings, DampingSettings, Failback, Policy};
 use uplinkd::routing::{Gateway, Mode, Numbering, Prefixes};
-use uplinkd::units::{Metric, Score};
+use uplinkd::units::{Bytes, Metric, Score};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -137,6 +137,39 @@ fn the_best_policy_and_damping_are_taken_as_they_are_said() {
         longest: Duration::from_secs(3_600),
     };
     assert_eq!(failover.damping, damping);
+}
+
+#[test]
+fn only_what_is_metered_has_a_probe_budget() {
+    let metered = format!("{TWO_UPLINKS}metered = true\nprobe_budget = \"120MB\"\n");
+    let config = Config::parse(&metered, "uplinkd.toml").expect("a good file");
+    let budgets = config.engine.uplinks.iter().map(|u| u.probe_budget);
+    assert_eq!(
+        budgets.collect::<Vec<_>>(),
+        [None, Some(Bytes(120_000_000))]
+    );
+    let default = format!("{TWO_UPLINKS}metered = true\n");
+    let config = Config::parse(&default, "uplinkd.toml").expect("a good file");
+    assert_eq!(
+        config.engine.uplinks[1].probe_budget,
+        Some(Bytes(50_000_000))
+    );
+    let idle = format!("{TWO_UPLINKS}metered = false\nprobe_budget = \"120MB\"\n");
+    let config = Config::parse(&idle, "uplinkd.toml").expect("a good file");
+    assert_eq!(config.engine.uplinks[1].probe_budget, None);
+}
+
+#[test]
+fn a_long_interval_lengthens_the_standby_interval_with_it_and_a_short_window_shortens_it() {
+    for (section, seconds) in [
+        ("[probe]\ninterval = \"10s\"", 10),
+        ("[health]\nwindow = \"3s\"", 3),
+    ] {
+        let text = format!("{section}\n{TWO_UPLINKS}");
+        let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+        let standby = config.engine.uplinks[1].probe.standby_interval;
+        assert_eq!(standby, Duration::from_secs(seconds), "{section}");
+    }
 }
 
 #[test]
@@ -348,6 +381,7 @@ const LINES: &[&str] = &[
     "quorum = ?",
     "interval = ?",
     "confirm_interval = ?",
+    "standby_interval = ?",
     "window = ?",
     "enter = ?",
     "exit = ?",
@@ -369,6 +403,8 @@ const LINES: &[&str] = &[
     "weight = ?",
     "gateway = ?",
     "gateway6 = ?",
+    "metered = ?",
+    "probe_budget = ?",
     "prefixes = ?",
     "uplink = ?",
     "probe = { interval = ?, interval = ? }",
@@ -489,6 +525,10 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[probe]\ntimeout = \"2m\"\n",
         "2: [probe]: timeout: \"2m\": must be 10ms to 1m",
+    ),
+    (
+        "[probe]\nstandby_interval = \"500ms\"\n",
+        "2: [probe]: standby_interval: 500ms: must be at least `interval`, 1s",
     ),
     (
         "[probe]\nconfirm_interval = \"2s\"\n",
@@ -680,8 +720,30 @@ const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
         "15: [[uplink]] x: prefixes: \"all\": must be \"auto\" or a list of IPv6 prefixes",
     ),
     (
-        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = true",
-        "15: [[uplink]] x: metered: not supported by this version",
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nstandby = \"cold\"",
+        "15: [[uplink]] x: standby: not supported by this version",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = \"yes\"",
+        "15: [[uplink]] x: metered: \"yes\": must be true or false",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nprobe_budget = 50",
+        "15: [[uplink]] x: probe_budget: 50: must be an amount of data with a unit, such as \"50MB\"",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nprobe_budget = \"900kB\"",
+        "15: [[uplink]] x: probe_budget: \"900kB\": must be 1 MB to 1 TB",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = true\nprobe_budget = \"1MB\"\n\
+         [uplink.probe]\ntargets = [\"http://192.0.2.1/\"]",
+        "16: [[uplink]] x: probe_budget: 1 MB: must be enough for a probe every 1h: a round to these \
+             targets costs up to 19.4 kB, and a ping the least",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\n[uplink.probe]\nstandby_interval = \"40s\"",
+        "16: [[uplink]] x: probe.standby_interval: 40s: must be at most `health.window`, 30s",
     ),
     (
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\n[uplink.probe]\ninterval = \"40s\"",

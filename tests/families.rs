@@ -286,7 +286,9 @@ fn a_family_that_breaks_everywhere_stays_where_it_is_and_the_first_to_answer_tak
 #[test]
 fn a_family_that_never_worked_makes_no_noise_and_costs_the_other_nothing() {
     let dead = |_: &ProbeOrder, of: Family, _: f64| f64::from(of == Ipv6);
-    let mut replay = world(dual(&["fiber", "lte"]), 5, dead);
+    let mut settings = dual(&["fiber", "lte"]);
+    settings.uplinks[1].probe.standby_interval = Duration::from_secs(1);
+    let mut replay = world(settings, 5, dead);
     let events = replay.run_until(at(3600.0));
     assert_eq!(sorted(&events), START);
     let fiber = uplink(&replay, "fiber");

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 use support::{brief, name, probe, settings};
 use uplinkd::engine::Engine;
+use uplinkd::engine::budget::{PERIOD, cost};
 use uplinkd::engine::input::{Action, Change, Command, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
@@ -22,7 +23,7 @@ use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{Seen, relive};
 use uplinkd::replay::{Replay, attached, attached_by_both};
 use uplinkd::routing::{Attachment, Desired, Family, Numbering, Path, Trouble};
-use uplinkd::units::{Counters, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall};
+use uplinkd::units::{Bytes, Counters, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall};
 
 const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
 const TARGETS: [&str; 5] = [
@@ -57,6 +58,8 @@ enum Step {
     Counters(usize, [u64; 4]),
     /// What an earlier run is said to have learnt.
     Learnt(usize, f64),
+    /// What an earlier run is said to have left of a budget.
+    Unspent(usize, u64),
     Command(Command),
     /// Another configuration, of so many uplinks.
     Settings(usize, Rules),
@@ -154,6 +157,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(family, uplink)| Step::CarryingApart(family, uplink)),
         3 => (uplink.clone(), counters()).prop_map(|(uplink, counters)| Step::Counters(uplink, counters)),
         1 => (uplink.clone(), learnt()).prop_map(|(uplink, number)| Step::Learnt(uplink, number)),
+        1 => (uplink.clone(), any::<u64>()).prop_map(|(uplink, left)| Step::Unspent(uplink, left)),
         2 => command().prop_map(Step::Command),
         1 => (1..=UPLINKS.len(), rules()).prop_map(|(count, rules)| Step::Settings(count, rules)),
         1 => any::<u32>().prop_map(|seconds| {
@@ -251,6 +255,18 @@ struct Rig {
     failover: FailoverSettings,
     /// The wall clock as it was read last.
     wall: SystemTime,
+    /// What the probes of the second uplink may cost in 30 days.
+    limit: Option<Bytes>,
+    /// What each of its probes cost, by the latest time there has been.
+    costs: Vec<(Moment, u64)>,
+}
+
+/// `settings` in which the probes of the second uplink may cost this.
+fn metered(mut settings: Settings, limit: Bytes) -> Settings {
+    if let Some(uplink) = settings.uplinks.get_mut(1) {
+        uplink.probe_budget = Some(limit);
+    }
+    settings
 }
 
 /// As many actions as one call may bring about: a round to every target of every uplink, routes, and
@@ -263,6 +279,10 @@ const MOST_TIMEOUTS: usize = 30;
 impl Rig {
     fn new(settings: Settings) -> Self {
         let mut rig = Self {
+            limit: settings
+                .uplinks
+                .get(1)
+                .and_then(|uplink| uplink.probe_budget),
             failover: settings.failover,
             latest: Moment::START,
             wall: UNIX_EPOCH,
@@ -276,6 +296,7 @@ impl Rig {
             due: Vec::new(),
             told: Vec::new(),
             actions: Vec::new(),
+            costs: Vec::new(),
         };
         for (place, uplink) in (1..).zip(UPLINKS) {
             rig.tell(Some(Input::Attachment {
@@ -343,9 +364,16 @@ impl Rig {
                 uplink: name(UPLINKS[uplink]),
                 learner: learner(number),
             })),
+            Step::Unspent(uplink, left) => self.tell(Some(Input::Unspent {
+                uplink: name(UPLINKS[uplink]),
+                left: Bytes(left),
+            })),
             Step::Command(command) => self.tell(Some(Input::Command(command))),
             Step::Settings(count, rules) => {
-                let settings = rules.of(count);
+                let mut settings = rules.of(count);
+                if let Some(limit) = self.limit {
+                    settings = metered(settings, limit);
+                }
                 self.failover = settings.failover;
                 let remains =
                     |uplink: &UplinkName| settings.uplinks.iter().any(|u| u.name == *uplink);
@@ -469,7 +497,26 @@ impl Rig {
         }
     }
 
+    /// The most that the metered uplink cost in any 30 days.
+    fn dearest_month(&self) -> u64 {
+        let month = |end: usize| {
+            let (until, _) = self.costs[end];
+            let within = self.costs[..=end].iter();
+            let costs = within.filter(|(at, _)| until.since(*at) <= PERIOD);
+            costs.map(|(_, cost)| cost).sum()
+        };
+        (0..self.costs.len()).map(month).max().unwrap_or(0)
+    }
+
     fn asked(&mut self, order: &ProbeOrder) {
+        if order.uplink == name(UPLINKS[1]) {
+            let latest = self
+                .costs
+                .last()
+                .map_or(self.now, |(at, _)| self.now.max(*at));
+            let probe = &settings(&UPLINKS).uplinks[1].probe;
+            self.costs.push((latest, cost(&order.target, probe)));
+        }
         if self.orders.len() == 100 {
             self.orders.pop_front();
         }
@@ -673,8 +720,22 @@ proptest! {
     }
 
     #[test]
+    fn whatever_happens_a_metered_uplink_costs_no_more_than_its_budget_in_any_thirty_days(
+        life in life(),
+        rules in rules(),
+        kilobytes in 20..400_u64,
+    ) {
+        let limit = Bytes(kilobytes * 1_000);
+        let mut rig = Rig::new(metered(rules.of(UPLINKS.len()), limit));
+        for step in &life {
+            rig.take(step);
+        }
+        prop_assert!(rig.dearest_month() <= limit.0, "{} of {limit}", rig.dearest_month());
+    }
+
+    #[test]
     fn an_engine_that_is_told_the_same_wants_the_same(life in life(), rules in rules()) {
-        let settings = rules.of(UPLINKS.len());
+        let settings = metered(rules.of(UPLINKS.len()), Bytes(1_000_000));
         let mut rig = Rig::new(settings.clone());
         // A clock that is set back is not recorded: the agent's is monotonic.
         for step in life.iter().filter(|step| !matches!(step, Step::Back(_))) {

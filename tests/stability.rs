@@ -119,6 +119,10 @@ fn whom_a_person_chooses_is_pardoned_and_keeps_the_traffic_when_the_agent_choose
 fn where_only_a_person_says_when_to_go_back_a_penalty_does_not_object() {
     let mut by_hand = settings(&["fiber", "lte"]);
     by_hand.failover.failback = Failback::Manual;
+    // So that each of its deaths is seen although it is a standby.
+    for uplink in &mut by_hand.uplinks {
+        uplink.probe.standby_interval = uplink.probe.interval;
+    }
     let mut replay = lossy(by_hand, 1, keeps_dying(HOUR));
     let events = replay.run_until(at(HOUR + 15.0));
     assert_eq!(switches(&events), 2, "{}", lines(&events));

@@ -9,6 +9,7 @@ mod bound;
 mod chart;
 mod cost;
 mod link;
+mod metered;
 mod must;
 mod ours;
 mod peers;
@@ -76,6 +77,9 @@ fn main() -> ExitCode {
     let mut verdicts = Verdicts::default();
     if arguments.part("cost") {
         cost::print(&mut verdicts);
+    }
+    if arguments.part("metered") {
+        metered::print(arguments.is_quick, &mut verdicts);
     }
     if arguments.part("slow") {
         slower(arguments.extent, &mut verdicts);

@@ -8,7 +8,7 @@ use uplinkd::engine::settings::{Settings, UplinkSettings};
 use uplinkd::engine::status::State;
 use uplinkd::replay::Replay;
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
-use uplinkd::units::{Moment, Tier, UplinkName, Wall, Weight};
+use uplinkd::units::{Bytes, Moment, Tier, UplinkName, Wall, Weight};
 
 use crate::link::{Chance, Link, Process, Scene, Trouble};
 use crate::traffic::{Habit, Traffic};
@@ -27,6 +27,8 @@ pub(crate) struct Tuning {
     pub(crate) false_alarm_every: Duration,
     /// The latency that makes an uplink degraded; half of it makes it well.
     pub(crate) latency: Duration,
+    /// The observed uplink is metered.
+    pub(crate) budget: Option<Bytes>,
 }
 
 impl Tuning {
@@ -36,6 +38,7 @@ impl Tuning {
             interval,
             false_alarm_every: health.false_alarm_every,
             latency: health.latency.enter,
+            budget: None,
         }
     }
 }
@@ -317,10 +320,12 @@ pub(crate) fn settings(tuning: Tuning) -> Settings {
         gateway: Gateway::Auto,
         gateway6: Gateway::Auto,
         prefixes: Prefixes::Auto,
+        probe_budget: None,
         probe: probe.clone(),
         health: health.clone(),
     };
     let mut uplinks = vec![uplink("observed", 1), uplink("perfect", 2)];
+    uplinks[0].probe_budget = tuning.budget;
     uplinks[1].probe.interval = tuning.interval.max(Duration::from_secs(10));
     Settings {
         uplinks,

@@ -10,7 +10,7 @@ use crate::engine::settings::{
     Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
     ProbeSettings, ScoreBand,
 };
-use crate::units::{Loss, Target, Weight};
+use crate::units::{Bytes, Loss, Target, Weight};
 
 /// The control socket.
 pub const CONTROL: &str = "/run/uplinkd/control.sock";
@@ -46,6 +46,9 @@ pub fn probe() -> ProbeSettings {
         resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
+        // A fifth of the probes, and still known dead within seconds before anyone needs it; what
+        // happens between two probes is found out when it is woken.
+        standby_interval: Duration::from_secs(5),
         confirm_interval: Duration::from_millis(50),
         timeout: Duration::from_secs(1),
     }
@@ -89,6 +92,10 @@ pub fn failover() -> FailoverSettings {
 /// `weight` of an uplink.
 pub const WEIGHT: Weight = Weight(1);
 
+/// `probe_budget` of a metered uplink, for 30 days: some percent of the smallest plans, and a probe of
+/// a pinged target every 16 seconds.
+pub const PROBE_BUDGET: Bytes = Bytes(50_000_000);
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -118,6 +125,9 @@ pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=HOU
 pub(super) const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 pub(super) const SCORE: RangeInclusive<i64> = 0..=100;
 pub(super) const DWELL: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+pub(super) const BUDGET: RangeInclusive<Bytes> = Bytes(1_000_000)..=Bytes(1_000_000_000_000);
+/// Routine probes of a metered uplink must not be rarer.
+pub(super) const RAREST: Duration = HOUR;
 pub(super) const FAILBACK_AFTER: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const BEST_MARGIN: RangeInclusive<i64> = 1..=100;
 pub(super) const BEST_AFTER: RangeInclusive<Duration> = Duration::from_secs(10)..=DAY;

@@ -80,6 +80,11 @@ pub(super) fn probe(section: &Section<'_>, inherited: &ProbeSettings) -> ProbeSe
     section.set("quorum", values::integer(&[quorums]), &mut probe.quorum);
     section.set("interval", values::duration(INTERVAL), &mut probe.interval);
     section.set(
+        "standby_interval",
+        values::duration(INTERVAL),
+        &mut probe.standby_interval,
+    );
+    section.set(
         "confirm_interval",
         values::duration(CONFIRM_INTERVAL),
         &mut probe.confirm_interval,
@@ -88,6 +93,7 @@ pub(super) fn probe(section: &Section<'_>, inherited: &ProbeSettings) -> ProbeSe
     check_targets(section, &probe);
     check_resolvers(section, &probe);
     check_confirm_interval(section, &mut probe);
+    check_standby_interval(section, &mut probe);
     probe
 }
 
@@ -127,6 +133,18 @@ fn check_confirm_interval(section: &Section<'_>, probe: &mut ProbeSettings) {
         section.refuse("confirm_interval", Fault::Bound { value, bound });
     }
     probe.confirm_interval = probe.confirm_interval.min(probe.interval);
+}
+
+/// What stands by is never probed faster than what carries the traffic. Whoever lengthens only the
+/// interval means both.
+fn check_standby_interval(section: &Section<'_>, probe: &mut ProbeSettings) {
+    let is_shorter = probe.standby_interval < probe.interval;
+    if is_shorter && section.has("standby_interval") {
+        let value = values::show(probe.standby_interval);
+        let bound = format!("at least `interval`, {}", values::show(probe.interval));
+        section.refuse("standby_interval", Fault::Bound { value, bound });
+    }
+    probe.standby_interval = probe.standby_interval.max(probe.interval);
 }
 
 /// How to judge: `inherited`, and what the section says otherwise.

@@ -39,6 +39,7 @@ pub const PROBE: SectionKeys = SectionKeys {
         "resolvers",
         "quorum",
         "interval",
+        "standby_interval",
         "confirm_interval",
         "timeout",
     ],
@@ -134,9 +135,11 @@ pub const UPLINK: SectionKeys = SectionKeys {
         "gateway",
         "gateway6",
         "prefixes",
+        "metered",
+        "probe_budget",
     ],
     sections: &["probe", "health"],
-    not_yet: &["metered", "probe_budget", "standby"],
+    not_yet: &["standby"],
 };
 
 /// Every section, in the order of the sample.

@@ -5,6 +5,7 @@ use ipnet::Ipv6Net;
 use super::raw::Node;
 use super::section::{Problems, Section};
 use super::{Fault, defaults, read, schema, values};
+use crate::engine::budget;
 use crate::engine::settings::{HealthSettings, ProbeSettings, UplinkSettings};
 use crate::routing::{Gateway, Mode, Prefixes};
 use crate::units::{Tier, Weight};
@@ -78,12 +79,15 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
     let gateway = section.get("gateway", values::gateway);
     let gateway6 = section.get("gateway6", values::gateway6);
     let prefixes = section.get("prefixes", values::prefixes);
+    let metered = section.get("metered", values::boolean);
+    let budget = section.get("probe_budget", values::bytes(defaults::BUDGET));
+    let budget = budget.unwrap_or(defaults::PROBE_BUDGET);
     let probe_section = section.section("probe", &schema::PROBE);
     let health_section = section.section("health", &schema::HEALTH);
-    let probe = read::probe(&probe_section, &common.probe);
+    let mut probe = read::probe(&probe_section, &common.probe);
     let health = read::health(&health_section, &common.health);
-    check_window(&probe_section, &probe, &health);
-    Some(UplinkSettings {
+    check_window(&probe_section, &mut probe, &health);
+    let uplink = UplinkSettings {
         name: name?,
         interface: interface?,
         tier: Tier(tier?),
@@ -91,19 +95,51 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
         gateway: gateway.unwrap_or_default(),
         gateway6: gateway6.unwrap_or_default(),
         prefixes: prefixes.unwrap_or_default(),
+        probe_budget: metered.unwrap_or_default().then_some(budget),
         probe,
         health,
-    })
+    };
+    check_budget(section, &uplink);
+    Some(uplink)
 }
 
-/// A window without a probe in it measures nothing.
-fn check_window(section: &Section<'_>, probe: &ProbeSettings, health: &HealthSettings) {
+/// A budget that buys next to nothing is a mistake, or meant for cheaper targets.
+fn check_budget(section: &Section<'_>, uplink: &UplinkSettings) {
+    let (Some(budget), Some(plan)) = (uplink.probe_budget, budget::plan(uplink)) else {
+        return;
+    };
+    if plan.every > defaults::RAREST {
+        let key = if section.has("probe_budget") {
+            "probe_budget"
+        } else {
+            "metered"
+        };
+        let round = plan.round;
+        let least = values::show(defaults::RAREST);
+        let bound = format!(
+            "enough for a probe every {least}: a round to these targets costs up to {round}, and a \
+             ping the least"
+        );
+        let value = budget.to_string();
+        section.refuse(key, Fault::Bound { value, bound });
+    }
+}
+
+/// A window without a probe in it measures nothing. Whoever shortens only the window means the standby
+/// interval as well.
+fn check_window(section: &Section<'_>, probe: &mut ProbeSettings, health: &HealthSettings) {
     if probe.interval > health.window {
         let value = values::show(probe.interval);
         let window = values::show(health.window);
         let bound = format!("at most `health.window`, {window}");
         section.refuse("interval", Fault::Bound { value, bound });
+    } else if probe.standby_interval > health.window && section.has("standby_interval") {
+        let value = values::show(probe.standby_interval);
+        let window = values::show(health.window);
+        let bound = format!("at most `health.window`, {window}");
+        section.refuse("standby_interval", Fault::Bound { value, bound });
     }
+    probe.standby_interval = probe.standby_interval.min(health.window);
 }
 
 fn check_beside(

@@ -13,7 +13,7 @@ use super::error::Hint;
 use super::raw::{Entries, Value};
 use super::section::nearest;
 use crate::routing::{Gateway, Prefixes};
-use crate::units::{Expectation, Host, HttpTarget, Loss, Scheme, Target, TargetError};
+use crate::units::{Bytes, Expectation, Host, HttpTarget, Loss, Scheme, Target, TargetError};
 
 /// A text.
 pub(super) fn text(value: &Value) -> Result<&str, Fault> {
@@ -67,6 +67,33 @@ pub(super) fn duration(
         }
         let (low, high) = (show(*bounds.start()), show(*bounds.end()));
         Err(bound(value, format!("{low} to {high}")))
+    }
+}
+
+/// An amount of data with a unit, within bounds.
+pub(super) fn bytes(bounds: RangeInclusive<Bytes>) -> impl Fn(&Value) -> Result<Bytes, Fault> {
+    const EXPECTED: &str = "an amount of data with a unit, such as \"50MB\"";
+    move |value| {
+        let bytes = value.as_text().and_then(|text| text.parse().ok());
+        let bytes = bytes.ok_or_else(|| kind(EXPECTED, value))?;
+        if bounds.contains(&bytes) {
+            return Ok(bytes);
+        }
+        let (low, high) = (bounds.start(), bounds.end());
+        Err(bound(value, format!("{low} to {high}")))
+    }
+}
+
+/// Yes or no.
+pub(super) fn boolean(value: &Value) -> Result<bool, Fault> {
+    match value {
+        Value::Boolean(answer) => Ok(*answer),
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Other(_)
+        | Value::List(_)
+        | Value::Table(_) => Err(kind("true or false", value)),
     }
 }
 

@@ -60,7 +60,8 @@ impl Daemon {
                 self.announce(&record);
             }
         }
-        if has_switched || self.clock.now().since(self.kept) >= KEEP_EVERY {
+        let is_due = self.clock.now().since(self.kept) >= KEEP_EVERY;
+        if has_switched || is_due || self.engine.has_spent() {
             self.keep_memory();
         }
     }

@@ -69,8 +69,17 @@ impl Daemon {
                 self.tell(Input::CarryingApart { family, uplink });
             }
         }
-        for (uplink, learner) in memory.into_iter().flat_map(|memory| memory.learnt) {
+        let Some(Memory {
+            learnt, unspent, ..
+        }) = memory
+        else {
+            return;
+        };
+        for (uplink, learner) in learnt {
             self.tell(Input::Learnt { uplink, learner });
+        }
+        for (uplink, left) in unspent {
+            self.tell(Input::Unspent { uplink, left });
         }
     }
 
@@ -84,6 +93,7 @@ impl Daemon {
             written: self.clock.wall().at(self.kept),
             carrying: self.engine.carrier().cloned(),
             learnt: self.engine.learnt(),
+            unspent: self.engine.unspent(),
         };
         if let Err(error) = memory.keep(&self.config.agent.state_dir) {
             let why = format!("{:#}", anyhow::Error::from(error));

@@ -6,7 +6,8 @@
 //! ([`crate::engine::damping`]). A person's choice is preferred to any tier, is obeyed at once, and is
 //! held while it is usable; once it has failed it comes back as any preferred uplink does. Within a
 //! tier the order is that of the configuration, or under `best` that of the score, and then only a
-//! lasting advantage moves traffic that is well where it is ([`crate::engine::contest`]).
+//! lasting advantage moves traffic that is well where it is ([`crate::engine::contest`]). Of two that
+//! are equally fit, one that misses probes at the moment yields to one that answers.
 //!
 //! Where nothing is usable nobody is elected and the traffic stays where it is, so that the last
 //! usable uplink is never left for nothing.
@@ -102,6 +103,12 @@ impl Candidate<'_> {
     /// The first verdict about it is under way.
     fn is_unjudged(&self) -> bool {
         self.has_path && self.state == State::Unknown
+    }
+
+    /// It was passed over for `other`, or would have been, because it does not answer just now.
+    pub fn is_passed_over_for(&self, other: &Self) -> bool {
+        let is_equal = self.fitness() == other.fitness();
+        is_equal && self.is_suspected && !other.is_suspected
     }
 
     /// How fit it is.
@@ -206,6 +213,7 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
         let fitness = Reverse(candidate.fitness());
         (
             fitness,
+            candidate.is_suspected,
             terms.preference(candidate),
             Reverse(candidate.score),
         )

@@ -10,7 +10,7 @@ use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
 use crate::routing::{Attachment, Desired, Family};
-use crate::units::{Counters, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
+use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,13 @@ pub enum Input {
         uplink: UplinkName,
         /// What was learnt.
         learner: Learner,
+    },
+    /// What an earlier run left of a metered uplink's budget.
+    Unspent {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// So much may be spent.
+        left: Bytes,
     },
     /// What became of a probe. A probe that is never heard of is missed by the engine's own clock.
     Probe {

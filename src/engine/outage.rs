@@ -107,8 +107,10 @@ impl Outage {
         let first = self.run.first()?.sent;
         let answered = self.answered.unwrap_or(first);
         let is_proven = self.evidence(demand) >= demand.threshold();
+        // Where probes are rare, most of the time since the last answer nobody asked.
+        let silent_since = answered.max(first - demand.interval);
         let is_too_long =
-            now.since(answered) >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
+            now.since(silent_since) >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
         (is_proven || is_too_long).then(|| {
             self.is_declared = true;
             Silence {
@@ -192,6 +194,11 @@ impl Outage {
     /// When the last round was sent that was answered.
     pub fn last_answer(&self) -> Option<Moment> {
         self.answered
+    }
+
+    /// How many rounds are unanswered since the last answer.
+    pub fn unanswered(&self) -> usize {
+        self.run.len()
     }
 
     /// The loss process of the link while it is alive, as learnt.
@@ -327,6 +334,19 @@ mod tests {
     fn no_history_makes_it_blind() {
         let patience = patience(&mut bursty(20, |_| 8.0));
         assert!(patience <= Duration::from_secs(10), "{patience:?}");
+    }
+
+    #[test]
+    fn the_limit_on_patience_does_not_count_time_in_which_nobody_asked() {
+        let mut outage = bursty(36, exponential(2.0));
+        let begin = at(100_000_000);
+        outage.answered(begin, DEMAND);
+        let first = begin + Duration::from_secs(15);
+        for millis in [0, 100, 200, 300] {
+            let sent = first + Duration::from_millis(millis);
+            outage.failed(sent, 1);
+            assert_eq!(outage.verdict(sent, DEMAND), None, "{millis} ms");
+        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ const LEAST_MISSING_IN_NOISE: f64 = 20.0;
 const ROUND_TRIPS: u32 = 3;
 /// When next to nothing has gone out for so long either, the traffic has simply ended.
 const ENDED_AFTER: Duration = Duration::from_secs(1);
+/// What flowed so long ago says nothing about now.
+const FLOWS_FOR: Duration = Duration::from_secs(2);
 /// After a false alarm there is no other for so long.
 const HOLD_OFF: Duration = Duration::from_secs(5);
 /// The time over which the rates are smoothed.
@@ -166,6 +168,13 @@ impl Passive {
         let is_new = now.since(began) < ACQUAINTED_AFTER;
         let is_idle = self.rx_rate < IDLE_RATE || self.tx_rate < IDLE_RATE;
         is_new || !is_idle || self.still.is_some() || now.since(last) >= IDLE_EVERY
+    }
+
+    /// Traffic flows both ways: the link works, and a probe would say nothing new.
+    pub fn is_flowing(&self, now: Moment) -> bool {
+        let is_fresh = (self.last).is_some_and(|(last, _)| now.since(last) <= FLOWS_FOR);
+        let is_busy = self.rx_rate >= IDLE_RATE && self.tx_rate >= IDLE_RATE;
+        is_fresh && is_busy && self.still.is_none()
     }
 
     /// When the counters are worth reading again, if that is sooner than the next probe.

@@ -1,18 +1,56 @@
 //! When to probe whom.
 //!
-//! One target in turn and rarely while all is well; all targets at once and densely while it is in
-//! doubt whether the link is alive, which costs a few probes and shortens a verdict from seconds to
-//! tenths; one target in turn where only time can decide; and briskly while an uplink has to win its trust back.
+//! One target in turn and rarely while all is well, and more rarely where nothing depends on the
+//! answer; all targets at once and densely while it is in doubt whether the link is alive, which costs
+//! a few probes and shortens a verdict from seconds to tenths; one target in turn where only time can
+//! decide, and briskly while an uplink has to win its trust back. A dead uplink is asked at a share of
+//! the time for which it has been dead, so that its return is noticed after that share of the outage at
+//! most.
 
 use std::time::Duration;
 
 use crate::engine::settings::ProbeSettings;
 use crate::units::Moment;
 
+/// How much depends on an uplink at the moment.
+///
+/// Knowing that a standby works is worth nothing until it is needed, and then it is worth a lot: so
+/// it is probed slowly, and asked at once when whoever carries the traffic is in doubt. One round to
+/// all its targets is enough: an answer shows that it is there, and the lack of one raises its own
+/// suspicion, which is followed up as any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Need {
+    /// Another one carries the traffic well.
+    Standby,
+    /// It carries the traffic, or may be chosen soon, or nothing works.
+    #[default]
+    Watched,
+    /// Whoever carries the traffic may be dead: would this one be there?
+    Called,
+}
+
+/// How much speaks against an uplink that is not judged yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// Nothing.
+    None,
+    /// A miss, or a sign of worse quality: most of these are over with the next answer.
+    Slight,
+    /// More than one round in a row was missed, or its own traffic gets no answers.
+    Grave,
+}
+
 /// How urgent it is to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// All is well, or known to be bad.
+    /// Nothing depends on it.
+    Standby,
+    /// It has been dead for so long.
+    BackOff {
+        /// Since it died, or since there was last a reason to hope.
+        age: Duration,
+    },
+    /// All is well.
     Steady,
     /// The uplink is on trial.
     Brisk,
@@ -32,10 +70,20 @@ pub enum Breadth {
 /// Of the steady interval.
 const BRISK_SHARE: u32 = 4;
 
+/// Of the time for which an uplink has been dead.
+const BACK_OFF_SHARE: u32 = 10;
+
+/// In steady intervals: the most that lies between two probes of a dead uplink.
+const BACK_OFF_MOST: u32 = 10;
+
 impl Pace {
     /// The time between two rounds.
     pub fn spacing(self, probe: &ProbeSettings) -> Duration {
         match self {
+            Self::Standby => probe.standby_interval.max(probe.interval),
+            Self::BackOff { age } => {
+                (age / BACK_OFF_SHARE).clamp(probe.interval, probe.interval * BACK_OFF_MOST)
+            }
             Self::Steady => probe.interval,
             Self::Brisk => {
                 (probe.interval / BRISK_SHARE).max(probe.confirm_interval.min(probe.interval))
@@ -47,8 +95,16 @@ impl Pace {
     /// How many targets a round asks.
     pub fn breadth(self) -> Breadth {
         match self {
-            Self::Steady | Self::Brisk => Breadth::Turn,
+            Self::Standby | Self::BackOff { .. } | Self::Steady | Self::Brisk => Breadth::Turn,
             Self::Confirm => Breadth::All,
+        }
+    }
+
+    /// Its rounds may wait for those of an uplink that is watched, and share the wake-up.
+    pub fn is_slow(self) -> bool {
+        match self {
+            Self::Standby | Self::BackOff { .. } => true,
+            Self::Steady | Self::Brisk | Self::Confirm => false,
         }
     }
 }
@@ -102,7 +158,9 @@ impl Spread {
     pub fn spread(&mut self, pace: Pace, spacing: Duration) -> Duration {
         match pace {
             Pace::Confirm => spacing,
-            Pace::Steady | Pace::Brisk => spacing.mul_f64(0.8 + 0.4 * self.unit()),
+            Pace::Standby | Pace::BackOff { .. } | Pace::Steady | Pace::Brisk => {
+                spacing.mul_f64(0.8 + 0.4 * self.unit())
+            }
         }
     }
 

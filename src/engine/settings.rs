@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
-use crate::units::{InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight};
+use crate::units::{Bytes, InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight};
 
 /// Everything the engine decides by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct UplinkSettings {
     /// The IPv6 prefixes that are delegated through it.
     #[serde(default)]
     pub prefixes: Prefixes,
+    /// It is metered: its probes may cost so much in 30 days.
+    #[serde(default)]
+    pub probe_budget: Option<Bytes>,
     /// How it is probed.
     pub probe: ProbeSettings,
     /// How it is judged.
@@ -70,6 +73,10 @@ pub struct ProbeSettings {
     pub quorum: usize,
     /// Between two probes of an uplink that is well.
     pub interval: Duration,
+    /// Between two probes of an uplink that is well while another carries the traffic; `interval` if
+    /// that is longer.
+    #[serde(default)]
+    pub standby_interval: Duration,
     /// Between two rounds of probes to all targets while in doubt.
     pub confirm_interval: Duration,
     /// The most a probe may take. The working deadline adapts to the link below it.

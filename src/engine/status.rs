@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::patience::Learnt;
 use crate::engine::settings::Policy;
 use crate::routing::Family;
-use crate::units::{InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight};
+use crate::units::{Bytes, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight};
 
 /// The state of an uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -153,6 +153,24 @@ pub struct UplinkStatus {
     pub learnt: Option<Learnt>,
     /// Each target.
     pub targets: Vec<TargetStatus>,
+    /// What its probes may cost, if it is metered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_budget: Option<BudgetStatus>,
+}
+
+/// What the probes of a metered uplink may cost, and what that buys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// In any 30 days.
+    pub limit_bytes: Bytes,
+    /// What may be spent at once; it fills again.
+    pub left_bytes: Bytes,
+    /// What has been spent since the agent started.
+    pub spent_bytes: Bytes,
+    /// Between two probes while all is well.
+    pub interval_seconds: f64,
+    /// An outage is suspected so long after it began, at the latest, while no traffic tells sooner.
+    pub suspected_within_seconds: f64,
 }
 
 /// One target of an uplink at a glance.

@@ -2,6 +2,8 @@
 
 mod blame;
 mod families;
+mod metered;
+mod pacing;
 mod places;
 mod portal;
 mod probing;
@@ -19,12 +21,14 @@ use crate::engine::passive::Passive;
 use crate::engine::patience::{Learnt, Rhythm};
 use crate::engine::quality::Quality;
 use crate::engine::round::{Round, RoundProbe, losses_of_a_failure};
-use crate::engine::schedule::Spread;
+use crate::engine::schedule::{Need, Spread};
 use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::{State, UplinkStatus};
 use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::timer::{Timer, Timers};
+use crate::engine::uplink::metered::Metered;
+use crate::engine::uplink::pacing::Call;
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName, Wall};
@@ -84,6 +88,11 @@ pub struct Uplink {
     quality: Quality,
     passive: Passive,
     is_carrying: bool,
+    need: Need,
+    call: Call,
+    /// Since when, while it is down, its return is awaited.
+    awaited_since: Moment,
+    budget: Option<Box<Metered>>,
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
@@ -124,6 +133,7 @@ impl Uplink {
     pub fn new(settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         let targets = settings.probe.targets.iter();
         let window = settings.health.window;
+        let budget = Metered::of(&settings, now);
         Self {
             targets: targets
                 .map(|target| TargetTrack::new(target.clone(), window))
@@ -149,6 +159,10 @@ impl Uplink {
             families: Families::default(),
             passive: Passive::default(),
             is_carrying: false,
+            need: Need::default(),
+            call: Call::default(),
+            awaited_since: now,
+            budget,
             mute_since: None,
             wrong_answer: None,
             portal: Portal::default(),
@@ -252,6 +266,7 @@ impl Uplink {
         self.portal.forget();
         self.rounds.clear();
         self.quality.adapt(&settings.health);
+        self.budget = Metered::adapted(self.budget.take(), &settings, now);
         self.settings = settings;
         self.sort_families(now);
         self.probe_soon(now);
@@ -268,13 +283,28 @@ impl Uplink {
         self.outage.learnt()
     }
 
-    /// It carries the traffic, or no longer does.
-    pub fn set_carrying(&mut self, is_carrying: bool) {
+    /// It carries the traffic, or no longer does. Whoever takes over is asked at once.
+    pub fn set_carrying(&mut self, is_carrying: bool, now: Moment) {
         if is_carrying != self.is_carrying {
             self.is_carrying = is_carrying;
             self.passive.restart();
             self.timers.stop(Timer::Count);
+            if is_carrying {
+                self.call(now);
+            }
         }
+    }
+
+    /// It carries the traffic.
+    pub fn is_carrying(&self) -> bool {
+        self.is_carrying
+    }
+
+    /// Another one was chosen because this one does not answer at the moment: the way back is a
+    /// failback.
+    pub fn pass_over(&mut self, now: Moment) {
+        self.well_since = now;
+        self.has_failed = true;
     }
 
     /// Begins or ends maintenance.
@@ -360,6 +390,7 @@ impl Uplink {
             carries,
             learnt: Some(Learnt::new(self.learnt(), self.demand(), self.rhythm())),
             targets: self.targets.iter().map(TargetTrack::status).collect(),
+            probe_budget: self.budget.as_ref().map(|metered| metered.status()),
         }
     }
 
@@ -496,6 +527,9 @@ impl Uplink {
             (_, Phase::Degraded) | (Phase::Degraded, Phase::Up)
         );
         self.requalified = is_by_quality.then_some(now);
+        if phase == Phase::Down && self.standing != Phase::Down {
+            self.awaited_since = now;
+        }
         self.standing = phase;
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
         let trust_at = now + self.settings.health.recover_after;

@@ -47,6 +47,8 @@ pub(super) fn forget() {
 pub(super) struct Wishes {
     /// `failover.failback_after`
     pub(super) failback_after: Option<Duration>,
+    /// `probe.standby_interval`
+    pub(super) standby_interval: Option<Duration>,
     /// `probe.targets`; pings of the hosts of the internet unless said.
     pub(super) targets: Option<Vec<String>>,
     /// `routing.mode`
@@ -183,8 +185,9 @@ pub fn this_program() -> PathBuf {
 
 fn configuration(wishes: &Wishes) -> String {
     let targets = wishes.targets.clone().unwrap_or_else(|| wishes.pings());
+    let show = |span| humantime::format_duration(span).to_string();
     let failover = wishes.failback_after.map(|span| {
-        let span = humantime::format_duration(span).to_string();
+        let span = show(span);
         format!("[failover]\nfailback_after = {span:?}\n\n")
     });
     let keys = [("mode", &wishes.mode), ("flows", &wishes.flows)];
@@ -192,12 +195,17 @@ fn configuration(wishes: &Wishes) -> String {
         .into_iter()
         .filter_map(|(key, wish)| wish.as_ref().map(|value| format!("{key} = {value:?}\n")));
     let routing = format!("[routing]\n{}\n", routing.collect::<String>());
+    let standby = wishes.standby_interval.map(|span| {
+        let span = show(span);
+        format!("standby_interval = {span:?}\n")
+    });
     let uplinks = UPLINKS.into_iter().zip(1..).map(|(name, tier)| {
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
     });
     format!(
         "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
-         [probe]\ntargets = {targets:?}\n\n{failover}{routing}{uplinks}",
+         [probe]\ntargets = {targets:?}\n{standby}\n{failover}{routing}{uplinks}",
+        standby = standby.unwrap_or_default(),
         failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),
     )

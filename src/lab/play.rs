@@ -58,6 +58,7 @@ pub fn play(
     screen.begin(scenario);
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
+        standby_interval: scenario.standby_interval.map(|span| span.0),
         targets: scenario.targets.clone(),
         mode: scenario.mode.clone(),
         ipv6: scenario.ipv6,

@@ -19,6 +19,9 @@ pub struct Scenario {
     /// `failover.failback_after` of the agent; its default unless said.
     #[serde(default)]
     pub failback_after: Option<Span>,
+    /// `probe.standby_interval` of the agent; its default unless said.
+    #[serde(default)]
+    pub standby_interval: Option<Span>,
     /// `probe.targets` of the agent; pings of the hosts of the internet unless said.
     #[serde(default)]
     pub targets: Option<Vec<String>>,
@@ -249,7 +252,7 @@ mod tests {
     #[test]
     fn what_the_issue_asks_for_is_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart idle switch tour main-mode";
+                     failback target-filtered restart idle switch tour main-mode standby-dead";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);
         }

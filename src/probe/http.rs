@@ -14,6 +14,8 @@ use crate::units::{HttpTarget, Scheme};
 
 /// How much of an answer is read at most: head and body together.
 const MAX_ANSWER: usize = 4096;
+/// The room that a socket has for what was not read yet; the kernel doubles it.
+const ROOM: u32 = 4096;
 /// How many header fields are looked at.
 const MAX_FIELDS: usize = 64;
 
@@ -36,6 +38,10 @@ pub(super) async fn get(
 async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &Exit) -> Result<(), Outcome> {
     let failed = |error: io::Error| socket::read(page.url(), &error);
     let socket = socket::tcp(address, exit).map_err(|e| socket::none(exit, &e))?;
+    // Nobody sends more than there is room for: a long page costs no more than a short one.
+    socket
+        .set_recv_buffer_size(ROOM)
+        .map_err(|e| socket::none(exit, &e))?;
     let stream = socket.connect(address).await.map_err(failed)?;
     match page.scheme {
         Scheme::Http => converse(page, stream).await.map_err(failed)?,

@@ -117,7 +117,8 @@ pub(super) fn read_samples(
                 input @ (Input::Attachment { .. }
                 | Input::Carrying(_)
                 | Input::CarryingApart { .. }
-                | Input::Learnt { .. }),
+                | Input::Learnt { .. }
+                | Input::Unspent { .. }),
             ),
         ) => {
             let at = at.since_start().as_secs_f64();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +111,47 @@ impl Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1} %", self.percent())
+    }
+}
+
+/// An amount of data. Written with a decimal unit: `50MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+/// The units of [`Bytes`], the largest first.
+const BYTE_UNITS: [(&str, u64); 5] = [
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Bytes {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let end = text.find(|c: char| !c.is_ascii_digit()).ok_or(())?;
+        let (number, unit) = text.split_at(end);
+        let mut units = BYTE_UNITS.iter();
+        let (_, size) = units.find(|(name, _)| *name == unit.trim()).ok_or(())?;
+        let number: u64 = number.parse().map_err(|_| ())?;
+        number.checked_mul(*size).map(Self).ok_or(())
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut units = BYTE_UNITS.iter();
+        let unit = units.find(|(_, size)| self.0 >= *size);
+        let (name, size) = unit.copied().unwrap_or(("B", 1));
+        let (whole, tenth) = (self.0 / size, self.0 % size * 10 / size);
+        if tenth == 0 {
+            write!(f, "{whole} {name}")
+        } else {
+            write!(f, "{whole}.{tenth} {name}")
+        }
     }
 }
 

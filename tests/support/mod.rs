@@ -30,6 +30,7 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
                 gateway: Gateway::Auto,
                 gateway6: Gateway::Auto,
                 prefixes: Prefixes::Auto,
+                probe_budget: None,
                 probe: probe(&["192.0.2.1", "198.51.100.1", "203.0.113.1"]),
                 health: health(),
             })
@@ -55,6 +56,7 @@ pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
         resolvers: Vec::new(),
         quorum: 1,
         interval: Duration::from_secs(1),
+        standby_interval: Duration::from_secs(5),
         confirm_interval: Duration::from_millis(50),
         timeout: Duration::from_secs(1),
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::facts::{Facts, ReversePathFilter};
 use crate::config::Config;
+use crate::engine::budget;
 use crate::engine::settings::UplinkSettings;
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
@@ -50,6 +51,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_own_routes(config, facts));
     for uplink in &config.engine.uplinks {
         findings.extend(on_only_target(uplink));
+        findings.extend(on_budget(uplink));
         findings.extend(on_uplink(uplink, facts));
     }
     findings.extend(on_missing_family(config, facts));
@@ -134,6 +136,19 @@ fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
     let what = format!("nobody but {only} is asked: if it dies, the uplink seems to be dead");
     let remedy = "name several targets that do not fail together";
     Some(finding(Warning, &object, what, remedy))
+}
+
+/// What a metered uplink's budget buys.
+fn on_budget(uplink: &UplinkSettings) -> Option<Finding> {
+    let (limit, plan) = (uplink.probe_budget?, budget::plan(uplink)?);
+    let what = format!(
+        "metered: {limit} in 30 days buy a probe every {:.0} s; an outage without traffic is \
+         suspected within {:.0} s",
+        plan.every.as_secs_f64(),
+        plan.suspected_within.as_secs_f64(),
+    );
+    let remedy = "raise `probe_budget` to know sooner; pings are the cheapest targets";
+    Some(finding(Note, uplink.name.as_str(), what, remedy))
 }
 
 /// The agent removes what carries its number and is not wanted: better said before.

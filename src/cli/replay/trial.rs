@@ -27,6 +27,7 @@ pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
             gateway: Gateway::default(),
             gateway6: Gateway::default(),
             prefixes: Prefixes::default(),
+            probe_budget: None,
             probe,
             health: default::health(),
         })

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::cli::output::{Colour, Palette};
 use crate::engine::settings::Policy;
 use crate::engine::status::{
-    EventRecord, LastSwitch, Mode, RoutesState, State, Status, TargetStatus, UplinkStatus,
+    BudgetStatus, EventRecord, LastSwitch, Mode, RoutesState, State, Status, TargetStatus,
+    UplinkStatus,
 };
 use crate::units::{Timestamp, UplinkName};
 
@@ -41,6 +42,9 @@ impl Table {
             if with_targets {
                 text.push_str(&learnt(uplink, indent));
                 text.push_str(&targets(uplink, indent));
+                if let Some(budget) = &uplink.probe_budget {
+                    let _ = writeln!(text, "{:indent$}{}", "", probe_budget(budget));
+                }
             }
         }
         if let Some(last) = &status.last_switch {
@@ -201,6 +205,20 @@ fn targets(uplink: &UplinkStatus, indent: usize) -> String {
         }
     }
     text
+}
+
+fn probe_budget(budget: &BudgetStatus) -> String {
+    let BudgetStatus {
+        limit_bytes: limit,
+        left_bytes: left,
+        spent_bytes: spent,
+        interval_seconds: every,
+        suspected_within_seconds: within,
+    } = budget;
+    format!(
+        "metered: {spent} spent on probes, {left} left for now, {limit} in 30 days: one every {every:.0} \
+         s, an outage without traffic suspected within {within:.0} s"
+    )
 }
 
 /// An event as one line.

@@ -32,6 +32,12 @@ impl Places {
         })
     }
 
+    /// All but the last.
+    pub(super) fn without_last(self) -> Self {
+        let last = self.0.checked_ilog2().map_or(0, |last| 1 << last);
+        Self(self.0 & !last)
+    }
+
     /// So many of them, others at each turn.
     pub(super) fn in_turn(self, count: usize, turn: usize) -> impl Iterator<Item = usize> {
         let first = turn.wrapping_mul(count) % self.len().max(1);

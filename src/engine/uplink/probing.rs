@@ -1,14 +1,12 @@
 //! How an uplink is probed, and how answers and their lack become evidence.
 
-use std::time::Duration;
-
 use super::places::Places;
-use super::{Outbox, Phase, ROUTES_FIRST, Signal, Uplink, listen_for};
+use super::{Outbox, Phase, Signal, Uplink, listen_for};
 use crate::engine::input::{Outcome, ProbeOrder};
 use crate::engine::passive::BUSY_EVERY;
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
-use crate::engine::schedule::{Breadth, Pace, Wait};
+use crate::engine::schedule::{Breadth, Pace};
 use crate::engine::timer::Timer;
 use crate::routing::Family;
 use crate::units::{Counters, Moment, ProbeId, Target};
@@ -84,7 +82,12 @@ impl Uplink {
     pub fn counted(&mut self, counters: Counters, now: Moment) {
         self.passive.observe(counters, now);
         self.quality.set_full(self.passive.is_full());
-        let look_again = self.passive.look_again(now).filter(|_| self.is_carrying);
+        // What is metered is probed too rarely for its counters to be read along with the probes.
+        let now_and_then = self
+            .is_metered()
+            .then_some(now + self.settings.probe.interval);
+        let look_again = self.passive.look_again(now).or(now_and_then);
+        let look_again = look_again.filter(|_| self.is_carrying);
         self.timers.set_or_stop(Timer::Count, look_again);
         let silent = self.silent_since(now);
         self.outage.traffic_is_silent(silent);
@@ -107,7 +110,9 @@ impl Uplink {
             self.try_to_trust(now, out);
         }
         let is_time_to_probe = self.timers.take_due(Timer::Round, now);
-        if is_time_to_probe {
+        if is_time_to_probe && self.saves_a_probe(now) {
+            self.await_next_round(now);
+        } else if is_time_to_probe {
             self.send_round(now, out);
         }
         let is_time_to_count = self.timers.take_due(Timer::Count, now);
@@ -116,35 +121,6 @@ impl Uplink {
             out.counts.push_back(self.settings.name.clone());
         }
         self.arm_deadline();
-    }
-
-    fn pace(&self) -> Pace {
-        let is_in_doubt = self.outage.is_suspected()
-            || self.families.are_in_doubt()
-            || self.quality.is_suspected()
-            || self.outage.is_traffic_silent()
-            || self.portal.is_suspected();
-        match self.standing {
-            _ if self.summoned > 0 => Pace::Confirm,
-            Phase::Unknown => Pace::Confirm,
-            Phase::Up if is_in_doubt => Pace::Confirm,
-            Phase::Degraded | Phase::Recovering { .. }
-                if self.outage.is_suspected()
-                    || self.families.are_in_doubt()
-                    || self.portal.is_suspected() =>
-            {
-                Pace::Confirm
-            }
-            Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
-            Phase::Up if self.families.are_on_trial() => Pace::Brisk,
-            Phase::Up | Phase::Down | Phase::Absent => Pace::Steady,
-        }
-    }
-
-    pub(super) fn probe_soon(&mut self, now: Moment) {
-        if self.attachment.trouble.is_none() {
-            self.timers.set(Timer::Round, now + ROUTES_FIRST);
-        }
     }
 
     /// A probe that cannot be sent says nothing about the path; but an uplink through which nothing
@@ -156,80 +132,41 @@ impl Uplink {
         }
     }
 
-    /// A round at the steady pace is due by `then`.
-    pub fn has_steady_round(&self, then: Moment) -> bool {
-        let is_due = self.timers.get(Timer::Round).is_some_and(|at| at <= then);
-        is_due && self.pace() == Pace::Steady
-    }
-
-    /// When the next round is due.
-    pub fn next_round(&self) -> Option<Moment> {
-        self.timers.get(Timer::Round)
-    }
-
-    /// The next round goes out at `then`.
-    pub fn probe_at(&mut self, then: Moment) {
-        self.timers.set(Timer::Round, then);
-    }
-
-    /// Moves the next round nearer if the pace asks for it.
-    pub(super) fn hurry(&mut self, now: Moment) {
-        let Some(last) = self.rounds.back().map(|round| round.sent) else {
-            return;
-        };
-        let pace = self.pace();
-        if pace == Pace::Steady {
-            return;
-        }
-        let due = self.after(last, pace, |spacing| spacing).max(now);
-        if self.timers.get(Timer::Round).is_some_and(|at| at > due) {
-            self.timers.set(Timer::Round, due);
-        }
-    }
-
     fn send_round(&mut self, now: Moment, out: &mut Outbox) {
         if self.attachment.trouble.is_some() {
             return;
         }
         self.forget_old(now);
-        let pace = self.pace();
+        let pace = self.pace(now);
         self.summoned = self.summoned.saturating_sub(1);
         let breadth = if self.is_captive() {
             // Only the web pages can tell when it is over, and only all of them whether it is.
             Breadth::All
         } else {
             let wait = self.wait(pace);
-            wait.map_or(pace.breadth(), |wait| wait.breadth(now))
+            wait.map_or_else(|| self.breadth(pace, now), |wait| wait.breadth(now))
         };
-        let probes = self.ask(breadth, now, out);
+        let probes = self.ask(breadth, pace, now, out);
+        if probes.is_empty() {
+            self.spare_room = probes;
+            return;
+        }
+        self.call.make();
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
         round.without = self.families.broken();
         self.rounds.push_back(round);
-        let mut spread = self.spread;
-        let next = self.after(now, pace, |spacing| spread.spread(pace, spacing));
-        self.spread = spread;
-        self.timers.set(Timer::Round, next);
-    }
-
-    /// When the round after one at `last` is due.
-    fn after(&self, last: Moment, pace: Pace, spread: impl FnOnce(Duration) -> Duration) -> Moment {
-        let spacing = pace.spacing(&self.settings.probe);
-        match self.wait(pace) {
-            Some(wait) => wait.next(last, spacing),
-            None => last + spread(spacing),
-        }
-    }
-
-    /// A silence about which more probes say nothing more.
-    fn wait(&self, pace: Pace) -> Option<Wait> {
-        let began = self.outage.began().filter(|_| pace == Pace::Confirm)?;
-        let decided = self.outage.decided_at(self.demand())?;
-        Some(Wait { began, decided })
+        self.await_next_round(now);
     }
 
     /// Asks the targets whose turn it is: families take turns, and the targets of a family do. Those
     /// that were set aside are asked now and then, without their answers counting.
-    fn ask(&mut self, breadth: Breadth, now: Moment, out: &mut Outbox) -> Vec<RoundProbe> {
+    fn ask(
+        &mut self,
+        breadth: Breadth,
+        pace: Pace,
+        now: Moment,
+        out: &mut Outbox,
+    ) -> Vec<RoundProbe> {
         let quorum = self.settings.probe.quorum;
         let groups = self.askable();
         let filled = || groups.iter().filter(|group| !group.is_empty());
@@ -247,14 +184,21 @@ impl Uplink {
             chosen = chosen.iter().chain(retried).collect();
         }
         self.turn = self.turn.wrapping_add(1);
+        let places = 0..self.targets.len();
+        let retried: Places = places
+            .filter(|place| !chosen.contains(*place) && self.targets[*place].take_retry(now))
+            .collect();
         let mut probes = std::mem::take(&mut self.spare_room);
-        probes.reserve_exact(chosen.len());
+        let Some((chosen, retried)) = self.pay((chosen, retried), pace, now) else {
+            return probes;
+        };
+        probes.reserve_exact(chosen.len() + retried.len());
         probes.extend(chosen.iter().map(|place| self.order(place, true, now, out)));
-        for place in 0..self.targets.len() {
-            if !chosen.contains(place) && self.targets[place].take_retry(now) {
-                probes.push(self.order(place, false, now, out));
-            }
-        }
+        probes.extend(
+            retried
+                .iter()
+                .map(|place| self.order(place, false, now, out)),
+        );
         probes
     }
 

@@ -541,3 +541,17 @@ fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
         ]
     );
 }
+
+#[test]
+fn a_metered_uplink_is_told_what_its_budget_buys() {
+    let text = format!("{TWO_UPLINKS}metered = true\n");
+    let config = config(&text);
+    let found: Vec<_> = config.engine.uplinks.iter().filter_map(on_budget).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].object, "lte");
+    assert_eq!(
+        found[0].what,
+        "metered: 50 MB in 30 days buy a probe every 16 s; an outage without traffic is suspected \
+         within 20 s"
+    );
+}
