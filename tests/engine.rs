@@ -17,7 +17,7 @@ use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::Trouble;
-use uplinkd::units::{Moment, Wall};
+use uplinkd::units::{Counters, Moment, UplinkName, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
     let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
@@ -421,4 +421,48 @@ fn what_an_earlier_run_left_is_adopted_without_a_switch() {
     assert_eq!(switches(&events), 0, "{:?}", brief(&events));
     let events = replay.run_until(at(70.0));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
+}
+
+/// A world in which fiber dies at some time while a client streams through it, if it does.
+struct Streaming {
+    dies_at: f64,
+    packets_a_second: f64,
+}
+
+impl World for Streaming {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let is_dead = order.uplink == name("fiber") && now >= at(self.dies_at);
+        (!is_dead).then_some(RTT)
+    }
+
+    fn counters(&mut self, _: &UplinkName, now: Moment) -> Option<Counters> {
+        let packets = |seconds: f64| (seconds * self.packets_a_second).trunc();
+        let passed = now.since_start().as_secs_f64();
+        let count = |packets: f64| Duration::from_secs_f64(packets).as_secs();
+        Some(Counters {
+            rx_packets: count(packets(passed.min(self.dies_at))),
+            tx_packets: count(packets(passed)),
+            ..Counters::default()
+        })
+    }
+}
+
+#[test]
+fn an_outage_under_traffic_is_found_sooner_than_the_next_steady_probe_would() {
+    let found_after = |packets_a_second: f64| {
+        let delays = (0..10_u32).map(|tenth| {
+            let dies_at = 60.0 + f64::from(tenth) / 10.0;
+            let world = Streaming {
+                dies_at,
+                packets_a_second,
+            };
+            let mut replay = Replay::new(settings(&["fiber", "lte"]), world);
+            let events = replay.run_until(at(dies_at + 5.0));
+            when(&events, "uplink.down fiber").expect("found") - dies_at
+        });
+        delays.fold(0.0, f64::max)
+    };
+    let (busy, idle) = (found_after(100.0), found_after(0.0));
+    assert!(busy < 0.6, "{busy}");
+    assert!(idle > 0.8, "{idle}");
 }

@@ -5,7 +5,7 @@
 //! is lost by itself with a small probability. The three numbers are learnt from every run of
 //! missed rounds that a reply ended, by one step of expectation maximisation a run, on top of a
 //! prior that stands for a short first acquaintance. How often packets are lost is forgotten over
-//! about a day of probes; how long bursts last, over four thousand of them, because verdicts hang on
+//! about a day of probes; how long bursts last, over eight thousand of them, because verdicts hang on
 //! the rare long ones, of which a day may show but a few.
 
 use std::time::Duration;
@@ -185,7 +185,7 @@ const PRIOR_SHAPE: f64 = 50.0;
 const MEMORY_ROUNDS: f64 = 86_400.0;
 
 /// After so many bursts the length of one does.
-const MEMORY_LENGTHS: f64 = 4_000.0;
+const MEMORY_LENGTHS: f64 = 8_000.0;
 
 impl Learner {
     /// The process as it looks by now.
