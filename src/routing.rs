@@ -92,7 +92,7 @@ pub struct Place {
 
 impl Place {
     /// Whether this is the default route that stands here.
-    fn holds(self, route: &Route) -> bool {
+    pub fn holds(self, route: &Route) -> bool {
         let family = Family::of(route.destination.addr());
         route.destination.prefix_len() == 0
             && route.table == self.table

@@ -1,7 +1,7 @@
 //! Programs that are run when something happens.
 //!
 //! ```text
-//!  daemon ── mpsc<EventRecord>, 64 ──> task (1) ── one program after the other, each with a limit
+//!  daemon ── broadcast<EventRecord>, 64 ──> task (1) ── one program after the other, each with a limit
 //! ```
 //! Every program of the directory is run for each event, in the order of the names, one at a time,
 //! with a clean environment, what happened in `UPLINKD_*` and as JSON on its standard input. What it
@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::spawn;
 use tokio::time::timeout;
 
@@ -45,36 +45,37 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The line to the programs.
 #[derive(Debug)]
 pub struct Hooks {
-    events: mpsc::Sender<EventRecord>,
-    lost: u64,
+    events: broadcast::Sender<EventRecord>,
 }
 
 impl Hooks {
     /// Runs the programs of a directory from now on, on the current runtime; one that is not there is
     /// as good as empty, and may come later.
     pub fn start(directory: PathBuf) -> Self {
-        let (events, inbox) = mpsc::channel(QUEUE);
+        let (events, inbox) = broadcast::channel(QUEUE);
         spawn(serve(Runner::new(directory), inbox));
-        Self { events, lost: 0 }
+        Self { events }
     }
 
     /// Runs them for this event, when they have done with those before.
-    pub fn tell(&mut self, record: &EventRecord) {
-        match self.events.try_send(record.clone()) {
-            Ok(()) if self.lost > 0 => {
-                tracing::warn!(lost = self.lost, "events that no hook was run for");
-                self.lost = 0;
-            }
-            Ok(()) => {}
-            Err(_) => self.lost += 1,
-        }
+    pub fn tell(&self, record: &EventRecord) {
+        // Nobody listens only when the runtime ends.
+        let _ = self.events.send(record.clone());
     }
 }
 
-async fn serve(mut runner: Runner, mut inbox: mpsc::Receiver<EventRecord>) {
-    while let Some(record) = inbox.recv().await {
-        for program in runner.programs() {
-            runner.run(&program, &record).await;
+async fn serve(mut runner: Runner, mut inbox: broadcast::Receiver<EventRecord>) {
+    loop {
+        match inbox.recv().await {
+            Ok(record) => {
+                for program in runner.programs() {
+                    runner.run(&program, &record).await;
+                }
+            }
+            Err(RecvError::Lagged(lost)) => {
+                tracing::warn!(lost, "hooks are too slow: no hook was run for these events");
+            }
+            Err(RecvError::Closed) => return,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::alert;
 use crate::config::Flows;
 use crate::engine::input::{Change, Departure, Event};
 use crate::engine::status::EventRecord;
+use crate::routing::Route;
 use crate::units::Moment;
 
 /// Events that wait until the kernel holds the routes of their revision.
@@ -29,10 +30,11 @@ pub(super) enum Stage {
     Routing,
     /// It does, after so long; the flows are being ended.
     MovingFlows { took: Duration },
-    /// All of it, with so many flows.
+    /// All of it, with so many flows; or the kernel would not do it.
     Done {
         took: Duration,
         flows: Option<usize>,
+        is_refused: bool,
     },
 }
 
@@ -44,7 +46,12 @@ impl Daemon {
             if next.revision <= revision {
                 self.advance(&mut next);
             }
-            let Stage::Done { took, flows } = next.stage else {
+            let Stage::Done {
+                took,
+                flows,
+                is_refused,
+            } = next.stage
+            else {
                 self.announcements.push_front(next);
                 break;
             };
@@ -53,7 +60,9 @@ impl Daemon {
                 let is_switch = matches!(event.change, Change::Switch { .. });
                 has_switched |= is_switch;
                 let mut record = event.record(wall);
-                if is_switch {
+                if is_switch && is_refused {
+                    record.reason.push_str("; the kernel refuses the new route");
+                } else if is_switch {
                     record.took_us = u64::try_from(took.as_micros()).ok();
                     record.flows_moved = flows;
                 }
@@ -72,14 +81,42 @@ impl Daemon {
         }
         let took = self.clock.now().since(announcement.decided);
         let departure = announcement.departure.take();
-        announcement.stage = match departure.filter(|departure| self.moves_flows(departure)) {
-            None => Stage::Done { took, flows: None },
+        let mut events = announcement.events.iter();
+        let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
+        if is_switch || departure.is_some() {
+            // The traffic may be back where an earlier switch left flows behind.
+            self.mover.stop();
+        }
+        let is_refused = is_switch && !self.is_carried_as_wanted(announcement.revision);
+        let leaves = departure.filter(|departure| !is_refused && self.moves_flows(departure));
+        announcement.stage = match leaves {
+            None => Stage::Done {
+                took,
+                flows: None,
+                is_refused,
+            },
             Some(Departure { addresses, .. }) => {
                 let sockets = self.config.flows.local_sockets;
                 self.mover.start(announcement.revision, addresses, sockets);
                 Stage::MovingFlows { took }
             }
         };
+    }
+
+    /// The kernel was seen to hold the default routes of whoever carries the traffic. What was wanted
+    /// since then is not looked for: it has an announcement of its own.
+    fn is_carried_as_wanted(&self, revision: u64) -> bool {
+        let wanted = self.wanted.borrow();
+        let (Some(desired), Some(observed)) = (&wanted.desired, &self.observed) else {
+            return true;
+        };
+        let place = self.config.engine.numbering.carrier_place();
+        let mut routes = desired.routes.iter().filter(|route| place.holds(route));
+        let is_held = |route: &Route| {
+            let mut held = observed.routes.iter().cloned();
+            held.any(|held| held.canonical() == route.clone().canonical())
+        };
+        self.options.observe || wanted.revision != revision || routes.all(is_held)
     }
 
     fn moves_flows(&self, departure: &Departure) -> bool {
@@ -95,7 +132,13 @@ impl Daemon {
     /// Takes what became of flows.
     pub(super) fn flows_moved(&mut self, report: Report) {
         let flows = match report.news {
-            News::Ended(count) => Some(count),
+            News::Ended { count, failed } => {
+                let is_all = failed.is_none();
+                failed
+                    .into_iter()
+                    .for_each(|error| self.complain_of_flows(error));
+                (is_all || count > 0).then_some(count)
+            }
             News::CameBack(count) => {
                 tracing::warn!(
                     count,
@@ -104,16 +147,16 @@ impl Daemon {
                 );
                 return;
             }
-            News::Failed(error) => {
-                self.complain_of_flows(error);
-                None
-            }
         };
         if let Some(next) = self.announcements.front_mut()
             && next.revision == report.revision
             && let Stage::MovingFlows { took } = next.stage
         {
-            next.stage = Stage::Done { took, flows };
+            next.stage = Stage::Done {
+                took,
+                flows,
+                is_refused: false,
+            };
         }
     }
 
@@ -130,7 +173,7 @@ impl Daemon {
 
     pub(super) fn announce(&mut self, record: &EventRecord) {
         alert::tell(record);
-        if let Some(hooks) = &mut self.hooks {
+        if let Some(hooks) = &self.hooks {
             hooks.tell(record);
         }
         let status = self.status();

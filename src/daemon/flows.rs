@@ -41,12 +41,13 @@ pub(super) struct Report {
 
 #[derive(Debug)]
 pub(super) enum News {
-    /// So many were ended.
-    Ended(usize),
+    /// So many were ended, and not all could be.
+    Ended {
+        count: usize,
+        failed: Option<KernelError>,
+    },
     /// So many were there again, and were ended again.
     CameBack(usize),
-    /// They cannot be ended.
-    Failed(KernelError),
 }
 
 impl Mover {
@@ -69,15 +70,13 @@ impl Mover {
     ) {
         let outbox = self.outbox.clone();
         let work = async move {
-            let first = end(addresses.clone(), sockets).await;
-            let failed = first.is_err();
-            let news = first.map_or_else(News::Failed, News::Ended);
+            let (count, failed) = end(addresses.clone(), sockets).await;
             let report = |news| outbox.send(Report { revision, news });
             // Nobody hears it only when the agent ends.
-            let _ = report(news).await;
-            for pause in LOOK_AGAIN.into_iter().filter(|_| !failed) {
+            let _ = report(News::Ended { count, failed }).await;
+            for pause in LOOK_AGAIN {
                 sleep(pause).await;
-                if let Ok(again @ 1..) = end(addresses.clone(), sockets).await {
+                if let (again @ 1.., _) = end(addresses.clone(), sockets).await {
                     let _ = report(News::CameBack(again)).await;
                 }
             }
@@ -94,14 +93,16 @@ impl Mover {
     }
 }
 
-/// On a thread that may take its time.
-async fn end(addresses: BTreeSet<IpAddr>, sockets: LocalSockets) -> Result<usize, KernelError> {
+/// On a thread that may take its time. Flows and sockets do not wait for each other.
+async fn end(addresses: BTreeSet<IpAddr>, sockets: LocalSockets) -> (usize, Option<KernelError>) {
     let work = move || {
-        let flows = end_flows(&addresses)?;
-        Ok(match sockets {
-            LocalSockets::Keep => flows,
-            LocalSockets::End => flows + end_sockets(&addresses)?,
-        })
+        let flows = end_flows(&addresses);
+        let sockets = match sockets {
+            LocalSockets::Keep => Ok(0),
+            LocalSockets::End => end_sockets(&addresses),
+        };
+        let count = [&flows, &sockets].into_iter().flatten().sum();
+        (count, flows.err().or(sockets.err()))
     };
-    spawn_blocking(work).await.unwrap_or(Ok(0))
+    spawn_blocking(work).await.unwrap_or((0, None))
 }

@@ -107,10 +107,8 @@ impl Outage {
         let first = self.run.first()?.sent;
         let answered = self.answered.unwrap_or(first);
         let is_proven = self.evidence(demand) >= demand.threshold();
-        // Where probes are rare, most of the time since the last answer nobody asked.
-        let silent_since = answered.max(first - demand.interval);
-        let is_too_long =
-            now.since(silent_since) >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
+        let is_too_long = now.since(self.watched_since(first, demand)) >= demand.outage_within
+            && self.run.len() >= LEAST_ROUNDS;
         (is_proven || is_too_long).then(|| {
             self.is_declared = true;
             Silence {
@@ -118,6 +116,13 @@ impl Outage {
                 rounds: self.run.len(),
             }
         })
+    }
+
+    /// Since when a silence that began with the round sent at `first` counts. Where probes are rare,
+    /// most of the time since the last answer nobody asked.
+    fn watched_since(&self, first: Moment, demand: Demand) -> Moment {
+        let answered = self.answered.unwrap_or(first);
+        answered.max(first - demand.interval)
     }
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts
@@ -149,7 +154,7 @@ impl Outage {
             .felt(first)
             .map(|since| since + process.patience(probability / felt_chances(&process, demand)));
         let proven = as_felt.map_or(as_probed, |felt| felt.min(as_probed)) + ROUNDING;
-        let too_long = self.answered.unwrap_or(first) + demand.outage_within;
+        let too_long = self.watched_since(first, demand) + demand.outage_within;
         Some(proven.min(too_long))
     }
 

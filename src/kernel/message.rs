@@ -20,7 +20,9 @@ use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
-pub(super) use socket::{SocketEntry, Transport, connected_sockets, end_of_socket};
+pub(super) use socket::{
+    SocketEntry, Transport, connected_sockets, end_of_socket, listening_sockets,
+};
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]

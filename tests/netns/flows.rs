@@ -142,3 +142,23 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
         assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 0);
     });
 }
+
+#[test]
+fn connections_that_were_opened_from_outside_stay() {
+    netns::run(|world| async move {
+        world.wire("fiber").await;
+        let net = "192.0.2.10/24".parse().expect("a net");
+        world.add_address("fiber", net).await;
+        let service = TcpListener::bind((FIBER, 0)).expect("a listener");
+        let address = service.local_addr().expect("its address");
+        let caller = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let elsewhere = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        caller.bind(&elsewhere.into()).expect("bind");
+        caller.connect(&address.into()).expect("connect");
+        let (mut answer, _) = service.accept().expect("accept");
+        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("none"), 0);
+        answer.write_all(b"hello").expect("write");
+        let mut caller = TcpStream::from(caller);
+        assert_eq!(caller.read(&mut [0; 8]).expect("read"), 5);
+    });
+}

@@ -13,6 +13,8 @@ const SOCK_DESTROY: u16 = 21;
 /// `TCPF_ESTABLISHED`, `TCPF_SYN_SENT` and the states of a close that the far end has yet to confirm
 /// (`net/tcp_states.h`). A connected UDP socket counts as established.
 const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 9;
+/// `TCPF_LISTEN`
+const LISTENING: u32 = 1 << 10;
 /// `struct inet_diag_sockid` in `struct inet_diag_msg`.
 const ID: std::ops::Range<usize> = 4..52;
 
@@ -28,6 +30,8 @@ pub(in crate::kernel) enum Transport {
 pub(in crate::kernel) struct SocketEntry {
     /// Its own address.
     pub(in crate::kernel) local: IpAddr,
+    /// Its own port.
+    pub(in crate::kernel) port: u16,
     /// It may use one interface only.
     pub(in crate::kernel) is_bound_to_interface: bool,
     family: Family,
@@ -47,6 +51,18 @@ pub(in crate::kernel) fn connected_sockets(
         family,
         transport,
         states: CONNECTED,
+        id: &anybody,
+    };
+    query.request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence)
+}
+
+/// The request for the TCP sockets of a family that listen.
+pub(in crate::kernel) fn listening_sockets(family: Family, sequence: u32) -> Vec<u8> {
+    let anybody = [0; ID.end - ID.start];
+    let query = Query {
+        family,
+        transport: Transport::Tcp,
+        states: LISTENING,
         id: &anybody,
     };
     query.request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence)
@@ -79,6 +95,7 @@ pub(super) fn socket(transport: Transport, body: &[u8]) -> Option<SocketEntry> {
     let id = body.get(ID)?;
     Some(SocketEntry {
         local: ip_of(&id[LOCAL..LOCAL + octets])?.to_canonical(),
+        port: u16::from_be_bytes([id[0], id[1]]),
         is_bound_to_interface: id[INTERFACE] != [0; 4],
         family,
         transport,
