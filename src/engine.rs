@@ -548,20 +548,8 @@ impl Engine {
 
     fn elect(&mut self, now: Moment, waits: Waits) {
         let before = self.carriers();
-        let terms = Terms {
-            active: self.active.as_ref().map(|active| &active.uplink),
-            is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
-            chosen: self.chosen.as_ref(),
-            is_asked: waits == Waits::Waived,
-            failover: self.settings.failover,
-            contest: &self.contest,
-        };
-        let mut candidates = self.candidates();
-        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
-        let silent_too = as_silent_as(carrier, &self.uplinks);
-        candidates.retain(|candidate| !silent_too.contains(candidate.name));
-        let choice = elect(&candidates, terms, now);
-        self.is_undecided = !silent_too.is_empty();
+        let (choice, is_undecided) = self.choose(now, waits);
+        self.is_undecided = is_undecided;
         let mut reasons = Vec::new();
         match choice {
             Choice::Nobody if self.is_undecided => {
@@ -574,9 +562,11 @@ impl Engine {
             }
             Choice::Move { to, reason } => {
                 self.nobody_since = None;
-                self.look_again = None;
                 self.lead(to, now);
                 reasons.push(reason);
+                // Another that is preferred to the new leader may fall due later.
+                let (next, _) = self.choose(now, Waits::InForce);
+                self.look_again = next.due();
             }
             Choice::Nobody => {
                 self.look_again = None;
@@ -587,6 +577,23 @@ impl Engine {
         if !reasons.is_empty() {
             self.tell_of_switch(before, reasons.join("; "), now);
         }
+    }
+
+    /// The choice, and whether some were left out because they are as silent as the carrier.
+    fn choose(&self, now: Moment, waits: Waits) -> (Choice, bool) {
+        let terms = Terms {
+            active: self.active.as_ref().map(|active| &active.uplink),
+            is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
+            chosen: self.chosen.as_ref(),
+            is_asked: waits == Waits::Waived,
+            failover: self.settings.failover,
+            contest: &self.contest,
+        };
+        let mut candidates = self.candidates();
+        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
+        let silent_too = as_silent_as(carrier, &self.uplinks);
+        candidates.retain(|candidate| !silent_too.contains(candidate.name));
+        (elect(&candidates, terms, now), !silent_too.is_empty())
     }
 
     fn place_of_carrier(&self) -> Option<usize> {

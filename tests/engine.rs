@@ -162,6 +162,21 @@ fn failback_waits_until_the_preferred_uplink_has_been_well_for_long_enough() {
 }
 
 #[test]
+fn a_failback_to_the_second_choice_does_not_forget_the_first() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let mut replay = lossy(tiers, 1, |order, now| {
+        let is_fiber_dead = order.uplink == name("fiber") && (100.0..130.0).contains(&now);
+        let is_dsl_dead = order.uplink == name("dsl") && (100.0..115.0).contains(&now);
+        f64::from(is_fiber_dead || is_dsl_dead)
+    });
+    let events = replay.run_until(at(300.0));
+    let second = when(&events, "switch lte -> dsl").expect("the second choice");
+    let first = when(&events, "switch dsl -> fiber").expect("the first choice");
+    assert!((175.0..178.0).contains(&second), "{second}");
+    assert!((190.0..193.0).contains(&first), "{first}");
+}
+
+#[test]
 fn failback_by_hand_waits_for_the_person() {
     let mut settings = settings(&["fiber", "lte"]);
     settings.failover.failback = Failback::Manual;
