@@ -517,7 +517,9 @@ impl Engine {
     fn decide(&mut self, now: Moment) {
         self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
         let damping = self.settings.failover.damping;
-        self.flaps.observe(damping, now, &mut self.outbox.events);
+        let turns = self.outbox.turns.drain(..);
+        let events = &mut self.outbox.events;
+        self.flaps.observe(damping, now, turns, events);
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);

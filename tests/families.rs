@@ -517,3 +517,18 @@ fn a_family_that_comes_back_to_the_second_choice_does_not_forget_the_leader() {
     replay.run_until(at(200.0));
     assert_eq!(carriers(&replay), by("fiber", "fiber"));
 }
+
+#[test]
+fn a_family_that_keeps_failing_takes_nothing_else_off_its_uplink() {
+    let mut replay = world(dual(&["fiber", "lte"]), 1, |order, family, now| {
+        let is_dead = (60.0..1_800.0).contains(&now) && now.rem_euclid(60.0) < 8.0;
+        f64::from(order.uplink == name("fiber") && family == Ipv6 && is_dead)
+    });
+    for second in (10..2_400).step_by(5) {
+        let events = replay.run_until(at(f64::from(second)));
+        assert_eq!(when(&events, "flap.penalty fiber"), None);
+        assert_eq!(carriers(&replay)[0].as_deref(), Some("fiber"), "{second}");
+    }
+    assert_eq!(carriers(&replay), by("fiber", "fiber"));
+    assert!(uplink(&replay, "fiber").penalty < 0.1);
+}

@@ -9,6 +9,7 @@ mod probing;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::engine::damping::Turn;
 use crate::engine::docket::Notice;
 use crate::engine::election::Candidate;
 use crate::engine::family::Families;
@@ -43,6 +44,8 @@ pub struct Outbox {
     pub counts: VecDeque<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
+    /// How whole uplinks changed, for the damping.
+    pub turns: Vec<Turn>,
     /// What is to be settled between all uplinks.
     pub notices: Vec<Notice>,
     /// Something changed that the choice may depend on, whether or not there is an event of it.
@@ -64,6 +67,8 @@ pub struct Uplink {
     settings: UplinkSettings,
     attachment: Attachment,
     standing: Phase,
+    /// The state as a whole that the damping was told last.
+    whole: State,
     /// The state that people were told last, and since when it is.
     shown: State,
     since: Moment,
@@ -135,6 +140,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             standing: Phase::Unknown,
+            whole: State::Unknown,
             shown: State::Unknown,
             since: now,
             reason: "nothing known yet".to_owned(),
@@ -534,9 +540,10 @@ impl Uplink {
         }
     }
 
-    /// Tells of the state that people see, if it is another than they were told last.
+    /// Tells of the state as a whole, and of that which people see, if it is another than they were told last.
     fn tell(&mut self, now: Moment, reason: String, out: &mut Outbox) {
         self.reason = reason;
+        self.turn_as_a_whole(out);
         let (from, to) = (self.shown, self.state());
         if from == to {
             return;
@@ -553,6 +560,19 @@ impl Uplink {
             },
             reason: self.words(),
         });
+    }
+
+    fn turn_as_a_whole(&mut self, out: &mut Outbox) {
+        let to = self.fitness();
+        let from = std::mem::replace(&mut self.whole, to);
+        if from != to {
+            out.turns.push(Turn {
+                uplink: self.settings.name.clone(),
+                interface: self.settings.interface.clone(),
+                from,
+                to,
+            });
+        }
     }
 
     fn explain_silence(&self, silence: Silence) -> String {
