@@ -17,7 +17,7 @@ use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::Trouble;
-use uplinkd::units::{Moment, Wall};
+use uplinkd::units::{Counters, Moment, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
     let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
@@ -402,6 +402,51 @@ fn a_late_reply_undoes_a_miss_and_a_slow_link_is_not_dead() {
     replay.run_until(at(10.0));
     let events = replay.run_until(at(300.0));
     assert_eq!(brief(&events), Vec::<String>::new());
+}
+
+/// Fiber, which has become slow while the traffic filled it, or not.
+fn slow_after_traffic(is_filled: bool) -> Replay<impl World> {
+    let mut patient = settings(&["fiber", "lte"]);
+    for uplink in &mut patient.uplinks {
+        uplink.probe.timeout = Duration::from_secs(3);
+    }
+    let mut replay = Replay::new(patient, |order: &ProbeOrder, now: Moment| {
+        let is_slow = order.uplink == name("fiber") && now >= at(60.0);
+        Some(Duration::from_millis(if is_slow { 800 } else { 12 }))
+    });
+    let mut counters = Counters::default();
+    for tenth in 0..200 {
+        replay.run_until(at(1.0 + f64::from(tenth) * 0.1));
+        if is_filled {
+            counters.rx_packets += 100;
+            counters.rx_bytes += 140_000;
+            counters.tx_packets += 50;
+            counters.tx_bytes += 5_000;
+        }
+        let uplink = name("fiber");
+        replay.input(Input::Counters { uplink, counters });
+    }
+    replay
+}
+
+#[test]
+fn traffic_that_has_moved_away_excuses_no_slowness_any_more() {
+    for is_filled in [false, true] {
+        let mut replay = slow_after_traffic(is_filled);
+        replay.input(Input::Command(Command::Switch(name("lte"))));
+        replay.run_until(at(120.0));
+        assert_eq!(state(&replay, "fiber"), State::Degraded, "{is_filled}");
+    }
+}
+
+#[test]
+fn traffic_of_another_address_excuses_no_slowness_any_more() {
+    let mut replay = slow_after_traffic(true);
+    let uplink = name("fiber");
+    let attachment = attached(7);
+    replay.input(Input::Attachment { uplink, attachment });
+    replay.run_until(at(120.0));
+    assert_eq!(state(&replay, "fiber"), State::Degraded);
 }
 
 #[test]

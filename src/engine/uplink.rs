@@ -278,9 +278,15 @@ impl Uplink {
     pub fn set_carrying(&mut self, is_carrying: bool) {
         if is_carrying != self.is_carrying {
             self.is_carrying = is_carrying;
-            self.passive.restart();
+            self.forget_traffic();
             self.timers.stop(Timer::Count);
         }
+    }
+
+    /// What the counters told is of another time or place.
+    fn forget_traffic(&mut self) {
+        self.passive.restart();
+        self.quality.set_full(false);
     }
 
     /// Begins or ends maintenance.
@@ -300,7 +306,7 @@ impl Uplink {
         self.attachment = attachment;
         self.sort_families(now);
         if is_elsewhere {
-            self.passive.restart();
+            self.forget_traffic();
             self.targets.iter_mut().for_each(TargetTrack::restart);
             self.portal.forget();
         }
