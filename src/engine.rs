@@ -31,7 +31,7 @@ pub mod timer;
 pub mod uplink;
 pub mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::engine::carriers::Apart;
@@ -43,14 +43,14 @@ use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::schedule::Spread;
-use crate::engine::settings::{Failback, Policy, Settings};
+use crate::engine::settings::{Failback, Policy, Settings, UplinkSettings};
 use crate::engine::silence::{as_silent_as, explain_nobody};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::Desired;
 use crate::routing::desired::{Carrying, UplinkRoutes, desired};
-use crate::units::{Moment, ProbeId, UplinkName, Wall};
+use crate::units::{InterfaceName, Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
 const ASLEEP: Duration = Duration::from_secs(5);
@@ -418,18 +418,23 @@ impl Engine {
     }
 
     /// One uplink for each of the settings; those whose name and interface are known stay, and those
-    /// that only have another name. Returns these.
+    /// that only have another name. Returns these. Of uplinks that share an interface the gateway
+    /// tells which is which; elsewhere another gateway is another way out of the same uplink.
     fn set_uplinks(&mut self, now: Moment) -> Vec<(UplinkName, UplinkName)> {
         let mut old = std::mem::take(&mut self.uplinks);
         let mut renamed = Vec::new();
         let names: Vec<_> = self.settings.uplinks.iter().map(|u| &u.name).collect();
+        let shared_before = shared_interfaces(old.iter().map(Uplink::settings));
+        let shared_now = shared_interfaces(&self.settings.uplinks);
         for (place, settings) in self.settings.uplinks.iter().enumerate() {
             let kept = old.iter().position(|uplink| {
                 let known = uplink.settings();
-                let is_free = known.name == settings.name || !names.contains(&&known.name);
-                is_free
-                    && known.interface == settings.interface
-                    && known.gateway == settings.gateway
+                let is_same_name = known.name == settings.name;
+                let is_free = is_same_name || !names.contains(&&known.name);
+                let mut shared = shared_before.union(&shared_now);
+                let is_alone = !shared.any(|interface| *interface == known.interface);
+                let is_same_way = known.gateway == settings.gateway || (is_same_name && is_alone);
+                is_free && known.interface == settings.interface && is_same_way
             });
             let uplink = if let Some(kept) = kept {
                 let mut kept = old.swap_remove(kept);
@@ -635,4 +640,15 @@ impl Engine {
             .collect();
         desired(&self.settings.numbering, &routes, &self.carrying())
     }
+}
+
+fn shared_interfaces<'a>(
+    uplinks: impl IntoIterator<Item = &'a UplinkSettings>,
+) -> BTreeSet<InterfaceName> {
+    let mut seen = BTreeSet::new();
+    let interfaces = uplinks.into_iter().map(|uplink| &uplink.interface);
+    interfaces
+        .filter(|interface| !seen.insert(*interface))
+        .cloned()
+        .collect()
 }

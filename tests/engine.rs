@@ -16,7 +16,7 @@ use uplinkd::engine::input::{Command, Input, ProbeOrder};
 use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
-use uplinkd::routing::Trouble;
+use uplinkd::routing::{Family, Gateway, Trouble};
 use uplinkd::units::{Counters, Moment, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
@@ -481,4 +481,47 @@ fn what_an_earlier_run_left_is_adopted_without_a_switch() {
     assert_eq!(switches(&events), 0, "{:?}", brief(&events));
     let events = replay.run_until(at(70.0));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
+}
+
+#[test]
+fn another_gateway_after_a_reload_moves_no_traffic() {
+    let mut changed = settings(&["fiber", "lte"]);
+    let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    changed.uplinks[0].gateway = Gateway::Address([10, 0, 1, 99].into());
+    let mut events = replay.input(Input::Settings(Box::new(changed)));
+    let mut attachment = attached(1);
+    let path = attachment.paths.get_mut(&Family::Ipv4).expect("a way out");
+    path.gateway = Some([10, 0, 1, 99].into());
+    let uplink = name("fiber");
+    events.extend(replay.input(Input::Attachment { uplink, attachment }));
+    events.extend(replay.run_until(at(300.0)));
+    assert_eq!(brief(&events), ["config.reloaded"]);
+    assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
+}
+
+#[test]
+fn maintenance_outlasts_another_gateway() {
+    let mut changed = settings(&["fiber", "lte"]);
+    let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    changed.uplinks[0].gateway = Gateway::Address([10, 0, 1, 99].into());
+    replay.input(Input::Settings(Box::new(changed)));
+    assert_eq!(state(&replay, "fiber"), State::Disabled);
+}
+
+#[test]
+fn of_uplinks_that_share_an_interface_the_gateway_tells_which_is_which() {
+    let via = |last: u8| Gateway::Address([10, 0, 1, last].into());
+    let mut changed = settings(&["fiber", "dsl"]);
+    changed.uplinks[1].interface = changed.uplinks[0].interface.clone();
+    changed.uplinks[0].gateway = via(1);
+    changed.uplinks[1].gateway = via(2);
+    let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    changed.uplinks[0].gateway = via(3);
+    replay.input(Input::Settings(Box::new(changed)));
+    assert_eq!(state(&replay, "fiber"), State::Unknown);
+    assert_eq!(state(&replay, "dsl"), State::Up);
 }
