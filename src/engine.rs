@@ -33,7 +33,7 @@ pub mod timer;
 pub mod uplink;
 pub mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::engine::carriers::Apart;
@@ -45,14 +45,14 @@ use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::schedule::{Doubt, Spread};
-use crate::engine::settings::{Failback, Policy, Settings};
+use crate::engine::settings::{Failback, Policy, Settings, UplinkSettings};
 use crate::engine::silence::{as_silent_as, explain_nobody};
 use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::Desired;
 use crate::routing::desired::{Carrying, UplinkRoutes, desired};
-use crate::units::{Bytes, Moment, ProbeId, UplinkName, Wall};
+use crate::units::{Bytes, InterfaceName, Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
 const ASLEEP: Duration = Duration::from_secs(5);
@@ -411,18 +411,23 @@ impl Engine {
     }
 
     /// One uplink for each of the settings; those whose name and interface are known stay, and those
-    /// that only have another name. Returns these.
+    /// that only have another name. Returns these. Of uplinks that share an interface the gateway
+    /// tells which is which; elsewhere another gateway is another way out of the same uplink.
     fn set_uplinks(&mut self, now: Moment) -> Vec<(UplinkName, UplinkName)> {
         let mut old = std::mem::take(&mut self.uplinks);
         let mut renamed = Vec::new();
         let names: Vec<_> = self.settings.uplinks.iter().map(|u| &u.name).collect();
+        let shared_before = shared_interfaces(old.iter().map(Uplink::settings));
+        let shared_now = shared_interfaces(&self.settings.uplinks);
         for (place, settings) in self.settings.uplinks.iter().enumerate() {
             let kept = old.iter().position(|uplink| {
                 let known = uplink.settings();
-                let is_free = known.name == settings.name || !names.contains(&&known.name);
-                is_free
-                    && known.interface == settings.interface
-                    && known.gateway == settings.gateway
+                let is_same_name = known.name == settings.name;
+                let is_free = is_same_name || !names.contains(&&known.name);
+                let mut shared = shared_before.union(&shared_now);
+                let is_alone = !shared.any(|interface| *interface == known.interface);
+                let is_same_way = known.gateway == settings.gateway || (is_same_name && is_alone);
+                is_free && known.interface == settings.interface && is_same_way
             });
             let uplink = if let Some(kept) = kept {
                 let mut kept = old.swap_remove(kept);
@@ -510,7 +515,9 @@ impl Engine {
     fn decide(&mut self, now: Moment) {
         self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
         let damping = self.settings.failover.damping;
-        self.flaps.observe(damping, now, &mut self.outbox.events);
+        let turns = self.outbox.turns.drain(..);
+        let events = &mut self.outbox.events;
+        self.flaps.observe(damping, now, turns, events);
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
         self.is_stale |= self.look_again.is_some_and(|at| at <= now);
@@ -543,20 +550,8 @@ impl Engine {
 
     fn elect(&mut self, now: Moment, waits: Waits) {
         let before = self.carriers();
-        let terms = Terms {
-            active: self.active.as_ref().map(|active| &active.uplink),
-            is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
-            chosen: self.chosen.as_ref(),
-            is_asked: waits == Waits::Waived,
-            failover: self.settings.failover,
-            contest: &self.contest,
-        };
-        let mut candidates = self.candidates();
-        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
-        let silent_too = as_silent_as(carrier, &self.uplinks);
-        candidates.retain(|candidate| !silent_too.contains(candidate.name));
-        let choice = elect(&candidates, terms, now);
-        self.is_undecided = !silent_too.is_empty();
+        let (choice, is_undecided) = self.choose(now, waits);
+        self.is_undecided = is_undecided;
         let mut reasons = Vec::new();
         match choice {
             Choice::Nobody if self.is_undecided => {
@@ -569,10 +564,12 @@ impl Engine {
             }
             Choice::Move { to, reason } => {
                 self.nobody_since = None;
-                self.look_again = None;
                 self.pass_over(&to, now);
                 self.lead(to, now);
                 reasons.push(reason);
+                // Another that is preferred to the new leader may fall due later.
+                let (next, _) = self.choose(now, Waits::InForce);
+                self.look_again = next.due();
             }
             Choice::Nobody => {
                 self.look_again = None;
@@ -583,6 +580,23 @@ impl Engine {
         if !reasons.is_empty() {
             self.tell_of_switch(before, reasons.join("; "), now);
         }
+    }
+
+    /// The choice, and whether some were left out because they are as silent as the carrier.
+    fn choose(&self, now: Moment, waits: Waits) -> (Choice, bool) {
+        let terms = Terms {
+            active: self.active.as_ref().map(|active| &active.uplink),
+            is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
+            chosen: self.chosen.as_ref(),
+            is_asked: waits == Waits::Waived,
+            failover: self.settings.failover,
+            contest: &self.contest,
+        };
+        let mut candidates = self.candidates();
+        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
+        let silent_too = as_silent_as(carrier, &self.uplinks);
+        candidates.retain(|candidate| !silent_too.contains(candidate.name));
+        (elect(&candidates, terms, now), !silent_too.is_empty())
     }
 
     fn place_of_carrier(&self) -> Option<usize> {
@@ -622,4 +636,15 @@ impl Engine {
             .collect();
         desired(&self.settings.numbering, &routes, &self.carrying())
     }
+}
+
+fn shared_interfaces<'a>(
+    uplinks: impl IntoIterator<Item = &'a UplinkSettings>,
+) -> BTreeSet<InterfaceName> {
+    let mut seen = BTreeSet::new();
+    let interfaces = uplinks.into_iter().map(|uplink| &uplink.interface);
+    interfaces
+        .filter(|interface| !seen.insert(*interface))
+        .cloned()
+        .collect()
 }

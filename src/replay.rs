@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::engine::Engine;
 use crate::engine::input::{Action, Event, Input, Outcome, ProbeOrder};
 use crate::engine::settings::{Settings, UplinkSettings};
@@ -225,10 +227,12 @@ fn has_both_families(uplink: &UplinkSettings) -> bool {
 /// A link in order: one address, one next hop.
 pub fn attached(place: u8) -> Attachment {
     let index = IfIndex(NonZeroU32::MIN.saturating_add(u32::from(place)));
+    let address = [10, 0, place, 2];
     Attachment {
         trouble: None,
         index: Some(index),
-        addresses: [[10, 0, place, 2].into()].into(),
+        addresses: [address.into()].into(),
+        sources: [IpNet::new_assert(address.into(), 24)].into(),
         paths: [(
             Family::Ipv4,
             Path {
@@ -249,6 +253,9 @@ pub fn attached_by_both(place: u8) -> Attachment {
     let mut attachment = attached(place);
     let address = [0x2001, 0xdb8, place6, 0, 0, 0, 0, 2_u16];
     attachment.addresses.insert(address.into());
+    attachment
+        .sources
+        .insert(IpNet::new_assert(address.into(), 64));
     if let Some(path) = attachment.paths.get(&Family::Ipv4).copied() {
         let router = [0xfe80, 0, 0, 0, 0, 0, 0, place6];
         let gateway = Some(router.into());

@@ -16,7 +16,7 @@ use uplinkd::engine::input::{Command, Input, ProbeOrder};
 use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
-use uplinkd::routing::Trouble;
+use uplinkd::routing::{Family, Gateway, Trouble};
 use uplinkd::units::{Counters, Moment, UplinkName, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
@@ -159,6 +159,21 @@ fn failback_waits_until_the_preferred_uplink_has_been_well_for_long_enough() {
     let back = when(&events, "switch lte -> fiber").expect("a failback");
     assert!((back - up - 60.0).abs() < 1.5, "up {up}, back {back}");
     assert_eq!(switches(&events), 3);
+}
+
+#[test]
+fn a_failback_to_the_second_choice_does_not_forget_the_first() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let mut replay = lossy(tiers, 1, |order, now| {
+        let is_fiber_dead = order.uplink == name("fiber") && (100.0..130.0).contains(&now);
+        let is_dsl_dead = order.uplink == name("dsl") && (100.0..115.0).contains(&now);
+        f64::from(is_fiber_dead || is_dsl_dead)
+    });
+    let events = replay.run_until(at(300.0));
+    let second = when(&events, "switch lte -> dsl").expect("the second choice");
+    let first = when(&events, "switch dsl -> fiber").expect("the first choice");
+    assert!((175.0..178.0).contains(&second), "{second}");
+    assert!((190.0..193.0).contains(&first), "{first}");
 }
 
 #[test]
@@ -389,6 +404,51 @@ fn a_late_reply_undoes_a_miss_and_a_slow_link_is_not_dead() {
     assert_eq!(brief(&events), Vec::<String>::new());
 }
 
+/// Fiber, which has become slow while the traffic filled it, or not.
+fn slow_after_traffic(is_filled: bool) -> Replay<impl World> {
+    let mut patient = settings(&["fiber", "lte"]);
+    for uplink in &mut patient.uplinks {
+        uplink.probe.timeout = Duration::from_secs(3);
+    }
+    let mut replay = Replay::new(patient, |order: &ProbeOrder, now: Moment| {
+        let is_slow = order.uplink == name("fiber") && now >= at(60.0);
+        Some(Duration::from_millis(if is_slow { 800 } else { 12 }))
+    });
+    let mut counters = Counters::default();
+    for tenth in 0..200 {
+        replay.run_until(at(1.0 + f64::from(tenth) * 0.1));
+        if is_filled {
+            counters.rx_packets += 100;
+            counters.rx_bytes += 140_000;
+            counters.tx_packets += 50;
+            counters.tx_bytes += 5_000;
+        }
+        let uplink = name("fiber");
+        replay.input(Input::Counters { uplink, counters });
+    }
+    replay
+}
+
+#[test]
+fn traffic_that_has_moved_away_excuses_no_slowness_any_more() {
+    for is_filled in [false, true] {
+        let mut replay = slow_after_traffic(is_filled);
+        replay.input(Input::Command(Command::Switch(name("lte"))));
+        replay.run_until(at(120.0));
+        assert_eq!(state(&replay, "fiber"), State::Degraded, "{is_filled}");
+    }
+}
+
+#[test]
+fn traffic_of_another_address_excuses_no_slowness_any_more() {
+    let mut replay = slow_after_traffic(true);
+    let uplink = name("fiber");
+    let attachment = attached(7);
+    replay.input(Input::Attachment { uplink, attachment });
+    replay.run_until(at(120.0));
+    assert_eq!(state(&replay, "fiber"), State::Degraded);
+}
+
 #[test]
 fn a_person_s_choice_holds_until_it_dies() {
     let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
@@ -465,4 +525,47 @@ fn an_outage_under_traffic_is_found_sooner_than_the_next_steady_probe_would() {
     let (busy, idle) = (found_after(100.0), found_after(0.0));
     assert!(busy < 0.6, "{busy}");
     assert!(idle > 0.8, "{idle}");
+}
+
+#[test]
+fn another_gateway_after_a_reload_moves_no_traffic() {
+    let mut changed = settings(&["fiber", "lte"]);
+    let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    changed.uplinks[0].gateway = Gateway::Address([10, 0, 1, 99].into());
+    let mut events = replay.input(Input::Settings(Box::new(changed)));
+    let mut attachment = attached(1);
+    let path = attachment.paths.get_mut(&Family::Ipv4).expect("a way out");
+    path.gateway = Some([10, 0, 1, 99].into());
+    let uplink = name("fiber");
+    events.extend(replay.input(Input::Attachment { uplink, attachment }));
+    events.extend(replay.run_until(at(300.0)));
+    assert_eq!(brief(&events), ["config.reloaded"]);
+    assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
+}
+
+#[test]
+fn maintenance_outlasts_another_gateway() {
+    let mut changed = settings(&["fiber", "lte"]);
+    let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    changed.uplinks[0].gateway = Gateway::Address([10, 0, 1, 99].into());
+    replay.input(Input::Settings(Box::new(changed)));
+    assert_eq!(state(&replay, "fiber"), State::Disabled);
+}
+
+#[test]
+fn of_uplinks_that_share_an_interface_the_gateway_tells_which_is_which() {
+    let via = |last: u8| Gateway::Address([10, 0, 1, last].into());
+    let mut changed = settings(&["fiber", "dsl"]);
+    changed.uplinks[1].interface = changed.uplinks[0].interface.clone();
+    changed.uplinks[0].gateway = via(1);
+    changed.uplinks[1].gateway = via(2);
+    let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    changed.uplinks[0].gateway = via(3);
+    replay.input(Input::Settings(Box::new(changed)));
+    assert_eq!(state(&replay, "fiber"), State::Unknown);
+    assert_eq!(state(&replay, "dsl"), State::Up);
 }

@@ -504,3 +504,33 @@ fn a_landing_page_in_one_family_is_called_so() {
     assert_eq!(why, "IPv4: captive portal");
     assert_eq!(carriers(&replay), by("lte", "fiber"));
 }
+
+#[test]
+fn a_family_that_comes_back_to_the_second_choice_does_not_forget_the_leader() {
+    let mut replay = world(dual(&["fiber", "dsl", "lte"]), 1, |order, family, now| {
+        let is_fiber_dead = order.uplink == name("fiber") && (100.0..130.0).contains(&now);
+        let is_dsl_dead = order.uplink == name("dsl") && (100.0..115.0).contains(&now);
+        f64::from(family == Ipv6 && (is_fiber_dead || is_dsl_dead))
+    });
+    replay.run_until(at(110.0));
+    assert_eq!(carriers(&replay), by("fiber", "lte"));
+    replay.run_until(at(185.0));
+    assert_eq!(carriers(&replay), by("fiber", "dsl"));
+    replay.run_until(at(200.0));
+    assert_eq!(carriers(&replay), by("fiber", "fiber"));
+}
+
+#[test]
+fn a_family_that_keeps_failing_takes_nothing_else_off_its_uplink() {
+    let mut replay = world(dual(&["fiber", "lte"]), 1, |order, family, now| {
+        let is_dead = (60.0..1_800.0).contains(&now) && now.rem_euclid(60.0) < 8.0;
+        f64::from(order.uplink == name("fiber") && family == Ipv6 && is_dead)
+    });
+    for second in (10..2_400).step_by(5) {
+        let events = replay.run_until(at(f64::from(second)));
+        assert_eq!(when(&events, "flap.penalty fiber"), None);
+        assert_eq!(carriers(&replay)[0].as_deref(), Some("fiber"), "{second}");
+    }
+    assert_eq!(carriers(&replay), by("fiber", "fiber"));
+    assert!(uplink(&replay, "fiber").penalty < 0.1);
+}

@@ -73,32 +73,15 @@ impl Engine {
         waits: Waits,
         now: Moment,
     ) -> Option<String> {
-        let candidates: Vec<_> = self
-            .uplinks
-            .iter()
-            .map(|uplink| self.candidate_for(uplink, family, leader))
-            .collect();
+        let candidates = self.candidates_for(family, leader);
         if !candidates.iter().any(|candidate| candidate.has_path) {
             return None;
         }
-        let apart = self.apart.get(&family);
-        let carrier = apart.map_or(leader, |carrier| &carrier.uplink);
-        let terms = Terms {
-            active: Some(carrier),
-            is_adopted: apart.is_some_and(|carrier| carrier.is_adopted),
-            chosen: None,
-            is_asked: waits == Waits::Waived,
-            // A family comes back to the leader, however good another is.
-            failover: FailoverSettings {
-                policy: Policy::Failover,
-                ..self.settings.failover
-            },
-            contest: &Contest::default(),
-        };
+        let carrier = self.carrier_beside(family, leader);
         let is_carrier = |candidate: &&Candidate<'_>| candidate.name == carrier;
         let before = candidates.iter().find(is_carrier);
         let has_way = before.is_some_and(|carrier| carrier.has_path);
-        match elect(&candidates, terms, now) {
+        match self.choose_for(family, leader, waits, now) {
             Choice::Stay { until } => {
                 self.look_again = self.look_again.into_iter().chain(until).min();
                 None
@@ -114,9 +97,41 @@ impl Engine {
                     None => format!("{family}: {reason}"),
                 };
                 self.carry_apart(family, to, leader);
+                let due = self.choose_for(family, leader, Waits::InForce, now).due();
+                self.look_again = self.look_again.into_iter().chain(due).min();
                 Some(reason)
             }
         }
+    }
+
+    fn choose_for(&self, family: Family, leader: &UplinkName, waits: Waits, now: Moment) -> Choice {
+        let apart = self.apart.get(&family);
+        let terms = Terms {
+            active: Some(self.carrier_beside(family, leader)),
+            is_adopted: apart.is_some_and(|carrier| carrier.is_adopted),
+            chosen: None,
+            is_asked: waits == Waits::Waived,
+            // A family comes back to the leader, however good another is.
+            failover: FailoverSettings {
+                policy: Policy::Failover,
+                ..self.settings.failover
+            },
+            contest: &Contest::default(),
+        };
+        elect(&self.candidates_for(family, leader), terms, now)
+    }
+
+    /// Who is to carry a family, whether or not it has a way out there.
+    fn carrier_beside<'a>(&'a self, family: Family, leader: &'a UplinkName) -> &'a UplinkName {
+        let apart = self.apart.get(&family);
+        apart.map_or(leader, |carrier| &carrier.uplink)
+    }
+
+    fn candidates_for(&self, family: Family, leader: &UplinkName) -> Vec<Candidate<'_>> {
+        let uplinks = self.uplinks.iter();
+        uplinks
+            .map(|uplink| self.candidate_for(uplink, family, leader))
+            .collect()
     }
 
     /// That the leader keeps falling is a matter of who leads.

@@ -1,7 +1,8 @@
 //! Flap damping (RFC 2439): an uplink that keeps falling waits for its way back.
 //!
 //! Each fall adds 1 to an uplink's penalty; so it does when it dies on trial or becomes degraded, but
-//! half as much. Of the penalty one half is forgotten in each half-life. From `suppress` on the uplink
+//! half as much. What befalls one family of it and not the rest moves that family alone and adds
+//! nothing. Of the penalty one half is forgotten in each half-life. From `suppress` on the uplink
 //! is suppressed: it does not take the traffic back, and any uplink that is well and steady is
 //! preferred to it. That ends when the penalty has faded to `reuse`, and at the latest `longest`
 //! after the last fall.
@@ -25,6 +26,19 @@ const LESSER_FALL: f64 = 0.5;
 
 /// What has faded to this no longer counts as the same series of falls.
 const FORGOTTEN: f64 = 0.25;
+
+/// An uplink as a whole, whatever is wrong with one family of it, goes from one state to another.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which.
+    pub uplink: UplinkName,
+    /// Its interface.
+    pub interface: InterfaceName,
+    /// Before.
+    pub from: State,
+    /// After.
+    pub to: State,
+}
 
 /// The penalties of those uplinks that have fallen.
 #[derive(Clone, Debug, Default)]
@@ -54,30 +68,34 @@ enum Fall {
 }
 
 impl Flaps {
-    /// Takes what has just happened to uplinks, and adds to it who is suppressed now and who no
-    /// longer is.
-    pub fn observe(&mut self, settings: DampingSettings, now: Moment, events: &mut Vec<Event>) {
-        let mut told = Vec::new();
+    /// Takes what has just happened to uplinks, and tells who is suppressed now and who no longer
+    /// is.
+    pub fn observe(
+        &mut self,
+        settings: DampingSettings,
+        now: Moment,
+        turns: impl IntoIterator<Item = Turn>,
+        events: &mut Vec<Event>,
+    ) {
         for (uplink, penalty) in &mut self.uplinks {
             if penalty.suppressed_until.is_some_and(|until| until <= now) {
                 penalty.suppressed_until = None;
-                told.push(penalty.event(uplink, false, now, penalty.explain_reuse(now)));
+                events.push(penalty.event(uplink, false, now, penalty.explain_reuse(now)));
             }
         }
-        for event in &*events {
-            let Some((uplink, interface, fall)) = fall(&event.change) else {
+        for turn in turns {
+            let Some(fall) = turn.fall() else {
                 continue;
             };
-            let begun = Penalty::new(interface, now);
-            let penalty = self.uplinks.entry(uplink.clone()).or_insert(begun);
+            let begun = Penalty::new(&turn.interface, now);
+            let penalty = self.uplinks.entry(turn.uplink.clone()).or_insert(begun);
             let was_suppressed = penalty.suppressed_until.is_some();
             penalty.add(fall, settings, now);
             if !was_suppressed && let Some(until) = penalty.suppressed_until {
                 let reason = penalty.explain(until, now);
-                told.push(penalty.event(uplink, true, now, reason));
+                events.push(penalty.event(&turn.uplink, true, now, reason));
             }
         }
-        events.append(&mut told);
     }
 
     /// When the next one is suppressed no longer.
@@ -227,33 +245,25 @@ impl DampingSettings {
     }
 }
 
-fn fall(change: &Change) -> Option<(&UplinkName, &InterfaceName, Fall)> {
-    let Change::Uplink {
-        uplink,
-        interface,
-        from,
-        to,
-    } = change
-    else {
-        return None;
-    };
-    let fall = match (from, to) {
-        (State::Up | State::Degraded, State::Down | State::Absent) => Fall::Dead,
-        (State::Recovering, State::Down | State::Absent) => Fall::DeadOnTrial,
-        (State::Up, State::Degraded) => Fall::Degraded,
-        (
-            State::Unknown
-            | State::Up
-            | State::Degraded
-            | State::Down
-            | State::Recovering
-            | State::Disabled
-            | State::Absent
-            | State::Cold,
-            _,
-        ) => return None,
-    };
-    Some((uplink, interface, fall))
+impl Turn {
+    fn fall(&self) -> Option<Fall> {
+        match (self.from, self.to) {
+            (State::Up | State::Degraded, State::Down | State::Absent) => Some(Fall::Dead),
+            (State::Recovering, State::Down | State::Absent) => Some(Fall::DeadOnTrial),
+            (State::Up, State::Degraded) => Some(Fall::Degraded),
+            (
+                State::Unknown
+                | State::Up
+                | State::Degraded
+                | State::Down
+                | State::Recovering
+                | State::Disabled
+                | State::Absent
+                | State::Cold,
+                _,
+            ) => None,
+        }
+    }
 }
 
 /// A span in words, in minutes where seconds would be no use.
@@ -286,18 +296,15 @@ mod tests {
 
     /// What is said when an uplink goes from one state to another.
     fn change(flaps: &mut Flaps, now: f64, from: State, to: State) -> Vec<String> {
-        let mut events = vec![Event {
-            at: at(now),
-            change: Change::Uplink {
-                uplink: fiber(),
-                interface: "eth1".parse().expect("a name"),
-                from,
-                to,
-            },
-            reason: String::new(),
-        }];
-        flaps.observe(SETTINGS, at(now), &mut events);
-        said(&events[1..])
+        let turn = Turn {
+            uplink: fiber(),
+            interface: "eth1".parse().expect("a name"),
+            from,
+            to,
+        };
+        let mut events = Vec::new();
+        flaps.observe(SETTINGS, at(now), [turn], &mut events);
+        said(&events)
     }
 
     fn fall(flaps: &mut Flaps, now: f64) -> Vec<String> {
@@ -341,9 +348,9 @@ mod tests {
         let penalty = flaps.penalty(&fiber(), SETTINGS, until);
         assert!((penalty - SETTINGS.reuse).abs() < 1e-6, "{penalty}");
         let mut events = Vec::new();
-        flaps.observe(SETTINGS, until - Duration::from_secs(1), &mut events);
+        flaps.observe(SETTINGS, until - Duration::from_secs(1), [], &mut events);
         assert!(events.is_empty());
-        flaps.observe(SETTINGS, until, &mut events);
+        flaps.observe(SETTINGS, until, [], &mut events);
         assert_eq!(
             said(&events),
             ["flap.reuse: has not fallen for 20 min: failback is possible again"]
@@ -396,7 +403,7 @@ mod tests {
         (0..9).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
         flaps.adapt(settings, &[], |_| true);
         let mut events = Vec::new();
-        flaps.observe(settings, at(9.0), &mut events);
+        flaps.observe(settings, at(9.0), [], &mut events);
         assert_eq!(flaps.suppressed_until(&fiber()), None);
     }
 }

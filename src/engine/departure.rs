@@ -2,10 +2,13 @@
 //!
 //! A flow knows the address by which it leaves. When a family of traffic no longer leaves by an
 //! address that carried it, because another uplink carries it or because its uplink has another
-//! address now, the flows by the old address are of no use.
+//! address now, the flows by the old address are of no use. An address that is deprecated still serves
+//! what is under way, and a temporary one is an address like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::Engine;
 use super::input::Departure;
@@ -16,7 +19,7 @@ use crate::units::UplinkName;
 /// By what each family leaves.
 pub(super) type Exits = BTreeMap<Family, Exit>;
 
-/// An uplink, and its addresses when it last had any.
+/// An uplink, and all addresses from which packets went through it when it last had any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exit {
     uplink: UplinkName,
@@ -39,7 +42,9 @@ impl Engine {
             let left: BTreeSet<_> = &before.addresses - &exit.addresses;
             if !left.is_empty() {
                 let uplink = self.find(&before.uplink);
-                is_voluntary &= uplink.is_ok_and(|uplink| uplink.state() == State::Up);
+                let is_well = uplink.is_ok_and(|uplink| uplink.state() == State::Up);
+                let has_lost_it = before.uplink == exit.uplink;
+                is_voluntary &= is_well && !has_lost_it;
                 addresses.extend(left);
             }
         }
@@ -56,8 +61,9 @@ impl Engine {
     /// None while it has no address: those that it had are not left until there are others.
     fn exit(&self, family: Family) -> Option<Exit> {
         let uplink = self.find(self.carrier_of(family)?).ok()?;
-        let addresses = uplink.attachment().addresses.iter().copied();
-        let addresses: BTreeSet<_> = addresses
+        let sources = uplink.attachment().sources.iter();
+        let addresses: BTreeSet<_> = sources
+            .map(IpNet::addr)
             .filter(|address| Family::of(*address) == family)
             .collect();
         let uplink = uplink.settings().name.clone();

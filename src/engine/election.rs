@@ -99,6 +99,16 @@ pub enum Choice {
     Nobody,
 }
 
+impl Choice {
+    /// When the traffic that stays is to be looked at again.
+    pub(super) fn due(self) -> Option<Moment> {
+        match self {
+            Self::Stay { until } => until,
+            Self::Move { .. } | Self::Nobody => None,
+        }
+    }
+}
+
 impl Candidate<'_> {
     /// The first verdict about it is under way.
     fn is_unjudged(&self) -> bool {

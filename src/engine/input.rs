@@ -120,7 +120,8 @@ pub enum Action {
 pub struct Departure {
     /// The addresses of the uplinks that were left, of the families that moved.
     pub addresses: BTreeSet<IpAddr>,
-    /// Those uplinks are well: a failback, or a person's choice.
+    /// Those uplinks are well: a failback, or a person's choice. An uplink that lost an address and
+    /// kept the traffic did not choose to.
     pub is_voluntary: bool,
 }
 

@@ -11,6 +11,7 @@ mod probing;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::engine::damping::Turn;
 use crate::engine::docket::Notice;
 use crate::engine::election::Candidate;
 use crate::engine::family::Families;
@@ -47,6 +48,8 @@ pub struct Outbox {
     pub counts: VecDeque<UplinkName>,
     /// What happened.
     pub events: Vec<Event>,
+    /// How whole uplinks changed, for the damping.
+    pub turns: Vec<Turn>,
     /// What is to be settled between all uplinks.
     pub notices: Vec<Notice>,
     /// Something changed that the choice may depend on, whether or not there is an event of it.
@@ -68,6 +71,8 @@ pub struct Uplink {
     settings: UplinkSettings,
     attachment: Attachment,
     standing: Phase,
+    /// The state as a whole that the damping was told last.
+    whole: State,
     /// The state that people were told last, and since when it is.
     shown: State,
     since: Moment,
@@ -145,6 +150,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             standing: Phase::Unknown,
+            whole: State::Unknown,
             shown: State::Unknown,
             since: now,
             reason: "nothing known yet".to_owned(),
@@ -287,7 +293,7 @@ impl Uplink {
     pub fn set_carrying(&mut self, is_carrying: bool, now: Moment) {
         if is_carrying != self.is_carrying {
             self.is_carrying = is_carrying;
-            self.passive.restart();
+            self.forget_traffic();
             self.timers.stop(Timer::Count);
             if is_carrying {
                 self.call(now);
@@ -307,6 +313,12 @@ impl Uplink {
         self.has_failed = true;
     }
 
+    /// What the counters told is of another time or place.
+    fn forget_traffic(&mut self) {
+        self.passive.restart();
+        self.quality.set_full(false);
+    }
+
     /// Begins or ends maintenance.
     pub fn set_disabled(&mut self, is_disabled: bool, now: Moment, reason: &str, out: &mut Outbox) {
         self.is_disabled = is_disabled;
@@ -324,7 +336,7 @@ impl Uplink {
         self.attachment = attachment;
         self.sort_families(now);
         if is_elsewhere {
-            self.passive.restart();
+            self.forget_traffic();
             self.targets.iter_mut().for_each(TargetTrack::restart);
             self.portal.forget();
         }
@@ -568,9 +580,10 @@ impl Uplink {
         }
     }
 
-    /// Tells of the state that people see, if it is another than they were told last.
+    /// Tells of the state as a whole, and of that which people see, if it is another than they were told last.
     fn tell(&mut self, now: Moment, reason: String, out: &mut Outbox) {
         self.reason = reason;
+        self.turn_as_a_whole(out);
         let (from, to) = (self.shown, self.state());
         if from == to {
             return;
@@ -587,6 +600,19 @@ impl Uplink {
             },
             reason: self.words(),
         });
+    }
+
+    fn turn_as_a_whole(&mut self, out: &mut Outbox) {
+        let to = self.fitness();
+        let from = std::mem::replace(&mut self.whole, to);
+        if from != to {
+            out.turns.push(Turn {
+                uplink: self.settings.name.clone(),
+                interface: self.settings.interface.clone(),
+                from,
+                to,
+            });
+        }
     }
 
     fn explain_silence(&self, silence: Silence) -> String {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Command, Departure, Input, Outcome};
-use uplinkd::replay::attached;
+use uplinkd::replay::{attached, attached_by_both};
 use uplinkd::routing::{Attachment, Trouble};
 use uplinkd::units::Moment;
 
@@ -79,8 +80,11 @@ impl Site {
 }
 
 fn with(index: u8, addresses: &[&str]) -> Attachment {
+    let addresses = ips(addresses);
+    let sources = addresses.iter().copied().map(IpNet::from).collect();
     Attachment {
-        addresses: ips(addresses),
+        addresses,
+        sources,
         ..attached(index)
     }
 }
@@ -137,8 +141,48 @@ fn uplinks_that_share_an_address_leave_nothing_behind() {
 fn an_uplink_that_gets_another_address_leaves_the_old_one() {
     let mut site = Site::new(&[FIBER], &[LTE]);
     site.attach("fiber", with(1, &["192.0.2.99"]));
-    let left: Vec<_> = site.left.iter().map(|left| &left.addresses).collect();
-    assert_eq!(left, [&ips(&[FIBER])]);
+    assert_eq!(site.left, [departure(&[FIBER], false)]);
+}
+
+/// Fiber by IPv6, known by `lasting`; packets go from all of `sources`.
+fn by_ipv6(lasting: &str, sources: &[&str]) -> Attachment {
+    let mut attachment = attached_by_both(1);
+    attachment.addresses = ips(&[FIBER, lasting]);
+    let sources = sources.iter().copied().chain([FIBER]);
+    attachment.sources = sources.map(net).collect();
+    attachment
+}
+
+fn net(address: &str) -> IpNet {
+    let address: IpAddr = address.parse().expect("an address");
+    address.into()
+}
+
+const OLD: &str = "2001:db8:1::2";
+const NEW: &str = "2001:db8:2::2";
+const TEMPORARY: &str = "2001:db8:1::77";
+
+#[test]
+fn a_deprecated_address_is_not_left_until_it_is_gone() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.attach("fiber", by_ipv6(OLD, &[OLD]));
+    site.attach("fiber", by_ipv6(NEW, &[OLD, NEW]));
+    assert_eq!(site.left, []);
+    site.attach("fiber", by_ipv6(NEW, &[NEW]));
+    assert_eq!(site.left, [departure(&[OLD], false)]);
+}
+
+#[test]
+fn a_switch_leaves_temporary_addresses_too() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.attach("fiber", by_ipv6(OLD, &[OLD, TEMPORARY]));
+    let mut lte = attached_by_both(2);
+    lte.addresses = ips(&[LTE, NEW]);
+    lte.sources = [LTE, NEW].map(net).into();
+    site.attach("lte", lte);
+    site.runs(5);
+    site.tell(Input::Command(Command::Switch(name("lte"))));
+    assert_eq!(site.left, [departure(&[FIBER, OLD, TEMPORARY], true)]);
 }
 
 #[test]
