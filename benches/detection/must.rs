@@ -45,7 +45,7 @@ impl Verdicts {
         );
     }
 
-    /// What the issue asks of a row.
+    /// What is asked of a row.
     pub(crate) fn detection(&mut self, name: &str, interval: Duration, figures: &Figures) {
         let mut demands = DEMANDS.iter();
         let asked = demands.find(|demand| demand.0 == name && demand.1 == interval.as_millis());

@@ -134,9 +134,9 @@ impl Daemon {
         let flows = match report.news {
             News::Ended { count, failed } => {
                 let is_all = failed.is_none();
-                failed
-                    .into_iter()
-                    .for_each(|error| self.complain_of_flows(error));
+                if let Some(error) = failed {
+                    self.complain_of_flows(error);
+                }
                 (is_all || count > 0).then_some(count)
             }
             News::CameBack(count) => {

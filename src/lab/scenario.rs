@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_issue_asks_for_is_there() {
+    fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
                      failback target-filtered restart idle switch tour main-mode standby-dead";
         for name in asked.split_whitespace() {

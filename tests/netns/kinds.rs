@@ -15,7 +15,7 @@ use super::netns::{self, World};
 use super::*;
 use tun::Tun;
 
-/// What the issue allows from an event to what follows from it.
+/// The most there may be from an event to what follows from it.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(200);
 const PPP: &str = "ppp0";
 const LEARNT: Hints = Hints {
