@@ -130,7 +130,7 @@ impl Config {
     /// Parses the text of a file; `file_name` is what the errors call it.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let refused = |mut problems: Vec<Problem>| {
-            problems.sort_by_key(|problem| problem.line);
+            Problem::put_in_order(&mut problems);
             ConfigError::Refused {
                 file: file_name.to_owned(),
                 problems,

@@ -181,7 +181,7 @@ fn list(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<String>)> {
     let mut names: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.file_name()))
         .collect();
-    names.sort();
+    names.sort_unstable();
     let mut programs = Vec::new();
     let mut refused = Vec::new();
     for name in names.into_iter().filter(|name| is_proper(name)) {

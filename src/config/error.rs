@@ -54,6 +54,13 @@ pub struct Problem {
     pub fault: Fault,
 }
 
+impl Problem {
+    /// By line; those of one line stay as they are.
+    pub(super) fn put_in_order(problems: &mut [Self]) {
+        problems.sort_by_key(|problem| problem.line);
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.line)?;

@@ -42,7 +42,7 @@ impl Node {
             return Ok(Self { line: 1, value });
         }
         let mut problems: Vec<_> = errors.iter().map(|error| lines.problem(error)).collect();
-        problems.sort_by_key(|problem| problem.line);
+        Problem::put_in_order(&mut problems);
         problems.dedup_by_key(|problem| problem.line);
         problems.truncate(MAX_SYNTAX_PROBLEMS);
         Err(problems)
