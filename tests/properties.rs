@@ -607,7 +607,7 @@ impl Rig {
             let is_same = carriers_names(before, family) == carriers_names(after, family);
             // Its last way may come back before the link does, and may be the only one.
             let has_no_choice = carriers_names(before, family).is_empty()
-                && !after.uplinks.iter().any(|uplink| can_carry(uplink, family));
+                || !after.uplinks.iter().any(|uplink| can_carry(uplink, family));
             let is_right = is_leader || is_same || has_no_choice || can_carry(carrier, family);
             assert!(is_right || is_by_hand, "{family}: {before:#?}\n{after:#?}");
         }
