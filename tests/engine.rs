@@ -17,7 +17,7 @@ use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::{Family, Gateway, Trouble};
-use uplinkd::units::{Counters, Moment, UplinkName, Wall};
+use uplinkd::units::{Bytes, Counters, Moment, UplinkName, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
     let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
@@ -65,20 +65,21 @@ fn a_blackhole_is_left_in_about_a_second_and_at_most_two() {
 }
 
 /// Of deaths at many phases of the probing, the median; and what the status promised before.
-fn promised_and_taken(mut settings: Settings, loss: f64) -> (f64, f64) {
+fn promised_and_taken(mut settings: Settings, victim: &str, loss: f64) -> (f64, f64) {
     let (mut promised, mut taken) = (Vec::new(), Vec::new());
     for run in 0..40_u32 {
         settings.seed = run.into();
         let dies = 400.0 + f64::from(run) * 0.137;
         let mut replay = lossy(settings.clone(), run.into(), |order, now| {
-            let is_dead = order.uplink == name("fiber") && now >= dies;
+            let is_dead = order.uplink == name(victim) && now >= dies;
             if is_dead { 1.0 } else { loss }
         });
         replay.run_until(at(dies));
-        let learnt = status_of(&replay, "fiber").learnt.expect("learnt");
+        let learnt = status_of(&replay, victim).learnt.expect("learnt");
         promised.push(learnt.dead_in_ms / 1e3);
         let events = replay.run_until(at(dies + 60.0));
-        taken.push(when(&events, "uplink.down fiber").expect("a verdict") - dies);
+        let down = format!("uplink.down {victim}");
+        taken.push(when(&events, &down).expect("a verdict") - dies);
     }
     for delays in [&mut promised, &mut taken] {
         delays.sort_by(f64::total_cmp);
@@ -92,24 +93,28 @@ fn the_delay_that_the_status_promises_is_what_a_blackhole_takes_to_a_quarter() {
     let mut dense = at_defaults.clone();
     let mut slow = at_defaults.clone();
     let mut with_quorum = at_defaults.clone();
+    let mut metered = at_defaults.clone();
+    metered.uplinks[0].probe_budget = Some(Bytes(50_000_000));
     for place in 0..2 {
         dense.uplinks[place].probe.interval = Duration::from_millis(200);
         slow.uplinks[place].probe.interval = Duration::from_secs(5);
         with_quorum.uplinks[place].probe.quorum = 2;
     }
-    for (settings, loss) in [
-        (&at_defaults, 0.0),
-        (&at_defaults, 0.05),
-        (&at_defaults, 0.1),
-        (&dense, 0.01),
-        (&slow, 0.01),
-        (&with_quorum, 0.01),
+    for (settings, victim, loss) in [
+        (&at_defaults, "fiber", 0.0),
+        (&at_defaults, "fiber", 0.05),
+        (&at_defaults, "fiber", 0.1),
+        (&at_defaults, "lte", 0.01),
+        (&dense, "fiber", 0.01),
+        (&slow, "fiber", 0.01),
+        (&with_quorum, "fiber", 0.01),
+        (&metered, "fiber", 0.01),
     ] {
-        let (promised, taken) = promised_and_taken(settings.clone(), loss);
+        let (promised, taken) = promised_and_taken(settings.clone(), victim, loss);
         let share = promised / taken;
         assert!(
             (0.75..=1.25).contains(&share),
-            "loss {loss}: promised {promised} s, took {taken} s"
+            "{victim}, loss {loss}: promised {promised} s, took {taken} s"
         );
     }
 }

@@ -10,11 +10,13 @@ use crate::engine::outage::{Demand, Outage};
 use crate::engine::target::{millis, tenths};
 use crate::units::Moment;
 
-/// How the rounds follow each other once one is not answered.
+/// How the rounds follow each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Rhythm {
-    /// Between two rounds while in doubt.
-    pub confirm_interval: Duration,
+pub struct Rhythm<F> {
+    /// Between two rounds as long as all are answered.
+    pub steady: Duration,
+    /// Between two rounds after so long a silence.
+    pub confirm: F,
     /// After so long without an answer a probe is missed.
     pub deadline: Duration,
     /// The independent losses that explain it when a steady round is not answered, and when a round
@@ -29,16 +31,19 @@ pub struct Learnt {
     pub loss_percent: f64,
     /// The mean length of its bursts of loss, in milliseconds.
     pub burst_ms: f64,
-    /// From its death to the verdict, when the next steady probe is half an interval away and none of
-    /// its own traffic raises the alarm before, in milliseconds.
+    /// From its death to the verdict, at the pace at which it is probed now, when the next probe
+    /// is half a spacing away and none of its own traffic raises the alarm before, in milliseconds.
     pub dead_in_ms: f64,
 }
 
 impl Learnt {
     /// What follows from what `learner` knows.
-    pub fn new(learner: Learner, demand: Demand, rhythm: Rhythm) -> Self {
+    pub fn new<F>(learner: Learner, demand: Demand, rhythm: Rhythm<F>) -> Self
+    where
+        F: Fn(Duration) -> Duration,
+    {
         let process = learner.process();
-        let dead_in = demand.interval / 2 + silence(learner, demand, rhythm);
+        let dead_in = rhythm.steady / 2 + silence(learner, demand, rhythm);
         Self {
             loss_percent: tenths(process.mean() * 100.0),
             burst_ms: millis(Duration::from_secs_f64(process.burst_seconds)),
@@ -49,11 +54,14 @@ impl Learnt {
 
 /// From the first probe that is not answered to the verdict: the detector itself is told of a link
 /// that has fallen silent, and asked when it would have had enough.
-fn silence(learner: Learner, demand: Demand, rhythm: Rhythm) -> Duration {
+fn silence<F>(learner: Learner, demand: Demand, rhythm: Rhythm<F>) -> Duration
+where
+    F: Fn(Duration) -> Duration,
+{
     let mut outage = Outage::default();
     outage.recall(learner);
     let answered = Moment::START;
-    let first = answered + demand.interval / 2;
+    let first = answered + rhythm.steady / 2;
     outage.answered(answered, demand);
     let mut sent = first;
     let [mut losses, all] = rhythm.losses;
@@ -64,10 +72,11 @@ fn silence(learner: Learner, demand: Demand, rhythm: Rhythm) -> Duration {
             return missed.since(first);
         }
         // The second round waits until the first is missed; the others follow at their pace.
+        let confirm = (rhythm.confirm)(sent.since(first));
         let next = if sent == first {
-            rhythm.confirm_interval.max(rhythm.deadline)
+            confirm.max(rhythm.deadline)
         } else {
-            rhythm.confirm_interval
+            confirm
         };
         sent = sent + next;
         losses = all;
@@ -88,8 +97,9 @@ mod tests {
         interval: Duration::from_secs(1),
         outage_within: Duration::from_secs(10),
     };
-    const RHYTHM: Rhythm = Rhythm {
-        confirm_interval: Duration::from_millis(50),
+    const RHYTHM: Rhythm<fn(Duration) -> Duration> = Rhythm {
+        steady: Duration::from_secs(1),
+        confirm: |_| Duration::from_millis(50),
         deadline: Duration::from_millis(35),
         losses: [1, 3],
     };
@@ -112,6 +122,9 @@ mod tests {
         assert!((500.0..1_100.0).contains(&clean.dead_in_ms), "{clean:?}");
         assert!(bursty.dead_in_ms > 3.0 * clean.dead_in_ms, "{bursty:?}");
         assert!(bursty.dead_in_ms <= 10_600.0, "{bursty:?}");
+        let steady = Duration::from_secs(5);
+        let rare = Learnt::new(Learner::default(), DEMAND, Rhythm { steady, ..RHYTHM });
+        assert!(rare.dead_in_ms >= clean.dead_in_ms + 1_900.0, "{rare:?}");
         assert!(bursty.burst_ms > clean.burst_ms && bursty.loss_percent > clean.loss_percent);
     }
 }

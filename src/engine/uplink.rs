@@ -442,7 +442,7 @@ impl Uplink {
         }
     }
 
-    fn rhythm(&self) -> Rhythm {
+    fn rhythm(&self) -> Rhythm<impl Fn(Duration) -> Duration> {
         let probe = &self.settings.probe;
         let groups = self.askable();
         let asked = groups
@@ -453,7 +453,8 @@ impl Uplink {
         let deadlines = groups.iter().flat_map(|group| group.iter());
         let deadlines = deadlines.map(|place| self.targets[place].deadline(probe.timeout));
         Rhythm {
-            confirm_interval: probe.confirm_interval,
+            steady: self.routine_spacing(),
+            confirm: |silence| self.confirm_spacing(silence),
             deadline: deadlines.max().unwrap_or(probe.timeout),
             losses: [
                 asked

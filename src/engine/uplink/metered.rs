@@ -95,9 +95,9 @@ impl Uplink {
     /// The pace that it can afford instead of `pace`.
     ///
     /// Whether a standby is dead has time until it is needed, and so has a question of quality; the
-    /// way back is slow for a dead one anyway.
+    /// way back is slow for a dead one anyway. A witness that is summoned answers for all others.
     pub(super) fn afford(&self, pace: Pace, now: Moment) -> Pace {
-        let Some(metered) = &self.budget else {
+        let Some(metered) = self.budget.as_ref().filter(|_| self.summoned == 0) else {
             return pace;
         };
         let is_at_stake = self.is_carrying || self.call.is_due() || self.need == Need::Called;
@@ -137,12 +137,25 @@ impl Uplink {
             Pace::BackOff { age } if age >= plan.every * 10 => plan.every,
             Pace::BackOff { .. } => spacing.min(plan.every),
             Pace::Brisk => spacing,
-            Pace::Confirm => {
-                let silence = self.silence(now).unwrap_or_default();
-                let most = self.settings.probe.interval.max(spacing);
-                (silence / SILENCE_SHARE).clamp(spacing, most)
-            }
+            Pace::Confirm => self.confirm_spacing(self.silence(now).unwrap_or_default()),
         }
+    }
+
+    /// The time between two rounds of a verdict, after so long a silence.
+    pub(super) fn confirm_spacing(&self, silence: Duration) -> Duration {
+        let spacing = Pace::Confirm.spacing(&self.settings.probe);
+        if self.budget.is_none() {
+            return spacing;
+        }
+        let most = self.settings.probe.interval.max(spacing);
+        (silence / SILENCE_SHARE).clamp(spacing, most)
+    }
+
+    /// The time between two rounds while nothing speaks against it.
+    pub(super) fn routine_spacing(&self) -> Duration {
+        let spacing = self.unhurried().spacing(&self.settings.probe);
+        let budget = self.budget.as_ref();
+        budget.map_or(spacing, |metered| spacing.max(metered.plan.every))
     }
 
     /// How many targets the next round asks. Where it is metered, a verdict asks all of them once:

@@ -82,10 +82,6 @@ impl Uplink {
     }
 
     fn wanted_pace(&self, now: Moment) -> Pace {
-        let unhurried = match self.need {
-            Need::Standby => Pace::Standby,
-            Need::Watched | Need::Called => Pace::Steady,
-        };
         match self.standing {
             _ if self.summoned > 0 => Pace::Confirm,
             Phase::Unknown => Pace::Confirm,
@@ -98,13 +94,21 @@ impl Uplink {
             Phase::Degraded if self.need == Need::Standby => Pace::Steady,
             Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
             Phase::Up if self.families.are_on_trial() => Pace::Brisk,
-            Phase::Up => unhurried,
+            Phase::Up => self.unhurried(),
             Phase::Down | Phase::Absent => match self.need {
                 Need::Standby | Need::Called => Pace::BackOff {
                     age: now.since(self.awaited_since),
                 },
                 Need::Watched => Pace::Steady,
             },
+        }
+    }
+
+    /// The pace while nothing speaks against it.
+    pub(super) fn unhurried(&self) -> Pace {
+        match self.need {
+            Need::Standby => Pace::Standby,
+            Need::Watched | Need::Called => Pace::Steady,
         }
     }
 

@@ -138,7 +138,6 @@ impl Uplink {
         }
         self.forget_old(now);
         let pace = self.pace(now);
-        self.summoned = self.summoned.saturating_sub(1);
         let breadth = if self.is_captive() {
             // Only the web pages can tell when it is over, and only all of them whether it is.
             Breadth::All
@@ -152,6 +151,7 @@ impl Uplink {
             return;
         }
         self.call.make();
+        self.summoned = self.summoned.saturating_sub(1);
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
         round.without = self.families.broken();
         self.rounds.push_back(round);
