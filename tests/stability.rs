@@ -17,7 +17,7 @@ use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::{Failback, Policy, Settings};
 use uplinkd::engine::status::State;
 use uplinkd::replay::{Replay, World};
-use uplinkd::units::{Moment, Tier};
+use uplinkd::units::{Counters, Moment, Tier, UplinkName};
 
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
@@ -28,6 +28,44 @@ fn keeps_dying(until: f64) -> impl FnMut(&ProbeOrder, f64) -> f64 {
         let is_dead = (60.0..until).contains(&now) && now.rem_euclid(180.0) < 10.0;
         f64::from(order.uplink == name("fiber") && is_dead)
     }
+}
+
+/// A video call as heavy as any before it, in broadcast noise that is as heavy, on a link that falls
+/// silent for half a second now and then.
+struct FullInBursts;
+
+impl FullInBursts {
+    fn is_silent(now: f64) -> bool {
+        now.rem_euclid(20.3) < 0.5
+    }
+}
+
+impl World for FullInBursts {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let is_silent = Self::is_silent(now.since_start().as_secs_f64());
+        (order.uplink != name("fiber") || !is_silent).then_some(RTT)
+    }
+
+    fn counters(&mut self, _: &UplinkName, now: Moment) -> Option<Counters> {
+        let passed = now.since_start().as_secs_f64();
+        let silent = (passed / 20.3).floor() * 0.5 + passed.rem_euclid(20.3).min(0.5);
+        let packets = |seconds: f64| Duration::from_secs_f64(seconds * 100.0).as_secs();
+        let received = packets(passed - silent / 2.0);
+        Some(Counters {
+            rx_packets: received,
+            tx_packets: packets(passed / 2.0),
+            rx_bytes: received * 800,
+            tx_bytes: packets(passed / 2.0) * 200,
+        })
+    }
+}
+
+#[test]
+fn a_full_link_that_loses_in_bursts_is_no_worse_than_an_empty_one() {
+    let mut replay = Replay::new(settings(&["fiber", "lte"]), FullInBursts);
+    replay.run_until(at(HOUR));
+    let events = replay.run_until(at(4.0 * HOUR));
+    assert!(events.is_empty(), "{}", lines(&events));
 }
 
 fn lines(events: &[Event]) -> String {

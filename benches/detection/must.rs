@@ -92,6 +92,11 @@ impl Verdicts {
             found.downs_per_month(),
             most,
         );
+        self.at_most(
+            &format!("{name}: false verdicts of bad quality in 30 days"),
+            found.degradeds_per_month(),
+            most,
+        );
         let is_call = matches!(habit, Habit::Stream | Habit::StreamInNoise);
         if is_call && matches!(process, Process::Independent { .. }) {
             let (median, worst) = (found.blackhole.median(), found.blackhole.quantile(1.0));

@@ -258,6 +258,13 @@ impl Families {
         Some(track.break_down(complaint, now))
     }
 
+    /// The same of a round that is followed by one that is answered.
+    pub fn overtaken(&mut self, family: Family, sent: Moment, losses: u32) {
+        if let Some(judge) = &mut self.of[family as usize].judge {
+            judge.outage.failed(sent, losses);
+        }
+    }
+
     /// Somebody answered in place of a target of the family.
     pub fn wrongly_answered(&mut self, family: Family, what: &str) {
         if let Some(judge) = &mut self.track_mut(family).judge {

@@ -31,7 +31,11 @@ impl Uplink {
         }
         let fate = self.understand(probe, sent, outcome, now, out);
         let undoes_a_miss = matches!(fate, Fate::Answered(_) | Fate::Wrong);
-        if probe.fate == Fate::Pending || undoes_a_miss {
+        let is_news = probe.fate == Fate::Pending || undoes_a_miss;
+        if is_news && matches!(fate, Fate::Answered(_)) {
+            self.overtake(sent, probe.family, now, out);
+        }
+        if is_news {
             self.settle(round, place, fate, now, out);
         }
         self.arm_deadline();
@@ -280,6 +284,57 @@ impl Uplink {
     fn may_be_queued(&self, sent: Moment, now: Moment) -> bool {
         let longest = self.settings.probe.timeout * LONGEST_QUEUE;
         now.since(sent) < longest && self.is_carrying && self.passive.is_full_and_flows(now)
+    }
+
+    /// A later probe is answered: a queue keeps its order, so that what is still thought to wait in it
+    /// was lost. That is how the link loses packets, and no silence any more.
+    fn overtake(&mut self, answered: Moment, family: Family, now: Moment, out: &mut Outbox) {
+        for place in 0..self.rounds.len() {
+            let round = &self.rounds[place];
+            let is_lost = |probe| self.is_overtaken((round, probe), (answered, family), now);
+            let lost: Places = (0..round.probes.len())
+                .filter(|at| is_lost(&round.probes[*at]))
+                .collect();
+            if !lost.is_empty() {
+                self.lose(place, lost, family, now, out);
+            }
+        }
+    }
+
+    fn lose(&mut self, place: usize, lost: Places, family: Family, now: Moment, out: &mut Outbox) {
+        let round = &mut self.rounds[place];
+        for at in lost.iter() {
+            let probe = &mut round.probes[at];
+            probe.fate = Fate::Missed;
+            self.targets[probe.target].missed(probe.id, round.sent);
+        }
+        let of_family = round.judge_family(family);
+        let before = std::mem::replace(&mut round.of_families[family as usize], of_family);
+        if of_family == RoundResult::Failed && before != of_family {
+            let losses = round.losses_of(family);
+            self.families.overtaken(family, round.sent, losses);
+        }
+        let result = round.judge();
+        let before = std::mem::replace(&mut round.result, result);
+        if round.result == RoundResult::Failed && before != round.result {
+            self.outage.failed(round.sent, round.losses());
+            self.count_recovery(1);
+        }
+        if self.rounds[place].is_closed() {
+            self.close(place, now, out);
+        }
+    }
+
+    /// It is overdue, and was sent before one that is answered.
+    fn is_overtaken(
+        &self,
+        (round, probe): (&Round, &RoundProbe),
+        (answered, family): (Moment, Family),
+        now: Moment,
+    ) -> bool {
+        let deadline = self.targets[probe.target].deadline(self.settings.probe.timeout);
+        let is_overdue = round.sent < answered && round.sent + deadline <= now;
+        is_overdue && probe.fate == Fate::Pending && probe.family == family
     }
 
     fn settle(&mut self, round: usize, place: usize, fate: Fate, now: Moment, out: &mut Outbox) {
