@@ -82,12 +82,12 @@ impl Arguments {
         is_all || self.only.iter().any(|word| name.contains(word.as_str()))
     }
 
-    /// Fewer days where probes are dense, so that an interval costs no more than another.
+    /// Fewer days where probes are dense.
     pub(crate) fn extent_at(&self, interval: Duration) -> Extent {
         let is_dense = interval < Duration::from_secs(1);
         Extent {
             days: if is_dense {
-                (self.extent.days / 9).max(1)
+                (self.extent.days / 3).max(1)
             } else {
                 self.extent.days
             },
@@ -98,6 +98,7 @@ impl Arguments {
 
 const FULL: Extent = Extent {
     days: 90,
+    lives: 4,
     outages: 1000,
     changes: 3000,
     seed: 1,
@@ -105,6 +106,7 @@ const FULL: Extent = Extent {
 
 const QUICK: Extent = Extent {
     days: 3,
+    lives: 1,
     outages: 100,
     changes: 50,
     seed: 1,

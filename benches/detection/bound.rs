@@ -1,5 +1,6 @@
-//! What no rule can undercut: the delay of one that asks a link that may be dead without pause, and
-//! that knows beforehand how long each of its silences will last.
+//! What an oracle would take: a rule that asks a link that may be dead without pause, and is told
+//! beforehand how long each of its silences will last. An estimate, from other days than those that
+//! ours is counted on: where few silences are long, one of them more or less moves it by a tenth.
 
 use std::time::Duration;
 

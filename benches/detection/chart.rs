@@ -45,6 +45,7 @@ struct Curve {
 /// Draws it.
 pub(crate) fn write(path: &Path, is_quick: bool) -> io::Result<()> {
     let extent = Extent {
+        lives: 1,
         days: if is_quick { 1 } else { 15 },
         outages: 0,
         changes: if is_quick { 20 } else { 100 },

@@ -16,7 +16,10 @@ mod peers;
 mod report;
 mod traffic;
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use arguments::Arguments;
@@ -113,16 +116,20 @@ fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts)
     }
     let extent = arguments.extent_at(interval);
     report::head(interval, extent);
-    let mut comparisons = Vec::new();
-    for row in rows {
+    let found = at_once(&rows, |row| {
         let figures = ours::measure(row.process, Tuning::steady(interval), extent);
-        say(&Line {
-            row: &row,
+        let comparison = compare(row, &figures, interval, extent);
+        (figures, comparison)
+    });
+    let mut comparisons = Vec::new();
+    for (row, (figures, comparison)) in rows.iter().zip(found) {
+        let line = Line {
+            row,
             figures: &figures,
-        }
-        .to_string());
+        };
+        say(&line.to_string());
         verdicts.detection(row.name, interval, &figures);
-        comparisons.push(compare(row, &figures, interval, extent));
+        comparisons.push(comparison);
     }
     report::comparisons(interval, &comparisons);
     // A rule that is tuned on three days knows nothing of what happens once in thirty.
@@ -131,16 +138,38 @@ fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts)
     }
 }
 
-/// Rules are tuned on so many times the days on which ours is counted: what is rare is known no
-/// better than it was seen often, and the best of many rules would be the luckiest.
+/// What `measure` finds for each row, in their order, on as many cores as there are.
+fn at_once<T: Send>(rows: &[Row], measure: impl Fn(Row) -> T + Sync) -> Vec<T> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let places = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let mine = places.map_while(|place| Some((place, *rows.get(place)?)));
+        let found: Vec<_> = mine.map(|(place, row)| (place, measure(row))).collect();
+        found
+    };
+    let mut found: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(ScopedJoinHandle::join);
+        joined
+            .flat_map(|found| found.expect("a row was measured"))
+            .collect()
+    });
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, found)| found).collect()
+}
+
+/// Rules are tuned on so many times the days of one life of ours: the best of many rules would
+/// otherwise be the luckiest.
 const TUNED_ON: u32 = 3;
 
-/// The best that each of the peers' rules can be tuned to on a link, with no more false verdicts
-/// than ours made, or one, and with the probes that ours spent; and what nobody can undercut.
+/// The best that each of the peers' rules can be tuned to on a link, at no higher a rate of false
+/// verdicts than ours, or one in all the days, and with the probes that ours spent; and what an oracle
+/// would take.
 fn compare(row: Row, figures: &Figures, steady: Duration, extent: Extent) -> Comparison {
     let interval = 3600.0 / figures.probes_per_hour;
-    let budget = figures.downs.max(1) * TUNED_ON;
     let days = extent.days * TUNED_ON;
+    let budget = (figures.downs * days / figures.days).max(1);
     let rules = peers::rules(interval);
     let trials = rules.into_iter().map(|named| {
         let alarms = Alarms::of(&named.rule, row.process, interval, days);

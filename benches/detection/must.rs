@@ -108,7 +108,7 @@ impl Verdicts {
     }
 
     /// No slower than the best peer on any row, and 1.5 times as fast on half of them. Beside a
-    /// blackhole stands what no rule can undercut: where the best come close to that, luck decides.
+    /// blackhole stands what an oracle would take: where the best come close to that, luck decides.
     pub(crate) fn comparison(&mut self, interval: Duration, comparisons: &[Comparison]) {
         let at = format!("{} s", interval.as_secs_f64());
         let mut clear = 0;
@@ -120,7 +120,7 @@ impl Verdicts {
             let bound = comparison.bound;
             self.at_least(
                 &format!(
-                    "{row}, {at} (ours {ours:.2} s, bound {bound:.2} s): best peer/ours, blackhole"
+                    "{row}, {at} (ours {ours:.2} s, oracle {bound:.2} s): best peer/ours, blackhole"
                 ),
                 blackhole,
                 1.0,

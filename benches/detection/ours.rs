@@ -48,6 +48,8 @@ impl Tuning {
 pub(crate) struct Extent {
     /// Days for false verdicts.
     pub(crate) days: u32,
+    /// So many times, each with another chance: what is rare is known no better than it was seen often.
+    pub(crate) lives: u32,
     /// Outages for the delay.
     pub(crate) outages: u32,
     /// Changes for the worse.
@@ -199,8 +201,17 @@ impl Watch {
 
 /// Everything about one process at one interval.
 pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figures {
-    let watch = Watch::new(tuning, Link::new(process, 0.012, extent.seed));
-    let (mut watch, mut figures) = live(watch, extent);
+    let life = |seed| {
+        let watch = Watch::new(tuning, Link::new(process, 0.012, seed));
+        live(watch, extent)
+    };
+    let (mut watch, mut figures) = life(extent.seed);
+    for seed in 1..u64::from(extent.lives) {
+        let (_, more) = life(extent.seed + 100 * seed);
+        figures.downs += more.downs;
+        figures.degradeds += more.degradeds;
+        figures.days += more.days;
+    }
     let mut chance = Chance::new(7);
     let mut delays = |count: u32, trouble: Trouble, verdicts: &[State]| {
         let delays = (0..count).map(|_| {

@@ -36,8 +36,9 @@ pub(crate) fn count(count: usize) -> f64 {
 /// The head of the main table.
 pub(crate) fn head(interval: Duration, extent: Extent) {
     say(&format!(
-        "Steady interval {} s: {} days for false verdicts, {} outages, {} changes for the worse",
+        "Steady interval {} s: {} times {} days for false verdicts, {} outages, {} changes for the worse",
         interval.as_secs_f64(),
+        extent.lives,
         extent.days,
         extent.outages,
         extent.changes
@@ -106,7 +107,7 @@ pub(crate) struct Comparison {
     /// Blackhole and 30 % loss, p50.
     pub(crate) ours: [f64; 2],
     pub(crate) peers: Vec<Peer>,
-    /// What no rule can undercut for a blackhole.
+    /// What an oracle would take for a blackhole.
     pub(crate) bound: f64,
 }
 
@@ -177,7 +178,7 @@ pub(crate) fn comparisons(interval: Duration, comparisons: &[Comparison]) {
     say(&format!(
         "  {:<22}{:>7}{:>17}{}   best peer/ours",
         "",
-        "bound",
+        "oracle",
         "ours",
         names.concat()
     ));

@@ -15,9 +15,9 @@ use std::time::Duration;
 use crate::engine::loss::{Learner, LossProcess, Run, Tally, independent};
 use crate::units::Moment;
 
-/// Two fifths of the accepted rate of false verdicts are aimed at. What comes once a month on average
-/// comes four times in every third quarter; at two fifths of that, in one of thirty.
-const RESERVE: f64 = 2.5;
+/// A quarter of the accepted rate of false verdicts is aimed at. What comes once a month on average
+/// comes four times in every third quarter; at a quarter of that, in one of 140.
+const RESERVE: f64 = 4.0;
 
 /// Fewer missed rounds than this never make an outage by the limit on patience alone.
 const LEAST_ROUNDS: usize = 3;

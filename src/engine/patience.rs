@@ -38,7 +38,7 @@ pub struct Learnt {
 
 impl Learnt {
     /// What follows from what `learner` knows.
-    pub fn new<F>(learner: Learner, demand: Demand, rhythm: Rhythm<F>) -> Self
+    pub fn new<F>(learner: Learner, demand: Demand, rhythm: &Rhythm<F>) -> Self
     where
         F: Fn(Duration) -> Duration,
     {
@@ -54,7 +54,7 @@ impl Learnt {
 
 /// From the first probe that is not answered to the verdict: the detector itself is told of a link
 /// that has fallen silent, and asked when it would have had enough.
-fn silence<F>(learner: Learner, demand: Demand, rhythm: Rhythm<F>) -> Duration
+fn silence<F>(learner: Learner, demand: Demand, rhythm: &Rhythm<F>) -> Duration
 where
     F: Fn(Duration) -> Duration,
 {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_link_that_has_shown_bursts_takes_longer_and_never_longer_than_the_limit() {
-        let clean = Learnt::new(Learner::default(), DEMAND, RHYTHM);
+        let clean = Learnt::new(Learner::default(), DEMAND, &RHYTHM);
         let mut learner = Learner::default();
         for seconds in [0.6, 1.2, 0.3, 5.0, 8.0, 0.6].repeat(50) {
             for _ in 0..30 {
@@ -118,12 +118,12 @@ mod tests {
                 losses: 9,
             });
         }
-        let bursty = Learnt::new(learner, DEMAND, RHYTHM);
+        let bursty = Learnt::new(learner, DEMAND, &RHYTHM);
         assert!((500.0..1_100.0).contains(&clean.dead_in_ms), "{clean:?}");
         assert!(bursty.dead_in_ms > 3.0 * clean.dead_in_ms, "{bursty:?}");
         assert!(bursty.dead_in_ms <= 10_600.0, "{bursty:?}");
         let steady = Duration::from_secs(5);
-        let rare = Learnt::new(Learner::default(), DEMAND, Rhythm { steady, ..RHYTHM });
+        let rare = Learnt::new(Learner::default(), DEMAND, &Rhythm { steady, ..RHYTHM });
         assert!(rare.dead_in_ms >= clean.dead_in_ms + 1_900.0, "{rare:?}");
         assert!(bursty.burst_ms > clean.burst_ms && bursty.loss_percent > clean.loss_percent);
     }

@@ -233,12 +233,15 @@ impl Quality {
 
     /// Whether the next probes should come soon because a change for the worse may have begun.
     pub fn is_suspected(&self) -> bool {
-        let is_slow = self
-            .replies
-            .back()
-            .is_some_and(|rtt| *rtt >= self.latency_limits().enter);
         let loss_may_have_begun = self.loss.is_none() && self.change.is_suspected();
-        loss_may_have_begun || (is_slow && !self.latency_is_bad)
+        loss_may_have_begun || (!self.latency_is_bad && self.is_slow())
+    }
+
+    fn is_slow(&self) -> bool {
+        let last = self.replies.back();
+        // The limits of a full link are wider.
+        last.is_some_and(|rtt| *rtt >= self.health.latency.enter)
+            && last.is_some_and(|rtt| *rtt >= self.latency_limits().enter)
     }
 
     fn paced_round(&mut self, tally: Tally, threshold: f64) {

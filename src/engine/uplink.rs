@@ -400,7 +400,7 @@ impl Uplink {
             families,
             broken,
             carries,
-            learnt: Some(Learnt::new(self.learnt(), self.demand(), self.rhythm())),
+            learnt: Some(Learnt::new(self.learnt(), self.demand(), &self.rhythm())),
             targets: self.targets.iter().map(TargetTrack::status).collect(),
             probe_budget: self.budget.as_ref().map(|metered| metered.status()),
         }

@@ -24,7 +24,7 @@ pub struct Window {
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     id: ProbeId,
-    sent_micros: u64,
+    sent: Moment,
     rtt_micros: Option<NonZeroU32>,
 }
 
@@ -52,7 +52,7 @@ impl Window {
             }
             None => self.push(Sample {
                 id,
-                sent_micros: micros(sent),
+                sent,
                 rtt_micros: Some(whole_micros(rtt)),
             }),
         }
@@ -62,7 +62,7 @@ impl Window {
     pub fn missed(&mut self, id: ProbeId, sent: Moment) {
         self.push(Sample {
             id,
-            sent_micros: micros(sent),
+            sent,
             rtt_micros: None,
         });
     }
@@ -79,9 +79,9 @@ impl Window {
 
     /// Forgets what is older than the window is long.
     pub fn expire(&mut self, now: Moment) {
-        let horizon = micros(now - self.length);
+        let horizon = now - self.length;
         while let Some(oldest) = self.samples.front()
-            && oldest.sent_micros < horizon
+            && oldest.sent < horizon
         {
             self.pop();
         }
@@ -149,13 +149,6 @@ impl Window {
             self.lost -= usize::from(oldest.rtt_micros.is_none());
         }
     }
-}
-
-/// Enough for 584,000 years.
-fn micros(moment: Moment) -> u64 {
-    let since = moment.since_start();
-    let seconds = since.as_secs().saturating_mul(1_000_000);
-    seconds.saturating_add(since.subsec_micros().into())
 }
 
 fn whole_micros(rtt: Duration) -> NonZeroU32 {

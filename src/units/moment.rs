@@ -8,35 +8,42 @@ use serde::{Deserialize, Serialize};
 
 /// A point in monotonic time: the time since the agent, a recording or a simulation began.
 ///
-/// Serialised as seconds with a fraction.
+/// Kept in nanoseconds, which last for five centuries; serialised as seconds with a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
     /// The beginning.
-    pub const START: Self = Self(Duration::ZERO);
+    pub const START: Self = Self(0);
 
     /// The moment `elapsed` after the beginning.
     pub const fn after_start(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self(nanos(elapsed))
     }
 
     /// The time since the beginning.
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// The time since `earlier`; zero if `earlier` is in fact later.
-    pub fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// A span in nanoseconds, or as many as there can be.
+const fn nanos(span: Duration) -> u64 {
+    span.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(span.subsec_nanos() as u64)
 }
 
 impl Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(span))
+        Self(self.0.saturating_add(nanos(span)))
     }
 }
 
@@ -44,19 +51,19 @@ impl Sub<Duration> for Moment {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(span))
+        Self(self.0.saturating_sub(nanos(span)))
     }
 }
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} s", self.0.as_secs_f64())
+        write!(f, "{:.3} s", self.since_start().as_secs_f64())
     }
 }
 
 impl Serialize for Moment {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.0.as_secs_f64())
+        serializer.serialize_f64(self.since_start().as_secs_f64())
     }
 }
 
@@ -64,7 +71,7 @@ impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
         Duration::try_from_secs_f64(seconds)
-            .map(Self)
+            .map(Self::after_start)
             .map_err(serde::de::Error::custom)
     }
 }

@@ -291,7 +291,10 @@ impl Uplink {
     fn overtake(&mut self, answered: Moment, family: Family, now: Moment, out: &mut Outbox) {
         for place in 0..self.rounds.len() {
             let round = &self.rounds[place];
-            let is_lost = |probe| self.is_overtaken((round, probe), (answered, family), now);
+            if round.sent >= answered || round.is_closed() {
+                continue;
+            }
+            let is_lost = |probe| self.is_overtaken((round, probe), family, now);
             let lost: Places = (0..round.probes.len())
                 .filter(|at| is_lost(&round.probes[*at]))
                 .collect();
@@ -325,15 +328,15 @@ impl Uplink {
         }
     }
 
-    /// It is overdue, and was sent before one that is answered.
+    /// Of a round before one that is answered: it is overdue.
     fn is_overtaken(
         &self,
         (round, probe): (&Round, &RoundProbe),
-        (answered, family): (Moment, Family),
+        family: Family,
         now: Moment,
     ) -> bool {
         let deadline = self.targets[probe.target].deadline(self.settings.probe.timeout);
-        let is_overdue = round.sent < answered && round.sent + deadline <= now;
+        let is_overdue = round.sent + deadline <= now;
         is_overdue && probe.fate == Fate::Pending && probe.family == family
     }
 
