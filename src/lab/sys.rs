@@ -42,7 +42,7 @@ pub(super) fn attach_tap(device: &File, name: &InterfaceName) -> io::Result<()> 
         },
     };
     for (slot, byte) in request.ifr_name.iter_mut().zip(name.as_str().bytes()) {
-        *slot = byte.cast_signed();
+        *slot = libc::c_char::from_ne_bytes([byte]);
     }
     // SAFETY: the descriptor is open and `request` is a whole `ifreq` that outlives the call.
     unsafe { request::tun_set_iff(device.as_raw_fd(), &raw const request) }?;
@@ -100,10 +100,14 @@ fn die_with_parent(parent: Pid) -> io::Result<()> {
 /// Puts this thread before all that are not in a hurry, if it may: a wire does not slow down when
 /// the machine is busy.
 pub(super) fn hurry() {
-    let parameters = libc::sched_param { sched_priority: 1 };
-    // SAFETY: `parameters` is whole and outlives the call; 0 is this thread. Without CAP_SYS_NICE
-    // nothing changes.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) };
+    // SAFETY: all of it are numbers, and zero is one. musl has more of them than glibc.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = 1;
+    // SAFETY: `parameters` is whole and outlives the call. Without CAP_SYS_NICE nothing changes.
+    // musl has no sched_setscheduler.
+    unsafe {
+        libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_RR, &raw const parameters)
+    };
 }
 
 /// Joins this thread to a network namespace.
