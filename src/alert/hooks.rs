@@ -339,6 +339,7 @@ mod tests {
             from: Some(Side::State(State::Up)),
             to: Some(Side::State(State::Down)),
             reason: "a page says \"log\0in\"".to_owned(),
+            prefixes: BTreeSet::new(),
             took_us: None,
             flows_moved: None,
         }
