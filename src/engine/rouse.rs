@@ -4,7 +4,7 @@
 //! is well, because of their state or because probes of the one that carries go unanswered; or when a
 //! person has chosen it. An uplink goes before it that is of its own or a lower tier, that a person has
 //! chosen, or that carries the traffic and is left only by hand. One of which nothing is known yet is
-//! waited for.
+//! waited for, and while a machine boots one that answers but is not trusted yet.
 
 use super::{BOOT, Engine};
 use crate::engine::election::Fitness;
@@ -31,20 +31,31 @@ impl Engine {
         let before = || others().filter(|other| self.goes_before(other, uplink));
         let may_rest = others().any(|other| self.is_well(other));
         let is_chosen = self.chosen.as_ref() == Some(name);
+        // While a machine boots its links come one after another.
+        let booted = self.started + BOOT;
+        let is_early = now < booted;
+        let is_open = |other: &Uplink| match other.state() {
+            State::Unknown => !other.is_cold() && !other.attachment().paths.is_empty(),
+            State::Recovering => is_early,
+            State::Up
+            | State::Degraded
+            | State::Down
+            | State::Disabled
+            | State::Absent
+            | State::Cold => false,
+        };
         let why = if is_chosen {
             Some("chosen by hand".to_owned())
-        } else if before().any(|other| self.is_well(other) || is_unjudged(other)) {
+        } else if before().any(|other| self.is_well(other) || is_open(other)) {
             None
         } else {
             Some(self.explain_call(before()))
         };
-        // While a machine boots its links come one after another.
-        let booted = self.started + BOOT;
-        let is_booting = self.active.is_none() && now < booted && !is_chosen;
+        let is_booting = is_early && self.active.is_none() && !is_chosen;
         StandbyCall {
             why: why.filter(|_| uplink.can_be_called() && !is_booting),
             may_rest,
-            look_again: is_booting.then_some(booted),
+            look_again: is_early.then_some(booted),
         }
     }
 
@@ -71,9 +82,4 @@ impl Engine {
         }
         format!("{name} {}: {}", other.state(), other.reason())
     }
-}
-
-fn is_unjudged(uplink: &Uplink) -> bool {
-    let has_way = !uplink.attachment().paths.is_empty();
-    !uplink.is_cold() && has_way && uplink.state() == State::Unknown
 }

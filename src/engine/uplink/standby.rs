@@ -54,7 +54,12 @@ enum Stance {
     /// It is needed, and was usable.
     Serving,
     /// Nobody needs it: it goes down then.
-    Idle { until: Moment, reason: String },
+    Idle {
+        until: Moment,
+        reason: String,
+        /// It did not come up because it was called.
+        is_found: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -126,7 +131,11 @@ impl Cold {
                 is_overdue: false,
             })
         };
-        let idle = |until, reason| Stance::Idle { until, reason };
+        let idle = |until, reason| Stance::Idle {
+            until,
+            reason,
+            is_found: false,
+        };
         match (&self.stance, why) {
             (Stance::Asleep, Some(why)) => Some((attempt(Aim::Need, 0), Turn::Up(why.clone()))),
             (Stance::Asleep, None) if sight.is_carrying => Some((Stance::Serving, Turn::Quiet)),
@@ -192,7 +201,7 @@ impl Cold {
                 Some((attempt(Aim::Need, 0), Turn::Up(why.clone())))
             }
             (Stance::Idle { .. }, _) if is_needed => Some((Stance::Serving, Turn::Quiet)),
-            (Stance::Idle { until, reason }, _) => {
+            (Stance::Idle { until, reason, .. }, _) => {
                 let is_over = call.may_rest && now >= *until;
                 is_over.then(|| (Stance::Asleep, Turn::Down(reason.clone())))
             }
@@ -375,20 +384,26 @@ impl Uplink {
         self.is_cold() && (to == State::Cold || (is_out(from) && is_out(to)))
     }
 
-    /// Its link is up, or partly, without having been called: it is taken down when nobody needs it.
+    /// Its link has come up, or partly, without having been called: it is taken down when nobody needs
+    /// it, unless somebody else does that before.
     pub(super) fn find_up(&mut self, before: Option<Trouble>, now: Moment) {
         let trouble = self.attachment.trouble;
-        let is_found_so = self.standing == Phase::Unknown
-            && !matches!(trouble, Some(Trouble::Absent | Trouble::Down));
+        let is_gone = matches!(trouble, Some(Trouble::Absent | Trouble::Down));
+        let is_found_so = self.standing == Phase::Unknown && !is_gone;
         let has_come = before.is_some() && trouble.is_none();
-        if let Some(cold) = &mut self.cold
-            && matches!(cold.stance, Stance::Asleep)
-            && (is_found_so || has_come)
-        {
-            cold.stance = Stance::Idle {
-                until: now + cold.settings.linger,
-                reason: "was found up, and is not needed".to_owned(),
-            };
+        let Some(cold) = &mut self.cold else {
+            return;
+        };
+        match cold.stance {
+            Stance::Asleep if is_found_so || has_come => {
+                cold.stance = Stance::Idle {
+                    until: now + cold.settings.linger,
+                    reason: "was found up, and is not needed".to_owned(),
+                    is_found: true,
+                };
+            }
+            Stance::Idle { is_found: true, .. } if is_gone => cold.stance = Stance::Asleep,
+            Stance::Asleep | Stance::Idle { .. } | Stance::Called(_) | Stance::Serving => {}
         }
     }
 
@@ -433,6 +448,7 @@ impl Uplink {
                 cold.stance = Stance::Idle {
                     until: now + cold.settings.linger,
                     reason: "is cold now, and is not needed".to_owned(),
+                    is_found: true,
                 };
                 cold
             }),
