@@ -498,7 +498,7 @@ fn while_the_machine_boots_nobody_is_called() {
     let (uplink, attachment) = (name("fiber"), attached(1));
     site.tell(Input::Attachment { uplink, attachment });
     site.until(120.0);
-    assert_eq!(site.count("standby.up lte"), 0);
+    assert_eq!(site.count("standby.up lte"), 0, "{:?}", site.events);
 
     let mut site = Site::new(cold(&["fiber", "lte"], COLD));
     site.unplug("fiber");

@@ -3,8 +3,8 @@
 //! A cold uplink is called when the traffic may come to it: when none of the uplinks that go before it
 //! is well, because of their state or because probes of the one that carries go unanswered; or when a
 //! person has chosen it. An uplink goes before it that is of its own or a lower tier, that a person has
-//! chosen, or that carries the traffic and is left only by hand. One of which nothing is known yet is
-//! waited for, and while a machine boots one that answers but is not trusted yet.
+//! chosen, or that carries the traffic and is left only by hand. One of which nothing is known yet, or
+//! that answers and is not trusted yet, is waited for.
 
 use super::{BOOT, Engine};
 use crate::engine::election::Fitness;
@@ -33,10 +33,9 @@ impl Engine {
         let is_chosen = self.chosen.as_ref() == Some(name);
         // While a machine boots its links come one after another.
         let booted = self.started + BOOT;
-        let is_early = now < booted;
         let is_open = |other: &Uplink| match other.state() {
             State::Unknown => !other.is_cold() && !other.attachment().paths.is_empty(),
-            State::Recovering => is_early,
+            State::Recovering => true,
             State::Up
             | State::Degraded
             | State::Down
@@ -51,11 +50,11 @@ impl Engine {
         } else {
             Some(self.explain_call(before()))
         };
-        let is_booting = is_early && self.active.is_none() && !is_chosen;
+        let is_booting = now < booted && self.active.is_none() && !is_chosen;
         StandbyCall {
             why: why.filter(|_| uplink.can_be_called() && !is_booting),
             may_rest,
-            look_again: is_early.then_some(booted),
+            look_again: is_booting.then_some(booted),
         }
     }
 

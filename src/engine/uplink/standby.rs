@@ -138,7 +138,10 @@ impl Cold {
         };
         match (&self.stance, why) {
             (Stance::Asleep, Some(why)) => Some((attempt(Aim::Need, 0), Turn::Up(why.clone()))),
-            (Stance::Asleep, None) if sight.is_carrying => Some((Stance::Serving, Turn::Quiet)),
+            (Stance::Asleep, None) if sight.is_carrying => {
+                let reason = "the traffic is there".to_owned();
+                Some((attempt(Aim::Need, 0), Turn::Up(reason)))
+            }
             (Stance::Asleep, None) => {
                 let is_due = call.may_rest && self.exercise_at.is_some_and(|at| at <= now);
                 let reason = "an exercise, to see whether it can be used".to_owned();
