@@ -300,6 +300,26 @@ fn a_doubt_that_was_for_nothing_takes_it_down_again_after_the_linger() {
 }
 
 #[test]
+fn a_doubt_that_comes_and_goes_calls_it_once_and_does_not_begin_its_time_anew() {
+    let mut site = Site::new(cold(&["fiber", "lte"], COLD));
+    site.dial = None;
+    site.until(60.0);
+    for turn in 0..20_u8 {
+        let next = site.now() + 5.0;
+        if turn.is_multiple_of(2) {
+            site.unplug("fiber");
+        } else {
+            let (uplink, attachment) = (name("fiber"), attached(1));
+            site.tell(Input::Attachment { uplink, attachment });
+        }
+        site.until(next);
+    }
+    let unready = site.when("standby.unready lte");
+    assert!((120.0..130.5).contains(&unready), "{unready}");
+    assert_eq!(site.count("standby.up lte"), 2, "{:?}", brief(&site.events));
+}
+
+#[test]
 fn it_is_not_called_while_one_that_goes_before_it_is_well() {
     let mut site = Site::new(cold(&["fiber", "backup", "lte"], COLD));
     site.until(60.0);

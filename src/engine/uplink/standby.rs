@@ -59,6 +59,8 @@ enum Stance {
         reason: String,
         /// It did not come up because it was called.
         is_found: bool,
+        /// The attempt that is under way nevertheless, should it be needed again.
+        last: Option<Attempt>,
     },
 }
 
@@ -135,6 +137,13 @@ impl Cold {
             until,
             reason,
             is_found: false,
+            last: None,
+        };
+        let unneeded = |last| Stance::Idle {
+            until: now + linger,
+            reason: format!("not needed for {}", seconds(linger)),
+            is_found: false,
+            last,
         };
         match (&self.stance, why) {
             (Stance::Asleep, Some(why)) => Some((attempt(Aim::Need, 0), Turn::Up(why.clone()))),
@@ -164,8 +173,7 @@ impl Cold {
                 Some((Stance::Called(Attempt { aim, ..last }), Turn::Quiet))
             }
             (Stance::Called(last), None) if last.aim != Aim::Exercise && !is_needed => {
-                let reason = format!("not needed for {}", seconds(linger));
-                Some((idle(now + linger, reason), Turn::Quiet))
+                Some((unneeded(Some(last.clone())), Turn::Quiet))
             }
             (Stance::Called(last), _) if !last.is_overdue => {
                 let is_late = now >= last.at + ready_within;
@@ -192,17 +200,15 @@ impl Cold {
                 let reason = format!("once more: {why}");
                 is_time.then(|| (attempt(Aim::Need, last.before + 1), Turn::Up(reason)))
             }
-            (Stance::Serving, _) if !is_needed => {
-                let reason = format!("not needed for {}", seconds(linger));
-                Some((idle(now + linger, reason), Turn::Quiet))
-            }
+            (Stance::Serving, _) if !is_needed => Some((unneeded(None), Turn::Quiet)),
             (Stance::Serving, _) if !sight.is_usable => {
                 Some((attempt(Aim::Return, 0), Turn::Quiet))
             }
             (Stance::Serving, _) => None,
-            (Stance::Idle { .. }, Some(why)) if !sight.is_usable => {
-                Some((attempt(Aim::Need, 0), Turn::Up(why.clone())))
-            }
+            (Stance::Idle { last, .. }, Some(why)) if !sight.is_usable => Some(match last {
+                Some(last) => (Stance::Called(last.clone()), Turn::Quiet),
+                None => (attempt(Aim::Need, 0), Turn::Up(why.clone())),
+            }),
             (Stance::Idle { .. }, _) if is_needed => Some((Stance::Serving, Turn::Quiet)),
             (Stance::Idle { until, reason, .. }, _) => {
                 let is_over = call.may_rest && now >= *until;
@@ -403,6 +409,7 @@ impl Uplink {
                     until: now + cold.settings.linger,
                     reason: "was found up, and is not needed".to_owned(),
                     is_found: true,
+                    last: None,
                 };
             }
             Stance::Idle { is_found: true, .. } if is_gone => cold.stance = Stance::Asleep,
@@ -452,6 +459,7 @@ impl Uplink {
                     until: now + cold.settings.linger,
                     reason: "is cold now, and is not needed".to_owned(),
                     is_found: true,
+                    last: None,
                 };
                 cold
             }),
