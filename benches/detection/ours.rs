@@ -184,6 +184,8 @@ impl Watch {
             Change::Uplink { .. }
             | Change::Target { .. }
             | Change::Flap { .. }
+            | Change::Standby { .. }
+            | Change::Prefix { .. }
             | Change::Switch { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded

@@ -1,6 +1,7 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
 mod blame;
+mod cold;
 mod families;
 mod figures;
 mod metered;
@@ -35,9 +36,9 @@ use crate::engine::uplink::pacing::Call;
 use crate::routing::{Attachment, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName};
 
+pub use cold::Call as StandbyCall;
+use cold::Cold;
 use portal::Portal;
-pub use standby::Call as StandbyCall;
-use standby::Cold;
 
 /// The routes that probes take are written before the probes are sent.
 const ROUTES_FIRST: Duration = Duration::from_millis(30);

@@ -60,7 +60,7 @@ pub(super) struct Wishes {
     /// `routing.flows`
     pub(super) flows: Option<String>,
     /// A cold uplink; the agent knows only this one and the first.
-    pub(super) modem: Option<Modem>,
+    pub(super) modem: Option<Box<Modem>>,
 }
 
 impl Wishes {

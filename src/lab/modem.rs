@@ -27,9 +27,10 @@ use crate::lab::scenario::Modem as Wish;
 pub(super) const HOOKS: &str = "/run/uplinkd/hooks.d";
 const PIPE: &str = "/run/uplinkd/modem";
 
-/// Puts a modem before this line, which is down from now on. It is there until the lifeline is
+/// Puts a modem before the line of an uplink, which is down from now on. It is there until the lifeline is
 /// dropped.
-pub(super) fn install(router: &Namespace, line: Line, wish: &Wish) -> Result<Lifeline, LabError> {
+pub(super) fn install(router: &Namespace, wish: &Wish) -> Result<Lifeline, LabError> {
+    let line = Line::of(&wish.uplink)?;
     let (dials_for, is_dead) = (wish.dials_for.0, wish.dead);
     let install = || {
         fs::create_dir_all(HOOKS)?;
@@ -50,7 +51,7 @@ pub(super) fn install(router: &Namespace, line: Line, wish: &Wish) -> Result<Lif
         router.run(|| line.hang_up())?;
         let (lifeline, tether) = lifeline::pair()?;
         router.spawn("modem", move || {
-            serve(pipe, line, dials_for, is_dead, &tether)
+            serve(pipe, line, dials_for, is_dead, &tether);
         })?;
         Ok::<_, io::Error>(lifeline)
     };
@@ -58,7 +59,8 @@ pub(super) fn install(router: &Namespace, line: Line, wish: &Wish) -> Result<Lif
 }
 
 /// Hangs up, as before the agent was there.
-pub(super) fn hang_up(router: &Namespace, line: Line) -> Result<(), LabError> {
+pub(super) fn hang_up(router: &Namespace, wish: &Wish) -> Result<(), LabError> {
+    let line = Line::of(&wish.uplink)?;
     router
         .run(|| line.hang_up())
         .doing(|| "hang up the modem".to_owned())

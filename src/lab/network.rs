@@ -174,14 +174,6 @@ impl Network {
         self.providers.get(index)
     }
 
-    /// The line of an uplink, which a modem dials.
-    pub(super) fn line(&self, uplink: &str) -> Result<Line, LabError> {
-        let place = (UPLINKS.into_iter().zip(1..)).find(|(name, _)| *name == uplink);
-        let (name, number) = place.ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
-        let subnets = Subnets { number };
-        Ok(Line { name, subnets })
-    }
-
     /// A wire by its name, such as `lan`, `fiber-access` or `fiber-core`.
     pub fn wire(&self, name: &str) -> Option<Wire<'_>> {
         let index = self.wires.iter().position(|laid| laid.name == name)?;
@@ -256,6 +248,14 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// That of an uplink.
+    pub(super) fn of(uplink: &str) -> Result<Self, LabError> {
+        let place = (UPLINKS.into_iter().zip(1..)).find(|(name, _)| *name == uplink);
+        let (name, number) = place.ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
+        let subnets = Subnets { number };
+        Ok(Self { name, subnets })
+    }
+
     /// Sets the link up, with the default route that a DHCP client would write.
     pub(super) fn dial(self) -> io::Result<()> {
         let mut netlink = Netlink::open()?;

@@ -39,7 +39,7 @@ pub struct Scenario {
     pub flows: Option<String>,
     /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
     #[serde(default)]
-    pub modem: Option<Modem>,
+    pub modem: Option<Box<Modem>>,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,

@@ -93,8 +93,7 @@ impl<'n> Stage<'n> {
             )?);
         }
         if let Some(wish) = &wishes.modem {
-            let line = network.line(&wish.uplink)?;
-            watchers.push(modem::install(network.router(), line, wish)?);
+            watchers.push(modem::install(network.router(), wish)?);
         }
         let heard = Heard {
             screen,
@@ -127,7 +126,7 @@ impl<'n> Stage<'n> {
             agent::forget();
         }
         if let Some(modem) = &self.wishes.modem {
-            modem::hang_up(self.network.router(), self.network.line(&modem.uplink)?)?;
+            modem::hang_up(self.network.router(), modem)?;
         }
         let start = clock::now();
         self.direct(AgentAct::Start)?;
