@@ -14,6 +14,7 @@ mod record;
 mod stderr;
 mod syslog;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -160,6 +161,12 @@ impl log::Log for Foreign {
     fn flush(&self) {}
 }
 
+/// On one line, apart by spaces.
+fn words<T: ToString>(items: &BTreeSet<T>) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join(" ")
+}
+
 /// One line in the log for each event; the level says who should look, and when.
 pub fn tell(record: &EventRecord) {
     let EventRecord {
@@ -169,10 +176,12 @@ pub fn tell(record: &EventRecord) {
         from,
         to,
         reason,
+        prefixes,
         took_us,
         flows_moved,
         ..
     } = record;
+    let prefixes = (!prefixes.is_empty()).then(|| words(prefixes));
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -181,6 +190,7 @@ pub fn tell(record: &EventRecord) {
                 from = from.as_ref().map(tracing::field::display),
                 to = to.as_ref().map(tracing::field::display),
                 why = reason,
+                prefixes,
                 took_us,
                 flows_moved,
                 "{event}"
@@ -189,7 +199,7 @@ pub fn tell(record: &EventRecord) {
     }
     match event.as_str() {
         "no_usable_uplink" | "config.refused" => line!(error),
-        "uplink.down" | "flap.penalty" => line!(warn),
+        "uplink.down" | "flap.penalty" | "standby.unready" => line!(warn),
         _ => line!(info),
     }
 }

@@ -6,7 +6,7 @@
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
-//!  the engine's next timeout ────────────────┘                  ├── mpsc<EventRecord>, 64 > hooks (1)
+//!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
 //! Events that tell of a new way wait until the kernel holds it: alerts never delay a switch, and
@@ -172,7 +172,7 @@ impl Daemon {
             probers: Probers::start().context("cannot start the probers")?,
             control,
             watchers: Watchers::default(),
-            hooks: (!options.observe).then(|| Hooks::start(config.agent.hooks.clone())),
+            hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
             mover: Mover::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
             attachments: BTreeMap::new(),
@@ -338,13 +338,17 @@ impl Daemon {
         if let Err(refusal) = self.engine.check(&command) {
             return Response::Refused(refusal.to_string());
         }
-        let done = match &command {
+        let wish = command.clone();
+        self.tell(Input::Command(command));
+        let done = match wish {
+            Command::Switch(uplink) if self.engine.carrier() != Some(&uplink) => {
+                format!("{uplink} is brought up, and the traffic goes there once it is usable")
+            }
             Command::Switch(uplink) => format!("the traffic goes through {uplink} until `auto`"),
             Command::Auto => "the agent chooses again".to_owned(),
             Command::Disable(uplink) => format!("{uplink} carries no traffic until `enable`"),
             Command::Enable(uplink) => format!("{uplink} may carry traffic again"),
         };
-        self.tell(Input::Command(command));
         Response::Done(done)
     }
 
@@ -384,7 +388,7 @@ impl Daemon {
         }
         config.engine.seed = running.engine.seed;
         if config.agent.hooks != running.agent.hooks && self.hooks.is_some() {
-            self.hooks = Some(Hooks::start(config.agent.hooks.clone()));
+            self.hooks = Some(Hooks::start(&config.agent.hooks));
         }
         self.config = config;
         self.attachments.clear();

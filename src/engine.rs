@@ -21,8 +21,10 @@ pub mod loss;
 pub mod outage;
 pub mod passive;
 pub mod patience;
+mod prefixes;
 pub mod quality;
 pub mod round;
+mod rouse;
 pub mod schedule;
 pub mod score;
 pub mod settings;
@@ -44,6 +46,7 @@ use crate::engine::docket::Docket;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
 use crate::engine::input::{Action, Change, Command, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
+use crate::engine::prefixes::ToldPrefixes;
 use crate::engine::schedule::{Doubt, Spread};
 use crate::engine::settings::{Failback, Policy, Settings, UplinkSettings};
 use crate::engine::silence::{as_silent_as, explain_nobody};
@@ -88,6 +91,8 @@ pub struct Engine {
     /// How much speaks against whoever carries the traffic.
     doubt: Doubt,
     desired: Option<Desired>,
+    /// What the networks behind this machine were told of each uplink's prefixes.
+    told_prefixes: ToldPrefixes,
     outbox: Outbox,
     /// Routes that nobody has taken yet: only the last ones matter.
     routes: Option<Desired>,
@@ -159,6 +164,7 @@ impl Engine {
             is_stale: true,
             doubt: Doubt::None,
             desired: None,
+            told_prefixes: ToldPrefixes::new(),
             outbox: Outbox::default(),
             routes: None,
             events: VecDeque::new(),
@@ -251,7 +257,7 @@ impl Engine {
             Command::Switch(name) => {
                 let uplink = self.find(name)?;
                 let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
-                if is_usable {
+                if is_usable || uplink.can_be_called() {
                     return Ok(());
                 }
                 Err(Refusal::Unusable {
@@ -514,6 +520,7 @@ impl Engine {
 
     fn decide(&mut self, now: Moment) {
         self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
+        self.rouse(now);
         let damping = self.settings.failover.damping;
         let turns = self.outbox.turns.drain(..);
         let events = &mut self.outbox.events;
@@ -546,6 +553,7 @@ impl Engine {
         }
         let departure = self.depart();
         self.departures.extend(departure);
+        self.tell_of_prefixes(now);
     }
 
     fn elect(&mut self, now: Moment, waits: Waits) {

@@ -17,6 +17,7 @@ pub mod lane;
 mod lifeline;
 mod lookups;
 mod meter;
+mod modem;
 mod namespace;
 mod nat;
 mod netlink;

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::proptest;
-use uplinkd::config::{Config, OnStop};
-use uplinkd::engine::settings::{BestSettings, DampingSettings, Failback, Policy};
+use uplinkd::config::{Config, OnStop, defaults};
+use uplinkd::engine::settings::{
+    BestSettings, ColdSettings, DampingSettings, Failback, Policy, Standby,
+};
 use uplinkd::routing::{Gateway, Mode, Numbering, Prefixes};
 use uplinkd::units::{Bytes, Metric, Score};
 
@@ -170,6 +172,45 @@ fn a_long_interval_lengthens_the_standby_interval_with_it_and_a_short_window_sho
         let standby = config.engine.uplinks[1].probe.standby_interval;
         assert_eq!(standby, Duration::from_secs(seconds), "{section}");
     }
+}
+
+#[test]
+fn a_warm_standby_is_probed_every_five_minutes_unless_it_says_otherwise_itself() {
+    for (common, own, seconds) in [
+        ("", "", 300),
+        ("[probe]\nstandby_interval = \"10s\"", "", 300),
+        ("", "[uplink.probe]\nstandby_interval = \"2m\"", 120),
+    ] {
+        let text = format!("{common}\n{TWO_UPLINKS}standby = \"warm\"\n{own}\n");
+        let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+        let [hot, warm] = &*config.engine.uplinks else {
+            panic!("two uplinks");
+        };
+        assert_eq!(warm.standby, Standby::Warm);
+        assert_eq!(warm.probe.standby_interval, Duration::from_secs(seconds));
+        assert!(hot.probe.standby_interval <= Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_cold_standby_lingers_for_five_minutes_and_is_never_exercised_unless_it_is_said() {
+    let text = format!("{TWO_UPLINKS}standby = \"cold\"\n");
+    let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+    assert_eq!(
+        config.engine.uplinks[1].standby,
+        Standby::Cold(defaults::COLD)
+    );
+    let text = format!(
+        "{TWO_UPLINKS}standby = \"cold\"\nstandby_linger = \"0s\"\nready_within = \"90s\"\n\
+         exercise_every = \"1d\"\n"
+    );
+    let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
+    let cold = ColdSettings {
+        linger: Duration::ZERO,
+        ready_within: Duration::from_secs(90),
+        exercise_every: Some(Duration::from_secs(86_400)),
+    };
+    assert_eq!(config.engine.uplinks[1].standby, Standby::Cold(cold));
 }
 
 #[test]
@@ -406,6 +447,9 @@ const LINES: &[&str] = &[
     "metered = ?",
     "probe_budget = ?",
     "prefixes = ?",
+    "standby = ?",
+    "standby_linger = ?",
+    "exercise_every = ?",
     "uplink = ?",
     "probe = { interval = ?, interval = ? }",
     "? = ?",
@@ -720,8 +764,17 @@ const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
         "15: [[uplink]] x: prefixes: \"all\": must be \"auto\" or a list of IPv6 prefixes",
     ),
     (
-        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nstandby = \"cold\"",
-        "15: [[uplink]] x: standby: not supported by this version",
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nstandby = \"cool\"",
+        "15: [[uplink]] x: standby: \"cool\": must be \"hot\" or \"warm\" or \"cold\"; did you mean \
+             `cold`?",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nexercise_every = \"1d\"",
+        "15: [[uplink]] x: exercise_every: 1day: must be 0s, never, unless `standby` is \"cold\"",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nready_within = \"0s\"",
+        "15: [[uplink]] x: ready_within: \"0s\": must be 1s to 1h",
     ),
     (
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nmetered = \"yes\"",

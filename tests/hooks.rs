@@ -25,6 +25,30 @@ impl Desk {
         desk
     }
 
+    /// A program that says something.
+    fn add(&self, program: &str, script: &str) {
+        let path = self.path(program);
+        let calls = self.path("calls");
+        let script = format!(
+            "#!/bin/sh\necho {program} \"$@\" >> {}\n{script}\n",
+            calls.display()
+        );
+        fs::write(&path, script).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is ours");
+    }
+
+    /// Runs the hook that brings `fiber` up or down, which has the interface eth1.
+    fn standby(&self, event: &str) -> String {
+        let own = self.path("standby.d");
+        let own = own.to_str().expect("text");
+        let more = [("STANDBY_D", own), ("UPLINKD_INTERFACE", "eth1")];
+        let output = self.run("standby", event, "", &more);
+        assert!(output.status.success(), "{output:?}");
+        let calls = self.read("calls");
+        fs::remove_file(self.path("calls")).unwrap_or_default();
+        calls.lines().last().unwrap_or_default().to_owned()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -98,6 +122,129 @@ fn the_resolver_follows_the_last_of_several_switches_and_is_told_once() {
     desk.resolver("backup");
     desk.resolver("lte");
     assert!(!comes_true(10, || desk.read("calls").lines().count() > 1));
+}
+
+#[test]
+fn systemd_resolved_asks_the_uplink_that_carries_and_is_told_once() {
+    let desk = Desk::new(&["resolvectl", "killall"]);
+    desk.add(
+        "uplinkd",
+        "[ \"$2\" = --json ] && echo '{\"interface\":\"eth1\"},{\"interface\":\"wwan0\"}' && exit\n\
+         [ \"$2\" = lte ] && echo '{\"interface\":\"wwan0\",\"tier\":2}' || echo '{\"interface\":\"eth1\"}'",
+    );
+    fs::create_dir(desk.path("resolv.d")).expect("a directory");
+    let servers = "nameserver 192.0.2.53 # lte\nnameserver 192.0.2.54\n";
+    fs::write(desk.path("resolv.d").join("lte"), servers).expect("a file");
+    let stub = desk.path("run/systemd/resolve");
+    fs::create_dir_all(&stub).expect("a directory");
+    fs::write(stub.join("stub-resolv.conf"), "nameserver 127.0.0.53\n").expect("a file");
+    std::os::unix::fs::symlink(stub.join("stub-resolv.conf"), desk.path("resolv.conf"))
+        .expect("a link");
+    for to in ["fiber", "lte", "lte"] {
+        desk.resolver(to);
+    }
+    let told = |desk: &Desk| -> Vec<String> {
+        let calls = desk.read("calls");
+        let of_resolved = calls.lines().filter(|call| call.starts_with("resolvectl"));
+        of_resolved.map(str::to_owned).collect()
+    };
+    assert!(
+        comes_true(100, || told(&desk).len() == 4),
+        "{:?}",
+        told(&desk)
+    );
+    assert_eq!(
+        told(&desk),
+        [
+            "resolvectl dns wwan0 192.0.2.53 192.0.2.54",
+            "resolvectl default-route wwan0 yes",
+            "resolvectl default-route eth1 no",
+            "resolvectl flush-caches",
+        ]
+    );
+    assert_eq!(desk.read("resolv.conf"), "nameserver 127.0.0.53\n");
+    // In force already.
+    desk.resolver("lte");
+    assert!(!comes_true(10, || told(&desk).len() > 4));
+    // An uplink of which nothing is said keeps the servers that its link has.
+    desk.resolver("fiber");
+    assert!(
+        comes_true(100, || told(&desk).len() == 7),
+        "{:?}",
+        told(&desk)
+    );
+    assert_eq!(told(&desk)[4], "resolvectl default-route eth1 yes");
+}
+
+#[test]
+fn a_cold_uplink_is_brought_up_by_whoever_looks_after_its_interface() {
+    let desk = Desk::new(&["ip"]);
+    // So that what this machine has is not asked.
+    for absent in ["nmcli", "networkctl", "ubus"] {
+        desk.add(absent, "exit 1");
+    }
+    assert_eq!(desk.standby("uplink.down"), "");
+    assert_eq!(desk.standby("standby.up"), "ip link set dev eth1 up");
+    assert_eq!(desk.standby("standby.down"), "ip link set dev eth1 down");
+
+    desk.add("networkctl", "");
+    assert_eq!(desk.standby("standby.up"), "networkctl up eth1");
+
+    desk.add(
+        "nmcli",
+        "case $* in *RUNNING*) echo running ;; *MANAGED*) echo yes ;; *show*) exit 10 ;; esac",
+    );
+    assert_eq!(
+        desk.standby("standby.down"),
+        "nmcli --wait 0 device disconnect eth1"
+    );
+    desk.add("nmcli", "case $* in *RUNNING*) echo running ;; esac");
+    assert_eq!(
+        desk.standby("standby.up"),
+        "nmcli --wait 0 connection up id fiber"
+    );
+
+    for program in ["ifup", "ifdown"] {
+        desk.add(program, "");
+    }
+    desk.add("ubus", "exit 4");
+    let networks = "network.loopback.device='lo'\nnetwork.wan=interface\nnetwork.wan.device='eth1'\n\
+                    network.wan.proto='dhcp'\n";
+    desk.add("uci", &format!("printf \"{networks}\""));
+    assert_eq!(desk.standby("standby.up"), "ifup wan");
+    assert_eq!(desk.standby("standby.down"), "ifdown wan");
+    desk.add("ubus", "echo network.interface.fiber");
+    assert_eq!(desk.standby("standby.up"), "ifup fiber");
+
+    fs::create_dir(desk.path("standby.d")).expect("a directory");
+    desk.add("standby.d/fiber", "");
+    assert_eq!(desk.standby("standby.up"), "standby.d/fiber up eth1");
+}
+
+#[test]
+fn every_hook_is_a_program_for_any_posix_shell() {
+    let shells = ["sh", "dash", "busybox"].into_iter();
+    let here: Vec<_> = shells
+        .filter(|shell| Command::new(shell).args(["-c", "true"]).output().is_ok())
+        .collect();
+    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/hooks");
+    for hook in fs::read_dir(hooks).expect("the hooks") {
+        let path = hook.expect("a hook").path();
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{}", path.display());
+        for shell in &here {
+            let mut command = Command::new(shell);
+            if *shell == "busybox" {
+                command.arg("sh");
+            }
+            let output = command.arg("-n").arg(&path).output().expect("a shell");
+            assert!(
+                output.status.success(),
+                "{shell} -n {}: {output:?}",
+                path.display()
+            );
+        }
+    }
 }
 
 #[test]

@@ -128,6 +128,16 @@ fn a_flow_with_a_fixed_source_address_hangs_where_flows_are_kept() {
 }
 
 #[test]
+fn a_cold_standby_is_brought_up_by_its_hook_and_taken_down_after_the_failback() {
+    assert_plays(&["cold-standby"]);
+}
+
+#[test]
+fn a_dead_sim_is_told_by_an_exercise_before_anybody_needs_it() {
+    assert_plays(&["standby-unready"]);
+}
+
+#[test]
 fn a_restart_of_the_agent_loses_no_packet() {
     assert_plays(&["restart"]);
 }

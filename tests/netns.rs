@@ -21,6 +21,8 @@ mod kinds;
 mod load;
 #[path = "netns/main_mode.rs"]
 mod main_mode;
+#[path = "netns/prefixes.rs"]
+mod prefixes;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};

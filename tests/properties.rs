@@ -13,10 +13,11 @@ use proptest::prelude::*;
 use support::{brief, name, probe, settings};
 use uplinkd::engine::Engine;
 use uplinkd::engine::budget::{PERIOD, cost};
-use uplinkd::engine::input::{Action, Change, Command, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::input::{Action, Change, Command, Errand, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
-    BestSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
+    BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
+    Standby,
 };
 use uplinkd::engine::status::{Mode, State, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
@@ -80,6 +81,8 @@ struct Rules {
     /// Targets of both families.
     is_dual: bool,
     damping: DampingSettings,
+    /// The last uplink is cold, and has these seconds to linger.
+    cold: Option<u64>,
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -101,9 +104,10 @@ fn rules() -> impl Strategy<Value = Rules> {
         0..6_u64,
         any::<bool>(),
         damping,
+        prop::option::of(0..400_u64),
     )
         .prop_map(
-            |(policy, failback, waits, is_flat, recover_after, is_dual, damping)| Rules {
+            |(policy, failback, waits, is_flat, recover_after, is_dual, damping, cold)| Rules {
                 policy,
                 failback,
                 waits,
@@ -111,6 +115,7 @@ fn rules() -> impl Strategy<Value = Rules> {
                 recover_after,
                 is_dual,
                 damping,
+                cold,
             },
         )
 }
@@ -133,6 +138,13 @@ impl Rules {
             if self.is_flat {
                 uplink.tier = Tier(1);
             }
+        }
+        if let (Some(linger), Some(last)) = (self.cold, settings.uplinks.last_mut()) {
+            last.standby = Standby::Cold(ColdSettings {
+                linger: Duration::from_secs(linger),
+                ready_within: Duration::from_secs(60),
+                exercise_every: Some(Duration::from_secs(600)),
+            });
         }
         settings
     }
@@ -540,6 +552,14 @@ impl Rig {
 
     /// The lead goes to an uplink that can carry traffic, and to no lesser one unless a person asked.
     fn judge(&self, event: &Event, before: &Status) {
+        if let Change::Standby {
+            uplink,
+            errand: Errand::Down,
+            ..
+        } = &event.change
+        {
+            self.judge_rest(uplink, before);
+        }
         let Change::Switch { from, to } = &event.change else {
             return;
         };
@@ -580,6 +600,15 @@ impl Rig {
                 "switched to one that keeps falling: {event:?}\n{after:#?}"
             );
         }
+    }
+
+    /// What is taken down carries nothing, and another uplink is well.
+    fn judge_rest(&self, uplink: &UplinkName, before: &Status) {
+        let after = self.status();
+        let mut others = after.uplinks.iter().filter(|other| other.name != *uplink);
+        let has_other = others.any(|other| fitness(&after, &other.name).1 == 3);
+        let carries = before.active.contains(uplink) || after.active.contains(uplink);
+        assert!(has_other && !carries, "taken down: {before:#?}\n{after:#?}");
     }
 
     fn is_suppressed(status: &Status, name: &UplinkName) -> bool {

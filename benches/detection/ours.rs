@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uplinkd::config::defaults;
 use uplinkd::engine::input::{Change, Event};
-use uplinkd::engine::settings::{Settings, UplinkSettings};
+use uplinkd::engine::settings::{Settings, Standby, UplinkSettings};
 use uplinkd::engine::status::State;
 use uplinkd::replay::Replay;
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
@@ -186,6 +186,8 @@ impl Watch {
             Change::Uplink { .. }
             | Change::Target { .. }
             | Change::Flap { .. }
+            | Change::Standby { .. }
+            | Change::Prefix { .. }
             | Change::Switch { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded
@@ -332,6 +334,7 @@ pub(crate) fn settings(tuning: Tuning) -> Settings {
         gateway6: Gateway::Auto,
         prefixes: Prefixes::Auto,
         probe_budget: None,
+        standby: Standby::default(),
         probe: probe.clone(),
         health: health.clone(),
     };

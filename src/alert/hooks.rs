@@ -1,12 +1,15 @@
 //! Programs that are run when something happens.
 //!
 //! ```text
-//!  daemon ── broadcast<EventRecord>, 64 ──> task (1) ── one program after the other, each with a limit
+//!           ┌── broadcast<EventRecord>, 64 ──> news (1) ───┐
+//!  daemon ──┤                                              ├── one program after the other, each
+//!           └── broadcast<EventRecord>, 64 ──> errands (1) ┘   with a limit
 //! ```
 //! Every program of the directory is run for each event, in the order of the names, one at a time,
 //! with a clean environment, what happened in `UPLINKD_*` and as JSON on its standard input. What it
 //! prints goes to the log. Nothing waits for it: where programs are so slow that events pile up, the
-//! oldest of those that wait are passed over, and that is said.
+//! oldest of those that wait are passed over, and that is said. Whether a standby is to be up is waited
+//! for by the traffic: such errands do not wait behind the news.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -25,6 +28,7 @@ use tokio::task::spawn;
 use tokio::time::timeout;
 
 use super::record::cut;
+use super::words;
 use crate::engine::status::EventRecord;
 
 /// How many events may wait.
@@ -45,22 +49,33 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The line to the programs.
 #[derive(Debug)]
 pub struct Hooks {
-    events: broadcast::Sender<EventRecord>,
+    news: broadcast::Sender<EventRecord>,
+    errands: broadcast::Sender<EventRecord>,
 }
 
 impl Hooks {
     /// Runs the programs of a directory from now on, on the current runtime; one that is not there is
     /// as good as empty, and may come later.
-    pub fn start(directory: PathBuf) -> Self {
-        let (events, inbox) = broadcast::channel(QUEUE);
-        spawn(serve(Runner::new(directory), inbox));
-        Self { events }
+    pub fn start(directory: &Path) -> Self {
+        let lane = || {
+            let (events, inbox) = broadcast::channel(QUEUE);
+            spawn(serve(Runner::new(directory.to_owned()), inbox));
+            events
+        };
+        Self {
+            news: lane(),
+            errands: lane(),
+        }
     }
 
     /// Runs them for this event, when they have done with those before.
     pub fn tell(&self, record: &EventRecord) {
+        let lane = match record.event.as_str() {
+            "standby.up" | "standby.down" => &self.errands,
+            _ => &self.news,
+        };
         // Nobody listens only when the runtime ends.
-        let _ = self.events.send(record.clone());
+        let _ = lane.send(record.clone());
     }
 }
 
@@ -241,6 +256,7 @@ fn command(program: &Path, record: &EventRecord) -> Command {
             text(record.to.as_ref().map(ToString::to_string)),
         )
         .env("UPLINKD_REASON", clean(&record.reason))
+        .env("UPLINKD_PREFIXES", words(&record.prefixes))
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())
@@ -339,6 +355,7 @@ mod tests {
             from: Some(Side::State(State::Up)),
             to: Some(Side::State(State::Down)),
             reason: "a page says \"log\0in\"".to_owned(),
+            prefixes: BTreeSet::new(),
             took_us: None,
             flows_moved: None,
         }
@@ -413,8 +430,8 @@ mod tests {
             .lines()
             .filter_map(|l| l.split('=').next())
             .collect();
-        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_INTERFACE UPLINKD_REASON UPLINKD_TO \
-                    UPLINKD_UPLINK";
+        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_INTERFACE UPLINKD_PREFIXES UPLINKD_REASON \
+                    UPLINKD_TO UPLINKD_UPLINK";
         assert_eq!(names.join(" "), told);
         assert!(environment.contains("UPLINKD_TO=down\n"), "{environment}");
         assert!(
@@ -482,6 +499,40 @@ mod tests {
         shelf.add("30-next", 0o755, "echo next >> $out");
         shelf.run(PLENTY);
         assert_eq!(shelf.written(), "next\n");
+    }
+
+    #[test]
+    fn an_errand_for_a_standby_does_not_wait_behind_the_news() {
+        let shelf = Shelf::new();
+        shelf.add(
+            "10-tells",
+            0o755,
+            "[ $UPLINKD_EVENT = uplink.down ] && sleep 20; echo $UPLINKD_EVENT >> $out",
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let hooks = Hooks::start(&shelf.hooks());
+            hooks.tell(&record());
+            for event in ["standby.up", "standby.down"] {
+                hooks.tell(&EventRecord {
+                    event: event.to_owned(),
+                    ..record()
+                });
+            }
+            let is_done = || shelf.written().lines().count() == 2;
+            let wait = async {
+                while !is_done() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(Duration::from_secs(15), wait)
+                .await
+                .expect("they do not wait");
+        });
+        assert_eq!(shelf.written(), "standby.up\nstandby.down\n");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{AgentSettings, LogSink};
 use crate::engine::settings::{
-    Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
-    ProbeSettings, ScoreBand,
+    Band, BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, HealthSettings,
+    Policy, ProbeSettings, ScoreBand,
 };
 use crate::units::{Bytes, Loss, Target, Weight};
 
@@ -96,6 +96,16 @@ pub const WEIGHT: Weight = Weight(1);
 /// a pinged target every 16 seconds.
 pub const PROBE_BUDGET: Bytes = Bytes(50_000_000);
 
+/// `probe.standby_interval` of a warm standby, a sixtieth of that of a hot one.
+pub const WARM_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Of a cold uplink: a failback that does not hold finds it still up; a modem takes up to a minute.
+pub const COLD: ColdSettings = ColdSettings {
+    linger: Duration::from_secs(300),
+    ready_within: Duration::from_secs(60),
+    exercise_every: None,
+};
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -126,6 +136,11 @@ pub(super) const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::fr
 pub(super) const SCORE: RangeInclusive<i64> = 0..=100;
 pub(super) const DWELL: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 pub(super) const BUDGET: RangeInclusive<Bytes> = Bytes(1_000_000)..=Bytes(1_000_000_000_000);
+pub(super) const LINGER: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+pub(super) const READY_WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=HOUR;
+/// Nothing is never.
+pub(super) const EXERCISE_EVERY: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(30 * 24 * 3600);
 /// Routine probes of a metered uplink must not be rarer.
 pub(super) const RAREST: Duration = HOUR;
 pub(super) const FAILBACK_AFTER: RangeInclusive<Duration> = Duration::ZERO..=DAY;

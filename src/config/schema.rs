@@ -137,9 +137,13 @@ pub const UPLINK: SectionKeys = SectionKeys {
         "prefixes",
         "metered",
         "probe_budget",
+        "standby",
+        "standby_linger",
+        "ready_within",
+        "exercise_every",
     ],
     sections: &["probe", "health"],
-    not_yet: &["standby"],
+    not_yet: &[],
 };
 
 /// Every section, in the order of the sample.

@@ -1,12 +1,14 @@
 //! The `[[uplink]]` sections, each on its own and all together.
 
+use std::time::Duration;
+
 use ipnet::Ipv6Net;
 
 use super::raw::Node;
 use super::section::{Problems, Section};
 use super::{Fault, defaults, read, schema, values};
 use crate::engine::budget;
-use crate::engine::settings::{HealthSettings, ProbeSettings, UplinkSettings};
+use crate::engine::settings::{HealthSettings, ProbeSettings, Standby, UplinkSettings};
 use crate::routing::{Gateway, Mode, Prefixes};
 use crate::units::{Tier, Weight};
 
@@ -82,11 +84,16 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
     let metered = section.get("metered", values::boolean);
     let budget = section.get("probe_budget", values::bytes(defaults::BUDGET));
     let budget = budget.unwrap_or(defaults::PROBE_BUDGET);
+    let standby = standby(section);
     let probe_section = section.section("probe", &schema::PROBE);
     let health_section = section.section("health", &schema::HEALTH);
-    let mut probe = read::probe(&probe_section, &common.probe);
+    let mut inherited = common.probe.clone();
+    if standby == Standby::Warm {
+        inherited.standby_interval = defaults::WARM_INTERVAL;
+    }
+    let mut probe = read::probe(&probe_section, &inherited);
     let health = read::health(&health_section, &common.health);
-    check_window(&probe_section, &mut probe, &health);
+    check_window(&probe_section, &mut probe, &health, standby);
     let uplink = UplinkSettings {
         name: name?,
         interface: interface?,
@@ -96,11 +103,58 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
         gateway6: gateway6.unwrap_or_default(),
         prefixes: prefixes.unwrap_or_default(),
         probe_budget: metered.unwrap_or_default().then_some(budget),
+        standby,
         probe,
         health,
     };
     check_budget(section, &uplink);
     Some(uplink)
+}
+
+fn standby(section: &Section<'_>) -> Standby {
+    let mut cold = defaults::COLD;
+    let mut exercise_every = Duration::ZERO;
+    let spans = [
+        ("standby_linger", defaults::LINGER, &mut cold.linger),
+        (
+            "ready_within",
+            defaults::READY_WITHIN,
+            &mut cold.ready_within,
+        ),
+        (
+            "exercise_every",
+            defaults::EXERCISE_EVERY,
+            &mut exercise_every,
+        ),
+    ];
+    for (key, bounds, span) in spans {
+        section.set(key, values::duration(bounds), span);
+    }
+    cold.exercise_every = Some(exercise_every).filter(|every| !every.is_zero());
+    let choices = &[
+        ("hot", Kept::Hot),
+        ("warm", Kept::Warm),
+        ("cold", Kept::Cold),
+    ];
+    let kept = section.get("standby", values::word(choices, &[]));
+    match kept.unwrap_or(Kept::Hot) {
+        Kept::Hot | Kept::Warm if cold.exercise_every.is_some() => {
+            let value = values::show(exercise_every);
+            let bound = "0s, never, unless `standby` is \"cold\"".to_owned();
+            section.refuse("exercise_every", Fault::Bound { value, bound });
+            Standby::default()
+        }
+        Kept::Hot => Standby::Hot,
+        Kept::Warm => Standby::Warm,
+        Kept::Cold => Standby::Cold(cold),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kept {
+    Hot,
+    Warm,
+    Cold,
 }
 
 /// A budget that buys next to nothing is a mistake, or meant for cheaper targets.
@@ -125,14 +179,21 @@ fn check_budget(section: &Section<'_>, uplink: &UplinkSettings) {
     }
 }
 
-/// A window without a probe in it measures nothing. Whoever shortens only the window means the standby
-/// interval as well.
-fn check_window(section: &Section<'_>, probe: &mut ProbeSettings, health: &HealthSettings) {
+/// A window without a probe in it measures nothing, which is borne of a warm standby. Whoever shortens
+/// only the window means the standby interval as well.
+fn check_window(
+    section: &Section<'_>,
+    probe: &mut ProbeSettings,
+    health: &HealthSettings,
+    standby: Standby,
+) {
     if probe.interval > health.window {
         let value = values::show(probe.interval);
         let window = values::show(health.window);
         let bound = format!("at most `health.window`, {window}");
         section.refuse("interval", Fault::Bound { value, bound });
+    } else if standby == Standby::Warm {
+        return;
     } else if probe.standby_interval > health.window && section.has("standby_interval") {
         let value = values::show(probe.standby_interval);
         let window = values::show(health.window);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::loss::Learner;
@@ -187,6 +188,27 @@ pub enum Change {
         /// It has to wait.
         is_suppressed: bool,
     },
+    /// A cold uplink has to be brought up or taken down, or was found to be of no use.
+    Standby {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// Which of these.
+        errand: Errand,
+    },
+    /// The hosts behind this machine should leave the addresses of these prefixes, or may use them
+    /// again.
+    Prefix {
+        /// Through which uplink they are delegated.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// The prefixes.
+        prefixes: BTreeSet<IpNet>,
+        /// They may use them.
+        is_preferred: bool,
+    },
     /// The traffic goes another way.
     Switch {
         /// Who carried it; empty at the start.
@@ -200,6 +222,18 @@ pub enum Change {
     ConfigReloaded,
     /// A changed configuration was refused; the old one stays.
     ConfigRefused,
+}
+
+/// What becomes of a cold uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Errand {
+    /// Bring its interface up.
+    Up,
+    /// Take it down.
+    Down,
+    /// It was called, and was not usable in time.
+    Unready,
 }
 
 impl Change {
@@ -218,6 +252,13 @@ impl Change {
             Self::Target { .. } => "target.down",
             Self::Flap { is_suppressed, .. } if *is_suppressed => "flap.penalty",
             Self::Flap { .. } => "flap.reuse",
+            Self::Standby { errand, .. } => match errand {
+                Errand::Up => "standby.up",
+                Errand::Down => "standby.down",
+                Errand::Unready => "standby.unready",
+            },
+            Self::Prefix { is_preferred, .. } if *is_preferred => "prefix.preferred",
+            Self::Prefix { .. } => "prefix.deprecated",
             Self::Switch { .. } => "switch",
             Self::NoUsableUplink => "no_usable_uplink",
             Self::ConfigReloaded => "config.reloaded",
@@ -234,6 +275,12 @@ impl Event {
                 uplink, interface, ..
             }
             | Change::Flap {
+                uplink, interface, ..
+            }
+            | Change::Standby {
+                uplink, interface, ..
+            }
+            | Change::Prefix {
                 uplink, interface, ..
             } => (Some(uplink.clone()), Some(interface.clone())),
             Change::Target {
@@ -253,9 +300,22 @@ impl Event {
                 Some(Side::Uplinks(to.clone())),
             ),
             Change::Flap { .. }
+            | Change::Standby { .. }
+            | Change::Prefix { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded
             | Change::ConfigRefused => (None, None),
+        };
+        let prefixes = match &self.change {
+            Change::Prefix { prefixes, .. } => prefixes.clone(),
+            Change::Uplink { .. }
+            | Change::Target { .. }
+            | Change::Flap { .. }
+            | Change::Standby { .. }
+            | Change::Switch { .. }
+            | Change::NoUsableUplink
+            | Change::ConfigReloaded
+            | Change::ConfigRefused => BTreeSet::new(),
         };
         EventRecord {
             at: wall.at(self.at),
@@ -265,6 +325,7 @@ impl Event {
             from,
             to,
             reason: self.reason.clone(),
+            prefixes,
             took_us: None,
             flows_moved: None,
         }

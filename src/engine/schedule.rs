@@ -73,7 +73,8 @@ const BRISK_SHARE: u32 = 4;
 /// Of the time for which an uplink has been dead.
 const BACK_OFF_SHARE: u32 = 10;
 
-/// In steady intervals: the most that lies between two probes of a dead uplink.
+/// In steady intervals: the most that lies between two probes of a dead uplink, unless those of a
+/// standby that is well are further apart.
 const BACK_OFF_MOST: u32 = 10;
 
 impl Pace {
@@ -82,7 +83,8 @@ impl Pace {
         match self {
             Self::Standby => probe.standby_interval.max(probe.interval),
             Self::BackOff { age } => {
-                (age / BACK_OFF_SHARE).clamp(probe.interval, probe.interval * BACK_OFF_MOST)
+                let most = (probe.interval * BACK_OFF_MOST).max(probe.standby_interval);
+                (age / BACK_OFF_SHARE).clamp(probe.interval, most)
             }
             Self::Steady => probe.interval,
             Self::Brisk => {

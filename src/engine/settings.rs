@@ -43,6 +43,9 @@ pub struct UplinkSettings {
     /// It is metered: its probes may cost so much in 30 days.
     #[serde(default)]
     pub probe_budget: Option<Bytes>,
+    /// How it is kept while another carries the traffic.
+    #[serde(default)]
+    pub standby: Standby,
     /// How it is probed.
     pub probe: ProbeSettings,
     /// How it is judged.
@@ -58,6 +61,30 @@ impl UplinkSettings {
             prefixes: self.prefixes.clone(),
         }
     }
+}
+
+/// How an uplink is kept while another carries the traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standby {
+    /// Up, and probed every `standby_interval`.
+    #[default]
+    Hot,
+    /// The same, but so rarely that even its complaints are no reason to look more often.
+    Warm,
+    /// Brought up when it is needed, and taken down again.
+    Cold(ColdSettings),
+}
+
+/// How a cold uplink is brought up and taken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdSettings {
+    /// How long it stays up when it is no longer needed.
+    pub linger: Duration,
+    /// How long it may take from the call until it is usable.
+    pub ready_within: Duration,
+    /// How often it is brought up to see whether it can be; none: never.
+    pub exercise_every: Option<Duration>,
 }
 
 /// How an uplink is probed.

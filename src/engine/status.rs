@@ -1,5 +1,8 @@
 //! The read model: what the CLI, ubus and the metrics show.
 
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::patience::Learnt;
@@ -223,6 +226,9 @@ pub struct EventRecord {
     pub to: Option<Side>,
     /// Why, in words.
     pub reason: String,
+    /// The delegated prefixes that it is about.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub prefixes: BTreeSet<IpNet>,
     /// For a switch: from the decision until the kernel held the routes and they were read back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,

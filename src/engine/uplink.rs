@@ -1,12 +1,15 @@
 //! One uplink: its link, its probes, its evidence, and the state that follows from them.
 
 mod blame;
+mod cold;
 mod families;
+mod figures;
 mod metered;
 mod pacing;
 mod places;
 mod portal;
 mod probing;
+mod standby;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,21 +22,22 @@ use crate::engine::input::{Action, Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
-use crate::engine::patience::{Learnt, Rhythm};
+use crate::engine::patience::Rhythm;
 use crate::engine::quality::Quality;
 use crate::engine::round::{Round, RoundProbe, losses_of_a_failure};
 use crate::engine::schedule::{Need, Spread};
 use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
-use crate::engine::status::{State, UplinkStatus};
-use crate::engine::target::{TargetTrack, millis, tenths};
+use crate::engine::status::State;
+use crate::engine::target::TargetTrack;
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::uplink::metered::Metered;
 use crate::engine::uplink::pacing::Call;
-use crate::engine::window::{Window, loss_of};
-use crate::routing::{Attachment, Family, Trouble};
-use crate::units::{Loss, Moment, Score, UplinkName, Wall};
+use crate::routing::{Attachment, Trouble};
+use crate::units::{Loss, Moment, Score, UplinkName};
 
+pub use cold::Call as StandbyCall;
+use cold::Cold;
 use portal::Portal;
 
 /// The routes that probes take are written before the probes are sent.
@@ -98,6 +102,8 @@ pub struct Uplink {
     /// Since when, while it is down, its return is awaited.
     awaited_since: Moment,
     budget: Option<Box<Metered>>,
+    /// Of a cold one: whether it is up, and why.
+    cold: Option<Box<Cold>>,
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
@@ -114,15 +120,21 @@ enum Phase {
     Unknown,
     Up,
     Degraded,
-    Recovering { tally: (u32, u32) },
+    Recovering {
+        tally: (u32, u32),
+    },
     Down,
     Absent,
+    /// Not up, and nobody needs it; or it is coming up.
+    Cold,
 }
 
 /// What may move an uplink from one phase to another.
 enum Signal {
     LinkFailed(Trouble),
     LinkReady,
+    /// It was called, and did not become usable in time.
+    Unready(String),
     Answered,
     Silent(Silence),
     Mute(String),
@@ -139,6 +151,7 @@ impl Uplink {
         let targets = settings.probe.targets.iter();
         let window = settings.health.window;
         let budget = Metered::of(&settings, now);
+        let cold = Cold::of(&settings, now);
         Self {
             targets: targets
                 .map(|target| TargetTrack::new(target.clone(), window))
@@ -169,6 +182,7 @@ impl Uplink {
             call: Call::default(),
             awaited_since: now,
             budget,
+            cold,
             mute_since: None,
             wrong_answer: None,
             portal: Portal::default(),
@@ -243,6 +257,7 @@ impl Uplink {
     pub fn wake(&mut self, now: Moment) {
         self.forget_rounds();
         self.well_since = now;
+        self.wake_cold(now);
         if let Phase::Recovering { tally } = &mut self.standing {
             *tally = (0, 0);
             let trust_at = now + self.settings.health.recover_after;
@@ -253,7 +268,7 @@ impl Uplink {
 
     /// When it wants to be looked at again.
     pub fn next_timeout(&self) -> Option<Moment> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.call_due()).min()
     }
 
     /// Takes changed settings. What was learnt stays; what was measured stays for targets that do.
@@ -274,6 +289,7 @@ impl Uplink {
         self.quality.adapt(&settings.health);
         self.budget = Metered::adapted(self.budget.take(), &settings, now);
         self.settings = settings;
+        self.adapt_cold(now);
         self.sort_families(now);
         self.probe_soon(now);
     }
@@ -334,6 +350,7 @@ impl Uplink {
             || attachment.addresses != self.attachment.addresses;
         let trouble_before = self.attachment.trouble;
         self.attachment = attachment;
+        self.find_up(trouble_before, now);
         self.sort_families(now);
         if is_elsewhere {
             self.forget_traffic();
@@ -359,79 +376,6 @@ impl Uplink {
         }
         // A family that was broken may have lost its way out.
         self.tell(now, self.reason.clone(), out);
-    }
-
-    /// The read model. `wall` translates times.
-    pub fn status(&self, carries: Vec<Family>, is_active: bool, wall: Wall) -> UplinkStatus {
-        let (families, broken) = self.families_by_health();
-        let (loss, rtt, jitter) = match self.standing {
-            Phase::Down if self.is_captive() => (self.loss(), self.rtt(), self.jitter()),
-            // What was measured before it died says nothing about it now.
-            Phase::Down if self.attachment.trouble.is_none() => {
-                (Some(Loss::from_ratio(1.0)), None, None)
-            }
-            Phase::Down | Phase::Absent => (None, None, None),
-            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering { .. } => {
-                (self.loss(), self.rtt(), self.jitter())
-            }
-        };
-        let score = match (self.standing, loss, rtt) {
-            (Phase::Down | Phase::Absent, _, _) => Some(Score(0)),
-            (_, Some(loss), Some(rtt)) => Some(score(loss, rtt, jitter.unwrap_or_default())),
-            (_, Some(_) | None, _) => None,
-        };
-        UplinkStatus {
-            name: self.settings.name.clone(),
-            interface: self.settings.interface.clone(),
-            tier: self.settings.tier,
-            weight: self.settings.weight,
-            state: self.state(),
-            active: is_active,
-            score,
-            loss_percent: loss.map(|loss| tenths(loss.percent())),
-            rtt_ms: rtt.map(millis),
-            rtt_p95_ms: rtt.and_then(|_| self.rtt_p95()).map(millis),
-            jitter_ms: jitter.map(millis),
-            since: wall.at(self.since),
-            reason: self.words(),
-            in_doubt: self.outage.is_suspected(),
-            penalty: 0.0,
-            suppressed_until: None,
-            families,
-            broken,
-            carries,
-            learnt: Some(Learnt::new(self.learnt(), self.demand(), &self.rhythm())),
-            targets: self.targets.iter().map(TargetTrack::status).collect(),
-            probe_budget: self.budget.as_ref().map(|metered| metered.status()),
-        }
-    }
-
-    fn loss(&self) -> Option<Loss> {
-        let standing = self.targets.iter().filter(|target| target.is_standing());
-        let total = standing.fold((0, 0), |(all, lost), target| {
-            let (sent, missed) = target.window().counts();
-            (all + sent, lost + missed)
-        });
-        loss_of(total)
-    }
-
-    /// The link's own latency is in every round trip, the target's only in its own: the least of
-    /// the targets' medians is nearest to the link's.
-    fn rtt(&self) -> Option<Duration> {
-        let medians = self.targets.iter().map(TargetTrack::window);
-        medians.filter_map(Window::median_rtt).min()
-    }
-
-    /// Of the target whose median is that of the uplink.
-    fn rtt_p95(&self) -> Option<Duration> {
-        let windows = self.targets.iter().map(TargetTrack::window);
-        let nearest = windows.min_by_key(|window| window.median_rtt().unwrap_or(Duration::MAX))?;
-        nearest.p95_rtt()
-    }
-
-    fn jitter(&self) -> Option<Duration> {
-        let windows = self.targets.iter().map(TargetTrack::window);
-        windows.filter_map(Window::jitter).min()
     }
 
     fn demand(&self) -> Demand {
@@ -475,6 +419,14 @@ impl Uplink {
         }
         let interface = &self.settings.interface;
         let (phase, reason) = match (self.standing, signal) {
+            (_, Signal::LinkFailed(trouble)) if self.is_resting() => self.rest(trouble),
+            (Phase::Unknown, Signal::Silent(_) | Signal::Mute(_)) if self.is_coming_up() => return,
+            (Phase::Cold, Signal::LinkReady) => {
+                (Phase::Unknown, format!("{interface} is up, no answer yet"))
+            }
+            (Phase::Unknown | Phase::Cold | Phase::Down | Phase::Absent, Signal::Unready(why)) => {
+                (self.phase_of_unready(), why)
+            }
             (_, Signal::LinkFailed(Trouble::Absent)) => {
                 (Phase::Absent, format!("no interface {interface}"))
             }
@@ -513,8 +465,10 @@ impl Uplink {
                 | Phase::Degraded
                 | Phase::Recovering { .. }
                 | Phase::Down
-                | Phase::Absent,
+                | Phase::Absent
+                | Phase::Cold,
                 Signal::LinkReady
+                | Signal::Unready(_)
                 | Signal::Answered
                 | Signal::Silent(_)
                 | Signal::Mute(_)
@@ -545,9 +499,11 @@ impl Uplink {
         }
         self.standing = phase;
         self.has_failed |= matches!(phase, Phase::Down | Phase::Absent | Phase::Degraded);
+        // That somebody took it down says nothing against it.
+        self.has_failed &= phase != Phase::Cold;
         let trust_at = now + self.settings.health.recover_after;
         let is_recovering = matches!(phase, Phase::Recovering { .. });
-        if matches!(phase, Phase::Down | Phase::Absent) {
+        if matches!(phase, Phase::Down | Phase::Absent | Phase::Cold) {
             self.families.restart();
         }
         self.timers
@@ -591,6 +547,9 @@ impl Uplink {
         }
         self.shown = to;
         self.since = now;
+        if self.is_told_by_standby(from, to) {
+            return;
+        }
         out.events.push(Event {
             at: now,
             change: Change::Uplink {
@@ -646,6 +605,7 @@ impl Phase {
             Self::Recovering { .. } => State::Recovering,
             Self::Down => State::Down,
             Self::Absent => State::Absent,
+            Self::Cold => State::Cold,
         }
     }
 }

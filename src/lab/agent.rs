@@ -18,8 +18,10 @@ use crate::lab::error::{Doing, LabError};
 use crate::lab::family::Family;
 use crate::lab::happening::Happening;
 use crate::lab::internet::{TARGETS, TARGETS6};
+use crate::lab::modem::HOOKS;
 use crate::lab::namespace::Namespace;
 use crate::lab::network::UPLINKS;
+use crate::lab::scenario::Modem;
 
 /// Between two looks at something that has no event.
 const TICK: Duration = Duration::from_millis(2);
@@ -57,6 +59,8 @@ pub(super) struct Wishes {
     pub(super) ipv6: bool,
     /// `routing.flows`
     pub(super) flows: Option<String>,
+    /// A cold uplink; the agent knows only this one and the first.
+    pub(super) modem: Option<Box<Modem>>,
 }
 
 impl Wishes {
@@ -67,6 +71,29 @@ impl Wishes {
         } else {
             &[Family::Ipv4]
         }
+    }
+
+    /// Those that the agent knows, with the keys of each beside its interface and tier.
+    fn uplinks(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let modem = self.modem.as_ref();
+        let keys = modem.map_or_else(String::new, |modem| {
+            let spans = [
+                ("standby_linger", modem.linger),
+                ("ready_within", modem.ready_within),
+                ("exercise_every", modem.exercise_every),
+            ];
+            let said = spans
+                .into_iter()
+                .filter_map(|(key, span)| Some((key, span?)));
+            let lines = said.map(|(key, span)| format!("{key} = \"{span}\"\n"));
+            format!("standby = \"cold\"\n{}", lines.collect::<String>())
+        });
+        let cold = modem.map(|modem| modem.uplink.clone());
+        UPLINKS.into_iter().filter_map(move |name| match &cold {
+            Some(cold) if name == cold => Some((name, keys.clone())),
+            Some(_) if name != UPLINKS[0] => None,
+            Some(_) | None => Some((name, String::new())),
+        })
     }
 
     fn pings(&self) -> Vec<String> {
@@ -199,11 +226,11 @@ fn configuration(wishes: &Wishes) -> String {
         let span = show(span);
         format!("standby_interval = {span:?}\n")
     });
-    let uplinks = UPLINKS.into_iter().zip(1..).map(|(name, tier)| {
-        format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n\n")
+    let uplinks = wishes.uplinks().zip(1..).map(|((name, keys), tier)| {
+        format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n{keys}\n")
     });
     format!(
-        "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\n\n\
+        "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\nhooks = {HOOKS:?}\n\n\
          [probe]\ntargets = {targets:?}\n{standby}\n{failover}{routing}{uplinks}",
         standby = standby.unwrap_or_default(),
         failover = failover.unwrap_or_default(),
@@ -247,8 +274,8 @@ fn resident(status: &str) -> Option<u64> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "files and exits have no event here"
+    reason = "files, exits and modems have no event here"
 )]
-fn pause(span: Duration) {
+pub(super) fn pause(span: Duration) {
     thread::sleep(span);
 }

@@ -55,6 +55,13 @@ impl Netlink {
         Ok(())
     }
 
+    /// Sets an interface down.
+    pub(super) fn set_down(&mut self, index: IfIndex) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index.get()).down().build();
+        self.ask(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)?;
+        Ok(())
+    }
+
     /// Gives an interface an address.
     pub(super) fn add_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
         let address = address_message(index, address);

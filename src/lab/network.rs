@@ -240,6 +240,37 @@ impl Wire<'_> {
     }
 }
 
+/// The router's end of an uplink.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    name: &'static str,
+    subnets: Subnets,
+}
+
+impl Line {
+    /// That of an uplink.
+    pub(super) fn of(uplink: &str) -> Result<Self, LabError> {
+        let place = (UPLINKS.into_iter().zip(1..)).find(|(name, _)| *name == uplink);
+        let (name, number) = place.ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
+        let subnets = Subnets { number };
+        Ok(Self { name, subnets })
+    }
+
+    /// Sets the link up, with the default route that a DHCP client would write.
+    pub(super) fn dial(self) -> io::Result<()> {
+        let mut netlink = Netlink::open()?;
+        netlink.set_up(index_of(self.name)?)?;
+        let Both(provider, _) = self.subnets.provider_on_access();
+        let anywhere = Prefix(Ipv4Addr::UNSPECIFIED.into(), 0);
+        netlink.add_route(anywhere, provider.into(), self.subnets.metric())
+    }
+
+    /// Sets the link down, and its routes go with it.
+    pub(super) fn hang_up(self) -> io::Result<()> {
+        Netlink::open()?.set_down(index_of(self.name)?)
+    }
+}
+
 /// The addresses of an interface.
 #[derive(Clone, Copy)]
 struct Both(Ipv4Addr, Ipv6Addr);
@@ -249,7 +280,7 @@ struct Both(Ipv4Addr, Ipv6Addr);
 struct Subnet(Both, u8, u8);
 
 /// The addresses around one provider: 10.N.0.0/24 and 2001:db8:N::/64 towards its customer.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Subnets {
     number: u8,
 }

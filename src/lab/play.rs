@@ -63,6 +63,7 @@ pub fn play(
         mode: scenario.mode.clone(),
         ipv6: scenario.ipv6,
         flows: scenario.flows.clone(),
+        modem: scenario.modem.clone(),
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
     let mut director = Director {

@@ -37,12 +37,38 @@ pub struct Scenario {
     /// `routing.flows` of the agent; its default unless said.
     #[serde(default)]
     pub flows: Option<String>,
+    /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
+    #[serde(default)]
+    pub modem: Option<Box<Modem>>,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,
     /// What happens, one after the other.
     #[serde(rename = "phase")]
     pub phases: Vec<Phase>,
+}
+
+/// A modem, and how the agent keeps its uplink.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modem {
+    /// Behind which uplink.
+    pub uplink: String,
+    /// How long it takes until its link is up.
+    #[serde(default = "two_seconds")]
+    pub dials_for: Span,
+    /// It never gets a link.
+    #[serde(default)]
+    pub dead: bool,
+    /// `standby_linger` of the uplink; its default unless said.
+    #[serde(default)]
+    pub linger: Option<Span>,
+    /// `ready_within` of the uplink; its default unless said.
+    #[serde(default)]
+    pub ready_within: Option<Span>,
+    /// `exercise_every` of the uplink; its default unless said.
+    #[serde(default)]
+    pub exercise_every: Option<Span>,
 }
 
 /// How the router translates the client's address.
@@ -219,6 +245,10 @@ mod tests {
         let ends = UPLINKS.map(|uplink| [format!("{uplink}-access"), format!("{uplink}-core")]);
         let wires: Vec<_> = ends.into_iter().flatten().collect();
         for scenario in scenarios().expect("they parse") {
+            let modem = scenario
+                .modem
+                .map_or("lte".to_owned(), |modem| modem.uplink);
+            assert!(UPLINKS[1..].contains(&&*modem), "no standby {modem}");
             for phase in scenario.phases {
                 let title = phase.title;
                 for act in phase.acts {
@@ -252,7 +282,8 @@ mod tests {
     #[test]
     fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart idle switch tour main-mode standby-dead";
+                     failback target-filtered restart idle switch tour main-mode standby-dead \
+                     cold-standby standby-unready";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);
         }

@@ -54,8 +54,7 @@ impl Screen {
 
     pub(super) fn ready(&mut self, after: Duration) {
         let ready = after.as_secs_f64();
-        let text =
-            format!("  network built, all three uplinks up {ready:.1} s after the agent started");
+        let text = format!("  network built, agent ready {ready:.1} s after the agent started");
         self.line(&self.ink(Ink::Dim, &text));
     }
 

@@ -28,7 +28,7 @@ use crate::lab::report::{Entry, Note};
 use crate::lab::scenario::AgentAct;
 use crate::lab::screen::Screen;
 use crate::lab::stream::Stream;
-use crate::lab::{clock, compass, meter};
+use crate::lab::{clock, compass, meter, modem};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
@@ -92,6 +92,9 @@ impl<'n> Stage<'n> {
                 is_paused.clone(),
             )?);
         }
+        if let Some(wish) = &wishes.modem {
+            watchers.push(modem::install(network.router(), wish)?);
+        }
         let heard = Heard {
             screen,
             ..Heard::default()
@@ -121,6 +124,9 @@ impl<'n> Stage<'n> {
         if self.agent.is_some() {
             self.direct(AgentAct::Stop)?;
             agent::forget();
+        }
+        if let Some(modem) = &self.wishes.modem {
+            modem::hang_up(self.network.router(), modem)?;
         }
         let start = clock::now();
         self.direct(AgentAct::Start)?;
@@ -237,7 +243,7 @@ impl Heard {
     fn is_ready(&self) -> bool {
         let is_up = |status: &Status| {
             let mut states = status.uplinks.iter().map(|uplink| uplink.state);
-            states.all(|state| state == State::Up)
+            states.all(|state| matches!(state, State::Up | State::Cold))
         };
         self.status.as_ref().is_some_and(is_up) && self.ways.v4.as_deref() == Some(UPLINKS[0])
     }

@@ -1,5 +1,6 @@
 //! An agent of which only the control socket is real.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
 use std::time::SystemTime;
@@ -105,6 +106,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
         from: None,
         to: None,
         reason: number.to_string(),
+        prefixes: BTreeSet::default(),
         took_us: None,
         flows_moved: None,
     }

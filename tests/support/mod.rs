@@ -5,7 +5,7 @@ use std::time::Duration;
 use uplinkd::engine::input::{Change, Event};
 use uplinkd::engine::settings::{
     Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
-    ProbeSettings, ScoreBand, Settings, UplinkSettings,
+    ProbeSettings, ScoreBand, Settings, Standby, UplinkSettings,
 };
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Loss, Moment, Tier, UplinkName, Weight};
@@ -31,6 +31,7 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
                 gateway6: Gateway::Auto,
                 prefixes: Prefixes::Auto,
                 probe_budget: None,
+                standby: Standby::default(),
                 probe: probe(&["192.0.2.1", "198.51.100.1", "203.0.113.1"]),
                 health: health(),
             })
@@ -92,7 +93,10 @@ pub(crate) fn brief(events: &[Event]) -> Vec<String> {
 
 fn line(event: &Event) -> String {
     let what = match &event.change {
-        Change::Uplink { uplink, .. } | Change::Flap { uplink, .. } => uplink.to_string(),
+        Change::Uplink { uplink, .. }
+        | Change::Flap { uplink, .. }
+        | Change::Standby { uplink, .. }
+        | Change::Prefix { uplink, .. } => uplink.to_string(),
         Change::Target { uplink, .. } => uplink
             .as_ref()
             .map_or_else(String::new, ToString::to_string),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -29,6 +30,8 @@ pub(super) struct Facts {
     pub(super) networkd: Networkd,
     /// NetworkManager runs.
     pub(super) has_network_manager: bool,
+    /// There are programs where hooks are looked for.
+    pub(super) has_hooks: bool,
     /// This machine forwards packets between its interfaces.
     pub(super) is_forwarding: bool,
     /// What this process may do.
@@ -135,11 +138,18 @@ impl Facts {
                 .collect(),
             networkd: Networkd::look(),
             has_network_manager: Path::new("/run/NetworkManager").exists(),
+            has_hooks: has_programs(&config.agent.hooks),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
             capabilities: Capabilities::of(&status),
             no_raw_socket: raw_socket().err().map(|error| error.to_string()),
         })
     }
+}
+
+fn has_programs(directory: &Path) -> bool {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let modes = entries.filter_map(|entry| Some(entry.path().metadata().ok()?.mode()));
+    modes.into_iter().any(|mode| mode & 0o111 != 0)
 }
 
 /// The larger one of the interface's own setting and that of all interfaces counts.

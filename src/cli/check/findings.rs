@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::facts::{Facts, ReversePathFilter};
 use crate::config::Config;
 use crate::engine::budget;
-use crate::engine::settings::UplinkSettings;
+use crate::engine::settings::{Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Mode, Numbering, Trouble};
@@ -180,12 +180,33 @@ fn on_uplink(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
     let link = facts.observed.link(&uplink.interface);
     let attachment = attach(link, &uplink.hints(), &BTreeMap::new());
     let mut findings = Vec::new();
-    findings.extend(on_trouble(uplink, &object, &attachment, facts));
+    if is_cold(uplink) {
+        findings.extend(on_hooks(uplink, &object, facts));
+    } else {
+        findings.extend(on_trouble(uplink, &object, &attachment, facts));
+    }
     findings.extend(clashes::on_master(uplink, &object, link, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
     findings.extend(on_reverse_path_filter(uplink, &object, facts));
     findings.extend(on_advertisements(uplink, &object, &attachment, facts));
     findings
+}
+
+fn is_cold(uplink: &UplinkSettings) -> bool {
+    matches!(uplink.standby, Standby::Cold(_))
+}
+
+/// The agent itself brings nothing up.
+fn on_hooks(uplink: &UplinkSettings, object: &str, facts: &Facts) -> Option<Finding> {
+    (!facts.has_hooks).then(|| {
+        let interface = &uplink.interface;
+        finding(
+            Error,
+            object,
+            format!("is cold, and there is no hook that could bring {interface} up"),
+            "copy config/hooks/standby to the directory of `agent.hooks`, or write one of your own",
+        )
+    })
 }
 
 /// The kernel's own answer to a router that forwards: it becomes deaf to other routers.

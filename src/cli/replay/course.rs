@@ -120,6 +120,8 @@ impl Notes {
                 }
                 Change::Target { .. }
                 | Change::Flap { .. }
+                | Change::Standby { .. }
+                | Change::Prefix { .. }
                 | Change::NoUsableUplink
                 | Change::ConfigReloaded
                 | Change::ConfigRefused => {}

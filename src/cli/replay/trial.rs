@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::course::{Course, Notes};
 use crate::config::defaults as default;
 use crate::engine::input::{Action, Input};
-use crate::engine::settings::{Settings, UplinkSettings};
+use crate::engine::settings::{Settings, Standby, UplinkSettings};
 use crate::recording::{Outage, Past, Recording, Seen, Track, relive as relive_recording};
 use crate::replay::Replay;
 use crate::routing::{Attachment, Gateway, Numbering, Prefixes, Trouble};
@@ -28,6 +28,7 @@ pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
             gateway6: Gateway::default(),
             prefixes: Prefixes::default(),
             probe_budget: None,
+            standby: Standby::default(),
             probe,
             health: default::health(),
         })

@@ -64,7 +64,8 @@ impl Uplink {
                 | Phase::Degraded
                 | Phase::Recovering { .. }
                 | Phase::Down
-                | Phase::Absent,
+                | Phase::Absent
+                | Phase::Cold,
                 _,
             ) => self.reason.clone(),
         }
@@ -187,7 +188,8 @@ impl Uplink {
                 | Phase::Degraded
                 | Phase::Recovering { .. }
                 | Phase::Down
-                | Phase::Absent,
+                | Phase::Absent
+                | Phase::Cold,
             ) => self.reason.clone(),
         };
         self.tell(now, reason, out);

@@ -104,7 +104,7 @@ impl Uplink {
         let may_be_dead = self.may_be_dead();
         let has_plenty = metered.budget.is_enough(Purpose::Quality);
         match (self.standing, pace) {
-            (Phase::Down | Phase::Absent, _) => Pace::BackOff {
+            (Phase::Down | Phase::Absent | Phase::Cold, _) => Pace::BackOff {
                 age: now.since(self.awaited_since),
             },
             (Phase::Recovering { .. }, Pace::Confirm) if !is_at_stake => Pace::Brisk,

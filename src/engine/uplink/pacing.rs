@@ -84,6 +84,14 @@ impl Uplink {
     fn wanted_pace(&self, now: Moment) -> Pace {
         match self.standing {
             _ if self.summoned > 0 => Pace::Confirm,
+            // It may take a minute until a modem that is up has a network.
+            Phase::Unknown if self.is_coming_up() && self.is_suspected() => {
+                if self.is_metered() {
+                    Pace::Confirm
+                } else {
+                    Pace::Brisk
+                }
+            }
             Phase::Unknown => Pace::Confirm,
             Phase::Up if self.call.is_due() || self.doubt() > Doubt::None => Pace::Confirm,
             Phase::Degraded | Phase::Recovering { .. }
@@ -91,11 +99,12 @@ impl Uplink {
             {
                 Pace::Confirm
             }
+            Phase::Degraded if self.need == Need::Standby && self.is_warm() => Pace::Standby,
             Phase::Degraded if self.need == Need::Standby => Pace::Steady,
             Phase::Degraded | Phase::Recovering { .. } => Pace::Brisk,
             Phase::Up if self.families.are_on_trial() => Pace::Brisk,
             Phase::Up => self.unhurried(),
-            Phase::Down | Phase::Absent => match self.need {
+            Phase::Down | Phase::Absent | Phase::Cold => match self.need {
                 Need::Standby | Need::Called => Pace::BackOff {
                     age: now.since(self.awaited_since),
                 },

@@ -491,7 +491,12 @@ impl Uplink {
         let recover_after = self.settings.health.recover_after;
         let rounds = match self.standing {
             Phase::Recovering { tally } => tally.0,
-            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Down | Phase::Absent => 0,
+            Phase::Unknown
+            | Phase::Up
+            | Phase::Degraded
+            | Phase::Down
+            | Phase::Absent
+            | Phase::Cold => 0,
         };
         let is_too_early = rounds < LEAST_ROUNDS && !recover_after.is_zero();
         if self.outage.is_suspected() || is_too_early {

@@ -83,6 +83,7 @@ fn good() -> Facts {
         deaf_to_routers: BTreeSet::new(),
         networkd: Networkd::default(),
         has_network_manager: false,
+        has_hooks: true,
         is_forwarding: true,
         capabilities: Capabilities {
             net_admin: true,
@@ -554,4 +555,19 @@ fn a_metered_uplink_is_told_what_its_budget_buys() {
         "metered: 50 MB in 30 days buy a probe every 16 s; an outage without traffic is suspected \
          within 20 s"
     );
+}
+
+#[test]
+fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
+    let config = config(&format!("{TWO_UPLINKS}standby = \"cold\"\n"));
+    let mut facts = good();
+    facts.observed.links.remove(&index(2));
+    assert_eq!(findings(&config, &facts), []);
+    facts.has_hooks = false;
+    let found = findings(&config, &facts);
+    let [missing] = &*found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(missing.severity, Error);
+    assert!(missing.what.contains("no hook that could bring eth2 up"));
 }

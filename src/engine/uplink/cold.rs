@@ -1,0 +1,262 @@
+//! A cold uplink: when it is brought up and taken down, and how it is found to be of no use.
+//!
+//! The interface of a cold uplink is up while the traffic may need it, for `linger` after that, and
+//! now and then for an exercise, so that a dead SIM is known before it is needed. The agent itself
+//! brings nothing up: it says so, and hooks do it. One that is not usable within `ready_within` of the
+//! call is unready. That is said once and tried again at growing intervals while it is needed; an
+//! exercise is over with it. It is never taken down while it carries traffic or while no other uplink
+//! is well.
+
+use std::time::Duration;
+
+use super::seconds;
+use crate::engine::settings::{ColdSettings, Standby, UplinkSettings};
+use crate::units::Moment;
+
+/// The first exercise after a start; a machine that restarts every day exercises nevertheless.
+const FIRST_EXERCISE: Duration = Duration::from_secs(3_600);
+
+/// Between two attempts to bring up what is needed, at most; `ready_within` if that is longer.
+const RETRY_AT_MOST: Duration = Duration::from_secs(600);
+
+/// Why one that is not needed otherwise is called.
+const CARRIES: &str = "the traffic is there";
+
+/// Whether a cold uplink is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Why it is needed; none if it is not.
+    pub why: Option<String>,
+    /// Another uplink is well: this one may be taken down.
+    pub may_rest: bool,
+    /// When that may be otherwise, though nothing happens.
+    pub look_again: Option<Moment>,
+}
+
+/// Whether a cold uplink is up.
+#[derive(Clone, Debug)]
+pub(super) struct Cold {
+    pub(super) settings: ColdSettings,
+    pub(super) stance: Stance,
+    /// Why the last call was in vain.
+    pub(super) unready: Option<String>,
+    pub(super) exercise_at: Option<Moment>,
+    pub(super) due: Option<Moment>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Stance {
+    /// It is down, or was told to be.
+    Asleep,
+    /// It was told to come up, and is not usable yet.
+    Called(Attempt),
+    /// It is needed, and was usable.
+    Serving,
+    /// Nobody needs it: it goes down then.
+    Idle {
+        until: Moment,
+        reason: String,
+        /// It did not come up because it was called.
+        is_found: bool,
+        /// The attempt that is under way nevertheless, should it be needed again.
+        last: Option<Attempt>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) at: Moment,
+    pub(super) aim: Aim,
+    /// How many there were before in vain.
+    pub(super) before: u32,
+    /// It has taken too long.
+    pub(super) is_overdue: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    Need,
+    Exercise,
+    /// It was needed and usable, and no longer is: nobody has called it again yet.
+    Return,
+}
+
+/// What a cold uplink is seen to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    pub(super) is_usable: bool,
+    pub(super) is_carrying: bool,
+}
+
+/// What is to be told or noted.
+pub(super) enum Turn {
+    Quiet,
+    Up(String),
+    Down(String),
+    Ready,
+    Unready(Aim),
+    /// Nobody is told again.
+    StillUnready,
+}
+
+impl Stance {
+    /// An exercise is over: it may go down at once.
+    fn over(now: Moment, reason: String) -> Self {
+        Self::Idle {
+            until: now,
+            reason,
+            is_found: false,
+            last: None,
+        }
+    }
+}
+
+impl Attempt {
+    fn stance(aim: Aim, before: u32, at: Moment) -> Stance {
+        Stance::Called(Self {
+            at,
+            aim,
+            before,
+            is_overdue: false,
+        })
+    }
+}
+
+impl Cold {
+    pub(super) fn of(settings: &UplinkSettings, now: Moment) -> Option<Box<Self>> {
+        let Standby::Cold(settings) = settings.standby else {
+            return None;
+        };
+        Some(Box::new(Self {
+            exercise_at: settings
+                .exercise_every
+                .map(|every| now + every.min(FIRST_EXERCISE)),
+            settings,
+            stance: Stance::Asleep,
+            unready: None,
+            due: None,
+        }))
+    }
+
+    /// What changes now; to be asked until nothing does.
+    pub(super) fn turn(&self, call: &Call, sight: Sight, now: Moment) -> Option<(Stance, Turn)> {
+        let why = call.why.as_ref();
+        let is_needed = why.is_some() || sight.is_carrying;
+        match &self.stance {
+            Stance::Asleep => self.turn_asleep(call, sight, now),
+            Stance::Called(last) => match (last.aim, why) {
+                _ if sight.is_usable => Some(Self::turn_ready(last, is_needed, now)),
+                (Aim::Exercise, Some(_)) => {
+                    let aim = Aim::Need;
+                    let last = last.clone();
+                    Some((Stance::Called(Attempt { aim, ..last }), Turn::Quiet))
+                }
+                (Aim::Need | Aim::Return, None) if !is_needed => {
+                    Some((self.unneeded(Some(last.clone()), now), Turn::Quiet))
+                }
+                (Aim::Exercise | Aim::Need | Aim::Return, _) => self.turn_late(last, call, now),
+            },
+            Stance::Serving if !is_needed => Some((self.unneeded(None, now), Turn::Quiet)),
+            Stance::Serving if !sight.is_usable => {
+                Some((Attempt::stance(Aim::Return, 0, now), Turn::Quiet))
+            }
+            Stance::Serving => None,
+            Stance::Idle {
+                until,
+                reason,
+                last,
+                ..
+            } => match why {
+                Some(why) if !sight.is_usable => Some(match last {
+                    Some(last) => (Stance::Called(last.clone()), Turn::Quiet),
+                    None => (Attempt::stance(Aim::Need, 0, now), Turn::Up(why.clone())),
+                }),
+                _ if is_needed => Some((Stance::Serving, Turn::Quiet)),
+                Some(_) | None => {
+                    let is_over = call.may_rest && now >= *until;
+                    is_over.then(|| (Stance::Asleep, Turn::Down(reason.clone())))
+                }
+            },
+        }
+    }
+
+    fn turn_asleep(&self, call: &Call, sight: Sight, now: Moment) -> Option<(Stance, Turn)> {
+        let is_due = call.may_rest && self.exercise_at.is_some_and(|at| at <= now);
+        let (aim, reason) = match &call.why {
+            Some(why) => (Aim::Need, why.clone()),
+            None if sight.is_carrying => (Aim::Need, CARRIES.to_owned()),
+            None if is_due => (
+                Aim::Exercise,
+                "an exercise, to see whether it can be used".to_owned(),
+            ),
+            None => return None,
+        };
+        Some((Attempt::stance(aim, 0, now), Turn::Up(reason)))
+    }
+
+    fn turn_ready(last: &Attempt, is_needed: bool, now: Moment) -> (Stance, Turn) {
+        let next = match last.aim {
+            Aim::Exercise if !is_needed => {
+                let took = seconds(now.since(last.at));
+                Stance::over(now, format!("the exercise has passed: usable after {took}"))
+            }
+            Aim::Exercise | Aim::Need | Aim::Return => Stance::Serving,
+        };
+        (next, Turn::Ready)
+    }
+
+    /// It is not usable yet.
+    fn turn_late(&self, last: &Attempt, call: &Call, now: Moment) -> Option<(Stance, Turn)> {
+        if last.is_overdue {
+            let is_time = now >= last.at + self.retry_after(last.before);
+            let why = call.why.as_deref().unwrap_or(CARRIES);
+            let reason = format!("once more: {why}");
+            let next = Attempt::stance(Aim::Need, last.before + 1, now);
+            return is_time.then_some((next, Turn::Up(reason)));
+        }
+        let is_late = now >= last.at + self.settings.ready_within;
+        let late = || {
+            let is_overdue = true;
+            let late = last.clone();
+            Stance::Called(Attempt { is_overdue, ..late })
+        };
+        is_late.then(|| match last.aim {
+            Aim::Exercise => {
+                let over = Stance::over(now, "the exercise has failed".to_owned());
+                (over, Turn::Unready(Aim::Exercise))
+            }
+            Aim::Need | Aim::Return if last.before == 0 => (late(), Turn::Unready(last.aim)),
+            Aim::Need | Aim::Return => (late(), Turn::StillUnready),
+        })
+    }
+
+    fn unneeded(&self, last: Option<Attempt>, now: Moment) -> Stance {
+        let linger = self.settings.linger;
+        Stance::Idle {
+            until: now + linger,
+            reason: format!("not needed for {}", seconds(linger)),
+            is_found: false,
+            last,
+        }
+    }
+
+    fn retry_after(&self, before: u32) -> Duration {
+        let first = self.settings.ready_within;
+        let grown = first.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX));
+        grown.min(RETRY_AT_MOST.max(first))
+    }
+
+    /// When it changes by itself.
+    pub(super) fn due(&self, call: &Call) -> Option<Moment> {
+        let own = match &self.stance {
+            Stance::Asleep => self.exercise_at.filter(|_| call.may_rest),
+            Stance::Called(last) if last.is_overdue => {
+                Some(last.at + self.retry_after(last.before))
+            }
+            Stance::Called(last) => Some(last.at + self.settings.ready_within),
+            Stance::Serving => None,
+            Stance::Idle { until, .. } => Some(*until).filter(|_| call.may_rest),
+        };
+        own.into_iter().chain(call.look_again).min()
+    }
+}

@@ -1,0 +1,87 @@
+//! A modem behind an uplink, which dials and hangs up as the agent's hook says.
+//!
+//! ```text
+//!   agent ── runs ──> hook (sh) ── a line ──> pipe ──> modem: the link of the uplink
+//! ```
+//! The hook is a real one, of the lab's own: it passes the name of the event on.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use crate::lab::agent::pause;
+use crate::lab::error::{Doing, LabError};
+use crate::lab::internet;
+use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::namespace::Namespace;
+use crate::lab::network::Line;
+use crate::lab::scenario::Modem as Wish;
+
+/// Where the agent's hooks are, in the lab's own `/run`.
+pub(super) const HOOKS: &str = "/run/uplinkd/hooks.d";
+const PIPE: &str = "/run/uplinkd/modem";
+
+/// Puts a modem before the line of an uplink, which is down from now on. It is there until the lifeline is
+/// dropped.
+pub(super) fn install(router: &Namespace, wish: &Wish) -> Result<Lifeline, LabError> {
+    let line = Line::of(&wish.uplink)?;
+    let (dials_for, is_dead) = (wish.dials_for.0, wish.dead);
+    let install = || {
+        fs::create_dir_all(HOOKS)?;
+        // Whatever the mask of the lab is: the agent runs nothing that others may write.
+        fs::set_permissions(HOOKS, Permissions::from_mode(0o755))?;
+        let hook = Path::new(HOOKS).join("modem");
+        let script = format!(
+            "#!/bin/sh\ncase $UPLINKD_EVENT in standby.up | standby.down) echo \"$UPLINKD_EVENT\" > {PIPE} ;; esac\n"
+        );
+        fs::write(&hook, script)?;
+        fs::set_permissions(&hook, Permissions::from_mode(0o755))?;
+        mkfifo(PIPE, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        // For writing as well, so that it does not end with the first who writes.
+        let mut options = File::options();
+        options.read(true).write(true);
+        options.custom_flags(OFlag::O_NONBLOCK.bits());
+        let pipe = options.open(PIPE)?;
+        router.run(|| line.hang_up())?;
+        let (lifeline, tether) = lifeline::pair()?;
+        router.spawn("modem", move || {
+            serve(pipe, line, dials_for, is_dead, &tether);
+        })?;
+        Ok::<_, io::Error>(lifeline)
+    };
+    install().doing(|| format!("install the modem of {}", wish.uplink))
+}
+
+/// Hangs up, as before the agent was there.
+pub(super) fn hang_up(router: &Namespace, wish: &Wish) -> Result<(), LabError> {
+    let line = Line::of(&wish.uplink)?;
+    router
+        .run(|| line.hang_up())
+        .doing(|| "hang up the modem".to_owned())
+}
+
+fn serve(mut pipe: File, line: Line, dials_for: Duration, is_dead: bool, tether: &Tether) {
+    let mut said = [0; 1024];
+    while internet::wait(&[&pipe], tether) {
+        let Ok(length) = pipe.read(&mut said) else {
+            continue;
+        };
+        for event in String::from_utf8_lossy(&said[..length]).lines() {
+            // What fails is seen by the agent, and in the report.
+            match event {
+                "standby.up" if !is_dead => {
+                    pause(dials_for);
+                    drop(line.dial());
+                }
+                "standby.down" => drop(line.hang_up()),
+                _ => {}
+            }
+        }
+    }
+}
