@@ -13,6 +13,8 @@ mod tracked;
 
 #[path = "netns/clashes.rs"]
 mod clashes;
+#[path = "netns/dhcp.rs"]
+mod dhcp;
 #[path = "netns/ipv6.rs"]
 mod ipv6;
 #[path = "netns/kinds.rs"]
