@@ -164,6 +164,7 @@ impl log::Log for Foreign {
 pub fn tell(record: &EventRecord) {
     let EventRecord {
         event,
+        group,
         uplink,
         interface,
         from,
@@ -176,6 +177,7 @@ pub fn tell(record: &EventRecord) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
+                group = group.as_ref().map(tracing::field::display),
                 uplink = uplink.as_ref().map(tracing::field::display),
                 interface = interface.as_ref().map(tracing::field::display),
                 from = from.as_ref().map(tracing::field::display),

@@ -36,7 +36,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{UplinkRoutes, desired};
+use uplinkd::routing::desired::{Carrying, Traffic, UplinkRoutes, desired};
 use uplinkd::routing::{
     Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, Trouble,
 };
@@ -183,7 +183,11 @@ impl Agent {
             let path = *attachments[place?].paths.get(&family)?;
             Some((family, vec![path]))
         });
-        desired(&self.numbering, &uplinks, &carrying.collect())
+        desired(
+            &self.numbering,
+            &uplinks,
+            &Traffic::from(carrying.collect::<Carrying>()),
+        )
     }
 
     fn want(&self, desired: Desired) {
@@ -585,6 +589,7 @@ fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_app
             destination: net("0.0.0.0/0").into(),
             metric: Metric(0),
             paths: vec![unreachable],
+            group: None,
         });
         agent.want(desired);
         let refused = agent.applied().await;

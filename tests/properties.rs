@@ -540,7 +540,7 @@ impl Rig {
 
     /// The lead goes to an uplink that can carry traffic, and to no lesser one unless a person asked.
     fn judge(&self, event: &Event, before: &Status) {
-        let Change::Switch { from, to } = &event.change else {
+        let Change::Switch { from, to, .. } = &event.change else {
             return;
         };
         if from.first() == to.first() {

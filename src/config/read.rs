@@ -38,6 +38,8 @@ pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let engine = Settings {
         uplinks,
         failover,
+        groups: Vec::new(),
+        rules: Vec::new(),
         numbering,
         seed: 0,
     };

@@ -199,6 +199,7 @@ impl Uplink {
             has_failed: self.has_failed,
             is_suspected: self.outage.is_suspected() || self.outage.is_traffic_silent(),
             suppressed_until: None,
+            is_sharing: false,
             score: None,
             reason: &self.reason,
         }

@@ -61,6 +61,7 @@ impl Table {
         let policy = match status.policy {
             Policy::Failover => "failover",
             Policy::Best => "best",
+            Policy::Balance => "balance",
         };
         let active = match status.active.as_slice() {
             [] => self.palette.paint(Colour::Red, "no uplink is active"),

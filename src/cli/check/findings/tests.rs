@@ -96,15 +96,7 @@ fn good() -> Facts {
 fn rule(priority: u32) -> ForeignRule {
     ForeignRule {
         protocol: Protocol(2),
-        rule: Rule {
-            priority: RulePriority(priority),
-            family: Family::Ipv4,
-            from: None,
-            mark: None,
-            oif: None,
-            table: TableId(100),
-            suppress_prefix_length: None,
-        },
+        rule: Rule::lookup(RulePriority(priority), Family::Ipv4, TableId(100)),
         mask: u32::MAX,
         is_inverted: false,
         says_more: false,
@@ -123,6 +115,7 @@ fn default_through(number: u32) -> Route {
             onlink: false,
             weight: Weight(1),
         }],
+        group: None,
     }
 }
 
