@@ -120,6 +120,12 @@ fn as_listed(metric: Metric, family: Family) -> Metric {
 }
 
 impl Route {
+    /// Only one of the two can stand.
+    pub fn is_in_the_place_of(&self, other: &Self) -> bool {
+        (self.table, self.destination, self.metric)
+            == (other.table, other.destination, other.metric)
+    }
+
     /// The route as the kernel reads it back: a path alone has no weight, a path without a next hop
     /// no `onlink`, several paths no order; those of a group are the group's.
     #[must_use]

@@ -11,8 +11,12 @@ mod netns;
 #[path = "support/tracked.rs"]
 mod tracked;
 
+#[path = "netns/balance.rs"]
+mod balance;
 #[path = "netns/clashes.rs"]
 mod clashes;
+#[path = "netns/groups.rs"]
+mod groups;
 #[path = "netns/ipv6.rs"]
 mod ipv6;
 #[path = "netns/kinds.rs"]
@@ -165,6 +169,18 @@ impl Agent {
 
     /// What should be so that the uplinks at these places carry IPv4 and IPv6.
     fn desired_at(&self, carriers: [Option<usize>; 2]) -> Desired {
+        let families = Family::ROUTED.into_iter().zip(carriers);
+        self.desired_with(|attachments| {
+            let carrying = families.filter_map(|(family, place)| {
+                let path = *attachments[place?].paths.get(&family)?;
+                Some((family, vec![path]))
+            });
+            carrying.collect::<Carrying>().into()
+        })
+    }
+
+    /// What should be so that this traffic goes where it should.
+    fn desired_with<'a>(&self, traffic: impl FnOnce(&[Attachment]) -> Traffic<'a>) -> Desired {
         let attachments: Vec<Attachment> = (0..)
             .zip(&self.uplinks)
             .map(|(position, (interface, _))| self.attachment(interface.as_str(), position))
@@ -178,16 +194,7 @@ impl Agent {
                 attachment,
             })
             .collect();
-        let families = Family::ROUTED.into_iter().zip(carriers);
-        let carrying = families.filter_map(|(family, place)| {
-            let path = *attachments[place?].paths.get(&family)?;
-            Some((family, vec![path]))
-        });
-        desired(
-            &self.numbering,
-            &uplinks,
-            &Traffic::from(carrying.collect::<Carrying>()),
-        )
+        desired(&self.numbering, &uplinks, &traffic(&attachments))
     }
 
     fn want(&self, desired: Desired) {

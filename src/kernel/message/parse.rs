@@ -299,6 +299,9 @@ const FRA_PROTOCOL: u16 = 21;
 const FRA_IP_PROTO: u16 = 22;
 const FRA_SPORT_RANGE: u16 = 23;
 const FRA_DPORT_RANGE: u16 = 24;
+/// Which bits of a port count; since Linux 6.15, which says of a single port that all do.
+const FRA_SPORT_MASK: u16 = 28;
+const FRA_DPORT_MASK: u16 = 29;
 /// The kernel's way of saying that a rule suppresses nothing.
 const NO_SUPPRESSION: u32 = u32::MAX;
 
@@ -329,6 +332,7 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
                     Some(u32_of(value)?).filter(|length| *length != NO_SUPPRESSION);
             }
             FRA_PROTOCOL => protocol = Protocol(*value.first()?),
+            FRA_SPORT_MASK | FRA_DPORT_MASK if value == [0xff; 2] => {}
             FRA_PAD => {}
             _ => is_plain = false,
         }
