@@ -122,7 +122,7 @@ impl Engine {
                     self.uplinks[place].attach(attachment, now, &mut self.outbox);
                 }
             }
-            Input::Carrying(uplink) => self.adopt(uplink, now),
+            Input::Carrying(uplink) => self.adopt(&uplink, now),
             Input::CarryingApart { family, uplink } => {
                 if let Some(place) = self.place(&uplink) {
                     let uplink = &self.uplinks[place];
@@ -284,8 +284,8 @@ impl Engine {
             .ok_or_else(|| Refusal::NoSuchUplink(name.clone()))
     }
 
-    fn adopt(&mut self, uplink: UplinkName, now: Moment) {
-        if let Some(place) = self.place(&uplink) {
+    fn adopt(&mut self, uplink: &UplinkName, now: Moment) {
+        if let Some(place) = self.place(uplink) {
             self.groups[REST].adopt(&self.uplinks[place], now);
         }
     }
@@ -421,10 +421,11 @@ impl Engine {
             is_asked: false,
             refuge: None,
         };
-        let groups = self.groups.iter_mut();
-        groups.fold(false, |is_won, group| {
-            group.is_contest_won(&around, now) || is_won
-        })
+        let mut is_won = false;
+        for group in &mut self.groups {
+            is_won |= group.is_contest_won(&around, now);
+        }
+        is_won
     }
 
     fn decide(&mut self, now: Moment) {
@@ -439,7 +440,7 @@ impl Engine {
         self.is_stale |= self.is_contest_won(now);
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
-            self.elect(now, Asked::ForNone);
+            self.elect(now, Asked::None);
             self.route(now);
         }
         self.attend(is_stale, now);
@@ -472,9 +473,9 @@ impl Engine {
                 flaps: &self.flaps,
                 failover: self.settings.failover,
                 is_asked: match asked {
-                    Asked::ForNone => false,
-                    Asked::ForRest => place == REST,
-                    Asked::ForAll => true,
+                    Asked::None => false,
+                    Asked::Rest => place == REST,
+                    Asked::All => true,
                 },
                 refuge: refuge.clone(),
             };

@@ -795,7 +795,7 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         let mut agent = Agent::start().await;
         agent.carry(FIBER).await;
         let numbering = agent.numbering;
-        let strangers = || kernel::strangers(&numbering, 2).expect("the kernel's answer");
+        let strangers = || kernel::strangers(&numbering, 2, 0).expect("the kernel's answer");
         let before = strangers();
         assert!(before.are_rules_known);
         assert_eq!(before.routes, []);

@@ -254,15 +254,15 @@ pub(super) fn marks(value: &Value) -> Result<Marks, Fault> {
             return Err(kind("a mark such as \"0x10\" or \"0x10/0xff\"", value));
         }
     };
-    let (mark, mask) = given.split_once('/').unwrap_or((&given, "0xffffffff"));
+    let (mark, bits) = given.split_once('/').unwrap_or((&given, "0xffffffff"));
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
     };
-    match (number(mark), number(mask)) {
-        (Some(mark), Some(mask)) if mark != 0 && mark & mask == mark => Ok(Marks {
+    match (number(mark), number(bits)) {
+        (Some(mark), Some(bits)) if mark != 0 && mark & bits == mark => Ok(Marks {
             mark: Mark(mark),
-            mask: Mark(mask),
+            mask: Mark(bits),
         }),
         (_, _) => {
             let expected =

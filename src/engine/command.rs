@@ -73,7 +73,7 @@ impl Engine {
             Command::Switch(name) => {
                 self.flaps.pardon(&name);
                 self.rest_mut().choose_by_hand(Some(name));
-                self.elect(now, Asked::ForRest);
+                self.elect(now, Asked::Rest);
             }
             Command::Auto => {
                 self.rest_mut().choose_by_hand(None);
@@ -81,7 +81,7 @@ impl Engine {
                 if self.settings.failover.failback == Failback::Manual {
                     self.flaps.pardon_all();
                 }
-                self.elect(now, Asked::ForAll);
+                self.elect(now, Asked::All);
             }
             Command::Disable(name) => self.set_disabled(&name, true, "disabled by hand", now),
             Command::Enable(name) => {

@@ -38,6 +38,15 @@ pub enum Fitness {
     Good,
 }
 
+/// What an uplink does for the traffic, beside leading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Nothing.
+    Aside,
+    /// It shares what another one leads.
+    Sharing,
+}
+
 /// An uplink as the election sees it.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
@@ -58,7 +67,7 @@ pub struct Candidate<'a> {
     /// It keeps falling and has to wait until then.
     pub suppressed_until: Option<Moment>,
     /// It shares the traffic that another one leads.
-    pub is_sharing: bool,
+    pub role: Role,
     /// How good it has been of late, where that decides; none if that is not known, or if our own
     /// traffic fills it.
     pub score: Option<Score>,
@@ -239,7 +248,7 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
             fitness,
             candidate.is_suspected,
             terms.preference(candidate),
-            Reverse(candidate.is_sharing),
+            Reverse(candidate.role),
             Reverse(candidate.score),
         )
     });

@@ -70,9 +70,9 @@ pub(super) struct Switch {
 /// For which traffic a person asks for the best choice there is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    ForNone,
-    ForRest,
-    ForAll,
+    None,
+    Rest,
+    All,
 }
 
 /// What a group decides by, beside what it remembers.
@@ -257,7 +257,7 @@ impl Group {
         Some(Candidate {
             tier: self.tier_of(uplink)?,
             score,
-            is_sharing: self.shares(candidate.name),
+            role: self.role(candidate.name),
             ..candidate.suppressed_by(suppressed_until)
         })
     }

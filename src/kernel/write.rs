@@ -123,11 +123,15 @@ impl Writer {
                 handle.rule().del(message).execute().await?;
             }
             Operation::AddNextHop(id, hop) => {
-                self.change(|number| message::next_hop(*id, hop, Standing::New, protocol, number))?
+                self.change(|number| message::next_hop(*id, hop, Standing::New, protocol, number))?;
             }
-            Operation::ReplaceNextHop(id, hop) => self.change(|number| {
-                message::next_hop(*id, hop, Standing::InPlace, protocol, number)
-            })?,
+
+            Operation::ReplaceNextHop(id, hop) => {
+                self.change(|number| {
+                    message::next_hop(*id, hop, Standing::InPlace, protocol, number)
+                })?;
+            }
+
             Operation::DeleteNextHop(id) => {
                 self.change(|number| message::no_next_hop(*id, number))?;
             }
@@ -157,12 +161,13 @@ enum Failure {
 
 impl From<rtnetlink::Error> for Failure {
     fn from(error: rtnetlink::Error) -> Self {
-        match error {
-            rtnetlink::Error::NetlinkError(error) => Self::Refused {
+        if let rtnetlink::Error::NetlinkError(error) = error {
+            Self::Refused {
                 number: -error.raw_code(),
                 words: message::words(&error.header),
-            },
-            _ => Self::Ended,
+            }
+        } else {
+            Self::Ended
         }
     }
 }

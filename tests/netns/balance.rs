@@ -99,7 +99,11 @@ fn three() -> u32 {
 /// The share of flows that leave by an interface.
 fn share(ways: &[u32], index: u32) -> f64 {
     let own = ways.iter().filter(|way| **way == index).count();
-    own as f64 / ways.len() as f64
+    number(own) / number(ways.len())
+}
+
+fn number(count: usize) -> f64 {
+    u32::try_from(count).expect("a small number").into()
 }
 
 /// How many flows that did not leave by an interface go elsewhere now.
@@ -180,8 +184,8 @@ fn with_plain_multipath_some_flows_of_the_others_move() {
             agent.want(shared(&agent, &EVEN[..2]).flattened());
             assert_eq!(agent.applied().await, []);
             let after = ways(&world, &hosts).await;
-            let others = before.len() as f64 * (1.0 - share(&before, three()));
-            let moved = moved(&before, &after, three()) as f64 / others;
+            let others = number(before.len()) * (1.0 - share(&before, three()));
+            let moved = number(moved(&before, &after, three())) / others;
             eprintln!(
                 "plain multipath: {:.1} % of the flows of the others moved",
                 moved * 100.0

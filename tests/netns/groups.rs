@@ -17,9 +17,12 @@ use uplinkd::units::{IpProtocol, Mark};
 
 const UDP: u8 = 17;
 
-fn port(port: u16) -> Option<Ports> {
-    let (first, last) = (port, port);
-    Some(Ports { first, last })
+fn to_ports(first: u16, last: u16) -> Selector {
+    Selector {
+        protocol: Some(IpProtocol(UDP)),
+        dport: Some(Ports { first, last }),
+        ..Selector::default()
+    }
 }
 
 /// By which of our addresses a flow to this port leaves.
@@ -27,6 +30,24 @@ fn way_to(port: u16) -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     socket.connect(("192.0.2.80", port)).expect("a route");
     socket.local_addr().expect("an address").ip()
+}
+
+/// Traffic of two groups, of every kind.
+fn some_rules() -> [(u32, Selector); 5] {
+    let any = Selector::default;
+    let from = vec![IpNet::from(IpAddr::from(ip("10.9.0.20")))];
+    let to = vec!["198.51.100.0/24".parse().expect("a prefix")];
+    let fwmark = Some(Marks {
+        mark: Mark(0x10),
+        mask: Mark(0xf0),
+    });
+    [
+        (0, Selector { from, ..any() }),
+        (0, to_ports(5060, 5060)),
+        (1, to_ports(5000, 5100)),
+        (0, Selector { fwmark, ..any() }),
+        (0, Selector { to, ..any() }),
+    ]
 }
 
 #[test]
@@ -37,51 +58,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
         world.add_address("lan", net("10.9.0.20/24")).await;
         let before = world.everything().await;
         let mut agent = Agent::start().await;
-        let rules = [
-            (
-                0,
-                Selector {
-                    from: vec![IpNet::from(IpAddr::from(ip("10.9.0.20")))],
-                    ..Selector::default()
-                },
-            ),
-            (
-                0,
-                Selector {
-                    protocol: Some(IpProtocol(UDP)),
-                    dport: port(5060),
-                    ..Selector::default()
-                },
-            ),
-            (
-                1,
-                Selector {
-                    protocol: Some(IpProtocol(UDP)),
-                    dport: Some(Ports {
-                        first: 5000,
-                        last: 5100,
-                    }),
-                    ..Selector::default()
-                },
-            ),
-            (
-                0,
-                Selector {
-                    fwmark: Some(Marks {
-                        mark: Mark(0x10),
-                        mask: Mark(0xf0),
-                    }),
-                    ..Selector::default()
-                },
-            ),
-            (
-                0,
-                Selector {
-                    to: vec!["198.51.100.0/24".parse().expect("a prefix")],
-                    ..Selector::default()
-                },
-            ),
-        ];
+        let rules = some_rules();
         let traffic = |groups: [usize; 2]| {
             let rules = rules
                 .iter()
@@ -140,26 +117,23 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
 #[test]
 fn sixty_four_uplinks_and_groups_with_256_rules_are_reconciled_at_once() {
     netns::run(async |world| {
-        world.wire("wan").await;
-        for place in 0..64 {
+        let names: Vec<_> = (0..64_u8).map(|place| format!("wan{place}")).collect();
+        for (place, name) in (0..).zip(&names) {
+            world.wire(name).await;
             let own = Ipv4Addr::new(10, 1, place, 2);
-            world
-                .add_address("wan", Ipv4Net::new(own, 24).expect("a prefix"))
-                .await;
+            let own = Ipv4Net::new(own, 24).expect("a prefix");
+            world.add_address(name, own).await;
         }
         let hints = |place: u8| Hints {
             gateway: Gateway::Address(Ipv4Addr::new(10, 1, place, 1).into()),
             ..Hints::default()
         };
-        let uplinks: Vec<_> = (0..64).map(|place| ("wan", hints(place))).collect();
-        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
-        let selectors: Vec<_> = (1..=256)
-            .map(|number| Selector {
-                protocol: Some(IpProtocol(UDP)),
-                dport: port(number),
-                ..Selector::default()
-            })
+        let uplinks = (0..).zip(&names);
+        let uplinks: Vec<_> = uplinks
+            .map(|(place, name)| (name.as_str(), hints(place)))
             .collect();
+        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
+        let selectors: Vec<_> = (1..=256).map(|number| to_ports(number, number)).collect();
         let traffic = |offset: usize| {
             let rules = (0..).zip(&selectors);
             let rules = rules

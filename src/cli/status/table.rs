@@ -47,6 +47,7 @@ impl Table {
                 }
             }
         }
+        text.push_str(&self.groups(status));
         if let Some(last) = &status.last_switch {
             text.push_str(&self.last_switch(last));
         }
@@ -58,11 +59,7 @@ impl Table {
             Mode::Auto => "automatic",
             Mode::Manual => "manual",
         };
-        let policy = match status.policy {
-            Policy::Failover => "failover",
-            Policy::Best => "best",
-            Policy::Balance => "balance",
-        };
+        let policy = word(status.policy);
         let active = match status.active.as_slice() {
             [] => self.palette.paint(Colour::Red, "no uplink is active"),
             names => format!("active: {}", list(names)),
@@ -141,6 +138,32 @@ impl Table {
         ))
     }
 
+    /// Each group of traffic, one a line.
+    fn groups(&self, status: &Status) -> String {
+        let mut text = String::new();
+        for group in &status.groups {
+            let since = group.since.map(|since| format!(" for {}", self.age(since)));
+            let with_rest = if group.with_rest {
+                ", with the rest"
+            } else {
+                ""
+            };
+            let _ = write!(
+                text,
+                "\ngroup {}: {}{}{with_rest} (policy {}, of {})",
+                group.name,
+                list(&group.active),
+                since.unwrap_or_default(),
+                word(group.policy),
+                list(&group.uplinks),
+            );
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
     fn last_switch(&self, last: &LastSwitch) -> String {
         let from = list(&last.from);
         let to = list(&last.to);
@@ -151,6 +174,14 @@ impl Table {
     fn age(&self, since: Timestamp) -> String {
         let age = self.now.0.duration_since(since.0).unwrap_or_default();
         short(age)
+    }
+}
+
+fn word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Failover => "failover",
+        Policy::Best => "best",
+        Policy::Balance => "balance",
     }
 }
 
@@ -225,6 +256,9 @@ fn probe_budget(budget: &BudgetStatus) -> String {
 /// An event as one line.
 pub(super) fn event(event: &EventRecord) -> String {
     let mut text = format!("{}  {}", event.at, event.event);
+    if let Some(group) = &event.group {
+        let _ = write!(text, "  {group}");
+    }
     if let Some(uplink) = &event.uplink {
         let _ = write!(text, "  {uplink}");
     }

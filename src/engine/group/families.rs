@@ -32,7 +32,8 @@ pub(super) struct Carrier {
 }
 
 impl Group {
-    /// Who carries traffic, the leader first.
+    /// Who carries traffic: the leader first, or under `balance`, where it is one among equals, in the
+    /// order of the configuration.
     pub(in crate::engine) fn carriers(&self, uplinks: &[Uplink]) -> Vec<UplinkName> {
         let families = Family::ROUTED.into_iter();
         let of_families = families.flat_map(|family| self.carriers_of(family, uplinks));
@@ -41,6 +42,13 @@ impl Group {
             if !carriers.contains(&uplink) {
                 carriers.push(uplink);
             }
+        }
+        if self.policy() == Policy::Balance {
+            let place = |name: &UplinkName| {
+                let mut uplinks = uplinks.iter();
+                uplinks.position(|uplink| uplink.settings().name == *name)
+            };
+            carriers.sort_by_key(place);
         }
         carriers
     }
@@ -167,7 +175,7 @@ impl Group {
         let suppressed_until = around.flaps.suppressed_until(candidate.name);
         Some(Candidate {
             tier: self.tier_of(uplink)?,
-            is_sharing: self.shares_of(family, candidate.name),
+            role: self.role_in(family, candidate.name),
             ..candidate.suppressed_by(suppressed_until.filter(|_| !is_leader))
         })
     }

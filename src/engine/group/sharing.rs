@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::families::has_way;
 use super::{Around, Group, find};
-use crate::engine::election::{Candidate, Fitness};
+use crate::engine::election::{Candidate, Fitness, Role};
 use crate::engine::settings::Policy;
 use crate::engine::silence::as_silent_as;
 use crate::engine::uplink::{Uplink, seconds};
@@ -32,15 +32,15 @@ impl Group {
         [led_to].into_iter().chain(others).cloned().collect()
     }
 
-    /// It shares any family.
-    pub(super) fn shares(&self, uplink: &UplinkName) -> bool {
+    /// What an uplink does for any family beside leading it.
+    pub(super) fn role(&self, uplink: &UplinkName) -> Role {
         let mut families = self.sharers.values();
-        families.any(|sharers| sharers.contains(uplink))
+        role(families.any(|sharers| sharers.contains(uplink)))
     }
 
-    pub(super) fn shares_of(&self, family: Family, uplink: &UplinkName) -> bool {
+    pub(super) fn role_in(&self, family: Family, uplink: &UplinkName) -> Role {
         let sharers = self.sharers.get(&family);
-        sharers.is_some_and(|sharers| sharers.contains(uplink))
+        role(sharers.is_some_and(|sharers| sharers.contains(uplink)))
     }
 
     /// Goes on as an earlier run left a family, once it is known to whom it was led.
@@ -129,6 +129,14 @@ impl Group {
         }
         self.sharers.insert(family, sharers);
         reasons
+    }
+}
+
+fn role(is_sharing: bool) -> Role {
+    if is_sharing {
+        Role::Sharing
+    } else {
+        Role::Aside
     }
 }
 

@@ -88,6 +88,8 @@ fn good() -> Facts {
             net_admin: true,
             net_raw: true,
         },
+        has_resilient_groups: true,
+        hosts_are_flows: Vec::new(),
         no_raw_socket: None,
     }
 }
@@ -547,4 +549,27 @@ fn a_metered_uplink_is_told_what_its_budget_buys() {
         "metered: 50 MB in 30 days buy a probe every 16 s; an outage without traffic is suspected \
          within 20 s"
     );
+}
+
+#[test]
+fn whoever_shares_traffic_hears_what_the_kernel_makes_of_flows() {
+    let text = format!("{TWO_UPLINKS}\n[failover]\npolicy = \"balance\"\n");
+    let mut facts = good();
+    let resilient = said(&text, &facts).join("\n");
+    assert!(
+        resilient.contains("note balance: this kernel has resilient groups"),
+        "{resilient}"
+    );
+    facts.has_resilient_groups = false;
+    facts.hosts_are_flows = vec![Family::Ipv4];
+    let plain = said(&text, &facts).join("\n");
+    assert!(
+        plain.contains("warning balance: this kernel has no resilient groups"),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("takes one uplink (net/ipv4/fib_multipath_hash_policy is 0)"),
+        "{plain}"
+    );
+    assert!(!said(TWO_UPLINKS, &facts).join("\n").contains("balance"));
 }
