@@ -202,7 +202,7 @@ policy = "bst"
          uplinkd.toml:4: [probe]: intervall: unknown key; did you mean `interval`?\n\
          uplinkd.toml:6: [[uplink]] fiber: tier: missing: the order of preference, 1 is the most preferred\n\
          uplinkd.toml:9: [[uplink]] fiber: teir: unknown key; did you mean `tier`?\n\
-         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\" or \"best\"; did you mean \
+         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\" or \"best\" or \"balance\"; did you mean \
          `best`?"
     );
 }
@@ -487,7 +487,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "3: [[group]] voice: uplinks: missing: the uplinks that may carry it, as in [\"fiber\", \"lte\"]",
     ),
     (
-        "[[rule]]\ngroup = \"voice\"\ndport = 5060\n",
+        "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\n",
         "2: [[rule]] number 1: group: \"voice\": must be the name of a [[group]], and there is none",
     ),
     (

@@ -9,13 +9,14 @@ use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, MAIN, Traffic, UplinkRoutes, desired as desired_of};
 use uplinkd::routing::nexthop::NextHop;
 use uplinkd::routing::plan::{Operation, plan};
-use uplinkd::routing::traffic::Ports;
+use uplinkd::routing::traffic::{Marks, Ports, Selector};
 use uplinkd::routing::{
     Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Mode,
     Numbering, Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
 };
 use uplinkd::units::{
-    IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, TableId, Weight,
+    IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
+    Weight,
 };
 
 fn index(number: u32) -> IfIndex {
@@ -654,6 +655,106 @@ fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
         let keeps_paths = trouble == Trouble::NoCarrier;
         assert_eq!(!attachment.paths.is_empty(), keeps_paths, "{trouble:?}");
     }
+}
+
+/// What two uplinks share, and what of it belongs to a group on the second.
+fn shared_with_a_group(links: &[Link; 2]) -> Desired {
+    let attachments: Vec<Attachment> = links.iter().map(attached).collect();
+    let uplinks: Vec<_> = (0..)
+        .zip(links)
+        .zip(&attachments)
+        .map(|((position, link), attachment)| UplinkRoutes {
+            position,
+            interface: &link.name,
+            attachment,
+        })
+        .collect();
+    let path = |place: usize, weight| Path {
+        weight: Weight(weight),
+        ..attachments[place].paths[&Family::Ipv4]
+    };
+    let selector = Selector {
+        from: vec![net("192.168.1.20/32"), net("2001:db8:9::/48")],
+        iif: Some(name("lan")),
+        protocol: Some(IpProtocol(17)),
+        dport: Some(Ports {
+            first: 5060,
+            last: 5080,
+        }),
+        fwmark: Some(Marks {
+            mark: Mark(0x10),
+            mask: Mark(0xf0),
+        }),
+        ..Selector::default()
+    };
+    let traffic = Traffic {
+        rest: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
+        groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
+        rules: vec![(0, &selector)],
+    };
+    desired_of(&Numbering::default(), &uplinks, &traffic)
+}
+
+#[test]
+fn what_is_shared_stands_in_a_resilient_group_that_is_made_before_its_route() {
+    let links = [fiber(), lte()];
+    let before = holding(&desired(&links, 0), &links);
+    let shared = shared_with_a_group(&links);
+    let planned = lines(&shared, &before);
+    let expected = [
+        "ip nexthop add id 11700000 via 192.0.2.1 dev eth1 proto 117",
+        "ip nexthop add id 11700002 dev wwan0 proto 117",
+        "ip nexthop add id 11700256 group 11700000/11700002,3 type resilient buckets 512 idle_timer 120 \
+         unbalanced_timer 3600 proto 117",
+        "ip route replace default nhid 11700256 proto 117 table 11700",
+        "ip route replace default dev wwan0 proto 117 table 11800",
+        "ip rule add pref 32004 from 192.168.1.20 iif lan ipproto 17 dport 5060-5080 fwmark 0x10/0xf0 \
+         lookup 11800 protocol 117",
+    ];
+    assert_eq!(planned, expected);
+    let back = lines(&desired(&links, 0), &holding(&shared, &links));
+    assert_eq!(
+        back,
+        [
+            "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11700",
+            expected[5].replace(" add ", " del ").as_str(),
+            expected[4].replace("replace", "del").as_str(),
+            "ip nexthop del id 11700256",
+            "ip nexthop del id 11700000",
+            "ip nexthop del id 11700002",
+        ]
+    );
+}
+
+#[test]
+fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_without_a_next_hop() {
+    let links = [fiber(), lte()];
+    let flat = shared_with_a_group(&links).flattened();
+    let planned = lines(&flat, &holding(&desired(&links, 0), &links));
+    assert_eq!(
+        planned[0],
+        "ip route replace default proto 117 table 11700 nexthop via 192.0.2.1 dev eth1 weight 1 nexthop \
+         dev wwan0 weight 3"
+    );
+    assert!(flat.nexthops.is_empty());
+    let (direct, via) = (path(3, "2001:db8::1"), path(4, "2001:db8:1::1"));
+    let direct = Path {
+        gateway: None,
+        ..direct
+    };
+    let route = Route {
+        table: TableId(1),
+        destination: net("::/0"),
+        metric: Metric(0),
+        paths: vec![direct, via],
+        group: None,
+    };
+    let desired = Desired {
+        routes: [route].into(),
+        ..Desired::default()
+    };
+    let flat = desired.flattened();
+    assert!(flat.routes.iter().all(|route| route.paths == [via]));
 }
 
 const OURS: Protocol = Protocol(117);

@@ -557,14 +557,14 @@ fn whoever_shares_traffic_hears_what_the_kernel_makes_of_flows() {
     let mut facts = good();
     let resilient = said(&text, &facts).join("\n");
     assert!(
-        resilient.contains("note balance: this kernel has resilient groups"),
+        resilient.contains("Note balance: this kernel has resilient groups"),
         "{resilient}"
     );
     facts.has_resilient_groups = false;
     facts.hosts_are_flows = vec![Family::Ipv4];
     let plain = said(&text, &facts).join("\n");
     assert!(
-        plain.contains("warning balance: this kernel has no resilient groups"),
+        plain.contains("Warning balance: this kernel has no resilient groups"),
         "{plain}"
     );
     assert!(
