@@ -667,8 +667,7 @@ fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
         let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
         let protocol = RouteProtocol::Other(numbering.protocol.0);
         odd.attributes.push(RuleAttribute::Protocol(protocol));
-        let inbound = RuleAttribute::Iifname(LTE.to_owned());
-        odd.attributes.push(inbound);
+        odd.attributes.push(RuleAttribute::TunId(7));
         world.add_rule(odd).await;
         agent
             .observed(|observed| !observed.odd_rules.is_empty())
