@@ -247,6 +247,23 @@ fn a_restart_goes_on_with_all_that_shared() {
 }
 
 #[test]
+fn a_restart_that_hears_of_its_links_one_by_one_goes_on_with_all_that_shared() {
+    let mut site = Site::unattached(balanced(&["a", "b"]));
+    site.tell(Input::Carrying(name("a")));
+    site.tell(Input::Sharing {
+        group: None,
+        family: Family::Ipv4,
+        uplinks: vec![name("a"), name("b")],
+    });
+    for (place, uplink) in [(1, "a"), (2, "b")] {
+        site.attach(uplink, with_address(place));
+        site.runs(1);
+    }
+    let wall = Wall::reading(std::time::UNIX_EPOCH, site.now);
+    assert_eq!(texts(&site.engine.status(wall).active), ["a", "b"]);
+}
+
+#[test]
 fn a_group_goes_its_own_way_in_the_order_of_its_list() {
     let tiers = settings(&["fiber", "dsl", "lte"]);
     let settings = with_group(tiers, "voice", Policy::Failover, &["lte", "fiber"]);
@@ -371,16 +388,20 @@ struct Site {
 impl Site {
     fn new(settings: Settings) -> Self {
         let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
-        let mut site = Self {
-            engine: Engine::new(settings, Moment::START),
-            now: Moment::START,
-            desired: Desired::default(),
-            left: Vec::new(),
-        };
+        let mut site = Self::unattached(settings);
         for (place, uplink) in (1..).zip(names) {
             site.attach(uplink.as_str(), with_address(place));
         }
         site
+    }
+
+    fn unattached(settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(settings, Moment::START),
+            now: Moment::START,
+            desired: Desired::default(),
+            left: Vec::new(),
+        }
     }
 
     fn attach(&mut self, uplink: &str, attachment: Attachment) {

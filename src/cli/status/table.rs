@@ -9,6 +9,7 @@ use crate::engine::status::{
     BudgetStatus, EventRecord, LastSwitch, Mode, RoutesState, State, Status, TargetStatus,
     UplinkStatus,
 };
+use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
 
 /// What a drawing needs to know beside the status.
@@ -207,8 +208,15 @@ fn learnt(uplink: &UplinkStatus, indent: usize) -> String {
 
 /// What an uplink carries, where others carry the rest.
 fn part(status: &Status, uplink: &UplinkStatus) -> String {
+    let is_carried = |family: &Family| {
+        let mut uplinks = status.uplinks.iter();
+        uplinks.any(|other| other.carries.contains(family))
+    };
+    let is_all = Family::ROUTED
+        .iter()
+        .all(|family| uplink.carries.contains(family) || !is_carried(family));
     match uplink.carries.as_slice() {
-        [only] if status.active.len() > 1 => format!(" (carries {only})"),
+        [only] if !is_all => format!(" (carries {only})"),
         _ => String::new(),
     }
 }

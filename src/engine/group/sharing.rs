@@ -13,6 +13,7 @@ use super::{Around, Group, find};
 use crate::engine::election::{Candidate, Fitness, Role};
 use crate::engine::settings::Policy;
 use crate::engine::silence::as_silent_as;
+use crate::engine::status::State;
 use crate::engine::uplink::{Uplink, seconds};
 use crate::routing::Family;
 use crate::units::{Moment, UplinkName};
@@ -84,7 +85,10 @@ impl Group {
     ) -> Vec<String> {
         let led_to = self.carrier_of(family, around.uplinks).cloned();
         let Some(led_to) = led_to.and_then(|name| find(around.uplinks, &name)) else {
-            self.sharers.remove(&family);
+            let is_adopted = self.active.as_ref().is_some_and(|active| active.is_adopted);
+            if !is_adopted {
+                self.sharers.remove(&family);
+            }
             return Vec::new();
         };
         let Some(held) = self.candidate_for(family, led_to, false, around) else {
@@ -98,6 +102,12 @@ impl Group {
             let Some(candidate) = candidate.filter(|one| one.name != held.name) else {
                 continue;
             };
+            // What an earlier run left is kept until it is judged.
+            let is_unheard = candidate.state == State::Unknown;
+            if is_unheard && candidate.role == Role::Sharing {
+                sharers.insert(candidate.name.clone());
+                continue;
+            }
             let is_in = before.contains(candidate.name);
             let is_fit = candidate.has_path && candidate.tier == held.tier;
             if is_in && is_fit && candidate.fitness() >= held.fitness() {
