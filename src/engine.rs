@@ -206,6 +206,11 @@ impl Engine {
         self.groups[REST].leader()
     }
 
+    /// Everybody who carries the traffic that no group claims.
+    pub fn carriers(&self) -> Vec<UplinkName> {
+        self.groups[REST].carriers(&self.uplinks)
+    }
+
     /// What was learnt about how each uplink loses packets, for [`Input::Learnt`] after a restart.
     pub fn learnt(&self) -> BTreeMap<UplinkName, Learner> {
         let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
@@ -249,7 +254,7 @@ impl Engine {
             policy: self.settings.failover.policy,
             since: rest.since().map(|since| wall.at(since)),
             uplinks: self.uplinks.iter().map(uplink_status).collect(),
-            active: rest.carriers(&self.uplinks),
+            active: self.carriers(),
             groups: groups.collect(),
             routes: RoutesState::InPlace,
             last_switch: rest.last_switch(wall),

@@ -427,18 +427,25 @@ fn a_target_that_is_a_name_and_windows_line_ends_are_taken() {
 
 /// An agent of its own, recorded: fiber dies at 20 s.
 fn agent(path: &Path, seconds: u64) -> String {
-    recorded(path, settings(&["fiber", "lte"]), seconds, |order, now| {
-        let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
-        let dies = Moment::after_start(Duration::from_secs(20));
-        (order.uplink == name("lte") || now < dies).then_some((rtt, Outcome::Reply(rtt)))
-    })
+    recorded(
+        path,
+        settings(&["fiber", "lte"]),
+        seconds,
+        Vec::new(),
+        |order, now| {
+            let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
+            let dies = Moment::after_start(Duration::from_secs(20));
+            (order.uplink == name("lte") || now < dies).then_some((rtt, Outcome::Reply(rtt)))
+        },
+    )
 }
 
-/// An agent of its own, recorded in a world that answers like this.
+/// An agent of its own, recorded in a world that answers like this, and told more.
 fn recorded(
     path: &Path,
     settings: Settings,
     seconds: u64,
+    more: Vec<(Moment, Input)>,
     answers: impl Fn(&ProbeOrder, Moment) -> Option<(Duration, Outcome)>,
 ) -> String {
     let header = Header {
@@ -458,6 +465,7 @@ fn recorded(
             attachment: attached(place),
         })
         .map(|input| (Moment::START, input))
+        .chain(more)
         .collect();
     let mut actions = Vec::new();
     let end = Moment::after_start(Duration::from_secs(seconds));
@@ -512,6 +520,35 @@ fn a_recording_of_the_agent_shows_what_it_did_and_what_another_configuration_wou
 }
 
 #[test]
+fn a_reload_that_takes_the_carrier_away_or_renames_it_shows_in_the_seconds_that_each_carried() {
+    let files = Files::new();
+    let path = files.0.path().join("agent.jsonl");
+    let at = |seconds| Moment::after_start(Duration::from_secs(seconds));
+    let mut renamed = settings(&["fiber", "lte"]);
+    renamed.uplinks[0].name = name("glass");
+    let mut without = renamed.clone();
+    without.uplinks.remove(0);
+    let reloads = [(at(40), renamed), (at(60), without)];
+    let reloads = reloads.map(|(at, settings)| (at, Input::Settings(Box::new(settings))));
+    let answers = |_: &ProbeOrder, _: Moment| {
+        let rtt = Duration::from_millis(10);
+        Some((rtt, Outcome::Reply(rtt)))
+    };
+    let settings = settings(&["fiber", "lte"]);
+    recorded(&path, settings, 100, reloads.into(), answers);
+    let course = replay(&[text(&path)]);
+    let carried = |uplink: &str| {
+        let uplinks = course["uplinks"].as_array().expect("a list");
+        let total = uplinks.iter().find(|total| total["name"] == uplink);
+        total.and_then(|total| total["carried_seconds"].as_f64())
+    };
+    for (uplink, seconds) in [("fiber", 40.0), ("glass", 20.0), ("lte", 40.0)] {
+        let found = carried(uplink).unwrap_or_default();
+        assert!((found - seconds).abs() < 1.0, "{uplink}: {course}");
+    }
+}
+
+#[test]
 fn a_recording_of_a_captive_portal_shows_it_again() {
     const SAYS: &str =
         "captive portal: http://192.0.2.80/generate_204 answered 302 to http://login/";
@@ -521,7 +558,7 @@ fn a_recording_of_a_captive_portal_shows_it_again() {
     for uplink in &mut settings.uplinks {
         uplink.probe = probe(&["192.0.2.1", "http://192.0.2.80/generate_204"]);
     }
-    recorded(&path, settings, 90, |order, now| {
+    recorded(&path, settings, 90, Vec::new(), |order, now| {
         let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
         let seconds = now.since_start().as_secs();
         let is_page = order.target.to_string().starts_with("http");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::{at, brief, name, settings};
 use uplinkd::engine::input::{Change, Command, Errand, Event, Input, ProbeOrder};
-use uplinkd::engine::settings::{ColdSettings, Settings, Standby};
+use uplinkd::engine::settings::{ColdSettings, GroupSettings, Policy, Settings, Standby};
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::{Attachment, Trouble};
@@ -233,6 +233,43 @@ fn it_is_called_while_the_carrier_is_in_grave_doubt_before_the_verdict() {
     let switch = site.when("switch fiber -> lte");
     assert!(switch < up + 5.0 + 0.2, "{up} {switch}");
     assert_eq!(site.carrier(), "lte");
+}
+
+#[test]
+fn it_is_called_for_a_group_of_traffic_that_has_nobody_before_it() {
+    let with_group = |uplinks: &[&str]| {
+        let mut settings = cold(&["fiber", "lte"], COLD);
+        settings.groups.push(GroupSettings {
+            name: "voice".parse().expect("a name"),
+            policy: Policy::Failover,
+            uplinks: uplinks.iter().copied().map(name).collect(),
+        });
+        Site::new(settings)
+    };
+    let mut spared = with_group(&["fiber", "lte"]);
+    spared.until(600.0);
+    assert_eq!(
+        spared.count("standby.up lte"),
+        0,
+        "{:?}",
+        brief(&spared.events)
+    );
+    let mut first = with_group(&["lte", "fiber"]);
+    first.until(600.0);
+    assert_eq!(
+        first.count("standby.up lte"),
+        1,
+        "{:?}",
+        brief(&first.events)
+    );
+    assert_eq!(
+        first.count("standby.down lte"),
+        0,
+        "{:?}",
+        brief(&first.events)
+    );
+    assert_eq!(first.carrier(), "fiber");
+    assert!(first.lte().active);
 }
 
 #[test]

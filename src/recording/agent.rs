@@ -10,7 +10,7 @@ use super::{FileLines, Recording, open};
 use crate::engine::Engine;
 use crate::engine::input::{Action, Input, Outcome, ProbeOrder};
 use crate::recorder::{Entry, FORM, Header};
-use crate::units::{Moment, ProbeId};
+use crate::units::{Moment, ProbeId, UplinkName};
 
 /// What goes in and out of an engine that lives its life again.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub enum Seen {
     Told(Moment, Option<Input>),
     /// It wants this.
     Wants(Moment, Action),
+    /// From now on these carry the traffic that no group claims.
+    Carry(Moment, Vec<UplinkName>),
 }
 
 /// Lets the engine of a recording live its life again, step by step: told the same at the same
@@ -32,6 +34,7 @@ pub fn relive(path: &Path, see: impl FnMut(Seen)) -> Result<(), RecordingError> 
 
 fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), RecordingError> {
     let mut engine: Option<Engine> = None;
+    let mut carriers = Vec::new();
     let mut last = Moment::START;
     while lines.advance()? {
         let is_torn = lines.is_torn();
@@ -51,7 +54,11 @@ fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), 
                 }
                 last = at;
                 see(Seen::Told(at, input.clone()));
-                step(engine, at, input, &mut see);
+                let may_move = step(engine, at, input, &mut see);
+                if may_move && engine.carriers() != carriers {
+                    carriers = engine.carriers();
+                    see(Seen::Carry(at, carriers.clone()));
+                }
                 Ok(())
             }
         });
@@ -67,14 +74,19 @@ fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), 
     Ok(())
 }
 
-fn step(engine: &mut Engine, at: Moment, input: Option<Input>, see: &mut impl FnMut(Seen)) {
+/// Says whether the traffic may have moved.
+fn step(engine: &mut Engine, at: Moment, input: Option<Input>, see: &mut impl FnMut(Seen)) -> bool {
+    let is_rare = |input: &Input| !matches!(input, Input::Probe { .. } | Input::Counters { .. });
+    let mut may_move = input.as_ref().is_some_and(is_rare);
     match input {
         Some(input) => engine.handle_input(at, input),
         None => engine.handle_timeout(at),
     }
     while let Some(action) = engine.poll_action() {
+        may_move |= matches!(action, Action::Event(_));
         see(Seen::Wants(at, action));
     }
+    may_move
 }
 
 fn header(line: &str) -> Result<Header, Fault> {
@@ -132,6 +144,7 @@ pub(super) fn read_samples(
         // Other settings are tried, and what people wished for then is not wished for now.
         Seen::Told(_, Some(Input::Settings(_) | Input::Command(_)) | None)
         | Seen::Started(_)
+        | Seen::Carry(..)
         | Seen::Wants(
             _,
             Action::Route(_) | Action::Event(_) | Action::Count(_) | Action::Leave(_),

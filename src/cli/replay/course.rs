@@ -50,6 +50,16 @@ pub(super) struct Total {
     pub(super) probes: u64,
 }
 
+impl Total {
+    fn of(uplink: &UplinkName) -> Self {
+        Self {
+            name: uplink.clone(),
+            carried_seconds: 0.0,
+            probes: 0,
+        }
+    }
+}
+
 /// The verdicts against what is known to have been.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Truth {
@@ -80,16 +90,11 @@ pub(super) struct Notes {
 impl Notes {
     /// Of these uplinks, from a time of the recording on, at which the engine started.
     pub(super) fn new(uplinks: &[UplinkName], from: f64) -> Self {
-        let total = |name: &UplinkName| Total {
-            name: name.clone(),
-            carried_seconds: 0.0,
-            probes: 0,
-        };
         Self {
             from,
             verdicts: Vec::new(),
             switches: Vec::new(),
-            totals: uplinks.iter().map(total).collect(),
+            totals: uplinks.iter().map(Total::of).collect(),
             active: Vec::new(),
             since: from,
         }
@@ -113,8 +118,7 @@ impl Notes {
                     from,
                     to,
                 } => {
-                    self.carry(at);
-                    self.active.clone_from(&to);
+                    self.carry(at, to.clone());
                     self.switches.push(Switch {
                         at,
                         from,
@@ -134,19 +138,26 @@ impl Notes {
         }
     }
 
-    /// An earlier run had left the traffic there.
-    pub(super) fn adopt(&mut self, at: f64, uplink: &UplinkName) {
-        if self.active.is_empty() {
-            self.since = at;
-            self.active = vec![uplink.clone()];
+    /// From then on these carry the traffic.
+    pub(super) fn carry(&mut self, at: f64, carriers: Vec<UplinkName>) {
+        if carriers != self.active {
+            self.count_until(at);
+            self.active = carriers;
         }
     }
 
     pub(super) fn probes(&mut self, uplink: &UplinkName, count: u64) {
-        let mut totals = self.totals.iter_mut();
-        if let Some(total) = totals.find(|total| total.name == *uplink) {
-            total.probes += count;
-        }
+        self.total(uplink).probes += count;
+    }
+
+    /// A reload may have brought one that was not there at the start.
+    fn total(&mut self, uplink: &UplinkName) -> &mut Total {
+        let known = self.totals.iter().position(|total| total.name == *uplink);
+        let place = known.unwrap_or_else(|| {
+            self.totals.push(Total::of(uplink));
+            self.totals.len() - 1
+        });
+        &mut self.totals[place]
     }
 
     pub(super) fn finish(
@@ -156,7 +167,7 @@ impl Notes {
         truth: &[Outage],
         aliases: &BTreeMap<Target, String>,
     ) -> Course {
-        self.carry(to);
+        self.count_until(to);
         for total in &mut self.totals {
             total.carried_seconds = micros(total.carried_seconds);
         }
@@ -176,11 +187,10 @@ impl Notes {
         }
     }
 
-    fn carry(&mut self, until: f64) {
-        for total in &mut self.totals {
-            if self.active.contains(&total.name) {
-                total.carried_seconds += until - self.since;
-            }
+    fn count_until(&mut self, until: f64) {
+        let lasted = until - self.since;
+        for uplink in std::mem::take(&mut self.active) {
+            self.total(&uplink).carried_seconds += lasted;
         }
         self.since = until;
     }

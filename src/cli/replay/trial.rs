@@ -103,6 +103,8 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
     let past = Past::new(recording);
     let (from, to) = recording.span();
     let end = past.moment(to);
+    let told = recording.inputs.iter();
+    let told: Vec<_> = told.map(|(at, _)| (*at, past.moment(*at))).collect();
     let mut notes = Notes::new(&names, from);
     let mut replay = Replay::new(settings, past);
     for uplink in names {
@@ -115,10 +117,10 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
             notes.events(replay.input(Input::Attachment { uplink, attachment }));
         }
     }
-    for (at, input) in &recording.inputs {
-        if let Input::Carrying(uplink) = input {
-            notes.adopt(*at, uplink);
-        }
+    // What it was told may move the traffic without an event.
+    for (at, moment) in told {
+        notes.events(replay.run_until(moment));
+        notes.carry(at, replay.engine().carriers());
     }
     notes.events(replay.run_until(end));
     for (uplink, count) in replay.probes() {
@@ -137,12 +139,8 @@ pub(super) fn relive(path: &Path, truth: &[Outage]) -> Result<Course> {
             let names: Vec<_> = uplinks.map(|uplink| uplink.name.clone()).collect();
             notes = Notes::new(&names, 0.0);
         }
-        Seen::Told(at, input) => {
-            last = at;
-            if let Some(Input::Carrying(uplink)) = input {
-                notes.adopt(at.since_start().as_secs_f64(), &uplink);
-            }
-        }
+        Seen::Told(at, _) => last = at,
+        Seen::Carry(at, carriers) => notes.carry(at.since_start().as_secs_f64(), carriers),
         Seen::Wants(_, Action::Event(event)) => notes.events([event]),
         Seen::Wants(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
         Seen::Wants(_, Action::Route(_) | Action::Count(_) | Action::Leave(_)) => {}
