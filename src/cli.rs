@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod check;
+pub mod history;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod output;
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what is active, how each uplink is, since when and why
     Status(status::Arguments),
+    /// Show what happened, also before a restart
+    History(history::Arguments),
     /// Send the traffic through one uplink until `auto`
     Switch(OneUplink),
     /// Let the agent choose again
@@ -116,6 +119,7 @@ impl Cli {
             Command::Run(arguments) => run::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Status(arguments) => status::run(&arguments),
+            Command::History(arguments) => history::run(&arguments),
             Command::Switch(OneUplink { name, connection }) => {
                 wish::send(&connection, &Wish::Switch(name).into())
             }

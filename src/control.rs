@@ -27,6 +27,8 @@ pub enum Request {
     Command(Command),
     /// Read the configuration again.
     Reload,
+    /// The events that happened and are not in the history's files yet.
+    Waiting,
 }
 
 impl From<Command> for Request {
@@ -47,6 +49,8 @@ pub enum Response {
     Done(String),
     /// It is not, and why.
     Refused(String),
+    /// Events that are not written yet, oldest first.
+    Waiting(Vec<EventRecord>),
 }
 
 impl Response {

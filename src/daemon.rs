@@ -18,7 +18,7 @@ mod flows;
 mod links;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +38,7 @@ use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
 use crate::engine::status::{RoutesState, Status};
+use crate::history::History;
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
 use crate::recorder::{self, Recorder};
@@ -118,6 +119,9 @@ struct Daemon {
     watchers: Watchers,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
+    history: History,
+    /// Said once: flash that cannot be written stays so.
+    has_complained_of_history: bool,
     mover: Mover,
     signals: Signals,
     attachments: BTreeMap<UplinkName, Attachment>,
@@ -173,6 +177,8 @@ impl Daemon {
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
+            history: history(&config.agent.state_dir),
+            has_complained_of_history: false,
             mover: Mover::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
             attachments: BTreeMap::new(),
@@ -308,6 +314,7 @@ impl Daemon {
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.obey(command.clone()),
             Request::Reload => self.reload(),
+            Request::Waiting => Response::Waiting(self.history.waiting().to_vec()),
         };
         call.answer(&response);
     }
@@ -556,6 +563,15 @@ fn recorder(config: &Config, at: Moment, wall: Wall) -> anyhow::Result<Option<Re
     Recorder::create(path, &header)
         .with_context(|| format!("cannot begin the recording {}", path.display()))
         .map(Some)
+}
+
+fn history(directory: &Path) -> History {
+    let (history, complaint) = History::open(directory);
+    if let Some(error) = complaint {
+        let why = format!("{:#}", anyhow::Error::from(error));
+        tracing::warn!(why, "what happened before is not known");
+    }
+    history
 }
 
 fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {

@@ -27,7 +27,7 @@
 //! - [`units`]: numbers with a unit, names with an identity.
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
 //!   other. Pure.
-//! - [`memory`]: what outlives a restart.
+//! - [`memory`], [`history`]: what outlives a restart.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
@@ -44,6 +44,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod engine;
+pub mod history;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;

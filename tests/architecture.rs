@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine::input",
             "engine::settings",
             "engine::status",
+            "history",
             "kernel",
             "lab",
             "recording",
@@ -29,8 +30,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "alert", "config", "control", "engine", "kernel", "memory", "probe", "recorder",
-            "routing", "units",
+            "alert", "config", "control", "engine", "history", "kernel", "memory", "probe",
+            "recorder", "routing", "units",
         ],
     ),
     (
@@ -54,6 +55,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["engine::budget", "engine::settings", "routing", "units"],
     ),
+    ("history", &["engine::status", "units"]),
     ("memory", &["engine::loss", "units"]),
     ("recorder", &["engine::input", "engine::settings", "units"]),
     ("recording", &["engine", "recorder", "replay", "units"]),

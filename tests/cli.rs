@@ -15,6 +15,7 @@ use agent::{Agent, event};
 use nix::pty::openpty;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
+use uplinkd::history::History;
 use uplinkd::units::Timestamp;
 
 /// The program with these arguments, far from any real configuration.
@@ -112,7 +113,7 @@ fn help_names_every_command_and_succeeds() {
     let help = output(&mut uplinkd(&["--help"]));
     assert_eq!(code(&help), Some(0));
     for command in [
-        "run", "check", "status", "switch", "auto", "disable", "enable", "reload",
+        "run", "check", "status", "history", "switch", "auto", "disable", "enable", "reload",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),
@@ -317,6 +318,40 @@ fn the_status_in_json_is_what_the_contract_says() {
     let expected_keys: Vec<_> = expected.as_object().expect("an object").keys().collect();
     assert_eq!(keys, expected_keys);
     assert_eq!(said["uplinks"], expected["uplinks"]);
+}
+
+#[test]
+fn the_history_is_what_was_written_and_what_waits_and_outlives_the_agent() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut history, _) = History::open(directory.path());
+    for number in [1, 2] {
+        history.note(&event(number)).expect("written");
+    }
+    let agent = start();
+    let lines = format!(
+        "[agent]\ncontrol = {:?}\nstate_dir = {:?}\n[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n",
+        agent.path(),
+        directory.path()
+    );
+    let path = file(directory.path(), &lines);
+    let ask = |more: &[&str]| {
+        let arguments = [&["history", "--config", text(&path)], more].concat();
+        output(&mut uplinkd(&arguments))
+    };
+    let reasons = |output: &Output| {
+        let events: Vec<Value> = serde_json::from_str(stdout(output)).expect("a list");
+        let reasons = events.iter().map(|event| event["reason"].to_string());
+        reasons.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(reasons(&ask(&["--json"])), "\"1\" \"2\" \"99\"");
+    assert_eq!(stdout(&ask(&[])).lines().count(), 3);
+    // All of it is from 1970.
+    assert_eq!(reasons(&ask(&["--json", "--since", "7d"])), "");
+    drop(agent);
+    let alone = ask(&["--json"]);
+    assert_eq!(code(&alone), Some(0), "{}", stderr(&alone));
+    assert_eq!(reasons(&alone), "\"1\" \"2\"");
+    assert!(stderr(&alone).contains("the latest events may be missing"));
 }
 
 #[test]

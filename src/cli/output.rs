@@ -15,7 +15,6 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-#[cfg(feature = "replay")]
 /// Tells a person something that is no result. Without a standard error there is nobody to tell.
 pub(super) fn remark(text: &str) {
     drop(writeln!(io::stderr(), "uplinkd: {text}"));

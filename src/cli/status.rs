@@ -1,6 +1,6 @@
 //! `uplinkd status`
 
-mod table;
+pub(super) mod table;
 
 use std::process::ExitCode;
 use std::thread;
@@ -83,7 +83,8 @@ fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
             Response::Event(event) if !arguments.json && concerns(&event, arguments) => {
                 output::print(&table::event(&event))?;
             }
-            Response::Status(_) | Response::Event(_) | Response::Done(_) => {}
+            Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::Waiting(_) => {
+            }
             Response::Refused(why) => bail!("{why}"),
         }
         is_first = false;
@@ -95,7 +96,9 @@ fn ask(client: &mut Client) -> Result<Status> {
     match client.request(&Request::Status)? {
         Response::Status(status) => Ok(*status),
         Response::Refused(why) => bail!("{why}"),
-        Response::Event(_) | Response::Done(_) => bail!("the agent answered something else"),
+        Response::Event(_) | Response::Done(_) | Response::Waiting(_) => {
+            bail!("the agent answered something else")
+        }
     }
 }
 

@@ -11,7 +11,9 @@ pub(super) fn send(connection: &Connection, request: &Request) -> Result<ExitCod
     match connection.open()?.request(request)? {
         Response::Done(meaning) => output::print(&format!("{meaning}\n"))?,
         Response::Refused(why) => bail!("{why}"),
-        Response::Status(_) | Response::Event(_) => bail!("the agent answered something else"),
+        Response::Status(_) | Response::Event(_) | Response::Waiting(_) => {
+            bail!("the agent answered something else")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

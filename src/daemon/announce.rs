@@ -11,6 +11,7 @@ use crate::alert;
 use crate::config::Flows;
 use crate::engine::input::{Change, Departure, Event};
 use crate::engine::status::EventRecord;
+use crate::history::HistoryError;
 use crate::routing::Route;
 use crate::routing::nexthop::leads_alike;
 use crate::units::Moment;
@@ -190,7 +191,20 @@ impl Daemon {
         if let Some(hooks) = &self.hooks {
             hooks.tell(record);
         }
+        if !self.options.observe {
+            let noted = self.history.note(record);
+            self.has_kept_history(noted);
+        }
         let status = self.status();
         self.watchers.publish(record, &status);
+    }
+
+    pub(super) fn has_kept_history(&mut self, outcome: Result<(), HistoryError>) {
+        if let Err(error) = outcome
+            && !std::mem::replace(&mut self.has_complained_of_history, true)
+        {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "the history is not kept");
+        }
     }
 }

@@ -127,6 +127,8 @@ impl Daemon {
             let why = format!("{:#}", anyhow::Error::from(error));
             tracing::warn!(why, "a restart will have to learn anew");
         }
+        let written = self.history.write();
+        self.has_kept_history(written);
     }
 
     pub(super) fn attachment(

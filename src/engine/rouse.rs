@@ -52,11 +52,10 @@ impl Engine {
     fn why_of(&self, group: &Group, uplink: &Uplink) -> Option<String> {
         let tier = group.tier_of(uplink)?;
         let before = || {
-            let others = self.uplinks.iter().filter(|other| {
+            self.uplinks.iter().filter(|other| {
                 other.settings().name != uplink.settings().name
                     && self.goes_before(other, tier, group)
-            });
-            others
+            })
         };
         let is_open = |other: &Uplink| match other.state() {
             State::Unknown => !other.is_cold() && !other.attachment().paths.is_empty(),

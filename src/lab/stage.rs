@@ -231,7 +231,7 @@ impl Heard {
             Happening::Agent(at, response) => match *response {
                 Response::Status(status) => self.status = Some(*status),
                 Response::Event(event) => self.note(at, Note::Agent(event)),
-                Response::Done(_) | Response::Refused(_) => {}
+                Response::Done(_) | Response::Refused(_) | Response::Waiting(_) => {}
             },
             Happening::Silence(at) => {
                 self.status = None;

@@ -90,6 +90,7 @@ async fn serve(
                     let done = Response::Done(format!("{command:?}"));
                     call.answer(&done);
                 }
+                Request::Waiting => call.answer(&Response::Waiting(vec![event(99)])),
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
             },
         }

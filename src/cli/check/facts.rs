@@ -16,6 +16,10 @@ use crate::units::InterfaceName;
 
 /// The machine as it is now.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, found or not"
+)]
 pub(super) struct Facts {
     /// Interfaces, addresses, default routes, and what carries our protocol number.
     pub(super) observed: Observed,

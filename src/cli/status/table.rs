@@ -262,7 +262,7 @@ fn probe_budget(budget: &BudgetStatus) -> String {
 }
 
 /// An event as one line.
-pub(super) fn event(event: &EventRecord) -> String {
+pub(in crate::cli) fn event(event: &EventRecord) -> String {
     let mut text = format!("{}  {}", event.at, event.event);
     if let Some(group) = &event.group {
         let _ = write!(text, "  {group}");

@@ -1,0 +1,348 @@
+//! What happened, kept across restarts and power cuts, and kind to flash.
+//!
+//! Lines of JSON in the state directory, one an event, oldest first. A switch is written at once and
+//! takes along what waited; other events wait for it, or for the hour in which the agent writes anyway. A
+//! file that is full becomes the
+//! older of two, and the one before it is gone. What a power cut tore is the last line, and is cut off
+//! at the next start; a file with anything else in it that is no event is set aside.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::engine::status::EventRecord;
+
+/// The most that one of the two files holds, in bytes: some thousand events.
+const FULL: u64 = 256 * 1024;
+
+/// So many that wait are written at once: memory is scarce, too.
+const MOST_WAITING: usize = 64;
+
+/// The store, as the agent writes it.
+#[derive(Debug)]
+pub struct History {
+    directory: PathBuf,
+    waiting: Vec<EventRecord>,
+}
+
+/// Why the history cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// A file cannot be handled.
+    #[error("cannot {verb} {}", path.display())]
+    File {
+        /// What was tried.
+        verb: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file has something else in it.
+    #[error("line {line} of {} is no event: {source}; it is set aside as {}", path.display(), aside.display())]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// Where it is now.
+        aside: PathBuf,
+        /// The first such line.
+        line: usize,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Events, oldest first, and how many lines were none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// The events.
+    pub events: Vec<EventRecord>,
+    /// Lines that are no event.
+    pub unreadable: usize,
+}
+
+impl History {
+    /// The store in a directory, which need not be there yet; and what is wrong with what is there.
+    pub fn open(directory: &Path) -> (Self, Option<HistoryError>) {
+        let history = Self {
+            directory: directory.to_owned(),
+            waiting: Vec::new(),
+        };
+        let complaint = mend(&newer(directory)).err();
+        (history, complaint)
+    }
+
+    /// Takes an event. Writes it and all that wait if it must not be lost, or if many do.
+    ///
+    /// # Errors
+    /// If it cannot be written; what waited is lost then, as memory must not fill up.
+    pub fn note(&mut self, event: &EventRecord) -> Result<(), HistoryError> {
+        let is_urgent = matches!(&*event.event, "switch" | "no_usable_uplink");
+        self.waiting.push(event.clone());
+        if is_urgent || self.waiting.len() >= MOST_WAITING {
+            self.write()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is not written yet.
+    pub fn waiting(&self) -> &[EventRecord] {
+        &self.waiting
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// If that cannot be; it is lost then.
+    pub fn write(&mut self) -> Result<(), HistoryError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let path = newer(&self.directory);
+        let failed = |source| HistoryError::File {
+            verb: "write",
+            path: path.clone(),
+            source,
+        };
+        append(&self.directory, &path, &waiting).map_err(failed)
+    }
+}
+
+fn append(directory: &Path, path: &Path, events: &[EventRecord]) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for event in events {
+        serde_json::to_writer(&mut lines, event)?;
+        lines.push(b'\n');
+    }
+    fs::create_dir_all(directory)?;
+    let length = fs::metadata(path).map_or(0, |file| file.len());
+    if length + lines.len() as u64 > FULL && length > 0 {
+        fs::rename(path, older(directory))?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(&lines)?;
+    // A switch is most worth knowing after the power cut that followed it.
+    file.sync_data()
+}
+
+/// Everything that was written, oldest first.
+///
+/// # Errors
+/// If there is a file that cannot be read.
+pub fn read(directory: &Path) -> Result<Past, HistoryError> {
+    let mut past = Past::default();
+    for path in [older(directory), newer(directory)] {
+        let text = text(&path)?;
+        for line in whole_lines(&text) {
+            match serde_json::from_slice(line) {
+                Ok(event) => past.events.push(event),
+                Err(_) => past.unreadable += 1,
+            }
+        }
+    }
+    Ok(past)
+}
+
+/// Cuts off a torn line, and sets a file aside that is none of ours.
+fn mend(path: &Path) -> Result<(), HistoryError> {
+    let text = text(path)?;
+    let whole = end_of_lines(&text);
+    let wrong = whole_lines(&text).zip(1..).find_map(|(content, line)| {
+        Some((line, serde_json::from_slice::<EventRecord>(content).err()?))
+    });
+    let failed = |verb| {
+        move |source| HistoryError::File {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    if let Some((line, source)) = wrong {
+        let aside = path.with_extension("corrupt");
+        fs::rename(path, &aside).map_err(failed("set aside"))?;
+        return Err(HistoryError::Corrupt {
+            path: path.to_owned(),
+            aside,
+            line,
+            source,
+        });
+    }
+    if whole < text.len() {
+        let file = OpenOptions::new().write(true).open(path);
+        let cut = file.and_then(|file| file.set_len(whole as u64));
+        cut.map_err(failed("mend"))?;
+    }
+    Ok(())
+}
+
+/// The content of a file; nothing if there is none.
+fn text(path: &Path) -> Result<Vec<u8>, HistoryError> {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FULL * 2).read_to_end(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(text),
+        Err(source) => Err(HistoryError::File {
+            verb: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Without what follows the last end of a line.
+fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text[..end_of_lines(text)].split(|byte| *byte == b'\n');
+    lines.filter(|line| !line.is_empty())
+}
+
+/// How long the text is up to the last end of a line.
+fn end_of_lines(text: &[u8]) -> usize {
+    let last = text.iter().rposition(|byte| *byte == b'\n');
+    last.map_or(0, |last| last + 1)
+}
+
+fn newer(directory: &Path) -> PathBuf {
+    directory.join("history.jsonl")
+}
+
+fn older(directory: &Path) -> PathBuf {
+    directory.join("history.old.jsonl")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::units::Timestamp;
+
+    fn event(name: &str, number: u64) -> EventRecord {
+        EventRecord {
+            at: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(number)),
+            event: name.to_owned(),
+            group: None,
+            uplink: None,
+            interface: None,
+            from: None,
+            to: None,
+            reason: format!("number {number}"),
+            prefixes: BTreeSet::new(),
+            took_us: None,
+            flows_moved: None,
+        }
+    }
+
+    fn written(directory: &Path, count: u64) -> Vec<EventRecord> {
+        let (mut history, complaint) = History::open(directory);
+        assert!(complaint.is_none(), "{complaint:?}");
+        let events: Vec<_> = (0..count).map(|number| event("switch", number)).collect();
+        for event in &events {
+            history.note(event).expect("written");
+        }
+        events
+    }
+
+    #[test]
+    fn a_switch_is_written_at_once_and_takes_along_what_waited() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let deeper = directory.path().join("state");
+        let (mut history, _) = History::open(&deeper);
+        history.note(&event("uplink.down", 1)).expect("it waits");
+        assert_eq!(read(&deeper).expect("nothing yet").events, []);
+        assert_eq!(history.waiting().len(), 1);
+        history.note(&event("switch", 2)).expect("written");
+        assert_eq!(read(&deeper).expect("there").events.len(), 2);
+        history.note(&event("uplink.up", 3)).expect("it waits");
+        history.write().expect("written");
+        assert_eq!(read(&deeper).expect("there").events.len(), 3);
+    }
+
+    #[test]
+    fn two_hundred_power_cuts_lose_the_torn_line_at_most() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = newer(directory.path());
+        let events = written(directory.path(), 30);
+        let whole = fs::read(&path).expect("there");
+        for cut in 0..200 {
+            // A stride that is prime to the length visits most of it.
+            let length = cut * 7919 % (whole.len() + 1);
+            fs::write(&path, &whole[..length]).expect("cut");
+            let complete = whole_lines(&whole[..length]).count();
+            let (mut history, complaint) = History::open(directory.path());
+            assert!(complaint.is_none(), "cut at {length}: {complaint:?}");
+            history.note(&event("switch", 99)).expect("written");
+            let past = read(directory.path()).expect("there");
+            assert_eq!(past.unreadable, 0, "cut at {length}");
+            assert_eq!(
+                past.events[..complete],
+                events[..complete],
+                "cut at {length}"
+            );
+            assert_eq!(past.events.len(), complete + 1, "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_set_aside_and_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        written(directory.path(), 2);
+        let path = newer(directory.path());
+        let mut text = fs::read(&path).expect("there");
+        text.splice(0..0, *b"\0\0garbage\n");
+        fs::write(&path, &text).expect("written");
+        let (mut history, complaint) = History::open(directory.path());
+        let complaint = complaint.expect("a complaint").to_string();
+        assert!(
+            complaint.contains("line 1 of ") && complaint.contains("history.corrupt"),
+            "{complaint}"
+        );
+        assert_eq!(
+            fs::read(path.with_extension("corrupt")).expect("kept"),
+            text
+        );
+        history.note(&event("switch", 3)).expect("written");
+        assert_eq!(read(directory.path()).expect("there").events.len(), 1);
+    }
+
+    #[test]
+    fn however_much_happens_it_takes_half_a_megabyte_and_keeps_the_newest() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut history, _) = History::open(directory.path());
+        for number in 0..20_000 {
+            history
+                .note(&event("uplink.down", number))
+                .expect("written");
+        }
+        history.write().expect("written");
+        let files = [older(directory.path()), newer(directory.path())];
+        let size: u64 = files
+            .iter()
+            .map(|file| fs::metadata(file).expect("there").len())
+            .sum();
+        assert!(size <= 2 * FULL, "{size}");
+        let past = read(directory.path()).expect("there");
+        assert_eq!(past.events.last(), Some(&event("uplink.down", 19_999)));
+        assert!(past.events.len() > 1_000, "{}", past.events.len());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_an_error_each_time_and_fills_no_memory() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("file");
+        fs::write(&file, "").expect("written");
+        let (mut history, _) = History::open(&file.join("state"));
+        for number in 0..3 {
+            let error = history
+                .note(&event("switch", number))
+                .expect_err("no directory");
+            assert!(error.to_string().contains("history.jsonl"), "{error}");
+            assert_eq!(history.waiting().len(), 0);
+        }
+    }
+}
