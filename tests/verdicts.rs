@@ -1,0 +1,72 @@
+//! Worlds that ask more of the verdicts than most links do.
+
+#![cfg(feature = "replay")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{at, brief, name, settings, when};
+use uplinkd::engine::input::{Event, ProbeOrder};
+use uplinkd::engine::settings::Settings;
+use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::replay::{Replay, World};
+use uplinkd::units::{Moment, Wall};
+
+const HOUR: f64 = 3_600.0;
+const RTT: f64 = 0.02;
+
+/// After how many seconds a probe is answered, if at all.
+struct Answering<F>(F);
+
+impl<F: FnMut(&ProbeOrder, f64) -> Option<f64>> World for Answering<F> {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        (self.0)(order, now.since_start().as_secs_f64()).map(Duration::from_secs_f64)
+    }
+}
+
+fn answering<F>(settings: Settings, answer: F) -> Replay<Answering<F>>
+where
+    F: FnMut(&ProbeOrder, f64) -> Option<f64>,
+{
+    Replay::new(settings, Answering(answer))
+}
+
+fn fiber(replay: &Replay<impl World>) -> UplinkStatus {
+    let wall = Wall::reading(std::time::UNIX_EPOCH, replay.now());
+    let uplinks = replay.engine().status(wall).uplinks;
+    let mut uplinks = uplinks.into_iter();
+    uplinks.find(|u| u.name == name("fiber")).expect("fiber")
+}
+
+fn is_fiber(order: &ProbeOrder) -> bool {
+    order.uplink == name("fiber")
+}
+
+fn lines(events: &[Event]) -> String {
+    let line = |event: &Event| format!("{} {:?} {}\n", event.at, event.change, event.reason);
+    events.iter().take(40).map(line).collect()
+}
+
+/// How many events there are of a kind.
+fn count(events: &[Event], kind: &str) -> usize {
+    let lines = brief(events);
+    lines.iter().filter(|line| line.starts_with(kind)).count()
+}
+
+#[test]
+fn a_burst_is_no_outage_where_probes_are_further_apart_than_patience_lasts() {
+    let mut rare = settings(&["fiber", "lte"]);
+    for uplink in &mut rare.uplinks {
+        uplink.probe.interval = Duration::from_secs(10);
+        uplink.probe.standby_interval = Duration::from_secs(10);
+    }
+    let mut replay = answering(rare, |order, now| {
+        let is_burst = is_fiber(order) && now > 10.0 && now.rem_euclid(30.7) < 0.6;
+        (!is_burst).then_some(RTT)
+    });
+    // It takes the first of them to learn.
+    replay.run_until(at(HOUR));
+    let events = replay.run_until(at(25.0 * HOUR));
+    assert_eq!(count(&events, "switch"), 0, "{}", lines(&events));
+}
