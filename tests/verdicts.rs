@@ -70,3 +70,35 @@ fn a_burst_is_no_outage_where_probes_are_further_apart_than_patience_lasts() {
     let events = replay.run_until(at(25.0 * HOUR));
     assert_eq!(count(&events, "switch"), 0, "{}", lines(&events));
 }
+
+/// The third target is ten times as far away; for 40 s fiber has a long queue.
+fn with_a_far_target(far: f64) -> Replay<impl World> {
+    answering(settings(&["fiber", "lte"]), move |order, now| {
+        let is_far = order.target.to_string().starts_with("203");
+        let queue = if is_fiber(order) && (HOUR..HOUR + 40.0).contains(&now) {
+            0.65
+        } else {
+            0.0
+        };
+        Some(queue + if is_far { far } else { far / 10.0 })
+    })
+}
+
+#[test]
+fn a_far_target_does_not_keep_a_link_degraded_that_is_well_again() {
+    let mut replay = with_a_far_target(0.4);
+    replay.run_until(at(HOUR + 30.0));
+    assert_eq!(fiber(&replay).state, State::Degraded);
+    replay.run_until(at(HOUR + 120.0));
+    let fiber = fiber(&replay);
+    assert_eq!(fiber.state, State::Up, "{}", fiber.reason);
+}
+
+#[test]
+fn a_target_that_is_further_away_than_the_limit_is_no_reason_to_probe_densely() {
+    let mut replay = with_a_far_target(0.6);
+    replay.run_until(at(HOUR));
+    let [fiber, lte] = ["fiber", "lte"].map(|uplink| replay.probes()[&name(uplink)]);
+    assert!(fiber <= 4_300, "{fiber}");
+    assert!(lte <= 1_000, "{lte}");
+}

@@ -358,7 +358,7 @@ impl Uplink {
                     self.quality.undo_miss(&self.outage.process());
                 }
                 if self.targets[target].is_standing() {
-                    self.quality.reply(rtt);
+                    self.quality.reply(self.rtt_of_link(target, rtt, now));
                 }
                 let standing = self.targets[target].answered(now, id, sent, rtt);
                 self.note_standing(target, standing, now, out);
