@@ -102,3 +102,15 @@ fn a_target_that_is_further_away_than_the_limit_is_no_reason_to_probe_densely() 
     assert!(fiber <= 4_300, "{fiber}");
     assert!(lte <= 1_000, "{lte}");
 }
+
+#[test]
+fn what_is_lost_before_the_first_answer_is_no_loss_of_the_link() {
+    for first in [0.1, 0.5, 0.9] {
+        let mut replay = answering(settings(&["fiber", "lte"]), move |order, now| {
+            (!is_fiber(order) || now >= first).then_some(RTT)
+        });
+        let events = replay.run_until(at(60.0));
+        let degraded = brief(&events).contains(&"uplink.degraded fiber".to_owned());
+        assert!(!degraded, "{first}: {}", lines(&events));
+    }
+}

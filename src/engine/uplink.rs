@@ -485,6 +485,7 @@ impl Uplink {
     }
 
     fn enter(&mut self, phase: Phase, now: Moment) {
+        let has_come_up = self.standing == Phase::Unknown && phase == Phase::Up;
         let keeps_well = matches!(self.standing, Phase::Recovering { .. }) && phase == Phase::Up;
         if !keeps_well {
             self.well_since = now;
@@ -508,8 +509,8 @@ impl Uplink {
         }
         self.timers
             .set_or_stop(Timer::Recover, is_recovering.then_some(trust_at));
-        if is_recovering {
-            self.quality = Quality::new(&self.settings.health);
+        if is_recovering || has_come_up {
+            self.quality = Quality::from(&self.settings.health, now);
         }
         self.hurry(now);
     }
