@@ -104,6 +104,22 @@ fn a_target_that_is_further_away_than_the_limit_is_no_reason_to_probe_densely() 
 }
 
 #[test]
+fn a_link_that_answers_later_than_probes_may_take_is_degraded_until_it_dies() {
+    for slow in [1.3, 1.6, 2.5] {
+        let dies = 900.0;
+        let mut replay = answering(settings(&["fiber"]), move |_, now| {
+            (now < dies).then_some(if now > 300.0 { slow } else { RTT })
+        });
+        let events = replay.run_until(at(dies));
+        assert!(count(&events, "uplink.") <= 6, "{slow}: {}", lines(&events));
+        assert_eq!(fiber(&replay).state, State::Degraded, "{slow}");
+        let events = replay.run_until(at(dies + 60.0));
+        let left = when(&events, "uplink.down fiber").expect("it is dead");
+        assert!(left <= dies + slow + 3.0, "{slow}: {left}");
+    }
+}
+
+#[test]
 fn what_is_lost_before_the_first_answer_is_no_loss_of_the_link() {
     for first in [0.1, 0.5, 0.9] {
         let mut replay = answering(settings(&["fiber", "lte"]), move |order, now| {

@@ -107,6 +107,8 @@ pub struct Uplink {
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
+    /// When an answer last came that had been given up, and was slower than latency may be.
+    late_answer: Option<Moment>,
     portal: Portal,
     /// So many rounds are yet to tell another uplink what it wants to know.
     summoned: u8,
@@ -185,6 +187,7 @@ impl Uplink {
             cold,
             mute_since: None,
             wrong_answer: None,
+            late_answer: None,
             portal: Portal::default(),
             summoned: 0,
             spread,

@@ -357,6 +357,9 @@ impl Uplink {
                 if undoes_a_miss && was_closed {
                     self.quality.undo_miss(&self.outage.process());
                 }
+                if undoes_a_miss && rtt >= self.settings.health.latency.enter {
+                    self.late_answer = Some(now);
+                }
                 if self.targets[target].is_standing() {
                     self.quality.reply(self.rtt_of_link(target, rtt, now));
                 }
