@@ -6,12 +6,12 @@ mod support;
 
 use std::time::Duration;
 
-use support::{at, brief, name, settings, when};
-use uplinkd::engine::input::{Event, ProbeOrder};
+use support::{at, brief, name, probe, settings, when};
+use uplinkd::engine::input::{Event, Input, ProbeOrder};
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World};
-use uplinkd::units::{Moment, Wall};
+use uplinkd::units::{Bytes, Moment, Wall};
 
 const HOUR: f64 = 3_600.0;
 const RTT: f64 = 0.02;
@@ -129,4 +129,35 @@ fn what_is_lost_before_the_first_answer_is_no_loss_of_the_link() {
         let degraded = brief(&events).contains(&"uplink.degraded fiber".to_owned());
         assert!(!degraded, "{first}: {}", lines(&events));
     }
+}
+
+/// Nothing is left to probe LTE with, which is dead.
+fn without_a_budget(uplinks: &[&str]) -> Replay<impl World> {
+    let mut poor = settings(uplinks);
+    let lte = name("lte");
+    let of_lte = poor.uplinks.iter_mut().find(|uplink| uplink.name == lte);
+    let of_lte = of_lte.expect("lte");
+    of_lte.probe_budget = Some(Bytes(1_000_000));
+    of_lte.probe = probe(&["192.0.2.1"]);
+    let mut replay = answering(poor, |order, _| is_fiber(order).then_some(RTT));
+    let left = Bytes(0);
+    replay.input(Input::Unspent { uplink: lte, left });
+    replay
+}
+
+#[test]
+fn an_uplink_that_cannot_pay_for_a_verdict_does_not_keep_the_traffic_it_was_found_with() {
+    let mut replay = without_a_budget(&["fiber", "lte"]);
+    replay.input(Input::Carrying(name("lte")));
+    let events = replay.run_until(at(60.0));
+    let moved = when(&events, "switch lte -> fiber");
+    assert!(moved.is_some_and(|at| at < 11.0), "{}", lines(&events));
+}
+
+#[test]
+fn an_uplink_that_cannot_pay_for_a_verdict_does_not_keep_the_others_waiting() {
+    let mut replay = without_a_budget(&["lte", "fiber"]);
+    let events = replay.run_until(at(60.0));
+    let moved = when(&events, "switch  -> fiber");
+    assert!(moved.is_some_and(|at| at < 11.0), "{}", lines(&events));
 }
