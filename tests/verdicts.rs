@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Event, Input, ProbeOrder};
+use uplinkd::engine::input::{Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::status::{State, UplinkStatus};
 use uplinkd::replay::{Replay, World};
@@ -160,4 +160,45 @@ fn an_uplink_that_cannot_pay_for_a_verdict_does_not_keep_the_others_waiting() {
     let events = replay.run_until(at(60.0));
     let moved = when(&events, "switch  -> fiber");
     assert!(moved.is_some_and(|at| at < 11.0), "{}", lines(&events));
+}
+
+/// Answers pages in place of their servers on fiber, and lets a ping target die everywhere.
+struct Portal;
+
+impl World for Portal {
+    fn answer(&mut self, _: &ProbeOrder, _: Moment) -> Option<Duration> {
+        None
+    }
+
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+        let rtt = Duration::from_millis(20);
+        let (target, now) = (order.target.to_string(), now.since_start().as_secs_f64());
+        let is_dead = target.starts_with("198") && now > 300.0;
+        let is_captive = target.starts_with("http") && is_fiber(order) && now > 100.0;
+        let outcome = if is_captive {
+            Outcome::Captive("captive portal: answered 302".to_owned())
+        } else {
+            Outcome::Reply(rtt)
+        };
+        (!is_dead).then_some((rtt, outcome))
+    }
+}
+
+#[test]
+fn a_ping_target_that_dies_everywhere_frees_nobody_from_a_captive_portal() {
+    let mut asked = settings(&["fiber", "lte"]);
+    for uplink in &mut asked.uplinks {
+        let targets = [
+            "192.0.2.1",
+            "198.51.100.1",
+            "http://203.0.113.1/generate_204",
+        ];
+        uplink.probe = probe(&targets);
+    }
+    let mut replay = Replay::new(asked, Portal);
+    replay.run_until(at(300.0));
+    assert_eq!(fiber(&replay).state, State::Down);
+    let events = replay.run_until(at(600.0));
+    assert_eq!(count(&events, "uplink."), 0, "{}", lines(&events));
+    assert!(count(&events, "target.down") > 0, "{}", lines(&events));
 }

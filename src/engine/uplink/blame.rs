@@ -47,12 +47,12 @@ impl Uplink {
 
     /// The target is at fault on all uplinks: it is no reason to call this one anything.
     pub fn excuse(&mut self, target: &Target, why: &str, now: Moment) {
-        let mut targets = self.targets.iter_mut();
-        let Some(track) = targets.find(|track| track.target() == target) else {
+        let mut targets = self.targets.iter();
+        let Some(place) = targets.position(|track| track.target() == target) else {
             return;
         };
-        track.excuse(why.to_owned(), now);
-        self.portal.forget();
+        self.targets[place].excuse(why.to_owned(), now);
+        self.portal.excuse(place);
         self.wrong_answer = None;
         self.forget_rounds();
         self.probe_soon(now);
