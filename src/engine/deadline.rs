@@ -24,6 +24,11 @@ impl RoundTrip {
         });
     }
 
+    /// How long an answer usually takes; none while nothing is known.
+    pub fn usual(&self) -> Option<Duration> {
+        self.estimate.map(|(smoothed, _)| smoothed)
+    }
+
     /// After how long without an answer a probe is missed: `most` while nothing is known.
     pub fn deadline(&self, most: Duration) -> Duration {
         self.estimate.map_or(most, |(smoothed, variation)| {

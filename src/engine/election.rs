@@ -25,6 +25,9 @@ use crate::units::{Moment, Score, Tier, UplinkName};
 /// A failback that a suspicion holds up is looked at again so soon.
 const SOON: Duration = Duration::from_secs(1);
 
+/// For so long a first verdict is waited for. It may never come where no probe can be paid for.
+const FIRST_VERDICT: Duration = Duration::from_secs(10);
+
 /// How fit an uplink is to carry traffic; more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fitness {
@@ -131,9 +134,11 @@ impl Candidate<'_> {
         }
     }
 
-    /// The first verdict about it is under way.
-    pub(super) fn is_unjudged(&self) -> bool {
-        self.has_path && self.state == State::Unknown
+    /// The first verdict about it is under way, and waited for until then.
+    pub(super) fn judged_by(&self, now: Moment) -> Option<Moment> {
+        let by = self.well_since + FIRST_VERDICT;
+        let is_unjudged = self.has_path && self.state == State::Unknown;
+        (is_unjudged && now < by).then_some(by)
     }
 
     /// It was passed over for `other`, or would have been, because it does not answer just now.
@@ -184,7 +189,7 @@ impl Terms<'_> {
     fn is_worth_the_wait(&self, candidate: &Candidate<'_>, best: &Candidate<'_>) -> bool {
         let is_preferred = candidate.tier < best.tier;
         let may_be_better = self.is_best_wanted() && candidate.tier == best.tier;
-        candidate.is_unjudged() && (is_preferred || may_be_better)
+        is_preferred || may_be_better
     }
 
     /// Traffic that is well with `active` is to go to `candidate` as soon as that is ready.
@@ -256,15 +261,16 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
         return Choice::Nobody;
     };
     let Some(active) = active else {
-        let mut others = candidates.iter();
-        if others.any(|other| terms.is_worth_the_wait(other, best)) {
-            return Choice::Stay { until: None };
+        let others = candidates.iter();
+        let awaited = others.filter(|other| terms.is_worth_the_wait(other, best));
+        if let Some(until) = awaited.filter_map(|other| other.judged_by(now)).min() {
+            return Choice::Stay { until: Some(until) };
         }
         let reason = format!("{} is the first that is usable", best.name);
         return stay_or_move(best, terms, reason);
     };
-    if active.is_unjudged() {
-        return Choice::Stay { until: None };
+    if let Some(until) = active.judged_by(now) {
+        return Choice::Stay { until: Some(until) };
     }
     if best.fitness() > active.fitness() {
         return stay_or_move(best, terms, active.explain_leaving(best));

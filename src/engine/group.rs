@@ -423,11 +423,14 @@ fn come_back(mut candidates: Vec<Candidate<'_>>, terms: Terms<'_>, now: Moment) 
     let mut ready = ready.iter();
     candidates.retain(|candidate| {
         let is_ready = ready.next().copied().flatten().is_some_and(|at| at <= now);
-        is_ready || candidate.is_unjudged()
+        is_ready || candidate.judged_by(now).is_some()
     });
     match elect(&candidates, terms, now) {
         Choice::Move { to, reason } => Choice::Move { to, reason },
-        Choice::Stay { .. } | Choice::Nobody => Choice::Stay {
+        Choice::Stay { until } => Choice::Stay {
+            until: later.copied().into_iter().chain(until).min(),
+        },
+        Choice::Nobody => Choice::Stay {
             until: later.copied(),
         },
     }

@@ -22,6 +22,10 @@ const RESERVE: f64 = 4.0;
 /// Fewer missed rounds than this never make an outage by the limit on patience alone.
 const LEAST_ROUNDS: usize = 3;
 
+/// Of the limit on patience, the most that time before the first miss may use up. Where probes are
+/// further apart than the limit, every burst that one of them meets would be an outage otherwise.
+const UNASKED_SHARE: u32 = 2;
+
 /// A moment that was computed is not late by a rounding error.
 const ROUNDING: Duration = Duration::from_micros(1);
 
@@ -122,7 +126,7 @@ impl Outage {
     /// most of the time since the last answer nobody asked.
     fn watched_since(&self, first: Moment, demand: Demand) -> Moment {
         let answered = self.answered.unwrap_or(first);
-        answered.max(first - demand.interval)
+        answered.max(first - demand.interval.min(demand.outage_within / UNASKED_SHARE))
     }
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts

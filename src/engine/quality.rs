@@ -55,6 +55,8 @@ pub struct ClosedRound {
 #[derive(Clone, Debug)]
 pub struct Quality {
     health: HealthSettings,
+    /// What was sent before tells of a link that was not up yet.
+    began: Option<Moment>,
     change: Change,
     enter: Bernoulli,
     exit: Bernoulli,
@@ -77,6 +79,7 @@ impl Quality {
         let Band { enter, exit } = health.loss;
         Self {
             health: health.clone(),
+            began: None,
             change: Change::default(),
             // Without drift at about 0.79 of `enter`, and at 0.9 of `exit`: what lies well between
             // moves neither.
@@ -95,10 +98,19 @@ impl Quality {
         }
     }
 
+    /// The same of a link that has come up now.
+    pub fn from(health: &HealthSettings, now: Moment) -> Self {
+        Self {
+            began: Some(now),
+            ..Self::new(health)
+        }
+    }
+
     /// Other limits; what was seen stays.
     pub fn adapt(&mut self, health: &HealthSettings) {
         if *health != self.health {
             *self = Self {
+                began: self.began,
                 replies: std::mem::take(&mut self.replies),
                 empty_seconds: self.empty_seconds,
                 ..Self::new(health)
@@ -115,7 +127,8 @@ impl Quality {
         interval: Duration,
         threshold: f64,
     ) {
-        if round.tally.sent == 0 || self.overflows() {
+        let is_older = self.began.is_some_and(|began| round.sent < began);
+        if round.tally.sent == 0 || is_older || self.overflows() {
             return;
         }
         let enter = self.health.loss.enter;

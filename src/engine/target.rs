@@ -147,6 +147,11 @@ impl TargetTrack {
         self.round_trip.deadline(most)
     }
 
+    /// How long its answers usually take; none while nothing is known.
+    pub fn usual_rtt(&self) -> Option<Duration> {
+        self.round_trip.usual()
+    }
+
     /// It is set aside and due to be asked again.
     pub fn take_retry(&mut self, now: Moment) -> bool {
         let due = self.aside.as_mut().filter(|aside| aside.retry_at <= now);

@@ -107,6 +107,8 @@ pub struct Uplink {
     mute_since: Option<Moment>,
     /// What somebody else answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
+    /// When an answer last came that had been given up, and was slower than latency may be.
+    late_answer: Option<Moment>,
     portal: Portal,
     /// So many rounds are yet to tell another uplink what it wants to know.
     summoned: u8,
@@ -185,6 +187,7 @@ impl Uplink {
             cold,
             mute_since: None,
             wrong_answer: None,
+            late_answer: None,
             portal: Portal::default(),
             summoned: 0,
             spread,
@@ -486,6 +489,7 @@ impl Uplink {
     }
 
     fn enter(&mut self, phase: Phase, now: Moment) {
+        let has_come_up = self.standing == Phase::Unknown && phase == Phase::Up;
         let keeps_well = matches!(self.standing, Phase::Recovering { .. }) && phase == Phase::Up;
         if !keeps_well {
             self.well_since = now;
@@ -509,8 +513,8 @@ impl Uplink {
         }
         self.timers
             .set_or_stop(Timer::Recover, is_recovering.then_some(trust_at));
-        if is_recovering {
-            self.quality = Quality::new(&self.settings.health);
+        if is_recovering || has_come_up {
+            self.quality = Quality::from(&self.settings.health, now);
         }
         self.hurry(now);
     }

@@ -47,12 +47,12 @@ impl Uplink {
 
     /// The target is at fault on all uplinks: it is no reason to call this one anything.
     pub fn excuse(&mut self, target: &Target, why: &str, now: Moment) {
-        let mut targets = self.targets.iter_mut();
-        let Some(track) = targets.find(|track| track.target() == target) else {
+        let mut targets = self.targets.iter();
+        let Some(place) = targets.position(|track| track.target() == target) else {
             return;
         };
-        track.excuse(why.to_owned(), now);
-        self.portal.forget();
+        self.targets[place].excuse(why.to_owned(), now);
+        self.portal.excuse(place);
         self.wrong_answer = None;
         self.forget_rounds();
         self.probe_soon(now);
@@ -104,6 +104,9 @@ impl Uplink {
     /// Too few targets answered for too long. If some said anything at all, the others may be to
     /// blame.
     pub(super) fn judge_silence(&mut self, silence: Silence, now: Moment, out: &mut Outbox) {
+        if self.is_known_to_be_slow(now) {
+            return;
+        }
         let since = self.outage.began().unwrap_or(now);
         let is_partial = self.targets.iter().any(|t| t.has_spoken_since(since));
         if !is_partial {
@@ -116,6 +119,15 @@ impl Uplink {
         for target in targets {
             self.appeal(target, Charge::Outage(silence), since, out);
         }
+    }
+
+    /// It is degraded, and answers keep coming that are given up before they come: as long as they
+    /// do, it is alive. Each vouches for the time in which another was to come.
+    fn is_known_to_be_slow(&self, now: Moment) -> bool {
+        let probe = &self.settings.probe;
+        let vouches_for = probe.timeout.max(probe.interval) * 2;
+        let is_recent = |late| now.since(late) < vouches_for;
+        self.standing == Phase::Degraded && self.late_answer.is_some_and(is_recent)
     }
 
     pub(super) fn appeal(&self, target: Target, charge: Charge, since: Moment, out: &mut Outbox) {

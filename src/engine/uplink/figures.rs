@@ -9,7 +9,7 @@ use crate::engine::status::UplinkStatus;
 use crate::engine::target::{TargetTrack, millis, tenths};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::Family;
-use crate::units::{Loss, Score, Wall};
+use crate::units::{Loss, Moment, Score, Wall};
 
 impl Uplink {
     /// The read model. `wall` translates times.
@@ -71,6 +71,23 @@ impl Uplink {
     pub(super) fn rtt(&self) -> Option<Duration> {
         let medians = self.targets.iter().map(TargetTrack::window);
         medians.filter_map(Window::median_rtt).min()
+    }
+
+    /// What of a round trip to a target is the link's: how much further away than the nearest one a
+    /// target usually is says nothing about the link. Those that have not answered for long are not
+    /// compared with.
+    pub(super) fn rtt_of_link(&self, target: usize, rtt: Duration, now: Moment) -> Duration {
+        let since = now - self.settings.health.window;
+        let standing = self.targets.iter().filter(|track| track.is_standing());
+        let lately = standing.filter(|track| track.has_spoken_since(since));
+        let nearest = lately.filter_map(TargetTrack::usual_rtt).min();
+        match (self.targets[target].usual_rtt(), nearest) {
+            (Some(usual), Some(nearest)) => {
+                let beyond = usual.saturating_sub(nearest);
+                rtt.saturating_sub(beyond).max(rtt.min(nearest))
+            }
+            (_, _) => rtt,
+        }
     }
 
     /// Of the target whose median is that of the uplink.

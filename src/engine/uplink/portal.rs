@@ -43,6 +43,13 @@ impl Portal {
         *self = Self::default();
     }
 
+    /// What was answered for the target at this place is that target's own fault.
+    pub(super) fn excuse(&mut self, place: usize) {
+        if self.said.as_ref().is_some_and(|said| said.place == place) {
+            self.forget();
+        }
+    }
+
     fn hear(&mut self, place: usize, sent: Moment, what: String) {
         let said = self.said.get_or_insert_with(|| Said {
             place,

@@ -357,8 +357,11 @@ impl Uplink {
                 if undoes_a_miss && was_closed {
                     self.quality.undo_miss(&self.outage.process());
                 }
+                if undoes_a_miss && rtt >= self.settings.health.latency.enter {
+                    self.late_answer = Some(now);
+                }
                 if self.targets[target].is_standing() {
-                    self.quality.reply(rtt);
+                    self.quality.reply(self.rtt_of_link(target, rtt, now));
                 }
                 let standing = self.targets[target].answered(now, id, sent, rtt);
                 self.note_standing(target, standing, now, out);

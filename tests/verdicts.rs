@@ -1,0 +1,204 @@
+//! Worlds that ask more of the verdicts than most links do.
+
+#![cfg(feature = "replay")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{at, brief, name, probe, settings, when};
+use uplinkd::engine::input::{Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::settings::Settings;
+use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::replay::{Replay, World};
+use uplinkd::units::{Bytes, Moment, Wall};
+
+const HOUR: f64 = 3_600.0;
+const RTT: f64 = 0.02;
+
+/// After how many seconds a probe is answered, if at all.
+struct Answering<F>(F);
+
+impl<F: FnMut(&ProbeOrder, f64) -> Option<f64>> World for Answering<F> {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        (self.0)(order, now.since_start().as_secs_f64()).map(Duration::from_secs_f64)
+    }
+}
+
+fn answering<F>(settings: Settings, answer: F) -> Replay<Answering<F>>
+where
+    F: FnMut(&ProbeOrder, f64) -> Option<f64>,
+{
+    Replay::new(settings, Answering(answer))
+}
+
+fn fiber(replay: &Replay<impl World>) -> UplinkStatus {
+    let wall = Wall::reading(std::time::UNIX_EPOCH, replay.now());
+    let uplinks = replay.engine().status(wall).uplinks;
+    let mut uplinks = uplinks.into_iter();
+    uplinks.find(|u| u.name == name("fiber")).expect("fiber")
+}
+
+fn is_fiber(order: &ProbeOrder) -> bool {
+    order.uplink == name("fiber")
+}
+
+fn lines(events: &[Event]) -> String {
+    let line = |event: &Event| format!("{} {:?} {}\n", event.at, event.change, event.reason);
+    events.iter().take(40).map(line).collect()
+}
+
+/// How many events there are of a kind.
+fn count(events: &[Event], kind: &str) -> usize {
+    let lines = brief(events);
+    lines.iter().filter(|line| line.starts_with(kind)).count()
+}
+
+#[test]
+fn a_burst_is_no_outage_where_probes_are_further_apart_than_patience_lasts() {
+    let mut rare = settings(&["fiber", "lte"]);
+    for uplink in &mut rare.uplinks {
+        uplink.probe.interval = Duration::from_secs(10);
+        uplink.probe.standby_interval = Duration::from_secs(10);
+    }
+    let mut replay = answering(rare, |order, now| {
+        let is_burst = is_fiber(order) && now > 10.0 && now.rem_euclid(30.7) < 0.6;
+        (!is_burst).then_some(RTT)
+    });
+    // It takes the first of them to learn.
+    replay.run_until(at(HOUR));
+    let events = replay.run_until(at(25.0 * HOUR));
+    assert_eq!(count(&events, "switch"), 0, "{}", lines(&events));
+}
+
+/// The third target is ten times as far away; for 40 s fiber has a long queue.
+fn with_a_far_target(far: f64) -> Replay<impl World> {
+    answering(settings(&["fiber", "lte"]), move |order, now| {
+        let is_far = order.target.to_string().starts_with("203");
+        let queue = if is_fiber(order) && (HOUR..HOUR + 40.0).contains(&now) {
+            0.65
+        } else {
+            0.0
+        };
+        Some(queue + if is_far { far } else { far / 10.0 })
+    })
+}
+
+#[test]
+fn a_far_target_does_not_keep_a_link_degraded_that_is_well_again() {
+    let mut replay = with_a_far_target(0.4);
+    replay.run_until(at(HOUR + 30.0));
+    assert_eq!(fiber(&replay).state, State::Degraded);
+    replay.run_until(at(HOUR + 120.0));
+    let fiber = fiber(&replay);
+    assert_eq!(fiber.state, State::Up, "{}", fiber.reason);
+}
+
+#[test]
+fn a_target_that_is_further_away_than_the_limit_is_no_reason_to_probe_densely() {
+    let mut replay = with_a_far_target(0.6);
+    replay.run_until(at(HOUR));
+    let [fiber, lte] = ["fiber", "lte"].map(|uplink| replay.probes()[&name(uplink)]);
+    assert!(fiber <= 4_300, "{fiber}");
+    assert!(lte <= 1_000, "{lte}");
+}
+
+#[test]
+fn a_link_that_answers_later_than_probes_may_take_is_degraded_until_it_dies() {
+    for slow in [1.3, 1.6, 2.5] {
+        let dies = 900.0;
+        let mut replay = answering(settings(&["fiber"]), move |_, now| {
+            (now < dies).then_some(if now > 300.0 { slow } else { RTT })
+        });
+        let events = replay.run_until(at(dies));
+        assert!(count(&events, "uplink.") <= 6, "{slow}: {}", lines(&events));
+        assert_eq!(fiber(&replay).state, State::Degraded, "{slow}");
+        let events = replay.run_until(at(dies + 60.0));
+        let left = when(&events, "uplink.down fiber").expect("it is dead");
+        assert!(left <= dies + slow + 3.0, "{slow}: {left}");
+    }
+}
+
+#[test]
+fn what_is_lost_before_the_first_answer_is_no_loss_of_the_link() {
+    for first in [0.1, 0.5, 0.9] {
+        let mut replay = answering(settings(&["fiber", "lte"]), move |order, now| {
+            (!is_fiber(order) || now >= first).then_some(RTT)
+        });
+        let events = replay.run_until(at(60.0));
+        let degraded = brief(&events).contains(&"uplink.degraded fiber".to_owned());
+        assert!(!degraded, "{first}: {}", lines(&events));
+    }
+}
+
+/// Nothing is left to probe LTE with, which is dead.
+fn without_a_budget(uplinks: &[&str]) -> Replay<impl World> {
+    let mut poor = settings(uplinks);
+    let lte = name("lte");
+    let of_lte = poor.uplinks.iter_mut().find(|uplink| uplink.name == lte);
+    let of_lte = of_lte.expect("lte");
+    of_lte.probe_budget = Some(Bytes(1_000_000));
+    of_lte.probe = probe(&["192.0.2.1"]);
+    let mut replay = answering(poor, |order, _| is_fiber(order).then_some(RTT));
+    let left = Bytes(0);
+    replay.input(Input::Unspent { uplink: lte, left });
+    replay
+}
+
+#[test]
+fn an_uplink_that_cannot_pay_for_a_verdict_does_not_keep_the_traffic_it_was_found_with() {
+    let mut replay = without_a_budget(&["fiber", "lte"]);
+    replay.input(Input::Carrying(name("lte")));
+    let events = replay.run_until(at(60.0));
+    let moved = when(&events, "switch lte -> fiber");
+    assert!(moved.is_some_and(|at| at < 11.0), "{}", lines(&events));
+}
+
+#[test]
+fn an_uplink_that_cannot_pay_for_a_verdict_does_not_keep_the_others_waiting() {
+    let mut replay = without_a_budget(&["lte", "fiber"]);
+    let events = replay.run_until(at(60.0));
+    let moved = when(&events, "switch  -> fiber");
+    assert!(moved.is_some_and(|at| at < 11.0), "{}", lines(&events));
+}
+
+/// Answers pages in place of their servers on fiber, and lets a ping target die everywhere.
+struct Portal;
+
+impl World for Portal {
+    fn answer(&mut self, _: &ProbeOrder, _: Moment) -> Option<Duration> {
+        None
+    }
+
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+        let rtt = Duration::from_millis(20);
+        let (target, now) = (order.target.to_string(), now.since_start().as_secs_f64());
+        let is_dead = target.starts_with("198") && now > 300.0;
+        let is_captive = target.starts_with("http") && is_fiber(order) && now > 100.0;
+        let outcome = if is_captive {
+            Outcome::Captive("captive portal: answered 302".to_owned())
+        } else {
+            Outcome::Reply(rtt)
+        };
+        (!is_dead).then_some((rtt, outcome))
+    }
+}
+
+#[test]
+fn a_ping_target_that_dies_everywhere_frees_nobody_from_a_captive_portal() {
+    let mut asked = settings(&["fiber", "lte"]);
+    for uplink in &mut asked.uplinks {
+        let targets = [
+            "192.0.2.1",
+            "198.51.100.1",
+            "http://203.0.113.1/generate_204",
+        ];
+        uplink.probe = probe(&targets);
+    }
+    let mut replay = Replay::new(asked, Portal);
+    replay.run_until(at(300.0));
+    assert_eq!(fiber(&replay).state, State::Down);
+    let events = replay.run_until(at(600.0));
+    assert_eq!(count(&events, "uplink."), 0, "{}", lines(&events));
+    assert!(count(&events, "target.down") > 0, "{}", lines(&events));
+}
