@@ -143,6 +143,16 @@ fn a_restart_of_the_agent_loses_no_packet() {
 }
 
 #[test]
+fn an_agent_that_is_killed_a_hundred_times_loses_no_packet_and_leaves_nothing() {
+    assert_plays(&["killed"]);
+}
+
+#[test]
+fn an_agent_that_is_killed_a_hundred_times_leaves_nothing_in_the_main_table() {
+    assert_plays(&["killed-main"]);
+}
+
+#[test]
 fn two_thousand_switches_never_leave_the_kernel_without_a_route() {
     assert_plays(&["switch"]);
 }

@@ -126,6 +126,20 @@ impl Agent {
         wishes: &Wishes,
         sink: Sender<Happening>,
     ) -> Result<Self, LabError> {
+        let agent = Self::start_unheard(program, router, wishes)?;
+        thread::Builder::new()
+            .name("agent-ear".to_owned())
+            .spawn(move || listen(&sink))
+            .doing(|| "listen to the agent".to_owned())?;
+        Ok(agent)
+    }
+
+    /// The same for an agent to which nobody listens.
+    pub(super) fn start_unheard(
+        program: &Path,
+        router: &Namespace,
+        wishes: &Wishes,
+    ) -> Result<Self, LabError> {
         let prepare = || {
             fs::create_dir_all(FILES)?;
             fs::write(CONFIG, configuration(wishes))?;
@@ -143,17 +157,17 @@ impl Agent {
             .adopt(&mut command)
             .and_then(Command::spawn)
             .doing(|| format!("start {} in the router", program.display()))?;
-        thread::Builder::new()
-            .name("agent-ear".to_owned())
-            .spawn(move || listen(&sink))
-            .doing(|| "listen to the agent".to_owned())?;
         Ok(Self { child })
+    }
+
+    /// Sends the agent a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), LabError> {
+        kill(self.pid(), signal).doing(|| format!("end the agent with {signal}"))
     }
 
     /// Ends the agent with a signal, and waits until it has ended.
     pub(super) fn end(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
-        let doing = || format!("end the agent with {signal}");
-        kill(self.pid(), signal).doing(doing)?;
+        self.signal(signal)?;
         let limit = clock::now() + PATIENCE;
         while clock::now() < limit {
             if let Some(status) = self.ended()? {

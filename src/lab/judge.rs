@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::lab::family::Family;
 use crate::lab::happening::Way;
+use crate::lab::leftovers::Difference;
 use crate::lab::lookups::Lookups;
 use crate::lab::report::{Check, Entry, Note, PhaseCost, way_in_words};
 use crate::lab::scenario::{Expectation, Span};
@@ -24,6 +25,8 @@ pub(super) struct Seen<'p> {
     pub(super) timeline: &'p [Entry],
     /// By the one who looked up the way.
     pub(super) lookups: Option<Lookups>,
+    /// In the router, against what stood there before the first agent.
+    pub(super) left: Option<Difference>,
     /// Of the agent.
     pub(super) cost: Option<PhaseCost>,
 }
@@ -82,6 +85,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         hangs,
         says,
         without_a_route,
+        leaves_nothing,
         cpu_percent,
         us_per_probe,
         memory_kib,
@@ -120,6 +124,12 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
             at_most("lookups without a route", most, without)
+        }),
+        leaves_nothing.then(|| Check {
+            expected: "the agent leaves the router as it was".to_owned(),
+            measured: { seen.left.as_ref() }
+                .map_or_else(|| "unknown".to_owned(), Difference::to_string),
+            passed: seen.left.as_ref().is_some_and(Difference::is_nothing),
         }),
         cpu_percent.map(|most| {
             at_most(
@@ -239,6 +249,7 @@ mod tests {
             active6: &None,
             timeline: &timeline,
             lookups: None,
+            left: None,
             cost: None,
         };
         let passed: Vec<_> = checks(&expect, &seen).iter().map(|c| c.passed).collect();
@@ -254,6 +265,7 @@ mod tests {
             active6: &None,
             timeline: &[],
             lookups: None,
+            left: None,
             cost: None,
         };
         assert!(checks(&Expectation::default(), &seen).is_empty());

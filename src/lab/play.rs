@@ -6,11 +6,13 @@ use std::time::Duration;
 use crate::lab::agent::{Cost, Wishes};
 use crate::lab::chance::Chance;
 use crate::lab::clock;
+use crate::lab::deaths::Deaths;
 use crate::lab::error::LabError;
 use crate::lab::family::Dual;
 use crate::lab::flood;
 use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
+use crate::lab::leftovers::Inventory;
 use crate::lab::lifeline::Lifeline;
 use crate::lab::lookups::Lookups;
 use crate::lab::network::{ACCESS, Network, Wire};
@@ -55,7 +57,7 @@ pub fn play(
     if let Some(nat) = scenario.nat {
         network.translate(nat)?;
     }
-    screen.begin(scenario);
+    screen.begin(scenario, options.seed);
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
         standby_interval: scenario.standby_interval.map(|span| span.0),
@@ -106,6 +108,7 @@ struct Acted<'n> {
     floods: Vec<Lifeline>,
     noises: Vec<Lifeline>,
     lookups: Option<Lookups>,
+    deaths: Option<Deaths>,
 }
 
 /// A wire that is broken and mended in turn.
@@ -136,7 +139,7 @@ impl<'n> Director<'n> {
         let from = clock::now();
         self.stage.heard.begin(from);
         let acted = self.act(phase)?;
-        let lookups = acted.lookups;
+        let (lookups, deaths) = (acted.lookups, acted.deaths);
         let to = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
@@ -152,6 +155,10 @@ impl<'n> Director<'n> {
         if let Some(felt) = felt6 {
             heard.note(clock::now(), Note::Client6(felt));
         }
+        let left = phase.expect.leaves_nothing.then(|| {
+            let now = Inventory::of(self.stage.network.router());
+            now.map(|now| now.since(&self.stage.before))
+        });
         let heading = self.stage.heard.phase.take().unwrap_or_default();
         let Dual {
             v4: active,
@@ -164,6 +171,7 @@ impl<'n> Director<'n> {
             active6: &active6,
             timeline: &heading.timeline,
             lookups,
+            left: left.transpose()?,
             cost,
         };
         let checks = judge::checks(&phase.expect, &seen);
@@ -178,6 +186,7 @@ impl<'n> Director<'n> {
                 .moved(phase.expect.active.as_deref())
                 .map(|span| span.as_secs_f64() * 1000.0),
             lookups,
+            deaths,
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
@@ -192,9 +201,10 @@ impl<'n> Director<'n> {
         for act in &phase.acts {
             let done_at = self.do_one(act, &mut acted)?;
             self.stage.catch_up();
-            let what = match (act, acted.lookups) {
-                (Act::SwitchToAndFro(_), Some(lookups)) => lookups.to_string(),
-                (act, _) => act.to_string(),
+            let what = match (act, acted.lookups, acted.deaths) {
+                (Act::SwitchToAndFro(_), Some(lookups), _) => lookups.to_string(),
+                (Act::KillAtRandom { .. }, _, Some(deaths)) => deaths.to_string(),
+                (act, _, _) => act.to_string(),
             };
             self.stage.heard.note(done_at, Note::Lab { what });
         }
@@ -249,6 +259,11 @@ impl<'n> Director<'n> {
             }
             Act::SwitchToAndFro(times) => {
                 acted.lookups = Some(self.stage.switch_to_and_fro(*times)?);
+                Ok(clock::now())
+            }
+            Act::KillAtRandom { times, within } => {
+                let chance = &mut self.chance;
+                acted.deaths = Some(self.stage.kill_at_random(*times, within.0, chance)?);
                 Ok(clock::now())
             }
         }
@@ -352,6 +367,12 @@ impl std::fmt::Display for Act {
             Self::Stream(false) => f.write_str("client: its stream pauses"),
             Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
             Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
+            Self::KillAtRandom { times, within } => {
+                write!(
+                    f,
+                    "agent: killed {times} times within {within} of its start"
+                )
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::status::EventRecord;
+use crate::lab::deaths::Deaths;
 use crate::lab::family::Family;
 use crate::lab::happening::Way;
 use crate::lab::lookups::Lookups;
@@ -64,6 +65,9 @@ pub struct PhaseReport {
     pub moved_ms: Option<f64>,
     /// What was seen of many switches by command.
     pub lookups: Option<Lookups>,
+    /// What the agent did when it was killed, if it was so at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deaths: Option<Deaths>,
     /// What the agent cost, if it ran all the time.
     pub cost: Option<PhaseCost>,
     /// What was expected.

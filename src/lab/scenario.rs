@@ -149,6 +149,13 @@ pub enum Act {
     Flood(u64),
     /// Switches so many times by command, while someone looks up the way all the time.
     SwitchToAndFro(u32),
+    /// Kills the agent so many times, at moments drawn from the seed, and starts it each time.
+    KillAtRandom {
+        /// How often.
+        times: u32,
+        /// How long after its start, at most.
+        within: Span,
+    },
 }
 
 /// Something done to the agent.
@@ -189,6 +196,8 @@ pub struct Expectation {
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.
     pub without_a_route: Option<u64>,
+    /// Routes, rules and nexthop objects of the router are what they were before the first agent.
+    pub leaves_nothing: bool,
     /// The agent's share of one processor, at most.
     pub cpu_percent: Option<f64>,
     /// The agent's time on a processor for each probe, at most.
@@ -261,9 +270,11 @@ mod tests {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }
-                        Act::Agent(_) | Act::SwitchToAndFro(_) | Act::Stream(_) | Act::Flood(_) => {
-                            continue;
-                        }
+                        Act::Agent(_)
+                        | Act::SwitchToAndFro(_)
+                        | Act::KillAtRandom { .. }
+                        | Act::Stream(_)
+                        | Act::Flood(_) => continue,
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
                 }
@@ -282,7 +293,7 @@ mod tests {
     #[test]
     fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart idle switch tour main-mode standby-dead \
+                     failback target-filtered restart killed killed-main idle switch tour main-mode standby-dead \
                      cold-standby standby-unready";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);

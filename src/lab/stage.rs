@@ -22,6 +22,7 @@ use crate::lab::agent::{self, Agent, Cost, Wishes};
 use crate::lab::error::{Doing, LabError};
 use crate::lab::family::Dual;
 use crate::lab::happening::{Happening, Way};
+use crate::lab::leftovers::Inventory;
 use crate::lab::lifeline::Lifeline;
 use crate::lab::network::{Network, UPLINKS};
 use crate::lab::report::{Entry, Note};
@@ -40,6 +41,8 @@ const LOOK_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Stage<'n> {
     pub(super) network: &'n Network,
     pub(super) heard: Heard,
+    /// What stood in the router before the first agent.
+    pub(super) before: Inventory,
     program: PathBuf,
     wishes: Wishes,
     agent: Option<Agent>,
@@ -100,6 +103,7 @@ impl<'n> Stage<'n> {
             ..Heard::default()
         };
         Ok(Self {
+            before: Inventory::of(network.router())?,
             network,
             heard,
             program,
@@ -121,15 +125,19 @@ impl<'n> Stage<'n> {
     /// Returns how long that took.
     pub(super) fn start_agent_afresh(&mut self) -> Result<Duration, LabError> {
         self.network.mend_all()?;
-        if self.agent.is_some() {
-            self.direct(AgentAct::Stop)?;
-            agent::forget();
-        }
+        self.direct(AgentAct::Stop)?;
+        agent::forget();
         if let Some(modem) = &self.wishes.modem {
             modem::hang_up(self.network.router(), modem)?;
         }
-        let start = clock::now();
         self.direct(AgentAct::Start)?;
+        self.wait_until_ready()
+    }
+
+    /// Waits until the agent knows all uplinks and the best one carries the traffic, and returns how
+    /// long that took.
+    pub(super) fn wait_until_ready(&mut self) -> Result<Duration, LabError> {
+        let start = clock::now();
         while clock::now().since(start) < READY_WITHIN {
             if self.listen_until(clock::now() + LOOK_AFTER, Heard::is_ready) {
                 return Ok(clock::now().since(start));
@@ -158,6 +166,19 @@ impl<'n> Stage<'n> {
             agent.end(signal)?;
         }
         Ok(())
+    }
+
+    /// Starts the agent, and does not listen to it.
+    pub(super) fn start_agent_unheard(&mut self) -> Result<(), LabError> {
+        let router = self.network.router();
+        self.agent = Some(Agent::start_unheard(&self.program, router, &self.wishes)?);
+        Ok(())
+    }
+
+    /// Tells the agent to stop, and does not wait for it.
+    pub(super) fn tell_agent_to_stop(&self) -> Result<(), LabError> {
+        let agent = self.agent.as_ref();
+        agent.map_or(Ok(()), |agent| agent.signal(Signal::SIGTERM))
     }
 
     /// Takes in what happens until `is_enough` or `limit`; true if it was enough.
