@@ -59,6 +59,10 @@ pub(super) struct Wishes {
     pub(super) ipv6: bool,
     /// `routing.flows`
     pub(super) flows: Option<String>,
+    /// `routing.flows_on_failback`
+    pub(super) flows_on_failback: Option<String>,
+    /// The client has long flows besides its stream.
+    pub(super) long_flows: bool,
     /// A cold uplink; the agent knows only this one and the first.
     pub(super) modem: Option<Box<Modem>>,
 }
@@ -231,7 +235,11 @@ fn configuration(wishes: &Wishes) -> String {
         let span = show(span);
         format!("[failover]\nfailback_after = {span:?}\n\n")
     });
-    let keys = [("mode", &wishes.mode), ("flows", &wishes.flows)];
+    let keys = [
+        ("mode", &wishes.mode),
+        ("flows", &wishes.flows),
+        ("flows_on_failback", &wishes.flows_on_failback),
+    ];
     let routing = keys
         .into_iter()
         .filter_map(|(key, wish)| wish.as_ref().map(|value| format!("{key} = {value:?}\n")));

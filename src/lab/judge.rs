@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::lab::family::Family;
+use crate::lab::flow::Fate;
 use crate::lab::happening::Way;
 use crate::lab::leftovers::Difference;
 use crate::lab::lookups::Lookups;
@@ -23,6 +24,8 @@ pub(super) struct Seen<'p> {
     pub(super) active6: &'p Way,
     /// In order.
     pub(super) timeline: &'p [Entry],
+    /// By the clients of the long flows, if there were any and the traffic moved.
+    pub(super) flows: Vec<Fate>,
     /// By the one who looked up the way.
     pub(super) lookups: Option<Lookups>,
     /// In the router, against what stood there before the first agent.
@@ -83,6 +86,8 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         gap6,
         moved,
         hangs,
+        flows_within,
+        flows_hang,
         says,
         without_a_route,
         leaves_nothing,
@@ -120,6 +125,14 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
             .to_owned(),
             passed: seen.felt.is_cut_off,
         }),
+        flows_within.map(|most| {
+            flows(
+                &format!("goes on or is reset within {most}"),
+                seen,
+                |fate| fate.after.is_some_and(|after| after <= most.0),
+            )
+        }),
+        flows_hang.then(|| flows("hangs", seen, |fate| fate.after.is_none())),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
@@ -175,6 +188,16 @@ fn gap_at_most(what: &str, most: Span, felt: Option<Felt>) -> Check {
         expected: format!("{what} <= {most}"),
         measured: gap.map_or_else(|| "unknown".to_owned(), in_words),
         passed: gap.is_some_and(|gap| gap <= most.0),
+    }
+}
+
+/// What every long flow does.
+fn flows(what: &str, seen: &Seen<'_>, does: impl Fn(&Fate) -> bool) -> Check {
+    let fates: Vec<_> = seen.flows.iter().map(ToString::to_string).collect();
+    Check {
+        expected: format!("every long flow {what}"),
+        measured: fates.join(", "),
+        passed: !seen.flows.is_empty() && seen.flows.iter().all(does),
     }
 }
 
@@ -248,6 +271,7 @@ mod tests {
             active: &active,
             active6: &None,
             timeline: &timeline,
+            flows: Vec::new(),
             lookups: None,
             left: None,
             cost: None,
@@ -264,6 +288,7 @@ mod tests {
             active: &None,
             active6: &None,
             timeline: &[],
+            flows: Vec::new(),
             lookups: None,
             left: None,
             cost: None,

@@ -10,6 +10,7 @@ use crate::lab::deaths::Deaths;
 use crate::lab::error::LabError;
 use crate::lab::family::Dual;
 use crate::lab::flood;
+use crate::lab::flow::{Fate, Flow};
 use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
 use crate::lab::leftovers::Inventory;
@@ -65,6 +66,8 @@ pub fn play(
         mode: scenario.mode.clone(),
         ipv6: scenario.ipv6,
         flows: scenario.flows.clone(),
+        flows_on_failback: scenario.flows_on_failback.clone(),
+        long_flows: scenario.long_flows,
         modem: scenario.modem.clone(),
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
@@ -74,6 +77,7 @@ pub fn play(
         chance: Chance::from_seed(options.seed),
         elastic: options.elastic,
         has_ipv6: scenario.ipv6,
+        has_long_flows: scenario.long_flows,
     };
     let mut runs = Vec::new();
     for number in 1..=options.runs {
@@ -98,6 +102,7 @@ struct Director<'n> {
     chance: Chance,
     elastic: Option<Duration>,
     has_ipv6: bool,
+    has_long_flows: bool,
 }
 
 /// What the acts of a phase leave behind.
@@ -155,6 +160,7 @@ impl<'n> Director<'n> {
         if let Some(felt) = felt6 {
             heard.note(clock::now(), Note::Client6(felt));
         }
+        let flows = self.fates();
         let left = phase.expect.leaves_nothing.then(|| {
             let now = Inventory::of(self.stage.network.router());
             now.map(|now| now.since(&self.stage.before))
@@ -170,6 +176,7 @@ impl<'n> Director<'n> {
             active: &active,
             active6: &active6,
             timeline: &heading.timeline,
+            flows,
             lookups,
             left: left.transpose()?,
             cost,
@@ -182,6 +189,7 @@ impl<'n> Director<'n> {
             felt,
             felt6,
             switches: seen.switches(),
+            flows: seen.flows.clone(),
             moved_ms: seen
                 .moved(phase.expect.active.as_deref())
                 .map(|span| span.as_secs_f64() * 1000.0),
@@ -193,6 +201,19 @@ impl<'n> Director<'n> {
             active,
             timeline: heading.timeline,
         })
+    }
+
+    /// What became of the long flows when the traffic moved last, if it did.
+    fn fates(&self) -> Vec<Fate> {
+        let heard = &self.stage.heard;
+        let Some(heading) = heard.phase.as_ref().filter(|_| self.has_long_flows) else {
+            return Vec::new();
+        };
+        let moves = heading.timeline.iter().rev();
+        let mut moves = moves.filter(|entry| matches!(&entry.note, Note::Kernel { .. }));
+        let last = moves.next().map(|entry| heading.start + entry.after);
+        let fate = |switch| Flow::ALL.map(|flow| heard.flows.fate(flow, switch));
+        last.map_or_else(Vec::new, |switch| fate(switch).to_vec())
     }
 
     /// Does what the phase begins with.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::engine::status::EventRecord;
 use crate::lab::deaths::Deaths;
 use crate::lab::family::Family;
+use crate::lab::flow::Fate;
 use crate::lab::happening::Way;
 use crate::lab::lookups::Lookups;
 use crate::lab::stream::Felt;
@@ -57,6 +58,9 @@ pub struct PhaseReport {
     /// What the client felt of its IPv6 traffic, if it had any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub felt6: Option<Felt>,
+    /// What became of the client's long flows when the traffic moved last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<Fate>,
     /// Through whom the traffic went at the end.
     pub active: Way,
     /// How often the way of the traffic changed.

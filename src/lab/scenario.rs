@@ -37,6 +37,12 @@ pub struct Scenario {
     /// `routing.flows` of the agent; its default unless said.
     #[serde(default)]
     pub flows: Option<String>,
+    /// `routing.flows_on_failback` of the agent; its default unless said.
+    #[serde(default)]
+    pub flows_on_failback: Option<String>,
+    /// The client has a TCP connection and a QUIC-like flow, open all the time.
+    #[serde(default)]
+    pub long_flows: bool,
     /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
     #[serde(default)]
     pub modem: Option<Box<Modem>>,
@@ -192,6 +198,10 @@ pub struct Expectation {
     pub moved: Option<[Span; 2]>,
     /// The client has no traffic at the end.
     pub hangs: bool,
+    /// After the switch every long flow goes on or is reset, and this soon.
+    pub flows_within: Option<Span>,
+    /// Every long flow hangs after the switch.
+    pub flows_hang: bool,
     /// An event that the agent reports, or words of its reason.
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.

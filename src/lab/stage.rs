@@ -29,7 +29,7 @@ use crate::lab::report::{Entry, Note};
 use crate::lab::scenario::AgentAct;
 use crate::lab::screen::Screen;
 use crate::lab::stream::Stream;
-use crate::lab::{clock, compass, meter, modem};
+use crate::lab::{clock, compass, flow, meter, modem, talk};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
@@ -57,6 +57,8 @@ pub(super) struct Stage<'n> {
 pub(super) struct Heard {
     /// The client's packets.
     pub(super) streams: Dual<Stream>,
+    /// What the client's long flows heard.
+    pub(super) flows: flow::Heard,
     /// The way of the client's traffic now.
     pub(super) ways: Dual<Way>,
     /// The agent's last word; none when it is gone.
@@ -94,6 +96,10 @@ impl<'n> Stage<'n> {
                 sink.clone(),
                 is_paused.clone(),
             )?);
+        }
+        if wishes.long_flows {
+            let (client, internet) = (network.client(), network.internet());
+            watchers.extend(talk::start(client, internet, &sink)?);
         }
         if let Some(wish) = &wishes.modem {
             watchers.push(modem::install(network.router(), wish)?);
@@ -245,6 +251,7 @@ impl Heard {
     fn handle(&mut self, happening: Happening) {
         match happening {
             Happening::Pulse(family, pulse) => self.streams.of(family).handle_pulse(pulse),
+            Happening::Flow(flow, at, word) => self.flows.handle(flow, at, word),
             Happening::Way(family, at, to) => {
                 let from = std::mem::replace(self.ways.of(family), to.clone());
                 self.note(at, Note::Kernel { family, from, to });
