@@ -171,6 +171,7 @@ fn words<T: ToString>(items: &BTreeSet<T>) -> String {
 pub fn tell(record: &EventRecord) {
     let EventRecord {
         event,
+        group,
         uplink,
         interface,
         from,
@@ -185,6 +186,7 @@ pub fn tell(record: &EventRecord) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
+                group = group.as_ref().map(tracing::field::display),
                 uplink = uplink.as_ref().map(tracing::field::display),
                 interface = interface.as_ref().map(tracing::field::display),
                 from = from.as_ref().map(tracing::field::display),

@@ -5,6 +5,7 @@
 
 pub mod defaults;
 mod error;
+mod groups;
 mod raw;
 mod read;
 pub mod schema;

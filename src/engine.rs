@@ -8,7 +8,7 @@
 
 mod attention;
 pub mod budget;
-mod carriers;
+mod command;
 pub mod contest;
 pub mod damping;
 pub mod deadline;
@@ -16,6 +16,7 @@ mod departure;
 pub mod docket;
 pub mod election;
 pub mod family;
+mod group;
 pub mod input;
 pub mod loss;
 pub mod outage;
@@ -38,24 +39,23 @@ pub mod window;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::engine::carriers::Apart;
-use crate::engine::contest::Contest;
+pub use crate::engine::command::Refusal;
 use crate::engine::damping::Flaps;
 use crate::engine::departure::Exits;
 use crate::engine::docket::Docket;
-use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
-use crate::engine::input::{Action, Change, Command, Departure, Event, Input, Outcome};
+use crate::engine::group::{Around, Asked, Group};
+use crate::engine::input::{Action, Change, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::prefixes::ToldPrefixes;
 use crate::engine::schedule::{Doubt, Spread};
-use crate::engine::settings::{Failback, Policy, Settings, UplinkSettings};
-use crate::engine::silence::{as_silent_as, explain_nobody};
-use crate::engine::status::{LastSwitch, Mode, RoutesState, State, Status, UplinkStatus};
+use crate::engine::settings::{Settings, UplinkSettings};
+use crate::engine::silence::explain_nobody;
+use crate::engine::status::{Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
-use crate::routing::Desired;
-use crate::routing::desired::{Carrying, UplinkRoutes, desired};
-use crate::units::{Bytes, InterfaceName, Moment, ProbeId, UplinkName, Wall};
+use crate::routing::desired::{Carrying, Traffic, UplinkRoutes, desired};
+use crate::routing::{Desired, Family};
+use crate::units::{Bytes, GroupName, InterfaceName, Moment, ProbeId, UplinkName, Wall};
 
 /// Who is called later than this was held up, or slept.
 const ASLEEP: Duration = Duration::from_secs(5);
@@ -69,23 +69,14 @@ pub struct Engine {
     settings: Settings,
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
-    /// Who leads: carries every family that is not carried apart.
-    active: Option<Active>,
-    apart: Apart,
+    /// Who carries which traffic: first the rest, then each group of the configuration.
+    groups: Vec<Group>,
     flaps: Flaps,
-    contest: Contest,
     exits: Exits,
     departures: VecDeque<Departure>,
-    /// What an uplink that a reload removed still carries, until there is a successor.
-    leaving: Carrying,
     started: Moment,
-    last_switch: Option<Switch>,
-    chosen: Option<UplinkName>,
     nobody_since: Option<Moment>,
-    look_again: Option<Moment>,
     docket: Docket,
-    /// Some that look better than the carrier have been as silent as it since it died.
-    is_undecided: bool,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
     /// How much speaks against whoever carries the traffic.
@@ -99,68 +90,19 @@ pub struct Engine {
     events: VecDeque<Event>,
 }
 
-#[derive(Clone, Debug)]
-struct Active {
-    uplink: UplinkName,
-    since: Moment,
-    is_adopted: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Switch {
-    at: Moment,
-    from: Vec<UplinkName>,
-    to: Vec<UplinkName>,
-    reason: String,
-}
-
-/// Whether what is to go back waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    InForce,
-    /// A person asks for it now.
-    Waived,
-}
-
-/// Why a wish was not granted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No uplink has this name.
-    #[error("no uplink is named `{0}`")]
-    NoSuchUplink(UplinkName),
-    /// It cannot carry traffic now.
-    #[error("{uplink} cannot carry the traffic: {reason}")]
-    Unusable {
-        /// Which.
-        uplink: UplinkName,
-        /// Why.
-        reason: String,
-    },
-    /// Nothing else could carry the traffic.
-    #[error("{0} is the last usable uplink: nothing else could carry the traffic")]
-    Last(UplinkName),
-}
-
 impl Engine {
     /// An engine that knows nothing but its settings.
     pub fn new(settings: Settings, now: Moment) -> Self {
         let mut engine = Self {
             uplinks: Vec::new(),
+            groups: vec![Group::rest(settings.failover.policy)],
             settings,
-            active: None,
-            apart: Apart::new(),
             flaps: Flaps::default(),
-            contest: Contest::default(),
             exits: Exits::new(),
             departures: VecDeque::new(),
-            leaving: Carrying::new(),
             started: now,
-            last_switch: None,
-            chosen: None,
             nobody_since: None,
-            look_again: None,
             docket: Docket::default(),
-            is_undecided: false,
             is_stale: true,
             doubt: Doubt::None,
             desired: None,
@@ -170,6 +112,9 @@ impl Engine {
             events: VecDeque::new(),
         };
         engine.set_uplinks(now);
+        engine
+            .groups
+            .extend(engine.settings.groups.iter().map(Group::new));
         engine
     }
 
@@ -183,8 +128,18 @@ impl Engine {
                     self.uplinks[place].attach(attachment, now, &mut self.outbox);
                 }
             }
-            Input::Carrying(uplink) => self.adopt(uplink, now),
-            Input::CarryingApart { family, uplink } => self.adopt_apart(family, uplink),
+            Input::Carrying(uplink) => self.adopt(&uplink, now),
+            Input::CarryingApart { family, uplink } => {
+                if let Some(place) = self.place(&uplink) {
+                    let uplink = &self.uplinks[place];
+                    self.groups[REST].adopt_apart(family, uplink);
+                }
+            }
+            Input::Sharing {
+                group,
+                family,
+                uplinks,
+            } => self.adopt_sharers(group.as_ref(), family, uplinks, now),
             Input::Learnt { uplink, learner } => {
                 if let Some(place) = self.place(&uplink) {
                     self.uplinks[place].recall(learner);
@@ -240,47 +195,15 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
-        let others = [
-            self.look_again,
-            self.flaps.next_timeout(),
-            self.docket.next_timeout(),
-        ];
+        let groups = self.groups.iter().filter_map(Group::look_again);
+        let others = [self.flaps.next_timeout(), self.docket.next_timeout()];
         let others = others.into_iter().flatten();
-        uplinks.chain(others).min()
+        uplinks.chain(groups).chain(others).min()
     }
 
-    /// Whether a wish can be granted; [`Engine::handle_input`] grants it.
-    pub fn check(&self, command: &Command) -> Result<(), Refusal> {
-        match command {
-            Command::Auto => Ok(()),
-            Command::Enable(name) => self.find(name).map(|_| ()),
-            Command::Switch(name) => {
-                let uplink = self.find(name)?;
-                let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
-                if is_usable || uplink.can_be_called() {
-                    return Ok(());
-                }
-                Err(Refusal::Unusable {
-                    uplink: name.clone(),
-                    reason: format!("{}, {}", uplink.state(), uplink.reason()),
-                })
-            }
-            Command::Disable(name) => {
-                self.find(name)?;
-                let is_active = self.active.as_ref().is_some_and(|a| a.uplink == *name);
-                let mut others = self.candidates().into_iter().filter(|c| c.name != name);
-                let has_other = others.any(|c| c.fitness() > Fitness::Unusable);
-                if is_active && !has_other {
-                    return Err(Refusal::Last(name.clone()));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Who carries the traffic.
+    /// Who carries the traffic that no group claims: whoever leads there.
     pub fn carrier(&self) -> Option<&UplinkName> {
-        self.active.as_ref().map(|active| &active.uplink)
+        self.groups[REST].leader()
     }
 
     /// What was learnt about how each uplink loses packets, for [`Input::Learnt`] after a restart.
@@ -306,31 +229,30 @@ impl Engine {
 
     /// The read model. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
-        let active = self.carriers();
-        let leader = self.active.as_ref();
+        let rest = &self.groups[REST];
+        let carrying = self.all_carriers();
         let uplink_status = |uplink: &Uplink| {
             let name = &uplink.settings().name;
-            let status = uplink.status(self.carried_by(name), active.contains(name), wall);
+            let carries = self.carried_by(name);
+            let status = uplink.status(carries, carrying.contains(name), wall);
             self.with_penalty(status, wall)
         };
+        let groups = (0..self.groups.len())
+            .filter_map(|place| self.groups[place].status(self.carriers_of(place), wall));
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: if self.chosen.is_some() {
+            mode: if rest.chosen().is_some() {
                 Mode::Manual
             } else {
                 Mode::Auto
             },
             policy: self.settings.failover.policy,
-            since: leader.map(|leader| wall.at(leader.since)),
+            since: rest.since().map(|since| wall.at(since)),
             uplinks: self.uplinks.iter().map(uplink_status).collect(),
-            active,
+            active: rest.carriers(&self.uplinks),
+            groups: groups.collect(),
             routes: RoutesState::InPlace,
-            last_switch: self.last_switch.as_ref().map(|switch| LastSwitch {
-                at: wall.at(switch.at),
-                from: switch.from.clone(),
-                to: switch.to.clone(),
-                reason: switch.reason.clone(),
-            }),
+            last_switch: rest.last_switch(wall),
         }
     }
 
@@ -368,14 +290,38 @@ impl Engine {
             .ok_or_else(|| Refusal::NoSuchUplink(name.clone()))
     }
 
-    fn adopt(&mut self, uplink: UplinkName, now: Moment) {
-        if self.active.is_none() && self.place(&uplink).is_some() {
-            self.active = Some(Active {
-                uplink,
-                since: now,
-                is_adopted: true,
-            });
+    fn adopt(&mut self, uplink: &UplinkName, now: Moment) {
+        if let Some(place) = self.place(uplink) {
+            self.groups[REST].adopt(&self.uplinks[place], now);
         }
+    }
+
+    /// Goes on as an earlier run left a family of a group; of the rest it is known to whom that was
+    /// led.
+    fn adopt_sharers(
+        &mut self,
+        name: Option<&GroupName>,
+        family: Family,
+        mut uplinks: Vec<UplinkName>,
+        now: Moment,
+    ) {
+        let mut groups = self.groups.iter_mut();
+        let Some(group) = groups.find(|group| group.name() == name) else {
+            return;
+        };
+        let is_member = |name: &UplinkName| {
+            let uplink = group::find(&self.uplinks, name);
+            uplink.is_some_and(|uplink| group.tier_of(uplink).is_some())
+        };
+        uplinks.retain(is_member);
+        let first = uplinks
+            .first()
+            .and_then(|name| group::find(&self.uplinks, name));
+        if let Some(first) = first.filter(|_| name.is_some()) {
+            group.adopt(first, now);
+            group.adopt_apart(family, first);
+        }
+        group.adopt_sharers(family, uplinks);
     }
 
     fn probed(&mut self, uplink: &UplinkName, id: ProbeId, outcome: Outcome, now: Moment) {
@@ -385,7 +331,9 @@ impl Engine {
     }
 
     fn reload(&mut self, settings: Settings, now: Moment) {
-        let carrying = self.carrying();
+        let carrying: Vec<_> = (0..self.groups.len())
+            .map(|place| self.groups[place].carrying(&self.uplinks))
+            .collect();
         self.settings = settings;
         let renamed = self.set_uplinks(now);
         let new_name = |old: &UplinkName| {
@@ -395,20 +343,32 @@ impl Engine {
                 .map(|(_, to)| to.clone())
                 .or_else(|| has(old).then(|| old.clone()))
         };
-        self.chosen = self.chosen.as_ref().and_then(new_name);
         let damping = self.settings.failover.damping;
         self.flaps.adapt(damping, &renamed, |name| {
             self.settings.uplinks.iter().any(|u| u.name == *name)
         });
-        let active = self.active.take().and_then(|active| {
-            let uplink = new_name(&active.uplink)?;
-            Some(Active { uplink, ..active })
-        });
-        if active.is_none() {
-            self.leaving = carrying;
+        let mut old: Vec<_> = std::mem::take(&mut self.groups)
+            .into_iter()
+            .zip(carrying)
+            .collect();
+        let mut keep = |name: Option<&GroupName>| {
+            let place = old.iter().position(|(group, _)| group.name() == name)?;
+            Some(old.swap_remove(place))
+        };
+        if let Some((mut rest, carrying)) = keep(None) {
+            let policy = self.settings.failover.policy;
+            rest.adapt(policy, None, carrying, new_name);
+            self.groups.push(rest);
         }
-        self.active = active;
-        self.apart = carriers::renamed(std::mem::take(&mut self.apart), new_name);
+        for settings in &self.settings.groups {
+            let mut group = Group::new(settings);
+            if let Some((kept, _)) = keep(Some(&settings.name)) {
+                group = kept;
+                let members = Some(settings.uplinks.clone());
+                group.adapt(settings.policy, members, Carrying::new(), new_name);
+            }
+            self.groups.push(group);
+        }
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -454,68 +414,24 @@ impl Engine {
         renamed
     }
 
-    fn obey(&mut self, command: Command, now: Moment) {
-        if self.check(&command).is_err() {
-            return;
-        }
-        match command {
-            Command::Switch(name) => {
-                self.flaps.pardon(&name);
-                self.chosen = Some(name);
-                self.elect(now, Waits::Waived);
-            }
-            Command::Auto => {
-                self.chosen = None;
-                // Where only a person says when to go back, it is said now.
-                if self.settings.failover.failback == Failback::Manual {
-                    self.flaps.pardon_all();
-                }
-                self.elect(now, Waits::Waived);
-            }
-            Command::Disable(name) => self.set_disabled(&name, true, "disabled by hand", now),
-            Command::Enable(name) => {
-                self.flaps.pardon(&name);
-                self.set_disabled(&name, false, "enabled by hand", now);
-            }
-        }
+    fn rest_mut(&mut self) -> &mut Group {
+        &mut self.groups[REST]
     }
 
-    fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
-        if let Some(place) = self.place(name) {
-            self.uplinks[place].set_disabled(is_disabled, now, reason, &mut self.outbox);
-        }
-    }
-
-    fn candidates(&self) -> Vec<Candidate<'_>> {
-        self.uplinks.iter().map(|u| self.candidate(u)).collect()
-    }
-
-    fn candidate<'a>(&self, uplink: &'a Uplink) -> Candidate<'a> {
-        let candidate = uplink.candidate();
-        let score = match self.settings.failover.policy {
-            Policy::Best => uplink.lasting_score(),
-            Policy::Failover => None,
-        };
-        Candidate {
-            suppressed_until: self.flaps.suppressed_until(candidate.name),
-            score,
-            ..candidate
-        }
-    }
-
-    /// Whether a rival of the uplink that carries the traffic has proven to be better.
+    /// Whether an uplink has proven to be better than one that leads.
     fn is_contest_won(&mut self, now: Moment) -> bool {
-        let is_due = self.contest.is_due(now);
-        let best = self.settings.failover.best;
-        match (self.settings.failover.policy, &self.active) {
-            (Policy::Best, Some(active)) if is_due => {
-                let mut contest = std::mem::take(&mut self.contest);
-                let is_won = contest.observe(&self.candidates(), &active.uplink, best, now);
-                self.contest = contest;
-                is_won
-            }
-            (Policy::Best | Policy::Failover, _) => false,
+        let around = Around {
+            uplinks: &mut self.uplinks,
+            flaps: &self.flaps,
+            failover: self.settings.failover,
+            is_asked: false,
+            refuge: None,
+        };
+        let mut is_won = false;
+        for group in &mut self.groups {
+            is_won |= group.is_contest_won(&around, now);
         }
+        is_won
     }
 
     fn decide(&mut self, now: Moment) {
@@ -526,12 +442,12 @@ impl Engine {
         let events = &mut self.outbox.events;
         self.flaps.observe(damping, now, turns, events);
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
-        self.is_stale |= self.is_undecided || !self.outbox.events.is_empty();
-        self.is_stale |= self.look_again.is_some_and(|at| at <= now);
+        self.is_stale |= !self.outbox.events.is_empty();
+        self.is_stale |= self.groups.iter().any(|group| group.is_due(now));
         self.is_stale |= self.is_contest_won(now);
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
-            self.elect(now, Waits::InForce);
+            self.elect(now, Asked::None);
             self.route(now);
         }
         self.attend(is_stale, now);
@@ -541,7 +457,7 @@ impl Engine {
     }
 
     fn route(&mut self, now: Moment) {
-        let carriers = self.carriers();
+        let carriers = self.all_carriers();
         for uplink in &mut self.uplinks {
             let is_carrying = carriers.contains(&uplink.settings().name);
             uplink.set_carrying(is_carrying, now);
@@ -556,59 +472,73 @@ impl Engine {
         self.tell_of_prefixes(now);
     }
 
-    fn elect(&mut self, now: Moment, waits: Waits) {
-        let before = self.carriers();
-        let (choice, is_undecided) = self.choose(now, waits);
-        self.is_undecided = is_undecided;
-        let mut reasons = Vec::new();
-        match choice {
-            Choice::Nobody if self.is_undecided => {
-                self.look_again = None;
-                return;
+    /// Decides who carries the traffic, that of the rest first.
+    fn elect(&mut self, now: Moment, asked: Asked) {
+        let mut refuge = None;
+        for place in 0..self.groups.len() {
+            let mut around = Around {
+                uplinks: &mut self.uplinks,
+                flaps: &self.flaps,
+                failover: self.settings.failover,
+                is_asked: match asked {
+                    Asked::None => false,
+                    Asked::Rest => place == REST,
+                    Asked::All => true,
+                },
+                refuge: refuge.clone(),
+            };
+            let outcome = self.groups[place].elect(&mut around, now);
+            if place == REST {
+                match outcome.is_usable {
+                    Some(true) => self.nobody_since = None,
+                    Some(false) => self.tell_of_nobody(now),
+                    None => {}
+                }
+                let is_usable = outcome.is_usable == Some(true) && self.carrier().is_some();
+                refuge = is_usable.then(|| self.carriers_of(REST));
             }
-            Choice::Stay { until } => {
-                self.nobody_since = None;
-                self.look_again = until;
+            if let Some(switch) = outcome.switch {
+                let group = self.groups[place].name().cloned();
+                let (from, to) = (switch.from, switch.to);
+                self.outbox.events.push(Event {
+                    at: now,
+                    change: Change::Switch { group, from, to },
+                    reason: switch.reason,
+                });
             }
-            Choice::Move { to, reason } => {
-                self.nobody_since = None;
-                self.pass_over(&to, now);
-                self.lead(to, now);
-                reasons.push(reason);
-                // Another that is preferred to the new leader may fall due later.
-                let (next, _) = self.choose(now, Waits::InForce);
-                self.look_again = next.due();
-            }
-            Choice::Nobody => {
-                self.look_again = None;
-                self.tell_of_nobody(now);
-            }
-        }
-        reasons.extend(self.elect_apart(waits, now));
-        if !reasons.is_empty() {
-            self.tell_of_switch(before, reasons.join("; "), now);
         }
     }
 
-    /// The choice, and whether some were left out because they are as silent as the carrier.
-    fn choose(&self, now: Moment, waits: Waits) -> (Choice, bool) {
-        let terms = Terms {
-            active: self.active.as_ref().map(|active| &active.uplink),
-            is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
-            chosen: self.chosen.as_ref(),
-            is_asked: waits == Waits::Waived,
-            failover: self.settings.failover,
-            contest: &self.contest,
+    /// Who carries a group, be it with the rest.
+    fn carriers_of(&self, place: usize) -> Vec<UplinkName> {
+        self.carrying_group(place).carriers(&self.uplinks)
+    }
+
+    /// The group by whose uplinks a group goes: itself or the rest.
+    fn carrying_group(&self, place: usize) -> &Group {
+        let own = &self.groups[place];
+        if own.leader().is_some() {
+            own
+        } else {
+            &self.groups[REST]
+        }
+    }
+
+    /// Everybody who carries any traffic.
+    fn all_carriers(&self) -> BTreeSet<UplinkName> {
+        let groups = self.groups.iter();
+        groups
+            .flat_map(|group| group.carriers(&self.uplinks))
+            .collect()
+    }
+
+    /// The families of which an uplink carries any traffic.
+    fn carried_by(&self, uplink: &UplinkName) -> Vec<Family> {
+        let carries = |family: &Family| {
+            let mut groups = self.groups.iter();
+            groups.any(|group| group.carriers_of(*family, &self.uplinks).contains(uplink))
         };
-        let mut candidates = self.candidates();
-        let carrier = self.place_of_carrier().map(|place| &self.uplinks[place]);
-        let silent_too = as_silent_as(carrier, &self.uplinks);
-        candidates.retain(|candidate| !silent_too.contains(candidate.name));
-        (elect(&candidates, terms, now), !silent_too.is_empty())
-    }
-
-    fn place_of_carrier(&self) -> Option<usize> {
-        self.place(self.carrier()?)
+        Family::ROUTED.into_iter().filter(carries).collect()
     }
 
     fn tell_of_nobody(&mut self, now: Moment) {
@@ -621,8 +551,8 @@ impl Engine {
         }
         // While a machine boots its links come one after another.
         let booted = self.started + BOOT;
-        if self.last_switch.is_none() && now < booted {
-            self.look_again = Some(booted);
+        if !self.groups[REST].has_switched() && now < booted {
+            self.rest_mut().look_again_at(booted);
             return;
         }
         self.nobody_since = Some(now);
@@ -642,9 +572,24 @@ impl Engine {
                 attachment: uplink.attachment(),
             })
             .collect();
-        desired(&self.settings.numbering, &routes, &self.carrying())
+        let carrying = |place| self.carrying_group(place).carrying(&self.uplinks);
+        let place_of = |name: &GroupName| {
+            let mut groups = (0_u32..).zip(&self.settings.groups);
+            groups.find_map(|(place, group)| (group.name == *name).then_some(place))
+        };
+        let rules = self.settings.rules.iter();
+        let rules = rules.filter_map(|rule| Some((place_of(&rule.group)?, &rule.traffic)));
+        let traffic = Traffic {
+            rest: carrying(REST),
+            groups: (REST + 1..self.groups.len()).map(carrying).collect(),
+            rules: rules.collect(),
+        };
+        desired(&self.settings.numbering, &routes, &traffic)
     }
 }
+
+/// The place of the rest among the groups.
+const REST: usize = 0;
 
 fn shared_interfaces<'a>(
     uplinks: impl IntoIterator<Item = &'a UplinkSettings>,

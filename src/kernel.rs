@@ -21,12 +21,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
 pub use conntrack::end_flows;
 pub use counter::Counter;
+use exchange::Exchange;
 pub use message::{Kind, Nature};
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
@@ -174,6 +176,15 @@ pub fn look(
         protocol,
         interfaces,
     })
+}
+
+/// Whether this kernel has resilient groups of nexthop objects. Changes nothing.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub fn has_resilient_groups() -> Result<bool, KernelError> {
+    let mut exchange = Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?;
+    Ok(write::has_groups(&mut exchange))
 }
 
 /// Connects to the kernel and starts to look, and to write in [`Mode::Write`], on the current

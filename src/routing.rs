@@ -5,7 +5,9 @@
 
 pub mod attach;
 pub mod desired;
+pub mod nexthop;
 pub mod plan;
+pub mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +15,12 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::units::{IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight};
+use crate::routing::nexthop::NextHop;
+use crate::routing::traffic::Ports;
+use crate::units::{
+    IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
+    Weight,
+};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,8 +84,11 @@ pub struct Route {
     pub destination: IpNet,
     /// Its metric.
     pub metric: Metric,
-    /// One path, or several that share the traffic by weight. Never empty.
+    /// One path, or several that share the traffic by weight. Empty if a group has them.
     pub paths: Vec<Path>,
+    /// The nexthop object that has the paths.
+    #[serde(default)]
+    pub group: Option<NextHopId>,
 }
 
 /// Where a default route of ours stands. No two of ours of one family stand in the same place.
@@ -110,10 +120,19 @@ fn as_listed(metric: Metric, family: Family) -> Metric {
 }
 
 impl Route {
+    /// Only one of the two can stand.
+    pub fn is_in_the_place_of(&self, other: &Self) -> bool {
+        (self.table, self.destination, self.metric)
+            == (other.table, other.destination, other.metric)
+    }
+
     /// The route as the kernel reads it back: a path alone has no weight, a path without a next hop
-    /// no `onlink`, several paths no order.
+    /// no `onlink`, several paths no order; those of a group are the group's.
     #[must_use]
     pub fn canonical(mut self) -> Self {
+        if self.group.is_some() {
+            self.paths.clear();
+        }
         if let [only] = self.paths.as_mut_slice() {
             only.weight = Weight(1);
         }
@@ -136,14 +155,53 @@ pub struct Rule {
     pub family: Family,
     /// Matches packets from here.
     pub from: Option<IpNet>,
+    /// Matches packets to there.
+    #[serde(default)]
+    pub to: Option<IpNet>,
+    /// Matches packets that came in by this interface.
+    #[serde(default)]
+    pub iif: Option<InterfaceName>,
+    /// Matches packets of this protocol.
+    #[serde(default)]
+    pub protocol: Option<IpProtocol>,
+    /// Matches packets from these ports.
+    #[serde(default)]
+    pub sport: Option<Ports>,
+    /// Matches packets to these ports.
+    #[serde(default)]
+    pub dport: Option<Ports>,
     /// Matches packets with this mark.
     pub mark: Option<Mark>,
+    /// The bits of the mark that count; none: all.
+    #[serde(default)]
+    pub mask: Option<Mark>,
     /// Matches sockets bound to this interface.
     pub oif: Option<InterfaceName>,
     /// The table to look up.
     pub table: TableId,
     /// Ignores what the lookup found if its prefix is this short or shorter.
     pub suppress_prefix_length: Option<u32>,
+}
+
+impl Rule {
+    /// A rule that sends every packet of a family to a table.
+    pub fn lookup(priority: RulePriority, family: Family, table: TableId) -> Self {
+        Self {
+            priority,
+            family,
+            from: None,
+            to: None,
+            iif: None,
+            protocol: None,
+            sport: None,
+            dport: None,
+            mark: None,
+            mask: None,
+            oif: None,
+            table,
+            suppress_prefix_length: None,
+        }
+    }
 }
 
 /// Everything of ours that the kernel should hold, and nothing else of ours.
@@ -153,6 +211,9 @@ pub struct Desired {
     pub routes: BTreeSet<Route>,
     /// Our rules.
     pub rules: BTreeSet<Rule>,
+    /// Our nexthop objects.
+    #[serde(default)]
+    pub nexthops: BTreeMap<NextHopId, NextHop>,
 }
 
 /// What the kernel holds, as far as it concerns us.
@@ -167,6 +228,8 @@ pub struct Observed {
     /// The rules that carry our protocol number and say more than a [`Rule`] can: left by another
     /// version of this program.
     pub odd_rules: Vec<OddRule>,
+    /// The nexthop objects that carry our protocol number.
+    pub nexthops: BTreeMap<NextHopId, NextHop>,
 }
 
 /// A rule that says more than a [`Rule`] can. It can be deleted, and nothing else.
@@ -222,11 +285,19 @@ impl Observed {
     /// The way out that our own default route of each family takes from a place; the first if it
     /// has several.
     pub fn own_paths(&self, place: Place) -> BTreeMap<Family, Path> {
+        let shares = self.own_shares(place).into_iter();
+        shares
+            .filter_map(|(family, paths)| Some((family, *paths.first()?)))
+            .collect()
+    }
+
+    /// All ways out that our own default route of each family takes from a place.
+    pub fn own_shares(&self, place: Place) -> BTreeMap<Family, Vec<Path>> {
         let routes = self.routes.iter().filter(|route| place.holds(route));
         routes
-            .filter_map(|route| {
-                let path = *route.paths.first()?;
-                Some((Family::of(route.destination.addr()), path))
+            .map(|route| {
+                let family = Family::of(route.destination.addr());
+                (family, nexthop::paths_of(route, &self.nexthops))
             })
             .collect()
     }
@@ -373,8 +444,10 @@ pub struct Numbering {
     /// The table for all traffic that no group claims; the uplinks' tables follow it in the order
     /// of the configuration.
     pub table: TableId,
+    /// The table of the first group; those of the others follow it.
+    pub group_table: TableId,
     /// The priority of the first of our rules: main without its default, then `fwmark MARK`, then
-    /// `from ADDRESS`, then `oif DEVICE`.
+    /// `from ADDRESS`, then `oif DEVICE`, then those of groups, one after the other.
     pub rule: RulePriority,
     /// The priority of our last rule, which sends everything else to [`Numbering::table`]. It must
     /// stand before main (32766) and after the rules of VPNs.
@@ -384,6 +457,8 @@ pub struct Numbering {
     pub mark: Mark,
     /// In [`Mode::Main`], the metric of the default route that carries the traffic.
     pub metric: Metric,
+    /// The number of our first nexthop object; see [`nexthop`].
+    pub nexthop: NextHopId,
 }
 
 impl Default for Numbering {
@@ -392,6 +467,7 @@ impl Default for Numbering {
             mode: Mode::default(),
             protocol: Protocol(117),
             table: TableId(11_700),
+            group_table: TableId(11_800),
             rule: RulePriority(32_000),
             // `wg-quick` takes the highest free priorities below main, 32765 and 32764, and the
             // kernel puts a rule behind those of its own priority that are already there.
@@ -402,6 +478,7 @@ impl Default for Numbering {
             // NetworkManager gives VPNs 50, which go before us, and wired links 100; networkd and
             // routers that advertise themselves 1024.
             metric: Metric(60),
+            nexthop: NextHopId(11_700_000),
         }
     }
 }

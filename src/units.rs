@@ -6,10 +6,10 @@ pub mod quantities;
 pub mod target;
 
 pub use moment::{Moment, Timestamp, Wall};
-pub use names::{InterfaceName, NameError, UplinkName};
+pub use names::{GroupName, InterfaceName, NameError, UplinkName};
 pub use quantities::{
-    Bytes, Counters, IfIndex, Loss, Mark, Metric, ProbeId, Protocol, RulePriority, Score, TableId,
-    Tier, Weight,
+    Bytes, Counters, IfIndex, IpProtocol, Loss, Mark, Metric, NextHopId, ProbeId, Protocol,
+    RulePriority, Score, TableId, Tier, Weight,
 };
 pub use target::{
     DnsTarget, Endpoint, Expectation, Host, HostName, HttpTarget, RecordType, Scheme, Target,

@@ -90,6 +90,7 @@ fn status() -> Value {
                 "learnt": null,
             },
         ],
+        "groups": [],
         "routes": "in_place",
         "last_switch": {
             "at": switched, "from": ["fiber"], "to": ["lte"], "reason": "fiber is down",

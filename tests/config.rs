@@ -8,8 +8,9 @@ use uplinkd::config::{Config, OnStop, defaults};
 use uplinkd::engine::settings::{
     BestSettings, ColdSettings, DampingSettings, Failback, Policy, Standby,
 };
-use uplinkd::routing::{Gateway, Mode, Numbering, Prefixes};
-use uplinkd::units::{Bytes, Metric, Score};
+use uplinkd::routing::traffic::Ports;
+use uplinkd::routing::{Family, Gateway, Mode, Numbering, Prefixes, Rule};
+use uplinkd::units::{Bytes, Mark, Metric, RulePriority, Score, TableId};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -242,7 +243,7 @@ policy = "bst"
          uplinkd.toml:4: [probe]: intervall: unknown key; did you mean `interval`?\n\
          uplinkd.toml:6: [[uplink]] fiber: tier: missing: the order of preference, 1 is the most preferred\n\
          uplinkd.toml:9: [[uplink]] fiber: teir: unknown key; did you mean `tier`?\n\
-         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\" or \"best\"; did you mean \
+         uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\" or \"best\" or \"balance\"; did you mean \
          `best`?"
     );
 }
@@ -451,6 +452,18 @@ const LINES: &[&str] = &[
     "standby_linger = ?",
     "exercise_every = ?",
     "uplink = ?",
+    "[[group]]",
+    "[[rule]]",
+    "uplinks = [?, ?]",
+    "group = ?",
+    "from = ?",
+    "to = [?, ?]",
+    "iif = ?",
+    "sport = ?",
+    "dport = ?",
+    "fwmark = ?",
+    "group_table = ?",
+    "nexthop = ?",
     "probe = { interval = ?, interval = ? }",
     "? = ?",
 ];
@@ -479,6 +492,10 @@ const VALUES: &[&str] = &[
     "\"-1s\"",
     "\"eth1\"",
     "\"1.1.1.1\"",
+    "\"10.0.0.0/8\"",
+    "\"5060-5080\"",
+    "\"0x10/0xff\"",
+    "\"fiber\"",
     "\"\\u0000\"",
     "\"tcp://1.1.1.1:0\"",
 ];
@@ -497,8 +514,25 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [agent]: metrics: not supported by this version",
     ),
     (
-        "[failover]\npolicy = \"balance\"\n",
-        "2: [failover]: policy: \"balance\": not supported by this version",
+        "[failover]\npolicy = \"balanced\"\n",
+        "2: [failover]: policy: \"balanced\": must be \"failover\" or \"best\" or \"balance\"; did you mean \
+         `balance`?",
+    ),
+    (
+        "[routing]\nmode = \"main\"\n[[group]]\nname = \"voice\"\nuplinks = [\"fiber\"]\n",
+        "3: group: groups: must be left out with `routing.mode` \"main\": they need rules",
+    ),
+    (
+        "[[group]]\nname = \"voice\"\nuplinks = [\"fibre\"]\n",
+        "3: [[group]] voice: uplinks: \"fibre\": must be \"fiber\" or \"lte\"",
+    ),
+    (
+        "[[group]]\nname = \"voice\"\nuplinks = []\n",
+        "3: [[group]] voice: uplinks: missing: the uplinks that may carry it, as in [\"fiber\", \"lte\"]",
+    ),
+    (
+        "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\n",
+        "2: [[rule]] number 1: group: \"voice\": must be the name of a [[group]], and there is none",
     ),
     (
         "[failover]\nbest_margin = 0\n",
@@ -807,3 +841,78 @@ const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
         "16: [[uplink]] x: health.jitter.exit: 1s: must be less than `enter`, 100ms",
     ),
 ];
+
+/// Two good uplinks and a group, `voice`, of which these rules speak.
+fn with_rules(rules: &str) -> String {
+    format!(
+        "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n[[uplink]]\nname = \"lte\"\n\
+         interface = \"wwan0\"\ntier = 2\n[[group]]\nname = \"voice\"\nuplinks = [\"lte\", \"fiber\"]\n{rules}"
+    )
+}
+
+#[test]
+fn a_group_takes_its_policy_from_failover_and_a_rule_says_all_that_the_kernel_can() {
+    let text = with_rules(
+        "[[rule]]\ngroup = \"voice\"\nfrom = [\"192.168.1.20\", \"2001:db8::/48\"]\nto = \"198.51.100.0/24\"\n\
+         iif = \"br-lan\"\nprotocol = \"udp\"\nsport = 5060\ndport = \"5000-6000\"\nfwmark = \"0x10/0xf0\"\n\
+         [failover]\npolicy = \"balance\"\n",
+    );
+    let engine = Config::parse(&text, "f").expect("a good file").engine;
+    assert_eq!(engine.groups[0].policy, Policy::Balance);
+    let traffic = &engine.rules[0].traffic;
+    assert!(traffic.is_of(Family::Ipv4) && !traffic.is_of(Family::Ipv6));
+    let lookup = Rule::lookup(RulePriority(32_004), Family::Ipv4, TableId(11_800));
+    let rules = traffic.rules(&lookup);
+    assert_eq!(rules.len(), 1);
+    assert_eq!(
+        rules[0].from.map(|net| net.to_string()).as_deref(),
+        Some("192.168.1.20/32")
+    );
+    assert_eq!(
+        rules[0].dport,
+        Some(Ports {
+            first: 5000,
+            last: 6000
+        })
+    );
+    assert_eq!(
+        (rules[0].mark, rules[0].mask),
+        (Some(Mark(0x10)), Some(Mark(0xf0)))
+    );
+}
+
+#[test]
+fn rules_that_can_never_match_are_refused_with_their_lines() {
+    let cases = [
+        (
+            "[[rule]]\ngroup = \"voice\"\ndport = 5060\n",
+            "14: [[rule]] number 1: dport: 5060: must be beside a `protocol` that has ports",
+        ),
+        (
+            "[[rule]]\ngroup = \"voice\"\nfrom = \"10.0.0.0/8\"\nto = \"2001:db8::/32\"\n",
+            "15: [[rule]] number 1: to: the prefixes: must be of the family of those in `from`",
+        ),
+        (
+            "[[rule]]\ngroup = \"voice\"\n",
+            "13: [[rule]] number 1: group: missing: what belongs to the group",
+        ),
+        (
+            "[[rule]]\ngroup = \"voice\"\nfrom = \"10.0.0.0/8\"\n[[rule]]\ngroup = \"voice\"\n\
+             from = \"10.1.0.0/16\"\nprotocol = \"tcp\"\n",
+            "16: [[rule]] number 2: group: this rule is never reached: must be before the rule on line 13",
+        ),
+        (
+            "[routing]\ngroup_table = 11701\n",
+            "13: [routing]: group_table: 11701: must be the first of 1 tables in a row",
+        ),
+        (
+            "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\n[routing]\nrule = 32761\n",
+            "16: [routing]: rule: 32761: must be less than `default_rule` - 4, 32761",
+        ),
+    ];
+    for (rules, expected) in cases {
+        let error = Config::parse(&with_rules(rules), "f").expect_err(expected);
+        let said = error.to_string();
+        assert!(said.contains(expected), "{said}\nis not\n{expected}");
+    }
+}

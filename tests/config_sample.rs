@@ -24,7 +24,14 @@ fn uncommented() -> String {
 #[test]
 fn every_commented_key_of_the_sample_stands_at_its_default() {
     let untouched = Config::parse(SAMPLE, "uplinkd.toml").expect("the sample");
-    let explicit = Config::parse(&uncommented(), "uplinkd.toml").expect("the sample");
+    let mut explicit = Config::parse(&uncommented(), "uplinkd.toml").expect("the sample");
+    // There is no group unless somebody wants one.
+    let group = explicit.engine.groups.pop().expect("an example");
+    assert_eq!(group.policy, untouched.engine.failover.policy);
+    assert_eq!(
+        explicit.engine.rules.pop().map(|rule| rule.group),
+        Some(group.name)
+    );
     assert_eq!(explicit, untouched);
 }
 

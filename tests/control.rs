@@ -46,6 +46,7 @@ fn status() -> Status {
         active: Vec::new(),
         since: None,
         uplinks: Vec::new(),
+        groups: Vec::new(),
         routes: RoutesState::InPlace,
         last_switch: None,
     }

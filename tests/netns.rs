@@ -11,8 +11,14 @@ mod netns;
 #[path = "support/tracked.rs"]
 mod tracked;
 
+#[path = "netns/balance.rs"]
+mod balance;
 #[path = "netns/clashes.rs"]
 mod clashes;
+#[path = "netns/dhcp.rs"]
+mod dhcp;
+#[path = "netns/groups.rs"]
+mod groups;
 #[path = "netns/ipv6.rs"]
 mod ipv6;
 #[path = "netns/kinds.rs"]
@@ -38,7 +44,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{UplinkRoutes, desired};
+use uplinkd::routing::desired::{Carrying, Traffic, UplinkRoutes, desired};
 use uplinkd::routing::{
     Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, Trouble,
 };
@@ -167,6 +173,18 @@ impl Agent {
 
     /// What should be so that the uplinks at these places carry IPv4 and IPv6.
     fn desired_at(&self, carriers: [Option<usize>; 2]) -> Desired {
+        let families = Family::ROUTED.into_iter().zip(carriers);
+        self.desired_with(|attachments| {
+            let carrying = families.filter_map(|(family, place)| {
+                let path = *attachments[place?].paths.get(&family)?;
+                Some((family, vec![path]))
+            });
+            carrying.collect::<Carrying>().into()
+        })
+    }
+
+    /// What should be so that this traffic goes where it should.
+    fn desired_with<'a>(&self, traffic: impl FnOnce(&[Attachment]) -> Traffic<'a>) -> Desired {
         let attachments: Vec<Attachment> = (0..)
             .zip(&self.uplinks)
             .map(|(position, (interface, _))| self.attachment(interface.as_str(), position))
@@ -180,12 +198,7 @@ impl Agent {
                 attachment,
             })
             .collect();
-        let families = Family::ROUTED.into_iter().zip(carriers);
-        let carrying = families.filter_map(|(family, place)| {
-            let path = *attachments[place?].paths.get(&family)?;
-            Some((family, vec![path]))
-        });
-        desired(&self.numbering, &uplinks, &carrying.collect())
+        desired(&self.numbering, &uplinks, &traffic(&attachments))
     }
 
     fn want(&self, desired: Desired) {
@@ -587,6 +600,7 @@ fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_app
             destination: net("0.0.0.0/0").into(),
             metric: Metric(0),
             paths: vec![unreachable],
+            group: None,
         });
         agent.want(desired);
         let refused = agent.applied().await;
@@ -657,8 +671,7 @@ fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
         let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
         let protocol = RouteProtocol::Other(numbering.protocol.0);
         odd.attributes.push(RuleAttribute::Protocol(protocol));
-        let inbound = RuleAttribute::Iifname(LTE.to_owned());
-        odd.attributes.push(inbound);
+        odd.attributes.push(RuleAttribute::TunId(7));
         world.add_rule(odd).await;
         agent
             .observed(|observed| !observed.odd_rules.is_empty())
@@ -785,7 +798,7 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         let mut agent = Agent::start().await;
         agent.carry(FIBER).await;
         let numbering = agent.numbering;
-        let strangers = || kernel::strangers(&numbering, 2).expect("the kernel's answer");
+        let strangers = || kernel::strangers(&numbering, 2, 0).expect("the kernel's answer");
         let before = strangers();
         assert!(before.are_rules_known);
         assert_eq!(before.routes, []);

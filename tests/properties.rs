@@ -560,7 +560,7 @@ impl Rig {
         {
             self.judge_rest(uplink, before);
         }
-        let Change::Switch { from, to } = &event.change else {
+        let Change::Switch { from, to, .. } = &event.change else {
             return;
         };
         if from.first() == to.first() {

@@ -6,14 +6,17 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use proptest::prelude::*;
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{Carrying, MAIN, UplinkRoutes, desired as desired_of};
+use uplinkd::routing::desired::{Carrying, MAIN, Traffic, UplinkRoutes, desired as desired_of};
+use uplinkd::routing::nexthop::NextHop;
 use uplinkd::routing::plan::{Operation, plan};
+use uplinkd::routing::traffic::{Marks, Ports, Selector};
 use uplinkd::routing::{
     Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Mode,
     Numbering, Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
 };
 use uplinkd::units::{
-    IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
+    IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
+    Weight,
 };
 
 fn index(number: u32) -> IfIndex {
@@ -129,7 +132,7 @@ fn desired_in(mode: Mode, links: &[Link], carrying: Option<usize>) -> Desired {
         mode,
         ..Numbering::default()
     };
-    desired_of(&numbering, &uplinks, &carrying)
+    desired_of(&numbering, &uplinks, &Traffic::from(carrying))
 }
 
 /// A kernel that holds exactly what is desired.
@@ -142,6 +145,7 @@ fn holding(desired: &Desired, links: &[Link]) -> Observed {
         routes: desired.routes.iter().cloned().collect(),
         rules: desired.rules.iter().cloned().collect(),
         odd_rules: Vec::new(),
+        nexthops: desired.nexthops.clone(),
     }
 }
 
@@ -511,6 +515,7 @@ fn several_paths_and_unknown_interfaces_are_printed_as_a_person_would_type_them(
         destination: net("198.51.100.0/24"),
         metric: Metric(20),
         paths: vec![balanced, far],
+        group: None,
     };
     let desired = Desired {
         routes: [route].into(),
@@ -652,28 +657,180 @@ fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
     }
 }
 
+/// What two uplinks share, and what of it belongs to a group on the second.
+fn shared_with_a_group(links: &[Link; 2]) -> Desired {
+    let attachments: Vec<Attachment> = links.iter().map(attached).collect();
+    let uplinks: Vec<_> = (0..)
+        .zip(links)
+        .zip(&attachments)
+        .map(|((position, link), attachment)| UplinkRoutes {
+            position,
+            interface: &link.name,
+            attachment,
+        })
+        .collect();
+    let path = |place: usize, weight| Path {
+        weight: Weight(weight),
+        ..attachments[place].paths[&Family::Ipv4]
+    };
+    let selector = Selector {
+        from: vec![net("192.168.1.20/32"), net("2001:db8:9::/48")],
+        iif: Some(name("lan")),
+        protocol: Some(IpProtocol(17)),
+        dport: Some(Ports {
+            first: 5060,
+            last: 5080,
+        }),
+        fwmark: Some(Marks {
+            mark: Mark(0x10),
+            mask: Mark(0xf0),
+        }),
+        ..Selector::default()
+    };
+    let traffic = Traffic {
+        rest: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
+        groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
+        rules: vec![(0, &selector)],
+    };
+    desired_of(&Numbering::default(), &uplinks, &traffic)
+}
+
+#[test]
+fn what_is_shared_stands_in_a_resilient_group_that_is_made_before_its_route() {
+    let links = [fiber(), lte()];
+    let before = holding(&desired(&links, 0), &links);
+    let shared = shared_with_a_group(&links);
+    let planned = lines(&shared, &before);
+    let expected = [
+        "ip nexthop add id 11700000 via 192.0.2.1 dev eth1 proto 117",
+        "ip nexthop add id 11700002 dev wwan0 proto 117",
+        "ip nexthop add id 11700256 group 11700000/11700002,3 type resilient buckets 512 idle_timer 120 \
+         unbalanced_timer 3600 proto 117",
+        "ip route replace default nhid 11700256 proto 117 table 11700",
+        "ip route replace default dev wwan0 proto 117 table 11800",
+        "ip rule add pref 32004 from 192.168.1.20 iif lan ipproto 17 dport 5060-5080 fwmark 0x10/0xf0 \
+         lookup 11800 protocol 117",
+    ];
+    assert_eq!(planned, expected);
+    let back = lines(&desired(&links, 0), &holding(&shared, &links));
+    assert_eq!(
+        back,
+        [
+            "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11700",
+            expected[5].replace(" add ", " del ").as_str(),
+            expected[4].replace("replace", "del").as_str(),
+            "ip nexthop del id 11700256",
+            "ip nexthop del id 11700000",
+            "ip nexthop del id 11700002",
+        ]
+    );
+}
+
+#[test]
+fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_without_a_next_hop() {
+    let links = [fiber(), lte()];
+    let flat = shared_with_a_group(&links).flattened();
+    let planned = lines(&flat, &holding(&desired(&links, 0), &links));
+    assert_eq!(
+        planned[0],
+        "ip route replace default proto 117 table 11700 nexthop via 192.0.2.1 dev eth1 weight 1 nexthop \
+         dev wwan0 weight 3"
+    );
+    assert!(flat.nexthops.is_empty());
+    let (direct, via) = (path(3, "2001:db8::1"), path(4, "2001:db8:1::1"));
+    let direct = Path {
+        gateway: None,
+        ..direct
+    };
+    let route = Route {
+        table: TableId(1),
+        destination: net("::/0"),
+        metric: Metric(0),
+        paths: vec![direct, via],
+        group: None,
+    };
+    let desired = Desired {
+        routes: [route].into(),
+        ..Desired::default()
+    };
+    let flat = desired.flattened();
+    assert!(flat.routes.iter().all(|route| route.paths == [via]));
+}
+
 const OURS: Protocol = Protocol(117);
 const THEIRS: Protocol = Protocol(4);
 
-/// What the kernel does, as far as it matters here: `fib_table_insert`, `fib6_add_rt2node` and
-/// `fib_nl_newrule`. What it refuses changes nothing.
+/// What the kernel does, as far as it matters here: `fib_table_insert`, `fib6_add_rt2node`,
+/// `fib_nl_newrule`, `rtm_new_nexthop` and `remove_nexthop`. What it refuses changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     routes: Vec<(Protocol, Route)>,
     rules: Vec<(Protocol, Rule)>,
+    nexthops: BTreeMap<NextHopId, (Protocol, NextHop)>,
 }
 
 impl Model {
     fn observed(&self) -> Observed {
+        let ours = self
+            .nexthops
+            .iter()
+            .filter(|(_, (owner, _))| *owner == OURS);
         Observed {
             routes: of(OURS, &self.routes),
             rules: of(OURS, &self.rules),
+            nexthops: ours.map(|(id, (_, hop))| (*id, hop.clone())).collect(),
             ..Observed::default()
+        }
+    }
+
+    fn has_all(&self, hop: &NextHop) -> bool {
+        match hop {
+            NextHop::Group(members) => members.keys().all(|id| self.nexthops.contains_key(id)),
+            NextHop::Path { .. } | NextHop::Odd => true,
+        }
+    }
+
+    fn leads_somewhere(&self, route: &Route) -> bool {
+        route
+            .group
+            .is_none_or(|group| self.nexthops.contains_key(&group))
+    }
+
+    fn remove_next_hop(&mut self, id: NextHopId) {
+        self.nexthops.remove(&id);
+        self.routes.retain(|(_, route)| route.group != Some(id));
+        let mut emptied = Vec::new();
+        for (group, (_, hop)) in &mut self.nexthops {
+            if let NextHop::Group(members) = hop
+                && members.remove(&id).is_some()
+                && members.is_empty()
+            {
+                emptied.push(*group);
+            }
+        }
+        for group in emptied {
+            self.remove_next_hop(group);
         }
     }
 
     fn apply(&mut self, operation: &Operation) {
         match operation.clone() {
+            Operation::AddNextHop(id, hop) => {
+                if self.has_all(&hop) {
+                    self.nexthops.entry(id).or_insert((OURS, hop));
+                }
+            }
+            Operation::ReplaceNextHop(id, hop) => {
+                if self.has_all(&hop)
+                    && let Some(held) = self.nexthops.get_mut(&id)
+                    && held.1 != NextHop::Odd
+                {
+                    *held = (OURS, hop);
+                }
+            }
+            Operation::DeleteNextHop(id) => self.remove_next_hop(id),
+            Operation::AddRoute(route) | Operation::ReplaceRoute(route)
+                if !self.leads_somewhere(&route) => {}
             Operation::AddRoute(route) => {
                 if !self
                     .routes
@@ -710,8 +867,54 @@ impl Model {
     }
 }
 
+/// With its paths in nexthop objects, as far as it has several; the group has this number.
+fn grouped(mut route: Route, group: u32) -> (Route, BTreeMap<NextHopId, NextHop>) {
+    let family = Family::of(route.destination.addr());
+    let number = |path: &Path| {
+        let last = path.gateway.map_or(0, |gateway| match gateway {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[15],
+        });
+        let is_onlink = path.onlink && path.gateway.is_some();
+        NextHopId(
+            64 * family as u32 + 16 * path.index.get() + 2 * u32::from(last) + u32::from(is_onlink),
+        )
+    };
+    let mut nexthops = BTreeMap::new();
+    let mut members = BTreeMap::new();
+    for path in std::mem::take(&mut route.paths) {
+        members.insert(number(&path), path.weight);
+        let path = Path {
+            weight: Weight(1),
+            onlink: path.onlink && path.gateway.is_some(),
+            ..path
+        };
+        nexthops.insert(number(&path), NextHop::Path { family, path });
+    }
+    route.group = Some(NextHopId(group));
+    nexthops.insert(NextHopId(group), NextHop::Group(members));
+    (route, nexthops)
+}
+
+/// Routes some of which have groups from 1000 on; those of one key have one.
+fn some_grouped(
+    routes: impl IntoIterator<Item = (Route, bool)>,
+) -> (Vec<Route>, BTreeMap<NextHopId, NextHop>) {
+    let mut nexthops = BTreeMap::new();
+    let routes = (1000..).zip(routes).map(|(group, (route, is_grouped))| {
+        if !is_grouped || route.paths.len() < 2 {
+            return route;
+        }
+        let (route, own) = grouped(route, group);
+        nexthops.extend(own);
+        route
+    });
+    let routes = routes.map(Route::canonical).collect();
+    (routes, nexthops)
+}
+
 fn is_direct(route: &Route) -> bool {
-    route.paths.iter().any(|path| path.gateway.is_none())
+    route.group.is_some() || route.paths.iter().any(|path| path.gateway.is_none())
 }
 
 fn key(route: &Route) -> (TableId, IpNet, Metric) {
@@ -771,6 +974,7 @@ fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
             destination,
             metric: Metric(metric),
             paths,
+            group: None,
         })
     })
 }
@@ -779,30 +983,38 @@ fn some_rule() -> impl Strategy<Value = Rule> {
     let oif = proptest::option::of(prop_oneof![Just(name("a")), Just(name("b"))]);
     let from = proptest::option::of(1..4_u8);
     let mark = proptest::option::of((1..3_u32).prop_map(Mark));
-    (some_family(), 0..3_u32, from, mark, oif, 0..3_u32).prop_map(
-        |(family, priority, from, mark, oif, table)| Rule {
-            priority: RulePriority(priority),
-            family,
+    let dport = proptest::option::of((1..3_u16).prop_map(|port| Ports {
+        first: port,
+        last: port,
+    }));
+    (some_family(), 0..3_u32, from, mark, oif, 0..3_u32, dport).prop_map(
+        |(family, priority, from, mark, oif, table, dport)| Rule {
             from: from.map(|last| IpNet::from(address(family, last))),
             mark,
             oif,
-            table: TableId(table),
+            dport,
             suppress_prefix_length: (table == 0).then_some(0),
+            ..Rule::lookup(RulePriority(priority), family, TableId(table))
         },
     )
 }
 
-/// Any kernel: routes of ours, even several of one key, in tables 1 to 3 and main, those of others in
-/// 4, 5 and main under other keys; rules of both, even doubled.
+/// Any kernel: routes of ours, even several of one key, in tables 1 to 3 and main, some with nexthop
+/// objects; those of others in 4, 5 and main under other keys; rules of both, even doubled; objects
+/// that nobody needs.
 fn some_kernel() -> impl Strategy<Value = Model> {
-    let ours = proptest::collection::vec(some_route(1..4), 0..6);
+    let ours = proptest::collection::vec((some_route(1..4), any::<bool>()), 0..6);
     let theirs = proptest::collection::vec(some_route(4..6), 0..4);
     let rules = proptest::collection::vec((any::<bool>(), some_rule()), 0..8);
-    (ours, theirs, rules).prop_map(|(ours, theirs, rules)| {
+    let idle = proptest::collection::btree_set((1100..1103_u32).prop_map(NextHopId), 0..3);
+    (ours, theirs, rules, idle).prop_map(|(ours, theirs, rules, idle)| {
         let theirs: Vec<_> = theirs.into_iter().map(Route::canonical).collect();
         let taken: BTreeSet<_> = theirs.iter().map(key).collect();
-        let ours = ours.into_iter().map(Route::canonical);
-        let ours = ours.filter(|route| !taken.contains(&key(route)));
+        let (ours, nexthops) = some_grouped(ours);
+        let idle = idle.into_iter().map(|id| (id, NextHop::Odd));
+        let ours = ours
+            .into_iter()
+            .filter(|route| !taken.contains(&key(route)));
         let ours: Vec<_> = ours.map(|route| (OURS, route)).collect();
         let theirs = theirs.into_iter().map(|route| (THEIRS, route));
         let owner = |is_ours| if is_ours { OURS } else { THEIRS };
@@ -812,14 +1024,30 @@ fn some_kernel() -> impl Strategy<Value = Model> {
                 .into_iter()
                 .map(|(is_ours, rule)| (owner(is_ours), rule))
                 .collect(),
+            nexthops: nexthops
+                .into_iter()
+                .chain(idle)
+                .map(|(id, hop)| (id, (OURS, hop)))
+                .collect(),
         }
     })
 }
 
 fn some_desired() -> impl Strategy<Value = Desired> {
-    let routes = proptest::collection::btree_set(some_route(1..4), 0..6);
+    let routes = proptest::collection::btree_map(some_route(1..4), any::<bool>(), 0..6);
     let rules = proptest::collection::btree_set(some_rule(), 0..6);
-    (routes, rules).prop_map(|(routes, rules)| Desired { routes, rules })
+    (routes, rules).prop_map(|(routes, rules)| {
+        let mut keys = BTreeSet::new();
+        let routes = routes
+            .into_iter()
+            .filter(|(route, _)| keys.insert(key(&route.clone().canonical())));
+        let (routes, nexthops) = some_grouped(routes);
+        Desired {
+            routes: routes.into_iter().collect(),
+            rules,
+            nexthops,
+        }
+    })
 }
 
 proptest! {
@@ -836,6 +1064,7 @@ proptest! {
         }
         let rules: BTreeSet<Rule> = of(OURS, &kernel.rules).into_iter().collect();
         prop_assert_eq!(rules, desired.rules);
+        prop_assert_eq!(kernel.observed().nexthops, desired.nexthops);
         prop_assert_eq!(of(THEIRS, &kernel.routes), of(THEIRS, &before.routes));
         prop_assert_eq!(of(THEIRS, &kernel.rules), of(THEIRS, &before.rules));
     }

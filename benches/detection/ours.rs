@@ -344,6 +344,8 @@ pub(crate) fn settings(tuning: Tuning) -> Settings {
     Settings {
         uplinks,
         failover: defaults::failover(),
+        groups: Vec::new(),
+        rules: Vec::new(),
         numbering: Numbering::default(),
         seed: 1,
     }

@@ -240,6 +240,10 @@ fn command(program: &Path, record: &EventRecord) -> Command {
         .env("PATH", PATH)
         .env("UPLINKD_EVENT", &record.event)
         .env(
+            "UPLINKD_GROUP",
+            text(record.group.as_ref().map(ToString::to_string)),
+        )
+        .env(
             "UPLINKD_UPLINK",
             text(record.uplink.as_ref().map(ToString::to_string)),
         )
@@ -348,6 +352,7 @@ mod tests {
 
     fn record() -> EventRecord {
         EventRecord {
+            group: None,
             at: Timestamp(std::time::UNIX_EPOCH + Duration::from_secs(1_763_700_000)),
             event: "uplink.down".to_owned(),
             uplink: Some("fiber".parse().expect("a name")),
@@ -430,8 +435,8 @@ mod tests {
             .lines()
             .filter_map(|l| l.split('=').next())
             .collect();
-        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_INTERFACE UPLINKD_PREFIXES UPLINKD_REASON \
-                    UPLINKD_TO UPLINKD_UPLINK";
+        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_PREFIXES \
+                    UPLINKD_REASON UPLINKD_TO UPLINKD_UPLINK";
         assert_eq!(names.join(" "), told);
         assert!(environment.contains("UPLINKD_TO=down\n"), "{environment}");
         assert!(

@@ -10,6 +10,7 @@ use crate::engine::settings::{
     Band, BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, HealthSettings,
     Policy, ProbeSettings, ScoreBand,
 };
+use crate::routing::nexthop::NUMBERS;
 use crate::units::{Bytes, Loss, Target, Weight};
 
 /// The control socket.
@@ -159,6 +160,12 @@ pub(super) const PROTOCOL: RangeInclusive<i64> = 5..=255;
 pub(super) const TABLE: [RangeInclusive<i64>; 2] = [1..=252, 256..=0xffff_fffe];
 /// A rule of priority 0 looks up the local table, 32766 main and 32767 default.
 pub(super) const RULE: RangeInclusive<i64> = 1..=32_765;
+/// So many numbers from it on are ours.
+pub(super) const NEXTHOP: RangeInclusive<i64> = 1..=0xffff_ffff - NUMBERS as i64;
+/// Each has a table.
+pub(super) const MAX_GROUPS: usize = 64;
+/// The kernel looks at them one after the other.
+pub(super) const MAX_RULES: usize = 256;
 /// More than any router has ports and modems for.
 pub(super) const MAX_UPLINKS: usize = 64;
 /// Targets take turns, and all are asked at once in doubt.

@@ -8,13 +8,13 @@ use super::section::{Problems, Section};
 use super::{
     AgentSettings, Config, Fault, FlowSettings, Flows, LocalSockets, LogSink, OnStop, Problem,
 };
-use super::{defaults, schema, uplinks, values};
+use super::{defaults, groups, schema, uplinks, values};
 use crate::engine::settings::{
     Band, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
     ScoreBand, Settings,
 };
 use crate::routing::{Mode, Numbering};
-use crate::units::{Mark, Metric, Protocol, RulePriority, Score, TableId};
+use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, Score, TableId};
 
 pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
@@ -35,9 +35,20 @@ pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
         mode,
         ..numbering(&routing, uplinks.len())
     };
+    let of_groups = groups::Common {
+        mode,
+        policy: failover.policy,
+        uplinks: &uplinks,
+    };
+    let groups = groups::groups(&top, &of_groups, &problems);
+    let rules = groups::rules(&top, &groups, &problems);
+    check_group_tables(&routing, &numbering, uplinks.len(), groups.len());
+    check_rules(&routing, &numbering, rules.len());
     let engine = Settings {
         uplinks,
         failover,
+        groups,
+        rules,
         numbering,
         seed: 0,
     };
@@ -228,16 +239,18 @@ fn band<T: PartialOrd + Copy, S: Display>(
     }
 }
 
+/// Each policy by its name.
+pub(super) const POLICIES: &[(&str, Policy)] = &[
+    ("failover", Policy::Failover),
+    ("best", Policy::Best),
+    ("balance", Policy::Balance),
+];
+
 fn failover(section: &Section<'_>) -> FailoverSettings {
-    const POLICIES: &[(&str, Policy)] = &[("failover", Policy::Failover), ("best", Policy::Best)];
     const FAILBACKS: &[(&str, Failback)] =
         &[("auto", Failback::Auto), ("manual", Failback::Manual)];
     let mut failover = defaults::failover();
-    section.set(
-        "policy",
-        values::word(POLICIES, &["balance"]),
-        &mut failover.policy,
-    );
+    section.set("policy", values::word(POLICIES, &[]), &mut failover.policy);
     section.set(
         "failback",
         values::word(FAILBACKS, &[]),
@@ -315,7 +328,7 @@ fn flows(section: &Section<'_>) -> FlowSettings {
 }
 
 fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
-    use defaults::{MARK, METRIC, PROTOCOL, RULE, TABLE};
+    use defaults::{MARK, METRIC, NEXTHOP, PROTOCOL, RULE, TABLE};
     let mut numbers = Numbering::default();
     let get = |key, bounds: &[_]| section.get(key, values::integer::<u32>(bounds));
     if let Some(protocol) = section.get("protocol", values::integer(&[PROTOCOL])) {
@@ -323,6 +336,12 @@ fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
     }
     if let Some(table) = get("table", &TABLE) {
         numbers.table = TableId(table);
+    }
+    if let Some(table) = get("group_table", &TABLE) {
+        numbers.group_table = TableId(table);
+    }
+    if let Some(nexthop) = get("nexthop", &[NEXTHOP]) {
+        numbers.nexthop = NextHopId(nexthop);
     }
     if let Some(rule) = get("rule", &[RULE]) {
         numbers.rule = RulePriority(rule);
@@ -337,7 +356,6 @@ fn numbering(section: &Section<'_>, uplinks: usize) -> Numbering {
         numbers.metric = Metric(metric);
     }
     check_tables(section, numbers.table, uplinks);
-    check_rules(section, &numbers);
     numbers
 }
 
@@ -356,19 +374,41 @@ fn check_tables(section: &Section<'_>, first: TableId, uplinks: usize) {
     }
 }
 
-/// Our rules stand at `rule` and the three numbers after it, the last at `default_rule`.
-fn check_rules(section: &Section<'_>, numbers: &Numbering) {
-    let first_free = numbers.rule.0.saturating_add(4);
+/// The groups have tables of their own, none of which is one of the kernel's or of those above.
+fn check_group_tables(section: &Section<'_>, numbers: &Numbering, uplinks: usize, groups: usize) {
+    let first = u64::from(numbers.group_table.0);
+    let last = first + (groups as u64).saturating_sub(1);
+    let (other, other_last) = (
+        u64::from(numbers.table.0),
+        u64::from(numbers.table.0) + uplinks as u64,
+    );
+    let end = if first < 253 { 252 } else { 0xffff_fffe };
+    let is_clash = first <= other_last && other <= last;
+    if groups > 0 && (last > end || is_clash) {
+        let value = numbers.group_table.to_string();
+        let bound = format!(
+            "the first of {groups} tables in a row, none beyond {end} and none of {other} to \
+             {other_last}, which are those of `table`"
+        );
+        section.refuse("group_table", Fault::Bound { value, bound });
+    }
+}
+
+/// Our rules stand at `rule` and the three numbers after it, then those of groups, the last at
+/// `default_rule`.
+fn check_rules(section: &Section<'_>, numbers: &Numbering, rules: usize) {
+    let own = 3 + u32::try_from(rules).unwrap_or(u32::MAX);
+    let first_free = numbers.rule.0.saturating_add(own).saturating_add(1);
     if numbers.default_rule.0 >= first_free {
         return;
     }
     let (key, value, bound) = if section.has("default_rule") {
-        let bound = format!("more than `rule` + 3, {}", first_free - 1);
+        let bound = format!("more than `rule` + {own}, {}", first_free - 1);
         ("default_rule", numbers.default_rule, bound)
     } else {
         let bound = format!(
-            "less than `default_rule` - 3, {}",
-            numbers.default_rule.0 - 3
+            "less than `default_rule` - {own}, {}",
+            numbers.default_rule.0.saturating_sub(own)
         );
         ("rule", numbers.rule, bound)
     };

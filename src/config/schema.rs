@@ -19,8 +19,10 @@ pub struct SectionKeys {
 pub const TOP: SectionKeys = SectionKeys {
     title: "",
     keys: &[],
-    sections: &["agent", "probe", "health", "failover", "routing", "uplink"],
-    not_yet: &["group", "rule"],
+    sections: &[
+        "agent", "probe", "health", "failover", "routing", "uplink", "group", "rule",
+    ],
+    not_yet: &[],
 };
 
 /// `[agent]`
@@ -115,10 +117,12 @@ pub const ROUTING: SectionKeys = SectionKeys {
         "on_stop",
         "protocol",
         "table",
+        "group_table",
         "rule",
         "default_rule",
         "mark",
         "metric",
+        "nexthop",
     ],
     sections: &[],
     not_yet: &[],
@@ -146,8 +150,26 @@ pub const UPLINK: SectionKeys = SectionKeys {
     not_yet: &[],
 };
 
+/// `[[group]]`
+pub const GROUP: SectionKeys = SectionKeys {
+    title: "[[group]]",
+    keys: &["name", "policy", "uplinks"],
+    sections: &[],
+    not_yet: &[],
+};
+
+/// `[[rule]]`
+pub const RULE: SectionKeys = SectionKeys {
+    title: "[[rule]]",
+    keys: &[
+        "group", "from", "to", "iif", "protocol", "sport", "dport", "fwmark",
+    ],
+    sections: &[],
+    not_yet: &[],
+};
+
 /// Every section, in the order of the sample.
-pub const SECTIONS: [&SectionKeys; 12] = [
+pub const SECTIONS: [&SectionKeys; 14] = [
     &TOP, &AGENT, &PROBE, &HEALTH, &LOSS, &LATENCY, &JITTER, &SCORE, &FAILOVER, &DAMPING, &ROUTING,
-    &UPLINK,
+    &UPLINK, &GROUP, &RULE,
 ];

@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::Fault;
 use super::error::Hint;
 use super::raw::{Entries, Value};
 use super::section::nearest;
+use crate::routing::traffic::{Marks, Ports};
 use crate::routing::{Gateway, Prefixes};
-use crate::units::{Bytes, Expectation, Host, HttpTarget, Loss, Scheme, Target, TargetError};
+use crate::units::{
+    Bytes, Expectation, Host, HttpTarget, IpProtocol, Loss, Mark, Scheme, Target, TargetError,
+};
 
 /// A text.
 pub(super) fn text(value: &Value) -> Result<&str, Fault> {
@@ -139,6 +142,134 @@ pub(super) fn percent(value: &Value) -> Result<Loss, Fault> {
         .contains(&number)
         .then(|| Loss::from_percent(number))
         .ok_or_else(|| bound(value, "0 to 100 percent".to_owned()))
+}
+
+/// One of these names.
+pub(super) fn one_of<T: FromStr + PartialEq + std::fmt::Display>(
+    known: &[&T],
+) -> impl Fn(&Value) -> Result<T, Fault>
+where
+    Fault: From<T::Err>,
+{
+    move |value| {
+        let name: T = name(value)?;
+        if known.contains(&&name) {
+            return Ok(name);
+        }
+        let quoted: Vec<_> = known.iter().map(|one| format!("\"{one}\"")).collect();
+        Err(Fault::Choice {
+            value: value.to_string(),
+            choices: if quoted.is_empty() {
+                "the name of a [[group]], and there is none".to_owned()
+            } else {
+                quoted.join(" or ")
+            },
+            hint: Hint::None,
+        })
+    }
+}
+
+/// A prefix or an address, or a list of them.
+pub(super) fn nets(value: &Value) -> Result<Vec<IpNet>, Fault> {
+    match value.as_list() {
+        Some([]) => Err(kind("a prefix or a list of them", value)),
+        Some(nodes) => nodes.iter().map(|node| net(&node.value)).collect(),
+        None => Ok(vec![net(value)?]),
+    }
+}
+
+fn net(value: &Value) -> Result<IpNet, Fault> {
+    let text = text(value)?;
+    let address = text.parse::<IpAddr>().ok().map(IpNet::from);
+    let net = text.parse().ok().or(address);
+    // One of no length is everything, which the kernel does not list as a prefix.
+    let is_whole = |net: &IpNet| net.addr() == net.network() && net.prefix_len() > 0;
+    net.filter(is_whole).ok_or_else(|| {
+        let expected = "a prefix such as \"192.168.1.0/24\", or an address";
+        bound(value, expected.to_owned())
+    })
+}
+
+/// The protocols whose packets have ports: TCP, UDP, DCCP and SCTP.
+pub(super) const WITH_PORTS: [u8; 4] = [6, 17, 33, 132];
+
+/// A transport protocol by its name or number.
+pub(super) fn protocol(value: &Value) -> Result<IpProtocol, Fault> {
+    const NAMES: &[(&str, u8)] = &[
+        ("tcp", 6),
+        ("udp", 17),
+        ("icmp", 1),
+        ("icmpv6", 58),
+        ("sctp", 132),
+        ("dccp", 33),
+        ("gre", 47),
+        ("esp", 50),
+        ("ah", 51),
+    ];
+    match value {
+        Value::Integer(_) => integer(&[1..=255])(value).map(IpProtocol),
+        Value::Text(_)
+        | Value::Float(_)
+        | Value::Other(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Table(_) => word(NAMES, &[])(value).map(IpProtocol),
+    }
+}
+
+/// `443`, `"443"` or `"5060-5080"`.
+pub(super) fn ports(value: &Value) -> Result<Ports, Fault> {
+    let text = match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Float(_)
+        | Value::Other(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Table(_) => {
+            return Err(kind("a port or a range such as \"5060-5080\"", value));
+        }
+    };
+    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+    let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(Ports { first, last }),
+        (_, _) => {
+            let expected = "a port from 1 to 65535, or a range such as \"5060-5080\"";
+            Err(bound(value, expected.to_owned()))
+        }
+    }
+}
+
+/// `"0x10"`, or with the bits that count: `"0x10/0xff"`.
+pub(super) fn marks(value: &Value) -> Result<Marks, Fault> {
+    let given = match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Float(_)
+        | Value::Other(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Table(_) => {
+            return Err(kind("a mark such as \"0x10\" or \"0x10/0xff\"", value));
+        }
+    };
+    let (mark, bits) = given.split_once('/').unwrap_or((&given, "0xffffffff"));
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    match (number(mark), number(bits)) {
+        (Some(mark), Some(bits)) if mark != 0 && mark & bits == mark => Ok(Marks {
+            mark: Mark(mark),
+            mask: Mark(bits),
+        }),
+        (_, _) => {
+            let expected =
+                "a mark such as \"0x10\", or \"0x10/0xff\" with all its bits in the mask";
+            Err(bound(value, expected.to_owned()))
+        }
+    }
 }
 
 /// One of several words; `not_yet` are words of the contract that this version does not act on.

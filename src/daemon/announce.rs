@@ -12,6 +12,7 @@ use crate::config::Flows;
 use crate::engine::input::{Change, Departure, Event};
 use crate::engine::status::EventRecord;
 use crate::routing::Route;
+use crate::routing::nexthop::leads_alike;
 use crate::units::Moment;
 
 /// Events that wait until the kernel holds the routes of their revision.
@@ -110,12 +111,25 @@ impl Daemon {
         let (Some(desired), Some(observed)) = (&wanted.desired, &self.observed) else {
             return true;
         };
-        let place = self.config.engine.numbering.carrier_place();
-        let mut routes = desired.routes.iter().filter(|route| place.holds(route));
-        let is_held = |route: &Route| {
-            let mut held = observed.routes.iter().cloned();
-            held.any(|held| held.canonical() == route.clone().canonical())
-        };
+        let numbering = &self.config.engine.numbering;
+        let groups = (0..).zip(&self.config.engine.groups);
+        let groups = groups.map(|(place, _)| numbering.group_place(place));
+        let places: Vec<_> = groups.chain([numbering.carrier_place()]).collect();
+        let is_carrier = |route: &&Route| places.iter().any(|place| place.holds(route));
+        // A kernel without nexthop groups holds the same paths, as far as it can.
+        let flattened = desired.flattened();
+        let held = (desired.routes.iter().chain(&flattened.routes))
+            .filter(is_carrier)
+            .filter(|wanted| {
+                let mut held = observed.routes.iter();
+                held.any(|held| {
+                    held.is_in_the_place_of(wanted)
+                        && leads_alike((held, &observed.nexthops), (wanted, &desired.nexthops))
+                })
+            });
+        let held: Vec<_> = held.collect();
+        let mut routes = desired.routes.iter().filter(is_carrier);
+        let is_held = |route: &Route| held.iter().any(|held| held.is_in_the_place_of(route));
         self.options.observe || wanted.revision != revision || routes.all(is_held)
     }
 

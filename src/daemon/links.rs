@@ -8,7 +8,7 @@ use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::memory::Memory;
 use crate::routing::attach::attach;
-use crate::routing::{Attachment, Family, Observed, Path};
+use crate::routing::{Attachment, Family, Observed, Path, Place};
 use crate::units::UplinkName;
 
 impl Daemon {
@@ -55,20 +55,34 @@ impl Daemon {
             .as_ref()
             .and_then(|m| m.recent_carrier(now.0))
             .cloned();
-        let found = self.found_carrying(observed);
-        let is_found =
-            |uplink: &UplinkName| found.is_empty() || found.values().any(|f| f == uplink);
+        let place = self.config.engine.numbering.carrier_place();
+        let found = self.found_carrying(place, observed);
+        let first = |found: &[UplinkName]| found.first().cloned();
+        let is_found = |uplink: &UplinkName| {
+            found.is_empty() || found.values().any(|found| found.contains(uplink))
+        };
         let leader = remembered.filter(is_found);
-        if let Some(uplink) = leader.or_else(|| found.values().next().cloned()) {
+        if let Some(uplink) = leader.or_else(|| found.values().find_map(|found| first(found))) {
             tracing::info!(%uplink, "carried the traffic before; goes on with it");
             self.tell(Input::Carrying(uplink));
         }
-        for (family, uplink) in found {
-            if self.engine.carrier() != Some(&uplink) {
+        for (family, uplinks) in found {
+            let leader = self.engine.carrier();
+            let is_led = leader.is_some_and(|leader| uplinks.contains(leader));
+            if let Some(uplink) = first(&uplinks).filter(|_| !is_led) {
                 tracing::info!(%uplink, %family, "carried it before; goes on with it");
                 self.tell(Input::CarryingApart { family, uplink });
             }
+            if uplinks.len() > 1 {
+                let group = None;
+                self.tell(Input::Sharing {
+                    group,
+                    family,
+                    uplinks,
+                });
+            }
         }
+        self.take_up_groups(observed);
         let Some(Memory {
             learnt, unspent, ..
         }) = memory
@@ -80,6 +94,20 @@ impl Daemon {
         }
         for (uplink, left) in unspent {
             self.tell(Input::Unspent { uplink, left });
+        }
+    }
+
+    fn take_up_groups(&mut self, observed: &Observed) {
+        for (place, group) in (0..).zip(self.config.engine.groups.clone()) {
+            let place = self.config.engine.numbering.group_place(place);
+            for (family, uplinks) in self.found_carrying(place, observed) {
+                let group = Some(group.name.clone());
+                self.tell(Input::Sharing {
+                    group,
+                    family,
+                    uplinks,
+                });
+            }
         }
     }
 
@@ -114,13 +142,19 @@ impl Daemon {
         attach(link, &uplink.hints(), &own.unwrap_or_default())
     }
 
-    /// Through which uplink an earlier run left the traffic of each family.
-    pub(super) fn found_carrying(&self, observed: &Observed) -> BTreeMap<Family, UplinkName> {
-        let numbering = self.config.engine.numbering;
-        let carried = observed.own_paths(numbering.carrier_place()).into_iter();
-        carried
-            .filter_map(|(family, path)| Some((family, self.uplink_of(path, observed)?)))
-            .collect()
+    /// Through which uplinks an earlier run left the traffic of each family that is led by a place.
+    fn found_carrying(
+        &self,
+        place: Place,
+        observed: &Observed,
+    ) -> BTreeMap<Family, Vec<UplinkName>> {
+        let carried = observed.own_shares(place).into_iter();
+        let found = carried.map(|(family, paths)| {
+            let uplinks = paths.into_iter();
+            let uplinks = uplinks.filter_map(|path| self.uplink_of(path, observed));
+            (family, uplinks.collect::<Vec<_>>())
+        });
+        found.filter(|(_, uplinks)| !uplinks.is_empty()).collect()
     }
 
     /// The uplink whose path this is; the interface may have several.
@@ -134,7 +168,8 @@ impl Daemon {
             .filter(|(_, uplink)| uplink.interface == link.name)
             .max_by_key(|(position, _)| {
                 let own = observed.own_paths(numbering.uplink_place(*position));
-                own.values().any(|own| *own == path)
+                own.values()
+                    .any(|own| (own.index, own.gateway) == (path.index, path.gateway))
             })
             .map(|(_, uplink)| uplink.name.clone())
     }

@@ -1,11 +1,12 @@
 //! How closely each uplink is watched, and with whose wake-ups.
 
-use crate::engine::Engine;
 use crate::engine::election::Fitness;
+use crate::engine::group::{Group, find};
 use crate::engine::schedule::{Doubt, Need};
-use crate::engine::settings::{Failback, FailoverSettings, Policy};
+use crate::engine::settings::{Failback, Policy};
 use crate::engine::uplink::Uplink;
-use crate::units::{Moment, UplinkName};
+use crate::engine::{Engine, REST};
+use crate::units::{Moment, Tier};
 
 impl Engine {
     /// Tells each uplink how much depends on it, if that may have changed.
@@ -16,60 +17,71 @@ impl Engine {
         if !is_stale && !has_changed {
             return;
         }
-        let leader = self.carrier().and_then(|leader| self.find(leader).ok());
-        let needs: Vec<_> = self.uplinks.iter().map(|u| self.need(u, leader)).collect();
+        let needs: Vec<_> = self.uplinks.iter().map(|u| self.need(u)).collect();
         for (uplink, need) in self.uplinks.iter_mut().zip(needs) {
             uplink.set_need(need, now);
         }
     }
 
-    fn need(&self, uplink: &Uplink, leader: Option<&Uplink>) -> Need {
-        let Some(leader) = leader.filter(|_| !uplink.is_carrying()) else {
+    /// The most that any group needs it.
+    fn need(&self, uplink: &Uplink) -> Need {
+        if uplink.is_carrying() {
+            return Need::Watched;
+        }
+        let own = self.groups.iter().filter_map(|group| {
+            let tier = group.tier_of(uplink)?;
+            Some(self.need_of(group, uplink, tier))
+        });
+        own.max().unwrap_or_default()
+    }
+
+    fn need_of(&self, group: &Group, uplink: &Uplink, tier: Tier) -> Need {
+        // One that goes with the rest is as well off as that, and wants its own back.
+        let (leader, held) = match group.leader() {
+            Some(leader) => (leader, Some(group)),
+            None => match self.carrier() {
+                Some(leader) => (leader, None),
+                None => return Need::Watched,
+            },
+        };
+        let Some(leader) = find(&self.uplinks, leader) else {
             return Need::Watched;
         };
-        let is_leader_well = self.candidate(leader).fitness() == Fitness::Good;
+        let held = held
+            .unwrap_or(&self.groups[REST])
+            .candidate(leader, &self.flaps);
+        let is_leader_well = held.is_some_and(|held| held.fitness() == Fitness::Good);
+        let leader_tier = group.tier_of(leader).filter(|_| group.leader().is_some());
         if !is_leader_well {
             Need::Watched
         } else if self.doubt >= worth_a_call(uplink) {
             Need::Called
-        } else if self.may_take_over(uplink, leader) {
+        } else if self.may_take_over(group, uplink, tier, leader_tier) {
             Need::Watched
         } else {
             Need::Standby
         }
     }
 
-    /// The traffic may go there although it is well where it is.
-    fn may_take_over(&self, uplink: &Uplink, leader: &Uplink) -> bool {
-        let FailoverSettings {
-            failback, policy, ..
-        } = self.settings.failover;
+    /// The traffic may go there although it is well where it is, with a leader of another group or
+    /// of this tier.
+    fn may_take_over(
+        &self,
+        group: &Group,
+        uplink: &Uplink,
+        tier: Tier,
+        leader_tier: Option<Tier>,
+    ) -> bool {
         let is_usable = uplink.candidate().fitness() > Fitness::Unusable;
-        let is_preferred = uplink.settings().tier < leader.settings().tier
-            || self.chosen.as_ref() == Some(&uplink.settings().name);
-        let is_rival = policy == Policy::Best && uplink.settings().tier == leader.settings().tier;
-        is_usable && failback == Failback::Auto && (is_preferred || is_rival)
-    }
-
-    /// The preferred uplinks that are not chosen because they miss probes at the moment must win
-    /// their way back like those that were down.
-    pub(super) fn pass_over(&mut self, to: &UplinkName, now: Moment) {
-        let candidates = self.candidates();
-        let Some(chosen) = candidates.iter().find(|candidate| candidate.name == to) else {
-            return;
+        let is_preferred = leader_tier.is_none_or(|leader| tier < leader)
+            || group.chosen() == Some(&uplink.settings().name);
+        let is_equal = leader_tier == Some(tier);
+        let is_rival = match group.policy() {
+            Policy::Best | Policy::Balance => is_equal,
+            Policy::Failover => false,
         };
-        let passed_over: Vec<_> = candidates
-            .iter()
-            .map(|candidate| candidate.is_passed_over_for(chosen))
-            .collect();
-        for (uplink, _) in self
-            .uplinks
-            .iter_mut()
-            .zip(passed_over)
-            .filter(|(_, is)| *is)
-        {
-            uplink.pass_over(now);
-        }
+        let failback = self.settings.failover.failback;
+        is_usable && failback == Failback::Auto && (is_preferred || is_rival)
     }
 
     /// On a small router a wake-up costs more than a probe: when one uplink's steady round is due,

@@ -11,46 +11,51 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Engine;
+use super::group::find;
 use super::input::Departure;
 use super::status::State;
 use crate::routing::Family;
-use crate::units::UplinkName;
+use crate::units::{GroupName, UplinkName};
 
-/// By what each family leaves.
-pub(super) type Exits = BTreeMap<Family, Exit>;
+/// By what each family of each group of traffic leaves: the addresses from which packets went through
+/// its uplinks when they last had any.
+pub(super) type Exits = BTreeMap<(Option<GroupName>, Family), Exit>;
 
-/// An uplink, and all addresses from which packets went through it when it last had any.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Exit {
-    uplink: UplinkName,
-    addresses: BTreeSet<IpAddr>,
-}
+type Exit = BTreeMap<UplinkName, BTreeSet<IpAddr>>;
 
 impl Engine {
     /// Takes note of where the traffic leaves now; returns what it left behind.
     pub(super) fn depart(&mut self) -> Option<Departure> {
-        let now: Vec<_> = Family::ROUTED
-            .into_iter()
-            .filter_map(|family| Some((family, self.exit(family)?)))
-            .collect();
+        let now = self.exits_now();
         let mut addresses = BTreeSet::new();
         let mut is_voluntary = true;
-        for (family, exit) in now {
-            let Some(before) = self.exits.insert(family, exit.clone()) else {
+        for (traffic, exit) in &now {
+            let Some(before) = self.exits.get(traffic) else {
                 continue;
             };
-            let left: BTreeSet<_> = &before.addresses - &exit.addresses;
-            if !left.is_empty() {
-                let uplink = self.find(&before.uplink);
-                let is_well = uplink.is_ok_and(|uplink| uplink.state() == State::Up);
-                let has_lost_it = before.uplink == exit.uplink;
-                is_voluntary &= is_well && !has_lost_it;
-                addresses.extend(left);
+            let still: BTreeSet<_> = exit.values().flatten().collect();
+            for (name, had) in before {
+                let left: Vec<_> = had.iter().filter(|one| !still.contains(one)).collect();
+                if !left.is_empty() {
+                    let uplink = self.find(name);
+                    let is_well = uplink.is_ok_and(|uplink| uplink.state() == State::Up);
+                    let has_lost_it = exit.contains_key(name);
+                    is_voluntary &= is_well && !has_lost_it;
+                    addresses.extend(left);
+                }
             }
         }
-        // Two families may have changed places, and two uplinks may share an interface.
-        for exit in self.exits.values() {
-            addresses.retain(|address| !exit.addresses.contains(address));
+        let groups: Vec<_> = self
+            .groups
+            .iter()
+            .map(|group| group.name().cloned())
+            .collect();
+        self.exits.retain(|(group, _), _| groups.contains(group));
+        self.exits.extend(now);
+        // Two families may have changed places, two uplinks may share an interface, and another group
+        // may still go there: which flows are whose nobody can tell.
+        for address in self.exits.values().flat_map(BTreeMap::values).flatten() {
+            addresses.remove(address);
         }
         (!addresses.is_empty()).then_some(Departure {
             addresses,
@@ -58,15 +63,34 @@ impl Engine {
         })
     }
 
-    /// None while it has no address: those that it had are not left until there are others.
-    fn exit(&self, family: Family) -> Option<Exit> {
-        let uplink = self.find(self.carrier_of(family)?).ok()?;
-        let sources = uplink.attachment().sources.iter();
-        let addresses: BTreeSet<_> = sources
+    /// None while nobody who carries it has an address: those that they had are not left until there
+    /// are others.
+    fn exits_now(&self) -> Exits {
+        let mut exits = Exits::new();
+        for place in 0..self.groups.len() {
+            for family in Family::ROUTED {
+                let carriers = self
+                    .carrying_group(place)
+                    .carriers_of(family, &self.uplinks);
+                let with_addresses = carriers.into_iter().filter_map(|name| {
+                    let addresses = self.addresses(&name, family);
+                    (!addresses.is_empty()).then_some((name, addresses))
+                });
+                let exit: Exit = with_addresses.collect();
+                if !exit.is_empty() {
+                    exits.insert((self.groups[place].name().cloned(), family), exit);
+                }
+            }
+        }
+        exits
+    }
+
+    fn addresses(&self, uplink: &UplinkName, family: Family) -> BTreeSet<IpAddr> {
+        let uplink = find(&self.uplinks, uplink).into_iter();
+        let sources = uplink.flat_map(|uplink| &uplink.attachment().sources);
+        sources
             .map(IpNet::addr)
             .filter(|address| Family::of(*address) == family)
-            .collect();
-        let uplink = uplink.settings().name.clone();
-        (!addresses.is_empty()).then_some(Exit { uplink, addresses })
+            .collect()
     }
 }

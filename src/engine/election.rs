@@ -6,7 +6,8 @@
 //! ([`crate::engine::damping`]). A person's choice is preferred to any tier, is obeyed at once, and is
 //! held while it is usable; once it has failed it comes back as any preferred uplink does. Within a
 //! tier the order is that of the configuration, or under `best` that of the score, and then only a
-//! lasting advantage moves traffic that is well where it is ([`crate::engine::contest`]). Of two that
+//! lasting advantage moves traffic that is well where it is ([`crate::engine::contest`]); under
+//! `balance` whoever shares the traffic already goes before others. Of two that
 //! are equally fit, one that misses probes at the moment yields to one that answers.
 //!
 //! Where nothing is usable nobody is elected and the traffic stays where it is, so that the last
@@ -37,6 +38,15 @@ pub enum Fitness {
     Good,
 }
 
+/// What an uplink does for the traffic, beside leading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Nothing.
+    Aside,
+    /// It shares what another one leads.
+    Sharing,
+}
+
 /// An uplink as the election sees it.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
@@ -56,6 +66,8 @@ pub struct Candidate<'a> {
     pub is_suspected: bool,
     /// It keeps falling and has to wait until then.
     pub suppressed_until: Option<Moment>,
+    /// It shares the traffic that another one leads.
+    pub role: Role,
     /// How good it has been of late, where that decides; none if that is not known, or if our own
     /// traffic fills it.
     pub score: Option<Score>,
@@ -110,8 +122,17 @@ impl Choice {
 }
 
 impl Candidate<'_> {
+    /// The same, if it has to wait until then.
+    #[must_use]
+    pub fn suppressed_by(self, suppressed_until: Option<Moment>) -> Self {
+        Self {
+            suppressed_until,
+            ..self
+        }
+    }
+
     /// The first verdict about it is under way.
-    fn is_unjudged(&self) -> bool {
+    pub(super) fn is_unjudged(&self) -> bool {
         self.has_path && self.state == State::Unknown
     }
 
@@ -137,7 +158,8 @@ impl Candidate<'_> {
         }
     }
 
-    fn explain_leaving(&self, other: &Self) -> String {
+    /// Why it is left for another one.
+    pub(super) fn explain_leaving(&self, other: &Self) -> String {
         if self.state == State::Up {
             return format!("{} keeps falling, {} does not", self.name, other.name);
         }
@@ -154,7 +176,7 @@ impl Terms<'_> {
     fn is_best_wanted(&self) -> bool {
         match self.failover.policy {
             Policy::Best => true,
-            Policy::Failover => false,
+            Policy::Failover | Policy::Balance => false,
         }
     }
 
@@ -179,7 +201,7 @@ impl Terms<'_> {
     }
 
     /// When a preferred uplink may take the traffic; none: when a person says so.
-    fn ready(&self, candidate: &Candidate<'_>, now: Moment) -> Option<Moment> {
+    pub(super) fn ready(&self, candidate: &Candidate<'_>, now: Moment) -> Option<Moment> {
         if self.is_asked {
             return Some(now);
         }
@@ -195,7 +217,8 @@ impl Terms<'_> {
         Some(ready.max(held_up.unwrap_or(ready)))
     }
 
-    fn is_failback(&self, candidate: &Candidate<'_>) -> bool {
+    /// The way to it is one back.
+    pub(super) fn is_failback(&self, candidate: &Candidate<'_>) -> bool {
         candidate.has_failed || self.is_adopted
     }
 }
@@ -225,6 +248,7 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
             fitness,
             candidate.is_suspected,
             terms.preference(candidate),
+            Reverse(candidate.role),
             Reverse(candidate.score),
         )
     });

@@ -11,7 +11,9 @@ use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
 use crate::routing::{Attachment, Desired, Family};
-use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall};
+use crate::units::{
+    Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall,
+};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,15 @@ pub enum Input {
         family: Family,
         /// Through whom.
         uplink: UplinkName,
+    },
+    /// And this family of a group's traffic, or of the rest, through all of these together.
+    Sharing {
+        /// Which group; none: the rest.
+        group: Option<GroupName>,
+        /// Which family.
+        family: Family,
+        /// Through whom; the first is the one that it was led to.
+        uplinks: Vec<UplinkName>,
     },
     /// What an earlier run learnt about how this uplink loses packets.
     Learnt {
@@ -211,6 +222,9 @@ pub enum Change {
     },
     /// The traffic goes another way.
     Switch {
+        /// The traffic of this group; none: of all that no group claims.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
         /// Who carried it; empty at the start.
         from: Vec<UplinkName>,
         /// Who carries it.
@@ -295,7 +309,7 @@ impl Event {
             Change::Uplink { from, to, .. } | Change::Target { from, to, .. } => {
                 (Some(Side::State(*from)), Some(Side::State(*to)))
             }
-            Change::Switch { from, to } => (
+            Change::Switch { from, to, .. } => (
                 Some(Side::Uplinks(from.clone())),
                 Some(Side::Uplinks(to.clone())),
             ),
@@ -305,6 +319,17 @@ impl Event {
             | Change::NoUsableUplink
             | Change::ConfigReloaded
             | Change::ConfigRefused => (None, None),
+        };
+        let group = match &self.change {
+            Change::Switch { group, .. } => group.clone(),
+            Change::Uplink { .. }
+            | Change::Target { .. }
+            | Change::Flap { .. }
+            | Change::Standby { .. }
+            | Change::Prefix { .. }
+            | Change::NoUsableUplink
+            | Change::ConfigReloaded
+            | Change::ConfigRefused => None,
         };
         let prefixes = match &self.change {
             Change::Prefix { prefixes, .. } => prefixes.clone(),
@@ -320,6 +345,7 @@ impl Event {
         EventRecord {
             at: wall.at(self.at),
             event: self.change.name().to_owned(),
+            group,
             uplink,
             interface,
             from,

@@ -1,7 +1,7 @@
 //! What the hosts behind this machine should be told of delegated prefixes.
 //!
 //! An address of a provider's prefix works through that provider only. So the prefixes of an uplink
-//! are preferred while it carries IPv6, and deprecated while another uplink carries it or none does
+//! are preferred while it carries the rest of IPv6, alone or with others, and deprecated while another uplink carries it or none does
 //! because the traffic has gone to one without IPv6. Where an uplink carries the rest and has lost its
 //! IPv6 that nobody else has, its prefixes stay what they are. At the start, and when a prefix is
 //! learnt, it is told as well: an earlier run may have left it otherwise.
@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::Engine;
 use super::input::{Change, Event};
+use super::{Engine, REST};
 use crate::engine::uplink::Uplink;
 use crate::routing::Family;
 use crate::units::{Moment, UplinkName};
@@ -70,11 +70,9 @@ impl Engine {
             Some(before) if seen.is_empty() => before.prefixes.clone(),
             Some(_) | None => seen,
         };
-        let is_preferred = match self.carrier_of(Family::Ipv6) {
-            Some(carrier) => carrier == name,
-            None if leader == name => before.is_none_or(|before| before.is_preferred),
-            None => false,
-        };
+        let carriers = self.groups[REST].carriers_of(Family::Ipv6, &self.uplinks);
+        let stays = || leader == name && before.is_none_or(|before| before.is_preferred);
+        let is_preferred = carriers.contains(name) || (carriers.is_empty() && stays());
         let told = Told {
             prefixes,
             is_preferred,

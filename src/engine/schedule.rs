@@ -18,7 +18,7 @@ use crate::units::Moment;
 /// it is probed slowly, and asked at once when whoever carries the traffic is in doubt. One round to
 /// all its targets is enough: an answer shows that it is there, and the lack of one raises its own
 /// suspicion, which is followed up as any other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// Another one carries the traffic well.
     Standby,

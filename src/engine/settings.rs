@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::routing::traffic::Selector;
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
-use crate::units::{Bytes, InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight};
+use crate::units::{
+    Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight,
+};
 
 /// Everything the engine decides by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,10 +18,36 @@ pub struct Settings {
     pub uplinks: Vec<UplinkSettings>,
     /// How the one that carries the traffic is chosen.
     pub failover: FailoverSettings,
+    /// The groups of traffic, in the order of the configuration; their names are unique.
+    #[serde(default)]
+    pub groups: Vec<GroupSettings>,
+    /// What belongs to them; the first that matches counts, and what none matches is the rest.
+    #[serde(default)]
+    pub rules: Vec<RuleSettings>,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
     /// Where the spread of probe times begins, so that a fleet of agents does not probe in step.
     pub seed: u64,
+}
+
+/// Traffic that wants another order of uplinks than the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSettings {
+    /// Its name.
+    pub name: GroupName,
+    /// How its uplinks share it.
+    pub policy: Policy,
+    /// Those that carry it, in the order of preference if the policy has one; never empty.
+    pub uplinks: Vec<UplinkName>,
+}
+
+/// Some traffic of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSettings {
+    /// The group that it belongs to.
+    pub group: GroupName,
+    /// What it is.
+    pub traffic: Selector,
 }
 
 /// One uplink.
@@ -232,6 +261,8 @@ pub enum Policy {
     Failover,
     /// The one with the highest score carries everything.
     Best,
+    /// All that are well carry a share.
+    Balance,
 }
 
 /// Who decides on the way back.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::patience::Learnt;
 use crate::engine::settings::Policy;
 use crate::routing::Family;
-use crate::units::{Bytes, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight};
+use crate::units::{
+    Bytes, GroupName, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight,
+};
 
 /// The state of an uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,6 +82,9 @@ pub struct Status {
     pub since: Option<Timestamp>,
     /// Each uplink, in the order of the configuration.
     pub uplinks: Vec<UplinkStatus>,
+    /// Each group of the configuration, in its order.
+    #[serde(default)]
+    pub groups: Vec<GroupStatus>,
     /// Whether the kernel holds what was decided.
     #[serde(default)]
     pub routes: RoutesState,
@@ -102,6 +107,23 @@ pub enum RoutesState {
     Contested,
     /// The agent only observes and writes nothing.
     Observing,
+}
+
+/// One group of traffic at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: GroupName,
+    /// How its uplinks share it.
+    pub policy: Policy,
+    /// Who carries it.
+    pub active: Vec<UplinkName>,
+    /// None of its uplinks is usable: it goes with the rest of the traffic.
+    pub with_rest: bool,
+    /// Since when; `null` while it goes with the rest.
+    pub since: Option<Timestamp>,
+    /// The uplinks that it may use.
+    pub uplinks: Vec<UplinkName>,
 }
 
 /// One uplink at a glance. Numbers that are not known are `null`.
@@ -212,6 +234,9 @@ pub struct EventRecord {
     pub at: Timestamp,
     /// Its name, such as `uplink.down` or `switch`.
     pub event: String,
+    /// Which group of traffic, where it concerns one of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// Which uplink, where it concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink: Option<UplinkName>,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::engine::damping::Turn;
 use crate::engine::docket::Notice;
-use crate::engine::election::Candidate;
+use crate::engine::election::{Candidate, Role};
 use crate::engine::family::Families;
 use crate::engine::input::{Action, Change, Event, ProbeOrder};
 use crate::engine::loss::Learner;
@@ -213,6 +213,7 @@ impl Uplink {
             has_failed: self.has_failed,
             is_suspected: self.outage.is_suspected() || self.outage.is_traffic_silent(),
             suppressed_until: None,
+            role: Role::Aside,
             score: None,
             reason: &self.reason,
         }

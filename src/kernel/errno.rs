@@ -13,6 +13,12 @@ pub(super) enum Verb {
     AddRule,
     /// `ip rule del`
     DeleteRule,
+    /// `ip nexthop add`
+    AddNextHop,
+    /// `ip nexthop replace`
+    ReplaceNextHop,
+    /// `ip nexthop del`
+    DeleteNextHop,
 }
 
 /// What to do about an error number.
@@ -42,11 +48,26 @@ const ANY: &[Verb] = &[
     Verb::DeleteRoute,
     Verb::AddRule,
     Verb::DeleteRule,
+    Verb::AddNextHop,
+    Verb::ReplaceNextHop,
+    Verb::DeleteNextHop,
 ];
-const ROUTE: &[Verb] = &[Verb::AddRoute, Verb::ReplaceRoute];
+/// What needs a link that is fit for it.
+const ROUTE: &[Verb] = &[
+    Verb::AddRoute,
+    Verb::ReplaceRoute,
+    Verb::AddNextHop,
+    Verb::ReplaceNextHop,
+];
 const HELD: &[Verb] = &[Verb::ReplaceRoute, Verb::AddRule];
-const ADD: &[Verb] = &[Verb::AddRoute, Verb::ReplaceRoute, Verb::AddRule];
-const DELETE: &[Verb] = &[Verb::DeleteRoute, Verb::DeleteRule];
+const ADD: &[Verb] = &[
+    Verb::AddRoute,
+    Verb::ReplaceRoute,
+    Verb::AddRule,
+    Verb::AddNextHop,
+    Verb::ReplaceNextHop,
+];
+const DELETE: &[Verb] = &[Verb::DeleteRoute, Verb::DeleteRule, Verb::DeleteNextHop];
 
 const fn line(verbs: &'static [Verb], errno: i32, meaning: Meaning, reason: &'static str) -> Line {
     Line {
@@ -65,6 +86,19 @@ const TABLE: &[Line] = &[
         libc::EEXIST,
         Meaning::Later,
         "somebody else's route has this metric, and is left alone: choose another `routing.metric`",
+    ),
+    line(
+        &[Verb::AddNextHop],
+        libc::EEXIST,
+        Meaning::Never,
+        "somebody else's nexthop object has this number, and is left alone: choose another \
+         `routing.nexthop`",
+    ),
+    line(
+        &[Verb::ReplaceNextHop],
+        libc::ENOENT,
+        Meaning::Later,
+        "it went away with its link",
     ),
     line(DELETE, libc::ESRCH, Meaning::Held, "it is gone already"),
     line(DELETE, libc::ENOENT, Meaning::Held, "it is gone already"),

@@ -13,6 +13,7 @@ const DATAGRAM: usize = 64 * 1024;
 /// A netlink socket, and the number of the last request on it.
 pub(super) struct Exchange {
     socket: Socket,
+    port: u32,
     sequence: u32,
     datagram: Vec<u8>,
 }
@@ -23,9 +24,10 @@ impl Exchange {
         socket.set_non_blocking(true)?;
         // A refusal need not repeat what was asked; an old kernel repeats it anyway.
         let _ = socket.set_cap_ack(true);
-        socket.bind_auto()?;
+        let port = socket.bind_auto()?.port_number();
         Ok(Self {
             socket,
+            port,
             sequence: 0,
             datagram: Vec::with_capacity(DATAGRAM),
         })
@@ -56,6 +58,20 @@ impl Exchange {
                 }
             }
         }
+    }
+
+    /// Asks for a change, and returns how it ended.
+    pub(super) fn change<T>(
+        &mut self,
+        request: impl Fn(u32) -> Vec<u8>,
+        answers: impl Fn(&[u8]) -> Vec<(u32, Listed<T>)>,
+    ) -> io::Result<()> {
+        self.list(request, answers).map(drop)
+    }
+
+    /// What the kernel's answers to this socket are addressed to.
+    pub(super) fn port(&self) -> u32 {
+        self.port
     }
 
     pub(super) fn send(&self, requests: &[u8]) -> io::Result<()> {

@@ -6,6 +6,7 @@
 
 mod build;
 mod flow;
+mod nexthop;
 mod parse;
 mod socket;
 
@@ -20,6 +21,9 @@ use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
 pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
+pub(super) use nexthop::{
+    NextHopEntry, Standing, all_buckets, all_next_hops, next_hop, no_next_hop,
+};
 pub(super) use socket::{
     SocketEntry, Transport, connected_sockets, end_of_socket, listening_sockets,
 };
@@ -172,6 +176,11 @@ pub(super) fn sockets(transport: Transport, datagram: &[u8]) -> Vec<(u32, Listed
     })
 }
 
+/// The same of a list of nexthop objects, or of the answer to a request to change one.
+pub(super) fn next_hops(datagram: &[u8]) -> Vec<(u32, Listed<NextHopEntry>)> {
+    listed(datagram, nexthop::RTM_NEWNEXTHOP, nexthop::entry)
+}
+
 fn listed<T>(
     datagram: &[u8],
     kind: u16,
@@ -250,20 +259,29 @@ fn ended(body: &[u8]) -> Answer {
     }
 }
 
-/// Whether a message of a multicast group may concern us. `ours` is the port of the socket by which
+/// Whether a message of a multicast group may concern us. `ours` are the ports of the sockets by which
 /// we write: what we did ourselves is no news. Of the routes of others only default routes matter;
 /// the rest may be tens of thousands. What cannot be read may concern us.
-pub(super) fn concerns_us(datagram: &[u8], protocol: Protocol, ours: u32) -> bool {
+pub(super) fn concerns_us(datagram: &[u8], protocol: Protocol, ours: [u32; 2]) -> bool {
     let mut seen = messages(datagram).peekable();
     let is_unreadable = seen.peek().is_none();
     is_unreadable
         || seen.any(|message| {
-            let is_our_echo = message.port_number() == ours;
+            let is_our_echo = ours.contains(&message.port_number());
             !is_our_echo && is_news(&message, protocol)
         })
 }
 
 fn is_news(message: &NetlinkBuffer<&[u8]>, protocol: Protocol) -> bool {
+    let body = message.payload();
+    match message.message_type() {
+        nexthop::RTM_NEWNEXTHOP | nexthop::RTM_DELNEXTHOP => {
+            return nexthop::owner(body).is_none_or(|owner| owner == protocol);
+        }
+        // Which flow goes where is the kernel's business.
+        nexthop::RTM_NEWNEXTHOPBUCKET | nexthop::RTM_DELNEXTHOPBUCKET => return false,
+        _ => {}
+    }
     let is_about_a_route = matches!(message.message_type(), RTM_NEWROUTE | RTM_DELROUTE);
     !is_about_a_route
         || RouteHeader::parse(message.payload()).map_or(true, |header| {
@@ -297,7 +315,9 @@ mod tests {
 
     use super::*;
     use crate::routing::Path;
-    use crate::units::{Metric, RulePriority, TableId, Weight};
+    use crate::routing::nexthop::NextHop;
+    use crate::routing::traffic::Ports;
+    use crate::units::{IpProtocol, Mark, Metric, NextHopId, RulePriority, TableId, Weight};
 
     fn datagram(message: RouteNetlinkMessage) -> Vec<u8> {
         let mut message = NetlinkMessage::from(message);
@@ -348,14 +368,16 @@ mod tests {
     fn some_route() -> impl Strategy<Value = Route> {
         some_family().prop_flat_map(|family| {
             let paths = proptest::collection::vec(some_path(family), 1..4);
-            (1..u32::MAX, some_net(family, 0), any::<u32>(), paths).prop_map(
-                |(table, destination, metric, paths)| {
+            let group = proptest::option::of(any::<u32>().prop_map(NextHopId));
+            (1..u32::MAX, some_net(family, 0), any::<u32>(), paths, group).prop_map(
+                |(table, destination, metric, paths, group)| {
                     let (table, metric) = (TableId(table), Metric(metric));
                     let route = Route {
                         table,
                         destination,
                         metric,
                         paths,
+                        group,
                     };
                     route.canonical()
                 },
@@ -365,22 +387,52 @@ mod tests {
 
     fn some_rule() -> impl Strategy<Value = Rule> {
         some_family().prop_flat_map(|family| {
-            let from = proptest::option::of(some_net(family, 1));
-            let oif = proptest::option::of("[a-z][a-z0-9.-]{0,14}");
+            let some_nets = || proptest::option::of(some_net(family, 1));
+            let some_name = || proptest::option::of("[a-z][a-z0-9.-]{0,14}");
+            let name = |text: Option<String>| text.map(|text| text.parse().expect("a name"));
+            let ports = || {
+                let ports = any::<(u16, u16)>();
+                proptest::option::of(ports.prop_map(|(first, last)| Ports { first, last }))
+            };
+            let mark = proptest::option::of((1..u32::MAX, proptest::option::of(1..u32::MAX)));
+            let whom = (some_nets(), some_nets(), some_name(), some_name());
+            let what = (mark, proptest::option::of(any::<u8>()), ports(), ports());
             let suppress = proptest::option::of(0..33_u32);
-            let mark = proptest::option::of(1..u32::MAX);
-            (any::<u32>(), from, mark, oif, 1..u32::MAX, suppress).prop_map(
-                move |(priority, from, mark, oif, table, suppress_prefix_length)| Rule {
-                    mark: mark.map(crate::units::Mark),
-                    priority: RulePriority(priority),
-                    family,
-                    from,
-                    oif: oif.map(|name| name.parse().expect("a name")),
-                    table: TableId(table),
-                    suppress_prefix_length,
+            (any::<u32>(), whom, what, 1..u32::MAX, suppress).prop_map(
+                move |(priority, (from, to, iif, oif), what, table, suppress_prefix_length)| {
+                    let (mark, protocol, sport, dport) = what;
+                    Rule {
+                        from,
+                        to,
+                        iif: name(iif),
+                        oif: name(oif),
+                        protocol: protocol.map(IpProtocol),
+                        sport,
+                        dport,
+                        mark: mark.map(|(mark, _)| Mark(mark)),
+                        mask: mark.and_then(|(_, mask)| mask.map(Mark)),
+                        suppress_prefix_length,
+                        ..Rule::lookup(RulePriority(priority), family, TableId(table))
+                    }
                 },
             )
         })
+    }
+
+    fn some_next_hop() -> impl Strategy<Value = NextHop> {
+        let path = some_family().prop_flat_map(|family| {
+            some_path(family).prop_map(move |path| NextHop::Path {
+                family,
+                path: Path {
+                    weight: Weight(1),
+                    ..path
+                },
+            })
+        });
+        let weight = (1..=u8::MAX).prop_map(Weight);
+        let members =
+            proptest::collection::btree_map(any::<u32>().prop_map(NextHopId), weight, 1..5);
+        prop_oneof![path, members.prop_map(NextHop::Group)]
     }
 
     proptest! {
@@ -402,6 +454,14 @@ mod tests {
         }
 
         #[test]
+        fn a_nexthop_object_reads_as_it_was_written(hop in some_next_hop(), id in any::<u32>()) {
+            let bytes = next_hop(NextHopId(id), &hop, Standing::New, Protocol(117), 1);
+            let Some((1, Listed::Item(entry))) = next_hops(&bytes).pop() else { panic!("no object") };
+            prop_assert_eq!(entry.hop, hop);
+            prop_assert_eq!((entry.id, entry.protocol), (NextHopId(id), Protocol(117)));
+        }
+
+        #[test]
         fn no_bytes_at_all_are_more_than_passed_over(
             route in some_route(),
             noise in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
@@ -415,7 +475,8 @@ mod tests {
             }
             bytes.truncate(cut.index(bytes.len()));
             replies(OURS, &bytes).for_each(drop);
-            concerns_us(&bytes, Protocol(117), 1);
+            next_hops(&bytes);
+            concerns_us(&bytes, Protocol(117), [1, 2]);
             words(&bytes);
         }
     }

@@ -30,7 +30,7 @@ pub(super) enum Hint {
     Overrun,
 }
 
-/// The multicast groups of links, addresses, routes and rules.
+/// The multicast groups of links, addresses, routes, rules and nexthop objects.
 pub(super) struct Monitor {
     socket: TokioSocket,
     head: Vec<u8>,
@@ -40,8 +40,8 @@ pub(super) struct Monitor {
 #[derive(Clone, Copy)]
 pub(super) struct Ours {
     pub(super) protocol: Protocol,
-    /// The port of the socket by which we write.
-    pub(super) port: u32,
+    /// The ports of the sockets by which we write.
+    pub(super) ports: [u32; 2],
 }
 
 impl Monitor {
@@ -84,7 +84,7 @@ impl Monitor {
 
     fn reason(&self, received: io::Result<()>, ours: Ours) -> Result<Option<Hint>, KernelError> {
         match received {
-            Ok(()) if message::concerns_us(&self.head, ours.protocol, ours.port) => {
+            Ok(()) if message::concerns_us(&self.head, ours.protocol, ours.ports) => {
                 Ok(Some(Hint::Changed))
             }
             Ok(()) => Ok(None),
@@ -113,8 +113,9 @@ fn groups() -> u32 {
         }
     });
     let all = families.fold(libc::RTMGRP_LINK, |all, groups| all | groups);
-    all.cast_unsigned()
+    all.cast_unsigned() | (1 << (RTNLGRP_NEXTHOP - 1))
 }
 
-/// The one group that has no `RTMGRP_` constant.
+/// Those that have no `RTMGRP_` constant.
 const RTNLGRP_IPV6_RULE: u32 = 19;
+const RTNLGRP_NEXTHOP: u32 = 32;

@@ -8,6 +8,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::KernelError;
 use super::errno;
+use super::exchange::Exchange;
 use super::message::{self, Answer, Dump, Entry};
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, LearnedDefault, Link, Observed, OddRule};
@@ -28,6 +29,8 @@ pub(super) struct Observer {
     sequence: u32,
     datagram: Vec<u8>,
     next_expiry: Option<Duration>,
+    /// For nexthop objects; none once the kernel turned out not to have any.
+    next_hops: Option<Exchange>,
 }
 
 /// What to look for.
@@ -45,6 +48,7 @@ impl Observer {
             sequence: 0,
             datagram: Vec::with_capacity(DATAGRAM),
             next_expiry: None,
+            next_hops: Some(Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?),
         })
     }
 
@@ -62,6 +66,7 @@ impl Observer {
             links: self.links()?,
             ..Observed::default()
         };
+        self.next_hops(scope.protocol, &mut observed)?;
         for family in Family::ROUTED {
             self.addresses(family, &mut observed)?;
             self.own_routes(family, scope.protocol, &mut observed)?;
@@ -181,6 +186,30 @@ impl Observer {
             }
         }
         Ok(())
+    }
+
+    fn next_hops(
+        &mut self,
+        protocol: Protocol,
+        observed: &mut Observed,
+    ) -> Result<(), KernelError> {
+        let Some(exchange) = &mut self.next_hops else {
+            return Ok(());
+        };
+        match exchange.list(message::all_next_hops, message::next_hops) {
+            Ok(entries) => {
+                let ours = entries
+                    .into_iter()
+                    .filter(|entry| entry.protocol == protocol);
+                observed.nexthops = ours.map(|entry| (entry.id, entry.hop)).collect();
+                Ok(())
+            }
+            Err(error) if error.raw_os_error().is_some_and(errno::means_nothing_there) => {
+                self.next_hops = None;
+                Ok(())
+            }
+            Err(error) => Err(KernelError::Look(error)),
+        }
     }
 
     pub(super) fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {

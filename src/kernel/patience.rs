@@ -141,15 +141,8 @@ mod tests {
     use crate::units::{RulePriority, TableId};
 
     fn operation() -> Operation {
-        Operation::AddRule(Rule {
-            priority: RulePriority(1),
-            family: Family::Ipv4,
-            from: None,
-            mark: None,
-            oif: None,
-            table: TableId(1),
-            suppress_prefix_length: None,
-        })
+        let rule = Rule::lookup(RulePriority(1), Family::Ipv4, TableId(1));
+        Operation::AddRule(rule)
     }
 
     fn refusal(is_permanent: bool) -> Refusal {

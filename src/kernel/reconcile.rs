@@ -8,6 +8,7 @@
 //! ```
 //! Level-triggered: nothing is remembered of an event but that it happened.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::pin::Pin;
@@ -48,6 +49,8 @@ pub(super) struct Reconciler {
     mode: Mode,
     overruns: Arc<AtomicU32>,
     sockets: Sockets,
+    /// What resilient groups this kernel has, as far as is known.
+    groups: Groups,
     cooling: Option<Pin<Box<Sleep>>>,
     /// Until a route that a router advertised is over.
     expiry: Option<Pin<Box<Sleep>>>,
@@ -76,6 +79,25 @@ impl Sockets {
             observer: Observer::open()?,
             writer: Writer::open()?,
         })
+    }
+}
+
+/// Resilient groups of nexthop objects, by which several uplinks share a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Groups {
+    /// This kernel has them.
+    Available,
+    /// It has none, or refused one: paths stand in their routes.
+    Missing { is_said: bool },
+}
+
+impl Groups {
+    fn of(are_there: bool) -> Self {
+        if are_there {
+            Self::Available
+        } else {
+            Self::Missing { is_said: false }
+        }
     }
 }
 
@@ -119,12 +141,14 @@ impl Reconciler {
     ) -> Result<Self, KernelError> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sockets = Sockets::open()?;
         Ok(Self {
             wanted,
             reports,
             mode,
             overruns,
-            sockets: Sockets::open()?,
+            groups: Groups::of(sockets.writer.has_groups()),
+            sockets,
             cooling: None,
             expiry: None,
             ticks,
@@ -195,7 +219,7 @@ impl Reconciler {
             let is_cooling = self.cooling.is_some();
             let ours = Ours {
                 protocol: self.wanted.borrow().protocol,
-                port: self.sockets.writer.port(),
+                ports: self.sockets.writer.ports(),
             };
             tokio::select! {
                 biased;
@@ -303,17 +327,24 @@ impl Reconciler {
         is_new: bool,
     ) -> Result<usize, End> {
         let mut done = 0;
+        let mut missing = BTreeSet::new();
         for operation in self.outstanding(wanted, observed) {
             if !self.patience.allows(&operation) {
+                missing.extend(operation.makes());
                 continue;
             }
             let line = operation.line(&observed.links, wanted.protocol).to_string();
-            match self
-                .sockets
-                .writer
-                .apply(&operation, wanted.protocol)
-                .await?
-            {
+            let outcome = if operation.needs(&missing) {
+                // Whatever has the number of a missing object now is somebody else's.
+                Outcome::Refused {
+                    reason: WITHOUT_NEXT_HOP.to_owned(),
+                    is_permanent: false,
+                }
+            } else {
+                let writer = &mut self.sockets.writer;
+                writer.apply(&operation, wanted.protocol).await?
+            };
+            match outcome {
                 Outcome::Done => {
                     tracing::debug!(operation = line, "done");
                     done += 1;
@@ -326,6 +357,18 @@ impl Reconciler {
                     reason,
                     is_permanent,
                 } => {
+                    if is_permanent && operation.makes().is_some() {
+                        tracing::warn!(
+                            operation = line,
+                            why = reason,
+                            "refused by the kernel: does without nexthop objects, flows may move \
+                             when the uplinks that share the traffic change"
+                        );
+                        self.groups = Groups::Missing { is_said: true };
+                        // Planned anew without them.
+                        return Ok(done + 1);
+                    }
+                    missing.extend(operation.makes());
                     let refusal = Refusal {
                         operation: line,
                         reason,
@@ -339,10 +382,26 @@ impl Reconciler {
     }
 
     /// What still lies between the kernel and what is wanted, if anything may be written.
-    fn outstanding(&self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
+    fn outstanding(&mut self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
         match (self.mode, &wanted.desired) {
-            (Mode::Write, Some(desired)) => plan(desired, observed),
+            (Mode::Write, Some(desired)) => plan(&self.feasible(desired), observed),
             (Mode::Write, None) | (Mode::Observe, _) => Vec::new(),
+        }
+    }
+
+    /// What is wanted, as this kernel can hold it.
+    fn feasible<'a>(&mut self, desired: &'a Desired) -> Cow<'a, Desired> {
+        match &mut self.groups {
+            Groups::Missing { is_said } if !desired.nexthops.is_empty() => {
+                if !std::mem::replace(is_said, true) {
+                    tracing::info!(
+                        "this kernel has no resilient groups of nexthop objects (Linux 5.13): flows \
+                         may move when the uplinks that share the traffic change"
+                    );
+                }
+                Cow::Owned(desired.flattened())
+            }
+            Groups::Missing { .. } | Groups::Available => Cow::Borrowed(desired),
         }
     }
 
@@ -371,7 +430,7 @@ impl Reconciler {
         self.patience
             .keep(&outstanding.iter().collect::<BTreeSet<_>>());
         if is_new && self.mode == Mode::Observe {
-            say_what_would_be_done(desired, &observed, wanted);
+            say_what_would_be_done(&self.feasible(desired), &observed, wanted);
         }
         let refused = self.patience.refusals();
         let applied = Some((wanted.revision, refused.clone()));
@@ -395,6 +454,8 @@ impl Reconciler {
 
 const DOES_NOT_STAY: &str = "the kernel accepts it and yet does not list it as ours: \
     something of someone else stands in its place";
+
+const WITHOUT_NEXT_HOP: &str = "a nexthop object that it needs is missing";
 
 async fn over(sleep: &mut Option<Pin<Box<Sleep>>>) {
     match sleep {

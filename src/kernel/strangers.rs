@@ -38,7 +38,8 @@ pub struct ForeignRule {
     pub mask: u32,
     /// It holds for everything but what it says.
     pub is_inverted: bool,
-    /// It says more than a [`Rule`] can, such as a port or some bits of a mark.
+    /// It holds for some of what its source, mark and interface say only: to some place, for some port,
+    /// by some bits of a mark, or whatever else a rule can say.
     pub says_more: bool,
 }
 
@@ -71,11 +72,16 @@ impl From<RouteEntry> for ForeignRoute {
     }
 }
 
-/// Looks once for what others have at our priorities and in our tables, with so many uplinks.
+/// Looks once for what others have at our priorities and in our tables, with so many uplinks and
+/// groups.
 ///
 /// # Errors
 /// If the kernel cannot be asked.
-pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, KernelError> {
+pub fn strangers(
+    numbering: &Numbering,
+    uplinks: u32,
+    groups: u32,
+) -> Result<Strangers, KernelError> {
     let mut observer = Observer::open()?;
     let mut strangers = Strangers::default();
     for entry in observer.list(Dump::Links)? {
@@ -88,12 +94,23 @@ pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, Kerne
             let Entry::Rule(entry) = entry else { continue };
             strangers.are_rules_known = true;
             if entry.protocol != numbering.protocol {
+                let Rule {
+                    to,
+                    iif,
+                    protocol,
+                    sport,
+                    dport,
+                    ..
+                } = &entry.rule;
+                let names_ports = protocol.is_some() || sport.is_some() || dport.is_some();
+                let names_more = to.is_some() || iif.is_some() || names_ports;
+                let says_more = names_more || entry.rule.mask.is_some() || entry.listed.is_some();
                 strangers.rules.push(ForeignRule {
                     protocol: entry.protocol,
                     rule: entry.rule,
                     mask: entry.mask,
                     is_inverted: entry.is_inverted,
-                    says_more: entry.listed.is_some(),
+                    says_more,
                 });
             }
         }
@@ -115,7 +132,8 @@ pub fn strangers(numbering: &Numbering, uplinks: u32) -> Result<Strangers, Kerne
             .defaults
             .extend(foreign(Dump::MainDefaults(family), MAIN)?);
         let own = (0..uplinks).map(|position| numbering.uplink_table(position));
-        for table in own.chain([numbering.table]) {
+        let groups = (0..groups).map(|group| numbering.group_place(group).table);
+        for table in own.chain(groups).chain([numbering.table]) {
             strangers
                 .routes
                 .extend(foreign(Dump::RoutesIn(family, table), table)?);

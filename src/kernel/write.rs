@@ -6,13 +6,15 @@ use std::time::Duration;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_proto::Connection;
 use netlink_sys::AsyncSocket;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::KernelError;
 use super::errno::{self, Meaning, Verb};
-use super::message;
+use super::exchange::Exchange;
+use super::message::{self, Standing};
 use crate::routing::plan::Operation;
 use crate::units::Protocol;
 
@@ -25,6 +27,8 @@ pub(super) struct Writer {
     handle: Handle,
     port: u32,
     connection: JoinHandle<()>,
+    /// For nexthop objects, which the crates do not know.
+    exchange: Exchange,
 }
 
 /// What became of an operation.
@@ -51,12 +55,18 @@ impl Writer {
             handle,
             port,
             connection: tokio::spawn(connection),
+            exchange: Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?,
         })
     }
 
-    /// The port that marks the events which this writer caused.
-    pub(super) fn port(&self) -> u32 {
-        self.port
+    /// The ports that mark the events which this writer caused.
+    pub(super) fn ports(&self) -> [u32; 2] {
+        [self.port, self.exchange.port()]
+    }
+
+    /// Whether this kernel has resilient groups of nexthop objects: it lists their buckets then.
+    pub(super) fn has_groups(&mut self) -> bool {
+        has_groups(&mut self.exchange)
     }
 
     /// Returns when the connection has ended, which it never should.
@@ -69,7 +79,7 @@ impl Writer {
 
     /// Does it, and waits for the kernel's answer.
     pub(super) async fn apply(
-        &self,
+        &mut self,
         operation: &Operation,
         protocol: Protocol,
     ) -> Result<Outcome, KernelError> {
@@ -77,48 +87,96 @@ impl Writer {
         match timeout(ANSWER_WITHIN, request).await {
             Err(_) => Err(KernelError::Silent),
             Ok(Ok(())) => Ok(Outcome::Done),
-            Ok(Err(rtnetlink::Error::NetlinkError(error))) => {
-                outcome(verb(operation), -error.raw_code(), &error.header)
-            }
-            Ok(Err(_)) => Err(KernelError::Ended),
+            Ok(Err(Failure::Refused { number, words })) => outcome(verb(operation), number, words),
+            Ok(Err(Failure::Ended)) => Err(KernelError::Ended),
         }
     }
 
-    async fn request(
-        &self,
-        operation: &Operation,
-        protocol: Protocol,
-    ) -> Result<(), rtnetlink::Error> {
+    async fn request(&mut self, operation: &Operation, protocol: Protocol) -> Result<(), Failure> {
+        let handle = &self.handle;
         match operation {
             // With CREATE and EXCL, as the crate sets them.
             Operation::AddRoute(route) => {
                 let message = message::route_message(route, protocol);
-                self.handle.route().add(message).execute().await
+                handle.route().add(message).execute().await?;
             }
             Operation::ReplaceRoute(route) => {
                 let message = message::route_message(route, protocol);
-                self.handle.route().add(message).replace().execute().await
+                handle.route().add(message).replace().execute().await?;
             }
             Operation::DeleteRoute(route) => {
                 let message = message::route_message(route, protocol);
-                self.handle.route().del(message).execute().await
+                handle.route().del(message).execute().await?;
             }
             // With EXCL: without it the kernel would add an equal rule a second time.
             Operation::AddRule(rule) => {
-                let mut request = self.handle.rule().add();
+                let mut request = handle.rule().add();
                 *request.message_mut() = message::rule_message(rule, protocol);
-                request.execute().await
+                request.execute().await?;
             }
             Operation::DeleteRule(rule) => {
                 let message = message::rule_message(rule, protocol);
-                self.handle.rule().del(message).execute().await
+                handle.rule().del(message).execute().await?;
             }
             Operation::DeleteOddRule(odd) => {
                 let message = message::odd_rule_message(odd);
-                self.handle.rule().del(message).execute().await
+                handle.rule().del(message).execute().await?;
+            }
+            Operation::AddNextHop(id, hop) => {
+                self.change(|number| message::next_hop(*id, hop, Standing::New, protocol, number))?;
+            }
+
+            Operation::ReplaceNextHop(id, hop) => {
+                self.change(|number| {
+                    message::next_hop(*id, hop, Standing::InPlace, protocol, number)
+                })?;
+            }
+
+            Operation::DeleteNextHop(id) => {
+                self.change(|number| message::no_next_hop(*id, number))?;
             }
         }
+        Ok(())
     }
+
+    fn change(&mut self, request: impl Fn(u32) -> Vec<u8>) -> Result<(), Failure> {
+        let changed = self.exchange.change(request, message::next_hops);
+        changed.map_err(|error| match error.raw_os_error() {
+            Some(number) => Failure::Refused {
+                number,
+                words: None,
+            },
+            None => Failure::Ended,
+        })
+    }
+}
+
+/// Why a request failed.
+enum Failure {
+    /// The kernel would not do it, and says why.
+    Refused { number: i32, words: Option<String> },
+    /// It was not heard.
+    Ended,
+}
+
+impl From<rtnetlink::Error> for Failure {
+    fn from(error: rtnetlink::Error) -> Self {
+        if let rtnetlink::Error::NetlinkError(error) = error {
+            Self::Refused {
+                number: -error.raw_code(),
+                words: message::words(&error.header),
+            }
+        } else {
+            Self::Ended
+        }
+    }
+}
+
+/// Whether a kernel has resilient groups of nexthop objects: it lists their buckets then.
+pub(super) fn has_groups(exchange: &mut Exchange) -> bool {
+    exchange
+        .list(message::all_buckets, message::next_hops)
+        .is_ok()
 }
 
 impl Drop for Writer {
@@ -147,10 +205,13 @@ fn verb(operation: &Operation) -> Verb {
         Operation::DeleteRoute(_) => Verb::DeleteRoute,
         Operation::AddRule(_) => Verb::AddRule,
         Operation::DeleteRule(_) | Operation::DeleteOddRule(_) => Verb::DeleteRule,
+        Operation::AddNextHop(..) => Verb::AddNextHop,
+        Operation::ReplaceNextHop(..) => Verb::ReplaceNextHop,
+        Operation::DeleteNextHop(_) => Verb::DeleteNextHop,
     }
 }
 
-fn outcome(verb: Verb, number: i32, after_code: &[u8]) -> Result<Outcome, KernelError> {
+fn outcome(verb: Verb, number: i32, words: Option<String>) -> Result<Outcome, KernelError> {
     let error = io::Error::from_raw_os_error(number);
     let (meaning, hint) = errno::meaning(verb, number);
     let is_permanent = match meaning {
@@ -159,7 +220,7 @@ fn outcome(verb: Verb, number: i32, after_code: &[u8]) -> Result<Outcome, Kernel
         Meaning::Later => false,
         Meaning::Never => true,
     };
-    let words = message::words(after_code).map_or_else(
+    let words = words.map_or_else(
         || error.to_string(),
         |text| {
             let text = text.trim_end_matches('.');

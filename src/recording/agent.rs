@@ -117,6 +117,7 @@ pub(super) fn read_samples(
                 input @ (Input::Attachment { .. }
                 | Input::Carrying(_)
                 | Input::CarryingApart { .. }
+                | Input::Sharing { .. }
                 | Input::Learnt { .. }
                 | Input::Unspent { .. }),
             ),

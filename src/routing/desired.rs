@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::traffic::Selector;
 use super::{Attachment, Desired, Family, Mode, Numbering, Path, Place, Route, Rule};
 use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
 
@@ -28,6 +29,26 @@ pub struct UplinkRoutes<'a> {
 /// Who carries the traffic: for each family one path, or several that share by weight.
 pub type Carrying = BTreeMap<Family, Vec<Path>>;
 
+/// Where all traffic goes.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic<'a> {
+    /// What no group claims.
+    pub rest: Carrying,
+    /// Each group of the configuration.
+    pub groups: Vec<Carrying>,
+    /// What belongs to which group, by its place from 0 on; the first that matches counts.
+    pub rules: Vec<(u32, &'a Selector)>,
+}
+
+impl From<Carrying> for Traffic<'_> {
+    fn from(rest: Carrying) -> Self {
+        Self {
+            rest,
+            ..Self::default()
+        }
+    }
+}
+
 /// In [`Mode::Main`] the default routes of the uplinks stand so much behind the one that carries.
 pub const BEHIND: u32 = 1_000_000;
 
@@ -35,16 +56,16 @@ pub const BEHIND: u32 = 1_000_000;
 pub fn desired(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
-    carrying: &Carrying,
+    traffic: &Traffic<'_>,
 ) -> Desired {
     match numbering.mode {
-        Mode::Table => table_mode(numbering, uplinks, carrying),
-        Mode::Main => main_mode(numbering, uplinks, carrying),
+        Mode::Table => table_mode(numbering, uplinks, traffic),
+        Mode::Main => main_mode(numbering, uplinks, &traffic.rest),
     }
 }
 
 /// Main mode: the default route of whoever carries the traffic in the main table, with a metric
-/// before those of others, and no rules.
+/// before those of others, and no rules, and so no groups.
 ///
 /// The default route of each uplink stands there too, behind anybody's ([`BEHIND`]): the kernel
 /// passes over routes through other interfaces than a socket is bound to, so that each probe finds
@@ -60,30 +81,36 @@ pub fn main_mode(
 ) -> Desired {
     let mut desired = Desired::default();
     for family in families_in_use(uplinks, carrying) {
-        desired
-            .routes
-            .extend(default_routes(numbering, family, uplinks, carrying));
+        add_own_routes(&mut desired, numbering, family, uplinks);
+        if let Some(route) = shared_route(numbering.carrier_place(), family, carrying) {
+            desired.add(route, REST, numbering, uplinks);
+        }
     }
     desired
 }
 
+/// The place of the rest among the nexthop groups; those of the groups follow it.
+const REST: u32 = 0;
+
 /// Table mode: the default route of each uplink in a table of its own, that of whoever carries the
-/// traffic in one more, and rules that lead there.
+/// traffic in one more, that of whoever carries a group's in one for each group, and rules that lead
+/// there.
 ///
 /// Main comes first but without its default route, so that local, connected and VPN routes win, and
 /// a LAN host that talks to the router's address on an uplink gets its answer on the LAN. Then each
-/// address, each delegated prefix and each interface of an uplink lead to the uplink's own table, and
-/// everything else to whoever carries. Rules stand for the families in use and do not come and go
-/// with the links: packets from an address follow its uplink for as long as the address is there,
-/// deprecated or not. Where an uplink has more than [`FEW`] IPv6 addresses in one prefix, as with
+/// address, each delegated prefix and each interface of an uplink lead to the uplink's own table, then
+/// the traffic of each group to the group's, and everything else to whoever carries. Rules stand for
+/// the families in use and do not come and go with the links: packets from an address follow its
+/// uplink for as long as the address is there, deprecated or not, and a group that has no route falls
+/// through to the rest. Where an uplink has more than [`FEW`] IPv6 addresses in one prefix, as with
 /// temporary ones, and no other uplink has any there, one rule for the prefix stands for them all.
 pub fn table_mode(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
-    carrying: &Carrying,
+    traffic: &Traffic<'_>,
 ) -> Desired {
     let mut desired = Desired::default();
-    for family in families_in_use(uplinks, carrying) {
+    for family in families_in_use(uplinks, &traffic.rest) {
         let rules = Rules { numbering, family };
         desired.rules.insert(rules.main_without_default());
         for uplink in uplinks {
@@ -91,32 +118,44 @@ pub fn table_mode(
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
-        if carrying.get(&family).is_some_and(|paths| !paths.is_empty()) {
-            desired.rules.insert(rules.everything_else());
+        for (place, (group, selector)) in (0..).zip(&traffic.rules) {
+            desired
+                .rules
+                .extend(rules.by_group(place, *group, selector));
         }
-        desired
-            .routes
-            .extend(default_routes(numbering, family, uplinks, carrying));
+        add_own_routes(&mut desired, numbering, family, uplinks);
+        if let Some(route) = shared_route(numbering.carrier_place(), family, &traffic.rest) {
+            desired.rules.insert(rules.everything_else());
+            desired.add(route, REST, numbering, uplinks);
+        }
+        for (group, carrying) in (0..).zip(&traffic.groups) {
+            if let Some(route) = shared_route(numbering.group_place(group), family, carrying) {
+                desired.add(route, REST + 1 + group, numbering, uplinks);
+            }
+        }
     }
     desired
 }
 
-/// The default route of each uplink and that of whoever carries, each in its place.
-fn default_routes(
+/// The default route of each uplink in its place.
+fn add_own_routes(
+    desired: &mut Desired,
     numbering: &Numbering,
     family: Family,
     uplinks: &[UplinkRoutes<'_>],
-    carrying: &Carrying,
-) -> Vec<Route> {
+) {
     let own = uplinks.iter().filter_map(|uplink| {
         let path = uplink.attachment.way(family)?;
-        Some((numbering.uplink_place(uplink.position), vec![*path]))
+        let place = numbering.uplink_place(uplink.position);
+        Some(default_route(place, family, vec![*path]))
     });
-    let carriers = carrying.get(&family).filter(|paths| !paths.is_empty());
-    let carriers = carriers.map(|paths| (numbering.carrier_place(), paths.clone()));
-    own.chain(carriers)
-        .map(|(place, paths)| default_route(place, family, paths))
-        .collect()
+    desired.routes.extend(own);
+}
+
+/// The default route of those that carry a family, if any do.
+fn shared_route(place: Place, family: Family, carrying: &Carrying) -> Option<Route> {
+    let paths = carrying.get(&family).filter(|paths| !paths.is_empty())?;
+    Some(default_route(place, family, paths.clone()))
 }
 
 impl Numbering {
@@ -146,6 +185,19 @@ impl Numbering {
                 metric: Metric(self.metric.0 + BEHIND + position),
             },
         }
+    }
+
+    /// Where the default route of whoever carries the traffic of the group at this place stands.
+    pub fn group_place(&self, group: u32) -> Place {
+        Place {
+            table: TableId(self.group_table.0 + group),
+            metric: Metric(0),
+        }
+    }
+
+    /// The priority of the rule for a group's traffic at this place.
+    pub fn group_rule(&self, place: u32) -> RulePriority {
+        RulePriority(self.rule.0 + 4 + place)
     }
 
     /// The table of the uplink at this place in the configuration.
@@ -189,6 +241,7 @@ fn default_route(place: Place, family: Family, paths: Vec<Path>) -> Route {
         destination: family.default_destination(),
         metric: place.metric,
         paths,
+        group: None,
     }
     .canonical()
 }
@@ -264,20 +317,17 @@ impl Rules<'_> {
         }
     }
 
+    fn by_group(self, place: u32, group: u32, selector: &Selector) -> Vec<Rule> {
+        let table = self.numbering.group_place(group).table;
+        selector.rules(&self.lookup(self.numbering.group_rule(place), table))
+    }
+
     fn everything_else(self) -> Rule {
         self.lookup(self.numbering.default_rule, self.numbering.table)
     }
 
     fn lookup(self, priority: RulePriority, table: TableId) -> Rule {
-        Rule {
-            priority,
-            family: self.family,
-            from: None,
-            mark: None,
-            oif: None,
-            table,
-            suppress_prefix_length: None,
-        }
+        Rule::lookup(priority, self.family, table)
     }
 }
 

@@ -14,6 +14,11 @@ pub enum NameError {
         "`{0}` is no uplink name: 1 to 32 letters, digits, `_`, `-` or `.`, beginning with a letter or a digit"
     )]
     Uplink(String),
+    /// Not the name of a group.
+    #[error(
+        "`{0}` is no group name: 1 to 32 letters, digits, `_`, `-` or `.`, beginning with a letter or a digit"
+    )]
+    Group(String),
     /// Not the name of an interface.
     #[error("`{0}` is no interface name: 1 to 15 bytes without `/`, `:` or white space")]
     Interface(String),
@@ -72,7 +77,13 @@ name!(
     /// beginning with a letter or a digit. Cheap to clone.
     UplinkName,
     Uplink,
-    is_uplink_name
+    is_plain_name
+);
+name!(
+    /// The name of a group of traffic as the configuration gives it: of the letters of an uplink's.
+    GroupName,
+    Group,
+    is_plain_name
 );
 name!(
     /// The name of a network interface as the kernel accepts it: 1 to 15 bytes without `/`, `:` or
@@ -82,7 +93,7 @@ name!(
     is_interface_name
 );
 
-fn is_uplink_name(text: &str) -> bool {
+fn is_plain_name(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     let is_clean = text
         .chars()

@@ -46,6 +46,14 @@ number!(
     Mark(u32)
 );
 number!(
+    /// The number of a nexthop object.
+    NextHopId(u32)
+);
+number!(
+    /// The number of a transport protocol, as in `/etc/protocols`.
+    IpProtocol(u8)
+);
+number!(
     /// The order of preference among uplinks; lower is preferred.
     Tier(u16)
 );

@@ -369,6 +369,7 @@ fn ipv6_routes_of_every_shape_replace_each_other_and_read_back_as_written() {
                 destination: Family::Ipv6.default_destination(),
                 metric: Metric(0),
                 paths: paths.clone(),
+                group: None,
             });
             agent.want(desired.clone());
             assert_eq!(agent.applied().await, [], "{paths:?}");

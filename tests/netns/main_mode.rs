@@ -8,6 +8,8 @@ const IN_MAIN: Numbering = Numbering {
     mode: uplinkd::routing::Mode::Main,
     protocol: uplinkd::units::Protocol(117),
     table: TableId(11_700),
+    group_table: TableId(11_800),
+    nexthop: uplinkd::units::NextHopId(11_700_000),
     rule: uplinkd::units::RulePriority(32_000),
     default_rule: uplinkd::units::RulePriority(32_765),
     mark: uplinkd::units::Mark(0x7570_0000),

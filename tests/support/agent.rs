@@ -99,6 +99,7 @@ async fn serve(
 /// The event with this number.
 pub(crate) fn event(number: u64) -> EventRecord {
     EventRecord {
+        group: None,
         at: Timestamp(SystemTime::UNIX_EPOCH),
         event: "switch".to_owned(),
         uplink: None,

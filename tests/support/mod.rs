@@ -43,6 +43,8 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
             best: BestSettings::default(),
             damping: DampingSettings::default(),
         },
+        groups: Vec::new(),
+        rules: Vec::new(),
         numbering: Numbering::default(),
         seed: 1,
     }
@@ -100,7 +102,11 @@ fn line(event: &Event) -> String {
         Change::Target { uplink, .. } => uplink
             .as_ref()
             .map_or_else(String::new, ToString::to_string),
-        Change::Switch { from, to } => format!("{} -> {}", names(from), names(to)),
+        Change::Switch { group, from, to } => {
+            let group = group.as_ref().map(|group| format!("{group}: "));
+            let group = group.unwrap_or_default();
+            format!("{group}{} -> {}", names(from), names(to))
+        }
         Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
     };
     format!("{} {what}", event.change.name())

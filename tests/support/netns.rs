@@ -274,6 +274,33 @@ impl World {
         Some((name.to_string_lossy().into_owned(), way.1))
     }
 
+    /// The interfaces by which the kernel forwards what came in by `iif` from a host there.
+    pub(crate) async fn forwarded(&self, iif: &str, from: IpAddr, to: &[IpAddr]) -> Vec<u32> {
+        let iif = self.link(iif).await.header.index;
+        let mut ways = Vec::new();
+        for to in to {
+            let mut route = match to {
+                IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new()
+                    .destination_prefix(*to, 32)
+                    .build(),
+                IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new()
+                    .destination_prefix(*to, 128)
+                    .build(),
+            };
+            route.header.source_prefix_length = if from.is_ipv4() { 32 } else { 128 };
+            route.attributes.push(RouteAttribute::Source(from.into()));
+            route.attributes.push(RouteAttribute::Iif(iif));
+            let mut found = self.handle.route().get(route).execute();
+            let route = found.try_next().await.expect("a way").expect("a way");
+            let mut out = route.attributes.iter().filter_map(|one| match one {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            });
+            ways.push(out.next().expect("an interface"));
+        }
+        ways
+    }
+
     /// Cuts or mends the wire at its far end.
     pub(crate) async fn set_carrier(&self, name: &str, carrier: bool) {
         self.set_up(&far(name), carrier).await;

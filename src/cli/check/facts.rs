@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
 use crate::kernel::{self, Strangers};
-use crate::routing::Observed;
+use crate::routing::{Family, Observed};
 use crate::units::InterfaceName;
 
 /// The machine as it is now.
@@ -36,6 +36,11 @@ pub(super) struct Facts {
     pub(super) is_forwarding: bool,
     /// What this process may do.
     pub(super) capabilities: Capabilities,
+    /// This kernel has resilient groups of nexthop objects (Linux 5.13).
+    pub(super) has_resilient_groups: bool,
+    /// The families of which a kernel that shares traffic takes all of two hosts for one flow
+    /// (`fib_multipath_hash_policy` is 0).
+    pub(super) hosts_are_flows: Vec<Family>,
     /// Why there is no raw socket for ICMP to be had, if so.
     pub(super) no_raw_socket: Option<String>,
 }
@@ -122,11 +127,15 @@ impl Facts {
         let numbering = &config.engine.numbering;
         let interfaces = uplinks.iter().map(|uplink| uplink.interface.clone());
         let interfaces = interfaces.collect();
-        let count = u32::try_from(uplinks.len()).unwrap_or(u32::MAX);
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let status = fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
         Ok(Self {
             observed: kernel::look(numbering.protocol, &interfaces)?,
-            strangers: kernel::strangers(numbering, count)?,
+            strangers: kernel::strangers(
+                numbering,
+                count(uplinks.len()),
+                count(config.engine.groups.len()),
+            )?,
             reverse_path_filter: interfaces
                 .iter()
                 .map(|interface| (interface.clone(), reverse_path_filter(interface)))
@@ -141,6 +150,11 @@ impl Facts {
             has_hooks: has_programs(&config.agent.hooks),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
             capabilities: Capabilities::of(&status),
+            has_resilient_groups: kernel::has_resilient_groups()?,
+            hosts_are_flows: Family::ROUTED
+                .into_iter()
+                .filter(|family| is_a_flow_by_hosts(*family))
+                .collect(),
             no_raw_socket: raw_socket().err().map(|error| error.to_string()),
         })
     }
@@ -150,6 +164,18 @@ fn has_programs(directory: &Path) -> bool {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let modes = entries.filter_map(|entry| Some(entry.path().metadata().ok()?.mode()));
     modes.into_iter().any(|mode| mode & 0o111 != 0)
+}
+
+fn is_a_flow_by_hosts(family: Family) -> bool {
+    number(hash_policy(family)).is_ok_and(|policy| policy == 0)
+}
+
+/// Of a family, what makes a flow where several uplinks share the traffic, under `/proc/sys`.
+pub(super) fn hash_policy(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "net/ipv4/fib_multipath_hash_policy",
+        Family::Ipv6 => "net/ipv6/fib_multipath_hash_policy",
+    }
 }
 
 /// The larger one of the interface's own setting and that of all interfaces counts.

@@ -7,14 +7,14 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::facts::{Facts, ReversePathFilter};
+use super::facts::{Facts, ReversePathFilter, hash_policy};
 use crate::config::Config;
 use crate::engine::budget;
-use crate::engine::settings::{Standby, UplinkSettings};
+use crate::engine::settings::{Policy, Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Mode, Numbering, Trouble};
-use crate::units::TableId;
+use crate::units::{GroupName, TableId};
 
 /// Something worth knowing, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +47,8 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_policy_routing(config, facts));
     findings.extend(on_forwarding(facts));
     findings.extend(on_count(config));
+    findings.extend(on_sharing(config, facts));
+    findings.extend(on_idle_groups(config));
     findings.extend(clashes::clashes(config, facts));
     findings.extend(on_own_routes(config, facts));
     for uplink in &config.engine.uplinks {
@@ -128,6 +130,55 @@ fn on_count(config: &Config) -> Option<Finding> {
     is_alone.then(|| finding(Note, "configuration", what, remedy))
 }
 
+/// How several uplinks share the traffic on this kernel.
+fn on_sharing(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let engine = &config.engine;
+    let groups = engine.groups.iter().map(|group| group.policy);
+    let mut policies = groups.chain([engine.failover.policy]);
+    if !policies.any(|policy| policy == Policy::Balance) {
+        return Vec::new();
+    }
+    let object = "balance";
+    let mut findings = vec![if facts.has_resilient_groups {
+        let what = "this kernel has resilient groups of nexthop objects: flows stay where they are \
+                    when another uplink leaves or joins";
+        finding(Note, object, what, "nothing")
+    } else {
+        let what = "this kernel has no resilient groups of nexthop objects: plain multipath is used, \
+                    and some flows move when another uplink leaves or joins";
+        finding(
+            Warning,
+            object,
+            what,
+            "use Linux 5.13 or later, if that matters",
+        )
+    }];
+    for family in &facts.hosts_are_flows {
+        let key = hash_policy(*family);
+        let what = format!("all {family} traffic between two hosts takes one uplink ({key} is 0)");
+        let remedy = format!(
+            "to share it by connection: sysctl -w {}=1",
+            key.replace('/', ".")
+        );
+        findings.push(finding(Warning, object, what, remedy));
+    }
+    findings
+}
+
+fn on_idle_groups(config: &Config) -> Vec<Finding> {
+    let rules = &config.engine.rules;
+    let is_idle = |name: &GroupName| !rules.iter().any(|rule| rule.group == *name);
+    let names = config.engine.groups.iter().map(|group| &group.name);
+    names
+        .filter(|name| is_idle(name))
+        .map(|name| {
+            let what = "no rule sends anything to it";
+            let remedy = format!("add a [[rule]] with group = \"{name}\"");
+            finding(Note, &format!("group {name}"), what, remedy)
+        })
+        .collect()
+}
+
 fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
     let [only] = &*uplink.probe.targets else {
         return None;
@@ -156,16 +207,25 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let Numbering {
         protocol,
         table,
+        group_table,
         mode,
         ..
     } = config.engine.numbering;
     let last = TableId(table.0 + u32::try_from(config.engine.uplinks.len()).unwrap_or(0));
-    let (ours, where_ours) = match mode {
-        Mode::Table => (table..=last, format!("our tables ({table} to {last})")),
-        Mode::Main => (MAIN..=MAIN, "the main table".to_owned()),
+    let groups = u32::try_from(config.engine.groups.len()).unwrap_or(0);
+    let of_groups = group_table.0..group_table.0 + groups;
+    let (ours, where_ours) = match (mode, groups) {
+        (Mode::Table, 0) => (table..=last, format!("our tables ({table} to {last})")),
+        (Mode::Table, _) => {
+            let last_group = of_groups.end - 1;
+            let tables = format!("our tables ({table} to {last}, {group_table} to {last_group})");
+            (table..=last, tables)
+        }
+        (Mode::Main, _) => (MAIN..=MAIN, "the main table".to_owned()),
     };
+    let is_ours = |id: TableId| ours.contains(&id) || of_groups.contains(&id.0);
     let routes = facts.observed.routes.iter();
-    let strange = routes.filter(|route| !ours.contains(&route.table)).count();
+    let strange = routes.filter(|route| !is_ours(route.table)).count();
     let what = format!(
         "routes with our protocol number stand outside {where_ours}, {strange} in all: the agent will \
          remove them"

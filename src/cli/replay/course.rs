@@ -108,7 +108,11 @@ impl Notes {
                     to,
                     reason,
                 }),
-                Change::Switch { from, to } => {
+                Change::Switch {
+                    group: None,
+                    from,
+                    to,
+                } => {
                     self.carry(at);
                     self.active.clone_from(&to);
                     self.switches.push(Switch {
@@ -118,7 +122,8 @@ impl Notes {
                         reason,
                     });
                 }
-                Change::Target { .. }
+                Change::Switch { group: Some(_), .. }
+                | Change::Target { .. }
                 | Change::Flap { .. }
                 | Change::Standby { .. }
                 | Change::Prefix { .. }

@@ -36,6 +36,8 @@ pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
     Ok(Settings {
         uplinks: uplinks.collect::<Result<_>>()?,
         failover: default::failover(),
+        groups: Vec::new(),
+        rules: Vec::new(),
         numbering: Numbering::default(),
         seed: 0,
     })

@@ -9,6 +9,7 @@ use crate::engine::status::{
     BudgetStatus, EventRecord, LastSwitch, Mode, RoutesState, State, Status, TargetStatus,
     UplinkStatus,
 };
+use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
 
 /// What a drawing needs to know beside the status.
@@ -47,6 +48,7 @@ impl Table {
                 }
             }
         }
+        text.push_str(&self.groups(status));
         if let Some(last) = &status.last_switch {
             text.push_str(&self.last_switch(last));
         }
@@ -58,10 +60,7 @@ impl Table {
             Mode::Auto => "automatic",
             Mode::Manual => "manual",
         };
-        let policy = match status.policy {
-            Policy::Failover => "failover",
-            Policy::Best => "best",
-        };
+        let policy = word(status.policy);
         let active = match status.active.as_slice() {
             [] => self.palette.paint(Colour::Red, "no uplink is active"),
             names => format!("active: {}", list(names)),
@@ -140,6 +139,32 @@ impl Table {
         ))
     }
 
+    /// Each group of traffic, one a line.
+    fn groups(&self, status: &Status) -> String {
+        let mut text = String::new();
+        for group in &status.groups {
+            let since = group.since.map(|since| format!(" for {}", self.age(since)));
+            let with_rest = if group.with_rest {
+                ", with the rest"
+            } else {
+                ""
+            };
+            let _ = write!(
+                text,
+                "\ngroup {}: {}{}{with_rest} (policy {}, of {})",
+                group.name,
+                list(&group.active),
+                since.unwrap_or_default(),
+                word(group.policy),
+                list(&group.uplinks),
+            );
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
     fn last_switch(&self, last: &LastSwitch) -> String {
         let from = list(&last.from);
         let to = list(&last.to);
@@ -150,6 +175,14 @@ impl Table {
     fn age(&self, since: Timestamp) -> String {
         let age = self.now.0.duration_since(since.0).unwrap_or_default();
         short(age)
+    }
+}
+
+fn word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Failover => "failover",
+        Policy::Best => "best",
+        Policy::Balance => "balance",
     }
 }
 
@@ -175,8 +208,15 @@ fn learnt(uplink: &UplinkStatus, indent: usize) -> String {
 
 /// What an uplink carries, where others carry the rest.
 fn part(status: &Status, uplink: &UplinkStatus) -> String {
+    let is_carried = |family: &Family| {
+        let mut uplinks = status.uplinks.iter();
+        uplinks.any(|other| other.carries.contains(family))
+    };
+    let is_all = Family::ROUTED
+        .iter()
+        .all(|family| uplink.carries.contains(family) || !is_carried(family));
     match uplink.carries.as_slice() {
-        [only] if status.active.len() > 1 => format!(" (carries {only})"),
+        [only] if !is_all => format!(" (carries {only})"),
         _ => String::new(),
     }
 }
@@ -224,6 +264,9 @@ fn probe_budget(budget: &BudgetStatus) -> String {
 /// An event as one line.
 pub(super) fn event(event: &EventRecord) -> String {
     let mut text = format!("{}  {}", event.at, event.event);
+    if let Some(group) = &event.group {
+        let _ = write!(text, "  {group}");
+    }
     if let Some(uplink) = &event.uplink {
         let _ = write!(text, "  {uplink}");
     }

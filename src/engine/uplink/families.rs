@@ -12,10 +12,7 @@ use crate::engine::family::{Outlook, Turn};
 use crate::engine::round::RoundResult;
 use crate::engine::status::State;
 use crate::routing::Family;
-use crate::units::{Moment, Tier};
-
-/// In the election of one family, whoever carries the rest is preferred to all others.
-const TOGETHER: Tier = Tier(0);
+use crate::units::Moment;
 
 /// Why a family without a way out is of no use.
 const NO_WAY: &str = "has no way out";
@@ -37,7 +34,6 @@ impl Uplink {
             None => NO_WAY,
         };
         Candidate {
-            tier: if is_leader { TOGETHER } else { whole.tier },
             state: together(whole.state, apart, is_leader),
             well_since: way_since.map_or(since, |way| way.max(since)),
             has_path: way_since.is_some(),

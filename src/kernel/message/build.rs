@@ -8,13 +8,16 @@ use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
     RouteScope, RouteType,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleHeader, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::rule::{
+    RuleAction, RuleAttribute, RuleHeader, RuleMessage, RulePortRange,
+};
+use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 
 use super::{Dump, attributes};
 use crate::routing::desired::MAIN;
+use crate::routing::traffic::Ports;
 use crate::routing::{Family, OddRule, Path, Route, Rule};
-use crate::units::{IfIndex, Metric, Protocol};
+use crate::units::{IfIndex, Metric, NextHopId, Protocol};
 
 /// The request for a list.
 pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
@@ -117,6 +120,7 @@ pub(in crate::kernel) fn route_message(route: &Route, protocol: Protocol) -> Rou
         attributes.push(RouteAttribute::Priority(route.metric.0));
     }
     match route.paths.as_slice() {
+        _ if route.group.is_some() => attributes.extend(route.group.map(group)),
         [path] => {
             attributes.extend(gateway(route, *path));
             attributes.push(RouteAttribute::Oif(path.index.get()));
@@ -129,7 +133,7 @@ pub(in crate::kernel) fn route_message(route: &Route, protocol: Protocol) -> Rou
             attributes.push(RouteAttribute::MultiPath(hops));
         }
     }
-    let is_direct = route.paths.iter().all(|path| path.gateway.is_none());
+    let is_direct = route.group.is_none() && route.paths.iter().all(|path| path.gateway.is_none());
     let is_ipv4 = matches!(route.destination, IpNet::V4(_));
     message.header.scope = if is_direct && is_ipv4 {
         RouteScope::Link
@@ -137,6 +141,12 @@ pub(in crate::kernel) fn route_message(route: &Route, protocol: Protocol) -> Rou
         RouteScope::Universe
     };
     message
+}
+
+/// The nexthop object that a route leads to, which the crates do not know.
+fn group(id: NextHopId) -> RouteAttribute {
+    const RTA_NH_ID: u16 = 30;
+    RouteAttribute::Other(DefaultNla::new(RTA_NH_ID, id.0.to_ne_bytes().to_vec()))
 }
 
 fn gateway(route: &Route, path: Path) -> Option<RouteAttribute> {
@@ -172,9 +182,29 @@ pub(in crate::kernel) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMe
         message.header.src_len = from.prefix_len();
         attributes.push(RuleAttribute::Source(from.addr()));
     }
+    if let Some(to) = rule.to {
+        message.header.dst_len = to.prefix_len();
+        attributes.push(RuleAttribute::Destination(to.addr()));
+    }
+    if let Some(iif) = &rule.iif {
+        attributes.push(RuleAttribute::Iifname(iif.as_str().to_owned()));
+    }
+    if let Some(protocol) = rule.protocol {
+        let protocol = IpProtocol::from(protocol.0);
+        attributes.push(RuleAttribute::IpProtocol(protocol));
+    }
+    let range = |ports: Ports| RulePortRange {
+        start: ports.first,
+        end: ports.last,
+    };
+    let sport = rule.sport.map(range).map(RuleAttribute::SourcePortRange);
+    let dport = rule.dport.map(range);
+    let dport = dport.map(RuleAttribute::DestinationPortRange);
+    attributes.extend(sport.into_iter().chain(dport));
     if let Some(mark) = rule.mark {
+        let mask = rule.mask.map_or(u32::MAX, |mask| mask.0);
         attributes.push(RuleAttribute::FwMark(mark.0));
-        attributes.push(RuleAttribute::FwMask(u32::MAX));
+        attributes.push(RuleAttribute::FwMask(mask));
     }
     if let Some(oif) = &rule.oif {
         attributes.push(RuleAttribute::Oifname(oif.as_str().to_owned()));

@@ -104,9 +104,9 @@ fn address_in(tuple: &NlaBuffer<&[u8]>, kinds: [u16; 2]) -> Option<IpAddr> {
     super::parse::ip_of(address.value())
 }
 
-const NESTED: u16 = 1 << 15;
+pub(super) const NESTED: u16 = 1 << 15;
 
-fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());

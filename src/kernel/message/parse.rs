@@ -12,9 +12,11 @@ use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, Ro
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
 use super::{AddressEntry, Entry, Kind, LinkEntry, Nature, RouteEntry, RuleEntry, attributes};
+use crate::routing::traffic::Ports;
 use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
-    Counters, IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, TableId, Weight,
+    Counters, IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority,
+    TableId, Weight,
 };
 
 const IFLA_IFNAME: u16 = 3;
@@ -147,6 +149,7 @@ const RTA_CACHEINFO: u16 = 12;
 const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
 const RTA_PREF: u16 = 20;
+const RTA_NH_ID: u16 = 30;
 const RTM_F_CLONED: u32 = 0x200;
 const ROUTE_HEADER: usize = 12;
 const DEAD_ENDS: [RouteType; 4] = [
@@ -168,8 +171,10 @@ pub(super) fn route(body: &[u8]) -> Option<Entry> {
     let mut destination = family.default_destination().addr();
     let (mut source, mut preference, mut expires_in) = (None, Preference::default(), None);
     let mut paths = Vec::new();
+    let mut group = None;
     for attribute in attributes(body, ROUTE_HEADER) {
         match attribute.kind() {
+            RTA_NH_ID => group = Some(NextHopId(u32_of(attribute.value())?)),
             RTA_TABLE => table = TableId(u32_of(attribute.value())?),
             RTA_PRIORITY => metric = Metric(u32_of(attribute.value())?),
             RTA_DST => destination = ip_of(attribute.value())?,
@@ -183,7 +188,7 @@ pub(super) fn route(body: &[u8]) -> Option<Entry> {
             _ => {}
         }
     }
-    if paths.is_empty() && !is_dead_end {
+    if paths.is_empty() && !is_dead_end && group.is_none() {
         let onlink = header.flags.contains(RouteFlags::Onlink);
         paths.push(single_path(attributes(body, ROUTE_HEADER), onlink)?);
     }
@@ -192,6 +197,7 @@ pub(super) fn route(body: &[u8]) -> Option<Entry> {
         destination: IpNet::new(destination, header.destination_prefix_length).ok()?,
         metric,
         paths,
+        group,
     };
     let entry = RouteEntry {
         protocol: Protocol(header.protocol.into()),
@@ -279,7 +285,9 @@ fn next_hops(mut rest: &[u8]) -> Option<Vec<Path>> {
     Some(paths)
 }
 
+const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_FWMASK: u16 = 16;
@@ -288,20 +296,19 @@ const FRA_TABLE: u16 = 15;
 const FRA_OIFNAME: u16 = 17;
 const FRA_PAD: u16 = 18;
 const FRA_PROTOCOL: u16 = 21;
+const FRA_IP_PROTO: u16 = 22;
+const FRA_SPORT_RANGE: u16 = 23;
+const FRA_DPORT_RANGE: u16 = 24;
+/// Which bits of a port count; since Linux 6.15, which says of a single port that all do.
+const FRA_SPORT_MASK: u16 = 28;
+const FRA_DPORT_MASK: u16 = 29;
 /// The kernel's way of saying that a rule suppresses nothing.
 const NO_SUPPRESSION: u32 = u32::MAX;
 
 pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
     let header = RuleHeader::parse(body).ok()?;
-    let mut rule = Rule {
-        priority: RulePriority(0),
-        family: family_of(header.family)?,
-        from: None,
-        mark: None,
-        oif: None,
-        table: TableId(header.table.into()),
-        suppress_prefix_length: None,
-    };
+    let table = TableId(header.table.into());
+    let mut rule = Rule::lookup(RulePriority(0), family_of(header.family)?, table);
     let mut protocol = Protocol(0);
     let mut mask = u32::MAX;
     let is_inverted = header.flags.contains(RuleFlags::Invert);
@@ -311,6 +318,11 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
         match attribute.kind() {
             FRA_PRIORITY => rule.priority = RulePriority(u32_of(value)?),
             FRA_SRC => rule.from = IpNet::new(ip_of(value)?, header.src_len).ok(),
+            FRA_DST => rule.to = IpNet::new(ip_of(value)?, header.dst_len).ok(),
+            FRA_IIFNAME => rule.iif = Some(name_of(value)?),
+            FRA_IP_PROTO => rule.protocol = Some(IpProtocol(*value.first()?)),
+            FRA_SPORT_RANGE => rule.sport = Some(ports(value)?),
+            FRA_DPORT_RANGE => rule.dport = Some(ports(value)?),
             FRA_FWMARK => rule.mark = Some(Mark(u32_of(value)?)),
             FRA_FWMASK => mask = u32_of(value)?,
             FRA_OIFNAME => rule.oif = Some(name_of(value)?),
@@ -320,20 +332,33 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
                     Some(u32_of(value)?).filter(|length| *length != NO_SUPPRESSION);
             }
             FRA_PROTOCOL => protocol = Protocol(*value.first()?),
+            FRA_SPORT_MASK | FRA_DPORT_MASK if value == [0xff; 2] => {}
             FRA_PAD => {}
             _ => is_plain = false,
         }
     }
+    rule.mask = Some(Mark(mask)).filter(|_| mask != u32::MAX && rule.mark.is_some());
+    // A mask without a mark matches what has none.
+    is_plain &= mask == u32::MAX || rule.mark.is_some();
     Some(RuleEntry {
         protocol,
         rule,
         mask,
         is_inverted,
-        listed: (!is_plain || mask != u32::MAX).then(|| body.to_vec()),
+        listed: (!is_plain).then(|| body.to_vec()),
     })
 }
 
-fn u32_of(value: &[u8]) -> Option<u32> {
+/// `struct fib_rule_port_range`
+fn ports(value: &[u8]) -> Option<Ports> {
+    let [first, first_too, last, last_too] = *value.first_chunk()?;
+    Some(Ports {
+        first: u16::from_ne_bytes([first, first_too]),
+        last: u16::from_ne_bytes([last, last_too]),
+    })
+}
+
+pub(super) fn u32_of(value: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(value.try_into().ok()?))
 }
 

@@ -195,7 +195,7 @@ fn on_rules(config: &Config, facts: &Facts) -> Vec<Finding> {
             (None, Mode::Main) => before_main(foreign),
             (None, Mode::Table) => on_probes(config, foreign)
                 .or_else(|| on_source(config, facts, foreign))
-                .or_else(|| beside_ours(numbering, foreign)),
+                .or_else(|| beside_ours(config, foreign)),
         })
         .collect()
 }
@@ -269,13 +269,16 @@ fn before_main(foreign: &ForeignRule) -> Option<Finding> {
     })
 }
 
-fn beside_ours(numbering: &Numbering, foreign: &ForeignRule) -> Option<Finding> {
+fn beside_ours(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
+    let numbering = &config.engine.numbering;
+    let groups = u32::try_from(config.engine.rules.len()).unwrap_or(0);
     let priority = foreign.rule.priority.0;
     let first = numbering.rule.0;
     let last = numbering.default_rule.0;
     let object = object(foreign);
     let table = foreign.rule.table;
-    let is_at_ours = (first..=first.saturating_add(3)).contains(&priority) || priority == last;
+    let is_at_ours =
+        (first..=first.saturating_add(3 + groups)).contains(&priority) || priority == last;
     if is_at_ours {
         let what = format!(
             "somebody else's rule (lookup {table}) has one of our priorities: which comes first \

@@ -89,6 +89,8 @@ fn good() -> Facts {
             net_admin: true,
             net_raw: true,
         },
+        has_resilient_groups: true,
+        hosts_are_flows: Vec::new(),
         no_raw_socket: None,
     }
 }
@@ -97,15 +99,7 @@ fn good() -> Facts {
 fn rule(priority: u32) -> ForeignRule {
     ForeignRule {
         protocol: Protocol(2),
-        rule: Rule {
-            priority: RulePriority(priority),
-            family: Family::Ipv4,
-            from: None,
-            mark: None,
-            oif: None,
-            table: TableId(100),
-            suppress_prefix_length: None,
-        },
+        rule: Rule::lookup(RulePriority(priority), Family::Ipv4, TableId(100)),
         mask: u32::MAX,
         is_inverted: false,
         says_more: false,
@@ -124,6 +118,7 @@ fn default_through(number: u32) -> Route {
             onlink: false,
             weight: Weight(1),
         }],
+        group: None,
     }
 }
 
@@ -570,4 +565,27 @@ fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
     };
     assert_eq!(missing.severity, Error);
     assert!(missing.what.contains("no hook that could bring eth2 up"));
+}
+
+#[test]
+fn whoever_shares_traffic_hears_what_the_kernel_makes_of_flows() {
+    let text = format!("{TWO_UPLINKS}\n[failover]\npolicy = \"balance\"\n");
+    let mut facts = good();
+    let resilient = said(&text, &facts).join("\n");
+    assert!(
+        resilient.contains("Note balance: this kernel has resilient groups"),
+        "{resilient}"
+    );
+    facts.has_resilient_groups = false;
+    facts.hosts_are_flows = vec![Family::Ipv4];
+    let plain = said(&text, &facts).join("\n");
+    assert!(
+        plain.contains("Warning balance: this kernel has no resilient groups"),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("takes one uplink (net/ipv4/fib_multipath_hash_policy is 0)"),
+        "{plain}"
+    );
+    assert!(!said(TWO_UPLINKS, &facts).join("\n").contains("balance"));
 }

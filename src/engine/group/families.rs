@@ -7,18 +7,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Active, Engine, Switch, Waits};
+use super::{Around, Group, find};
 use crate::engine::contest::Contest;
 use crate::engine::election::{Candidate, Choice, Fitness, Terms, elect};
-use crate::engine::input::{Change, Event};
 use crate::engine::settings::{FailoverSettings, Policy};
 use crate::engine::uplink::Uplink;
-use crate::routing::Family;
 use crate::routing::desired::Carrying;
-use crate::units::{Moment, UplinkName};
+use crate::routing::{Family, Path};
+use crate::units::Moment;
+use crate::units::{Tier, UplinkName};
 
 /// The families that others carry than the leader.
 pub(super) type Apart = BTreeMap<Family, Carrier>;
+
+/// In the election of one family, whoever carries the rest of them is preferred to all others.
+const TOGETHER: Tier = Tier(0);
 
 /// Who carries a family apart.
 #[derive(Clone, Debug)]
@@ -28,41 +31,50 @@ pub(super) struct Carrier {
     is_adopted: bool,
 }
 
-impl Engine {
-    /// Who carries traffic, the leader first.
-    pub(super) fn carriers(&self) -> Vec<UplinkName> {
+impl Group {
+    /// Who carries traffic: the leader first, or under `balance`, where it is one among equals, in the
+    /// order of the configuration.
+    pub(in crate::engine) fn carriers(&self, uplinks: &[Uplink]) -> Vec<UplinkName> {
         let families = Family::ROUTED.into_iter();
-        let of_families = families.filter_map(|family| self.carrier_of(family));
+        let of_families = families.flat_map(|family| self.carriers_of(family, uplinks));
         let mut carriers: Vec<UplinkName> = Vec::new();
-        for uplink in self.carrier().into_iter().chain(of_families) {
-            if !carriers.contains(uplink) {
-                carriers.push(uplink.clone());
+        for uplink in self.leader().cloned().into_iter().chain(of_families) {
+            if !carriers.contains(&uplink) {
+                carriers.push(uplink);
             }
+        }
+        if self.policy() == Policy::Balance {
+            let place = |name: &UplinkName| {
+                let mut uplinks = uplinks.iter();
+                uplinks.position(|uplink| uplink.settings().name == *name)
+            };
+            carriers.sort_by_key(place);
         }
         carriers
     }
 
     /// Goes on as an earlier run left a family.
-    pub(super) fn adopt_apart(&mut self, family: Family, uplink: UplinkName) {
-        let is_known = self.place(&uplink).is_some();
+    pub(in crate::engine) fn adopt_apart(&mut self, family: Family, uplink: &Uplink) {
+        let name = &uplink.settings().name;
+        let is_member = self.tier_of(uplink).is_some();
         let is_free = !self.apart.contains_key(&family);
         let leader = self.active.as_ref().filter(|leader| leader.is_adopted);
-        if leader.is_some_and(|leader| leader.uplink != uplink) && is_known && is_free {
-            let is_adopted = true;
+        if leader.is_some_and(|leader| leader.uplink != *name) && is_member && is_free {
+            let (uplink, is_adopted) = (name.clone(), true);
             self.apart.insert(family, Carrier { uplink, is_adopted });
         }
     }
 
     /// Elects who carries each family, and says why those move that do.
-    pub(super) fn elect_apart(&mut self, waits: Waits, now: Moment) -> Vec<String> {
-        let Some(leader) = self.carrier().cloned() else {
+    pub(super) fn elect_apart(&mut self, around: &Around<'_>, now: Moment) -> Vec<String> {
+        let Some(leader) = self.leader().cloned() else {
             self.apart.clear();
             return Vec::new();
         };
         self.apart.retain(|_, carrier| carrier.uplink != leader);
         let families = Family::ROUTED.into_iter();
         families
-            .filter_map(|family| self.elect_for(family, &leader, waits, now))
+            .filter_map(|family| self.elect_for(family, &leader, around, now))
             .collect()
     }
 
@@ -70,10 +82,10 @@ impl Engine {
         &mut self,
         family: Family,
         leader: &UplinkName,
-        waits: Waits,
+        around: &Around<'_>,
         now: Moment,
     ) -> Option<String> {
-        let candidates = self.candidates_for(family, leader);
+        let candidates = self.candidates_for(family, leader, around);
         if !candidates.iter().any(|candidate| candidate.has_path) {
             return None;
         }
@@ -81,7 +93,7 @@ impl Engine {
         let is_carrier = |candidate: &&Candidate<'_>| candidate.name == carrier;
         let before = candidates.iter().find(is_carrier);
         let has_way = before.is_some_and(|carrier| carrier.has_path);
-        match self.choose_for(family, leader, waits, now) {
+        match self.choose_for(family, leader, around, around.is_asked, now) {
             Choice::Stay { until } => {
                 self.look_again = self.look_again.into_iter().chain(until).min();
                 None
@@ -89,7 +101,7 @@ impl Engine {
             Choice::Nobody => None,
             Choice::Move { to, reason } => {
                 let is_left = before.is_none_or(|before| before.fitness() == Fitness::Unusable);
-                let fault = self.find(carrier).ok().filter(|_| is_left);
+                let fault = find(around.uplinks, carrier).filter(|_| is_left);
                 let complaint = fault.and_then(|carrier| carrier.complaint_of(family));
                 let reason = match complaint {
                     Some(complaint) => format!("{carrier}: {complaint}"),
@@ -97,28 +109,35 @@ impl Engine {
                     None => format!("{family}: {reason}"),
                 };
                 self.carry_apart(family, to, leader);
-                let due = self.choose_for(family, leader, Waits::InForce, now).due();
+                let due = self.choose_for(family, leader, around, false, now).due();
                 self.look_again = self.look_again.into_iter().chain(due).min();
                 Some(reason)
             }
         }
     }
 
-    fn choose_for(&self, family: Family, leader: &UplinkName, waits: Waits, now: Moment) -> Choice {
+    fn choose_for(
+        &self,
+        family: Family,
+        leader: &UplinkName,
+        around: &Around<'_>,
+        is_asked: bool,
+        now: Moment,
+    ) -> Choice {
         let apart = self.apart.get(&family);
         let terms = Terms {
             active: Some(self.carrier_beside(family, leader)),
             is_adopted: apart.is_some_and(|carrier| carrier.is_adopted),
             chosen: None,
-            is_asked: waits == Waits::Waived,
+            is_asked,
             // A family comes back to the leader, however good another is.
             failover: FailoverSettings {
                 policy: Policy::Failover,
-                ..self.settings.failover
+                ..around.failover
             },
             contest: &Contest::default(),
         };
-        elect(&self.candidates_for(family, leader), terms, now)
+        elect(&self.candidates_for(family, leader, around), terms, now)
     }
 
     /// Who is to carry a family, whether or not it has a way out there.
@@ -127,27 +146,38 @@ impl Engine {
         apart.map_or(leader, |carrier| &carrier.uplink)
     }
 
-    fn candidates_for(&self, family: Family, leader: &UplinkName) -> Vec<Candidate<'_>> {
-        let uplinks = self.uplinks.iter();
+    fn candidates_for<'a>(
+        &self,
+        family: Family,
+        leader: &UplinkName,
+        around: &'a Around<'_>,
+    ) -> Vec<Candidate<'a>> {
+        let uplinks = around.uplinks.iter();
         uplinks
-            .map(|uplink| self.candidate_for(uplink, family, leader))
+            .filter_map(|uplink| {
+                let is_leader = uplink.settings().name == *leader;
+                let candidate = self.candidate_for(family, uplink, is_leader, around)?;
+                let tier = if is_leader { TOGETHER } else { candidate.tier };
+                Some(Candidate { tier, ..candidate })
+            })
             .collect()
     }
 
     /// That the leader keeps falling is a matter of who leads.
-    fn candidate_for<'a>(
+    pub(super) fn candidate_for<'a>(
         &self,
-        uplink: &'a Uplink,
         family: Family,
-        leader: &UplinkName,
-    ) -> Candidate<'a> {
-        let is_leader = uplink.settings().name == *leader;
+        uplink: &'a Uplink,
+        is_leader: bool,
+        around: &Around<'_>,
+    ) -> Option<Candidate<'a>> {
         let candidate = uplink.candidate_for(family, is_leader);
-        let suppressed_until = self.flaps.suppressed_until(candidate.name);
-        Candidate {
-            suppressed_until: suppressed_until.filter(|_| !is_leader),
-            ..candidate
-        }
+        let suppressed_until = around.flaps.suppressed_until(candidate.name);
+        Some(Candidate {
+            tier: self.tier_of(uplink)?,
+            role: self.role_in(family, candidate.name),
+            ..candidate.suppressed_by(suppressed_until.filter(|_| !is_leader))
+        })
     }
 
     fn carry_apart(&mut self, family: Family, uplink: UplinkName, leader: &UplinkName) {
@@ -159,63 +189,41 @@ impl Engine {
         }
     }
 
-    /// The traffic goes another way, in whole or in part.
-    pub(super) fn tell_of_switch(&mut self, from: Vec<UplinkName>, reason: String, now: Moment) {
-        let to = self.carriers();
-        self.outbox.events.push(Event {
-            at: now,
-            change: Change::Switch {
-                from: from.clone(),
-                to: to.clone(),
-            },
-            reason: reason.clone(),
-        });
-        self.last_switch = Some(Switch {
-            at: now,
-            from,
-            to,
-            reason,
-        });
-    }
-
-    pub(super) fn lead(&mut self, uplink: UplinkName, now: Moment) {
-        self.leaving.clear();
-        self.active = Some(Active {
-            uplink,
-            since: now,
-            is_adopted: false,
-        });
-    }
-
-    /// The families of which an uplink carries the traffic.
-    pub(super) fn carried_by(&self, uplink: &UplinkName) -> Vec<Family> {
-        let families = Family::ROUTED.into_iter();
-        let carries = |family: &Family| self.carrier_of(*family) == Some(uplink);
-        families.filter(carries).collect()
-    }
-
-    /// What the kernel is to hold of all this.
-    pub(super) fn carrying(&self) -> Carrying {
+    /// What the kernel is to hold of all this. Of several that carry a family each has its weight.
+    pub(in crate::engine) fn carrying(&self, uplinks: &[Uplink]) -> Carrying {
         if self.active.is_none() {
             return self.leaving.clone();
         }
-        let paths = Family::ROUTED.into_iter().filter_map(|family| {
-            let uplink = self.find(self.carrier_of(family)?).ok()?;
-            let path = uplink.attachment().paths.get(&family)?;
-            Some((family, vec![*path]))
+        let families = Family::ROUTED.into_iter().filter_map(|family| {
+            let carriers = self.carriers_of(family, uplinks);
+            let paths = carriers.iter().filter_map(|name| {
+                let uplink = find(uplinks, name)?;
+                let path = uplink.attachment().paths.get(&family)?;
+                let weight = uplink.settings().weight;
+                let weight = if carriers.len() > 1 {
+                    weight
+                } else {
+                    path.weight
+                };
+                Some(Path { weight, ..*path })
+            });
+            let paths: Vec<_> = paths.collect();
+            (!paths.is_empty()).then_some((family, paths))
         });
-        paths.collect()
+        families.collect()
     }
 
-    /// Who carries a family, if that has a way out there.
-    pub(super) fn carrier_of(&self, family: Family) -> Option<&UplinkName> {
-        let has_way = |name: &&UplinkName| {
-            let has = |uplink: &Uplink| uplink.attachment().paths.contains_key(&family);
-            self.find(name).is_ok_and(has)
-        };
+    /// To whom a family is led, if that has a way out there.
+    pub(super) fn carrier_of(&self, family: Family, uplinks: &[Uplink]) -> Option<&UplinkName> {
         let apart = self.apart.get(&family).map(|carrier| &carrier.uplink);
-        apart.into_iter().chain(self.carrier()).find(has_way)
+        let mut carriers = apart.into_iter().chain(self.leader());
+        carriers.find(|name| has_way(family, name, uplinks))
     }
+}
+
+pub(super) fn has_way(family: Family, name: &UplinkName, uplinks: &[Uplink]) -> bool {
+    let uplink = find(uplinks, name);
+    uplink.is_some_and(|uplink| uplink.attachment().paths.contains_key(&family))
 }
 
 /// The same carriers under their new names; those without one carry no more.

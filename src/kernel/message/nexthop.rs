@@ -1,0 +1,216 @@
+//! Nexthop objects: `linux/nexthop.h`, which the crates do not know.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+};
+
+use super::flow::{NESTED, append};
+use super::parse::{ip_of, u32_of};
+use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
+use crate::routing::{Family, Path};
+use crate::units::{IfIndex, NextHopId, Protocol, Weight};
+
+pub(super) const RTM_NEWNEXTHOP: u16 = 104;
+pub(super) const RTM_DELNEXTHOP: u16 = 105;
+const RTM_GETNEXTHOP: u16 = 106;
+pub(super) const RTM_NEWNEXTHOPBUCKET: u16 = 116;
+pub(super) const RTM_DELNEXTHOPBUCKET: u16 = 117;
+const RTM_GETNEXTHOPBUCKET: u16 = 118;
+
+/// `struct nhmsg`: family, scope, protocol, reserved, flags (4).
+const HEADER: usize = 8;
+const PROTOCOL: usize = 2;
+
+const NHA_ID: u16 = 1;
+const NHA_GROUP: u16 = 2;
+const NHA_GROUP_TYPE: u16 = 3;
+const NHA_OIF: u16 = 5;
+const NHA_GATEWAY: u16 = 6;
+const NHA_RES_GROUP: u16 = 12;
+const NHA_RES_GROUP_BUCKETS: u16 = 1;
+const NHA_RES_GROUP_IDLE_TIMER: u16 = 2;
+const NHA_RES_GROUP_UNBALANCED_TIMER: u16 = 3;
+const NEXTHOP_GRP_TYPE_RES: u16 = 1;
+const RTNH_F_ONLINK: u32 = 4;
+/// `struct nexthop_grp`: number (4), weight - 1 (1), reserved (3).
+const MEMBER: usize = 8;
+/// The kernel's timers count hundredths of a second (`clock_t`).
+const HUNDREDTHS: u32 = 100;
+
+/// A nexthop object as the kernel lists it.
+pub(in crate::kernel) struct NextHopEntry {
+    pub(in crate::kernel) id: NextHopId,
+    pub(in crate::kernel) protocol: Protocol,
+    pub(in crate::kernel) hop: NextHop,
+}
+
+/// The request for all nexthop objects.
+pub(in crate::kernel) fn all_next_hops(sequence: u32) -> Vec<u8> {
+    request(RTM_GETNEXTHOP, NLM_F_DUMP, sequence, [0; HEADER], &[])
+}
+
+/// The request for the buckets of all resilient groups. A kernel without such groups does not know
+/// it.
+pub(in crate::kernel) fn all_buckets(sequence: u32) -> Vec<u8> {
+    request(RTM_GETNEXTHOPBUCKET, NLM_F_DUMP, sequence, [0; HEADER], &[])
+}
+
+/// Whether a nexthop object takes the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernel) enum Standing {
+    /// There must be none of its number.
+    New,
+    /// There must be one.
+    InPlace,
+}
+
+/// The request to make a nexthop object; answered in any case.
+pub(in crate::kernel) fn next_hop(
+    id: NextHopId,
+    hop: &NextHop,
+    standing: Standing,
+    protocol: Protocol,
+    sequence: u32,
+) -> Vec<u8> {
+    let flags = match standing {
+        Standing::New => NLM_F_CREATE | NLM_F_EXCL,
+        Standing::InPlace => NLM_F_REPLACE,
+    };
+    let mut header = [0; HEADER];
+    header[PROTOCOL] = protocol.0;
+    let mut body = Vec::new();
+    append(&mut body, NHA_ID, &id.0.to_ne_bytes());
+    match hop {
+        NextHop::Path { family, path } => {
+            header[0] = address_family(*family);
+            if path.onlink {
+                header[4..].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
+            }
+            append(&mut body, NHA_OIF, &path.index.get().to_ne_bytes());
+            match path.gateway {
+                Some(IpAddr::V4(address)) => append(&mut body, NHA_GATEWAY, &address.octets()),
+                Some(IpAddr::V6(address)) => append(&mut body, NHA_GATEWAY, &address.octets()),
+                None => {}
+            }
+        }
+        NextHop::Group(members) => resilient_group(&mut body, members),
+        // Only ever found, never made.
+        NextHop::Odd => {}
+    }
+    request(RTM_NEWNEXTHOP, NLM_F_ACK | flags, sequence, header, &body)
+}
+
+fn resilient_group(body: &mut Vec<u8>, members: &BTreeMap<NextHopId, Weight>) {
+    let member = |(id, weight): (&NextHopId, &Weight)| {
+        let [a, b, c, d] = id.0.to_ne_bytes();
+        [a, b, c, d, weight.0.saturating_sub(1), 0, 0, 0]
+    };
+    let members: Vec<_> = members.iter().flat_map(member).collect();
+    append(body, NHA_GROUP, &members);
+    append(body, NHA_GROUP_TYPE, &NEXTHOP_GRP_TYPE_RES.to_ne_bytes());
+    let mut inside = Vec::new();
+    append(&mut inside, NHA_RES_GROUP_BUCKETS, &BUCKETS.to_ne_bytes());
+    for (kind, seconds) in [
+        (NHA_RES_GROUP_IDLE_TIMER, IDLE),
+        (NHA_RES_GROUP_UNBALANCED_TIMER, UNEVEN),
+    ] {
+        append(&mut inside, kind, &(seconds * HUNDREDTHS).to_ne_bytes());
+    }
+    append(body, NHA_RES_GROUP | NESTED, &inside);
+}
+
+/// The request to remove a nexthop object; answered in any case.
+pub(in crate::kernel) fn no_next_hop(id: NextHopId, sequence: u32) -> Vec<u8> {
+    let mut body = Vec::new();
+    append(&mut body, NHA_ID, &id.0.to_ne_bytes());
+    request(RTM_DELNEXTHOP, NLM_F_ACK, sequence, [0; HEADER], &body)
+}
+
+fn request(kind: u16, flags: u16, sequence: u32, header: [u8; HEADER], body: &[u8]) -> Vec<u8> {
+    const BEFORE: usize = 16;
+    let length = BEFORE + HEADER + body.len();
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(header);
+    bytes.extend(body);
+    bytes
+}
+
+/// Whose nexthop object a message is about.
+pub(super) fn owner(body: &[u8]) -> Option<Protocol> {
+    body.get(PROTOCOL).copied().map(Protocol)
+}
+
+pub(super) fn entry(body: &[u8]) -> Option<NextHopEntry> {
+    let family = match i32::from(*body.first()?) {
+        libc::AF_INET => Some(Family::Ipv4),
+        libc::AF_INET6 => Some(Family::Ipv6),
+        _ => None,
+    };
+    let flags = u32_of(body.get(4..HEADER)?)?;
+    let (mut id, mut index, mut gateway) = (None, None, None);
+    let (mut members, mut kind, mut buckets) = (None, 0, 0);
+    let mut is_plain = true;
+    for attribute in super::attributes(body, HEADER) {
+        let value = attribute.value();
+        match attribute.kind() {
+            NHA_ID => id = Some(NextHopId(u32_of(value)?)),
+            NHA_OIF => index = IfIndex::new(u32_of(value)?),
+            NHA_GATEWAY => gateway = Some(ip_of(value)?),
+            NHA_GROUP => members = Some(members_of(value)?),
+            NHA_GROUP_TYPE => kind = u16_of(value)?,
+            NHA_RES_GROUP => {
+                let mut inside = super::attributes(value, 0);
+                let found = inside.find(|one| one.kind() == NHA_RES_GROUP_BUCKETS);
+                buckets = found.and_then(|one| u16_of(one.value())).unwrap_or(0);
+            }
+            _ => is_plain = false,
+        }
+    }
+    let is_ours_in_kind = kind == NEXTHOP_GRP_TYPE_RES && buckets == BUCKETS;
+    let hop = match (members, family, index) {
+        (Some(members), _, _) if is_ours_in_kind => NextHop::Group(members),
+        (None, Some(family), Some(index)) if is_plain => NextHop::Path {
+            family,
+            path: Path {
+                index,
+                gateway,
+                onlink: flags & RTNH_F_ONLINK != 0,
+                weight: Weight(1),
+            },
+        },
+        (Some(_) | None, _, _) => NextHop::Odd,
+    };
+    Some(NextHopEntry {
+        id: id?,
+        protocol: owner(body)?,
+        hop,
+    })
+}
+
+fn members_of(value: &[u8]) -> Option<BTreeMap<NextHopId, Weight>> {
+    let members = value.chunks_exact(MEMBER).map(|member| {
+        let (id, rest) = member.split_at(4);
+        Some((NextHopId(u32_of(id)?), Weight(rest[0].saturating_add(1))))
+    });
+    members.collect()
+}
+
+fn u16_of(value: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(value.try_into().ok()?))
+}
+
+fn address_family(family: Family) -> u8 {
+    let number = match family {
+        Family::Ipv4 => libc::AF_INET,
+        Family::Ipv6 => libc::AF_INET6,
+    };
+    u8::try_from(number).unwrap_or_default()
+}

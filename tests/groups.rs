@@ -1,0 +1,444 @@
+//! Groups of traffic and the policy `balance`: the engine's guarantees, in virtual time.
+
+#![cfg(feature = "replay")]
+
+#[expect(dead_code, reason = "other tests need more of it")]
+#[path = "support/lossy.rs"]
+mod lossy;
+mod support;
+
+use std::time::Duration;
+
+use lossy::lossy;
+use support::{at, brief, name, probe, settings, when};
+use uplinkd::engine::Engine;
+use uplinkd::engine::input::{Action, Command, Departure, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::settings::{GroupSettings, Policy, RuleSettings, Settings};
+use uplinkd::engine::status::{GroupStatus, Status};
+use uplinkd::replay::{Replay, World, attached, attached_by_both};
+use uplinkd::routing::traffic::{Ports, Selector};
+use uplinkd::routing::{Attachment, Desired, Family, Trouble};
+use uplinkd::units::{IpProtocol, Moment, Tier, UplinkName, Wall, Weight};
+
+/// Uplinks of one tier that share the traffic.
+fn balanced(uplinks: &[&str]) -> Settings {
+    let mut settings = settings(uplinks);
+    settings.failover.policy = Policy::Balance;
+    for uplink in &mut settings.uplinks {
+        uplink.tier = Tier(1);
+    }
+    settings
+}
+
+/// `group` has these uplinks, and port 5060.
+fn with_group(mut settings: Settings, group: &str, policy: Policy, uplinks: &[&str]) -> Settings {
+    settings.groups.push(GroupSettings {
+        name: group.parse().expect("a name"),
+        policy,
+        uplinks: uplinks.iter().copied().map(name).collect(),
+    });
+    let port = 5060;
+    settings.rules.push(RuleSettings {
+        group: group.parse().expect("a name"),
+        traffic: Selector {
+            protocol: Some(IpProtocol(17)),
+            dport: Some(Ports {
+                first: port,
+                last: port,
+            }),
+            ..Selector::default()
+        },
+    });
+    settings
+}
+
+fn status(replay: &Replay<impl World>) -> Status {
+    let wall = Wall::reading(std::time::UNIX_EPOCH, replay.now());
+    replay.engine().status(wall)
+}
+
+fn active(replay: &Replay<impl World>) -> Vec<String> {
+    texts(&status(replay).active)
+}
+
+fn group(replay: &Replay<impl World>) -> GroupStatus {
+    status(replay).groups.remove(0)
+}
+
+fn texts(names: &[UplinkName]) -> Vec<String> {
+    let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names
+}
+
+fn is_dead(order: &ProbeOrder, uplink: &str, during: std::ops::Range<f64>, now: f64) -> f64 {
+    f64::from(order.uplink == name(uplink) && during.contains(&now))
+}
+
+#[test]
+fn all_that_are_well_share_the_traffic_within_seconds_of_the_start() {
+    let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |_, _| 0.0);
+    replay.run_until(at(5.0));
+    assert_eq!(active(&replay), ["a", "b", "c"]);
+    let status = status(&replay);
+    assert!(status.uplinks.iter().all(|uplink| uplink.active));
+}
+
+#[test]
+fn one_that_dies_leaves_at_once_and_joins_by_the_rules_of_failback() {
+    let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |order, now| {
+        is_dead(order, "b", 30.0..60.0, now)
+    });
+    replay.run_until(at(30.0));
+    let events = replay.run_until(at(59.0));
+    let left = when(&events, "switch a,b,c -> a,c").expect("it leaves");
+    assert!((30.0..32.0).contains(&left), "{left}");
+    assert_eq!(active(&replay), ["a", "c"]);
+    let events = replay.run_until(at(200.0));
+    let up = when(&events, "uplink.recovering b").expect("answers again");
+    let back = when(&events, "switch a,c -> a,b,c").expect("it joins");
+    assert!((back - up - 60.0).abs() < 2.0, "up {up}, back {back}");
+}
+
+#[test]
+fn whoever_leads_is_left_like_any_other_and_those_that_share_stay() {
+    let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |order, now| {
+        is_dead(order, "a", 30.0..60.0, now)
+    });
+    replay.run_until(at(30.0));
+    let events = replay.run_until(at(59.0));
+    let left = when(&events, "switch a,b,c -> b,c");
+    assert!(left.is_some(), "{:?}", brief(&events));
+    let events = replay.run_until(at(200.0));
+    let switches = brief(&events);
+    let switches: Vec<_> = switches
+        .iter()
+        .filter(|line| line.starts_with("switch"))
+        .collect();
+    assert_eq!(switches, ["switch b,c -> a,b,c"]);
+}
+
+#[test]
+fn a_degraded_one_yields_while_another_is_well() {
+    let mut replay = lossy(balanced(&["a", "b"]), 1, |order, now| {
+        let is_bad = order.uplink == name("b") && (30.0..120.0).contains(&now);
+        if is_bad { 0.35 } else { 0.0 }
+    });
+    replay.run_until(at(100.0));
+    assert_eq!(active(&replay), ["a"]);
+    replay.run_until(at(400.0));
+    assert_eq!(active(&replay), ["a", "b"]);
+}
+
+#[test]
+fn where_all_die_nobody_is_left_for_nothing() {
+    let mut replay = lossy(balanced(&["a", "b"]), 1, |_, now| f64::from(now >= 30.0));
+    replay.run_until(at(30.0));
+    replay.run_until(at(200.0));
+    assert!(!active(&replay).is_empty());
+    let path = status(&replay).uplinks.iter().filter(|u| u.active).count();
+    assert!(path >= 1);
+}
+
+#[test]
+fn a_lower_tier_is_used_only_when_all_of_the_better_are_dead() {
+    let mut settings = balanced(&["a", "b", "c", "d"]);
+    settings.uplinks[2].tier = Tier(2);
+    settings.uplinks[3].tier = Tier(2);
+    let mut replay = lossy(settings, 1, |order, now| {
+        let a = is_dead(order, "a", 30.0..90.0, now);
+        a + is_dead(order, "b", 60.0..90.0, now)
+    });
+    replay.run_until(at(29.0));
+    assert_eq!(active(&replay), ["a", "b"]);
+    replay.run_until(at(59.0));
+    assert_eq!(active(&replay), ["b"]);
+    replay.run_until(at(80.0));
+    assert_eq!(active(&replay), ["c", "d"]);
+    replay.run_until(at(300.0));
+    assert_eq!(active(&replay), ["a", "b"]);
+}
+
+#[test]
+fn what_a_person_chose_carries_everything_alone_until_auto() {
+    let mut replay = lossy(balanced(&["a", "b"]), 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    replay.input(Input::Command(Command::Switch(name("b"))));
+    assert_eq!(active(&replay), ["b"]);
+    replay.run_until(at(100.0));
+    assert_eq!(active(&replay), ["b"]);
+    replay.input(Input::Command(Command::Auto));
+    assert_eq!(active(&replay), ["a", "b"]);
+}
+
+#[test]
+fn a_family_is_shared_by_those_by_which_it_works() {
+    let mut settings = balanced(&["a", "b", "c"]);
+    for uplink in &mut settings.uplinks {
+        uplink.probe = probe(&[
+            "192.0.2.1",
+            "198.51.100.1",
+            "2001:db8:a::1",
+            "2001:db8:b::1",
+        ]);
+    }
+    let mut replay = lossy(settings, 1, |order, now| {
+        let is_v6 = order
+            .target
+            .address()
+            .is_some_and(|address| address.is_ipv6());
+        f64::from(is_v6) * is_dead(order, "b", 30.0..90.0, now)
+    });
+    for (place, uplink) in (1..).zip(["a", "b", "c"]) {
+        let (uplink, attachment) = (name(uplink), attached_by_both(place));
+        replay.input(Input::Attachment { uplink, attachment });
+    }
+    replay.run_until(at(20.0));
+    let carries = |replay: &Replay<_>, family: Family| {
+        let uplinks = status(replay).uplinks.into_iter();
+        let carriers = uplinks.filter(|uplink| uplink.carries.contains(&family));
+        texts(&carriers.map(|uplink| uplink.name).collect::<Vec<_>>())
+    };
+    assert_eq!(carries(&replay, Family::Ipv6), ["a", "b", "c"]);
+    replay.run_until(at(60.0));
+    assert_eq!(carries(&replay, Family::Ipv4), ["a", "b", "c"]);
+    assert_eq!(carries(&replay, Family::Ipv6), ["a", "c"]);
+    replay.run_until(at(300.0));
+    assert_eq!(carries(&replay, Family::Ipv6), ["a", "b", "c"]);
+}
+
+#[test]
+fn the_weights_stand_in_the_routes() {
+    let mut settings = balanced(&["a", "b"]);
+    settings.uplinks[1].weight = Weight(3);
+    let numbering = settings.numbering;
+    let mut site = Site::new(settings);
+    site.runs(10);
+    let desired = site.desired.flattened();
+    let mut routes = desired.routes.iter();
+    let route = routes.find(|route| numbering.carrier_place().holds(route));
+    let paths = &route.expect("a route").paths;
+    let weights: Vec<_> = paths.iter().map(|path| path.weight.0).collect();
+    assert_eq!(weights, [1, 3]);
+}
+
+#[test]
+fn a_restart_goes_on_with_all_that_shared() {
+    let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |_, _| 0.0);
+    replay.input(Input::Carrying(name("b")));
+    let (group, family) = (None, Family::Ipv4);
+    let uplinks = vec![name("a"), name("b")];
+    let input = Input::Sharing {
+        group,
+        family,
+        uplinks,
+    };
+    let mut events: Vec<Event> = replay.input(input);
+    assert_eq!(active(&replay), ["a", "b"]);
+    events.extend(replay.run_until(at(30.0)));
+    let is_switch = |line: &String| line.starts_with("switch");
+    assert!(
+        !brief(&events).iter().any(is_switch),
+        "{:?}",
+        brief(&events)
+    );
+    replay.run_until(at(100.0));
+    assert_eq!(active(&replay), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_restart_that_hears_of_its_links_one_by_one_goes_on_with_all_that_shared() {
+    let mut site = Site::unattached(balanced(&["a", "b"]));
+    site.tell(Input::Carrying(name("a")));
+    site.tell(Input::Sharing {
+        group: None,
+        family: Family::Ipv4,
+        uplinks: vec![name("a"), name("b")],
+    });
+    for (place, uplink) in [(1, "a"), (2, "b")] {
+        site.attach(uplink, with_address(place));
+        site.runs(1);
+    }
+    let wall = Wall::reading(std::time::UNIX_EPOCH, site.now);
+    assert_eq!(texts(&site.engine.status(wall).active), ["a", "b"]);
+}
+
+#[test]
+fn a_group_goes_its_own_way_in_the_order_of_its_list() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let settings = with_group(tiers, "voice", Policy::Failover, &["lte", "fiber"]);
+    let mut replay = lossy(settings, 1, |order, now| {
+        is_dead(order, "lte", 30.0..60.0, now)
+    });
+    replay.run_until(at(20.0));
+    assert_eq!(active(&replay), ["fiber"]);
+    assert_eq!(texts(&group(&replay).active), ["lte"]);
+    let events = replay.run_until(at(50.0));
+    let left = when(&events, "switch voice: lte -> fiber");
+    assert!(left.is_some(), "{:?}", brief(&events));
+    assert_eq!(active(&replay), ["fiber"]);
+    replay.run_until(at(200.0));
+    assert_eq!(texts(&group(&replay).active), ["lte"]);
+}
+
+#[test]
+fn a_group_of_which_nothing_works_goes_with_the_rest_and_takes_up_its_own_again() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let settings = with_group(tiers, "backups", Policy::Failover, &["dsl"]);
+    let mut replay = lossy(settings, 1, |order, now| {
+        is_dead(order, "dsl", 30.0..60.0, now)
+    });
+    replay.run_until(at(20.0));
+    assert_eq!(texts(&group(&replay).active), ["dsl"]);
+    assert!(!group(&replay).with_rest);
+    let events = replay.run_until(at(50.0));
+    assert!(
+        when(&events, "switch backups: dsl -> fiber").is_some(),
+        "{:?}",
+        brief(&events)
+    );
+    assert!(group(&replay).with_rest);
+    assert_eq!(texts(&group(&replay).active), ["fiber"]);
+    let events = replay.run_until(at(200.0));
+    let up = when(&events, "uplink.recovering dsl").expect("answers again");
+    let back = when(&events, "switch backups: fiber -> dsl").expect("its own again");
+    assert!((back - up - 60.0).abs() < 2.0, "up {up}, back {back}");
+}
+
+#[test]
+fn where_nothing_works_at_all_every_group_stays_where_it_is() {
+    let tiers = settings(&["fiber", "lte"]);
+    let settings = with_group(tiers, "voice", Policy::Failover, &["lte"]);
+    let mut replay = lossy(settings, 1, |_, now| f64::from(now >= 30.0));
+    replay.run_until(at(200.0));
+    assert_eq!(texts(&group(&replay).active), ["lte"]);
+    assert_eq!(active(&replay), ["fiber"]);
+}
+
+#[test]
+fn a_choice_by_hand_is_for_the_rest_and_maintenance_for_all() {
+    let tiers = settings(&["fiber", "lte"]);
+    let settings = with_group(tiers, "voice", Policy::Failover, &["fiber", "lte"]);
+    let mut replay = lossy(settings, 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    replay.input(Input::Command(Command::Switch(name("lte"))));
+    assert_eq!(active(&replay), ["lte"]);
+    assert_eq!(texts(&group(&replay).active), ["fiber"]);
+    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    assert_eq!(texts(&group(&replay).active), ["lte"]);
+}
+
+#[test]
+fn a_reload_keeps_groups_by_name_and_drops_those_that_are_gone() {
+    let tiers = settings(&["fiber", "lte"]);
+    let with = with_group(tiers.clone(), "voice", Policy::Failover, &["lte", "fiber"]);
+    let mut replay = lossy(with.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    let mut other = with;
+    other.groups[0].uplinks.reverse();
+    let events = replay.input(Input::Settings(Box::new(other)));
+    assert!(
+        texts(&group(&replay).active) == ["fiber"],
+        "{:?}",
+        brief(&events)
+    );
+    replay.input(Input::Settings(Box::new(tiers)));
+    assert!(status(&replay).groups.is_empty());
+}
+
+fn with_address(place: u8) -> Attachment {
+    let sources = [format!("10.0.{place}.2/24").parse().expect("an address")].into();
+    Attachment {
+        sources,
+        ..attached(place)
+    }
+}
+
+#[test]
+fn only_the_flows_of_the_member_that_leaves_are_ended_and_none_while_another_group_goes_there() {
+    let settings = with_group(
+        balanced(&["a", "b", "c"]),
+        "voice",
+        Policy::Failover,
+        &["a", "b"],
+    );
+    let mut site = Site::new(settings);
+    site.runs(20);
+    let cut = Attachment {
+        trouble: Some(Trouble::NoCarrier),
+        ..with_address(3)
+    };
+    site.attach("c", cut);
+    let left: Vec<_> = site.left.iter().flat_map(|left| &left.addresses).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].to_string(), "10.0.3.2");
+    // The rest leaves a for what a person wants; voice stays there.
+    site.tell(Input::Command(Command::Switch(name("b"))));
+    assert_eq!(site.left.len(), 1, "voice still leaves by a");
+}
+
+/// An engine each of whose probes is answered.
+struct Site {
+    engine: Engine,
+    now: Moment,
+    desired: Desired,
+    left: Vec<Departure>,
+}
+
+impl Site {
+    fn new(settings: Settings) -> Self {
+        let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
+        let mut site = Self::unattached(settings);
+        for (place, uplink) in (1..).zip(names) {
+            site.attach(uplink.as_str(), with_address(place));
+        }
+        site
+    }
+
+    fn unattached(settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(settings, Moment::START),
+            now: Moment::START,
+            desired: Desired::default(),
+            left: Vec::new(),
+        }
+    }
+
+    fn attach(&mut self, uplink: &str, attachment: Attachment) {
+        let uplink = name(uplink);
+        self.tell(Input::Attachment { uplink, attachment });
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle_input(self.now, input);
+        self.act();
+    }
+
+    fn runs(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        while let Some(next) = self.engine.poll_timeout().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.engine.handle_timeout(self.now);
+            self.act();
+        }
+        self.now = end;
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Probe(order) => {
+                    let answer = Input::Probe {
+                        uplink: order.uplink,
+                        id: order.id,
+                        outcome: Outcome::Reply(Duration::from_millis(10)),
+                    };
+                    self.engine.handle_input(self.now, answer);
+                }
+                Action::Route(desired) => self.desired = desired,
+                Action::Leave(left) => self.left.push(left),
+                Action::Event(_) | Action::Count(_) => {}
+            }
+        }
+    }
+}
