@@ -39,7 +39,6 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uplinkd::kernel;
 
-use bare::Replaced;
 use netns::{ForeignDefault, World};
 use side::{Families, Side};
 use spans::Spans;
@@ -60,7 +59,7 @@ fn main() {
     netns::run(async |world| {
         let indices = two_uplinks(&world).await;
         switches(indices).await;
-        lookups(&world, indices).await;
+        lookups().await;
         routes_of_others(&world).await;
         flows();
     });
@@ -117,7 +116,7 @@ async fn switches(indices: [u32; 2]) {
         row(&name, &acknowledged.to_string(), must);
         row("    and until it is read back", &read_back.to_string(), "");
     }
-    let bare = Replaced::new(indices, bare::VIA).replace(SWITCHES);
+    let bare = bare::replacements(indices, SWITCHES);
     row(
         "    the kernel's part: the same request, waited for",
         &bare.to_string(),
@@ -146,11 +145,7 @@ fn forks() -> Option<Spans> {
 
 /// Someone asks for the way all the time, while the traffic of both families goes to and fro. IPv6 has
 /// no default in main, so that it is the agent's table or nothing.
-///
-/// The kernel replaces a route of IPv6 at once, but frees the old one without waiting for who has just
-/// found it, to whom it says that there is none (`fib6_info_hold_safe`, net/ipv6/route.c): the last row
-/// shows how often that happens without the agent.
-async fn lookups(world: &World, indices: [u32; 2]) {
+async fn lookups() {
     let mut side = Side::start([FIBER, LTE]).await;
     side.carry(0, Families::Both).await;
     let searches = [V4, V6].map(Search::start);
@@ -167,15 +162,6 @@ async fn lookups(world: &World, indices: [u32; 2]) {
         row(&what, &in_vain.to_string(), "0");
     }
     side.stop().await;
-    let bare = Replaced::new(indices, bare::VIA6);
-    bare.replace(2);
-    world.add_rule(bare::rule6()).await;
-    let search = Search::start(V6);
-    bare.replace(10 * SWITCHES_WITH_LOOKUPS);
-    let (asked, in_vain) = search.end();
-    world.remove_rule(bare::rule6()).await;
-    let what = format!("    the kernel's part: of {asked}, while it replaces 100,000 times");
-    row(&what, &in_vain.to_string(), "");
 }
 
 /// From any address to some address in the internet.
