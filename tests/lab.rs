@@ -173,6 +173,11 @@ fn an_agent_that_is_killed_a_hundred_times_leaves_nothing_in_the_main_table() {
 }
 
 #[test]
+fn an_agent_that_is_killed_a_hundred_times_while_uplinks_share_leaves_nothing() {
+    assert_plays(&["killed-balance"]);
+}
+
+#[test]
 fn two_thousand_switches_never_leave_the_kernel_without_a_route() {
     assert_plays(&["switch"]);
 }

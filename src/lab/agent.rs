@@ -61,6 +61,8 @@ pub(super) struct Wishes {
     pub(super) flows: Option<String>,
     /// `routing.flows_on_failback`
     pub(super) flows_on_failback: Option<String>,
+    /// All uplinks share the traffic: `failover.policy`, and one tier.
+    pub(super) balance: bool,
     /// The client has long flows besides its stream.
     pub(super) long_flows: bool,
     /// A cold uplink; the agent knows only this one and the first.
@@ -231,10 +233,14 @@ pub fn this_program() -> PathBuf {
 fn configuration(wishes: &Wishes) -> String {
     let targets = wishes.targets.clone().unwrap_or_else(|| wishes.pings());
     let show = |span| humantime::format_duration(span).to_string();
-    let failover = wishes.failback_after.map(|span| {
-        let span = show(span);
-        format!("[failover]\nfailback_after = {span:?}\n\n")
-    });
+    let after = wishes
+        .failback_after
+        .map(|span| format!("failback_after = {:?}\n", show(span)));
+    let policy = wishes.balance.then(|| "policy = \"balance\"\n".to_owned());
+    let failover = format!(
+        "[failover]\n{}\n",
+        after.into_iter().chain(policy).collect::<String>()
+    );
     let keys = [
         ("mode", &wishes.mode),
         ("flows", &wishes.flows),
@@ -248,14 +254,14 @@ fn configuration(wishes: &Wishes) -> String {
         let span = show(span);
         format!("standby_interval = {span:?}\n")
     });
-    let uplinks = wishes.uplinks().zip(1..).map(|((name, keys), tier)| {
+    let uplinks = wishes.uplinks().zip(1..).map(|((name, keys), place)| {
+        let tier = if wishes.balance { 1 } else { place };
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n{keys}\n")
     });
     format!(
         "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\nhooks = {HOOKS:?}\n\n\
          [probe]\ntargets = {targets:?}\n{standby}\n{failover}{routing}{uplinks}",
         standby = standby.unwrap_or_default(),
-        failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),
     )
 }

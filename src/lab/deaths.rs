@@ -39,6 +39,8 @@ pub struct Deaths {
     pub stopping: u32,
     /// How often the kernel did not look afterwards as it did before the first agent.
     pub left_something: u32,
+    /// How often nexthop objects were among what was left.
+    pub left_next_hops: u32,
 }
 
 /// What the agent is doing when it is killed, and how long it has been doing it.
@@ -103,8 +105,9 @@ impl Stage<'_> {
                 }
             }
             self.direct(AgentAct::Kill)?;
-            let now = Inventory::of(self.network.router())?;
-            deaths.left_something += u32::from(!now.since(&self.before).is_nothing());
+            let left = Inventory::of(self.network.router())?.since(&self.before);
+            deaths.left_something += u32::from(!left.is_nothing());
+            deaths.left_next_hops += u32::from(left.has_next_hops());
             self.catch_up();
         }
         self.heard.status = None;
@@ -137,11 +140,13 @@ impl fmt::Display for Deaths {
             switching,
             stopping,
             left_something,
+            left_next_hops,
         } = self;
         write!(
             f,
             "agent: killed {} times: {starting} soon after its start, {switching} in a switch, \
-             {stopping} in its stop; {left_something} times it left something for the next",
+             {stopping} in its stop; {left_something} times it left something for the next, \
+             {left_next_hops} times nexthop objects",
             starting + switching + stopping
         )
     }

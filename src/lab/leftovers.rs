@@ -56,6 +56,12 @@ impl Difference {
     pub(super) fn is_nothing(&self) -> bool {
         self.left_behind.is_empty() && self.missing.is_empty()
     }
+
+    /// Nexthop objects are among what is left.
+    pub(super) fn has_next_hops(&self) -> bool {
+        let mut left = self.left_behind.iter();
+        left.any(|line| line.starts_with(NEXT_HOP))
+    }
 }
 
 impl fmt::Display for Difference {
@@ -147,6 +153,8 @@ impl List {
     }
 }
 
+const NEXT_HOP: &str = "nexthop object";
+
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
@@ -176,7 +184,7 @@ fn line(message: &[u8]) -> Option<String> {
         }
         Ok(_) | Err(_) => {
             const HEADER: usize = 16;
-            Some(format!("nexthop object {:02x?}", message.get(HEADER..)?))
+            Some(format!("{NEXT_HOP} {:02x?}", message.get(HEADER..)?))
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Scenario {
     /// `routing.flows_on_failback` of the agent; its default unless said.
     #[serde(default)]
     pub flows_on_failback: Option<String>,
+    /// All uplinks share the traffic.
+    #[serde(default)]
+    pub balance: bool,
     /// The client has a TCP connection and a QUIC-like flow, open all the time.
     #[serde(default)]
     pub long_flows: bool,
@@ -303,7 +306,7 @@ mod tests {
     #[test]
     fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart killed killed-main idle switch tour main-mode standby-dead \
+                     failback target-filtered restart killed killed-main killed-balance idle switch tour main-mode standby-dead \
                      cold-standby standby-unready";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);

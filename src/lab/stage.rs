@@ -66,6 +66,8 @@ pub(super) struct Heard {
     /// What happened since the phase began; none outside of one.
     pub(super) phase: Option<Heading>,
     screen: Screen,
+    /// All uplinks share the traffic.
+    is_shared: bool,
 }
 
 /// What was heard in a phase.
@@ -106,6 +108,7 @@ impl<'n> Stage<'n> {
         }
         let heard = Heard {
             screen,
+            is_shared: wishes.balance,
             ..Heard::default()
         };
         Ok(Self {
@@ -273,7 +276,12 @@ impl Heard {
             let mut states = status.uplinks.iter().map(|uplink| uplink.state);
             states.all(|state| matches!(state, State::Up | State::Cold))
         };
-        self.status.as_ref().is_some_and(is_up) && self.ways.v4.as_deref() == Some(UPLINKS[0])
+        let is_on_its_way = match self.ways.v4.as_deref() {
+            None => false,
+            Some(_) if self.is_shared => true,
+            Some(uplink) => uplink == UPLINKS[0],
+        };
+        self.status.as_ref().is_some_and(is_up) && is_on_its_way
     }
 }
 
