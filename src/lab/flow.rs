@@ -101,6 +101,7 @@ impl fmt::Display for Fate {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
 fn milliseconds<S: serde::Serializer>(
     span: &Option<Duration>,
     serializer: S,

@@ -85,9 +85,9 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         switches6,
         gap6,
         moved,
-        hangs,
-        flows_within,
-        flows_hang,
+        hangs: _,
+        flows_within: _,
+        flows_hang: _,
         says,
         without_a_route,
         leaves_nothing,
@@ -115,24 +115,6 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         }),
         gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.felt6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
-        hangs.then(|| Check {
-            expected: "the client's flow hangs".to_owned(),
-            measured: if seen.felt.is_cut_off {
-                "it hangs"
-            } else {
-                "it goes on"
-            }
-            .to_owned(),
-            passed: seen.felt.is_cut_off,
-        }),
-        flows_within.map(|most| {
-            flows(
-                &format!("goes on or is reset within {most}"),
-                seen,
-                |fate| fate.after.is_some_and(|after| after <= most.0),
-            )
-        }),
-        flows_hang.then(|| flows("hangs", seen, |fate| fate.after.is_none())),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
@@ -161,8 +143,31 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
     ]
     .into_iter()
+    .chain(flow_checks(expect, seen))
     .flatten()
     .collect()
+}
+
+/// What is expected of the client's flows that are open when the traffic moves.
+fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 3] {
+    let hangs = expect.hangs.then(|| {
+        let is_cut_off = seen.felt.is_cut_off;
+        let measured = if is_cut_off { "it hangs" } else { "it goes on" };
+        Check {
+            expected: "the client's flow hangs".to_owned(),
+            measured: measured.to_owned(),
+            passed: is_cut_off,
+        }
+    });
+    let within = expect.flows_within.map(|most| {
+        let what = format!("goes on or is reset within {most}");
+        let is_in_time = |fate: &Fate| fate.after.is_some_and(|after| after <= most.0);
+        flows(&what, seen, is_in_time)
+    });
+    let hang = expect
+        .flows_hang
+        .then(|| flows("hangs", seen, |fate| fate.after.is_none()));
+    [hangs, within, hang]
 }
 
 fn through(what: &str, uplink: &str, way: &Way) -> Check {
