@@ -128,6 +128,26 @@ fn a_flow_with_a_fixed_source_address_hangs_where_flows_are_kept() {
 }
 
 #[test]
+fn masqueraded_long_flows_go_on_or_are_reset_within_a_second_of_each_switch() {
+    assert_plays(&["long-flows-masquerade"]);
+}
+
+#[test]
+fn long_flows_with_a_fixed_source_address_go_on_or_are_reset_within_a_second_of_each_switch() {
+    assert_plays(&["long-flows-fixed"]);
+}
+
+#[test]
+fn masqueraded_long_flows_do_not_hang_after_a_failback_that_keeps_flows() {
+    assert_plays(&["long-flows-masquerade-keep"]);
+}
+
+#[test]
+fn long_flows_with_a_fixed_source_address_hang_after_a_failback_that_keeps_flows() {
+    assert_plays(&["long-flows-fixed-keep"]);
+}
+
+#[test]
 fn a_cold_standby_is_brought_up_by_its_hook_and_taken_down_after_the_failback() {
     assert_plays(&["cold-standby"]);
 }
@@ -140,6 +160,21 @@ fn a_dead_sim_is_told_by_an_exercise_before_anybody_needs_it() {
 #[test]
 fn a_restart_of_the_agent_loses_no_packet() {
     assert_plays(&["restart"]);
+}
+
+#[test]
+fn an_agent_that_is_killed_a_hundred_times_loses_no_packet_and_leaves_nothing() {
+    assert_plays(&["killed"]);
+}
+
+#[test]
+fn an_agent_that_is_killed_a_hundred_times_leaves_nothing_in_the_main_table() {
+    assert_plays(&["killed-main"]);
+}
+
+#[test]
+fn an_agent_that_is_killed_a_hundred_times_while_uplinks_share_leaves_nothing() {
+    assert_plays(&["killed-balance"]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod kinds;
 mod load;
 #[path = "netns/main_mode.rs"]
 mod main_mode;
+#[path = "netns/no_ipv6.rs"]
+mod no_ipv6;
 #[path = "netns/prefixes.rs"]
 mod prefixes;
 

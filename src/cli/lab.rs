@@ -28,7 +28,7 @@ pub struct Lab {
     /// How long a scenario in which nothing must happen lasts, such as 10m
     #[arg(long = "for", value_name = "SPAN", value_parser = humantime::parse_duration)]
     span: Option<Duration>,
-    /// What all loss and jitter follows from
+    /// What all loss, jitter and other chance follows from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }

@@ -195,3 +195,28 @@ pub(super) fn means_nothing_there(errno: i32) -> bool {
     // ENOENT: a table that nobody has written to; the others: no such family, no policy routing.
     matches!(errno, libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_ipv6_is_asked_for_nothing_of_it_twice_and_has_nothing_of_it() {
+        // Routes of a family that is not there find nobody to take them (rtnetlink_rcv_msg), rules
+        // nobody to keep them (fib_nl_newrule).
+        let answers = [
+            (Verb::AddRoute, libc::EOPNOTSUPP),
+            (Verb::ReplaceRoute, libc::EOPNOTSUPP),
+            (Verb::AddRule, libc::EAFNOSUPPORT),
+        ];
+        for (verb, errno) in answers {
+            assert_eq!(meaning(verb, errno).0, Meaning::Never, "{verb:?}");
+            assert!(means_nothing_there(errno));
+        }
+    }
+
+    #[test]
+    fn a_route_by_ipv6_where_it_is_disabled_waits_until_it_is_enabled() {
+        assert_eq!(meaning(Verb::ReplaceRoute, libc::EACCES).0, Meaning::Later);
+    }
+}

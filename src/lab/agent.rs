@@ -59,6 +59,12 @@ pub(super) struct Wishes {
     pub(super) ipv6: bool,
     /// `routing.flows`
     pub(super) flows: Option<String>,
+    /// `routing.flows_on_failback`
+    pub(super) flows_on_failback: Option<String>,
+    /// All uplinks share the traffic: `failover.policy`, and one tier.
+    pub(super) balance: bool,
+    /// The client has long flows besides its stream.
+    pub(super) long_flows: bool,
     /// A cold uplink; the agent knows only this one and the first.
     pub(super) modem: Option<Box<Modem>>,
 }
@@ -126,6 +132,20 @@ impl Agent {
         wishes: &Wishes,
         sink: Sender<Happening>,
     ) -> Result<Self, LabError> {
+        let agent = Self::start_unheard(program, router, wishes)?;
+        thread::Builder::new()
+            .name("agent-ear".to_owned())
+            .spawn(move || listen(&sink))
+            .doing(|| "listen to the agent".to_owned())?;
+        Ok(agent)
+    }
+
+    /// The same for an agent to which nobody listens.
+    pub(super) fn start_unheard(
+        program: &Path,
+        router: &Namespace,
+        wishes: &Wishes,
+    ) -> Result<Self, LabError> {
         let prepare = || {
             fs::create_dir_all(FILES)?;
             fs::write(CONFIG, configuration(wishes))?;
@@ -143,17 +163,17 @@ impl Agent {
             .adopt(&mut command)
             .and_then(Command::spawn)
             .doing(|| format!("start {} in the router", program.display()))?;
-        thread::Builder::new()
-            .name("agent-ear".to_owned())
-            .spawn(move || listen(&sink))
-            .doing(|| "listen to the agent".to_owned())?;
         Ok(Self { child })
+    }
+
+    /// Sends the agent a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), LabError> {
+        kill(self.pid(), signal).doing(|| format!("end the agent with {signal}"))
     }
 
     /// Ends the agent with a signal, and waits until it has ended.
     pub(super) fn end(&mut self, signal: Signal) -> Result<ExitStatus, LabError> {
-        let doing = || format!("end the agent with {signal}");
-        kill(self.pid(), signal).doing(doing)?;
+        self.signal(signal)?;
         let limit = clock::now() + PATIENCE;
         while clock::now() < limit {
             if let Some(status) = self.ended()? {
@@ -213,11 +233,19 @@ pub fn this_program() -> PathBuf {
 fn configuration(wishes: &Wishes) -> String {
     let targets = wishes.targets.clone().unwrap_or_else(|| wishes.pings());
     let show = |span| humantime::format_duration(span).to_string();
-    let failover = wishes.failback_after.map(|span| {
-        let span = show(span);
-        format!("[failover]\nfailback_after = {span:?}\n\n")
-    });
-    let keys = [("mode", &wishes.mode), ("flows", &wishes.flows)];
+    let after = wishes
+        .failback_after
+        .map(|span| format!("failback_after = {:?}\n", show(span)));
+    let policy = wishes.balance.then(|| "policy = \"balance\"\n".to_owned());
+    let failover = format!(
+        "[failover]\n{}\n",
+        after.into_iter().chain(policy).collect::<String>()
+    );
+    let keys = [
+        ("mode", &wishes.mode),
+        ("flows", &wishes.flows),
+        ("flows_on_failback", &wishes.flows_on_failback),
+    ];
     let routing = keys
         .into_iter()
         .filter_map(|(key, wish)| wish.as_ref().map(|value| format!("{key} = {value:?}\n")));
@@ -226,14 +254,14 @@ fn configuration(wishes: &Wishes) -> String {
         let span = show(span);
         format!("standby_interval = {span:?}\n")
     });
-    let uplinks = wishes.uplinks().zip(1..).map(|((name, keys), tier)| {
+    let uplinks = wishes.uplinks().zip(1..).map(|((name, keys), place)| {
+        let tier = if wishes.balance { 1 } else { place };
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n{keys}\n")
     });
     format!(
         "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\nhooks = {HOOKS:?}\n\n\
          [probe]\ntargets = {targets:?}\n{standby}\n{failover}{routing}{uplinks}",
         standby = standby.unwrap_or_default(),
-        failover = failover.unwrap_or_default(),
         uplinks = uplinks.collect::<String>(),
     )
 }

@@ -2,6 +2,7 @@
 
 use crate::control::Response;
 use crate::lab::family::Family;
+use crate::lab::flow::{Flow, Word};
 use crate::lab::stream::Pulse;
 use crate::units::Moment;
 
@@ -10,6 +11,8 @@ use crate::units::Moment;
 pub(super) enum Happening {
     /// Of the client's stream.
     Pulse(Family, Pulse),
+    /// Of one of the client's long flows.
+    Flow(Flow, Moment, Word),
     /// The router's kernel forwards the client's traffic another way now.
     Way(Family, Moment, Way),
     /// The agent said something.

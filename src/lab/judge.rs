@@ -4,7 +4,9 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::lab::family::Family;
+use crate::lab::flow::Fate;
 use crate::lab::happening::Way;
+use crate::lab::leftovers::Difference;
 use crate::lab::lookups::Lookups;
 use crate::lab::report::{Check, Entry, Note, PhaseCost, way_in_words};
 use crate::lab::scenario::{Expectation, Span};
@@ -22,8 +24,12 @@ pub(super) struct Seen<'p> {
     pub(super) active6: &'p Way,
     /// In order.
     pub(super) timeline: &'p [Entry],
+    /// By the clients of the long flows, if there were any and the traffic moved.
+    pub(super) flows: Vec<Fate>,
     /// By the one who looked up the way.
     pub(super) lookups: Option<Lookups>,
+    /// In the router, against what stood there before the first agent.
+    pub(super) left: Option<Difference>,
     /// Of the agent.
     pub(super) cost: Option<PhaseCost>,
 }
@@ -79,9 +85,12 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         switches6,
         gap6,
         moved,
-        hangs,
+        hangs: _,
+        flows_within: _,
+        flows_hang: _,
         says,
         without_a_route,
+        leaves_nothing,
         cpu_percent,
         us_per_probe,
         memory_kib,
@@ -106,20 +115,16 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         }),
         gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.felt6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
-        hangs.then(|| Check {
-            expected: "the client's flow hangs".to_owned(),
-            measured: if seen.felt.is_cut_off {
-                "it hangs"
-            } else {
-                "it goes on"
-            }
-            .to_owned(),
-            passed: seen.felt.is_cut_off,
-        }),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
             at_most("lookups without a route", most, without)
+        }),
+        leaves_nothing.then(|| Check {
+            expected: "the agent leaves the router as it was".to_owned(),
+            measured: { seen.left.as_ref() }
+                .map_or_else(|| "unknown".to_owned(), Difference::to_string),
+            passed: seen.left.as_ref().is_some_and(Difference::is_nothing),
         }),
         cpu_percent.map(|most| {
             at_most(
@@ -138,8 +143,31 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
     ]
     .into_iter()
+    .chain(flow_checks(expect, seen))
     .flatten()
     .collect()
+}
+
+/// What is expected of the client's flows that are open when the traffic moves.
+fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 3] {
+    let hangs = expect.hangs.then(|| {
+        let is_cut_off = seen.felt.is_cut_off;
+        let measured = if is_cut_off { "it hangs" } else { "it goes on" };
+        Check {
+            expected: "the client's flow hangs".to_owned(),
+            measured: measured.to_owned(),
+            passed: is_cut_off,
+        }
+    });
+    let within = expect.flows_within.map(|most| {
+        let what = format!("goes on or is reset within {most}");
+        let is_in_time = |fate: &Fate| fate.after.is_some_and(|after| after <= most.0);
+        flows(&what, seen, is_in_time)
+    });
+    let hang = expect
+        .flows_hang
+        .then(|| flows("hangs", seen, |fate| fate.after.is_none()));
+    [hangs, within, hang]
 }
 
 fn through(what: &str, uplink: &str, way: &Way) -> Check {
@@ -165,6 +193,16 @@ fn gap_at_most(what: &str, most: Span, felt: Option<Felt>) -> Check {
         expected: format!("{what} <= {most}"),
         measured: gap.map_or_else(|| "unknown".to_owned(), in_words),
         passed: gap.is_some_and(|gap| gap <= most.0),
+    }
+}
+
+/// What every long flow does.
+fn flows(what: &str, seen: &Seen<'_>, does: impl Fn(&Fate) -> bool) -> Check {
+    let fates: Vec<_> = seen.flows.iter().map(ToString::to_string).collect();
+    Check {
+        expected: format!("every long flow {what}"),
+        measured: fates.join(", "),
+        passed: !seen.flows.is_empty() && seen.flows.iter().all(does),
     }
 }
 
@@ -238,7 +276,9 @@ mod tests {
             active: &active,
             active6: &None,
             timeline: &timeline,
+            flows: Vec::new(),
             lookups: None,
+            left: None,
             cost: None,
         };
         let passed: Vec<_> = checks(&expect, &seen).iter().map(|c| c.passed).collect();
@@ -253,7 +293,9 @@ mod tests {
             active: &None,
             active6: &None,
             timeline: &[],
+            flows: Vec::new(),
             lookups: None,
+            left: None,
             cost: None,
         };
         assert!(checks(&Expectation::default(), &seen).is_empty());

@@ -100,7 +100,8 @@ fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {
     answer.doing(|| "command the agent".to_owned())
 }
 
-fn name(uplink: &str) -> Result<crate::units::UplinkName, LabError> {
+/// The name of an uplink of the lab.
+pub(super) fn name(uplink: &str) -> Result<crate::units::UplinkName, LabError> {
     let name = uplink.parse().map_err(io::Error::other);
     name.doing(|| format!("name the uplink {uplink}"))
 }

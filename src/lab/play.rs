@@ -6,11 +6,14 @@ use std::time::Duration;
 use crate::lab::agent::{Cost, Wishes};
 use crate::lab::chance::Chance;
 use crate::lab::clock;
+use crate::lab::deaths::Deaths;
 use crate::lab::error::LabError;
 use crate::lab::family::Dual;
 use crate::lab::flood;
+use crate::lab::flow::{Fate, Flow};
 use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
+use crate::lab::leftovers::Inventory;
 use crate::lab::lifeline::Lifeline;
 use crate::lab::lookups::Lookups;
 use crate::lab::network::{ACCESS, Network, Wire};
@@ -55,7 +58,7 @@ pub fn play(
     if let Some(nat) = scenario.nat {
         network.translate(nat)?;
     }
-    screen.begin(scenario);
+    screen.begin(scenario, options.seed);
     let wishes = Wishes {
         failback_after: scenario.failback_after.map(|span| span.0),
         standby_interval: scenario.standby_interval.map(|span| span.0),
@@ -63,6 +66,9 @@ pub fn play(
         mode: scenario.mode.clone(),
         ipv6: scenario.ipv6,
         flows: scenario.flows.clone(),
+        flows_on_failback: scenario.flows_on_failback.clone(),
+        balance: scenario.balance,
+        long_flows: scenario.long_flows,
         modem: scenario.modem.clone(),
     };
     let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
@@ -72,6 +78,7 @@ pub fn play(
         chance: Chance::from_seed(options.seed),
         elastic: options.elastic,
         has_ipv6: scenario.ipv6,
+        has_long_flows: scenario.long_flows,
     };
     let mut runs = Vec::new();
     for number in 1..=options.runs {
@@ -96,6 +103,7 @@ struct Director<'n> {
     chance: Chance,
     elastic: Option<Duration>,
     has_ipv6: bool,
+    has_long_flows: bool,
 }
 
 /// What the acts of a phase leave behind.
@@ -106,6 +114,7 @@ struct Acted<'n> {
     floods: Vec<Lifeline>,
     noises: Vec<Lifeline>,
     lookups: Option<Lookups>,
+    deaths: Option<Deaths>,
 }
 
 /// A wire that is broken and mended in turn.
@@ -136,7 +145,7 @@ impl<'n> Director<'n> {
         let from = clock::now();
         self.stage.heard.begin(from);
         let acted = self.act(phase)?;
-        let lookups = acted.lookups;
+        let (lookups, deaths) = (acted.lookups, acted.deaths);
         let to = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
@@ -152,6 +161,11 @@ impl<'n> Director<'n> {
         if let Some(felt) = felt6 {
             heard.note(clock::now(), Note::Client6(felt));
         }
+        let flows = self.fates();
+        let left = phase.expect.leaves_nothing.then(|| {
+            let now = Inventory::of(self.stage.network.router());
+            now.map(|now| now.since(&self.stage.before))
+        });
         let heading = self.stage.heard.phase.take().unwrap_or_default();
         let Dual {
             v4: active,
@@ -163,7 +177,9 @@ impl<'n> Director<'n> {
             active: &active,
             active6: &active6,
             timeline: &heading.timeline,
+            flows,
             lookups,
+            left: left.transpose()?,
             cost,
         };
         let checks = judge::checks(&phase.expect, &seen);
@@ -174,10 +190,12 @@ impl<'n> Director<'n> {
             felt,
             felt6,
             switches: seen.switches(),
+            flows: seen.flows.clone(),
             moved_ms: seen
                 .moved(phase.expect.active.as_deref())
                 .map(|span| span.as_secs_f64() * 1000.0),
             lookups,
+            deaths,
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
@@ -186,15 +204,29 @@ impl<'n> Director<'n> {
         })
     }
 
+    /// What became of the long flows when the traffic moved last, if it did.
+    fn fates(&self) -> Vec<Fate> {
+        let heard = &self.stage.heard;
+        let Some(heading) = heard.phase.as_ref().filter(|_| self.has_long_flows) else {
+            return Vec::new();
+        };
+        let moves = heading.timeline.iter().rev();
+        let mut moves = moves.filter(|entry| matches!(&entry.note, Note::Kernel { .. }));
+        let last = moves.next().map(|entry| heading.start + entry.after);
+        let fate = |switch| Flow::ALL.map(|flow| heard.flows.fate(flow, switch));
+        last.map_or_else(Vec::new, |switch| fate(switch).to_vec())
+    }
+
     /// Does what the phase begins with.
     fn act(&mut self, phase: &Phase) -> Result<Acted<'n>, LabError> {
         let mut acted = Acted::default();
         for act in &phase.acts {
             let done_at = self.do_one(act, &mut acted)?;
             self.stage.catch_up();
-            let what = match (act, acted.lookups) {
-                (Act::SwitchToAndFro(_), Some(lookups)) => lookups.to_string(),
-                (act, _) => act.to_string(),
+            let what = match (act, acted.lookups, acted.deaths) {
+                (Act::SwitchToAndFro(_), Some(lookups), _) => lookups.to_string(),
+                (Act::KillAtRandom { .. }, _, Some(deaths)) => deaths.to_string(),
+                (act, _, _) => act.to_string(),
             };
             self.stage.heard.note(done_at, Note::Lab { what });
         }
@@ -249,6 +281,11 @@ impl<'n> Director<'n> {
             }
             Act::SwitchToAndFro(times) => {
                 acted.lookups = Some(self.stage.switch_to_and_fro(*times)?);
+                Ok(clock::now())
+            }
+            Act::KillAtRandom { times, within } => {
+                let chance = &mut self.chance;
+                acted.deaths = Some(self.stage.kill_at_random(*times, within.0, chance)?);
                 Ok(clock::now())
             }
         }
@@ -352,6 +389,12 @@ impl std::fmt::Display for Act {
             Self::Stream(false) => f.write_str("client: its stream pauses"),
             Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
             Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
+            Self::KillAtRandom { times, within } => {
+                write!(
+                    f,
+                    "agent: killed {times} times within {within} of its start"
+                )
+            }
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::status::EventRecord;
+use crate::lab::deaths::Deaths;
 use crate::lab::family::Family;
+use crate::lab::flow::Fate;
 use crate::lab::happening::Way;
 use crate::lab::lookups::Lookups;
 use crate::lab::stream::Felt;
@@ -56,6 +58,9 @@ pub struct PhaseReport {
     /// What the client felt of its IPv6 traffic, if it had any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub felt6: Option<Felt>,
+    /// What became of the client's long flows when the traffic moved last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<Fate>,
     /// Through whom the traffic went at the end.
     pub active: Way,
     /// How often the way of the traffic changed.
@@ -64,6 +69,9 @@ pub struct PhaseReport {
     pub moved_ms: Option<f64>,
     /// What was seen of many switches by command.
     pub lookups: Option<Lookups>,
+    /// What the agent did when it was killed, if it was so at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deaths: Option<Deaths>,
     /// What the agent cost, if it ran all the time.
     pub cost: Option<PhaseCost>,
     /// What was expected.

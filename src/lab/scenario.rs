@@ -37,6 +37,15 @@ pub struct Scenario {
     /// `routing.flows` of the agent; its default unless said.
     #[serde(default)]
     pub flows: Option<String>,
+    /// `routing.flows_on_failback` of the agent; its default unless said.
+    #[serde(default)]
+    pub flows_on_failback: Option<String>,
+    /// All uplinks share the traffic.
+    #[serde(default)]
+    pub balance: bool,
+    /// The client has a TCP connection and a QUIC-like flow, open all the time.
+    #[serde(default)]
+    pub long_flows: bool,
     /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
     #[serde(default)]
     pub modem: Option<Box<Modem>>,
@@ -149,6 +158,13 @@ pub enum Act {
     Flood(u64),
     /// Switches so many times by command, while someone looks up the way all the time.
     SwitchToAndFro(u32),
+    /// Kills the agent so many times, at moments drawn from the seed, and starts it each time.
+    KillAtRandom {
+        /// How often.
+        times: u32,
+        /// How long after its start, at most.
+        within: Span,
+    },
 }
 
 /// Something done to the agent.
@@ -185,10 +201,16 @@ pub struct Expectation {
     pub moved: Option<[Span; 2]>,
     /// The client has no traffic at the end.
     pub hangs: bool,
+    /// After the switch every long flow goes on or is reset, and this soon.
+    pub flows_within: Option<Span>,
+    /// Every long flow hangs after the switch.
+    pub flows_hang: bool,
     /// An event that the agent reports, or words of its reason.
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.
     pub without_a_route: Option<u64>,
+    /// Routes, rules and nexthop objects of the router are what they were before the first agent.
+    pub leaves_nothing: bool,
     /// The agent's share of one processor, at most.
     pub cpu_percent: Option<f64>,
     /// The agent's time on a processor for each probe, at most.
@@ -261,9 +283,11 @@ mod tests {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }
-                        Act::Agent(_) | Act::SwitchToAndFro(_) | Act::Stream(_) | Act::Flood(_) => {
-                            continue;
-                        }
+                        Act::Agent(_)
+                        | Act::SwitchToAndFro(_)
+                        | Act::KillAtRandom { .. }
+                        | Act::Stream(_)
+                        | Act::Flood(_) => continue,
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
                 }
@@ -282,7 +306,7 @@ mod tests {
     #[test]
     fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart idle switch tour main-mode standby-dead \
+                     failback target-filtered restart killed killed-main killed-balance idle switch tour main-mode standby-dead \
                      cold-standby standby-unready";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);

@@ -40,9 +40,10 @@ impl Screen {
         Self::default()
     }
 
-    pub(super) fn begin(&mut self, scenario: &Scenario) {
+    pub(super) fn begin(&mut self, scenario: &Scenario, seed: u64) {
         let name = self.ink(Ink::Bold, &scenario.name);
-        self.line(&format!("\n{name}  {}", scenario.about));
+        let seed = self.ink(Ink::Dim, &format!("(seed {seed})"));
+        self.line(&format!("\n{name}  {} {seed}", scenario.about));
     }
 
     pub(super) fn run(&mut self, number: usize, of: usize) {

@@ -22,13 +22,14 @@ use crate::lab::agent::{self, Agent, Cost, Wishes};
 use crate::lab::error::{Doing, LabError};
 use crate::lab::family::Dual;
 use crate::lab::happening::{Happening, Way};
+use crate::lab::leftovers::Inventory;
 use crate::lab::lifeline::Lifeline;
 use crate::lab::network::{Network, UPLINKS};
 use crate::lab::report::{Entry, Note};
 use crate::lab::scenario::AgentAct;
 use crate::lab::screen::Screen;
 use crate::lab::stream::Stream;
-use crate::lab::{clock, compass, meter, modem};
+use crate::lab::{clock, compass, flow, meter, modem, talk};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
@@ -40,6 +41,8 @@ const LOOK_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Stage<'n> {
     pub(super) network: &'n Network,
     pub(super) heard: Heard,
+    /// What stood in the router before the first agent.
+    pub(super) before: Inventory,
     program: PathBuf,
     wishes: Wishes,
     agent: Option<Agent>,
@@ -54,6 +57,8 @@ pub(super) struct Stage<'n> {
 pub(super) struct Heard {
     /// The client's packets.
     pub(super) streams: Dual<Stream>,
+    /// What the client's long flows heard.
+    pub(super) flows: flow::Heard,
     /// The way of the client's traffic now.
     pub(super) ways: Dual<Way>,
     /// The agent's last word; none when it is gone.
@@ -61,6 +66,8 @@ pub(super) struct Heard {
     /// What happened since the phase began; none outside of one.
     pub(super) phase: Option<Heading>,
     screen: Screen,
+    /// All uplinks share the traffic.
+    is_shared: bool,
 }
 
 /// What was heard in a phase.
@@ -92,14 +99,20 @@ impl<'n> Stage<'n> {
                 is_paused.clone(),
             )?);
         }
+        if wishes.long_flows {
+            let (client, internet) = (network.client(), network.internet());
+            watchers.extend(talk::start(client, internet, &sink)?);
+        }
         if let Some(wish) = &wishes.modem {
             watchers.push(modem::install(network.router(), wish)?);
         }
         let heard = Heard {
             screen,
+            is_shared: wishes.balance,
             ..Heard::default()
         };
         Ok(Self {
+            before: Inventory::of(network.router())?,
             network,
             heard,
             program,
@@ -121,15 +134,19 @@ impl<'n> Stage<'n> {
     /// Returns how long that took.
     pub(super) fn start_agent_afresh(&mut self) -> Result<Duration, LabError> {
         self.network.mend_all()?;
-        if self.agent.is_some() {
-            self.direct(AgentAct::Stop)?;
-            agent::forget();
-        }
+        self.direct(AgentAct::Stop)?;
+        agent::forget();
         if let Some(modem) = &self.wishes.modem {
             modem::hang_up(self.network.router(), modem)?;
         }
-        let start = clock::now();
         self.direct(AgentAct::Start)?;
+        self.wait_until_ready()
+    }
+
+    /// Waits until the agent knows all uplinks and the best one carries the traffic, and returns how
+    /// long that took.
+    pub(super) fn wait_until_ready(&mut self) -> Result<Duration, LabError> {
+        let start = clock::now();
         while clock::now().since(start) < READY_WITHIN {
             if self.listen_until(clock::now() + LOOK_AFTER, Heard::is_ready) {
                 return Ok(clock::now().since(start));
@@ -158,6 +175,19 @@ impl<'n> Stage<'n> {
             agent.end(signal)?;
         }
         Ok(())
+    }
+
+    /// Starts the agent, and does not listen to it.
+    pub(super) fn start_agent_unheard(&mut self) -> Result<(), LabError> {
+        let router = self.network.router();
+        self.agent = Some(Agent::start_unheard(&self.program, router, &self.wishes)?);
+        Ok(())
+    }
+
+    /// Tells the agent to stop, and does not wait for it.
+    pub(super) fn tell_agent_to_stop(&self) -> Result<(), LabError> {
+        let agent = self.agent.as_ref();
+        agent.map_or(Ok(()), |agent| agent.signal(Signal::SIGTERM))
     }
 
     /// Takes in what happens until `is_enough` or `limit`; true if it was enough.
@@ -224,6 +254,7 @@ impl Heard {
     fn handle(&mut self, happening: Happening) {
         match happening {
             Happening::Pulse(family, pulse) => self.streams.of(family).handle_pulse(pulse),
+            Happening::Flow(flow, at, word) => self.flows.handle(flow, at, word),
             Happening::Way(family, at, to) => {
                 let from = std::mem::replace(self.ways.of(family), to.clone());
                 self.note(at, Note::Kernel { family, from, to });
@@ -245,7 +276,12 @@ impl Heard {
             let mut states = status.uplinks.iter().map(|uplink| uplink.state);
             states.all(|state| matches!(state, State::Up | State::Cold))
         };
-        self.status.as_ref().is_some_and(is_up) && self.ways.v4.as_deref() == Some(UPLINKS[0])
+        let is_on_its_way = match self.ways.v4.as_deref() {
+            None => false,
+            Some(_) if self.is_shared => true,
+            Some(uplink) => uplink == UPLINKS[0],
+        };
+        self.status.as_ref().is_some_and(is_up) && is_on_its_way
     }
 }
 

@@ -1,0 +1,297 @@
+//! What the routing side costs: a switch, the routes of others, flows that are ended, and whether a
+//! lookup is ever without a route. On the real kernel, in a network namespace of its own.
+//!
+//! `cargo bench --bench routing`
+//!
+//! Needs no `ip`; where there is one, a fork of `ip route replace` stands beside the switch. How long a
+//! client is without traffic when a cable is pulled is measured by `uplinkd lab carrier`.
+#![expect(clippy::disallowed_methods, reason = "figures")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the netlink crates' enums are open"
+)]
+
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../tests/support/netns.rs"]
+mod netns;
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../tests/support/tracked.rs"]
+mod tracked;
+
+#[path = "routing/bare.rs"]
+mod bare;
+#[path = "routing/side.rs"]
+mod side;
+#[path = "routing/spans.rs"]
+mod spans;
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use nix::time::{ClockId, clock_gettime};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use uplinkd::kernel;
+
+use netns::{ForeignDefault, World};
+use side::{Families, Side};
+use spans::Spans;
+use tracked::{Tracked, Tracking};
+
+const FIBER: &str = "fiber";
+const LTE: &str = "lte";
+const SWITCHES: usize = 2_000;
+const SWITCHES_WITH_LOOKUPS: usize = 10_000;
+/// A fork takes milliseconds.
+const FORKS: usize = 200;
+
+fn main() {
+    say(&format!(
+        "{:66} {:>22}  {}",
+        "", "median / p99 / worst", "must be"
+    ));
+    netns::run(async |world| {
+        let indices = two_uplinks(&world).await;
+        switches(indices).await;
+        lookups().await;
+        routes_of_others(&world).await;
+        flows();
+    });
+}
+
+/// A line on standard output; a reader that has seen enough ends the program.
+fn say(line: &str) {
+    if writeln!(io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+fn row(what: &str, found: &str, must: &str) {
+    say(&format!("{what:66} {found:>22}  {must}"));
+}
+
+/// Two uplinks with addresses of both families; returns their indices. The default route of IPv4 is
+/// there as of a DHCP client, that of IPv6 is configured.
+async fn two_uplinks(world: &World) -> [u32; 2] {
+    world.speak_ipv6();
+    let mut indices = [0; 2];
+    for ((number, name), index) in (1..).zip([FIBER, LTE]).zip(&mut indices) {
+        *index = world.wire(name).await;
+        let address = Ipv4Net::new(Ipv4Addr::new(10, number, 0, 2), 24);
+        world.add_address(name, address.expect("a net")).await;
+        let address = Ipv6Addr::new(0x2001, 0xdb8, number.into(), 0, 0, 0, 0, 2);
+        let address = Ipv6Net::new(address, 64);
+        world.take_address6(name, address.expect("a net")).await;
+        let via = Ipv4Addr::new(10, number, 0, 1);
+        let metric = 100 * u32::from(number);
+        world
+            .add_default(name, ForeignDefault { via, metric })
+            .await;
+    }
+    indices
+}
+
+/// From the moment when it is decided to the kernel's word that the route is in place.
+async fn switches(indices: [u32; 2]) {
+    for (families, what, must) in [
+        (Families::Ipv4, "IPv4", "50 us / 1 ms"),
+        (Families::Both, "both families", ""),
+    ] {
+        let mut side = Side::start([FIBER, LTE]).await;
+        side.carry(0, families).await;
+        let (mut acknowledged, mut read_back) = (Spans::default(), Spans::default());
+        for number in 1..=SWITCHES {
+            let switch = side.carry(number % 2, families).await;
+            acknowledged.push(switch.acknowledged);
+            read_back.push(switch.read_back);
+        }
+        side.stop().await;
+        let name = format!("a switch of {what}: decision to the kernel's acknowledgement");
+        row(&name, &acknowledged.to_string(), must);
+        row("    and until it is read back", &read_back.to_string(), "");
+    }
+    let bare = bare::replacements(indices, SWITCHES);
+    row(
+        "    the kernel's part: the same request, waited for",
+        &bare.to_string(),
+        "",
+    );
+    match forks() {
+        Some(forks) => row("    a fork of `ip route replace`", &forks.to_string(), ""),
+        None => row("    a fork of `ip route replace`", "no `ip` here", ""),
+    }
+}
+
+fn forks() -> Option<Spans> {
+    let mut spans = Spans::default();
+    for number in 0..FORKS {
+        let (via, device) = [("10.1.0.1", FIBER), ("10.2.0.1", LTE)][number % 2];
+        let words = ["route", "replace", "default", "via", via, "dev", device];
+        let start = Instant::now();
+        let mut ip = Command::new("ip");
+        let ip = ip.args(words).args(["table", "999"]).stdin(Stdio::null());
+        let status = ip.status().ok()?;
+        spans.push(start.elapsed());
+        assert!(status.success(), "{status}");
+    }
+    Some(spans)
+}
+
+/// Someone asks for the way all the time, while the traffic of both families goes to and fro. IPv6 has
+/// no default in main, so that it is the agent's table or nothing.
+async fn lookups() {
+    let mut side = Side::start([FIBER, LTE]).await;
+    side.carry(0, Families::Both).await;
+    let searches = [V4, V6].map(Search::start);
+    let start = Instant::now();
+    for number in 1..=SWITCHES_WITH_LOOKUPS {
+        side.carry(number % 2, Families::Both).await;
+    }
+    let took = start.elapsed().as_secs_f64();
+    for (search, family) in searches.into_iter().zip(["IPv4", "IPv6"]) {
+        let (asked, in_vain) = search.end();
+        let what = format!(
+            "{SWITCHES_WITH_LOOKUPS} switches in {took:.1} s: of {asked} {family} lookups without a route"
+        );
+        row(&what, &in_vain.to_string(), "0");
+    }
+    side.stop().await;
+}
+
+/// From any address to some address in the internet.
+type Anywhere = (SocketAddr, SocketAddr);
+const V4: Anywhere = (
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9),
+);
+const V6: Anywhere = (
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+    SocketAddr::new(
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1)),
+        9,
+    ),
+);
+
+/// A thread that asks for the way as fast as it can.
+struct Search {
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<(u64, u64)>,
+}
+
+impl Search {
+    fn start((from, to): Anywhere) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let is_over = ends.clone();
+        let thread = thread::spawn(move || {
+            let (mut asked, mut in_vain) = (0, 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let socket = UdpSocket::bind(from).expect("a socket");
+                asked += 1;
+                in_vain += u64::from(socket.connect(to).is_err());
+            }
+            (asked, in_vain)
+        });
+        Self { ends, thread }
+    }
+
+    /// How often the kernel was asked, and how often in vain.
+    fn end(self) -> (u64, u64) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the lookups end")
+    }
+}
+
+/// What the agent's thread uses of a core while others change a hundred routes a second.
+async fn routes_of_others(world: &World) {
+    const LASTS: Duration = Duration::from_secs(5);
+    let hosts = (0..40).flat_map(|c| (0..250).map(move |d| Ipv4Addr::new(172, 16, c, d)));
+    world.add_hosts(LTE, hosts).await;
+    let mut side = Side::start([FIBER, LTE]).await;
+    side.carry(0, Families::Both).await;
+    let look = Instant::now();
+    kernel::look(side.protocol(), &side.interfaces()).expect("a look");
+    let look = look.elapsed();
+    let ends = Arc::new(AtomicBool::new(false));
+    let others = others(&ends);
+    let (start, before) = (Instant::now(), cpu_time());
+    let report = timeout(LASTS, side.report()).await;
+    let (spent, elapsed) = (cpu_time().saturating_sub(before), start.elapsed());
+    ends.store(true, Ordering::Relaxed);
+    let changes = others.join().expect("the others end");
+    side.stop().await;
+    assert!(
+        report.is_err(),
+        "routes to hosts concern nobody: {report:?}"
+    );
+    let share = spent.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+    let a_second = f64::from(changes) / elapsed.as_secs_f64();
+    let what = format!("10,000 routes of others, {a_second:.0} changes a second: share of a core");
+    row(&what, &format!("{share:.2} %"), "2 %");
+    let what = "    a look at everything, which none of them caused";
+    row(what, &format!("{:.1} ms", look.as_secs_f64() * 1e3), "");
+}
+
+fn others(ends: &Arc<AtomicBool>) -> JoinHandle<u32> {
+    let ends = ends.clone();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let world = World::here();
+            let mut ticks = interval(Duration::from_millis(10));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let mut count = 0;
+            while !ends.load(Ordering::Relaxed) {
+                ticks.tick().await;
+                world
+                    .change_host(LTE, Ipv4Addr::from(0xac11_0000 + count))
+                    .await;
+                count += 1;
+            }
+            count
+        })
+    })
+}
+
+/// What this thread, which is the agent's, has spent on a processor.
+fn cpu_time() -> Duration {
+    let spent = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    spent.expect("the clock").into()
+}
+
+/// The flows of the uplink that is left are ended among many others.
+fn flows() {
+    const ROUNDS: usize = 5;
+    let left = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+    let other = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));
+    let flow = |block: u8, port: u16| Tracked {
+        from: Ipv4Addr::new(10, 0, 0, 7).into(),
+        to: Ipv4Addr::new(203, 0, 113, block).into(),
+        translated_to: if block == 0 { left } else { other },
+        port,
+    };
+    let flows = |blocks: std::ops::Range<u8>| -> Vec<Tracked> {
+        let each = |block| (0..1_000).map(move |port| flow(block, port));
+        blocks.flat_map(each).collect()
+    };
+    let mut tracking = Tracking::open();
+    tracking.add_all(&flows(1..50));
+    let mut spans = Spans::default();
+    for _ in 0..ROUNDS {
+        tracking.add_all(&flows(0..1));
+        let start = Instant::now();
+        let ended = kernel::end_flows(&BTreeSet::from([left])).expect("connections are tracked");
+        spans.push(start.elapsed());
+        assert_eq!(ended, 1_000);
+    }
+    let what = "1,000 flows of 50,000 are ended, which takes";
+    row(what, &spans.to_string(), "200 ms");
+    let gone = 49_000 - tracking.answered_to(other);
+    row("    of the others", &gone.to_string(), "0");
+}

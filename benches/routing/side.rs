@@ -1,0 +1,206 @@
+//! The kernel's side of the agent as the daemon runs it, told what to do from the same thread.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::net::Ipv6Addr;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::{Event, Metadata, Subscriber};
+use uplinkd::kernel::{self, Kernel, Mode, Report, Wanted};
+use uplinkd::routing::attach::attach;
+use uplinkd::routing::desired::{Carrying, UplinkRoutes, desired};
+use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Numbering, Observed};
+use uplinkd::units::{InterfaceName, Protocol};
+
+/// Whose traffic moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Families {
+    /// That of IPv4; IPv6 stays where the first uplink is.
+    Ipv4,
+    /// That of both.
+    Both,
+}
+
+/// How long a switch took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Switch {
+    /// Until the kernel acknowledged the last of its routes.
+    pub(crate) acknowledged: Duration,
+    /// Until it was seen to hold them.
+    pub(crate) read_back: Duration,
+}
+
+/// The running side.
+pub(crate) struct Side {
+    numbering: Numbering,
+    uplinks: [InterfaceName; 2],
+    wanted: watch::Sender<Arc<Wanted>>,
+    kernel: Kernel,
+    observed: Arc<Observed>,
+}
+
+impl Side {
+    pub(crate) async fn start(uplinks: [&str; 2]) -> Self {
+        listen();
+        let numbering = Numbering::default();
+        let uplinks = uplinks.map(|uplink| uplink.parse().expect("a name"));
+        let (wanted, receiver) = watch::channel(Arc::new(Wanted {
+            revision: 0,
+            desired: None,
+            interfaces: BTreeSet::from(uplinks.clone()),
+            protocol: numbering.protocol,
+        }));
+        let mut side = Self {
+            numbering,
+            uplinks,
+            wanted,
+            kernel: kernel::start(receiver, Mode::Write).expect("netlink sockets"),
+            observed: Arc::default(),
+        };
+        side.report().await;
+        side
+    }
+
+    /// Lets the uplink at this place carry the traffic.
+    pub(crate) async fn carry(&mut self, place: usize, families: Families) -> Switch {
+        let desired = self.desired(place, families);
+        DONE.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let start = Instant::now();
+        self.want(desired);
+        self.applied().await;
+        let read_back = start.elapsed();
+        let done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = done.last().expect("a switch takes an operation");
+        Switch {
+            acknowledged: *last - start,
+            read_back,
+        }
+    }
+
+    /// Removes everything of ours.
+    pub(crate) async fn stop(mut self) {
+        self.want(Desired::default());
+        self.applied().await;
+    }
+
+    pub(crate) async fn report(&mut self) -> Report {
+        let report = self.kernel.reports.recv().await.expect("the task lives");
+        if let Report::Observed(observed) = &report {
+            self.observed = observed.clone();
+        }
+        report
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.numbering.protocol
+    }
+
+    pub(crate) fn interfaces(&self) -> BTreeSet<InterfaceName> {
+        BTreeSet::from(self.uplinks.clone())
+    }
+
+    async fn applied(&mut self) {
+        loop {
+            let awaited = self.wanted.borrow().revision;
+            match self.report().await {
+                Report::Applied {
+                    revision, refused, ..
+                } if revision == awaited => return assert_eq!(refused, []),
+                Report::Lost(error) => panic!("lost: {error}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn want(&self, desired: Desired) {
+        self.wanted.send_modify(|wanted| {
+            let mut next = Wanted::clone(wanted);
+            next.revision += 1;
+            next.desired = Some(desired);
+            *wanted = Arc::new(next);
+        });
+    }
+
+    fn desired(&self, place: usize, families: Families) -> Desired {
+        let attachments: Vec<Attachment> = { self.uplinks.iter() }
+            .zip(1..)
+            .map(|(uplink, number)| {
+                let via = Ipv6Addr::new(0x2001, 0xdb8, number, 0, 0, 0, 0, 1);
+                let hints = Hints {
+                    gateway6: Gateway::Address(via.into()),
+                    ..Hints::default()
+                };
+                attach(self.observed.link(uplink), &hints, &[].into())
+            })
+            .collect();
+        let uplinks: Vec<_> = (0..)
+            .zip(&self.uplinks)
+            .zip(&attachments)
+            .map(|((position, interface), attachment)| UplinkRoutes {
+                position,
+                interface,
+                attachment,
+            })
+            .collect();
+        let place6 = match families {
+            Families::Ipv4 => 0,
+            Families::Both => place,
+        };
+        let carriers = [(Family::Ipv4, place), (Family::Ipv6, place6)];
+        let carrying: Carrying = carriers
+            .into_iter()
+            .map(|(family, place)| (family, vec![attachments[place].paths[&family]]))
+            .collect();
+        desired(&self.numbering, &uplinks, &carrying.into())
+    }
+}
+
+/// When the kernel's side said that an operation was done, which it does as soon as the kernel has
+/// acknowledged it.
+static DONE: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Ear).expect("the first listener"));
+}
+
+/// Hears of operations, and of nothing else.
+struct Ear;
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("uplinkd::kernel")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let now = Instant::now();
+        let mut said = Message(false);
+        event.record(&mut said);
+        if said.0 {
+            let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+            done.push(now);
+        }
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Whether the message of an event is that an operation was done.
+struct Message(bool);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 |= field.name() == "message" && format!("{value:?}") == "done";
+    }
+}
