@@ -193,6 +193,8 @@ fn line(message: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::lab::namespace::run_test_isolated;
+    use crate::lab::netlink::Netlink;
+    use crate::lab::network::index_of;
 
     /// `linux/nexthop.h`: a nexthop object of IPv4 that leads nowhere, with a number.
     fn make_next_hop(number: u32) -> io::Result<()> {
@@ -226,6 +228,9 @@ mod tests {
                     a_nexthop_object_that_was_left_is_seen_though_no_route_uses_it";
         run_test_isolated(name, || {
             let node = Namespace::create("node").expect("a namespace");
+            // An object that leads nowhere leads there by it.
+            node.run(|| Netlink::open()?.set_up(index_of("lo")?))
+                .expect("a loopback that is up");
             let before = Inventory::of(&node).expect("a list");
             assert!(before.0.len() >= 3, "three rules at least: {before:?}");
             node.run(|| make_next_hop(11_700)).expect("an object");
