@@ -21,22 +21,25 @@ const COUNT: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
     due: [Option<Moment>; COUNT],
+    /// The earliest of them: it is asked for far more often than one is set.
+    next: Option<Moment>,
 }
 
 impl Timers {
     /// Sets or moves a timer.
     pub fn set(&mut self, timer: Timer, at: Moment) {
-        self.due[timer as usize] = Some(at);
+        self.set_or_stop(timer, Some(at));
     }
 
     /// Sets, moves or stops a timer.
     pub fn set_or_stop(&mut self, timer: Timer, at: Option<Moment>) {
         self.due[timer as usize] = at;
+        self.next = self.due.iter().flatten().min().copied();
     }
 
     /// Stops a timer.
     pub fn stop(&mut self, timer: Timer) {
-        self.due[timer as usize] = None;
+        self.set_or_stop(timer, None);
     }
 
     /// When a timer is due; none if it does not run.
@@ -46,16 +49,15 @@ impl Timers {
 
     /// Stops a timer that is due, and says whether it was.
     pub fn take_due(&mut self, timer: Timer, now: Moment) -> bool {
-        let due = &mut self.due[timer as usize];
-        let is_due = due.is_some_and(|at| at <= now);
+        let is_due = self.get(timer).is_some_and(|at| at <= now);
         if is_due {
-            *due = None;
+            self.stop(timer);
         }
         is_due
     }
 
     /// The earliest deadline.
     pub fn next(&self) -> Option<Moment> {
-        self.due.iter().flatten().min().copied()
+        self.next
     }
 }

@@ -20,10 +20,11 @@ pub struct Window {
     jitter: Jitter,
 }
 
-/// Small, because there are many: a round trip is kept in microseconds, and none means lost.
+/// Small, because there are many: a round trip is kept in microseconds, and none means lost; of the
+/// number of the probe the lower half tells it from the few others here.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    id: ProbeId,
+    id: u32,
     sent: Moment,
     rtt_micros: Option<NonZeroU32>,
 }
@@ -50,21 +51,13 @@ impl Window {
                     self.lost -= 1;
                 }
             }
-            None => self.push(Sample {
-                id,
-                sent,
-                rtt_micros: Some(whole_micros(rtt)),
-            }),
+            None => self.push(id, sent, Some(whole_micros(rtt))),
         }
     }
 
     /// The probe `id`, sent at `sent`, was not answered in time.
     pub fn missed(&mut self, id: ProbeId, sent: Moment) {
-        self.push(Sample {
-            id,
-            sent,
-            rtt_micros: None,
-        });
+        self.push(id, sent, None);
     }
 
     /// It is to be this long from now on.
@@ -132,16 +125,21 @@ impl Window {
         if self.newest < Some(id) {
             return None;
         }
+        let id = lower_half(id);
         self.samples.iter_mut().rev().find(|sample| sample.id == id)
     }
 
-    fn push(&mut self, sample: Sample) {
-        self.newest = self.newest.max(Some(sample.id));
+    fn push(&mut self, id: ProbeId, sent: Moment, rtt_micros: Option<NonZeroU32>) {
+        self.newest = self.newest.max(Some(id));
         if self.samples.len() == CAPACITY {
             self.pop();
         }
-        self.lost += usize::from(sample.rtt_micros.is_none());
-        self.samples.push_back(sample);
+        self.lost += usize::from(rtt_micros.is_none());
+        self.samples.push_back(Sample {
+            id: lower_half(id),
+            sent,
+            rtt_micros,
+        });
     }
 
     fn pop(&mut self) {
@@ -149,6 +147,11 @@ impl Window {
             self.lost -= usize::from(oldest.rtt_micros.is_none());
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
+fn lower_half(ProbeId(id): ProbeId) -> u32 {
+    id as u32
 }
 
 fn whole_micros(rtt: Duration) -> NonZeroU32 {

@@ -1,6 +1,7 @@
 //! Time as the engine sees it, and its translation to the wall clock.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
 
@@ -8,27 +9,34 @@ use serde::{Deserialize, Serialize};
 
 /// A point in monotonic time: the time since the agent, a recording or a simulation began.
 ///
-/// Kept in nanoseconds, which last for five centuries; serialised as seconds with a fraction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(u64);
+/// Kept in nanoseconds, which last for five centuries, and counted from one, so that a moment that
+/// may be missing takes no more room; serialised as seconds with a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZeroU64);
 
 impl Moment {
     /// The beginning.
-    pub const START: Self = Self(0);
+    pub const START: Self = Self(NonZeroU64::MIN);
 
     /// The moment `elapsed` after the beginning.
     pub const fn after_start(elapsed: Duration) -> Self {
-        Self(nanos(elapsed))
+        Self(NonZeroU64::MIN.saturating_add(nanos(elapsed)))
     }
 
     /// The time since the beginning.
     pub const fn since_start(self) -> Duration {
-        Duration::from_nanos(self.0)
+        self.since(Self::START)
     }
 
     /// The time since `earlier`; zero if `earlier` is in fact later.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::START
     }
 }
 
@@ -51,7 +59,8 @@ impl Sub<Duration> for Moment {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(span)))
+        let earlier = self.0.get().saturating_sub(nanos(span));
+        Self(NonZeroU64::new(earlier).unwrap_or(NonZeroU64::MIN))
     }
 }
 
