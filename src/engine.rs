@@ -442,10 +442,13 @@ impl Engine {
     fn decide(&mut self, now: Moment) {
         self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
         self.rouse(now);
-        let damping = self.settings.failover.damping;
-        let turns = self.outbox.turns.drain(..);
-        let events = &mut self.outbox.events;
-        self.flaps.observe(damping, now, turns, events);
+        let is_reused = self.flaps.next_timeout().is_some_and(|until| until <= now);
+        if is_reused || !self.outbox.turns.is_empty() {
+            let damping = self.settings.failover.damping;
+            let turns = self.outbox.turns.drain(..);
+            let events = &mut self.outbox.events;
+            self.flaps.observe(damping, now, turns, events);
+        }
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.groups.iter().any(|group| group.is_due(now));

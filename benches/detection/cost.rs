@@ -15,7 +15,9 @@ use crate::must::Verdicts;
 use crate::ours::{Tuning, settings};
 use crate::report::say;
 
-const OUTCOMES: u32 = 4_000_000;
+/// The fastest of so many parts counts: whoever else uses the machine only slows it down.
+const PARTS: u32 = 10;
+const OUTCOMES: u32 = 400_000;
 
 /// Engines that are built to see what one weighs.
 const ENGINES: u32 = 300;
@@ -42,9 +44,12 @@ pub(crate) fn print(verdicts: &mut Verdicts) {
 fn outcomes_per_second() -> f64 {
     let mut engine = engine();
     let fates = fates(0.01, 1);
-    let begin = cpu_seconds();
-    drive(&mut engine, &fates, OUTCOMES);
-    f64::from(OUTCOMES) / (cpu_seconds() - begin)
+    let part = |_| {
+        let begin = cpu_seconds();
+        drive(&mut engine, &fates, OUTCOMES);
+        f64::from(OUTCOMES) / (cpu_seconds() - begin)
+    };
+    (0..PARTS).map(part).fold(0.0, f64::max)
 }
 
 /// Round trips and losses, made beforehand: it is the engine that is measured.

@@ -92,7 +92,8 @@ impl Engine {
         let intervals = self.settings.uplinks.iter().map(|u| u.probe.interval);
         let soon = now + intervals.min().unwrap_or_default() / 2;
         for uplink in &mut self.uplinks {
-            if uplink.has_steady_round(soon) {
+            let is_due = uplink.next_round().is_some_and(|at| at <= now);
+            if !is_due && uplink.has_steady_round(soon) {
                 uplink.probe_at(now);
             }
         }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::loss::{Belief, LossProcess, Tally, independent};
+use crate::engine::outage::Demand;
 use crate::engine::score::ScoreJudge;
 use crate::engine::settings::{Band, HealthSettings};
 use crate::units::{Loss, Moment};
@@ -118,15 +119,8 @@ impl Quality {
         }
     }
 
-    /// Takes a round whose outcome is known. `interval` is the steady spacing, `threshold` the
-    /// evidence in nats that a change for the worse needs.
-    pub fn round(
-        &mut self,
-        round: ClosedRound,
-        process: &LossProcess,
-        interval: Duration,
-        threshold: f64,
-    ) {
+    /// Takes a round whose outcome is known.
+    pub fn round(&mut self, round: ClosedRound, process: &LossProcess, demand: &Demand) {
         let is_older = self.began.is_some_and(|began| round.sent < began);
         if round.tally.sent == 0 || is_older || self.overflows() {
             return;
@@ -134,22 +128,23 @@ impl Quality {
         let enter = self.health.loss.enter;
         self.change.observe(round, process, enter);
         if self.loss.is_none() {
-            self.loss = self.change.proven(threshold + DENSE_LOOKS, enter);
+            self.loss = self.change.proven(demand, enter);
         }
         // Rounds are denser while in doubt; for the slow tests they are thinned to the steady pace,
         // and where those of one burst would speak with one voice, to what bursts leave apart.
         let apart = match self.loss {
-            None => interval
+            None => demand
+                .interval
                 .as_secs_f64()
                 .max(process.burst_seconds * BURSTS_APART),
-            Some(_) => interval.as_secs_f64(),
+            Some(_) => demand.interval.as_secs_f64(),
         };
         let is_paced = self
             .paced
             .is_none_or(|paced| round.sent.since(paced).as_secs_f64() >= apart * 0.9);
         if is_paced {
             self.paced = Some(round.sent);
-            self.paced_round(round.tally, threshold);
+            self.paced_round(round.tally, demand);
         }
     }
 
@@ -257,7 +252,7 @@ impl Quality {
             && last.is_some_and(|rtt| *rtt >= self.latency_limits().enter)
     }
 
-    fn paced_round(&mut self, tally: Tally, threshold: f64) {
+    fn paced_round(&mut self, tally: Tally, demand: &Demand) {
         let one = Tally {
             sent: 1,
             lost: u32::from(tally.lost * 2 > tally.sent),
@@ -271,7 +266,7 @@ impl Quality {
             self.score.judge(self.latency(), self.jitter, band);
         }
         match self.loss {
-            None if self.enter.evidence >= threshold => {
+            None if self.enter.proves(demand) => {
                 self.loss = Some(self.health.loss.enter);
                 self.exit.evidence = 0.0;
             }
@@ -404,7 +399,11 @@ impl Change {
     }
 
     /// The loss that is proven to be too much.
-    fn proven(&self, threshold: f64, enter: Loss) -> Option<Loss> {
+    fn proven(&self, demand: &Demand, enter: Loss) -> Option<Loss> {
+        if self.scattered.evidence.max(self.clustered.evidence) < DENSE_LOOKS {
+            return None;
+        }
+        let threshold = demand.threshold() + DENSE_LOOKS;
         [self.scattered, self.clustered]
             .iter()
             .filter(|excursion| excursion.evidence >= threshold)
@@ -469,6 +468,10 @@ impl Bernoulli {
         self.evidence = (self.evidence + self.reply - self.miss).max(0.0);
     }
 
+    fn proves(&self, demand: &Demand) -> bool {
+        self.evidence > 0.0 && self.evidence >= demand.threshold()
+    }
+
     fn ratio(&self, tally: Tally) -> f64 {
         f64::from(tally.lost) * self.miss + f64::from(tally.sent - tally.lost) * self.reply
     }
@@ -515,7 +518,12 @@ mod tests {
                     lost: u32::from(is_lost(second)),
                 },
             };
-            quality.round(round, &process, Duration::from_secs(1), 14.8);
+            let demand = Demand {
+                false_alarm_every: health().false_alarm_every,
+                interval: Duration::from_secs(1),
+                outage_within: health().outage_within,
+            };
+            quality.round(round, &process, &demand);
         }
     }
 

@@ -33,11 +33,12 @@ use crate::engine::target::TargetTrack;
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::uplink::metered::Metered;
 use crate::engine::uplink::pacing::Call;
-use crate::routing::{Attachment, Trouble};
+use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName};
 
 pub use cold::Call as StandbyCall;
 use cold::Cold;
+use places::Places;
 use portal::Portal;
 
 /// The routes that probes take are written before the probes are sent.
@@ -88,6 +89,8 @@ pub struct Uplink {
     /// When its quality last changed the state.
     requalified: Option<Moment>,
     targets: Vec<TargetTrack>,
+    /// The targets by the family by which they are asked, as long as the ways out are these.
+    asked_by: [Places; Family::ROUTED.len()],
     rounds: VecDeque<Round>,
     /// Room for the probes of the next round, from one that is over.
     spare_room: Vec<RoundProbe>,
@@ -154,7 +157,8 @@ impl Uplink {
         let window = settings.health.window;
         let budget = Metered::of(&settings, now);
         let cold = Cold::of(&settings, now);
-        Self {
+        let mut uplink = Self {
+            asked_by: Default::default(),
             targets: targets
                 .map(|target| TargetTrack::new(target.clone(), window))
                 .collect(),
@@ -192,7 +196,9 @@ impl Uplink {
             summoned: 0,
             spread,
             timers: Timers::default(),
-        }
+        };
+        uplink.sort_targets();
+        uplink
     }
 
     /// Its settings.

@@ -80,8 +80,7 @@ impl Uplink {
     /// How many targets of a family must answer: those that are at fault themselves are not asked of
     /// it.
     pub(super) fn quorum_of(&self, family: Family) -> usize {
-        let places = 0..self.targets.len();
-        let of_family = places.filter(|place| self.family_of(*place) == family);
+        let of_family = self.asked_by(family).iter();
         let able = of_family.filter(|place| !self.targets[*place].is_excused());
         self.settings.probe.quorum.min(able.count()).max(1)
     }
@@ -89,8 +88,8 @@ impl Uplink {
     /// Only targets that are at fault themselves are left to ask by this family: whatever they say, it
     /// came through.
     pub(super) fn hears_whatever(&self, family: Family) -> bool {
-        let mut places = 0..self.targets.len();
-        places.all(|place| self.family_of(place) != family || self.targets[place].is_excused())
+        let mut of_family = self.asked_by(family).iter();
+        of_family.all(|place| self.targets[place].is_excused())
     }
 
     /// A round whose answers were wrong is as good as one that was answered.

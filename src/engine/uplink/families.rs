@@ -73,27 +73,46 @@ impl Uplink {
         families.partition(|family| !self.families.is_broken(*family))
     }
 
-    /// The family by which a target is asked. A name is resolved to an IPv4 address if it has one.
+    /// The family by which a target is asked.
     pub(super) fn family_of(&self, target: usize) -> Family {
-        let has_ipv4 = || self.attachment.paths.contains_key(&Family::Ipv4);
-        match self.targets[target].target().address() {
-            Some(address) => Family::of(address),
-            None if self.attachment.paths.is_empty() || has_ipv4() => Family::Ipv4,
-            None => Family::Ipv6,
+        if self.asked_by[Family::Ipv6 as usize].contains(target) {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
         }
+    }
+
+    /// The targets that are asked by a family.
+    pub(super) fn asked_by(&self, family: Family) -> Places {
+        self.asked_by[family as usize]
     }
 
     /// The ways out or the targets are others now.
     pub(super) fn sort_families(&mut self, now: Moment) {
-        let asked: Vec<_> = (0..self.targets.len())
-            .map(|target| self.family_of(target))
-            .collect();
+        self.sort_targets();
         self.families.attach(
             &self.attachment.paths,
-            |family| asked.contains(&family),
+            |family| !self.asked_by[family as usize].is_empty(),
             self.outage.learnt(),
             now,
         );
+    }
+
+    /// A name is resolved to an IPv4 address if it has one.
+    pub(super) fn sort_targets(&mut self) {
+        let paths = &self.attachment.paths;
+        let names_by = if paths.is_empty() || paths.contains_key(&Family::Ipv4) {
+            Family::Ipv4
+        } else {
+            Family::Ipv6
+        };
+        self.asked_by = Family::ROUTED.map(|family| {
+            let is_asked_by = |place: &usize| {
+                let address = self.targets[*place].target().address();
+                address.map_or(names_by, Family::of) == family
+            };
+            (0..self.targets.len()).filter(is_asked_by).collect()
+        });
     }
 
     /// The targets that can be asked, family by family; the broken one is left out.
@@ -115,10 +134,7 @@ impl Uplink {
 
     /// The targets of a family that stand; all of them where too few do.
     pub(super) fn standing_of(&self, family: Family) -> Places {
-        let places = 0..self.targets.len();
-        let of_family: Places = places
-            .filter(|place| self.family_of(*place) == family)
-            .collect();
+        let of_family = self.asked_by(family);
         let standing: Places = of_family
             .iter()
             .filter(|place| self.targets[*place].is_standing())

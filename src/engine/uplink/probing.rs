@@ -452,12 +452,8 @@ impl Uplink {
             tally,
         };
         self.rounds[place] = round;
-        self.quality.round(
-            closed,
-            &process,
-            self.settings.probe.interval,
-            self.demand().threshold(),
-        );
+        let demand = self.demand();
+        self.quality.round(closed, &process, &demand);
         if let Some(jitter) = self.jitter() {
             self.quality.jitter(jitter);
         }
@@ -477,10 +473,9 @@ impl Uplink {
 
     /// More targets of the family stand than it takes.
     fn may_set_aside(&self, family: Family) -> bool {
-        let places = 0..self.targets.len();
-        let standing = places.filter(|place| self.targets[*place].is_standing());
-        let of_family = standing.filter(|place| self.family_of(*place) == family);
-        of_family.count() > self.quorum_of(family)
+        let of_family = self.asked_by(family).iter();
+        let standing = of_family.filter(|place| self.targets[*place].is_standing());
+        standing.count() > self.quorum_of(family)
     }
 
     fn count_recovery(&mut self, lost: u32) {
