@@ -118,12 +118,9 @@ pub enum KernelError {
     /// No events.
     #[error("cannot listen to the kernel's events")]
     Listen(#[source] io::Error),
-    /// The netlink connection has ended.
-    #[error("the netlink connection has ended")]
-    Ended,
     /// No answer to a request.
-    #[error("the kernel did not answer a netlink request")]
-    Silent,
+    #[error("the kernel did not answer a request to change a route or a rule")]
+    Change(#[source] io::Error),
     /// Not allowed.
     #[error(
         "may not change routes and rules: the capability CAP_NET_ADMIN is missing (run as root, or \
@@ -142,8 +139,7 @@ impl KernelError {
             | Self::Flows(_)
             | Self::Sockets(_)
             | Self::Listen(_)
-            | Self::Ended
-            | Self::Silent => false,
+            | Self::Change(_) => false,
         }
     }
 }

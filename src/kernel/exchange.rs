@@ -5,7 +5,7 @@ use std::io;
 
 use netlink_sys::{Socket, SocketAddr};
 
-use super::message::Listed;
+use super::message::{Acknowledgement, Listed, acknowledgement};
 
 /// Large enough for the kernel's largest piece of a list.
 const DATAGRAM: usize = 64 * 1024;
@@ -22,8 +22,14 @@ impl Exchange {
     pub(super) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         socket.set_non_blocking(true)?;
-        // A refusal need not repeat what was asked; an old kernel repeats it anyway.
-        let _ = socket.set_cap_ack(true);
+        // The kernel's own words in errors, and not the request repeated in front of them. A kernel
+        // before 4.12 has none, and the number alone must do.
+        if let Err(error) = socket
+            .set_ext_ack(true)
+            .and_then(|()| socket.set_cap_ack(true))
+        {
+            tracing::debug!(%error, "the kernel does not explain its errors");
+        }
         let port = socket.bind_auto()?.port_number();
         Ok(Self {
             socket,
@@ -60,13 +66,18 @@ impl Exchange {
         }
     }
 
-    /// Asks for a change, and returns how it ended.
-    pub(super) fn change<T>(
+    /// Asks for a change, and returns what became of it.
+    pub(super) fn change(
         &mut self,
-        request: impl Fn(u32) -> Vec<u8>,
-        answers: impl Fn(&[u8]) -> Vec<(u32, Listed<T>)>,
-    ) -> io::Result<()> {
-        self.list(request, answers).map(drop)
+        request: impl FnOnce(u32) -> Vec<u8>,
+    ) -> io::Result<Acknowledgement> {
+        let asked = self.next_number();
+        self.send(&request(asked))?;
+        loop {
+            if let Some(answer) = acknowledgement(self.receive()?, asked) {
+                return Ok(answer);
+            }
+        }
     }
 
     /// What the kernel's answers to this socket are addressed to.

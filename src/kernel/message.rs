@@ -19,14 +19,23 @@ use netlink_packet_route::route::RouteHeader;
 use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
 use crate::units::{Counters, IfIndex, InterfaceName, Protocol, TableId};
 
-pub(super) use build::{counters_of, dump, odd_rule_message, route_message, rule_message};
-pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
-pub(super) use nexthop::{
-    NextHopEntry, Standing, all_buckets, all_next_hops, next_hop, no_next_hop,
+pub(super) use build::{
+    add_route, add_rule, counters_of, delete_odd_rule, delete_route, delete_rule, dump,
 };
+pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
+pub(super) use nexthop::{NextHopEntry, all_buckets, all_next_hops, next_hop, no_next_hop};
 pub(super) use socket::{
     SocketEntry, Transport, connected_sockets, end_of_socket, listening_sockets,
 };
+
+/// Whether what is added takes the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There must be none in its place.
+    New,
+    /// It replaces what is there.
+    InPlace,
+}
 
 /// A list to ask the kernel for.
 #[derive(Clone, Copy, Debug)]
@@ -203,10 +212,15 @@ fn listed<T>(
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;
 const RTM_NEWRULE: u16 = 32;
+const RTM_DELRULE: u16 = 33;
+const RTM_GETRULE: u16 = 34;
 const RTM_NEWSTATS: u16 = 92;
 
 fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
@@ -259,15 +273,15 @@ fn ended(body: &[u8]) -> Answer {
     }
 }
 
-/// Whether a message of a multicast group may concern us. `ours` are the ports of the sockets by which
+/// Whether a message of a multicast group may concern us. `ours` is the port of the socket by which
 /// we write: what we did ourselves is no news. Of the routes of others only default routes matter;
 /// the rest may be tens of thousands. What cannot be read may concern us.
-pub(super) fn concerns_us(datagram: &[u8], protocol: Protocol, ours: [u32; 2]) -> bool {
+pub(super) fn concerns_us(datagram: &[u8], protocol: Protocol, ours: u32) -> bool {
     let mut seen = messages(datagram).peekable();
     let is_unreadable = seen.peek().is_none();
     is_unreadable
         || seen.any(|message| {
-            let is_our_echo = ours.contains(&message.port_number());
+            let is_our_echo = message.port_number() == ours;
             !is_our_echo && is_news(&message, protocol)
         })
 }
@@ -294,9 +308,33 @@ fn attributes(body: &[u8], header: usize) -> impl Iterator<Item = NlaBuffer<&[u8
     NlasIterator::new(body.get(header..).unwrap_or_default()).map_while(Result::ok)
 }
 
+/// What the kernel said to a request for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledgement {
+    /// It is done.
+    Done,
+    /// It is not; a positive error number, and what the kernel says about it.
+    Refused { number: i32, words: Option<String> },
+}
+
+/// The answer to the request of this number, if it is in this datagram.
+pub(super) fn acknowledgement(datagram: &[u8], sequence: u32) -> Option<Acknowledgement> {
+    let answer = messages(datagram).find(|message| {
+        message.sequence_number() == sequence && message.message_type() == NLMSG_ERROR
+    })?;
+    let (code, rest) = answer.payload().split_first_chunk()?;
+    Some(match i32::from_ne_bytes(*code) {
+        0 => Acknowledgement::Done,
+        code => Acknowledgement::Refused {
+            number: code.saturating_neg(),
+            words: words(rest),
+        },
+    })
+}
+
 /// The kernel's own words about an error, which follow the header of the request in an
 /// acknowledgement (`NLMSGERR_ATTR_MSG`).
-pub(super) fn words(after_code: &[u8]) -> Option<String> {
+fn words(after_code: &[u8]) -> Option<String> {
     const NETLINK_HEADER: usize = 16;
     const NLMSGERR_ATTR_MSG: u16 = 1;
     let text = attributes(after_code, NETLINK_HEADER)
@@ -309,8 +347,6 @@ pub(super) fn words(after_code: &[u8]) -> Option<String> {
 mod tests {
     use std::net::IpAddr;
 
-    use netlink_packet_core::NetlinkMessage;
-    use netlink_packet_route::RouteNetlinkMessage;
     use proptest::prelude::*;
 
     use super::*;
@@ -318,14 +354,6 @@ mod tests {
     use crate::routing::nexthop::NextHop;
     use crate::routing::traffic::Ports;
     use crate::units::{IpProtocol, Mark, Metric, NextHopId, RulePriority, TableId, Weight};
-
-    fn datagram(message: RouteNetlinkMessage) -> Vec<u8> {
-        let mut message = NetlinkMessage::from(message);
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        bytes
-    }
 
     const OURS: Dump = Dump::RoutesOf(Family::Ipv4, Protocol(117));
 
@@ -438,16 +466,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_route_reads_as_it_was_written(route in some_route()) {
-            let message = route_message(&route, Protocol(117));
-            let entry = only_entry(&datagram(RouteNetlinkMessage::NewRoute(message)));
+            let entry = only_entry(&add_route(&route, Standing::New, Protocol(117), 1));
             let Some(Entry::Route(entry)) = entry else { panic!("no route") };
             prop_assert_eq!((entry.route, entry.protocol), (route, Protocol(117)));
         }
 
         #[test]
         fn a_rule_reads_as_it_was_written(rule in some_rule()) {
-            let message = rule_message(&rule, Protocol(117));
-            let entry = only_entry(&datagram(RouteNetlinkMessage::NewRule(message)));
+            let entry = only_entry(&add_rule(&rule, Protocol(117), 1));
             let Some(Entry::Rule(entry)) = entry else { panic!("no rule") };
             prop_assert_eq!(entry.listed, None);
             prop_assert_eq!((entry.rule, entry.protocol), (rule, Protocol(117)));
@@ -467,8 +493,7 @@ mod tests {
             noise in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
             cut in any::<prop::sample::Index>(),
         ) {
-            let message = route_message(&route, Protocol(117));
-            let mut bytes = datagram(RouteNetlinkMessage::NewRoute(message));
+            let mut bytes = add_route(&route, Standing::New, Protocol(117), 1);
             for (place, byte) in noise {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;
@@ -476,7 +501,8 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             replies(OURS, &bytes).for_each(drop);
             next_hops(&bytes);
-            concerns_us(&bytes, Protocol(117), [1, 2]);
+            concerns_us(&bytes, Protocol(117), 1);
+            acknowledgement(&bytes, 1);
             words(&bytes);
         }
     }

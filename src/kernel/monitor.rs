@@ -40,8 +40,8 @@ pub(super) struct Monitor {
 #[derive(Clone, Copy)]
 pub(super) struct Ours {
     pub(super) protocol: Protocol,
-    /// The ports of the sockets by which we write.
-    pub(super) ports: [u32; 2],
+    /// The port of the socket by which we write.
+    pub(super) port: u32,
 }
 
 impl Monitor {
@@ -84,7 +84,7 @@ impl Monitor {
 
     fn reason(&self, received: io::Result<()>, ours: Ours) -> Result<Option<Hint>, KernelError> {
         match received {
-            Ok(()) if message::concerns_us(&self.head, ours.protocol, ours.ports) => {
+            Ok(()) if message::concerns_us(&self.head, ours.protocol, ours.port) => {
                 Ok(Some(Hint::Changed))
             }
             Ok(()) => Ok(None),

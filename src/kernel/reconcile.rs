@@ -3,8 +3,8 @@
 //! ```text
 //!  watch<Wanted> (1, the latest wins) ─┐              ┌─> mpsc<Report> (bounded) ─> daemon
 //!  multicast socket ─ "look again" ────┼─> Reconciler ┤
-//!  ticks, only while something waits ──┘   (1 task)   ├─> socket for lists    (answered at once)
-//!                                                     └─> rtnetlink connection (1 task) ─> kernel
+//!  ticks, only while something waits ──┘   (1 task)   ├─> socket for lists   ─> kernel, which
+//!                                                     └─> socket for changes ─> answers at once
 //! ```
 //! Level-triggered: nothing is remembered of an event but that it happened.
 
@@ -219,7 +219,7 @@ impl Reconciler {
             let is_cooling = self.cooling.is_some();
             let ours = Ours {
                 protocol: self.wanted.borrow().protocol,
-                ports: self.sockets.writer.ports(),
+                port: self.sockets.writer.port(),
             };
             tokio::select! {
                 biased;
@@ -227,7 +227,6 @@ impl Reconciler {
                     return Ok(if changed.is_ok() { Cause::Wanted } else { Cause::Closed });
                 }
                 () = self.reports.closed() => return Ok(Cause::Closed),
-                () = self.sockets.writer.ended() => return Err(KernelError::Ended),
                 () = over(&mut self.cooling) => self.cooling = None,
                 () = over(&mut self.expiry) => {
                     self.expiry = None;
@@ -342,7 +341,7 @@ impl Reconciler {
                 }
             } else {
                 let writer = &mut self.sockets.writer;
-                writer.apply(&operation, wanted.protocol).await?
+                writer.apply(&operation, wanted.protocol)?
             };
             match outcome {
                 Outcome::Done => {

@@ -1,9 +1,13 @@
 //! Requests, built with the types of the netlink crates.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
-use netlink_packet_core::{DefaultNla, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_core::{
+    DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE,
+    NLM_F_REQUEST,
+};
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
     RouteScope, RouteType,
@@ -11,9 +15,14 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{
     RuleAction, RuleAttribute, RuleHeader, RuleMessage, RulePortRange,
 };
-use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
+use netlink_packet_route::{AddressFamily, IpProtocol};
+use rtnetlink::RouteMessageBuilder;
 
-use super::{Dump, attributes};
+use super::flow::append;
+use super::{
+    Dump, RTM_DELROUTE, RTM_DELRULE, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE,
+    RTM_NEWROUTE, RTM_NEWRULE, Standing, attributes,
+};
 use crate::routing::desired::MAIN;
 use crate::routing::traffic::Ports;
 use crate::routing::{Family, OddRule, Path, Route, Rule};
@@ -21,34 +30,92 @@ use crate::units::{IfIndex, Metric, NextHopId, Protocol};
 
 /// The request for a list.
 pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
-    let mut request = NetlinkMessage::from(match what {
-        Dump::Links => RouteNetlinkMessage::GetLink(link_dump()),
-        Dump::Addresses(family) => RouteNetlinkMessage::GetAddress(address_dump(family)),
+    let route = |family, attributes| {
+        let mut message = route_dump(family);
+        message.attributes = attributes;
+        (RTM_GETROUTE, bytes_of(&message))
+    };
+    let main = RouteAttribute::Table(MAIN.0);
+    let (kind, body) = match what {
+        Dump::Links => (RTM_GETLINK, link_dump()),
+        Dump::Addresses(family) => (RTM_GETADDR, bytes_of(&address_dump(family))),
         Dump::RoutesOf(family, protocol) => {
             let mut message = route_dump(family);
             message.header.protocol = RouteProtocol::from(protocol.0);
-            RouteNetlinkMessage::GetRoute(message)
+            (RTM_GETROUTE, bytes_of(&message))
         }
         Dump::MainDefaultsThrough(family, index) => {
-            let mut message = route_dump(family);
-            message.attributes.push(RouteAttribute::Table(MAIN.0));
-            message.attributes.push(RouteAttribute::Oif(index.get()));
-            RouteNetlinkMessage::GetRoute(message)
+            route(family, vec![main, RouteAttribute::Oif(index.get())])
         }
-        Dump::MainDefaults(family) => {
-            let mut message = route_dump(family);
-            message.attributes.push(RouteAttribute::Table(MAIN.0));
-            RouteNetlinkMessage::GetRoute(message)
-        }
-        Dump::RoutesIn(family, table) => {
-            let mut message = route_dump(family);
-            message.attributes.push(RouteAttribute::Table(table.0));
-            RouteNetlinkMessage::GetRoute(message)
-        }
-        Dump::Rules(family) => RouteNetlinkMessage::GetRule(rule_dump(family)),
-    });
-    request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    serialize(request, sequence)
+        Dump::MainDefaults(family) => route(family, vec![main]),
+        Dump::RoutesIn(family, table) => route(family, vec![RouteAttribute::Table(table.0)]),
+        Dump::Rules(family) => (RTM_GETRULE, bytes_of(&rule_dump(family))),
+    };
+    request((kind, NLM_F_DUMP), &body, sequence)
+}
+
+/// The request to add a route of ours, or to put it in the place of another; answered in any case.
+pub(in crate::kernel) fn add_route(
+    route: &Route,
+    standing: Standing,
+    protocol: Protocol,
+    sequence: u32,
+) -> Vec<u8> {
+    let flags = match standing {
+        Standing::New => NLM_F_EXCL,
+        Standing::InPlace => NLM_F_REPLACE,
+    };
+    let body = bytes_of(&route_message(route, protocol));
+    let kind = (RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | flags);
+    request(kind, &body, sequence)
+}
+
+/// The request to delete a route of ours; answered in any case.
+pub(in crate::kernel) fn delete_route(route: &Route, protocol: Protocol, sequence: u32) -> Vec<u8> {
+    let body = bytes_of(&route_message(route, protocol));
+    request((RTM_DELROUTE, NLM_F_ACK), &body, sequence)
+}
+
+/// The request to add a rule of ours; answered in any case. Without EXCL the kernel would add an
+/// equal rule a second time.
+pub(in crate::kernel) fn add_rule(rule: &Rule, protocol: Protocol, sequence: u32) -> Vec<u8> {
+    let body = bytes_of(&rule_message(rule, protocol));
+    let kind = (RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    request(kind, &body, sequence)
+}
+
+/// The request to delete a rule of ours; answered in any case.
+pub(in crate::kernel) fn delete_rule(rule: &Rule, protocol: Protocol, sequence: u32) -> Vec<u8> {
+    let body = bytes_of(&rule_message(rule, protocol));
+    request((RTM_DELRULE, NLM_F_ACK), &body, sequence)
+}
+
+/// The request to delete a rule as the kernel listed it; answered in any case.
+pub(in crate::kernel) fn delete_odd_rule(odd: &OddRule, sequence: u32) -> Vec<u8> {
+    let body = bytes_of(&odd_rule_message(odd));
+    request((RTM_DELRULE, NLM_F_ACK), &body, sequence)
+}
+
+/// A message of this kind, with these flags beside the one of every request. The crates' own message
+/// of messages would bring in the writers and readers of all kinds that there are.
+fn request((kind, flags): (u16, u16), body: &[u8], sequence: u32) -> Vec<u8> {
+    const HEADER: usize = 16;
+    // Far below 4 GiB: an interface's name is the longest thing in it.
+    let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
+    let mut request = Vec::with_capacity(HEADER + body.len());
+    request.extend(length.to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    request.extend(sequence.to_ne_bytes());
+    request.extend(0_u32.to_ne_bytes());
+    request.extend(body);
+    request
+}
+
+fn bytes_of(message: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; message.buffer_len()];
+    message.emit(&mut bytes);
+    bytes
 }
 
 /// The request for the counters of one interface: `struct if_stats_msg` (`linux/if_link.h`), which
@@ -56,33 +123,25 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
 pub(in crate::kernel) fn counters_of(index: IfIndex, sequence: u32) -> Vec<u8> {
     const RTM_GETSTATS: u16 = 94;
     const IFLA_STATS_LINK_64: u32 = 1;
-    const LENGTH: u32 = 28;
-    let mut request = Vec::with_capacity(LENGTH as usize);
-    request.extend(LENGTH.to_ne_bytes());
-    request.extend(RTM_GETSTATS.to_ne_bytes());
-    request.extend(NLM_F_REQUEST.to_ne_bytes());
-    request.extend(sequence.to_ne_bytes());
-    request.extend(0_u32.to_ne_bytes());
     // Family and padding, index, what is asked for.
-    request.extend(0_u32.to_ne_bytes());
-    request.extend(index.get().to_ne_bytes());
-    request.extend((1_u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
-    request
+    let mut body = 0_u32.to_ne_bytes().to_vec();
+    body.extend(index.get().to_ne_bytes());
+    body.extend((1_u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
+    request((RTM_GETSTATS, 0), &body, sequence)
 }
 
-fn serialize(mut request: NetlinkMessage<RouteNetlinkMessage>, sequence: u32) -> Vec<u8> {
-    request.header.sequence_number = sequence;
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    bytes
-}
-
-fn link_dump() -> LinkMessage {
-    let mut message = LinkMessage::default();
-    let no_statistics = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
-    message.attributes.push(no_statistics);
-    message
+/// All of them, without their counters: `struct ifinfomsg`, and what to leave out
+/// (`linux/rtnetlink.h`).
+fn link_dump() -> Vec<u8> {
+    const IFLA_EXT_MASK: u16 = 29;
+    const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+    let mut body = vec![0; 16];
+    append(
+        &mut body,
+        IFLA_EXT_MASK,
+        &RTEXT_FILTER_SKIP_STATS.to_ne_bytes(),
+    );
+    body
 }
 
 fn address_dump(family: Family) -> AddressMessage {
@@ -105,19 +164,20 @@ fn rule_dump(family: Family) -> RuleMessage {
 }
 
 /// A route of ours as a message to add or delete it.
-pub(in crate::kernel) fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
-    let mut message = route_dump(Family::of(route.destination.addr()));
-    message.header.kind = RouteType::Unicast;
-    message.header.protocol = RouteProtocol::from(protocol.0);
+pub(super) fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
+    let mut builder = RouteMessageBuilder::<IpAddr>::new()
+        .protocol(RouteProtocol::from(protocol.0))
+        .table_id(route.table.0);
+    if route.metric != Metric(0) {
+        builder = builder.priority(route.metric.0);
+    }
+    let mut message = builder.build();
+    message.header.address_family = address_family(Family::of(route.destination.addr()));
     message.header.destination_prefix_length = route.destination.prefix_len();
     let attributes = &mut message.attributes;
-    attributes.push(RouteAttribute::Table(route.table.0));
     if route.destination.prefix_len() > 0 {
         let destination = route.destination.addr().into();
         attributes.push(RouteAttribute::Destination(destination));
-    }
-    if route.metric != Metric(0) {
-        attributes.push(RouteAttribute::Priority(route.metric.0));
     }
     match route.paths.as_slice() {
         _ if route.group.is_some() => attributes.extend(route.group.map(group)),
@@ -171,7 +231,7 @@ fn hop(route: &Route, path: Path) -> RouteNextHop {
 }
 
 /// A rule of ours as a message to add or delete it.
-pub(in crate::kernel) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
+pub(super) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
     let mut message = rule_dump(rule.family);
     message.header.action = RuleAction::ToTable;
     let attributes = &mut message.attributes;
@@ -216,7 +276,7 @@ pub(in crate::kernel) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMe
 }
 
 /// A rule as the kernel listed it, word for word, as a message to delete it.
-pub(in crate::kernel) fn odd_rule_message(odd: &OddRule) -> RuleMessage {
+fn odd_rule_message(odd: &OddRule) -> RuleMessage {
     let mut message = RuleMessage::default();
     // What was listed can be read.
     if let Ok(header) = RuleHeader::parse(&odd.listed) {

@@ -7,6 +7,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
 };
 
+use super::Standing;
 use super::flow::{NESTED, append};
 use super::parse::{ip_of, u32_of};
 use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
@@ -56,15 +57,6 @@ pub(in crate::kernel) fn all_next_hops(sequence: u32) -> Vec<u8> {
 /// it.
 pub(in crate::kernel) fn all_buckets(sequence: u32) -> Vec<u8> {
     request(RTM_GETNEXTHOPBUCKET, NLM_F_DUMP, sequence, [0; HEADER], &[])
-}
-
-/// Whether a nexthop object takes the place of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernel) enum Standing {
-    /// There must be none of its number.
-    New,
-    /// There must be one.
-    InPlace,
 }
 
 /// The request to make a nexthop object; answered in any case.
