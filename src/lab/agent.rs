@@ -61,6 +61,8 @@ pub(super) struct Wishes {
     pub(super) flows: Option<String>,
     /// `routing.flows_on_failback`
     pub(super) flows_on_failback: Option<String>,
+    /// `routing.on_stop`
+    pub(super) on_stop: Option<String>,
     /// All uplinks share the traffic: `failover.policy`, and one tier.
     pub(super) balance: bool,
     /// The client has long flows besides its stream.
@@ -245,6 +247,7 @@ fn configuration(wishes: &Wishes) -> String {
         ("mode", &wishes.mode),
         ("flows", &wishes.flows),
         ("flows_on_failback", &wishes.flows_on_failback),
+        ("on_stop", &wishes.on_stop),
     ];
     let routing = keys
         .into_iter()

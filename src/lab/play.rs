@@ -67,6 +67,7 @@ pub fn play(
         ipv6: scenario.ipv6,
         flows: scenario.flows.clone(),
         flows_on_failback: scenario.flows_on_failback.clone(),
+        on_stop: scenario.on_stop.clone(),
         balance: scenario.balance,
         long_flows: scenario.long_flows,
         modem: scenario.modem.clone(),

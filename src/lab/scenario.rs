@@ -40,6 +40,9 @@ pub struct Scenario {
     /// `routing.flows_on_failback` of the agent; its default unless said.
     #[serde(default)]
     pub flows_on_failback: Option<String>,
+    /// `routing.on_stop` of the agent; its default unless said.
+    #[serde(default)]
+    pub on_stop: Option<String>,
     /// All uplinks share the traffic.
     #[serde(default)]
     pub balance: bool,
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart killed killed-main killed-balance idle switch tour main-mode standby-dead \
+                     failback target-filtered restart upgrade balance killed killed-main killed-balance idle switch tour main-mode standby-dead \
                      cold-standby standby-unready";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);
