@@ -74,7 +74,7 @@ struct OneUplink {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration
-    #[arg(long, value_name = "FILE", default_value = Config::DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", default_value = Config::default_path())]
     config: PathBuf,
 }
 
@@ -98,7 +98,7 @@ impl Connection {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
-        let is_named = self.file.config.as_os_str() != Config::DEFAULT_PATH;
+        let is_named = self.file.config.as_os_str() != Config::default_path();
         match Config::load(&self.file.config) {
             Ok(config) => Ok(config.agent.control),
             Err(ConfigError::Read { source, .. })
