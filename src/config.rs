@@ -7,6 +7,8 @@
 pub mod defaults;
 mod error;
 mod groups;
+#[cfg(feature = "import")]
+pub mod mwan3;
 mod options;
 mod raw;
 mod read;
