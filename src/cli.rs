@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod history;
+#[cfg(feature = "import")]
+pub mod import;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod output;
@@ -54,6 +56,9 @@ enum Command {
     Enable(OneUplink),
     /// Take over a changed configuration; a bad one is refused and the old one stays
     Reload(Connection),
+    /// Make a configuration from that of another program, and say what has no counterpart
+    #[cfg(feature = "import")]
+    Import(import::Arguments),
     /// Run the decisions on a recorded trace: when would it have switched, and why
     #[cfg(feature = "replay")]
     Replay(replay::Arguments),
@@ -74,7 +79,7 @@ struct OneUplink {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration
-    #[arg(long, value_name = "FILE", default_value = Config::DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", default_value = Config::default_path())]
     config: PathBuf,
 }
 
@@ -98,7 +103,7 @@ impl Connection {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
-        let is_named = self.file.config.as_os_str() != Config::DEFAULT_PATH;
+        let is_named = self.file.config.as_os_str() != Config::default_path();
         match Config::load(&self.file.config) {
             Ok(config) => Ok(config.agent.control),
             Err(ConfigError::Read { source, .. })
@@ -131,6 +136,8 @@ impl Cli {
                 wish::send(&connection, &Wish::Enable(name).into())
             }
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
+            #[cfg(feature = "import")]
+            Command::Import(arguments) => import::run(&arguments),
             #[cfg(feature = "replay")]
             Command::Replay(arguments) => replay::run(&arguments),
             #[cfg(feature = "lab")]

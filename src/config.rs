@@ -1,17 +1,24 @@
 //! The configuration. A [`Config`] exists only as the result of parsing, and whoever holds one need
 //! not check it again.
 //!
-//! All that is wrong with a file is reported at once, each problem with its line.
+//! All that is wrong with a file is reported at once, each problem with its line. TOML and UCI become
+//! the same tree of values, so that they share one schema.
 
 pub mod defaults;
 mod error;
 mod groups;
+#[cfg(feature = "import")]
+pub mod mwan3;
+mod options;
 mod raw;
 mod read;
 pub mod schema;
 mod section;
+mod uci;
 mod uplinks;
 mod values;
+#[cfg(feature = "import")]
+pub mod write;
 
 use std::fs::File;
 use std::io::Read;
@@ -20,6 +27,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Fault, Problem};
+
+use section::{Form, Problems};
 
 use crate::engine::settings::Settings;
 
@@ -115,20 +124,25 @@ impl Config {
     /// Where the configuration is looked for unless told otherwise.
     pub const DEFAULT_PATH: &str = "/etc/uplinkd/uplinkd.toml";
 
-    /// Reads and parses a file.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = read_limited(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        if bytes.len() > MAX_BYTES {
-            return Err(ConfigError::TooLarge(path.to_owned()));
+    /// Where it is looked for if it is not there: its place on OpenWrt.
+    pub const UCI_PATH: &str = "/etc/config/uplinkd";
+
+    /// Where it is.
+    pub fn default_path() -> &'static str {
+        let is_there = |path: &str| Path::new(path).exists();
+        if is_there(Self::UCI_PATH) && !is_there(Self::DEFAULT_PATH) {
+            Self::UCI_PATH
+        } else {
+            Self::DEFAULT_PATH
         }
-        let text = String::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))?;
-        Self::parse(&text, &path.display().to_string())
     }
 
-    /// Parses the text of a file; `file_name` is what the errors call it.
+    /// Reads and parses a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&read(path)?, &path.display().to_string())
+    }
+
+    /// Parses the text of a file, TOML or UCI; `file_name` is what the errors call it.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let refused = |mut problems: Vec<Problem>| {
             Problem::put_in_order(&mut problems);
@@ -137,9 +151,39 @@ impl Config {
                 problems,
             }
         };
-        let document = raw::Node::from_toml(text).map_err(refused)?;
-        read::config(&document).map_err(refused)
+        let form = form(text, file_name);
+        let (document, problems) = match form {
+            Form::Toml => (raw::Node::from_toml(text).map_err(refused)?, Vec::new()),
+            Form::Uci => options::tree(text).map_err(refused)?,
+        };
+        read::config(&document, Problems::new(form, problems)).map_err(refused)
     }
+}
+
+/// A file whose name ends in `.toml` is TOML; so is one that begins, comments aside, with a `[` or a
+/// line with a `=` in it. Any other is UCI.
+fn form(text: &str, file_name: &str) -> Form {
+    let mut lines = text.lines().map(str::trim_start);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_like_toml = first.is_some_and(|line| line.starts_with('[') || line.contains('='));
+    let extension = Path::new(file_name).extension();
+    if extension.is_some_and(|extension| extension == "toml") || is_like_toml {
+        Form::Toml
+    } else {
+        Form::Uci
+    }
+}
+
+/// The text of a file that is no larger than a configuration.
+pub fn read(path: &Path) -> Result<String, ConfigError> {
+    let bytes = read_limited(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    if bytes.len() > MAX_BYTES {
+        return Err(ConfigError::TooLarge(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))
 }
 
 /// A configuration of a thousand uplinks would not be as long as this.

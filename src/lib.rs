@@ -29,7 +29,7 @@
 //!   other. Pure.
 //! - [`memory`], [`history`]: what outlives a restart.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
-//! - [`config`]: the only way to an engine's settings.
+//! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
 //! - [`control`]: what people may ask of a running agent.
 //! - [`alert`]: the log.

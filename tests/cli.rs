@@ -147,7 +147,7 @@ fn a_wrong_configuration_ends_with_2_and_says_where() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = file(directory.path(), "[agent]\ncontrl = 1\n");
     let expected = format!(
-        "{0}:1: uplink: missing: at least one [[uplink]] with name, interface and tier\n\
+        "{0}:1: uplink: missing: at least one uplink with name, interface and tier\n\
          {0}:2: [agent]: contrl: unknown key; did you mean `control`?\n",
         path.display()
     );

@@ -321,7 +321,7 @@ fn an_uplink_says_where_its_ipv6_goes_and_comes_from() {
 #[test]
 fn a_file_without_an_uplink_is_refused() {
     let expected =
-        "uplinkd.toml:1: uplink: missing: at least one [[uplink]] with name, interface and tier";
+        "uplinkd.toml:1: uplink: missing: at least one uplink with name, interface and tier";
     assert_eq!(refusal(""), expected);
     assert_eq!(refusal("# only a comment\n"), expected);
     assert_eq!(
@@ -532,7 +532,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\n",
-        "2: [[rule]] number 1: group: \"voice\": must be the name of a [[group]], and there is none",
+        "2: [[rule]] number 1: group: \"voice\": must be the name of a group, and there is none",
     ),
     (
         "[failover]\nbest_margin = 0\n",

@@ -76,9 +76,17 @@ impl fmt::Display for Problem {
 /// What is wrong with a key or its value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
-    /// The file is not TOML here.
-    #[error("not valid TOML: {0}")]
-    Syntax(String),
+    /// The file is not what it should be here.
+    #[error("not valid {form}: {what}")]
+    Syntax {
+        /// TOML or UCI.
+        form: &'static str,
+        /// What is there.
+        what: String,
+    },
+    /// There is no such kind of section.
+    #[error("unknown section{0}")]
+    UnknownSection(Hint),
     /// There is no such key.
     #[error("unknown key{0}")]
     UnknownKey(Hint),
@@ -178,9 +186,24 @@ pub enum Hint {
     #[default]
     None,
     /// A word like it.
-    Nearest(&'static str),
+    Nearest(String),
     /// The same word in another section.
     Elsewhere(&'static str),
+}
+
+impl Hint {
+    /// The nearest of the words that are possible, if any is like this one.
+    pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        // Jaro-Winkler 0.8 takes a swapped, a missing and a doubled letter for the word that was
+        // meant, and keeps words apart that merely share letters.
+        const ALIKE: f64 = 0.8;
+        let alike = known
+            .into_iter()
+            .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+            .filter(|(likeness, _)| *likeness > ALIKE);
+        let nearest = alike.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        nearest.map_or(Self::None, |(_, word)| Self::Nearest(word.to_owned()))
+    }
 }
 
 impl fmt::Display for Hint {

@@ -32,7 +32,7 @@ pub(super) fn groups(
     let nodes = nodes(top, "group", defaults::MAX_GROUPS);
     let mut earlier: Vec<(GroupSettings, Section<'_>)> = Vec::new();
     for (node, number) in nodes.iter().zip(1..) {
-        let title = title(node, number);
+        let title = problems.title("group", node, number);
         let section = Section::new(node, title, &schema::GROUP, problems);
         let Some(group) = group(&section, common) else {
             continue;
@@ -56,7 +56,7 @@ pub(super) fn rules(
     let nodes = nodes(top, "rule", defaults::MAX_RULES);
     let mut earlier: Vec<(RuleSettings, Section<'_>)> = Vec::new();
     for (node, number) in nodes.iter().zip(1..) {
-        let title = format!("[[rule]] number {number}");
+        let title = problems.title("rule", node, number);
         let section = Section::new(node, title, &schema::RULE, problems);
         let Some(rule) = rule(&section, groups) else {
             continue;
@@ -93,14 +93,6 @@ fn nodes<'a>(top: &Section<'a>, key: &str, most: usize) -> &'a [Node] {
     nodes
 }
 
-/// `[[group]] voice`, or by number while it has no name.
-fn title(node: &Node, number: usize) -> String {
-    let name = (node.value.as_table())
-        .and_then(|entries| entries.get("name")?.value.as_text())
-        .map_or_else(|| format!("number {number}"), str::to_owned);
-    format!("[[group]] {name}")
-}
-
 fn group(section: &Section<'_>, common: &Common<'_>) -> Option<GroupSettings> {
     section.require("name", "the name by which rules and people know the group");
     section.require("uplinks", UPLINKS);
@@ -124,7 +116,7 @@ fn group(section: &Section<'_>, common: &Common<'_>) -> Option<GroupSettings> {
 }
 
 fn is_empty_list(node: &Node) -> bool {
-    node.value.as_list().is_some_and(<[Node]>::is_empty)
+    (node.value.as_items(node.line)).is_some_and(|items| items.is_empty())
 }
 
 fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings> {

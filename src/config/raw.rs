@@ -1,5 +1,6 @@
 //! A configuration file as a tree of values that know their lines, whatever syntax it came in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -23,6 +24,8 @@ pub(super) type Entries = BTreeMap<String, Node>;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
+    /// A text of UCI, which has no other values: whoever asks for a number reads one from it.
+    Word(String),
     Integer(i64),
     Float(f64),
     /// Something that no key takes: a date, a number beyond 64 bits.
@@ -50,15 +53,63 @@ impl Node {
 }
 
 /// What comes after so many is most likely the echo of what came before.
-const MAX_SYNTAX_PROBLEMS: usize = 10;
+pub(super) const MAX_SYNTAX_PROBLEMS: usize = 10;
 
 impl Value {
     pub(super) fn as_text(&self) -> Option<&str> {
-        if let Self::Text(text) = self {
+        if let Self::Text(text) | Self::Word(text) = self {
             Some(text)
         } else {
             None
         }
+    }
+
+    pub(super) fn as_integer(&self) -> Option<i64> {
+        if let Self::Word(text) = self {
+            return integer(text);
+        }
+        if let Self::Integer(number) = self {
+            Some(*number)
+        } else {
+            None
+        }
+    }
+
+    /// Whole or not. A whole number that is too large for this is too large for every key.
+    pub(super) fn as_number(&self) -> Option<f64> {
+        if let Self::Word(text) = self {
+            return text.parse().ok();
+        }
+        if let Self::Float(number) = self {
+            return Some(*number);
+        }
+        let whole = self.as_integer()?;
+        Some(i32::try_from(whole).map_or(f64::INFINITY, f64::from))
+    }
+
+    /// Of a word as OpenWrt's scripts read it (`get_bool` in `lib/functions.sh`).
+    pub(super) fn as_boolean(&self) -> Option<bool> {
+        if let Self::Boolean(truth) = self {
+            return Some(*truth);
+        }
+        let Self::Word(text) = self else {
+            return None;
+        };
+        boolean(text)
+    }
+
+    /// The items of a list. An option of UCI is the list of its words, as libuci has it (`blob.c`), and
+    /// `none` is the empty one, which it could not write otherwise.
+    pub(super) fn as_items(&self, line: usize) -> Option<Cow<'_, [Node]>> {
+        let Self::Word(text) = self else {
+            return self.as_list().map(Cow::Borrowed);
+        };
+        let words = text.split_whitespace().filter(|_| text != "none");
+        let items = words.map(|word| Node {
+            line,
+            value: Self::Word(word.to_owned()),
+        });
+        Some(items.collect())
     }
 
     pub(super) fn as_list(&self) -> Option<&[Node]> {
@@ -83,11 +134,11 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX_SHOWN: usize = 60;
         match self {
-            Self::Text(text) if text.chars().count() > MAX_SHOWN => {
+            Self::Text(text) | Self::Word(text) if text.chars().count() > MAX_SHOWN => {
                 let shown: String = text.chars().take(MAX_SHOWN).collect();
                 write!(f, "{shown:?}…")
             }
-            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Text(text) | Self::Word(text) => write!(f, "{text:?}"),
             Self::Integer(number) => number.fmt(f),
             Self::Float(number) => write!(f, "{number:?}"),
             Self::Other(text) => f.write_str(text),
@@ -95,6 +146,26 @@ impl fmt::Display for Value {
             Self::List(_) => f.write_str("a list"),
             Self::Table(_) => f.write_str("a table"),
         }
+    }
+}
+
+/// A whole number of UCI: decimal, or hexadecimal with `0x`.
+fn integer(text: &str) -> Option<i64> {
+    if text.contains('+') {
+        return None;
+    }
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok().map(i64::from),
+        None => text.parse().ok(),
+    }
+}
+
+/// Yes or no as UCI has it.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "on" | "yes" | "true" | "enabled" => Some(true),
+        "0" | "off" | "no" | "false" | "disabled" => Some(false),
+        _ => None,
     }
 }
 
@@ -116,7 +187,10 @@ impl Lines {
             line: error.span().map_or(1, |span| self.line(&span)),
             section: String::new(),
             key: String::new(),
-            fault: Fault::Syntax(error.message().trim().replace('\n', ", ")),
+            fault: Fault::Syntax {
+                form: "TOML",
+                what: error.message().trim().replace('\n', ", "),
+            },
         }
     }
 

@@ -16,8 +16,8 @@ use crate::engine::settings::{
 use crate::routing::{Mode, Numbering};
 use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, Score, TableId};
 
-pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
-    let problems = Problems::default();
+/// The configuration that a tree is, unless something was or is wrong with it.
+pub(super) fn config(document: &Node, problems: Problems) -> Result<Config, Vec<Problem>> {
     let top = Section::new(document, String::new(), &schema::TOP, &problems);
     let agent = agent(&top.section("agent", &schema::AGENT));
     let routing = top.section("routing", &schema::ROUTING);

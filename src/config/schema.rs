@@ -15,7 +15,32 @@ pub struct SectionKeys {
     pub not_yet: &'static [&'static str],
 }
 
-/// The top of the file.
+impl SectionKeys {
+    /// Every option of a section of UCI, which takes all below it: `health_loss_enter` with the path
+    /// `health`, `loss`, `enter`.
+    pub fn options(&self) -> Vec<(String, Vec<&'static str>)> {
+        let own = self.keys.iter().chain(self.not_yet);
+        let mut options: Vec<_> = own.map(|key| ((*key).to_owned(), vec![*key])).collect();
+        for name in self.sections {
+            let below = self.section(name).map(Self::options);
+            for (option, mut path) in below.unwrap_or_default() {
+                path.insert(0, name);
+                options.push((format!("{name}_{option}"), path));
+            }
+        }
+        options
+    }
+
+    /// The section of this name within this one, which may be there once.
+    fn section(&self, name: &str) -> Option<&'static Self> {
+        let parent = self.title.trim_matches(['[', ']']);
+        let titles = [format!("[{parent}.{name}]"), format!("[{name}]")];
+        let mut known = SECTIONS.into_iter();
+        known.find(|keys| titles.iter().any(|title| keys.title == title))
+    }
+}
+
+/// The top of the file; the section `globals` of UCI.
 pub const TOP: SectionKeys = SectionKeys {
     title: "",
     keys: &[],

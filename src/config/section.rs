@@ -7,13 +7,38 @@ use super::raw::{Entries, Node, Value};
 use super::schema::{SECTIONS, SectionKeys};
 use super::{Fault, Problem, error::Hint};
 
+/// What a file is written in. Messages call things as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Toml,
+    Uci,
+}
+
 /// Everything found wrong so far. Sections read from one place write here from many.
-#[derive(Default)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
+pub(super) struct Problems {
+    form: Form,
+    found: RefCell<Vec<Problem>>,
+}
 
 impl Problems {
+    pub(super) fn new(form: Form, found: Vec<Problem>) -> Self {
+        let found = RefCell::new(found);
+        Self { form, found }
+    }
+
     pub(super) fn into_inner(self) -> Vec<Problem> {
-        self.0.into_inner()
+        self.found.into_inner()
+    }
+
+    /// `[[uplink]] fiber` or `uplink fiber`, or by number while it has no name.
+    pub(super) fn title(&self, kind: &str, node: &Node, number: usize) -> String {
+        let name = (node.value.as_table())
+            .and_then(|entries| entries.get("name")?.value.as_text())
+            .map_or_else(|| format!("number {number}"), str::to_owned);
+        match self.form {
+            Form::Toml => format!("[[{kind}]] {name}"),
+            Form::Uci => format!("{kind} {name}"),
+        }
     }
 }
 
@@ -52,17 +77,15 @@ impl<'a> Section<'a> {
     /// The section `name` within this one.
     pub(super) fn section(&self, name: &str, keys: &'static SectionKeys) -> Self {
         let is_named_by_path = keys.title.starts_with(self.title.trim_end_matches(']'));
+        let (title, prefix) = match self.problems.form {
+            Form::Uci if self.title.is_empty() => ("globals", format!("{name}_")),
+            Form::Uci => (self.title.as_str(), format!("{}{name}_", self.prefix)),
+            Form::Toml if is_named_by_path => (keys.title, String::new()),
+            Form::Toml => (self.title.as_str(), format!("{}{name}.", self.prefix)),
+        };
         let mut section = Self {
-            title: if is_named_by_path {
-                keys.title.to_owned()
-            } else {
-                self.title.clone()
-            },
-            prefix: if is_named_by_path {
-                String::new()
-            } else {
-                format!("{}{name}.", self.prefix)
-            },
+            title: title.to_owned(),
+            prefix,
             line: self.line,
             entries: None,
             keys,
@@ -109,13 +132,13 @@ impl<'a> Section<'a> {
         let Some(node) = self.node(key) else {
             return;
         };
-        let Some(items) = node.value.as_list() else {
+        let Some(items) = node.value.as_items(node.line) else {
             let expected = "a list";
             let found = node.value.to_string();
             return self.note(node.line, key, Fault::Kind { expected, found });
         };
         let mut kept: Vec<(T, usize)> = Vec::new();
-        for Node { line, value } in items {
+        for Node { line, value } in items.as_ref() {
             let line = *line;
             match parse(value) {
                 Err(fault) => self.note(line, key, fault),
@@ -188,37 +211,21 @@ impl<'a> Section<'a> {
 
     fn hint(&self, key: &str) -> Hint {
         let own = self.keys.keys.iter().chain(self.keys.sections);
-        match nearest(key, own.copied()) {
-            Some(known) => Hint::Nearest(known),
-            None => SECTIONS
+        match Hint::nearest(key, own.copied()) {
+            Hint::None => SECTIONS
                 .iter()
                 .find(|section| section.keys.contains(&key))
                 .map_or(Hint::None, |section| Hint::Elsewhere(section.title)),
+            near @ (Hint::Nearest(_) | Hint::Elsewhere(_)) => near,
         }
     }
 
     fn note(&self, line: usize, key: &str, fault: Fault) {
-        self.problems.0.borrow_mut().push(Problem {
+        self.problems.found.borrow_mut().push(Problem {
             line,
             section: self.title.clone(),
             key: format!("{}{key}", self.prefix),
             fault,
         });
     }
-}
-
-/// The known word that `word` is most likely meant to be, if it is like any.
-pub(super) fn nearest(
-    word: &str,
-    known: impl IntoIterator<Item = &'static str>,
-) -> Option<&'static str> {
-    // Jaro-Winkler 0.8 takes a swapped, a missing and a doubled letter for the word that was meant,
-    // and keeps words apart that merely share letters.
-    const ALIKE: f64 = 0.8;
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > ALIKE)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| candidate)
 }

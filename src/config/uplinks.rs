@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use super::raw::Node;
 use super::section::{Problems, Section};
 use super::{Fault, defaults, read, schema, values};
 use crate::engine::budget;
@@ -19,7 +18,7 @@ pub(super) struct Common {
     pub(super) health: HealthSettings,
 }
 
-const AT_LEAST_ONE: &str = "at least one [[uplink]] with name, interface and tier";
+const AT_LEAST_ONE: &str = "at least one uplink with name, interface and tier";
 
 /// Every uplink that could be read, in the order of the file.
 pub(super) fn uplinks(
@@ -47,7 +46,7 @@ pub(super) fn uplinks(
         return Vec::new();
     }
     let sections = nodes.iter().zip(1..).map(|(node, number)| {
-        let title = title(node, number);
+        let title = problems.title("uplink", node, number);
         Section::new(node, title, &schema::UPLINK, problems)
     });
     let mut earlier = Vec::new();
@@ -60,14 +59,6 @@ pub(super) fn uplinks(
         }
     }
     earlier.into_iter().map(|(uplink, _)| uplink).collect()
-}
-
-/// `[[uplink]] fiber`, or by number while it has no name.
-fn title(node: &Node, number: usize) -> String {
-    let name = (node.value.as_table())
-        .and_then(|entries| entries.get("name")?.value.as_text())
-        .map_or_else(|| format!("number {number}"), str::to_owned);
-    format!("[[uplink]] {name}")
 }
 
 fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {

@@ -11,7 +11,6 @@ use ipnet::{IpNet, Ipv6Net};
 use super::Fault;
 use super::error::Hint;
 use super::raw::{Entries, Value};
-use super::section::nearest;
 use crate::routing::traffic::{Marks, Ports};
 use crate::routing::{Gateway, Prefixes};
 use crate::units::{
@@ -39,11 +38,10 @@ pub(super) fn integer<T: TryFrom<i64>>(
     bounds: &[RangeInclusive<i64>],
 ) -> impl Fn(&Value) -> Result<T, Fault> {
     move |value| {
-        let Value::Integer(number) = value else {
-            return Err(kind("a whole number", value));
-        };
-        let is_within = bounds.iter().any(|range| range.contains(number));
-        T::try_from(*number)
+        let number = value.as_integer();
+        let number = number.ok_or_else(|| kind("a whole number", value))?;
+        let is_within = bounds.iter().any(|range| range.contains(&number));
+        T::try_from(number)
             .ok()
             .filter(|_| is_within)
             .ok_or_else(|| {
@@ -89,15 +87,8 @@ pub(super) fn bytes(bounds: RangeInclusive<Bytes>) -> impl Fn(&Value) -> Result<
 
 /// Yes or no.
 pub(super) fn boolean(value: &Value) -> Result<bool, Fault> {
-    match value {
-        Value::Boolean(answer) => Ok(*answer),
-        Value::Text(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Other(_)
-        | Value::List(_)
-        | Value::Table(_) => Err(kind("true or false", value)),
-    }
+    let answer = value.as_boolean();
+    answer.ok_or_else(|| kind("true or false", value))
 }
 
 /// A duration as a person writes it.
@@ -108,16 +99,7 @@ pub(super) fn show(duration: Duration) -> String {
 /// A number, whole or not, within bounds.
 pub(super) fn number(bounds: RangeInclusive<f64>) -> impl Fn(&Value) -> Result<f64, Fault> {
     move |value| {
-        let number = match value {
-            Value::Float(number) => *number,
-            // Whole numbers that do not fit are out of bounds anyway.
-            Value::Integer(number) => i32::try_from(*number).map_or(f64::INFINITY, f64::from),
-            Value::Text(_)
-            | Value::Boolean(_)
-            | Value::Other(_)
-            | Value::List(_)
-            | Value::Table(_) => return Err(kind("a number", value)),
-        };
+        let number = value.as_number().ok_or_else(|| kind("a number", value))?;
         if bounds.contains(&number) {
             return Ok(number);
         }
@@ -130,14 +112,8 @@ pub(super) fn number(bounds: RangeInclusive<f64>) -> impl Fn(&Value) -> Result<f
 
 /// A share in percent.
 pub(super) fn percent(value: &Value) -> Result<Loss, Fault> {
-    let number = match value {
-        Value::Float(number) => *number,
-        // Whole numbers that do not fit are out of bounds anyway.
-        Value::Integer(number) => u8::try_from(*number).map_or(f64::INFINITY, f64::from),
-        Value::Text(_) | Value::Boolean(_) | Value::Other(_) | Value::List(_) | Value::Table(_) => {
-            return Err(kind("a number of percent", value));
-        }
-    };
+    let number = value.as_number();
+    let number = number.ok_or_else(|| kind("a number of percent", value))?;
     (0.0..=100.0)
         .contains(&number)
         .then(|| Loss::from_percent(number))
@@ -160,7 +136,7 @@ where
         Err(Fault::Choice {
             value: value.to_string(),
             choices: if quoted.is_empty() {
-                "the name of a [[group]], and there is none".to_owned()
+                "the name of a group, and there is none".to_owned()
             } else {
                 quoted.join(" or ")
             },
@@ -171,7 +147,7 @@ where
 
 /// A prefix or an address, or a list of them.
 pub(super) fn nets(value: &Value) -> Result<Vec<IpNet>, Fault> {
-    match value.as_list() {
+    match value.as_items(0).as_deref() {
         Some([]) => Err(kind("a prefix or a list of them", value)),
         Some(nodes) => nodes.iter().map(|node| net(&node.value)).collect(),
         None => Ok(vec![net(value)?]),
@@ -206,30 +182,16 @@ pub(super) fn protocol(value: &Value) -> Result<IpProtocol, Fault> {
         ("esp", 50),
         ("ah", 51),
     ];
-    match value {
-        Value::Integer(_) => integer(&[1..=255])(value).map(IpProtocol),
-        Value::Text(_)
-        | Value::Float(_)
-        | Value::Other(_)
-        | Value::Boolean(_)
-        | Value::List(_)
-        | Value::Table(_) => word(NAMES, &[])(value).map(IpProtocol),
+    match value.as_integer() {
+        Some(_) => integer(&[1..=255])(value).map(IpProtocol),
+        None => word(NAMES, &[])(value).map(IpProtocol),
     }
 }
 
 /// `443`, `"443"` or `"5060-5080"`.
 pub(super) fn ports(value: &Value) -> Result<Ports, Fault> {
-    let text = match value {
-        Value::Integer(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::Float(_)
-        | Value::Other(_)
-        | Value::Boolean(_)
-        | Value::List(_)
-        | Value::Table(_) => {
-            return Err(kind("a port or a range such as \"5060-5080\"", value));
-        }
-    };
+    let text = number_or_text(value);
+    let text = text.ok_or_else(|| kind("a port or a range such as \"5060-5080\"", value))?;
     let (first, last) = text.split_once('-').unwrap_or((&text, &text));
     let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
     match (port(first), port(last)) {
@@ -243,17 +205,8 @@ pub(super) fn ports(value: &Value) -> Result<Ports, Fault> {
 
 /// `"0x10"`, or with the bits that count: `"0x10/0xff"`.
 pub(super) fn marks(value: &Value) -> Result<Marks, Fault> {
-    let given = match value {
-        Value::Integer(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::Float(_)
-        | Value::Other(_)
-        | Value::Boolean(_)
-        | Value::List(_)
-        | Value::Table(_) => {
-            return Err(kind("a mark such as \"0x10\" or \"0x10/0xff\"", value));
-        }
-    };
+    let given = number_or_text(value);
+    let given = given.ok_or_else(|| kind("a mark such as \"0x10\" or \"0x10/0xff\"", value))?;
     let (mark, bits) = given.split_once('/').unwrap_or((&given, "0xffffffff"));
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
@@ -269,6 +222,14 @@ pub(super) fn marks(value: &Value) -> Result<Marks, Fault> {
                 "a mark such as \"0x10\", or \"0x10/0xff\" with all its bits in the mask";
             Err(bound(value, expected.to_owned()))
         }
+    }
+}
+
+/// What may be written either way.
+fn number_or_text(value: &Value) -> Option<String> {
+    match value.as_text() {
+        Some(text) => Some(text.to_owned()),
+        None => value.as_integer().map(|number| number.to_string()),
     }
 }
 
@@ -290,7 +251,7 @@ pub(super) fn word<T: Copy>(
         Err(Fault::Choice {
             value: value.to_string(),
             choices: quoted.join(" or "),
-            hint: nearest(given, words()).map_or(Hint::None, Hint::Nearest),
+            hint: Hint::nearest(given, words()),
         })
     }
 }
@@ -371,14 +332,12 @@ fn is_router(address: Ipv6Addr) -> bool {
 /// The IPv6 prefixes that a provider delegates, or where they are learnt.
 pub(super) fn prefixes(value: &Value) -> Result<Prefixes, Fault> {
     const EXPECTED: &str = "\"auto\" or a list of IPv6 prefixes";
-    match (value.as_text(), value.as_list()) {
-        (Some("auto"), _) => Ok(Prefixes::Auto),
-        (None, Some(nodes)) => {
-            let prefixes = nodes.iter().map(|node| prefix(&node.value));
-            Ok(Prefixes::Listed(prefixes.collect::<Result<_, _>>()?))
-        }
-        (Some(_) | None, _) => Err(kind(EXPECTED, value)),
+    if value.as_text() == Some("auto") {
+        return Ok(Prefixes::Auto);
     }
+    let nodes = value.as_items(0).ok_or_else(|| kind(EXPECTED, value))?;
+    let prefixes = nodes.iter().map(|node| prefix(&node.value));
+    Ok(Prefixes::Listed(prefixes.collect::<Result<_, _>>()?))
 }
 
 fn prefix(value: &Value) -> Result<Ipv6Net, Fault> {
@@ -425,7 +384,7 @@ fn page(entries: &Entries) -> Result<Target, Fault> {
     if let Some(key) = entries.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(Fault::TargetKey {
             key: key.clone(),
-            hint: nearest(key, KEYS).map_or(Hint::None, Hint::Nearest),
+            hint: Hint::nearest(key, KEYS),
         });
     }
     let url = entries.get("url").ok_or(Fault::Missing(

@@ -1,0 +1,76 @@
+//! `uplinkd import`: a configuration from that of another program.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::output;
+use crate::config::mwan3::{self, Files};
+use crate::config::{self, Config};
+
+/// The arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Whose configuration it is: mwan3
+    program: Program,
+    /// The configuration, such as /etc/config/mwan3
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+    /// That of the network, which tells the devices of interfaces [default: `network` beside FILE, if
+    /// there is one]
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
+    /// Write TOML instead of UCI
+    #[arg(long)]
+    toml: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Program {
+    Mwan3,
+}
+
+impl FromStr for Program {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> std::result::Result<Self, Self::Err> {
+        match name {
+            "mwan3" => Ok(Self::Mwan3),
+            _ => Err("known is `mwan3`"),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let text = config::read(&arguments.path)?;
+    let network = network(arguments);
+    let network_text = network.as_deref().map(config::read).transpose()?;
+    let name = |path: &Path| path.display().to_string();
+    let (file, network) = (name(&arguments.path), network.as_deref().map(name));
+    let files = Files {
+        mwan3: (&file, &text),
+        network: network.as_deref().zip(network_text.as_deref()),
+    };
+    let draft = match arguments.program {
+        Program::Mwan3 => mwan3::import(files)?,
+    };
+    let (text, form) = if arguments.toml {
+        (draft.to_toml(), "result.toml")
+    } else {
+        (draft.to_uci(), "result")
+    };
+    output::print(&text)?;
+    // What is wrong with the result is told, and the result as well, for a person to mend.
+    Config::parse(&text, form)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file of the network. What nobody named must not be there.
+fn network(arguments: &Arguments) -> Option<PathBuf> {
+    let beside = arguments.path.with_file_name("network");
+    let beside = Some(beside).filter(|path| path.is_file());
+    arguments.network.clone().or(beside)
+}

@@ -1,0 +1,501 @@
+//! Interfaces, which become uplinks: one of IPv4 with its twin of IPv6, or one alone.
+
+use super::policies::{NO_POLICY, Order};
+use super::{Section, Source, join, network, note, plain, show, text};
+use crate::config::defaults::{MAX_TARGETS, MAX_UPLINKS};
+use crate::config::raw::Value;
+use crate::config::values;
+use crate::config::write::{self, Setting};
+
+/// An uplink and the interfaces that it stands for.
+pub(super) struct Link<'a> {
+    /// Its name, and that of its first interface.
+    pub(super) name: String,
+    device: Option<String>,
+    interfaces: Vec<&'a Section>,
+}
+
+/// The uplinks that enabled interfaces make, and remarks on the others.
+pub(super) fn links<'a>(
+    source: &'a Source,
+    network: Option<&Source>,
+    remarks: &mut Vec<String>,
+) -> Vec<Link<'a>> {
+    let mut links: Vec<Link<'a>> = Vec::new();
+    let named = source.all("interface").filter_map(|section| {
+        let name = section.name.as_deref()?;
+        Some((section, name))
+    });
+    // Those of IPv4 first, so that each of IPv6 finds its twin.
+    let (later, first): (Vec<_>, Vec<_>) = named.partition(|(section, _)| is_ipv6(section));
+    for (section, name) in first.into_iter().chain(later) {
+        let title = section.title();
+        if !section.is_set("enabled") {
+            note(
+                remarks,
+                format_args!("{title}: not enabled, left out, and its members with it."),
+            );
+            continue;
+        }
+        let device = network.and_then(|network| network::device(network, name));
+        let twin = links
+            .iter_mut()
+            .find(|link| link.is_twin(section, name, device.as_ref()));
+        if let Some(link) = twin {
+            link.interfaces.push(section);
+            continue;
+        }
+        let mut known = links.iter().filter_map(|link| link.device.as_ref());
+        if device.is_some() && known.any(|known| Some(known) == device.as_ref()) {
+            note(
+                remarks,
+                format_args!(
+                    "{title}: left out: its device has an uplink already, and two on one device need \
+                 a `gateway` each."
+                ),
+            );
+        } else if links.len() == MAX_UPLINKS {
+            note(
+                remarks,
+                format_args!("{title}: left out, one more than {MAX_UPLINKS}."),
+            );
+        } else {
+            links.push(Link {
+                name: plain_name(name, &links),
+                device,
+                interfaces: vec![section],
+            });
+        }
+    }
+    links
+}
+
+fn is_ipv6(section: &Section) -> bool {
+    section.get("family") == Some("ipv6")
+}
+
+/// A name of UCI as that of an uplink, which begins with a letter or a digit and is shorter.
+fn plain_name(name: &str, links: &[Link<'_>]) -> String {
+    let mut plain: String = name.trim_start_matches('_').chars().take(28).collect();
+    if plain.is_empty() || links.iter().any(|link| link.name == plain) {
+        plain = format!("{plain}{}", links.len());
+    }
+    plain
+}
+
+impl Link<'_> {
+    /// It stands for this interface.
+    pub(super) fn is_of(&self, interface: &str) -> bool {
+        let mut names = self.interfaces.iter();
+        names.any(|section| section.name.as_deref() == Some(interface))
+    }
+
+    /// An interface of IPv6 that has the device of this one, or its name with a 6 as far as devices
+    /// are not known.
+    fn is_twin(&self, section: &Section, name: &str, device: Option<&String>) -> bool {
+        let [own] = self.interfaces.as_slice() else {
+            return false;
+        };
+        if is_ipv6(own) || !is_ipv6(section) {
+            return false;
+        }
+        if let (Some(own), Some(device)) = (&self.device, device) {
+            return own == device;
+        }
+        let own = own.name.as_deref().unwrap_or_default();
+        let own = own.strip_suffix("_4").unwrap_or(own);
+        let bare = name.strip_suffix('6').unwrap_or(name);
+        own == name || own == bare || own == bare.strip_suffix('_').unwrap_or(bare)
+    }
+
+    /// What the first of its interfaces that says it says.
+    fn get(&self, option: &str) -> Option<&str> {
+        self.interfaces
+            .iter()
+            .find_map(|section| section.get(option))
+    }
+
+    fn number(&self, option: &str) -> Option<u32> {
+        self.get(option)?.parse().ok()
+    }
+
+    fn cite(&self, option: &'static str) -> String {
+        let mut sections = self.interfaces.iter();
+        let section = sections.find(|section| section.get(option).is_some());
+        section.map_or_else(|| option.to_owned(), |section| section.cite(option))
+    }
+
+    /// The section of the uplink.
+    pub(super) fn section(&self, at: usize, order: &Order) -> write::Section {
+        let mut section = write::Section::new("uplink", Some(self.name.clone()));
+        let names: Vec<_> = self
+            .interfaces
+            .iter()
+            .filter_map(|one| one.name.as_deref())
+            .collect();
+        let mut about = format!("mwan3: interface {}", join(&names));
+        if names.len() > 1 {
+            about += ", which are one uplink of both families";
+        }
+        section.remarks.push(about + ".");
+        for interface in &self.interfaces {
+            interface.remark(&NOTES, &MAPPED, &mut section.remarks);
+        }
+        section.remarks.dedup();
+        self.differences(&mut section.remarks);
+        self.place(&mut section, at, order);
+        self.targets(&mut section);
+        self.times(&mut section);
+        self.quality(&mut section);
+        section
+    }
+
+    fn differences(&self, remarks: &mut Vec<String>) {
+        let [first, second] = self.interfaces.as_slice() else {
+            return;
+        };
+        let differing = MAPPED.iter().skip(NOT_SHARED).filter(|option| {
+            let (one, other) = (first.get(option), second.get(option));
+            other.is_some() && one.is_some() && one != other
+        });
+        for option in differing {
+            let (cite, title) = (second.cite(option), second.title());
+            note(
+                remarks,
+                format_args!("{title}: {cite}: that of {} holds for both.", first.title()),
+            );
+        }
+    }
+
+    fn place(&self, section: &mut write::Section, at: usize, order: &Order) {
+        let name = self.interfaces.first().and_then(|one| one.name.as_deref());
+        let name = name.unwrap_or_default().chars().take(15);
+        let device = self.device.clone().unwrap_or_else(|| name.collect());
+        let remark = "the interface's name in netifd; if its device is another, put that here (`ifstatus`, \
+                      l3_device)";
+        let remark = if self.device.is_none() { remark } else { "" };
+        section.set("interface", text(device), remark);
+        let name = &order.name;
+        // 0 is a metric and no tier.
+        let lowest = order.places.first().map_or(1, |place| place.metric);
+        let first = u32::from(lowest == 0);
+        let last = order.places.last().map_or(0, |place| place.metric) + first;
+        let later = u32::try_from(at).unwrap_or_default() + 1;
+        let Some((metric, weight)) = order.tier(at) else {
+            let remark = format!(
+                "no member of {name}: mwan3 never gives it the rest of the traffic, uplinkd does where \
+                 nothing else works."
+            );
+            return section.set("tier", plain(last + later), &remark);
+        };
+        let remark = match name.as_str() {
+            NO_POLICY => "by the order of the interfaces.".to_owned(),
+            name => format!("its metric in {name}."),
+        };
+        section.set("tier", plain(metric + first), &remark);
+        if weight != 1 {
+            let weight = weight.clamp(1, 255);
+            section.set("weight", plain(weight), &format!("its weight in {name}."));
+        }
+    }
+
+    fn targets(&self, section: &mut write::Section) {
+        let mut targets: Vec<String> = Vec::new();
+        let mut least = usize::MAX;
+        let mut remarks = Vec::new();
+        for interface in &self.interfaces {
+            let method = method(interface, &mut remarks);
+            let before = targets.len();
+            for address in interface.list("track_ip") {
+                let target = method.target(address);
+                let is_target = values::target(&Value::Text(target.clone())).is_ok();
+                if !is_target || targets.len() == MAX_TARGETS {
+                    let address = show(address);
+                    note(
+                        &mut remarks,
+                        format_args!(
+                            "track_ip '{address}': left out, no target here; pings go to addresses, and up \
+                         to {MAX_TARGETS} of them."
+                        ),
+                    );
+                } else if !targets.contains(&target) {
+                    targets.push(target);
+                }
+            }
+            if interface.list("track_ip").next().is_some() {
+                least = least.min(targets.len() - before);
+            }
+        }
+        if targets.is_empty() {
+            let remark = "without track_ip mwan3 takes it to be always online; here it is probed, with \
+                          the default targets.";
+            section.remarks.push(remark.to_owned());
+            section.remarks.append(&mut remarks);
+            return;
+        }
+        section.set("probe.targets", Setting::List(targets), &remarks.join("\n"));
+        let Some(reliability) = self.number("reliability") else {
+            return;
+        };
+        let quorum = usize::try_from(reliability)
+            .unwrap_or(usize::MAX)
+            .clamp(1, least.max(1));
+        let mut remark = self.cite("reliability");
+        if self.interfaces.len() > 1 {
+            remark += ": of each family";
+        }
+        section.set(
+            "probe.quorum",
+            Setting::Plain(quorum.to_string()),
+            &(remark + "."),
+        );
+    }
+
+    fn times(&self, section: &mut write::Section) {
+        let seconds = |option, most| self.number(option).map(|number: u32| number.clamp(1, most));
+        if let Some(interval) = seconds("interval", 3600) {
+            let remark = format!(
+                "{}: of a round in mwan3, of a single probe here; the targets take turns.",
+                self.cite("interval")
+            );
+            section.set("probe.interval", text(format!("{interval}s")), &remark);
+            if interval > 30 {
+                let window = (interval * 5).min(3600);
+                let remark = "over which loss and latency are measured: several probes.";
+                let window = text(format!("{window}s"));
+                section.set("health.window", window, remark);
+            }
+        }
+        if let Some(timeout) = seconds("timeout", 60) {
+            let remark = format!(
+                "{}: at most; the working time limit adapts to the link.",
+                self.cite("timeout")
+            );
+            section.set("probe.timeout", text(format!("{timeout}s")), &remark);
+        }
+    }
+
+    /// Loss and latency, which call an uplink offline in mwan3 and degraded here.
+    fn quality(&self, section: &mut write::Section) {
+        let is_checked = self
+            .interfaces
+            .iter()
+            .any(|one| one.is_set("check_quality"));
+        if !is_checked {
+            let set = QUALITY.iter().filter(|option| self.get(option).is_some());
+            let set: Vec<_> = set.copied().collect();
+            if !set.is_empty() {
+                let names = join(&set);
+                let remark = format!("{names}: without check_quality of no effect, left out.");
+                section.remarks.push(remark);
+            }
+            return;
+        }
+        let remark = "check_quality '1': an uplink beyond these is offline in mwan3; here it is degraded, \
+                      yields to a better one and is used where there is none.";
+        section.remarks.push(remark.to_owned());
+        let [latency, latency_exit, loss, loss_exit] = QUALITY;
+        let enter = self.number(latency).unwrap_or(1000).clamp(2, 60_000);
+        let exit = self.number(latency_exit).unwrap_or(500).min(enter - 1);
+        let cite = |option| self.cite(option) + ".";
+        let millis = |number: u32| text(format!("{number}ms"));
+        section.set("health.latency.enter", millis(enter), &cite(latency));
+        section.set("health.latency.exit", millis(exit), &cite(latency_exit));
+        let enter = self.number(loss).unwrap_or(40).clamp(1, 100);
+        let exit = self.number(loss_exit).unwrap_or(10).min(enter - 1);
+        section.set("health.loss.enter", plain(enter), &cite(loss));
+        section.set("health.loss.exit", plain(exit), &cite(loss_exit));
+    }
+}
+
+const QUALITY: [&str; 4] = [
+    "failure_latency",
+    "recovery_latency",
+    "failure_loss",
+    "recovery_loss",
+];
+
+/// Options that have a setting, or a remark of their own; the first are each interface's own.
+const MAPPED: [&str; 17] = [
+    "enabled",
+    "family",
+    "track_ip",
+    "track_method",
+    "httping_ssl",
+    "flush_conntrack",
+    "reliability",
+    "timeout",
+    "interval",
+    "up",
+    "recovery_interval",
+    "check_quality",
+    "failure_latency",
+    "recovery_latency",
+    "failure_loss",
+    "recovery_loss",
+    "down",
+];
+const NOT_SHARED: usize = 6;
+
+/// The others.
+const NOTES: [(&str, &str); 6] = [
+    (
+        "initial_state",
+        "no counterpart: after a start the routes go on as before until uplinks have answered, which \
+         takes a second",
+    ),
+    (
+        "count",
+        "no counterpart: a probe is one packet, and how many misses are too many is weighed",
+    ),
+    ("size", "no counterpart: pings are small"),
+    (
+        "max_ttl",
+        "no counterpart: probes have the system's usual limit",
+    ),
+    (
+        "failure_interval",
+        "differently: in doubt all targets are asked at once, every `probe.confirm_interval` (50ms)",
+    ),
+    (
+        "keep_failure_interval",
+        "no counterpart: a dead uplink is asked at a tenth of the time for which it has been dead",
+    ),
+];
+
+/// How an address is tracked.
+enum Method {
+    Ping,
+    Connect { port: u16 },
+    Lookup,
+}
+
+impl Method {
+    fn target(&self, address: &str) -> String {
+        match self {
+            Self::Ping => address.to_owned(),
+            Self::Connect { port } => {
+                let host = address.split('/').next().unwrap_or(address);
+                let is_bare_ipv6 = host.matches(':').count() > 1 && !host.starts_with('[');
+                let has_port =
+                    !is_bare_ipv6 && host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+                match (is_bare_ipv6, has_port) {
+                    (true, _) => format!("tcp://[{host}]:{port}"),
+                    (false, true) => format!("tcp://{host}"),
+                    (false, false) => format!("tcp://{host}:{port}"),
+                }
+            }
+            Self::Lookup if address.contains(':') => format!("dns://[{address}]/www.google.com"),
+            Self::Lookup => format!("dns://{address}/www.google.com"),
+        }
+    }
+}
+
+fn method(interface: &Section, remarks: &mut Vec<String>) -> Method {
+    let name = interface.get("track_method").unwrap_or("ping");
+    let is_tls = interface.is_set("httping_ssl");
+    let (method, remark) = match name {
+        "ping" | "nping-icmp" => (Method::Ping, ""),
+        "httping" => (
+            Method::Connect {
+                port: if is_tls { 443 } else { 80 },
+            },
+            "differently: that the server accepts or refuses a connection is an answer. Add a page, such \
+             as http://HOST/generate_204, to tell a captive portal",
+        ),
+        "nping-tcp" => (
+            Method::Connect { port: 80 },
+            "as here: a connection to port 80",
+        ),
+        "nslookup" => (
+            Method::Lookup,
+            "as here: a question to each of these servers",
+        ),
+        "arping" | "nping-arp" => (
+            Method::Ping,
+            "no counterpart: pinged. A neighbour that answers does not mean that there is an internet \
+             beyond it: take addresses out there",
+        ),
+        "nping-udp" => (Method::Ping, "no counterpart: pinged"),
+        _ => (Method::Ping, "unknown to mwan3 2.12, which pings as well"),
+    };
+    if !remark.is_empty() {
+        note(
+            remarks,
+            format_args!("{}: {remark}.", interface.cite("track_method")),
+        );
+    }
+    if is_tls && name != "httping" {
+        remarks.push("httping_ssl: without httping of no effect, left out.".to_owned());
+    } else if is_tls {
+        let remark = "httping_ssl '1': the connection goes to port 443, without TLS.";
+        remarks.push(remark.to_owned());
+    }
+    method
+}
+
+/// What becomes of flows, for all interfaces at once.
+pub(super) fn flushes(links: &[Link<'_>], remarks: &mut Vec<String>) {
+    let flushing = links.iter().flat_map(|link| &link.interfaces);
+    let flushing: Vec<_> = flushing
+        .filter(|one| one.list("flush_conntrack").any(|action| action != "never"))
+        .collect();
+    let remark = match flushing.as_slice() {
+        [] => {
+            "flush_conntrack is not set, so mwan3 leaves flows on the interface where they began; \
+             here those of an uplink that fails are ended, so that they begin anew elsewhere, unless \
+             `routing.flows` is \"keep\"."
+                .to_owned()
+        }
+        [first, ..] => {
+            let names: Vec<_> = flushing.iter().filter_map(|one| one.name.as_deref()).collect();
+            format!(
+                "{} ({}): differently: only the flows of the uplink that is left are ended \
+                 (`routing.flows`), never all.",
+                first.cite("flush_conntrack"),
+                join(&names)
+            )
+        }
+    };
+    remarks.push(remark);
+}
+
+/// How long an interface must have answered to be used again, which is a property of the choice here,
+/// and how long it must not have.
+pub(super) fn verdicts(
+    links: &[Link<'_>],
+    globals: &mut write::Section,
+    remarks: &mut Vec<String>,
+) {
+    let interfaces = || links.iter().flat_map(|link| &link.interfaces);
+    let says_up = |one: &&&Section| {
+        ["up", "recovery_interval"]
+            .iter()
+            .any(|name| one.get(name).is_some())
+    };
+    let wait = |one: &Section| {
+        let interval = one.number("interval").unwrap_or(10);
+        let interval = one.number("recovery_interval").unwrap_or(interval);
+        one.number("up").unwrap_or(5).saturating_mul(interval)
+    };
+    let longest = interfaces().filter(says_up).map(|one| wait(one)).max();
+    if let Some(seconds) = longest {
+        let remark = "up times recovery_interval, the most of any interface: after that much mwan3 sends \
+                      traffic there again.";
+        let seconds = text(format!("{}s", seconds.min(24 * 3600)));
+        globals.set("failover.failback_after", seconds, remark);
+    }
+    let counting: Vec<_> = interfaces()
+        .filter(|one| one.get("down").is_some())
+        .collect();
+    if let [first, ..] = counting.as_slice() {
+        note(
+            remarks,
+            format_args!(
+                "{}: differently: an outage is not counted out but weighed against how the link usually \
+             loses, `health.sensitivity`, and never borne for longer than `health.outage_within`.",
+                first.cite("down")
+            ),
+        );
+    }
+}

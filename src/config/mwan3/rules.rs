@@ -1,0 +1,474 @@
+//! Rules, which become rules that lead to groups, and the one that takes the rest.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::policies::{MAX_NAME, NO_POLICY, Order, Policies};
+use super::{Link, Section, Source, network, note, text};
+use crate::config::defaults::{MAX_GROUPS, MAX_RULES};
+use crate::config::raw::Value;
+use crate::config::values;
+use crate::config::write::{self, Setting};
+use crate::routing::Family;
+use crate::routing::traffic::{Ports, Selector};
+use crate::units::IpProtocol;
+
+/// A rule of mwan3, which may be several here.
+pub(super) struct Rule {
+    remarks: Vec<String>,
+    selectors: Vec<Selector>,
+    order: Order,
+}
+
+/// What the rules come to.
+pub(super) struct Walk {
+    /// Who carries what no rule takes.
+    pub(super) rest: Order,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// Goes through the rules as a packet does.
+pub(super) fn walk(
+    source: &Source,
+    policies: &Policies,
+    network: Option<&Source>,
+    remarks: &mut Vec<String>,
+) -> Walk {
+    let mut open: Vec<Family> = Family::ROUTED.to_vec();
+    let mut rests: Vec<(Family, Order)> = Vec::new();
+    let mut rules: Vec<Rule> = Vec::new();
+    for section in source.all("rule") {
+        let title = section.title();
+        let mut own = Vec::new();
+        let left_out = |reason: String| format!("{title}: left out: {reason}.");
+        let traffic = match traffic(section, &open, network, &mut own) {
+            Ok(traffic) => traffic,
+            Err(reason) => {
+                remarks.push(left_out(reason));
+                continue;
+            }
+        };
+        let order = match way(section, policies) {
+            Ok(order) => order,
+            Err(reason) => {
+                remarks.push(left_out(reason));
+                if traffic.is_all && is_refusal(section) {
+                    open.retain(|family| !traffic.families.contains(family));
+                }
+                continue;
+            }
+        };
+        section.remark(&NOTES, &MAPPED, &mut own);
+        if section.get("use_policy") == Some(NO_POLICY) {
+            own.push(
+                "use_policy 'default': differently: mwan3 leaves it to the main table; here the uplinks \
+                 carry it in the order of the interfaces."
+                    .to_owned(),
+            );
+        }
+        if traffic.is_all {
+            open.retain(|family| !traffic.families.contains(family));
+            let families = traffic.families.into_iter();
+            rests.extend(families.map(|family| (family, order.clone())));
+            let name = order.name;
+            note(
+                remarks,
+                format_args!("{title}: takes the rest of the traffic, by {name}."),
+            );
+            remarks.append(&mut own);
+            continue;
+        }
+        own.insert(0, format!("mwan3: {title}, use_policy '{}'.", order.name));
+        match add(&mut rules, traffic.selectors, own, order) {
+            Ok(()) => {}
+            Err(reason) => remarks.push(left_out(reason)),
+        }
+    }
+    let rest = rests.first().map(|(_, order)| order.clone());
+    let rest = rest.unwrap_or_else(|| {
+        let remark = "no rule takes everything, so mwan3 leaves the rest to the main table; here it is \
+                      carried in the order of the interfaces.";
+        remarks.push(remark.to_owned());
+        policies.all.clone()
+    });
+    for (family, order) in rests.into_iter().filter(|(_, order)| !order.is_as(&rest)) {
+        let about = format!(
+            "mwan3: the rest of {family:?} goes another way, {}.",
+            order.name
+        );
+        let selector = Selector {
+            to: whole(family),
+            ..Selector::default()
+        };
+        remarks.extend(add(&mut rules, vec![selector], vec![about], order).err());
+    }
+    while let Some(rule) = rules.pop_if(|rule| rule.order.is_as(&rest)) {
+        for remark in rule.remarks {
+            note(remarks, format_args!("{remark} As the rest, left out."));
+        }
+    }
+    Walk { rest, rules }
+}
+
+/// Adds a rule, but for what earlier ones take.
+fn add(
+    rules: &mut Vec<Rule>,
+    selectors: Vec<Selector>,
+    mut remarks: Vec<String>,
+    order: Order,
+) -> Result<(), String> {
+    let count = selectors.len();
+    let mut kept: Vec<Selector> = Vec::new();
+    for selector in selectors {
+        let mut earlier = rules.iter().flat_map(|rule| &rule.selectors).chain(&kept);
+        if !earlier.any(|other| other.covers(&selector)) {
+            kept.push(selector);
+        }
+    }
+    let earlier: usize = rules.iter().map(|rule| rule.selectors.len()).sum();
+    if kept.is_empty() {
+        return Err("an earlier rule takes all of it".to_owned());
+    }
+    if earlier + kept.len() > MAX_RULES {
+        return Err(format!("more than {MAX_RULES} rules"));
+    }
+    if kept.len() < count {
+        remarks.push("an earlier rule takes some of it, which is not repeated.".to_owned());
+    }
+    rules.push(Rule {
+        remarks,
+        selectors: kept,
+        order,
+    });
+    Ok(())
+}
+
+/// Options that are in the result or have a remark of their own.
+const MAPPED: [&str; 9] = [
+    "src_ip",
+    "src_port",
+    "src_iface",
+    "dest_ip",
+    "dest_port",
+    "proto",
+    "family",
+    "use_policy",
+    "ipset",
+];
+
+const NOTES: [(&str, &str); 3] = [
+    (
+        "sticky",
+        "differently: under \"balance\" all traffic between two hosts takes one uplink as long as that \
+         works; to other hosts it may take another",
+    ),
+    ("timeout", "no counterpart, as of sticky"),
+    ("logging", "no counterpart: no packets are logged"),
+];
+
+/// Nobody carries what the rule takes.
+fn is_refusal(section: &Section) -> bool {
+    matches!(section.get("use_policy"), Some("unreachable" | "blackhole"))
+}
+
+/// Who carries what a rule takes.
+fn way(section: &Section, policies: &Policies) -> Result<Order, String> {
+    let is_long = section
+        .name
+        .as_ref()
+        .is_some_and(|name| name.len() > MAX_NAME);
+    if is_long {
+        return Err("mwan3 ignores names of more than 15 letters".to_owned());
+    }
+    if is_refusal(section) {
+        let cite = section.cite("use_policy");
+        return Err(format!(
+            "{cite}: NO LONGER REFUSED: what it refuses goes with the rest unless the firewall refuses it"
+        ));
+    }
+    match section.get("use_policy") {
+        None => Err("without use_policy mwan3 ignores it".to_owned()),
+        Some(NO_POLICY) => Ok(policies.all.clone()),
+        Some(name) => policies.find(name).cloned().ok_or_else(|| {
+            let cite = section.cite("use_policy");
+            format!("{cite}: no policy with an enabled interface")
+        }),
+    }
+}
+
+/// What a rule takes.
+struct Traffic {
+    selectors: Vec<Selector>,
+    /// Everything of these families.
+    is_all: bool,
+    families: Vec<Family>,
+}
+
+fn traffic(
+    section: &Section,
+    open: &[Family],
+    network: Option<&Source>,
+    remarks: &mut Vec<String>,
+) -> Result<Traffic, String> {
+    if section.get("ipset").is_some() {
+        let cite = section.cite("ipset");
+        return Err(format!(
+            "{cite}: no counterpart. Let the firewall mark what is in the set and take a rule with \
+             `fwmark`"
+        ));
+    }
+    let mut families = open.to_vec();
+    match section.get("family") {
+        Some("ipv4") => families.retain(|family| *family == Family::Ipv4),
+        Some("ipv6") => families.retain(|family| *family == Family::Ipv6),
+        Some(_) | None => {}
+    }
+    let from = nets(section, "src_ip", &mut families)?;
+    let to = nets(section, "dest_ip", &mut families)?;
+    if families.is_empty() {
+        return Err(
+            "earlier rules take everything, or its addresses are of another family".to_owned(),
+        );
+    }
+    let protocol = protocol(section)?;
+    let has_ports = protocol.is_some_and(|protocol| [6, 17].contains(&protocol.0));
+    let mut ports = |option: &'static str| {
+        if section.get(option).is_some() && !has_ports {
+            let cite = section.cite(option);
+            note(
+                remarks,
+                format_args!("{cite}: without tcp or udp of no effect, left out."),
+            );
+            return Ok(vec![None]);
+        }
+        ports(section, option)
+    };
+    let (sports, dports) = (ports("src_port")?, ports("dest_port")?);
+    let mut base = Selector {
+        from,
+        to,
+        protocol,
+        ..Selector::default()
+    };
+    if let Some(name) = section.get("src_iface") {
+        let device = network.and_then(|network| network::device(network, name));
+        if device.is_none() {
+            let cite = section.cite("src_iface");
+            note(
+                remarks,
+                format_args!("{cite}: check that its device is the one of `iif` (`ifstatus`)."),
+            );
+        }
+        let usual = if name == "lan" { "br-lan" } else { name };
+        let device = device.unwrap_or_else(|| usual.to_owned());
+        base.iif = Some(device.parse().map_err(|_| section.cite("src_iface"))?);
+    }
+    let is_bare = base == Selector::default() && sports == [None] && dports == [None];
+    let is_of_one = base.from.is_empty() && base.to.is_empty() && families.len() == 1;
+    if let Some(family) = families.first().filter(|_| is_of_one) {
+        base.to = whole(*family);
+    }
+    let mut selectors = Vec::new();
+    for sport in &sports {
+        for dport in &dports {
+            selectors.push(Selector {
+                sport: *sport,
+                dport: *dport,
+                ..base.clone()
+            });
+        }
+    }
+    if !families.iter().any(|family| base.is_of(*family)) {
+        return Err("its addresses are of two families".to_owned());
+    }
+    Ok(Traffic {
+        selectors,
+        is_all: is_bare,
+        families,
+    })
+}
+
+/// Everything of a family, as prefixes.
+fn whole(family: Family) -> Vec<IpNet> {
+    let halves = match family {
+        Family::Ipv4 => ["0.0.0.0/1", "128.0.0.0/1"],
+        Family::Ipv6 => ["::/1", "8000::/1"],
+    };
+    halves.iter().filter_map(|half| half.parse().ok()).collect()
+}
+
+/// The prefixes of an option, of these families only; everything of a family is no prefix but leaves
+/// one family.
+fn nets(
+    section: &Section,
+    option: &'static str,
+    families: &mut Vec<Family>,
+) -> Result<Vec<IpNet>, String> {
+    let Some(value) = section.get(option) else {
+        return Ok(Vec::new());
+    };
+    let mut nets = Vec::new();
+    let mut whole = None;
+    for word in value.split([',', ' ']).filter(|word| !word.is_empty()) {
+        let net = net(word).ok_or_else(|| format!("{}: no address", section.cite(option)))?;
+        if net.prefix_len() == 0 {
+            whole = Some(Family::of(net.addr()));
+        } else if !nets.contains(&net) {
+            nets.push(net);
+        }
+    }
+    if let Some(whole) = whole {
+        families.retain(|family| *family == whole);
+        return Ok(Vec::new());
+    }
+    nets.retain(|net| families.contains(&Family::of(net.addr())));
+    families.retain(|family| nets.iter().any(|net| Family::of(net.addr()) == *family));
+    Ok(nets)
+}
+
+/// An address, a prefix, or an address and a mask, with bits of a host that do not count.
+fn net(word: &str) -> Option<IpNet> {
+    if let Ok(address) = word.parse::<IpAddr>() {
+        return Some(address.into());
+    }
+    let net = word.parse::<IpNet>().ok().or_else(|| {
+        let (address, mask) = word.split_once('/')?;
+        IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()
+    });
+    net.map(|net| net.trunc())
+}
+
+fn protocol(section: &Section) -> Result<Option<IpProtocol>, String> {
+    let word = section.get("proto").unwrap_or("all").to_ascii_lowercase();
+    let word = match word.as_str() {
+        "all" | "any" | "0" => return Ok(None),
+        "ipv6-icmp" => "icmpv6",
+        word => word,
+    };
+    let protocol = values::protocol(&Value::Word(word.to_owned()));
+    let protocol = protocol.map_err(|_| format!("{}: unknown here", section.cite("proto")))?;
+    Ok(Some(protocol))
+}
+
+/// As many as iptables takes (`multiport`).
+const MOST_PORTS: usize = 15;
+
+/// The ports of an option, each a rule of its own; nothing is any port.
+fn ports(section: &Section, option: &'static str) -> Result<Vec<Option<Ports>>, String> {
+    let Some(value) = section.get(option) else {
+        return Ok(vec![None]);
+    };
+    let words = value
+        .split([',', ' '])
+        .filter(|word| !word.is_empty())
+        .take(MOST_PORTS);
+    let ports = words.map(|word| values::ports(&Value::Text(word.replace(':', "-"))).ok());
+    let ports: Vec<_> = ports.collect();
+    if ports.is_empty() || ports.contains(&None) {
+        return Err(format!("{}: no numbers of ports", section.cite(option)));
+    }
+    Ok(ports)
+}
+
+/// The groups that rules lead to, and then the rules.
+pub(super) fn groups(
+    rules: &[Rule],
+    links: &[Link<'_>],
+    remarks: &mut Vec<String>,
+) -> Vec<write::Section> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut groups = Vec::new();
+    let mut sections = Vec::new();
+    for rule in rules {
+        let name = rule.order.name.as_str();
+        if !names.contains(&name) && names.len() == MAX_GROUPS {
+            note(
+                remarks,
+                format_args!("{name}: left out, one more than {MAX_GROUPS} groups."),
+            );
+            continue;
+        }
+        if !names.contains(&name) {
+            names.push(name);
+            groups.push(group(&rule.order, links));
+        }
+        for (at, selector) in rule.selectors.iter().enumerate() {
+            let mut section = write::Section::new("rule", None);
+            if at == 0 {
+                section.remarks.clone_from(&rule.remarks);
+            }
+            section.set("group", text(group_name(name)), "");
+            select(selector, &mut section);
+            sections.push(section);
+        }
+    }
+    groups.append(&mut sections);
+    groups
+}
+
+/// A name of UCI as that of a group, which begins with a letter or a digit.
+fn group_name(name: &str) -> String {
+    if name.starts_with('_') {
+        format!("policy{name}")
+    } else {
+        name.to_owned()
+    }
+}
+
+fn group(order: &Order, links: &[Link<'_>]) -> write::Section {
+    let name = &order.name;
+    let mut section = write::Section::new("group", Some(group_name(name)));
+    note(&mut section.remarks, format_args!("mwan3: policy {name}."));
+    if order.is_flat() {
+        let remark = "members of one metric share the traffic, by the weights of the uplinks: a weight \
+                      of its own in each policy has no counterpart.";
+        section.set("policy", text("balance"), remark);
+    } else {
+        let remark = if order.is_shared() {
+            "differently: members of one metric do not share the traffic of a group that has others as \
+             well; they follow one another."
+        } else {
+            ""
+        };
+        section.set("policy", text("failover"), remark);
+    }
+    let uplinks = order
+        .places
+        .iter()
+        .filter_map(|place| links.get(place.link));
+    let uplinks = uplinks.map(|link| link.name.clone()).collect();
+    section.set("uplinks", Setting::List(uplinks), "");
+    section
+}
+
+fn select(selector: &Selector, section: &mut write::Section) {
+    let mut set = |path, setting| section.set(path, setting, "");
+    for (path, nets) in [("from", &selector.from), ("to", &selector.to)] {
+        if !nets.is_empty() {
+            set(
+                path,
+                Setting::List(nets.iter().map(ToString::to_string).collect()),
+            );
+        }
+    }
+    if let Some(iif) = &selector.iif {
+        set("iif", text(iif.as_str()));
+    }
+    if let Some(protocol) = selector.protocol {
+        let name = match protocol.0 {
+            6 => Some("tcp"),
+            17 => Some("udp"),
+            _ => None,
+        };
+        set(
+            "protocol",
+            name.map_or_else(|| Setting::Plain(protocol.0.to_string()), text),
+        );
+    }
+    for (path, ports) in [("sport", selector.sport), ("dport", selector.dport)] {
+        if let Some(ports) = ports {
+            set(path, text(ports.to_string()));
+        }
+    }
+}

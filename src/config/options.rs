@@ -1,0 +1,203 @@
+//! From the sections and options of UCI to the tree that a TOML file of the same meaning would be.
+//!
+//! The sections are `globals`, `uplink`, `group` and `rule`. An option is named by the path of its key
+//! in TOML, joined by `_`: `[health.loss] enter` is `health_loss_enter` in `globals` and in an
+//! `uplink`. The name of a section is that of its uplink or group, unless there is a `name`, which may
+//! have `-` and `.` in it.
+
+use super::error::Hint;
+use super::raw::{Entries, Node, Value};
+use super::schema::{SECTIONS, SectionKeys, TOP};
+use super::uci::{self, File, Item, Section};
+use super::{Fault, Problem};
+
+/// The package that the file may say to be.
+const PACKAGE: &str = "uplinkd";
+const GLOBALS: &str = "globals";
+
+/// The tree of a file, and what cannot stand in it; or what is wrong with its syntax.
+pub(super) fn tree(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
+    let file = File::parse(text)?;
+    let mut tree = Tree::new();
+    if let Some((name, line)) = file.package.filter(|(name, _)| name != PACKAGE) {
+        let value = format!("package \"{name}\"");
+        let bound = format!("\"{PACKAGE}\", or not be said");
+        tree.note(line, "", "", Fault::Bound { value, bound });
+    }
+    let firsts = uci::firsts(&mut file.sections.iter().map(name));
+    for (section, first) in file.sections.iter().zip(firsts) {
+        if let Some(first) = first {
+            let first = file.sections[first].line;
+            let value = format!("section `{}`", name(section).unwrap_or_default());
+            tree.note(section.line, "", "", Fault::Duplicate { value, first });
+        }
+        tree.take(section);
+        if tree.problems.len() > MAX_PROBLEMS {
+            break;
+        }
+    }
+    let value = Value::Table(tree.top);
+    Ok((Node { line: 1, value }, tree.problems))
+}
+
+/// What libuci takes for the same if it is there twice; there is one of `globals`.
+fn name(section: &Section) -> Option<&str> {
+    if section.kind == GLOBALS {
+        Some(GLOBALS)
+    } else {
+        section.name.as_deref()
+    }
+}
+
+/// So many are enough to see that it is another file.
+const MAX_PROBLEMS: usize = 100;
+
+/// A kind of section and its options, each with the path of its key.
+struct Kind {
+    name: &'static str,
+    has_name: bool,
+    options: Vec<(String, Vec<&'static str>)>,
+}
+
+struct Tree {
+    kinds: Vec<Kind>,
+    top: Entries,
+    problems: Vec<Problem>,
+}
+
+impl Tree {
+    fn new() -> Self {
+        let kind = |name, keys: &SectionKeys| Kind {
+            name,
+            has_name: keys.keys.contains(&"name"),
+            options: keys.options(),
+        };
+        let mut kinds = vec![kind(GLOBALS, &TOP)];
+        for name in TOP.sections {
+            let title = format!("[[{name}]]");
+            let keys = SECTIONS.into_iter().find(|keys| keys.title == title);
+            kinds.extend(keys.map(|keys| kind(name, keys)));
+        }
+        Self {
+            kinds,
+            top: Entries::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, section: &Section) {
+        let line = section.line;
+        let is_kind = |kind: &Kind| kind.name == section.kind;
+        let Some(at) = self.kinds.iter().position(is_kind) else {
+            let hint = Hint::nearest(&section.kind, self.kinds.iter().map(|kind| kind.name));
+            return self.note(line, &section.kind, "", Fault::UnknownSection(hint));
+        };
+        let kind = &self.kinds[at];
+        let (name, has_name) = (kind.name, kind.has_name);
+        let title = match &section.name {
+            Some(own) if name != GLOBALS => format!("{name} {own}"),
+            Some(_) | None => name.to_owned(),
+        };
+        let mut entries = self.entries(section, at, &title);
+        if name == GLOBALS {
+            return self.top.append(&mut entries);
+        }
+        if let Some(own) = section.name.as_ref().filter(|_| has_name) {
+            let value = Value::Word(own.clone());
+            let own = Node { line, value };
+            entries.entry("name".to_owned()).or_insert(own);
+        }
+        let value = Value::Table(entries);
+        push(&mut self.top, name, Node { line, value });
+    }
+
+    /// The options of a section where their keys would stand.
+    fn entries(&mut self, section: &Section, kind: usize, title: &str) -> Entries {
+        let mut entries = Entries::new();
+        let firsts = uci::firsts(&mut section.options.iter().map(|item| Some(item.name.as_str())));
+        for (item, first) in section.options.iter().zip(firsts) {
+            let first = first.map(|first| &section.options[first]);
+            let first = first.filter(|first| !(first.is_of_list && item.is_of_list));
+            let options = &self.kinds[kind].options;
+            let path = options.iter().find(|(option, _)| *option == item.name);
+            let fault = match (path, first) {
+                (None, _) => Fault::UnknownKey(hint(&item.name, options)),
+                (Some(_), Some(first)) => Fault::Duplicate {
+                    value: format!("\"{}\"", item.value.escape_debug()),
+                    first: first.line,
+                },
+                (Some(_), None) if item.value.is_empty() => Fault::Bound {
+                    value: "\"\"".to_owned(),
+                    bound: "a value, or not be there: UCI keeps no option without one".to_owned(),
+                },
+                (Some((_, path)), None) => {
+                    insert(&mut entries, path, item);
+                    continue;
+                }
+            };
+            self.note(item.line, title, &item.name, fault);
+            if self.problems.len() > MAX_PROBLEMS {
+                break;
+            }
+        }
+        entries
+    }
+
+    fn note(&mut self, line: usize, section: &str, key: &str, fault: Fault) {
+        self.problems.push(Problem {
+            line,
+            section: section.to_owned(),
+            key: key.to_owned(),
+            fault,
+        });
+    }
+}
+
+/// A word like it, or the one whose last part it is.
+fn hint(name: &str, known: &[(String, Vec<&str>)]) -> Hint {
+    let ends_so = |option: &&str| {
+        option
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.ends_with('_'))
+    };
+    let mut options = known.iter().map(|(option, _)| option.as_str());
+    match options.clone().find(ends_so) {
+        Some(option) => Hint::Nearest(option.to_owned()),
+        None => Hint::nearest(name, &mut options),
+    }
+}
+
+fn insert(entries: &mut Entries, path: &[&str], item: &Item) {
+    let line = item.line;
+    let [key, below @ ..] = path else {
+        return;
+    };
+    if !below.is_empty() {
+        let table = entries.entry((*key).to_owned()).or_insert_with(|| Node {
+            line,
+            value: Value::Table(Entries::new()),
+        });
+        if let Value::Table(entries) = &mut table.value {
+            insert(entries, below, item);
+        }
+        return;
+    }
+    let value = Value::Word(item.value.clone());
+    let node = Node { line, value };
+    if item.is_of_list {
+        push(entries, key, node);
+    } else {
+        entries.insert((*key).to_owned(), node);
+    }
+}
+
+/// Adds an item to the list of a key.
+fn push(entries: &mut Entries, key: &str, item: Node) {
+    let list = entries.entry(key.to_owned()).or_insert_with(|| Node {
+        line: item.line,
+        value: Value::List(Vec::new()),
+    });
+    if let Value::List(items) = &mut list.value {
+        items.push(item);
+    }
+}
