@@ -82,6 +82,20 @@ pub struct AgentSettings {
     pub hooks: PathBuf,
     /// Where what the engine is told is recorded, if it is.
     pub record: Option<PathBuf>,
+    /// Where ubusd listens.
+    pub ubus: UbusPlace,
+}
+
+/// Where ubusd, the bus of OpenWrt, listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UbusPlace {
+    /// Where it usually does, if there is one.
+    #[default]
+    Auto,
+    /// It is left alone.
+    Off,
+    /// At this path.
+    At(PathBuf),
 }
 
 /// Where the log goes.

@@ -5,6 +5,7 @@
 //!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
+//!  ubus tasks (0..2) ── mpsc<Call> ──────────┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
@@ -16,6 +17,7 @@ mod alarm;
 mod announce;
 mod flows;
 mod links;
+mod past;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -28,13 +30,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::alert::Hooks;
-use crate::config::{Config, OnStop};
+use crate::config::{Config, OnStop, UbusPlace};
 use crate::control::socket::{Server, Watchers};
+use crate::control::ubus::Ubus;
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
 use crate::daemon::flows::Mover;
+use crate::daemon::past::Readers;
 use crate::engine::Engine;
+use crate::engine::command;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
 use crate::engine::status::{RoutesState, Status};
@@ -117,9 +122,12 @@ struct Daemon {
     probers: Probers,
     control: Server,
     watchers: Watchers,
+    /// None if nobody wants it.
+    ubus: Option<Ubus>,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
     history: History,
+    readers: Readers,
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     mover: Mover,
@@ -173,7 +181,9 @@ impl Daemon {
             kernel: kernel::start(wishes, mode)?,
             counter: Counter::open()?,
             wanted,
+            readers: Readers::default(),
             probers: Probers::start().context("cannot start the probers")?,
+            ubus: ubus(&config.agent.ubus, &control),
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
@@ -315,6 +325,11 @@ impl Daemon {
             Request::Command(command) => self.obey(command.clone()),
             Request::Reload => self.reload(),
             Request::Waiting => Response::Waiting(self.history.waiting().to_vec()),
+            Request::History { seconds } => {
+                let span = seconds.map(Duration::from_secs);
+                self.tell_history(call, span);
+                return;
+            }
         };
         call.answer(&response);
     }
@@ -343,7 +358,13 @@ impl Daemon {
 
     fn obey(&mut self, command: Command) -> Response {
         if let Err(refusal) = self.engine.check(&command) {
-            return Response::Refused(refusal.to_string());
+            let why = refusal.to_string();
+            return match refusal {
+                command::Refusal::NoSuchUplink(_) => Response::NotFound(why),
+                command::Refusal::Unusable { .. } | command::Refusal::Last(_) => {
+                    Response::Refused(why)
+                }
+            };
         }
         let wish = command.clone();
         self.tell(Input::Command(command));
@@ -396,6 +417,9 @@ impl Daemon {
         config.engine.seed = running.engine.seed;
         if config.agent.hooks != running.agent.hooks && self.hooks.is_some() {
             self.hooks = Some(Hooks::start(&config.agent.hooks));
+        }
+        if config.agent.ubus != running.agent.ubus {
+            self.ubus = ubus(&config.agent.ubus, &self.control);
         }
         self.config = config;
         self.attachments.clear();
@@ -563,6 +587,15 @@ fn recorder(config: &Config, at: Moment, wall: Wall) -> anyhow::Result<Option<Re
     Recorder::create(path, &header)
         .with_context(|| format!("cannot begin the recording {}", path.display()))
         .map(Some)
+}
+
+fn ubus(place: &UbusPlace, control: &Server) -> Option<Ubus> {
+    let path = match place {
+        UbusPlace::Off => return None,
+        UbusPlace::Auto => None,
+        UbusPlace::At(path) => Some(path.clone()),
+    };
+    Some(Ubus::start(path, control.caller.clone()))
 }
 
 fn history(directory: &Path) -> History {

@@ -8,7 +8,7 @@
 
 mod attention;
 pub mod budget;
-mod command;
+pub mod command;
 pub mod contest;
 pub mod damping;
 pub mod deadline;

@@ -78,6 +78,7 @@ fn agent(section: &Section<'_>) -> AgentSettings {
     section.set("log", values::word(LOGS, &[]), &mut agent.log);
     section.set("hooks", values::directory, &mut agent.hooks);
     section.set("record", values::file_or_off, &mut agent.record);
+    section.set("ubus", values::ubus, &mut agent.ubus);
     agent
 }
 

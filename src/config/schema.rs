@@ -28,7 +28,7 @@ pub const TOP: SectionKeys = SectionKeys {
 /// `[agent]`
 pub const AGENT: SectionKeys = SectionKeys {
     title: "[agent]",
-    keys: &["control", "state_dir", "log", "hooks", "record"],
+    keys: &["control", "state_dir", "log", "hooks", "record", "ubus"],
     sections: &[],
     not_yet: &["metrics"],
 };

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::Fault;
 use super::error::Hint;
 use super::raw::{Entries, Value};
 use super::section::nearest;
+use super::{Fault, UbusPlace};
 use crate::routing::traffic::{Marks, Ports};
 use crate::routing::{Gateway, Prefixes};
 use crate::units::{
@@ -330,6 +330,18 @@ pub(super) fn file_or_off(value: &Value) -> Result<Option<PathBuf>, Fault> {
             value,
             "\"off\" or the absolute path of a file".to_owned(),
         )),
+    }
+}
+
+/// The path of the socket of ubusd, or how it is found.
+pub(super) fn ubus(value: &Value) -> Result<UbusPlace, Fault> {
+    match text(value)? {
+        "auto" => Ok(UbusPlace::Auto),
+        "off" => Ok(UbusPlace::Off),
+        _ => socket_path(value).map(UbusPlace::At).map_err(|_| {
+            let expected = "\"auto\", \"off\" or the absolute path of a socket";
+            bound(value, expected.to_owned())
+        }),
     }
 }
 

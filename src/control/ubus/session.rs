@@ -1,0 +1,277 @@
+//! One conversation with ubusd, without its socket: frames in, bytes and wishes out.
+
+use std::collections::BTreeMap;
+
+use super::blob::{Malformed, Writer};
+use super::blobmsg::{Fields, Value, kind};
+use super::frame::{Address, Code, Frame, Kind, Message, attribute};
+use super::object;
+use crate::control::Request;
+
+/// What a frame leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The object is there for everybody.
+    Registered,
+    /// Somebody asks for something.
+    Ask(Invocation),
+}
+
+/// Why a conversation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// ubusd does not take the object.
+    #[error(
+        "ubusd refuses the object `uplinkd` (status {0}): another agent has it, or this user may \
+         not publish it"
+    )]
+    Refused(u32),
+    /// What we said is not what ubus speaks.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// A call of a method of ours, until it is answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What is wanted.
+    pub request: Request,
+    caller: Caller,
+}
+
+/// Who waits for the end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Caller {
+    address: Address,
+    object: u32,
+    is_waiting: bool,
+}
+
+/// What ubusd was asked and has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Object,
+    Event,
+}
+
+/// The state of a conversation.
+#[derive(Debug, Default)]
+pub struct Session {
+    sequence: u16,
+    asked: BTreeMap<u16, Asked>,
+    object: Option<u32>,
+    outgoing: Vec<u8>,
+    /// The last event that ubusd would not pass on, until somebody says so.
+    unsent: Option<u32>,
+}
+
+impl Session {
+    /// Begins to register the object.
+    ///
+    /// # Errors
+    /// Never, as the object fits into a message.
+    pub fn register(&mut self) -> Result<(), Broken> {
+        let mut body = Writer::default();
+        body.text(attribute::OBJECT_PATH, object::PATH);
+        body.nest(attribute::SIGNATURE, object::write_signature);
+        self.ask(Asked::Object, Kind::AddObject, 0, body)
+    }
+
+    /// What is to be sent.
+    pub fn take_outgoing(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.outgoing)
+    }
+
+    /// The status with which ubusd refused an event, said once.
+    pub fn take_unsent(&mut self) -> Option<u32> {
+        self.unsent.take()
+    }
+
+    /// Takes a frame.
+    ///
+    /// # Errors
+    /// If the conversation is over.
+    pub fn handle(&mut self, frame: &Frame) -> Result<Option<Wish>, Broken> {
+        let (message, outcome) = Message::parse(&frame.body);
+        match frame.kind {
+            Some(Kind::Invoke) => {
+                let request = outcome
+                    .map_err(Code::from)
+                    .and_then(|()| self.request(&message));
+                self.invoked(frame.address, &message, request)
+            }
+            // The answer to what only we can have asked; without sense it is none.
+            Some(Kind::Data) if outcome.is_ok() => {
+                let asked = self.asked.get(&frame.address.sequence);
+                if asked == Some(&Asked::Object) && message.object.is_some() {
+                    self.object = message.object;
+                }
+                Ok(None)
+            }
+            Some(Kind::Status) if outcome.is_ok() => {
+                let asked = self.asked.remove(&frame.address.sequence);
+                let code = message.status.unwrap_or_default();
+                self.ended(asked, code)
+            }
+            Some(
+                Kind::Hello
+                | Kind::Data
+                | Kind::Status
+                | Kind::Lookup
+                | Kind::AddObject
+                | Kind::Subscribe
+                | Kind::Unsubscribe
+                | Kind::Notify,
+            )
+            | None => Ok(None),
+        }
+    }
+
+    fn ended(&mut self, asked: Option<Asked>, code: u32) -> Result<Option<Wish>, Broken> {
+        let is_well = code == Code::Ok as u32;
+        match asked {
+            Some(Asked::Object) if is_well && self.object.is_some() => Ok(Some(Wish::Registered)),
+            Some(Asked::Object) => Err(Broken::Refused(code)),
+            Some(Asked::Event) if !is_well => {
+                self.unsent = Some(code);
+                Ok(None)
+            }
+            Some(Asked::Event) | None => Ok(None),
+        }
+    }
+
+    fn request(&self, message: &Message<'_>) -> Result<Request, Code> {
+        if message.object.is_none() || message.object != self.object {
+            return Err(Code::NotFound);
+        }
+        let method = message.method.ok_or(Code::InvalidArgument)?;
+        object::request(method, message.data.unwrap_or_default())
+    }
+
+    fn invoked(
+        &mut self,
+        address: Address,
+        message: &Message<'_>,
+        request: Result<Request, Code>,
+    ) -> Result<Option<Wish>, Broken> {
+        let caller = Caller {
+            address,
+            object: message.object.unwrap_or_default(),
+            is_waiting: !message.no_reply,
+        };
+        match request {
+            Ok(request) => Ok(Some(Wish::Ask(Invocation { request, caller }))),
+            Err(code) => {
+                self.end(caller, code)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Answers a call with what the agent said, a response as the fields of data.
+    ///
+    /// # Errors
+    /// If it can in no way be told.
+    pub fn answer(&mut self, invocation: &Invocation, response: &[u8]) -> Result<(), Broken> {
+        let caller = invocation.caller;
+        let (data, code) = told(response)?;
+        let is_told = self.reply(caller, data);
+        let code = is_told.map_or(Code::UnknownError, |()| code);
+        self.end(caller, code)
+    }
+
+    /// Ends a call for which there is no answer.
+    ///
+    /// # Errors
+    /// Never, as it fits into a message.
+    pub fn fail(&mut self, invocation: &Invocation) -> Result<(), Broken> {
+        self.end(invocation.caller, Code::UnknownError)
+    }
+
+    fn reply(&mut self, caller: Caller, data: &[u8]) -> Result<(), Malformed> {
+        let mut body = Writer::default();
+        body.number(attribute::OBJECT, caller.object);
+        body.bytes(attribute::DATA, data);
+        self.send(Kind::Data, caller.address, body)
+    }
+
+    fn end(&mut self, caller: Caller, code: Code) -> Result<(), Broken> {
+        if !caller.is_waiting {
+            return Ok(());
+        }
+        let mut body = Writer::default();
+        body.number(attribute::STATUS, code as u32);
+        body.number(attribute::OBJECT, caller.object);
+        Ok(self.send(Kind::Status, caller.address, body)?)
+    }
+
+    /// Tells everybody who listens to events, and who has subscribed to the object.
+    ///
+    /// # Errors
+    /// If it cannot be told in one message; nothing is, then.
+    pub fn tell(&mut self, name: &str, data: &[u8]) -> Result<(), Broken> {
+        let Some(object) = self.object else {
+            return Ok(());
+        };
+        let mut event = Writer::default();
+        let id = format!("{}.{name}", object::PATH);
+        event.named(kind::TEXT, "id", |writer| writer.raw_text(&id));
+        event.named(kind::TABLE, "data", |writer| writer.raw(data));
+        self.invoke(Asked::Event, EVENTS, "send", &event.into_bytes())?;
+
+        let mut body = Writer::default();
+        body.number(attribute::OBJECT, object);
+        body.text(attribute::METHOD, name);
+        // Nobody waits for the subscribers, and no answer comes.
+        body.bytes(attribute::NO_REPLY, &[1]);
+        body.bytes(attribute::DATA, data);
+        let address = Address {
+            sequence: self.next_sequence(),
+            peer: object,
+        };
+        Ok(self.send(Kind::Notify, address, body)?)
+    }
+
+    fn invoke(&mut self, asked: Asked, peer: u32, method: &str, data: &[u8]) -> Result<(), Broken> {
+        let mut body = Writer::default();
+        body.number(attribute::OBJECT, peer);
+        body.text(attribute::METHOD, method);
+        body.bytes(attribute::DATA, data);
+        self.ask(asked, Kind::Invoke, peer, body)
+    }
+
+    fn ask(&mut self, asked: Asked, kind: Kind, peer: u32, body: Writer) -> Result<(), Broken> {
+        let sequence = self.next_sequence();
+        self.send(kind, Address { sequence, peer }, body)?;
+        self.asked.insert(sequence, asked);
+        Ok(())
+    }
+
+    fn send(&mut self, kind: Kind, address: Address, body: Writer) -> Result<(), Malformed> {
+        let frame = Frame::encode(kind, address, &body.into_bytes())?;
+        self.outgoing.extend(frame);
+        Ok(())
+    }
+
+    /// Those that ubusd has left unanswered for 65,535 requests are forgotten by being replaced.
+    fn next_sequence(&mut self) -> u16 {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        self.sequence
+    }
+}
+
+/// The data to answer a call with, and how it ended, of the one field that a response has. The status
+/// is told as it is, everything else with its name.
+fn told(response: &[u8]) -> Result<(&[u8], Code), Malformed> {
+    let field = Fields::of(response).next();
+    let (name, value) = field.ok_or(Malformed("the answer is empty"))??;
+    Ok(match (name, value) {
+        ("status", Value::Table(status)) => (status.bytes(), Code::Ok),
+        ("not_found", _) => (response, Code::NotFound),
+        ("refused", _) => (response, Code::UnknownError),
+        _ => (response, Code::Ok),
+    })
+}
+
+/// The object of ubusd that passes events on.
+const EVENTS: u32 = 1;
