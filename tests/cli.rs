@@ -105,7 +105,7 @@ fn start() -> Agent {
 
 fn start_with(status: &Value) -> Agent {
     let status = serde::Deserialize::deserialize(status).expect("the contract's schema");
-    Agent::start(status)
+    Agent::start(status, None)
 }
 
 #[test]

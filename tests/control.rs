@@ -19,7 +19,7 @@ use uplinkd::engine::settings::Policy;
 use uplinkd::engine::status::{Mode, RoutesState, Status};
 
 fn start() -> Agent {
-    Agent::start(status())
+    Agent::start(status(), None)
 }
 
 fn client(agent: &Agent) -> Client {

@@ -87,16 +87,17 @@ async fn attend(path: Option<PathBuf>, agent: Agent) {
             said.clear();
         }
         let why = ended.to_string();
-        match ended {
+        let is_worth_saying = match ended {
             Ended::Agent => return,
-            Ended::Missing => debug!(why, "not on ubus"),
-            Ended::Unreachable { .. } | Ended::Silent | Ended::Lost(_) | Ended::Broken(_) => {
-                if said != why {
-                    warn!(why, "not on ubus; tries again");
-                }
-            }
+            Ended::Missing => false,
+            // One of them leads to the other while ubusd is away.
+            Ended::Unreachable { .. } | Ended::Silent | Ended::Lost(_) => said.is_empty(),
+            Ended::Broken(_) => said != why,
+        };
+        if is_worth_saying {
+            warn!(why, "not on ubus; tries again");
+            said = why;
         }
-        said = why;
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -8,7 +8,9 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use uplinkd::control::socket::{Server, Watchers};
+use uplinkd::control::ubus::Ubus;
 use uplinkd::control::{Request, Response};
+use uplinkd::engine::input::Command;
 use uplinkd::engine::status::{EventRecord, Status};
 use uplinkd::units::Timestamp;
 
@@ -21,7 +23,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn start(status: Status) -> Self {
+    /// Starts it, on ubus as well if there is a path.
+    pub(crate) fn start(status: Status, bus: Option<PathBuf>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("control.sock");
         let (events, told) = mpsc::channel(1);
@@ -34,6 +37,7 @@ impl Agent {
                 .expect("a runtime");
             runtime.block_on(async {
                 let server = Server::bind(&path).expect("a socket");
+                let _ubus = bus.map(|bus| Ubus::start(Some(bus), server.caller.clone()));
                 ready.send(()).expect("someone waits");
                 serve(server, &status, told, stopped).await;
             });
@@ -86,11 +90,18 @@ async fn serve(
             Some(call) = server.calls.recv() => match &call.request {
                 Request::Status => call.answer(&Response::Status(Box::new(status.clone()))),
                 Request::Watch => watchers.add(call, status),
+                Request::Command(Command::Switch(name)) if name.as_str() == "nobody" => {
+                    call.answer(&Response::NotFound("no uplink is named `nobody`".to_owned()));
+                }
                 Request::Command(command) => {
                     let done = Response::Done(format!("{command:?}"));
                     call.answer(&done);
                 }
                 Request::Waiting => call.answer(&Response::Waiting(vec![event(99)])),
+                Request::History { seconds } => {
+                    let count = seconds.unwrap_or(2);
+                    call.answer(&Response::History((0..count).map(event).collect()));
+                }
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
             },
         }
