@@ -13,6 +13,7 @@ mod section;
 mod uplinks;
 mod values;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 pub use error::{ConfigError, Fault, Problem};
 
 use crate::engine::settings::Settings;
+use crate::routing::Gateway;
+use crate::units::{InterfaceName, UplinkName};
 
 /// What a configuration file says, checked, with the defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,10 +33,23 @@ pub struct Config {
     pub agent: AgentSettings,
     /// What the decisions are made by. The seed is 0: the daemon chooses one.
     pub engine: Settings,
+    /// The uplinks that are where a network of netifd is.
+    pub networks: BTreeMap<UplinkName, Followed>,
     /// What becomes of our routes and rules at a clean stop.
     pub on_stop: OnStop,
     /// What becomes of flows when the traffic goes another way.
     pub flows: FlowSettings,
+}
+
+/// An uplink that is where a network of netifd is, and what the file says where netifd says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The name of the network.
+    pub network: InterfaceName,
+    /// The IPv4 next hop.
+    pub gateway: Gateway,
+    /// The IPv6 next hop.
+    pub gateway6: Gateway,
 }
 
 /// What becomes of the flows of an uplink that is left.

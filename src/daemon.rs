@@ -5,7 +5,7 @@
 //!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
-//!  ubus tasks (0..2) ── mpsc<Call> ──────────┤                  ├── broadcast ────────> ubus, a watcher
+//!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
@@ -17,6 +17,7 @@ mod alarm;
 mod announce;
 mod flows;
 mod links;
+mod networks;
 mod past;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use crate::alert::Hooks;
 use crate::config::{Config, OnStop, UbusPlace};
 use crate::control::socket::{Server, Watchers};
 use crate::control::ubus::Ubus;
+use crate::control::ubus::netifd::Networks;
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
@@ -124,6 +126,8 @@ struct Daemon {
     watchers: Watchers,
     /// None if nobody wants it.
     ubus: Option<Ubus>,
+    /// What netifd said last.
+    networks: Networks,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
     history: History,
@@ -156,6 +160,7 @@ enum Wake {
     Probe(Option<probe::Report>),
     Flows(Option<flows::Report>),
     Call(Option<Call>),
+    Networks(Networks),
     Timeout,
     Stop,
     Reload,
@@ -184,6 +189,7 @@ impl Daemon {
             readers: Readers::default(),
             probers: Probers::start().context("cannot start the probers")?,
             ubus: ubus(&config.agent.ubus, &control),
+            networks: Networks::new(),
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
@@ -208,6 +214,7 @@ impl Daemon {
 
     async fn serve(mut self) -> anyhow::Result<()> {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        self.find_networks().await;
         loop {
             match self
                 .wake()
@@ -222,6 +229,7 @@ impl Daemon {
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
+                Wake::Networks(networks) => self.follow(networks),
                 Wake::Timeout => {
                     self.alarm_at = None;
                     let now = self.clock.now();
@@ -250,6 +258,7 @@ impl Daemon {
             _ = self.signals.terminate.recv() => Wake::Stop,
             _ = self.signals.interrupt.recv() => Wake::Stop,
             _ = self.signals.hang_up.recv() => Wake::Reload,
+            networks = networks::told_by(&mut self.ubus) => Wake::Networks(networks),
             call = self.control.calls.recv() => Wake::Call(call),
         })
     }
@@ -422,9 +431,17 @@ impl Daemon {
             self.ubus = ubus(&config.agent.ubus, &self.control);
         }
         self.config = config;
+        // Of no use as inputs: the settings have it already.
+        drop(self.locate());
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
+        self.look_at_interfaces();
+        Ok(())
+    }
+
+    /// Takes in that uplinks may be on other interfaces than before.
+    fn look_at_interfaces(&mut self) {
         let before = self.wanted.borrow().clone();
         self.want(before.desired.clone());
         // Other interfaces have to be looked at first: what was seen does not tell of their routes.
@@ -432,7 +449,6 @@ impl Daemon {
         if let Some(observed) = self.observed.clone().filter(|_| is_same_scope) {
             self.observed(observed);
         }
-        Ok(())
     }
 
     // ---- out ----

@@ -229,6 +229,7 @@ mod tests {
             group: None,
             uplink: None,
             interface: None,
+            network: None,
             from: None,
             to: None,
             reason: format!("number {number}"),

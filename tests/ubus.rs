@@ -13,6 +13,7 @@ use bus::{Bus, Client, Told, attribute, fields, named};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uplinkd::control::client::Client as Socket;
+use uplinkd::control::ubus::netifd::{Networks, Order, Way};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
 use uplinkd::engine::status::{Mode, RoutesState, Status};
@@ -364,4 +365,93 @@ fn without_a_bus_the_agent_works() {
     assert!(matches!(answer, Ok(Response::Status(_))));
     let bus = Bus::listen(&path);
     assert!(is_answered(&mut bus.accept()));
+}
+
+/// One network of netifd that is up, as it says.
+fn dump(device: &str, next_hop: &str) -> Value {
+    json!({"interface": [
+        {"interface": "wan", "up": true, "l3_device": device, "route": [
+            {"target": "0.0.0.0", "mask": 0, "nexthop": next_hop},
+        ]},
+    ]})
+}
+
+/// Answers the agent until it has learnt something of the networks.
+fn learnt(site: &Site, client: &mut Client) -> Vec<(String, String, String)> {
+    let networks: Networks = loop {
+        assert!(is_answered(client));
+        if let Ok(networks) = site.agent.networks.recv_timeout(Duration::from_millis(10)) {
+            break networks;
+        }
+    };
+    let text = |name: Option<String>| name.unwrap_or_default();
+    let networks = networks.into_iter().map(|(name, network)| {
+        let device = network.device.map(|device| device.to_string());
+        let hop = network.gateway.map(|hop| hop.to_string());
+        (name.to_string(), text(device), text(hop))
+    });
+    networks.collect()
+}
+
+fn is_silent(site: &Site, client: &mut Client) -> bool {
+    (0..20).all(|_| is_answered(client)) && site.agent.networks.try_recv().is_err()
+}
+
+fn wan(device: &str, next_hop: &str) -> Vec<(String, String, String)> {
+    vec![("wan".to_owned(), device.to_owned(), next_hop.to_owned())]
+}
+
+#[test]
+fn the_networks_of_netifd_are_followed_whenever_it_comes_and_whatever_it_says() {
+    let site = Site::new();
+    let mut client = site.bus.accept();
+    assert!(is_answered(&mut client));
+    client.netifd_says(dump("eth1", "192.0.2.1"));
+    assert_eq!(learnt(&site, &mut client), wan("eth1", "192.0.2.1"));
+    client.netifd_says(dump("pppoe-wan", "203.0.113.1"));
+    assert_eq!(learnt(&site, &mut client), wan("pppoe-wan", "203.0.113.1"));
+    client.netifd_says(dump("pppoe-wan", "203.0.113.1"));
+    assert!(is_silent(&site, &mut client), "nothing is new");
+    client.netifd_goes();
+    assert!(is_silent(&site, &mut client), "what it said last holds");
+    client.netifd_says(dump("eth1", "192.0.2.1"));
+    assert_eq!(learnt(&site, &mut client), wan("eth1", "192.0.2.1"));
+}
+
+#[test]
+fn a_netifd_that_is_there_first_is_found_on_each_bus() {
+    let site = Site::new();
+    for device in ["eth1", "eth2"] {
+        let mut client = site.bus.accept();
+        client.netifd = Some(dump(device, "192.0.2.1"));
+        assert_eq!(learnt(&site, &mut client), wan(device, "192.0.2.1"));
+    }
+}
+
+#[test]
+fn a_thousand_changes_at_once_lead_to_the_last_of_them() {
+    let site = Site::new();
+    let mut client = site.bus.accept();
+    client.netifd = Some(dump("eth0", "192.0.2.1"));
+    assert_eq!(learnt(&site, &mut client), wan("eth0", "192.0.2.1"));
+    for number in 0..1_000 {
+        client.netifd_says(dump(&format!("eth{number}"), "192.0.2.1"));
+    }
+    while learnt(&site, &mut client) != wan("eth999", "192.0.2.1") {}
+}
+
+#[test]
+fn netifd_is_asked_to_bring_networks_up_and_down_once_it_is_there() {
+    let site = Site::new();
+    let mut client = site.bus.accept();
+    assert!(is_answered(&mut client));
+    for (way, method) in [(Way::Up, "up"), (Way::Down, "down")] {
+        let network = "wwan".parse().expect("a name");
+        site.agent.order(Order { network, way });
+        if client.netifd.is_none() {
+            client.netifd_says(dump("eth1", "192.0.2.1"));
+        }
+        let expected = Told::Order(method.to_owned(), json!({"interface": "wwan"}));
+        assert_eq!(client.told(), expected);
+    }
 }

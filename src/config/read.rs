@@ -7,6 +7,7 @@ use super::raw::{Node, Value};
 use super::section::{Problems, Section};
 use super::{
     AgentSettings, Config, Fault, FlowSettings, Flows, LocalSockets, LogSink, OnStop, Problem,
+    UbusPlace,
 };
 use super::{defaults, groups, schema, uplinks, values};
 use crate::engine::settings::{
@@ -24,11 +25,12 @@ pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
     let mode = mode(&routing);
     let common = uplinks::Common {
         mode,
+        has_ubus: agent.ubus != UbusPlace::Off,
         probe: probe(&top.section("probe", &schema::PROBE), &defaults::probe()),
         health: health(&top.section("health", &schema::HEALTH), &defaults::health()),
     };
     let failover = failover(&top.section("failover", &schema::FAILOVER));
-    let uplinks = uplinks::uplinks(&top, &common, &problems);
+    let (uplinks, networks) = uplinks::uplinks(&top, &common, &problems);
     let on_stop = on_stop(&routing);
     let flows = flows(&routing);
     let numbering = Numbering {
@@ -57,6 +59,7 @@ pub(super) fn config(document: &Node) -> Result<Config, Vec<Problem>> {
         Ok(Config {
             agent,
             engine,
+            networks,
             on_stop,
             flows,
         })

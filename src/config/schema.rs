@@ -134,6 +134,7 @@ pub const UPLINK: SectionKeys = SectionKeys {
     keys: &[
         "name",
         "interface",
+        "network",
         "tier",
         "weight",
         "gateway",

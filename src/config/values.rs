@@ -34,6 +34,18 @@ where
     Ok(text(value)?.parse()?)
 }
 
+/// A name, or an empty text for none.
+pub(super) fn name_or_none<T>(value: &Value) -> Result<Option<T>, Fault>
+where
+    T: FromStr,
+    Fault: From<T::Err>,
+{
+    if text(value)?.is_empty() {
+        return Ok(None);
+    }
+    name(value).map(Some)
+}
+
 /// A whole number within bounds.
 pub(super) fn integer<T: TryFrom<i64>>(
     bounds: &[RangeInclusive<i64>],

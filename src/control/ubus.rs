@@ -11,12 +11,16 @@
 //! does, from a queue that ends when it is not emptied. Then it watches anew, and tells the status as it
 //! is by then. A frame is read by a task of its own, since half a frame cannot be put back.
 //!
+//! The other way round it follows the networks of netifd: whatever netifd or ubusd says of them means
+//! that it asks for all of them again. They are on a `watch` channel, and stay there when netifd goes.
+//!
 //! ubusd may be missing, or come and go: it is looked for again, at most every half minute, and that it
 //! cannot be had is said once.
 
 pub mod blob;
 pub mod blobmsg;
 pub mod frame;
+pub mod netifd;
 mod object;
 pub mod session;
 
@@ -28,7 +32,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, spawn, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -37,6 +41,7 @@ use super::conversation::WATCH_BACKLOG;
 use super::{Call, Request};
 use blobmsg::{Fields, Value};
 use frame::{Frame, Kind};
+use netifd::{Networks, Order};
 use session::{Broken, Invocation, Session, Wish};
 
 /// Where ubusd listens on OpenWrt, and where it did before 21.02.
@@ -44,19 +49,54 @@ const USUAL: [&str; 2] = ["/var/run/ubus/ubus.sock", "/var/run/ubus.sock"];
 
 /// The presence on ubus, as long as it lives.
 #[derive(Debug)]
-pub struct Ubus(AbortHandle);
+pub struct Ubus {
+    networks: watch::Receiver<Networks>,
+    orders: mpsc::Sender<Order>,
+    task: AbortHandle,
+}
 
 impl Ubus {
     /// Looks for ubusd at `path`, or where it usually is, from now on. To be called within a runtime.
     pub fn start(path: Option<PathBuf>, calls: mpsc::WeakSender<Call>) -> Self {
-        Self(spawn(attend(path, Agent(calls))).abort_handle())
+        let (told, networks) = watch::channel(Networks::new());
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let line = Line {
+            calls: Agent(calls),
+            networks: told,
+            orders: inbox,
+        };
+        Self {
+            networks,
+            orders,
+            task: spawn(attend(path, line)).abort_handle(),
+        }
+    }
+
+    /// The networks of netifd, when they are others than last time.
+    pub async fn networks(&mut self) -> Networks {
+        if self.networks.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.networks.borrow_and_update().clone()
+    }
+
+    /// Asks netifd for something, as soon as it is there; false if it has been away for too long.
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
     }
 }
 
 impl Drop for Ubus {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
+}
+
+/// The ways to and from the daemon's loop.
+struct Line {
+    calls: Agent,
+    networks: watch::Sender<Networks>,
+    orders: mpsc::Receiver<Order>,
 }
 
 /// Why there is no conversation.
@@ -76,12 +116,12 @@ enum Ended {
     Broken(#[from] Broken),
 }
 
-async fn attend(path: Option<PathBuf>, agent: Agent) {
+async fn attend(path: Option<PathBuf>, mut line: Line) {
     let mut pause = FIRST_PAUSE;
     let mut said = String::new();
     loop {
         let mut is_registered = false;
-        let Err(ended) = converse(path.as_deref(), &agent, &mut is_registered).await;
+        let Err(ended) = converse(path.as_deref(), &mut line, &mut is_registered).await;
         if is_registered {
             pause = FIRST_PAUSE;
             said.clear();
@@ -106,7 +146,7 @@ async fn attend(path: Option<PathBuf>, agent: Agent) {
 /// Talks to ubusd for as long as that works.
 async fn converse(
     path: Option<&Path>,
-    agent: &Agent,
+    line: &mut Line,
     is_registered: &mut bool,
 ) -> Result<std::convert::Infallible, Ended> {
     let (reader, mut writer) = connect(path).await?.into_split();
@@ -117,14 +157,19 @@ async fn converse(
     }
     let mut session = Session::default();
     session.register()?;
+    let agent = &line.calls;
     let mut news = agent.watch().await?;
     loop {
         send(&mut writer, session.take_outgoing()).await?;
         let wish = tokio::select! {
             frame = frames.next() => session.handle(&frame?)?,
-            line = news.recv() => {
-                if let Some(line) = line {
-                    tell(&mut session, &line);
+            Some(order) = line.orders.recv(), if session.has_netifd() => {
+                session.order(&order)?;
+                None
+            }
+            event = news.recv() => {
+                if let Some(event) = event {
+                    tell(&mut session, &event);
                 } else {
                     news = agent.watch().await?;
                     let status = news.recv().await.ok_or(Ended::Agent)?;
@@ -139,10 +184,18 @@ async fn converse(
                 info!("on ubus as {}", object::PATH);
             }
             Some(Wish::Ask(invocation)) => answer(&mut session, agent, invocation).await?,
+            Some(Wish::Follow(networks)) => {
+                line.networks.send_if_modified(|known| {
+                    let is_new = *known != networks;
+                    *known = networks;
+                    is_new
+                });
+            }
+            Some(Wish::Unheard(status)) => debug!(status, "ubusd does not pass on an event"),
+            Some(Wish::NotDone(status)) => {
+                warn!(status, "netifd does not bring a network up or down");
+            }
             None => {}
-        }
-        if let Some(status) = session.take_unsent() {
-            debug!(status, "ubusd does not pass on an event");
         }
     }
 }
@@ -270,6 +323,7 @@ const EVENT: &str = "{\"event\":";
 /// Up to so many bytes of JSON are encoded at once: a status of twenty uplinks.
 const SHORT: usize = 64 * 1024;
 const FRAMES: usize = 16;
+const ORDERS: usize = 16;
 /// procd starts ubusd anew within seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);

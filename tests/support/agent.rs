@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use uplinkd::control::socket::{Server, Watchers};
 use uplinkd::control::ubus::Ubus;
+use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::input::Command;
 use uplinkd::engine::status::{EventRecord, Status};
@@ -18,6 +19,9 @@ use uplinkd::units::Timestamp;
 pub(crate) struct Agent {
     directory: TempDir,
     events: mpsc::Sender<u64>,
+    /// What netifd said, each time that is something else.
+    pub(crate) networks: std::sync::mpsc::Receiver<Networks>,
+    orders: mpsc::Sender<Order>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -29,6 +33,8 @@ impl Agent {
         let path = directory.path().join("control.sock");
         let (events, told) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
+        let (told_networks, networks) = std::sync::mpsc::channel();
+        let (orders, ordered) = mpsc::channel(1);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -37,15 +43,20 @@ impl Agent {
                 .expect("a runtime");
             runtime.block_on(async {
                 let server = Server::bind(&path).expect("a socket");
-                let _ubus = bus.map(|bus| Ubus::start(Some(bus), server.caller.clone()));
+                let mut ubus = bus.map(|bus| Ubus::start(Some(bus), server.caller.clone()));
                 ready.send(()).expect("someone waits");
-                serve(server, &status, told, stopped).await;
+                tokio::select! {
+                    () = serve(server, &status, told, stopped) => {}
+                    () = relay(ubus.as_mut(), &told_networks, ordered) => {}
+                }
             });
         });
         is_ready.recv().expect("a running agent");
         Self {
             directory,
             events,
+            networks,
+            orders,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -54,6 +65,11 @@ impl Agent {
     /// Where it answers.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("control.sock")
+    }
+
+    /// Asks netifd for something.
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.blocking_send(order).expect("a running agent");
     }
 
     /// Lets so many events happen.
@@ -67,6 +83,23 @@ impl Drop for Agent {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             thread.join().expect("a clean end");
+        }
+    }
+}
+
+/// The same, as far as it concerns netifd.
+async fn relay(
+    ubus: Option<&mut Ubus>,
+    networks: &std::sync::mpsc::Sender<Networks>,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    let Some(ubus) = ubus else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            told = ubus.networks() => drop(networks.send(told)),
+            Some(order) = orders.recv() => assert!(ubus.order(order)),
         }
     }
 }
@@ -116,6 +149,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
         event: "switch".to_owned(),
         uplink: None,
         interface: None,
+        network: None,
         from: None,
         to: None,
         reason: number.to_string(),

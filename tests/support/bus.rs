@@ -12,6 +12,11 @@ use serde_json::{Map, Value, json};
 
 /// Where objects that are registered here begin.
 const FIRST_OBJECT: u32 = 0x1234_5678;
+/// The object without a name by which a client hears of others.
+const EAR: u32 = 0x0000_0ea4;
+/// `network.interface`
+const NETIFD: u32 = 0x0ee7_1fd0;
+const NOT_FOUND: u32 = 4;
 
 /// The socket that clients find.
 pub(crate) struct Bus {
@@ -43,6 +48,7 @@ impl Bus {
         let mut client = Client {
             stream,
             objects: Vec::new(),
+            netifd: None,
             told: VecDeque::new(),
             sequence: 0,
         };
@@ -70,6 +76,8 @@ pub(crate) struct Object {
 pub(crate) enum Told {
     Event(String, Value),
     Notice(String, Value),
+    /// What netifd is to do.
+    Order(String, Value),
 }
 
 /// A frame: its type, its number and peer, and its attributes by their numbers.
@@ -95,6 +103,8 @@ impl Frame {
 pub(crate) struct Client {
     stream: UnixStream,
     pub(crate) objects: Vec<Object>,
+    /// What netifd answers to `dump`, if it is there.
+    pub(crate) netifd: Option<Value>,
     told: VecDeque<Told>,
     sequence: u16,
 }
@@ -186,7 +196,36 @@ impl Client {
     }
 
     fn keep(&mut self, frame: &Frame) -> bool {
+        let number = |id| Some(u32::from_be_bytes(frame.get(id)?.try_into().ok()?));
         match frame.kind {
+            // An ear, a look for netifd, a subscription to it, and a wish to hear of its coming.
+            6 => self.done(frame, 0, &attribute(3, &EAR.to_be_bytes())),
+            4 => {
+                assert_eq!(frame.text(2), "network.interface");
+                let status = if self.netifd.is_some() { 0 } else { NOT_FOUND };
+                let found = attribute(3, &NETIFD.to_be_bytes());
+                self.done(frame, status, if status == 0 { &found } else { &[] })
+            }
+            8 => {
+                assert_eq!((number(3), number(8)), (Some(EAR), Some(NETIFD)));
+                self.done(frame, 0, &[])
+            }
+            5 if frame.text(4) == "register" => {
+                let expected = json!({"object": EAR, "pattern": "ubus.object.add"});
+                assert_eq!(table(frame.get(7).expect("data")), expected);
+                self.done(frame, 0, &[])
+            }
+            5 if frame.address.1 == NETIFD && frame.text(4) == "dump" => {
+                let dump = fields(self.netifd.as_ref().expect("netifd"));
+                let mut answer = attribute(3, &NETIFD.to_be_bytes());
+                answer.extend(attribute(7, &dump));
+                self.done(frame, 0, &answer)
+            }
+            5 if frame.address.1 == NETIFD => {
+                let data = table(frame.get(7).expect("data"));
+                self.told.push_back(Told::Order(frame.text(4), data));
+                self.done(frame, 0, &[])
+            }
             5 => {
                 let Value::Object(mut sent) = table(frame.get(7).expect("data")) else {
                     panic!("no table");
@@ -206,6 +245,38 @@ impl Client {
             }
             _ => false,
         }
+    }
+
+    /// Answers a request of the client.
+    fn done(&mut self, frame: &Frame, status: u32, data: &[u8]) -> bool {
+        if !data.is_empty() {
+            self.send(2, frame.address, data);
+        }
+        let status = attribute(1, &status.to_be_bytes());
+        self.send(1, frame.address, &status);
+        true
+    }
+
+    /// netifd comes, or says something else, and the client is told that there is news.
+    pub(crate) fn netifd_says(&mut self, dump: Value) {
+        let method = if self.netifd.is_some() {
+            "interface.update"
+        } else {
+            "ubus.object.add"
+        };
+        self.netifd = Some(dump);
+        let path = json!({"path": "network.interface"});
+        let mut more = attribute(10, &[1]);
+        more.extend(attribute(7, &fields(&path)));
+        self.invoke(EAR, method, &more);
+    }
+
+    /// netifd leaves.
+    pub(crate) fn netifd_goes(&mut self) {
+        self.netifd = None;
+        let mut body = attribute(3, &EAR.to_be_bytes());
+        body.extend(attribute(8, &NETIFD.to_be_bytes()));
+        self.send(9, (0, 0), &body);
     }
 
     pub(crate) fn send(&mut self, kind: u8, address: (u16, u32), body: &[u8]) {
@@ -237,8 +308,8 @@ impl Client {
 
     /// The client has left.
     pub(crate) fn has_left(&mut self) -> bool {
-        match self.stream.read(&mut [0]) {
-            Ok(count) => count == 0,
+        match self.stream.read_to_end(&mut Vec::new()) {
+            Ok(_) => true,
             // It had not read everything.
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
         }

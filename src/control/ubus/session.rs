@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::blob::{Malformed, Writer};
 use super::blobmsg::{Fields, Value, kind};
 use super::frame::{Address, Code, Frame, Kind, Message, attribute};
+use super::netifd::{self, Networks, Order};
 use super::object;
 use crate::control::Request;
 
@@ -15,6 +16,12 @@ pub enum Wish {
     Registered,
     /// Somebody asks for something.
     Ask(Invocation),
+    /// netifd has told of its networks.
+    Follow(Networks),
+    /// ubusd does not pass on an event, with this status.
+    Unheard(u32),
+    /// netifd does not do what it was asked, with this status.
+    NotDone(u32),
 }
 
 /// Why a conversation is over.
@@ -52,6 +59,14 @@ struct Caller {
 enum Asked {
     Object,
     Event,
+    /// An object without a name, to which ubusd sends what it is to hear.
+    Ear,
+    /// That the ear hears when objects come.
+    Listening,
+    Netifd,
+    Subscription,
+    Dump,
+    Order,
 }
 
 /// The state of a conversation.
@@ -61,8 +76,10 @@ pub struct Session {
     asked: BTreeMap<u16, Asked>,
     object: Option<u32>,
     outgoing: Vec<u8>,
-    /// The last event that ubusd would not pass on, until somebody says so.
-    unsent: Option<u32>,
+    ear: Option<u32>,
+    netifd: Option<u32>,
+    /// Something has changed since netifd was asked.
+    is_stale: bool,
 }
 
 impl Session {
@@ -82,9 +99,24 @@ impl Session {
         std::mem::take(&mut self.outgoing)
     }
 
-    /// The status with which ubusd refused an event, said once.
-    pub fn take_unsent(&mut self) -> Option<u32> {
-        self.unsent.take()
+    /// netifd is there, and takes orders.
+    pub fn has_netifd(&self) -> bool {
+        self.netifd.is_some()
+    }
+
+    /// Asks netifd to bring a network up or down.
+    ///
+    /// # Errors
+    /// Never, as it fits into a message.
+    pub fn order(&mut self, order: &Order) -> Result<(), Broken> {
+        let Some(netifd) = self.netifd else {
+            return Ok(());
+        };
+        let mut data = Writer::default();
+        let name = order.network.as_str();
+        data.named(kind::TEXT, "interface", |writer| writer.raw_text(name));
+        let data = data.into_bytes();
+        self.invoke(Asked::Order, netifd, order.way.method(), &data)
     }
 
     /// Takes a frame.
@@ -94,24 +126,32 @@ impl Session {
     pub fn handle(&mut self, frame: &Frame) -> Result<Option<Wish>, Broken> {
         let (message, outcome) = Message::parse(&frame.body);
         match frame.kind {
+            Some(Kind::Invoke) if message.object.is_some() && message.object == self.ear => {
+                self.heard(frame.address, &message)?;
+                Ok(None)
+            }
             Some(Kind::Invoke) => {
                 let request = outcome
                     .map_err(Code::from)
                     .and_then(|()| self.request(&message));
                 self.invoked(frame.address, &message, request)
             }
-            // The answer to what only we can have asked; without sense it is none.
+            // Answers to what we asked; without sense they are none.
             Some(Kind::Data) if outcome.is_ok() => {
-                let asked = self.asked.get(&frame.address.sequence);
-                if asked == Some(&Asked::Object) && message.object.is_some() {
-                    self.object = message.object;
-                }
-                Ok(None)
+                let asked = self.asked.get(&frame.address.sequence).copied();
+                Ok(self.answered(asked, &message))
             }
             Some(Kind::Status) if outcome.is_ok() => {
                 let asked = self.asked.remove(&frame.address.sequence);
                 let code = message.status.unwrap_or_default();
                 self.ended(asked, code)
+            }
+            Some(Kind::Unsubscribe) => {
+                self.netifd = None;
+                // It answers nothing any more.
+                self.asked
+                    .retain(|_, asked| !matches!(asked, Asked::Dump | Asked::Order));
+                Ok(None)
             }
             Some(
                 Kind::Hello
@@ -120,24 +160,113 @@ impl Session {
                 | Kind::Lookup
                 | Kind::AddObject
                 | Kind::Subscribe
-                | Kind::Unsubscribe
                 | Kind::Notify,
             )
             | None => Ok(None),
         }
     }
 
+    /// Something has happened to the networks, or an object has come.
+    fn heard(&mut self, address: Address, message: &Message<'_>) -> Result<(), Broken> {
+        let data = Fields::of(message.data.unwrap_or_default());
+        match message.method {
+            Some(OBJECT_ADDED) => {
+                let path = netifd::text(&data, "path").ok().flatten();
+                if path == Some(netifd::PATH) {
+                    self.look_for_netifd()?;
+                }
+            }
+            Some(_) | None => self.dump()?,
+        }
+        let caller = caller(address, message);
+        // ubusd, which passes on events, waits for nothing.
+        if address.peer == 0 {
+            return Ok(());
+        }
+        self.end(caller, Code::Ok)
+    }
+
+    fn look_for_netifd(&mut self) -> Result<(), Broken> {
+        let mut body = Writer::default();
+        body.text(attribute::OBJECT_PATH, netifd::PATH);
+        self.ask(Asked::Netifd, Kind::Lookup, 0, body)
+    }
+
+    /// Asks netifd for all it knows; once more afterwards, if it is being asked.
+    fn dump(&mut self) -> Result<(), Broken> {
+        let is_asked = self.asked.values().any(|asked| *asked == Asked::Dump);
+        self.is_stale = is_asked;
+        match self.netifd {
+            Some(netifd) if !is_asked => self.invoke(Asked::Dump, netifd, "dump", &[]),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, asked: Option<Asked>, message: &Message<'_>) -> Option<Wish> {
+        match asked? {
+            Asked::Object => self.object = message.object,
+            Asked::Ear => self.ear = message.object,
+            Asked::Netifd => self.netifd = message.object,
+            Asked::Dump => {
+                let dump = Fields::of(message.data?);
+                return netifd::networks(&dump).ok().map(Wish::Follow);
+            }
+            Asked::Event | Asked::Listening | Asked::Subscription | Asked::Order => {}
+        }
+        None
+    }
+
     fn ended(&mut self, asked: Option<Asked>, code: u32) -> Result<Option<Wish>, Broken> {
         let is_well = code == Code::Ok as u32;
         match asked {
-            Some(Asked::Object) if is_well && self.object.is_some() => Ok(Some(Wish::Registered)),
-            Some(Asked::Object) => Err(Broken::Refused(code)),
-            Some(Asked::Event) if !is_well => {
-                self.unsent = Some(code);
-                Ok(None)
+            Some(Asked::Object) if is_well && self.object.is_some() => {
+                self.ask(Asked::Ear, Kind::AddObject, 0, Writer::default())?;
+                return Ok(Some(Wish::Registered));
             }
-            Some(Asked::Event) | None => Ok(None),
+            Some(Asked::Object) => return Err(Broken::Refused(code)),
+            Some(Asked::Ear) => self.listen()?,
+            Some(Asked::Netifd) if is_well => self.subscribe()?,
+            Some(Asked::Dump) if self.is_stale => self.dump()?,
+            Some(Asked::Event) if !is_well => return Ok(Some(Wish::Unheard(code))),
+            Some(Asked::Order) if !is_well => return Ok(Some(Wish::NotDone(code))),
+            Some(
+                Asked::Event
+                | Asked::Listening
+                | Asked::Netifd
+                | Asked::Subscription
+                | Asked::Dump
+                | Asked::Order,
+            )
+            | None => {}
         }
+        Ok(None)
+    }
+
+    /// netifd may come later, or come again.
+    fn listen(&mut self) -> Result<(), Broken> {
+        let Some(ear) = self.ear else {
+            return Ok(());
+        };
+        let mut data = Writer::default();
+        data.named(kind::INT32, "object", |writer| {
+            writer.raw(&ear.to_be_bytes());
+        });
+        data.named(kind::TEXT, "pattern", |writer| {
+            writer.raw_text(OBJECT_ADDED);
+        });
+        self.invoke(Asked::Listening, EVENTS, "register", &data.into_bytes())?;
+        self.look_for_netifd()
+    }
+
+    fn subscribe(&mut self) -> Result<(), Broken> {
+        let (Some(ear), Some(netifd)) = (self.ear, self.netifd) else {
+            return Ok(());
+        };
+        let mut body = Writer::default();
+        body.number(attribute::OBJECT, ear);
+        body.number(attribute::TARGET, netifd);
+        self.ask(Asked::Subscription, Kind::Subscribe, 0, body)?;
+        self.dump()
     }
 
     fn request(&self, message: &Message<'_>) -> Result<Request, Code> {
@@ -154,11 +283,7 @@ impl Session {
         message: &Message<'_>,
         request: Result<Request, Code>,
     ) -> Result<Option<Wish>, Broken> {
-        let caller = Caller {
-            address,
-            object: message.object.unwrap_or_default(),
-            is_waiting: !message.no_reply,
-        };
+        let caller = caller(address, message);
         match request {
             Ok(request) => Ok(Some(Wish::Ask(Invocation { request, caller }))),
             Err(code) => {
@@ -260,6 +385,14 @@ impl Session {
     }
 }
 
+fn caller(address: Address, message: &Message<'_>) -> Caller {
+    Caller {
+        address,
+        object: message.object.unwrap_or_default(),
+        is_waiting: !message.no_reply,
+    }
+}
+
 /// The data to answer a call with, and how it ended, of the one field that a response has. The status
 /// is told as it is, everything else with its name.
 fn told(response: &[u8]) -> Result<(&[u8], Code), Malformed> {
@@ -275,3 +408,5 @@ fn told(response: &[u8]) -> Result<(&[u8], Code), Malformed> {
 
 /// The object of ubusd that passes events on.
 const EVENTS: u32 = 1;
+/// The event with which ubusd tells of an object.
+const OBJECT_ADDED: &str = "ubus.object.add";
