@@ -20,6 +20,8 @@ mod links;
 mod networks;
 mod past;
 
+pub use networks::find_networks;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -149,12 +149,7 @@ async fn converse(
     line: &mut Line,
     is_registered: &mut bool,
 ) -> Result<std::convert::Infallible, Ended> {
-    let (reader, mut writer) = connect(path).await?.into_split();
-    let mut frames = Frames::of(reader);
-    let hello = timeout(ANSWER_WITHIN, frames.next()).await;
-    if hello.map_err(|_| Ended::Silent)??.kind != Some(Kind::Hello) {
-        return Err(Ended::Silent);
-    }
+    let (mut frames, mut writer) = meet(path).await?;
     let mut session = Session::default();
     session.register()?;
     let agent = &line.calls;
@@ -196,6 +191,38 @@ async fn converse(
                 warn!(status, "netifd does not bring a network up or down");
             }
             None => {}
+        }
+    }
+}
+
+/// Connects, and hears the greeting.
+async fn meet(path: Option<&Path>) -> Result<(Frames, OwnedWriteHalf), Ended> {
+    let (reader, writer) = connect(path).await?.into_split();
+    let mut frames = Frames::of(reader);
+    let hello = timeout(ANSWER_WITHIN, frames.next()).await;
+    if hello.map_err(|_| Ended::Silent)??.kind != Some(Kind::Hello) {
+        return Err(Ended::Silent);
+    }
+    Ok((frames, writer))
+}
+
+/// The networks as netifd tells them now, for whoever has no agent; waits for a second at most.
+pub fn networks(path: Option<&Path>) -> Option<Networks> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let asked = async { timeout(LOOK_WITHIN, look(path)).await.ok()?.ok() };
+    runtime.ok()?.block_on(asked)
+}
+
+async fn look(path: Option<&Path>) -> Result<Networks, Ended> {
+    let (mut frames, mut writer) = meet(path).await?;
+    let mut session = Session::default();
+    session.follow()?;
+    loop {
+        send(&mut writer, session.take_outgoing()).await?;
+        if let Some(Wish::Follow(networks)) = session.handle(&frames.next().await?)? {
+            return Ok(networks);
         }
     }
 }
@@ -329,3 +356,4 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An ubusd that is well takes what it is told at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_WITHIN: Duration = Duration::from_secs(1);

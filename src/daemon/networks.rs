@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Daemon;
-use crate::config::Followed;
-use crate::control::ubus::Ubus;
-use crate::control::ubus::netifd::{Networks, Order, Way};
+use crate::config::{Config, Followed, UbusPlace};
+use crate::control::ubus::netifd::{Network, Networks, Order, Way};
+use crate::control::ubus::{self, Ubus};
 use crate::engine::input::Input;
+use crate::engine::settings::UplinkSettings;
 use crate::engine::status::EventRecord;
 use crate::routing::Gateway;
 use crate::units::{InterfaceName, UplinkName};
@@ -64,50 +65,7 @@ impl Daemon {
 
     /// Lays what netifd said over the configuration; what is other than before.
     pub(super) fn locate(&mut self) -> Vec<Input> {
-        let followed = self.config.networks.clone();
-        let moved = followed.iter();
-        moved
-            .filter_map(|(uplink, followed)| self.locate_one(uplink, followed))
-            .collect()
-    }
-
-    fn locate_one(&mut self, name: &UplinkName, followed: &Followed) -> Option<Input> {
-        let network = self.networks.get(&followed.network)?;
-        let uplinks = &mut self.config.engine.uplinks;
-        let place = uplinks.iter().position(|uplink| uplink.name == *name)?;
-        let device = network.device.as_ref();
-        let interface = device.unwrap_or(&uplinks[place].interface).clone();
-        let mut others = uplinks.iter().filter(|other| other.name != *name);
-        if let Some(other) = others.find(|other| other.interface == interface) {
-            tracing::warn!(
-                uplink = %name,
-                other = %other.name,
-                %interface,
-                "netifd has it on the interface of another uplink; left where it was"
-            );
-            return None;
-        }
-        let hop = |configured, told: Option<_>| match configured {
-            Gateway::Auto => told.map_or(Gateway::Auto, Gateway::Address),
-            Gateway::None | Gateway::Address(_) => configured,
-        };
-        let uplink = &mut uplinks[place];
-        let now = (
-            interface,
-            hop(followed.gateway, network.gateway),
-            hop(followed.gateway6, network.gateway6),
-        );
-        if now == (uplink.interface.clone(), uplink.gateway, uplink.gateway6) {
-            return None;
-        }
-        (uplink.interface, uplink.gateway, uplink.gateway6) = now.clone();
-        let (interface, gateway, gateway6) = now;
-        Some(Input::Moved {
-            uplink: name.clone(),
-            interface,
-            gateway,
-            gateway6,
-        })
+        lay_over(&mut self.config, &self.networks)
     }
 
     /// The network that an uplink follows.
@@ -131,4 +89,75 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Lays what netifd says now over a configuration, for whoever looks at the machine without an agent.
+pub fn find_networks(config: &mut Config) {
+    let path = match &config.agent.ubus {
+        UbusPlace::At(path) => Some(path.as_path()),
+        UbusPlace::Auto | UbusPlace::Off => None,
+    };
+    if !config.networks.is_empty()
+        && let Some(networks) = ubus::networks(path)
+    {
+        lay_over(config, &networks);
+    }
+}
+
+/// What is other than before, as inputs.
+fn lay_over(config: &mut Config, networks: &Networks) -> Vec<Input> {
+    let Config {
+        networks: followed,
+        engine,
+        ..
+    } = config;
+    let moved = followed.iter();
+    moved
+        .filter_map(|(uplink, followed)| {
+            let network = networks.get(&followed.network)?;
+            locate(uplink, followed, network, &mut engine.uplinks)
+        })
+        .collect()
+}
+
+fn locate(
+    name: &UplinkName,
+    followed: &Followed,
+    network: &Network,
+    uplinks: &mut [UplinkSettings],
+) -> Option<Input> {
+    let place = uplinks.iter().position(|uplink| uplink.name == *name)?;
+    let device = network.device.as_ref();
+    let interface = device.unwrap_or(&uplinks[place].interface).clone();
+    let mut others = uplinks.iter().filter(|other| other.name != *name);
+    if let Some(other) = others.find(|other| other.interface == interface) {
+        tracing::warn!(
+            uplink = %name,
+            other = %other.name,
+            %interface,
+            "netifd has it on the interface of another uplink; left where it was"
+        );
+        return None;
+    }
+    let hop = |configured, told: Option<_>| match configured {
+        Gateway::Auto => told.map_or(Gateway::Auto, Gateway::Address),
+        Gateway::None | Gateway::Address(_) => configured,
+    };
+    let uplink = &mut uplinks[place];
+    let now = (
+        interface,
+        hop(followed.gateway, network.gateway),
+        hop(followed.gateway6, network.gateway6),
+    );
+    if now == (uplink.interface.clone(), uplink.gateway, uplink.gateway6) {
+        return None;
+    }
+    (uplink.interface, uplink.gateway, uplink.gateway6) = now.clone();
+    let (interface, gateway, gateway6) = now;
+    Some(Input::Moved {
+        uplink: name.clone(),
+        interface,
+        gateway,
+        gateway6,
+    })
 }

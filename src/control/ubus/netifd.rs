@@ -145,39 +145,39 @@ mod tests {
         networks(&Fields::of(&data)).expect("well formed")
     }
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().expect("an address"))
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
     }
 
-    fn device(name: &str) -> Option<InterfaceName> {
-        Some(name.parse().expect("a name"))
+    fn device(name: &str) -> InterfaceName {
+        name.parse().expect("a name")
     }
 
     #[test]
     fn device_next_hops_and_state_of_each_network_are_found() {
         let networks = read(DUMP);
         let of = |name: &str| networks[&name.parse::<InterfaceName>().expect("a name")].clone();
-        let wan = Network {
+        let line = Network {
             is_up: true,
-            device: device("pppoe-wan"),
-            gateway: address("203.0.113.1"),
+            device: Some(device("pppoe-wan")),
+            gateway: Some(address("203.0.113.1")),
             gateway6: None,
         };
-        assert_eq!(of("wan"), wan);
-        let wan6 = Network {
+        assert_eq!(of("wan"), line);
+        let with_six = Network {
             is_up: true,
-            device: device("pppoe-wan"),
+            device: Some(device("pppoe-wan")),
             gateway: None,
-            gateway6: address("fe80::1"),
+            gateway6: Some(address("fe80::1")),
         };
-        assert_eq!(of("wan6"), wan6);
-        let wwan = Network {
+        assert_eq!(of("wan6"), with_six);
+        let modem = Network {
             is_up: true,
-            device: device("wwan0"),
-            gateway: address("10.64.0.1"),
+            device: Some(device("wwan0")),
+            gateway: Some(address("10.64.0.1")),
             gateway6: None,
         };
-        assert_eq!(of("wwan"), wwan);
+        assert_eq!(of("wwan"), modem);
         assert_eq!(of("guest"), Network::default());
         assert_eq!(networks.len(), 5);
     }

@@ -94,6 +94,14 @@ impl Session {
         self.ask(Asked::Object, Kind::AddObject, 0, body)
     }
 
+    /// Begins to follow netifd, without an object of our own.
+    ///
+    /// # Errors
+    /// Never, as it fits into a message.
+    pub fn follow(&mut self) -> Result<(), Broken> {
+        self.ask(Asked::Ear, Kind::AddObject, 0, Writer::default())
+    }
+
     /// What is to be sent.
     pub fn take_outgoing(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.outgoing)
@@ -220,7 +228,7 @@ impl Session {
         let is_well = code == Code::Ok as u32;
         match asked {
             Some(Asked::Object) if is_well && self.object.is_some() => {
-                self.ask(Asked::Ear, Kind::AddObject, 0, Writer::default())?;
+                self.follow()?;
                 return Ok(Some(Wish::Registered));
             }
             Some(Asked::Object) => return Err(Broken::Refused(code)),
