@@ -339,6 +339,11 @@ fn a_thousand_calls_at_once_are_all_answered_and_delay_nobody() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "it measures what a caller feels, and tells it"
+)]
 fn a_status_takes_less_than_5_ms() {
     let site = Site::new();
     let mut client = site.bus.accept();
