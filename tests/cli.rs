@@ -1,6 +1,7 @@
 //! The command line as people, scripts and supervisors meet it.
 
 #[path = "support/agent.rs"]
+#[expect(dead_code, reason = "it is not on ubus here")]
 mod agent;
 
 use std::fs;

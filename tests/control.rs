@@ -1,6 +1,7 @@
 //! The control socket against clients of every kind.
 
 #[path = "support/agent.rs"]
+#[expect(dead_code, reason = "it is not on ubus here")]
 mod agent;
 
 use std::fs;

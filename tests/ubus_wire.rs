@@ -224,9 +224,9 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
             Frame::encode(Kind::Invoke, Address::default(), &body).expect("short")
         }),
     ];
-    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
-    let changed = (good, changes).prop_map(|(mut bytes, changes)| {
-        for (place, byte) in changes {
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+    let changed = (good, edits).prop_map(|(mut bytes, edits)| {
+        for (place, byte) in edits {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
@@ -246,7 +246,7 @@ fn bear(cases: u32) {
     let session = RefCell::new(registered());
     TestRunner::new(config)
         .run(&hostile(), |bytes| {
-            drop(walk(Fields::of(&bytes), 0));
+            let _ = walk(Fields::of(&bytes), 0);
             if let Ok(frame) = runtime.block_on(Frame::read(&mut bytes.as_slice())) {
                 prop_assert!(frame.body.len() < bytes.len());
                 drop(session.borrow_mut().handle(&frame));
