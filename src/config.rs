@@ -20,6 +20,7 @@ mod values;
 #[cfg(feature = "import")]
 pub mod write;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub use error::{ConfigError, Fault, Problem};
 use section::{Form, Problems};
 
 use crate::engine::settings::Settings;
+use crate::routing::Gateway;
+use crate::units::{InterfaceName, UplinkName};
 
 /// What a configuration file says, checked, with the defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +42,23 @@ pub struct Config {
     pub agent: AgentSettings,
     /// What the decisions are made by. The seed is 0: the daemon chooses one.
     pub engine: Settings,
+    /// The uplinks that are where a network of netifd is.
+    pub networks: BTreeMap<UplinkName, Followed>,
     /// What becomes of our routes and rules at a clean stop.
     pub on_stop: OnStop,
     /// What becomes of flows when the traffic goes another way.
     pub flows: FlowSettings,
+}
+
+/// An uplink that is where a network of netifd is, and what the file says where netifd says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The name of the network.
+    pub network: InterfaceName,
+    /// The IPv4 next hop.
+    pub gateway: Gateway,
+    /// The IPv6 next hop.
+    pub gateway6: Gateway,
 }
 
 /// What becomes of the flows of an uplink that is left.
@@ -91,6 +107,20 @@ pub struct AgentSettings {
     pub hooks: PathBuf,
     /// Where what the engine is told is recorded, if it is.
     pub record: Option<PathBuf>,
+    /// Where ubusd listens.
+    pub ubus: UbusPlace,
+}
+
+/// Where ubusd, the bus of OpenWrt, listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UbusPlace {
+    /// Where it usually does, if there is one.
+    #[default]
+    Auto,
+    /// It is left alone.
+    Off,
+    /// At this path.
+    At(PathBuf),
 }
 
 /// Where the log goes.

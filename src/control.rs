@@ -1,10 +1,12 @@
 //! What people and machines may ask of a running agent, whatever way they come.
 //!
-//! On the socket each message is one line of JSON: a [`Request`] in, a [`Response`] out.
+//! On the socket each message is one line of JSON: a [`Request`] in, a [`Response`] out. On ubus a
+//! request is a method, and the response its data.
 
 pub mod client;
 mod conversation;
 pub mod socket;
+pub mod ubus;
 
 use std::sync::Arc;
 
@@ -29,6 +31,11 @@ pub enum Request {
     Reload,
     /// The events that happened and are not in the history's files yet.
     Waiting,
+    /// What happened, as far as it is kept.
+    History {
+        /// Only of so many seconds until now.
+        seconds: Option<u64>,
+    },
 }
 
 impl From<Command> for Request {
@@ -49,8 +56,12 @@ pub enum Response {
     Done(String),
     /// It is not, and why.
     Refused(String),
+    /// It is not, since there is nothing of that name.
+    NotFound(String),
     /// Events that are not written yet, oldest first.
     Waiting(Vec<EventRecord>),
+    /// The newest events, oldest first.
+    History(Vec<EventRecord>),
 }
 
 impl Response {

@@ -5,6 +5,7 @@
 //!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
+//!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
@@ -16,6 +17,10 @@ mod alarm;
 mod announce;
 mod flows;
 mod links;
+mod networks;
+mod past;
+
+pub use networks::find_networks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -28,13 +33,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::alert::Hooks;
-use crate::config::{Config, OnStop};
+use crate::config::{Config, OnStop, UbusPlace};
 use crate::control::socket::{Server, Watchers};
+use crate::control::ubus::Ubus;
+use crate::control::ubus::netifd::Networks;
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
 use crate::daemon::flows::Mover;
+use crate::daemon::past::Readers;
 use crate::engine::Engine;
+use crate::engine::command;
 use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
 use crate::engine::status::{RoutesState, Status};
@@ -117,9 +126,14 @@ struct Daemon {
     probers: Probers,
     control: Server,
     watchers: Watchers,
+    /// None if nobody wants it.
+    ubus: Option<Ubus>,
+    /// What netifd said last.
+    networks: Networks,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
     history: History,
+    readers: Readers,
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     mover: Mover,
@@ -148,6 +162,7 @@ enum Wake {
     Probe(Option<probe::Report>),
     Flows(Option<flows::Report>),
     Call(Option<Call>),
+    Networks(Networks),
     Timeout,
     Stop,
     Reload,
@@ -173,7 +188,10 @@ impl Daemon {
             kernel: kernel::start(wishes, mode)?,
             counter: Counter::open()?,
             wanted,
+            readers: Readers::default(),
             probers: Probers::start().context("cannot start the probers")?,
+            ubus: ubus(&config.agent.ubus, &control),
+            networks: Networks::new(),
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
@@ -198,6 +216,7 @@ impl Daemon {
 
     async fn serve(mut self) -> anyhow::Result<()> {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        self.find_networks().await;
         loop {
             match self
                 .wake()
@@ -212,6 +231,7 @@ impl Daemon {
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
+                Wake::Networks(networks) => self.follow(networks),
                 Wake::Timeout => {
                     self.alarm_at = None;
                     let now = self.clock.now();
@@ -240,6 +260,7 @@ impl Daemon {
             _ = self.signals.terminate.recv() => Wake::Stop,
             _ = self.signals.interrupt.recv() => Wake::Stop,
             _ = self.signals.hang_up.recv() => Wake::Reload,
+            networks = networks::told_by(&mut self.ubus) => Wake::Networks(networks),
             call = self.control.calls.recv() => Wake::Call(call),
         })
     }
@@ -315,6 +336,11 @@ impl Daemon {
             Request::Command(command) => self.obey(command.clone()),
             Request::Reload => self.reload(),
             Request::Waiting => Response::Waiting(self.history.waiting().to_vec()),
+            Request::History { seconds } => {
+                let span = seconds.map(Duration::from_secs);
+                self.tell_history(call, span);
+                return;
+            }
         };
         call.answer(&response);
     }
@@ -343,7 +369,13 @@ impl Daemon {
 
     fn obey(&mut self, command: Command) -> Response {
         if let Err(refusal) = self.engine.check(&command) {
-            return Response::Refused(refusal.to_string());
+            let why = refusal.to_string();
+            return match refusal {
+                command::Refusal::NoSuchUplink(_) => Response::NotFound(why),
+                command::Refusal::Unusable { .. } | command::Refusal::Last(_) => {
+                    Response::Refused(why)
+                }
+            };
         }
         let wish = command.clone();
         self.tell(Input::Command(command));
@@ -397,10 +429,21 @@ impl Daemon {
         if config.agent.hooks != running.agent.hooks && self.hooks.is_some() {
             self.hooks = Some(Hooks::start(&config.agent.hooks));
         }
+        if config.agent.ubus != running.agent.ubus {
+            self.ubus = ubus(&config.agent.ubus, &self.control);
+        }
         self.config = config;
+        // Of no use as inputs: the settings have it already.
+        drop(self.locate());
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
+        self.look_at_interfaces();
+        Ok(())
+    }
+
+    /// Takes in that uplinks may be on other interfaces than before.
+    fn look_at_interfaces(&mut self) {
         let before = self.wanted.borrow().clone();
         self.want(before.desired.clone());
         // Other interfaces have to be looked at first: what was seen does not tell of their routes.
@@ -408,7 +451,6 @@ impl Daemon {
         if let Some(observed) = self.observed.clone().filter(|_| is_same_scope) {
             self.observed(observed);
         }
-        Ok(())
     }
 
     // ---- out ----
@@ -563,6 +605,15 @@ fn recorder(config: &Config, at: Moment, wall: Wall) -> anyhow::Result<Option<Re
     Recorder::create(path, &header)
         .with_context(|| format!("cannot begin the recording {}", path.display()))
         .map(Some)
+}
+
+fn ubus(place: &UbusPlace, control: &Server) -> Option<Ubus> {
+    let path = match place {
+        UbusPlace::Off => return None,
+        UbusPlace::Auto => None,
+        UbusPlace::At(path) => Some(path.clone()),
+    };
+    Some(Ubus::start(path, control.caller.clone()))
 }
 
 fn history(directory: &Path) -> History {

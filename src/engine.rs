@@ -8,7 +8,7 @@
 
 mod attention;
 pub mod budget;
-mod command;
+pub mod command;
 pub mod contest;
 pub mod damping;
 pub mod deadline;
@@ -161,6 +161,19 @@ impl Engine {
                 }
             }
             Input::Settings(settings) => self.reload(*settings, now),
+            Input::Moved {
+                uplink,
+                interface,
+                gateway,
+                gateway6,
+            } => {
+                if let Some(place) = self.place(&uplink) {
+                    let settings = &mut self.settings.uplinks[place];
+                    settings.interface = interface;
+                    (settings.gateway, settings.gateway6) = (gateway, gateway6);
+                    self.uplinks[place].adapt(settings.clone(), now);
+                }
+            }
             Input::Command(command) => self.obey(command, now),
         }
         self.decide(now);

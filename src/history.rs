@@ -16,7 +16,7 @@ use crate::engine::status::EventRecord;
 const FULL: u64 = 256 * 1024;
 
 /// So many that wait are written at once: memory is scarce, too.
-const MOST_WAITING: usize = 64;
+pub const MOST_WAITING: usize = 64;
 
 /// The store, as the agent writes it.
 #[derive(Debug)]
@@ -229,6 +229,7 @@ mod tests {
             group: None,
             uplink: None,
             interface: None,
+            network: None,
             from: None,
             to: None,
             reason: format!("number {number}"),

@@ -1,6 +1,7 @@
 //! The command line as people, scripts and supervisors meet it.
 
 #[path = "support/agent.rs"]
+#[expect(dead_code, reason = "it is not on ubus here")]
 mod agent;
 
 use std::fs;
@@ -105,7 +106,7 @@ fn start() -> Agent {
 
 fn start_with(status: &Value) -> Agent {
     let status = serde::Deserialize::deserialize(status).expect("the contract's schema");
-    Agent::start(status)
+    Agent::start(status, None)
 }
 
 #[test]

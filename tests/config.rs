@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::proptest;
-use uplinkd::config::{Config, OnStop, defaults};
+use uplinkd::config::{Config, OnStop, UbusPlace, defaults};
 use uplinkd::engine::settings::{
     BestSettings, ColdSettings, DampingSettings, Failback, Policy, Standby,
 };
@@ -278,6 +278,54 @@ fn two_uplinks_share_an_interface_if_their_next_hops_differ() {
         refusal(&by_metric),
         "uplinkd.toml:10: [[uplink]] two: interface: \"eth1\": also the interface of the uplink on line \
          5; two uplinks on one interface need `routing.mode` \"table\""
+    );
+}
+
+#[test]
+fn an_uplink_may_be_named_by_its_network_instead_of_its_interface() {
+    let uplink = |name: &str, network: &str| {
+        format!("[[uplink]]\nname = \"{name}\"\ntier = 1\nnetwork = \"{network}\"\n")
+    };
+    let text = uplink("fiber", "wan") + &uplink("lte", "wwan");
+    let config = Config::parse(&text, "uplinkd.toml").expect("two networks");
+    let networks = config.networks.into_iter();
+    let networks: Vec<_> = networks
+        .map(|(uplink, followed)| format!("{uplink} {}", followed.network))
+        .collect();
+    assert_eq!(networks, ["fiber wan", "lte wwan"]);
+    let without_ubus = format!("[agent]\nubus = \"off\"\n{}", uplink("fiber", "wan"));
+    assert_eq!(
+        refusal(&without_ubus),
+        "uplinkd.toml:6: [[uplink]] fiber: network: \"wan\": must be left out while [agent] `ubus` is \
+         \"off\": netifd tells of its networks there"
+    );
+    let twice = uplink("fiber", "wan") + "interface = \"eth1\"\n" + &uplink("lte", "wan");
+    assert_eq!(
+        refusal(&twice),
+        "uplinkd.toml:9: [[uplink]] lte: network: \"wan\": must be another network than that of an \
+         uplink above"
+    );
+    let none = uplink("fiber", "");
+    assert_eq!(
+        refusal(&none),
+        "uplinkd.toml:1: [[uplink]] fiber: interface: missing: the network interface, such as \"eth1\""
+    );
+}
+
+#[test]
+fn ubus_is_looked_for_unless_it_is_somewhere_else_or_unwanted() {
+    let place = |value: &str| {
+        let text = format!("[agent]\nubus = \"{value}\"\n{TWO_UPLINKS}");
+        Config::parse(&text, "uplinkd.toml").map(|config| config.agent.ubus)
+    };
+    assert_eq!(place("auto").expect("a place"), UbusPlace::Auto);
+    assert_eq!(place("off").expect("none"), UbusPlace::Off);
+    let path = "/tmp/ubus.sock";
+    assert_eq!(place(path).expect("a path"), UbusPlace::At(path.into()));
+    assert_eq!(
+        refusal(&format!("[agent]\nubus = \"tmp/ubus\"\n{TWO_UPLINKS}")),
+        "uplinkd.toml:2: [agent]: ubus: \"tmp/ubus\": must be \"auto\", \"off\" or the absolute path of a \
+         socket"
     );
 }
 

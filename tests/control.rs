@@ -1,6 +1,7 @@
 //! The control socket against clients of every kind.
 
 #[path = "support/agent.rs"]
+#[expect(dead_code, reason = "it is not on ubus here")]
 mod agent;
 
 use std::fs;
@@ -19,7 +20,7 @@ use uplinkd::engine::settings::Policy;
 use uplinkd::engine::status::{Mode, RoutesState, Status};
 
 fn start() -> Agent {
-    Agent::start(status())
+    Agent::start(status(), None)
 }
 
 fn client(agent: &Agent) -> Client {

@@ -561,6 +561,37 @@ fn maintenance_outlasts_another_gateway() {
 }
 
 #[test]
+fn an_uplink_whose_network_gets_another_device_goes_on_there() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    let mut events = replay.input(Input::Moved {
+        uplink: name("fiber"),
+        interface: "pppoe-wan".parse().expect("a name"),
+        gateway: Gateway::Auto,
+        gateway6: Gateway::Auto,
+    });
+    events.extend(replay.run_until(at(300.0)));
+    assert_eq!(brief(&events), [""; 0], "nobody read the configuration");
+    assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
+    assert_eq!(status_of(&replay, "fiber").interface.as_str(), "pppoe-wan");
+}
+
+#[test]
+fn maintenance_outlasts_another_device_of_the_network() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 1, |_, _| 0.0);
+    replay.run_until(at(100.0));
+    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    replay.input(Input::Moved {
+        uplink: name("fiber"),
+        interface: "wwan1".parse().expect("a name"),
+        gateway: Gateway::Auto,
+        gateway6: Gateway::Auto,
+    });
+    replay.run_until(at(200.0));
+    assert_eq!(state(&replay, "fiber"), State::Disabled);
+}
+
+#[test]
 fn of_uplinks_that_share_an_interface_the_gateway_tells_which_is_which() {
     let via = |last: u8| Gateway::Address([10, 0, 1, last].into());
     let mut changed = settings(&["fiber", "dsl"]);

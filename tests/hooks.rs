@@ -215,6 +215,13 @@ fn a_cold_uplink_is_brought_up_by_whoever_looks_after_its_interface() {
     assert_eq!(desk.standby("standby.down"), "ifdown wan");
     desk.add("ubus", "echo network.interface.fiber");
     assert_eq!(desk.standby("standby.up"), "ifup fiber");
+    let named = [("UPLINKD_INTERFACE", "eth1"), ("UPLINKD_NETWORK", "wan")];
+    assert!(
+        desk.run("standby", "standby.up", "", &named)
+            .status
+            .success()
+    );
+    assert_eq!(desk.read("calls"), "", "the agent asks netifd itself");
 
     fs::create_dir(desk.path("standby.d")).expect("a directory");
     desk.add("standby.d/fiber", "");

@@ -252,6 +252,10 @@ fn command(program: &Path, record: &EventRecord) -> Command {
             text(record.interface.as_ref().map(ToString::to_string)),
         )
         .env(
+            "UPLINKD_NETWORK",
+            text(record.network.as_ref().map(ToString::to_string)),
+        )
+        .env(
             "UPLINKD_FROM",
             text(record.from.as_ref().map(ToString::to_string)),
         )
@@ -357,6 +361,7 @@ mod tests {
             event: "uplink.down".to_owned(),
             uplink: Some("fiber".parse().expect("a name")),
             interface: Some("eth1".parse().expect("a name")),
+            network: Some("wan".parse().expect("a name")),
             from: Some(Side::State(State::Up)),
             to: Some(Side::State(State::Down)),
             reason: "a page says \"log\0in\"".to_owned(),
@@ -435,7 +440,7 @@ mod tests {
             .lines()
             .filter_map(|l| l.split('=').next())
             .collect();
-        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_PREFIXES \
+        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_NETWORK UPLINKD_PREFIXES \
                     UPLINKD_REASON UPLINKD_TO UPLINKD_UPLINK";
         assert_eq!(names.join(" "), told);
         assert!(environment.contains("UPLINKD_TO=down\n"), "{environment}");

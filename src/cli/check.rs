@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::output::{self, Colour, Palette};
 use super::{ConfigFile, exit_code};
 use crate::config::{Config, ConfigError};
+use crate::daemon;
 use facts::Facts;
 use findings::{Finding, Severity};
 
@@ -26,7 +27,7 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = match Config::load(&arguments.file.config) {
+    let mut config = match Config::load(&arguments.file.config) {
         Ok(config) => config,
         Err(error) if arguments.json => {
             print_json(&of_configuration(&error))?;
@@ -34,6 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     };
+    daemon::find_networks(&mut config);
     let findings = findings::findings(&config, &Facts::gather(&config)?);
     if arguments.json {
         print_json(&findings)?;

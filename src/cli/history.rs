@@ -57,8 +57,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn waiting(connection: &Connection) -> Result<Vec<EventRecord>> {
     match connection.open()?.request(&Request::Waiting)? {
         Response::Waiting(events) => Ok(events),
-        Response::Refused(why) => bail!("{why}"),
-        Response::Status(_) | Response::Event(_) | Response::Done(_) => {
+        Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
+        Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::History(_) => {
             bail!("the agent answered something else")
         }
     }

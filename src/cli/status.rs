@@ -83,9 +83,12 @@ fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
             Response::Event(event) if !arguments.json && concerns(&event, arguments) => {
                 output::print(&table::event(&event))?;
             }
-            Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::Waiting(_) => {
-            }
-            Response::Refused(why) => bail!("{why}"),
+            Response::Status(_)
+            | Response::Event(_)
+            | Response::Done(_)
+            | Response::Waiting(_)
+            | Response::History(_) => {}
+            Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
         }
         is_first = false;
         response = client.next_event()?;
@@ -95,8 +98,8 @@ fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
 fn ask(client: &mut Client) -> Result<Status> {
     match client.request(&Request::Status)? {
         Response::Status(status) => Ok(*status),
-        Response::Refused(why) => bail!("{why}"),
-        Response::Event(_) | Response::Done(_) | Response::Waiting(_) => {
+        Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
+        Response::Event(_) | Response::Done(_) | Response::Waiting(_) | Response::History(_) => {
             bail!("the agent answered something else")
         }
     }

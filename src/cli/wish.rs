@@ -10,8 +10,8 @@ use crate::control::{Request, Response};
 pub(super) fn send(connection: &Connection, request: &Request) -> Result<ExitCode> {
     match connection.open()?.request(request)? {
         Response::Done(meaning) => output::print(&format!("{meaning}\n"))?,
-        Response::Refused(why) => bail!("{why}"),
-        Response::Status(_) | Response::Event(_) | Response::Waiting(_) => {
+        Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
+        Response::Status(_) | Response::Event(_) | Response::Waiting(_) | Response::History(_) => {
             bail!("the agent answered something else")
         }
     }

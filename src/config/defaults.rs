@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AgentSettings, LogSink};
+use super::{AgentSettings, LogSink, UbusPlace};
 use crate::engine::settings::{
     Band, BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, HealthSettings,
     Policy, ProbeSettings, ScoreBand,
@@ -30,6 +30,7 @@ pub fn agent() -> AgentSettings {
         log: LogSink::default(),
         hooks: PathBuf::from(HOOKS),
         record: None,
+        ubus: UbusPlace::Auto,
     }
 }
 

@@ -7,6 +7,7 @@ use super::raw::{Node, Value};
 use super::section::{Problems, Section};
 use super::{
     AgentSettings, Config, Fault, FlowSettings, Flows, LocalSockets, LogSink, OnStop, Problem,
+    UbusPlace,
 };
 use super::{defaults, groups, schema, uplinks, values};
 use crate::engine::settings::{
@@ -24,11 +25,12 @@ pub(super) fn config(document: &Node, problems: Problems) -> Result<Config, Vec<
     let mode = mode(&routing);
     let common = uplinks::Common {
         mode,
+        has_ubus: agent.ubus != UbusPlace::Off,
         probe: probe(&top.section("probe", &schema::PROBE), &defaults::probe()),
         health: health(&top.section("health", &schema::HEALTH), &defaults::health()),
     };
     let failover = failover(&top.section("failover", &schema::FAILOVER));
-    let uplinks = uplinks::uplinks(&top, &common, &problems);
+    let (uplinks, networks) = uplinks::uplinks(&top, &common, &problems);
     let on_stop = on_stop(&routing);
     let flows = flows(&routing);
     let numbering = Numbering {
@@ -57,6 +59,7 @@ pub(super) fn config(document: &Node, problems: Problems) -> Result<Config, Vec<
         Ok(Config {
             agent,
             engine,
+            networks,
             on_stop,
             flows,
         })
@@ -78,6 +81,7 @@ fn agent(section: &Section<'_>) -> AgentSettings {
     section.set("log", values::word(LOGS, &[]), &mut agent.log);
     section.set("hooks", values::directory, &mut agent.hooks);
     section.set("record", values::file_or_off, &mut agent.record);
+    section.set("ubus", values::ubus, &mut agent.ubus);
     agent
 }
 

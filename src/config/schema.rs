@@ -53,7 +53,7 @@ pub const TOP: SectionKeys = SectionKeys {
 /// `[agent]`
 pub const AGENT: SectionKeys = SectionKeys {
     title: "[agent]",
-    keys: &["control", "state_dir", "log", "hooks", "record"],
+    keys: &["control", "state_dir", "log", "hooks", "record", "ubus"],
     sections: &[],
     not_yet: &["metrics"],
 };
@@ -159,6 +159,7 @@ pub const UPLINK: SectionKeys = SectionKeys {
     keys: &[
         "name",
         "interface",
+        "network",
         "tier",
         "weight",
         "gateway",

@@ -1,30 +1,43 @@
 //! The `[[uplink]]` sections, each on its own and all together.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
 use super::section::{Problems, Section};
-use super::{Fault, defaults, read, schema, values};
+use super::{Fault, Followed, defaults, read, schema, values};
 use crate::engine::budget;
 use crate::engine::settings::{HealthSettings, ProbeSettings, Standby, UplinkSettings};
 use crate::routing::{Gateway, Mode, Prefixes};
-use crate::units::{Tier, Weight};
+use crate::units::{InterfaceName, Tier, UplinkName, Weight};
 
 /// What holds for every uplink that does not say otherwise.
 pub(super) struct Common {
     pub(super) mode: Mode,
+    pub(super) has_ubus: bool,
     pub(super) probe: ProbeSettings,
     pub(super) health: HealthSettings,
 }
 
 const AT_LEAST_ONE: &str = "at least one uplink with name, interface and tier";
 
-/// Every uplink that could be read, in the order of the file.
+/// Every uplink that could be read, in the order of the file, and those that follow netifd.
 pub(super) fn uplinks(
     top: &Section<'_>,
     common: &Common,
     problems: &Problems,
+) -> (Vec<UplinkSettings>, BTreeMap<UplinkName, Followed>) {
+    let mut networks = BTreeMap::new();
+    let uplinks = listed_uplinks(top, common, problems, &mut networks);
+    (uplinks, networks)
+}
+
+fn listed_uplinks(
+    top: &Section<'_>,
+    common: &Common,
+    problems: &Problems,
+    networks: &mut BTreeMap<UplinkName, Followed>,
 ) -> Vec<UplinkSettings> {
     let Some(node) = top.node("uplink") else {
         top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
@@ -51,22 +64,59 @@ pub(super) fn uplinks(
     });
     let mut earlier = Vec::new();
     for section in sections {
-        if let Some(uplink) = uplink(&section, common) {
+        if let Some((uplink, network)) = uplink(&section, common) {
             check_beside(&section, &uplink, &earlier);
             check_interface(&section, &uplink, &earlier, common.mode);
             check_prefixes(&section, &uplink, &earlier);
+            if let Some(network) = network {
+                let followed = followed(&section, &uplink, network, common, networks);
+                networks.insert(uplink.name.clone(), followed);
+            }
             earlier.push((uplink, section));
         }
     }
     earlier.into_iter().map(|(uplink, _)| uplink).collect()
 }
 
-fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
+/// The network that an uplink follows.
+fn followed(
+    section: &Section<'_>,
+    uplink: &UplinkSettings,
+    network: InterfaceName,
+    common: &Common,
+    others: &BTreeMap<UplinkName, Followed>,
+) -> Followed {
+    let refuse = |bound: &str| {
+        let value = format!("\"{network}\"");
+        let bound = bound.to_owned();
+        section.refuse("network", Fault::Bound { value, bound });
+    };
+    if !common.has_ubus {
+        refuse("left out while [agent] `ubus` is \"off\": netifd tells of its networks there");
+    }
+    if others.values().any(|other| other.network == network) {
+        refuse("another network than that of an uplink above");
+    }
+    Followed {
+        network,
+        gateway: uplink.gateway,
+        gateway6: uplink.gateway6,
+    }
+}
+
+fn uplink(
+    section: &Section<'_>,
+    common: &Common,
+) -> Option<(UplinkSettings, Option<InterfaceName>)> {
     section.require("name", "the name by which the uplink is known");
-    section.require("interface", "the network interface, such as \"eth1\"");
+    let network = section.get("network", values::name_or_none).flatten();
+    if network.is_none() {
+        section.require("interface", "the network interface, such as \"eth1\"");
+    }
     section.require("tier", "the order of preference, 1 is the most preferred");
     let name = section.get("name", values::name);
-    let interface = section.get("interface", values::name);
+    // Until netifd says where its network is, there most likely is nothing of its name.
+    let interface = section.get("interface", values::name).or(network.clone());
     let tier = section.get("tier", values::integer(&[defaults::TIER]));
     let weight = section.get("weight", values::integer(&[defaults::WEIGHTS]));
     let gateway = section.get("gateway", values::gateway);
@@ -99,7 +149,7 @@ fn uplink(section: &Section<'_>, common: &Common) -> Option<UplinkSettings> {
         health,
     };
     check_budget(section, &uplink);
-    Some(uplink)
+    Some((uplink, network))
 }
 
 fn standby(section: &Section<'_>) -> Standby {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::Fault;
 use super::error::Hint;
 use super::raw::{Entries, Value};
+use super::{Fault, UbusPlace};
 use crate::routing::traffic::{Marks, Ports};
 use crate::routing::{Gateway, Prefixes};
 use crate::units::{
@@ -31,6 +31,18 @@ where
     Fault: From<T::Err>,
 {
     Ok(text(value)?.parse()?)
+}
+
+/// A name, or an empty text for none.
+pub(super) fn name_or_none<T>(value: &Value) -> Result<Option<T>, Fault>
+where
+    T: FromStr,
+    Fault: From<T::Err>,
+{
+    if text(value)?.is_empty() {
+        return Ok(None);
+    }
+    name(value).map(Some)
 }
 
 /// A whole number within bounds.
@@ -291,6 +303,18 @@ pub(super) fn file_or_off(value: &Value) -> Result<Option<PathBuf>, Fault> {
             value,
             "\"off\" or the absolute path of a file".to_owned(),
         )),
+    }
+}
+
+/// The path of the socket of ubusd, or how it is found.
+pub(super) fn ubus(value: &Value) -> Result<UbusPlace, Fault> {
+    match text(value)? {
+        "auto" => Ok(UbusPlace::Auto),
+        "off" => Ok(UbusPlace::Off),
+        _ => socket_path(value).map(UbusPlace::At).map_err(|_| {
+            let expected = "\"auto\", \"off\" or the absolute path of a socket";
+            bound(value, expected.to_owned())
+        }),
     }
 }
 

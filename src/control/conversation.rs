@@ -124,4 +124,4 @@ const MAX_LINE: usize = 64 * 1024;
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Lines that wait for a watcher: half a minute of the worst flapping.
-const WATCH_BACKLOG: usize = 128;
+pub(super) const WATCH_BACKLOG: usize = 128;

@@ -37,6 +37,8 @@ use crate::engine::status::{EventRecord, Status};
 pub struct Server {
     /// What clients want, one after the other.
     pub calls: mpsc::Receiver<Call>,
+    /// For those who come another way; does not keep the line open.
+    pub caller: mpsc::WeakSender<Call>,
     accepting: AbortHandle,
     path: PathBuf,
     _lock: Flock<fs::File>,
@@ -75,9 +77,11 @@ impl Server {
         let group = fs::metadata(path).map_err(failed("look at", path))?.gid();
         let listener = UnixListener::from_std(listener).map_err(failed("listen at", path))?;
         let (sender, calls) = mpsc::channel(MAX_CLIENTS);
+        let caller = sender.downgrade();
         let accepting = tokio::spawn(accept(listener, Trusted { group }, sender)).abort_handle();
         Ok(Self {
             calls,
+            caller,
             accepting,
             path: path.to_owned(),
             _lock: lock,

@@ -62,6 +62,7 @@ impl Daemon {
                 let is_switch = matches!(event.change, Change::Switch { .. });
                 has_switched |= is_switch;
                 let mut record = event.record(wall);
+                record.network = self.network_of(record.uplink.as_ref());
                 if is_switch && is_refused {
                     record.reason.push_str("; the kernel refuses the new route");
                 } else if is_switch {
@@ -188,6 +189,9 @@ impl Daemon {
 
     pub(super) fn announce(&mut self, record: &EventRecord) {
         alert::tell(record);
+        if !self.options.observe {
+            self.order_network(record);
+        }
         if let Some(hooks) = &self.hooks {
             hooks.tell(record);
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
-use crate::routing::{Attachment, Desired, Family};
+use crate::routing::{Attachment, Desired, Family, Gateway};
 use crate::units::{
     Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall,
 };
@@ -76,6 +76,17 @@ pub enum Input {
     },
     /// The configuration was changed.
     Settings(Box<Settings>),
+    /// An uplink goes through another interface, or by other next hops, than it did.
+    Moved {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// The interface.
+        interface: InterfaceName,
+        /// The IPv4 next hop.
+        gateway: Gateway,
+        /// The IPv6 next hop.
+        gateway6: Gateway,
+    },
     /// A person's wish.
     Command(Command),
 }
@@ -348,6 +359,7 @@ impl Event {
             group,
             uplink,
             interface,
+            network: None,
             from,
             to,
             reason: self.reason.clone(),

@@ -243,6 +243,9 @@ pub struct EventRecord {
     /// The interface of that uplink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceName>,
+    /// The network of netifd that the uplink is named by, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<InterfaceName>,
     /// What was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Side>,

@@ -91,10 +91,14 @@ fn connect() -> Result<Client, LabError> {
 
 fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {
     let answer = match agent.request(&Request::from(command)) {
-        Ok(Response::Refused(why)) => Err(io::Error::other(why)),
-        Ok(Response::Done(_) | Response::Status(_) | Response::Event(_) | Response::Waiting(_)) => {
-            Ok(())
-        }
+        Ok(Response::Refused(why) | Response::NotFound(why)) => Err(io::Error::other(why)),
+        Ok(
+            Response::Done(_)
+            | Response::Status(_)
+            | Response::Event(_)
+            | Response::Waiting(_)
+            | Response::History(_),
+        ) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     };
     answer.doing(|| "command the agent".to_owned())

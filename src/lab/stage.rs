@@ -262,7 +262,11 @@ impl Heard {
             Happening::Agent(at, response) => match *response {
                 Response::Status(status) => self.status = Some(*status),
                 Response::Event(event) => self.note(at, Note::Agent(event)),
-                Response::Done(_) | Response::Refused(_) | Response::Waiting(_) => {}
+                Response::Done(_)
+                | Response::Refused(_)
+                | Response::NotFound(_)
+                | Response::Waiting(_)
+                | Response::History(_) => {}
             },
             Happening::Silence(at) => {
                 self.status = None;

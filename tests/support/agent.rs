@@ -8,7 +8,10 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use uplinkd::control::socket::{Server, Watchers};
+use uplinkd::control::ubus::Ubus;
+use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
+use uplinkd::engine::input::Command;
 use uplinkd::engine::status::{EventRecord, Status};
 use uplinkd::units::Timestamp;
 
@@ -16,16 +19,22 @@ use uplinkd::units::Timestamp;
 pub(crate) struct Agent {
     directory: TempDir,
     events: mpsc::Sender<u64>,
+    /// What netifd said, each time that is something else.
+    pub(crate) networks: std::sync::mpsc::Receiver<Networks>,
+    orders: mpsc::Sender<Order>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Agent {
-    pub(crate) fn start(status: Status) -> Self {
+    /// Starts it, on ubus as well if there is a path.
+    pub(crate) fn start(status: Status, bus: Option<PathBuf>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("control.sock");
         let (events, told) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
+        let (told_networks, networks) = std::sync::mpsc::channel();
+        let (orders, ordered) = mpsc::channel(1);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -34,14 +43,20 @@ impl Agent {
                 .expect("a runtime");
             runtime.block_on(async {
                 let server = Server::bind(&path).expect("a socket");
+                let mut ubus = bus.map(|bus| Ubus::start(Some(bus), server.caller.clone()));
                 ready.send(()).expect("someone waits");
-                serve(server, &status, told, stopped).await;
+                tokio::select! {
+                    () = serve(server, &status, told, stopped) => {}
+                    () = relay(ubus.as_mut(), &told_networks, ordered) => {}
+                }
             });
         });
         is_ready.recv().expect("a running agent");
         Self {
             directory,
             events,
+            networks,
+            orders,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -50,6 +65,11 @@ impl Agent {
     /// Where it answers.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("control.sock")
+    }
+
+    /// Asks netifd for something.
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.blocking_send(order).expect("a running agent");
     }
 
     /// Lets so many events happen.
@@ -63,6 +83,23 @@ impl Drop for Agent {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             thread.join().expect("a clean end");
+        }
+    }
+}
+
+/// The same, as far as it concerns netifd.
+async fn relay(
+    ubus: Option<&mut Ubus>,
+    networks: &std::sync::mpsc::Sender<Networks>,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    let Some(ubus) = ubus else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            told = ubus.networks() => drop(networks.send(told)),
+            Some(order) = orders.recv() => assert!(ubus.order(order)),
         }
     }
 }
@@ -86,11 +123,18 @@ async fn serve(
             Some(call) = server.calls.recv() => match &call.request {
                 Request::Status => call.answer(&Response::Status(Box::new(status.clone()))),
                 Request::Watch => watchers.add(call, status),
+                Request::Command(Command::Switch(name)) if name.as_str() == "nobody" => {
+                    call.answer(&Response::NotFound("no uplink is named `nobody`".to_owned()));
+                }
                 Request::Command(command) => {
                     let done = Response::Done(format!("{command:?}"));
                     call.answer(&done);
                 }
                 Request::Waiting => call.answer(&Response::Waiting(vec![event(99)])),
+                Request::History { seconds } => {
+                    let count = seconds.unwrap_or(2);
+                    call.answer(&Response::History((0..count).map(event).collect()));
+                }
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
             },
         }
@@ -105,6 +149,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
         event: "switch".to_owned(),
         uplink: None,
         interface: None,
+        network: None,
         from: None,
         to: None,
         reason: number.to_string(),

@@ -54,7 +54,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     for uplink in &config.engine.uplinks {
         findings.extend(on_only_target(uplink));
         findings.extend(on_budget(uplink));
-        findings.extend(on_uplink(uplink, facts));
+        findings.extend(on_uplink(uplink, config, facts));
     }
     findings.extend(on_missing_family(config, facts));
     findings
@@ -235,12 +235,15 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     (strange > 0).then(|| finding(Warning, &object, what, remedy))
 }
 
-fn on_uplink(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
+fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Finding> {
     let object = format!("uplink {}", uplink.name);
     let link = facts.observed.link(&uplink.interface);
     let attachment = attach(link, &uplink.hints(), &BTreeMap::new());
     let mut findings = Vec::new();
-    if is_cold(uplink) {
+    let is_brought_up_by_netifd = config.networks.contains_key(&uplink.name);
+    if is_cold(uplink) && is_brought_up_by_netifd {
+        // There is nothing to find before it is.
+    } else if is_cold(uplink) {
         findings.extend(on_hooks(uplink, &object, facts));
     } else {
         findings.extend(on_trouble(uplink, &object, &attachment, facts));
@@ -256,7 +259,7 @@ fn is_cold(uplink: &UplinkSettings) -> bool {
     matches!(uplink.standby, Standby::Cold(_))
 }
 
-/// The agent itself brings nothing up.
+/// The agent itself brings nothing up but networks of netifd.
 fn on_hooks(uplink: &UplinkSettings, object: &str, facts: &Facts) -> Option<Finding> {
     (!facts.has_hooks).then(|| {
         let interface = &uplink.interface;

@@ -565,6 +565,8 @@ fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
     };
     assert_eq!(missing.severity, Error);
     assert!(missing.what.contains("no hook that could bring eth2 up"));
+    let named = format!("{TWO_UPLINKS}standby = \"cold\"\nnetwork = \"wwan\"\n");
+    assert_eq!(said(&named, &facts), [""; 0], "netifd brings it up");
 }
 
 #[test]
