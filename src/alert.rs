@@ -200,7 +200,7 @@ pub fn tell(record: &EventRecord) {
         };
     }
     match event.as_str() {
-        "no_usable_uplink" | "config.refused" => line!(error),
+        "no_usable_uplink" | "switch.stranded" | "config.refused" => line!(error),
         "uplink.down" | "flap.penalty" | "standby.unready" => line!(warn),
         _ => line!(info),
     }

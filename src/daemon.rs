@@ -6,6 +6,7 @@
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
+//!  drains (n) ───────── mpsc<Report>, 16 ────┤                  ├── addresses ────────> drains
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
@@ -14,6 +15,8 @@
 
 mod alarm;
 mod announce;
+mod byhand;
+mod drain;
 mod flows;
 mod links;
 
@@ -24,7 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::alert::Hooks;
@@ -33,11 +36,12 @@ use crate::control::socket::{Server, Watchers};
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
+use crate::daemon::drain::Drain;
 use crate::daemon::flows::Mover;
 use crate::engine::Engine;
-use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
+use crate::engine::input::{Action, Change, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
-use crate::engine::status::{RoutesState, Status};
+use crate::engine::status::{Choices, RoutesState, Status};
 use crate::history::History;
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
@@ -123,6 +127,10 @@ struct Daemon {
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     mover: Mover,
+    drains: BTreeMap<UplinkName, Drain>,
+    flow_lists: (mpsc::Sender<drain::Report>, mpsc::Receiver<drain::Report>),
+    /// What people chose, with who and when.
+    choices: Choices,
     signals: Signals,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
@@ -147,6 +155,7 @@ enum Wake {
     Kernel(Option<kernel::Report>),
     Probe(Option<probe::Report>),
     Flows(Option<flows::Report>),
+    Held(Option<drain::Report>),
     Call(Option<Call>),
     Timeout,
     Stop,
@@ -180,6 +189,9 @@ impl Daemon {
             history: history(&config.agent.state_dir),
             has_complained_of_history: false,
             mover: Mover::new(),
+            drains: BTreeMap::new(),
+            flow_lists: mpsc::channel(drain::REPORTS),
+            choices: Choices::default(),
             signals: Signals::listen().context("cannot listen for signals")?,
             attachments: BTreeMap::new(),
             observed: None,
@@ -210,6 +222,8 @@ impl Daemon {
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Flows(Some(report)) => self.flows_moved(report),
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
+                Wake::Held(Some(report)) => self.flows_listed(report),
+                Wake::Held(None) => anyhow::bail!("the lists of flows have ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Timeout => {
@@ -225,6 +239,9 @@ impl Daemon {
             }
             if self.is_acquainted() {
                 self.act();
+                if self.advance_drains() {
+                    self.act();
+                }
             }
         }
     }
@@ -236,6 +253,7 @@ impl Daemon {
             report = self.kernel.reports.recv() => Wake::Kernel(report),
             report = self.probers.report() => Wake::Probe(report),
             report = self.mover.reports.recv() => Wake::Flows(report),
+            report = self.flow_lists.1.recv() => Wake::Held(report),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
             _ = self.signals.terminate.recv() => Wake::Stop,
             _ = self.signals.interrupt.recv() => Wake::Stop,
@@ -311,8 +329,13 @@ impl Daemon {
                 self.watchers.add(call, &status);
                 return;
             }
+            Request::Drain { uplink, limit } => {
+                let (uplink, limit) = (uplink.clone(), *limit);
+                self.drain(call, uplink, limit);
+                return;
+            }
             Request::Status => Response::Status(Box::new(self.status())),
-            Request::Command(command) => self.obey(command.clone()),
+            Request::Command(command) => self.obey(&call, command),
             Request::Reload => self.reload(),
             Request::Waiting => Response::Waiting(self.history.waiting().to_vec()),
         };
@@ -322,6 +345,7 @@ impl Daemon {
     fn status(&self) -> Status {
         Status {
             routes: self.routes_state(),
+            choices: self.shown_choices(),
             ..self.engine.status(self.clock.wall())
         }
     }
@@ -339,24 +363,6 @@ impl Daemon {
         } else {
             RoutesState::InPlace
         }
-    }
-
-    fn obey(&mut self, command: Command) -> Response {
-        if let Err(refusal) = self.engine.check(&command) {
-            return Response::Refused(refusal.to_string());
-        }
-        let wish = command.clone();
-        self.tell(Input::Command(command));
-        let done = match wish {
-            Command::Switch(uplink) if self.engine.carrier() != Some(&uplink) => {
-                format!("{uplink} is brought up, and the traffic goes there once it is usable")
-            }
-            Command::Switch(uplink) => format!("the traffic goes through {uplink} until `auto`"),
-            Command::Auto => "the agent chooses again".to_owned(),
-            Command::Disable(uplink) => format!("{uplink} carries no traffic until `enable`"),
-            Command::Enable(uplink) => format!("{uplink} may carry traffic again"),
-        };
-        Response::Done(done)
     }
 
     fn reload(&mut self) -> Response {
@@ -401,6 +407,7 @@ impl Daemon {
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
+        self.note_choices(None);
         let before = self.wanted.borrow().clone();
         self.want(before.desired.clone());
         // Other interfaces have to be looked at first: what was seen does not tell of their routes.

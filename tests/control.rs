@@ -16,7 +16,7 @@ use uplinkd::control::client::{Client, ClientError};
 use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{Mode, RoutesState, Status};
+use uplinkd::engine::status::{Choices, Mode, RoutesState, Status};
 
 fn start() -> Agent {
     Agent::start(status())
@@ -42,6 +42,7 @@ fn status() -> Status {
     Status {
         version: "0".to_owned(),
         mode: Mode::Auto,
+        choices: Choices::default(),
         policy: Policy::Failover,
         active: Vec::new(),
         since: None,

@@ -83,6 +83,7 @@ impl Daemon {
         }
         let took = self.clock.now().since(announcement.decided);
         let departure = announcement.departure.take();
+        let departure = departure.and_then(|departure| self.without_held(departure));
         let mut events = announcement.events.iter();
         let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
         if is_switch || departure.is_some() {
@@ -134,7 +135,7 @@ impl Daemon {
         self.options.observe || wanted.revision != revision || routes.all(is_held)
     }
 
-    fn moves_flows(&self, departure: &Departure) -> bool {
+    pub(super) fn moves_flows(&self, departure: &Departure) -> bool {
         let flows = self.config.flows;
         let wish = if departure.is_voluntary {
             flows.on_failback

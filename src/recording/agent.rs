@@ -142,7 +142,11 @@ pub(super) fn read_samples(
             counts.push(at.since_start().as_secs_f64(), counters);
         }
         // Other settings are tried, and what people wished for then is not wished for now.
-        Seen::Told(_, Some(Input::Settings(_) | Input::Command(_)) | None)
+        Seen::Told(
+            _,
+            Some(Input::Settings(_) | Input::Command(_) | Input::Restored(_) | Input::Held { .. })
+            | None,
+        )
         | Seen::Started(_)
         | Seen::Carry(..)
         | Seen::Wants(

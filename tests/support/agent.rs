@@ -91,6 +91,7 @@ async fn serve(
                     call.answer(&done);
                 }
                 Request::Waiting => call.answer(&Response::Waiting(vec![event(99)])),
+                Request::Drain { .. } => call.answer(&Response::Refused("not here".to_owned())),
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
             },
         }
