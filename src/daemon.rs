@@ -30,7 +30,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::alert::Hooks;
+use crate::alert::{self, Hooks, Repeats};
 use crate::config::{Config, OnStop};
 use crate::control::socket::{Server, Watchers};
 use crate::control::{Call, Request, Response};
@@ -123,6 +123,8 @@ struct Daemon {
     watchers: Watchers,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
+    /// What the log has heard too often.
+    repeats: Repeats,
     history: History,
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
@@ -186,6 +188,7 @@ impl Daemon {
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
+            repeats: Repeats::default(),
             history: history(&config.agent.state_dir),
             has_complained_of_history: false,
             mover: Mover::new(),
@@ -242,6 +245,7 @@ impl Daemon {
                 if self.advance_drains() {
                     self.act();
                 }
+                self.sum_up_repeats();
             }
         }
     }
@@ -508,6 +512,9 @@ impl Daemon {
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {
+        for record in std::mem::take(&mut self.repeats).rest(self.clock.now()) {
+            alert::tell(&record);
+        }
         self.keep_memory();
         let is_removed = self.config.on_stop == OnStop::Remove && !self.options.observe;
         if is_removed {

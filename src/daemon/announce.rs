@@ -188,7 +188,9 @@ impl Daemon {
     }
 
     pub(super) fn announce(&mut self, record: &EventRecord) {
-        alert::tell(record);
+        if self.repeats.is_told(record, self.clock.now()) {
+            alert::tell(record);
+        }
         if let Some(hooks) = &self.hooks {
             hooks.tell(record);
         }
@@ -198,6 +200,13 @@ impl Daemon {
         }
         let status = self.status();
         self.watchers.publish(record, &status);
+    }
+
+    /// Tells the log of what was only counted.
+    pub(super) fn sum_up_repeats(&mut self) {
+        for record in self.repeats.due(self.clock.now()) {
+            alert::tell(&record);
+        }
     }
 
     pub(super) fn has_kept_history(&mut self, outcome: Result<(), HistoryError>) {
