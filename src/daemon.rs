@@ -19,6 +19,7 @@ mod byhand;
 mod drain;
 mod flows;
 mod links;
+mod supervisor;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
 use crate::daemon::drain::Drain;
 use crate::daemon::flows::Mover;
+use crate::daemon::supervisor::Supervisor;
 use crate::engine::Engine;
 use crate::engine::input::{Action, Change, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
@@ -52,6 +54,8 @@ use crate::units::{InterfaceName, Moment, UplinkName, Wall};
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// A request to hand over that came together with one to stop is heard within this time.
+const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 /// How often what was learnt is written down.
 const KEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// After somebody changed what is ours the routes count as contested for so long.
@@ -134,6 +138,7 @@ struct Daemon {
     /// What people chose, with who and when.
     choices: Choices,
     signals: Signals,
+    supervisor: Supervisor,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
     applied: u64,
@@ -150,6 +155,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    hand_over: Signal,
 }
 
 /// What woke the loop.
@@ -160,7 +166,7 @@ enum Wake {
     Held(Option<drain::Report>),
     Call(Option<Call>),
     Timeout,
-    Stop,
+    Stop(OnStop),
     Reload,
 }
 
@@ -196,6 +202,7 @@ impl Daemon {
             flow_lists: mpsc::channel(drain::REPORTS),
             choices: Choices::default(),
             signals: Signals::listen().context("cannot listen for signals")?,
+            supervisor: Supervisor::of_environment(),
             attachments: BTreeMap::new(),
             observed: None,
             applied: 0,
@@ -238,7 +245,7 @@ impl Daemon {
                 Wake::Reload => {
                     self.reload();
                 }
-                Wake::Stop => return self.stop().await,
+                Wake::Stop(on_stop) => return self.stop(on_stop).await,
             }
             if self.is_acquainted() {
                 self.act();
@@ -246,7 +253,9 @@ impl Daemon {
                     self.act();
                 }
                 self.sum_up_repeats();
+                self.supervisor.ready();
             }
+            self.supervisor.feed(self.clock.now());
         }
     }
 
@@ -259,16 +268,19 @@ impl Daemon {
             report = self.mover.reports.recv() => Wake::Flows(report),
             report = self.flow_lists.1.recv() => Wake::Held(report),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
-            _ = self.signals.terminate.recv() => Wake::Stop,
-            _ = self.signals.interrupt.recv() => Wake::Stop,
+            // Another one takes over at once: a restart, or a new version.
+            _ = self.signals.hand_over.recv() => Wake::Stop(OnStop::Keep),
+            _ = self.signals.terminate.recv() => Wake::Stop(self.config.on_stop),
+            _ = self.signals.interrupt.recv() => Wake::Stop(self.config.on_stop),
             _ = self.signals.hang_up.recv() => Wake::Reload,
             call = self.control.calls.recv() => Wake::Call(call),
         })
     }
 
-    /// Sets the alarm to the engine's next timeout, if that is another than before.
+    /// Sets the alarm to the engine's next timeout, or the supervisor's, if that is another than before.
     fn set_alarm(&mut self) -> std::io::Result<()> {
-        let next = self.engine.poll_timeout().filter(|_| self.is_acquainted());
+        let decision = self.engine.poll_timeout().filter(|_| self.is_acquainted());
+        let next = decision.into_iter().chain(self.supervisor.due()).min();
         if next != self.alarm_at {
             self.alarm.set(next.map(|at| at.since(self.clock.now())))?;
             self.alarm_at = next;
@@ -370,7 +382,10 @@ impl Daemon {
     }
 
     fn reload(&mut self) -> Response {
-        match self.load_again() {
+        self.supervisor.reloading();
+        let outcome = self.load_again();
+        self.supervisor.reloaded();
+        match outcome {
             Ok(()) => Response::Done("the configuration is in force".to_owned()),
             Err(error) => {
                 let reason = format!("{error:#}");
@@ -511,12 +526,16 @@ impl Daemon {
         }
     }
 
-    async fn stop(mut self) -> anyhow::Result<()> {
+    async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
+        self.supervisor.stopping();
+        // A supervisor may say both, and each may reach another thread of this process.
+        let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over.recv()).await;
+        let on_stop = hand_over.map_or(on_stop, |_| OnStop::Keep);
         for record in std::mem::take(&mut self.repeats).rest(self.clock.now()) {
             alert::tell(&record);
         }
         self.keep_memory();
-        let is_removed = self.config.on_stop == OnStop::Remove && !self.options.observe;
+        let is_removed = on_stop == OnStop::Remove && !self.options.observe;
         if is_removed {
             self.want(Some(Desired::default()));
             let revision = self.wanted.borrow().revision;
@@ -559,6 +578,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            hand_over: signal(SignalKind::user_defined2())?,
         })
     }
 }

@@ -12,6 +12,7 @@
 //! drain is over, and what is still open is ended as after any departure.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -203,7 +204,7 @@ impl Daemon {
         if let Stage::Holding { found, .. } = drain.stage
             && found > held
         {
-            done.push_str(&format!(", {} are too many and move", found - held));
+            let _ = write!(done, ", {} are too many and move", found - held);
         }
         drain.stage = Stage::Open {
             until: until + drain.limit,

@@ -1,9 +1,12 @@
 //! What people choose by hand, and a real agent that is killed and started again.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::netns::{self};
@@ -19,11 +22,11 @@ impl Site {
     fn new(state_dir: &str) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let config = format!(
-            "[agent]\ncontrol = {:?}\nstate_dir = {:?}\nlog = \"stderr\"\n\n\
+            "[agent]\ncontrol = '{}'\nstate_dir = '{}'\nlog = \"stderr\"\n\n\
              [[uplink]]\nname = \"fiber\"\ninterface = \"fiber\"\ntier = 1\n\n\
              [[uplink]]\nname = \"lte\"\ninterface = \"lte\"\ntier = 2\n",
-            files.path().join("control.sock"),
-            files.path().join(state_dir),
+            files.path().join("control.sock").display(),
+            files.path().join(state_dir).display(),
         );
         fs::write(files.path().join("uplinkd.toml"), config).expect("the configuration");
         let mut site = Self { files, agent: None };
@@ -43,11 +46,29 @@ impl Site {
         let log = fs::File::create(self.path("log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
         command
+            .env("NOTIFY_SOCKET", self.path("notify"))
+            .env("WATCHDOG_USEC", "600000")
             .args(["run", "--config"])
             .arg(self.path("uplinkd.toml"))
             .stdin(Stdio::null())
             .stderr(log);
         self.agent = Some(command.spawn().expect("run the agent"));
+    }
+
+    fn signal(&self, signal: Signal) {
+        let agent = self.agent.as_ref().expect("an agent");
+        kill(Pid::from_raw(agent.id().cast_signed()), signal).expect("a signal");
+    }
+
+    fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let status = self
+            .agent
+            .take()
+            .expect("an agent")
+            .wait()
+            .expect("it ends");
+        assert!(status.success(), "{}", self.log());
     }
 
     fn kill(&mut self) {
@@ -179,5 +200,77 @@ fn flows_are_not_held_for_an_uplink_that_is_not_there() {
             "{said}"
         );
         site.status(is_disabled).await;
+    });
+}
+
+#[test]
+fn an_agent_that_hands_over_leaves_its_routes_to_the_next_and_one_that_stops_removes_them() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let before = world.everything().await;
+        let mut site = Site::new("state");
+        let held = async |site: &Site| {
+            let wait = async {
+                loop {
+                    let held = world.of_protocol(117).await;
+                    if held.len() > 5 {
+                        return held;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let held = timeout(PATIENCE, wait).await;
+            held.unwrap_or_else(|_| panic!("{}", site.log()))
+        };
+        site.status(|_| true).await;
+        held(&site).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let ours = held(&site).await;
+        // A supervisor may say both: the hand-over counts.
+        site.signal(Signal::SIGSTOP);
+        site.signal(Signal::SIGUSR2);
+        site.signal(Signal::SIGTERM);
+        site.end(Signal::SIGCONT);
+        assert_eq!(world.of_protocol(117).await, ours);
+        site.start();
+        site.status(|_| true).await;
+        assert_eq!(held(&site).await, ours);
+        site.end(Signal::SIGTERM);
+        assert_eq!(world.everything().await, before);
+    });
+}
+
+#[test]
+fn a_supervisor_hears_that_the_agent_is_ready_reloads_stops_and_whether_its_loop_is_stuck() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::new("state");
+        site.kill();
+        let ear = UnixDatagram::bind(site.path("notify")).expect("a socket");
+        ear.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let hear = || {
+            let mut buffer = [0; 256];
+            let length = ear.recv(&mut buffer).expect("a word");
+            String::from_utf8(buffer[..length].to_vec()).expect("a text")
+        };
+        let hear_until = |word: &str| while !hear().starts_with(word) {};
+        site.start();
+        hear_until("READY=1");
+        for _ in 0..5 {
+            hear_until("WATCHDOG=1");
+        }
+        site.signal(Signal::SIGHUP);
+        hear_until("RELOADING=1\nMONOTONIC_USEC=");
+        hear_until("READY=1");
+        site.signal(Signal::SIGSTOP);
+        let limit = Duration::from_millis(700);
+        ear.set_read_timeout(Some(limit)).expect("a time limit");
+        let mut buffer = [0; 256];
+        while ear.recv(&mut buffer).is_ok() {}
+        ear.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        site.signal(Signal::SIGCONT);
+        hear_until("WATCHDOG=1");
+        site.end(Signal::SIGTERM);
+        hear_until("STOPPING=1");
     });
 }
