@@ -5,6 +5,8 @@ pub mod history;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod output;
+#[cfg(feature = "packaging")]
+mod packaging;
 #[cfg(feature = "replay")]
 pub mod replay;
 pub mod run;
@@ -57,6 +59,12 @@ enum Command {
     /// Run the decisions on a recorded trace: when would it have switched, and why
     #[cfg(feature = "replay")]
     Replay(replay::Arguments),
+    /// Print the completions for a shell
+    #[cfg(feature = "packaging")]
+    Completions(packaging::Completions),
+    /// Print the manual page
+    #[cfg(feature = "packaging")]
+    Man,
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
     Lab(lab::Lab),
@@ -160,6 +168,10 @@ impl Cli {
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
             #[cfg(feature = "replay")]
             Command::Replay(arguments) => replay::run(&arguments),
+            #[cfg(feature = "packaging")]
+            Command::Completions(arguments) => packaging::completions(&arguments),
+            #[cfg(feature = "packaging")]
+            Command::Man => packaging::man(),
             #[cfg(feature = "lab")]
             Command::Lab(arguments) => lab::run(&arguments),
         }
