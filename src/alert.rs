@@ -94,9 +94,8 @@ impl Sink {
         match self {
             Self::Journal(journal) => journal.write(record),
             Self::Syslog(syslog) => syslog.write(record),
-            Self::Stderr(stderr) => stderr.write(record),
             Self::Service(syslog, _) if syslog.is_there() => syslog.write(record),
-            Self::Service(_, stderr) => stderr.write(record),
+            Self::Stderr(stderr) | Self::Service(_, stderr) => stderr.write(record),
         }
     }
 }

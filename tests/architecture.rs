@@ -156,6 +156,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
         &[
             "src/daemon.rs",
             "src/alert/clock.rs",
+            "src/cli/history.rs",
             "src/cli/status.rs",
             "src/probe/socket.rs",
             "src/lab/",

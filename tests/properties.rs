@@ -392,19 +392,7 @@ impl Rig {
             })),
             Step::Command(command) => self.tell(Some(Input::Command(command))),
             Step::Restored(command) => self.tell(Some(Input::Restored(command))),
-            Step::Held(uplink, count) => {
-                let flow = |port| Flow {
-                    from: [10, 0, 0, 7].into(),
-                    to: [203, 0, 113, 80].into(),
-                    protocol: IpProtocol(6),
-                    sport: port,
-                    dport: 443,
-                };
-                self.tell(Some(Input::Held {
-                    uplink: name(UPLINKS[uplink]),
-                    flows: (0..count).map(flow).collect(),
-                }));
-            }
+            Step::Held(uplink, count) => self.hold(uplink, count),
             Step::Settings(count, rules) => {
                 let mut settings = rules.of(count);
                 if let Some(limit) = self.limit {
@@ -418,6 +406,21 @@ impl Rig {
             }
             Step::Wall(wall) => self.wall = wall,
         }
+    }
+
+    /// So many flows stay with an uplink.
+    fn hold(&mut self, uplink: usize, count: u16) {
+        let flow = |port| Flow {
+            from: [10, 0, 0, 7].into(),
+            to: [203, 0, 113, 80].into(),
+            protocol: IpProtocol(6),
+            sport: port,
+            dport: 443,
+        };
+        self.tell(Some(Input::Held {
+            uplink: name(UPLINKS[uplink]),
+            flows: (0..count).map(flow).collect(),
+        }));
     }
 
     /// Until the next timeout, or the next answer.

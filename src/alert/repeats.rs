@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::status::EventRecord;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
-/// So many of a kind are told one by one within [`WINDOW`].
+/// So many of a kind are told one by one within `WINDOW`.
 const MOST: usize = 6;
 /// What is counted is summed up at least this often.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -15,8 +15,8 @@ const CALM: Duration = Duration::from_secs(30);
 
 /// What may repeat itself: the states of an uplink, or of its targets.
 ///
-/// [`MOST`] events of a kind are told within [`WINDOW`]; those that follow are counted, and the last of
-/// them is told with their number when nothing has followed it for [`CALM`], or after [`WINDOW`]. Where
+/// `MOST` events of a kind are told within `WINDOW`; those that follow are counted, and the last of
+/// them is told with their number when nothing has followed it for `CALM`, or after `WINDOW`. Where
 /// it goes on after that, one line in each window is all. Switches and whatever else people must act
 /// upon are always told at once.
 #[derive(Debug, Default)]

@@ -308,6 +308,23 @@ impl Change {
             Self::ConfigRefused => "config.refused",
         }
     }
+
+    /// The group of traffic that it concerns, where that is one of the configuration.
+    fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Switch { group, .. } => group.as_ref(),
+            Self::Uplink { .. }
+            | Self::Target { .. }
+            | Self::Flap { .. }
+            | Self::Standby { .. }
+            | Self::Prefix { .. }
+            | Self::Stranded { .. }
+            | Self::Drained { .. }
+            | Self::NoUsableUplink
+            | Self::ConfigReloaded
+            | Self::ConfigRefused => None,
+        }
+    }
 }
 
 impl Event {
@@ -355,19 +372,6 @@ impl Event {
             | Change::ConfigReloaded
             | Change::ConfigRefused => (None, None),
         };
-        let group = match &self.change {
-            Change::Switch { group, .. } => group.clone(),
-            Change::Uplink { .. }
-            | Change::Target { .. }
-            | Change::Flap { .. }
-            | Change::Standby { .. }
-            | Change::Prefix { .. }
-            | Change::Stranded { .. }
-            | Change::Drained { .. }
-            | Change::NoUsableUplink
-            | Change::ConfigReloaded
-            | Change::ConfigRefused => None,
-        };
         let prefixes = match &self.change {
             Change::Prefix { prefixes, .. } => prefixes.clone(),
             Change::Uplink { .. }
@@ -384,7 +388,7 @@ impl Event {
         EventRecord {
             at: wall.at(self.at),
             event: self.change.name().to_owned(),
-            group,
+            group: self.change.group().cloned(),
             uplink,
             interface,
             from,

@@ -87,7 +87,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         moved,
         hangs: _,
         flows_within: _,
-        flows_stay: _,
+        flows_reset: _,
         flows_hang: _,
         says,
         without_a_route,
@@ -168,11 +168,11 @@ fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 4] {
     let hang = expect
         .flows_hang
         .then(|| flows("hangs", seen, |fate| fate.after.is_none()));
-    let stay = expect.flows_stay.then(|| {
-        let goes_on = |fate: &Fate| fate.after.is_some() && !fate.is_reset;
-        flows("goes on", seen, goes_on)
+    let reset = expect.flows_reset.map(|most| {
+        let fates = seen.flows.iter().filter(|fate| fate.is_reset);
+        at_most("long flows that are reset", most, Some(fates.count()))
     });
-    [hangs, within, hang, stay]
+    [hangs, within, hang, reset]
 }
 
 fn through(what: &str, uplink: &str, way: &Way) -> Check {

@@ -210,8 +210,8 @@ pub struct Expectation {
     pub hangs: bool,
     /// After the switch every long flow goes on or is reset, and this soon.
     pub flows_within: Option<Span>,
-    /// Every long flow goes on after the switch.
-    pub flows_stay: bool,
+    /// Long flows that are reset, at most.
+    pub flows_reset: Option<usize>,
     /// Every long flow hangs after the switch.
     pub flows_hang: bool,
     /// An event that the agent reports, or words of its reason.
