@@ -55,7 +55,8 @@ pub fn recall(directory: &Path) -> Result<Choices, ChoicesError> {
     };
     let mut text = Vec::new();
     (file.take(LONGEST).read_to_end(&mut text)).map_err(|error| failed("read", error))?;
-    serde_json::from_slice(&text).or_else(|source| {
+    // As a text, as the client of the control socket reads: what is not one makes no sense, either.
+    serde_json::from_str(&String::from_utf8_lossy(&text)).or_else(|source| {
         let aside = path.with_extension("corrupt");
         fs::rename(&path, &aside).map_err(|error| failed("set aside", error))?;
         Err(ChoicesError::Corrupt {
