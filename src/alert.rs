@@ -11,6 +11,7 @@ mod datagram;
 mod hooks;
 mod journal;
 mod record;
+mod repeats;
 mod stderr;
 mod syslog;
 
@@ -30,6 +31,7 @@ use crate::engine::status::EventRecord;
 pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;
+pub use repeats::Repeats;
 use stderr::Stderr;
 use syslog::Syslog;
 
@@ -69,18 +71,21 @@ enum Sink {
     Journal(Journal),
     Syslog(Syslog),
     Stderr(Stderr),
+    /// To syslog whenever it is there.
+    Service(Syslog, Stderr),
 }
 
 impl Sink {
     fn open(sink: LogSink) -> Self {
         let is_of_service = !std::io::stderr().is_terminal();
-        let has_syslog = Path::new(syslog::PATH).exists();
         match sink {
             LogSink::Journald => Self::Journal(Journal::at(Path::new(journal::PATH))),
             LogSink::Syslog => Self::Syslog(Syslog::at(Path::new(syslog::PATH))),
             LogSink::Stderr => Self::Stderr(Stderr::open()),
             LogSink::Auto if is_journal_on_stderr() => Self::open(LogSink::Journald),
-            LogSink::Auto if has_syslog && is_of_service => Self::open(LogSink::Syslog),
+            LogSink::Auto if is_of_service => {
+                Self::Service(Syslog::at(Path::new(syslog::PATH)), Stderr::open())
+            }
             LogSink::Auto => Self::open(LogSink::Stderr),
         }
     }
@@ -89,7 +94,8 @@ impl Sink {
         match self {
             Self::Journal(journal) => journal.write(record),
             Self::Syslog(syslog) => syslog.write(record),
-            Self::Stderr(stderr) => stderr.write(record),
+            Self::Service(syslog, _) if syslog.is_there() => syslog.write(record),
+            Self::Stderr(stderr) | Self::Service(_, stderr) => stderr.write(record),
         }
     }
 }
@@ -200,8 +206,43 @@ pub fn tell(record: &EventRecord) {
         };
     }
     match event.as_str() {
-        "no_usable_uplink" | "config.refused" => line!(error),
+        "no_usable_uplink" | "switch.stranded" | "config.refused" => line!(error),
         "uplink.down" | "flap.penalty" | "standby.unready" => line!(warn),
         _ => line!(info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn a_service_speaks_to_syslog_as_soon_as_that_is_there_and_again_after_its_restart() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
+        let mut sink = Sink::Service(Syslog::at(&path), Stderr::open());
+        let mut say = |text: &str| sink.write(&Record::new(Level::INFO, text.to_owned()));
+        let heard = |daemon: &UnixDatagram| {
+            let mut buffer = [0; 256];
+            daemon.set_nonblocking(true).expect("a socket");
+            let mut lines = Vec::new();
+            while let Ok(length) = daemon.recv(&mut buffer) {
+                let line = std::str::from_utf8(&buffer[..length]).expect("a text");
+                lines.push(line.rsplit("]: ").next().unwrap_or_default().to_owned());
+            }
+            lines
+        };
+        say("to standard error");
+        let daemon = UnixDatagram::bind(&path).expect("a socket");
+        say("one");
+        assert_eq!(heard(&daemon), ["one"]);
+        drop(daemon);
+        std::fs::remove_file(&path).expect("the old socket");
+        say("to standard error again");
+        let daemon = UnixDatagram::bind(&path).expect("a socket");
+        say("two");
+        assert_eq!(heard(&daemon), ["two"]);
     }
 }

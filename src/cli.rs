@@ -7,6 +7,8 @@ pub mod import;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod output;
+#[cfg(feature = "packaging")]
+mod packaging;
 #[cfg(feature = "replay")]
 pub mod replay;
 pub mod run;
@@ -47,11 +49,11 @@ enum Command {
     /// Show what happened, also before a restart
     History(history::Arguments),
     /// Send the traffic through one uplink until `auto`
-    Switch(OneUplink),
+    Switch(Switch),
     /// Let the agent choose again
     Auto(Connection),
     /// Take an uplink out for maintenance: no traffic, still probed
-    Disable(OneUplink),
+    Disable(Disable),
     /// End the maintenance of an uplink
     Enable(OneUplink),
     /// Take over a changed configuration; a bad one is refused and the old one stays
@@ -62,9 +64,33 @@ enum Command {
     /// Run the decisions on a recorded trace: when would it have switched, and why
     #[cfg(feature = "replay")]
     Replay(replay::Arguments),
+    /// Print the completions for a shell
+    #[cfg(feature = "packaging")]
+    Completions(packaging::Completions),
+    /// Print the manual page
+    #[cfg(feature = "packaging")]
+    Man,
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
     Lab(lab::Lab),
+}
+
+#[derive(Debug, Args)]
+struct Switch {
+    /// Stay there even if it fails; without this a failed choice is overridden
+    #[arg(long)]
+    pin: bool,
+    #[command(flatten)]
+    uplink: OneUplink,
+}
+
+#[derive(Debug, Args)]
+struct Disable {
+    /// Let established flows go on through it until they end, or for so long
+    #[arg(long, value_name = "LIMIT", num_args = 0..=1, require_equals = true, default_missing_value = "10m")]
+    drain: Option<humantime::Duration>,
+    #[command(flatten)]
+    uplink: OneUplink,
 }
 
 #[derive(Debug, Args)]
@@ -125,12 +151,21 @@ impl Cli {
             Command::Check(arguments) => check::run(&arguments),
             Command::Status(arguments) => status::run(&arguments),
             Command::History(arguments) => history::run(&arguments),
-            Command::Switch(OneUplink { name, connection }) => {
-                wish::send(&connection, &Wish::Switch(name).into())
+            Command::Switch(Switch { pin, uplink }) => {
+                let wish = if pin { Wish::Pin } else { Wish::Switch };
+                wish::send(&uplink.connection, &wish(uplink.name).into())
             }
             Command::Auto(connection) => wish::send(&connection, &Wish::Auto.into()),
-            Command::Disable(OneUplink { name, connection }) => {
-                wish::send(&connection, &Wish::Disable(name).into())
+            Command::Disable(Disable { drain, uplink }) => {
+                let OneUplink { name, connection } = uplink;
+                let request = match drain {
+                    None => Wish::Disable(name).into(),
+                    Some(limit) => Request::Drain {
+                        uplink: name,
+                        limit: limit.into(),
+                    },
+                };
+                wish::send(&connection, &request)
             }
             Command::Enable(OneUplink { name, connection }) => {
                 wish::send(&connection, &Wish::Enable(name).into())
@@ -140,6 +175,10 @@ impl Cli {
             Command::Import(arguments) => import::run(&arguments),
             #[cfg(feature = "replay")]
             Command::Replay(arguments) => replay::run(&arguments),
+            #[cfg(feature = "packaging")]
+            Command::Completions(arguments) => packaging::completions(&arguments),
+            #[cfg(feature = "packaging")]
+            Command::Man => packaging::man(),
             #[cfg(feature = "lab")]
             Command::Lab(arguments) => lab::run(&arguments),
         }

@@ -7,6 +7,7 @@
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
+//!  drains (n) ───────── mpsc<Report>, 16 ────┤                  ├── addresses ────────> drains
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
@@ -15,10 +16,13 @@
 
 mod alarm;
 mod announce;
+mod byhand;
+mod drain;
 mod flows;
 mod links;
 mod networks;
 mod past;
+mod supervisor;
 
 pub use networks::find_networks;
 
@@ -29,10 +33,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::alert::Hooks;
+use crate::alert::{self, Hooks, Repeats};
 use crate::config::{Config, OnStop, UbusPlace};
 use crate::control::socket::{Server, Watchers};
 use crate::control::ubus::Ubus;
@@ -40,13 +44,14 @@ use crate::control::ubus::netifd::Networks;
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
+use crate::daemon::drain::Drain;
 use crate::daemon::flows::Mover;
 use crate::daemon::past::Readers;
+use crate::daemon::supervisor::Supervisor;
 use crate::engine::Engine;
-use crate::engine::command;
-use crate::engine::input::{Action, Change, Command, Event, Input, ProbeOrder};
+use crate::engine::input::{Action, Change, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
-use crate::engine::status::{RoutesState, Status};
+use crate::engine::status::{Choices, RoutesState, Status};
 use crate::history::History;
 use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
 use crate::probe::{self, Probers};
@@ -57,6 +62,8 @@ use crate::units::{InterfaceName, Moment, UplinkName, Wall};
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// A request to hand over that came together with one to stop is heard within this time.
+const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 /// How often what was learnt is written down.
 const KEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// After somebody changed what is ours the routes count as contested for so long.
@@ -132,12 +139,19 @@ struct Daemon {
     networks: Networks,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
+    /// What the log has heard too often.
+    repeats: Repeats,
     history: History,
     readers: Readers,
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     mover: Mover,
+    drains: BTreeMap<UplinkName, Drain>,
+    flow_lists: (mpsc::Sender<drain::Report>, mpsc::Receiver<drain::Report>),
+    /// What people chose, with who and when.
+    choices: Choices,
     signals: Signals,
+    supervisor: Supervisor,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
     applied: u64,
@@ -154,6 +168,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    hand_over: Signal,
 }
 
 /// What woke the loop.
@@ -161,10 +176,11 @@ enum Wake {
     Kernel(Option<kernel::Report>),
     Probe(Option<probe::Report>),
     Flows(Option<flows::Report>),
+    Held(Option<drain::Report>),
     Call(Option<Call>),
     Networks(Networks),
     Timeout,
-    Stop,
+    Stop(OnStop),
     Reload,
 }
 
@@ -195,10 +211,15 @@ impl Daemon {
             control,
             watchers: Watchers::default(),
             hooks: (!options.observe).then(|| Hooks::start(&config.agent.hooks)),
+            repeats: Repeats::default(),
             history: history(&config.agent.state_dir),
             has_complained_of_history: false,
             mover: Mover::new(),
+            drains: BTreeMap::new(),
+            flow_lists: mpsc::channel(drain::REPORTS),
+            choices: Choices::default(),
             signals: Signals::listen().context("cannot listen for signals")?,
+            supervisor: Supervisor::of_environment(),
             attachments: BTreeMap::new(),
             observed: None,
             applied: 0,
@@ -229,6 +250,8 @@ impl Daemon {
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Flows(Some(report)) => self.flows_moved(report),
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
+                Wake::Held(Some(report)) => self.flows_listed(report),
+                Wake::Held(None) => anyhow::bail!("the lists of flows have ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
@@ -241,11 +264,17 @@ impl Daemon {
                 Wake::Reload => {
                     self.reload();
                 }
-                Wake::Stop => return self.stop().await,
+                Wake::Stop(on_stop) => return self.stop(on_stop).await,
             }
             if self.is_acquainted() {
                 self.act();
+                if self.advance_drains() {
+                    self.act();
+                }
+                self.sum_up_repeats();
+                self.supervisor.ready();
             }
+            self.supervisor.feed(self.clock.now());
         }
     }
 
@@ -256,18 +285,22 @@ impl Daemon {
             report = self.kernel.reports.recv() => Wake::Kernel(report),
             report = self.probers.report() => Wake::Probe(report),
             report = self.mover.reports.recv() => Wake::Flows(report),
+            report = self.flow_lists.1.recv() => Wake::Held(report),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
-            _ = self.signals.terminate.recv() => Wake::Stop,
-            _ = self.signals.interrupt.recv() => Wake::Stop,
+            // Another one takes over at once: a restart, or a new version.
+            _ = self.signals.hand_over.recv() => Wake::Stop(OnStop::Keep),
+            _ = self.signals.terminate.recv() => Wake::Stop(self.config.on_stop),
+            _ = self.signals.interrupt.recv() => Wake::Stop(self.config.on_stop),
             _ = self.signals.hang_up.recv() => Wake::Reload,
             networks = networks::told_by(&mut self.ubus) => Wake::Networks(networks),
             call = self.control.calls.recv() => Wake::Call(call),
         })
     }
 
-    /// Sets the alarm to the engine's next timeout, if that is another than before.
+    /// Sets the alarm to the engine's next timeout, or the supervisor's, if that is another than before.
     fn set_alarm(&mut self) -> std::io::Result<()> {
-        let next = self.engine.poll_timeout().filter(|_| self.is_acquainted());
+        let decision = self.engine.poll_timeout().filter(|_| self.is_acquainted());
+        let next = decision.into_iter().chain(self.supervisor.due()).min();
         if next != self.alarm_at {
             self.alarm.set(next.map(|at| at.since(self.clock.now())))?;
             self.alarm_at = next;
@@ -332,8 +365,13 @@ impl Daemon {
                 self.watchers.add(call, &status);
                 return;
             }
+            Request::Drain { uplink, limit } => {
+                let (uplink, limit) = (uplink.clone(), *limit);
+                self.drain(call, uplink, limit);
+                return;
+            }
             Request::Status => Response::Status(Box::new(self.status())),
-            Request::Command(command) => self.obey(command.clone()),
+            Request::Command(command) => self.obey(&call, command),
             Request::Reload => self.reload(),
             Request::Waiting => Response::Waiting(self.history.waiting().to_vec()),
             Request::History { seconds } => {
@@ -348,6 +386,7 @@ impl Daemon {
     fn status(&self) -> Status {
         Status {
             routes: self.routes_state(),
+            choices: self.shown_choices(),
             ..self.engine.status(self.clock.wall())
         }
     }
@@ -367,32 +406,11 @@ impl Daemon {
         }
     }
 
-    fn obey(&mut self, command: Command) -> Response {
-        if let Err(refusal) = self.engine.check(&command) {
-            let why = refusal.to_string();
-            return match refusal {
-                command::Refusal::NoSuchUplink(_) => Response::NotFound(why),
-                command::Refusal::Unusable { .. } | command::Refusal::Last(_) => {
-                    Response::Refused(why)
-                }
-            };
-        }
-        let wish = command.clone();
-        self.tell(Input::Command(command));
-        let done = match wish {
-            Command::Switch(uplink) if self.engine.carrier() != Some(&uplink) => {
-                format!("{uplink} is brought up, and the traffic goes there once it is usable")
-            }
-            Command::Switch(uplink) => format!("the traffic goes through {uplink} until `auto`"),
-            Command::Auto => "the agent chooses again".to_owned(),
-            Command::Disable(uplink) => format!("{uplink} carries no traffic until `enable`"),
-            Command::Enable(uplink) => format!("{uplink} may carry traffic again"),
-        };
-        Response::Done(done)
-    }
-
     fn reload(&mut self) -> Response {
-        match self.load_again() {
+        self.supervisor.reloading();
+        let outcome = self.load_again();
+        self.supervisor.reloaded();
+        match outcome {
             Ok(()) => Response::Done("the configuration is in force".to_owned()),
             Err(error) => {
                 let reason = format!("{error:#}");
@@ -439,6 +457,7 @@ impl Daemon {
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
         self.look_at_interfaces();
+        self.note_choices(None);
         Ok(())
     }
 
@@ -542,9 +561,16 @@ impl Daemon {
         }
     }
 
-    async fn stop(mut self) -> anyhow::Result<()> {
+    async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
+        self.supervisor.stopping();
+        // A supervisor may say both, and each may reach another thread of this process.
+        let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over.recv()).await;
+        let on_stop = hand_over.map_or(on_stop, |_| OnStop::Keep);
+        for record in std::mem::take(&mut self.repeats).rest(self.clock.now()) {
+            alert::tell(&record);
+        }
         self.keep_memory();
-        let is_removed = self.config.on_stop == OnStop::Remove && !self.options.observe;
+        let is_removed = on_stop == OnStop::Remove && !self.options.observe;
         if is_removed {
             self.want(Some(Desired::default()));
             let revision = self.wanted.borrow().revision;
@@ -587,6 +613,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            hand_over: signal(SignalKind::user_defined2())?,
         })
     }
 }

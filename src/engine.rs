@@ -54,6 +54,7 @@ use crate::engine::status::{Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::desired::{Carrying, Traffic, UplinkRoutes, desired};
+use crate::routing::traffic::Flow;
 use crate::routing::{Desired, Family};
 use crate::units::{Bytes, GroupName, InterfaceName, Moment, ProbeId, UplinkName, Wall};
 
@@ -76,6 +77,10 @@ pub struct Engine {
     departures: VecDeque<Departure>,
     started: Moment,
     nobody_since: Option<Moment>,
+    /// A pin keeps the traffic where it is of no use, and that was said.
+    is_stranded: bool,
+    /// Flows that stay with their uplink while others go another way.
+    held: BTreeMap<UplinkName, BTreeSet<Flow>>,
     docket: Docket,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
@@ -102,6 +107,8 @@ impl Engine {
             departures: VecDeque::new(),
             started: now,
             nobody_since: None,
+            is_stranded: false,
+            held: BTreeMap::new(),
             docket: Docket::default(),
             is_stale: true,
             doubt: Doubt::None,
@@ -175,6 +182,11 @@ impl Engine {
                 }
             }
             Input::Command(command) => self.obey(command, now),
+            Input::Restored(command) => self.restore(command, now),
+            Input::Held { uplink, flows } => {
+                self.held.insert(uplink, flows);
+                self.held.retain(|_, flows| !flows.is_empty());
+            }
         }
         self.decide(now);
     }
@@ -264,6 +276,7 @@ impl Engine {
             } else {
                 Mode::Auto
             },
+            choices: self.choices(),
             policy: self.settings.failover.policy,
             since: rest.since().map(|since| wall.at(since)),
             uplinks: self.uplinks.iter().map(uplink_status).collect(),
@@ -469,6 +482,7 @@ impl Engine {
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
             self.elect(now, Asked::None);
+            self.tell_of_pin(now);
             self.route(now);
         }
         self.attend(is_stale, now);
@@ -604,6 +618,7 @@ impl Engine {
             rest: carrying(REST),
             groups: (REST + 1..self.groups.len()).map(carrying).collect(),
             rules: rules.collect(),
+            held: self.held_flows().collect(),
         };
         desired(&self.settings.numbering, &routes, &traffic)
     }

@@ -79,7 +79,10 @@ impl History {
     /// # Errors
     /// If it cannot be written; what waited is lost then, as memory must not fill up.
     pub fn note(&mut self, event: &EventRecord) -> Result<(), HistoryError> {
-        let is_urgent = matches!(&*event.event, "switch" | "no_usable_uplink");
+        let is_urgent = matches!(
+            &*event.event,
+            "switch" | "no_usable_uplink" | "switch.stranded"
+        );
         self.waiting.push(event.clone());
         if is_urgent || self.waiting.len() >= MOST_WAITING {
             self.write()

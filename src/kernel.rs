@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
-pub use conntrack::end_flows;
+pub use conntrack::{end_flows, established_flows};
 pub use counter::Counter;
 use exchange::Exchange;
 pub use message::{Kind, Nature};

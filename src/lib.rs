@@ -27,7 +27,7 @@
 //! - [`units`]: numbers with a unit, names with an identity.
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
 //!   other. Pure.
-//! - [`memory`], [`history`]: what outlives a restart.
+//! - [`memory`], [`history`], [`choices`]: what outlives a restart.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
@@ -39,6 +39,7 @@
 //! - [`cli`]: the command line; `lab`: a whole network in throw-away namespaces.
 
 pub mod alert;
+pub mod choices;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -30,8 +30,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "alert", "config", "control", "engine", "history", "kernel", "memory", "probe",
-            "recorder", "routing", "units",
+            "alert", "choices", "config", "control", "engine", "history", "kernel", "memory",
+            "probe", "recorder", "routing", "units",
         ],
     ),
     (
@@ -55,6 +55,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["engine::budget", "engine::settings", "routing", "units"],
     ),
+    ("choices", &["engine::status", "units"]),
     ("history", &["engine::status", "units"]),
     ("memory", &["engine::loss", "units"]),
     ("recorder", &["engine::input", "engine::settings", "units"]),

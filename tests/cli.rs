@@ -92,6 +92,7 @@ fn status() -> Value {
                 "learnt": null,
             },
         ],
+        "choices": { "switch": null, "disabled": {} },
         "groups": [],
         "routes": "in_place",
         "last_switch": {
@@ -107,6 +108,35 @@ fn start() -> Agent {
 fn start_with(status: &Value) -> Agent {
     let status = serde::Deserialize::deserialize(status).expect("the contract's schema");
     Agent::start(status, None)
+}
+
+#[test]
+fn the_status_says_whose_choice_it_is_and_that_a_pin_keeps_the_traffic_where_it_is_of_no_use() {
+    let mut status = status();
+    status["mode"] = json!("manual");
+    status["active"] = json!(["fiber"]);
+    status["choices"]["switch"] = json!({
+        "uplink": "fiber", "pinned": true, "by": "anna", "at": ago(90).to_string(),
+    });
+    status["choices"]["disabled"]["lte"] = json!({
+        "by": null, "at": null, "draining": { "flows": 3, "until": ago(0).to_string() },
+    });
+    let shown = |status: &Value| {
+        let agent = start_with(status);
+        let told = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+        stdout(&told).to_owned()
+    };
+    let told = shown(&status);
+    let line =
+        "\npinned to fiber by anna, 1m 30s ago, which is down, and stays there until `auto`\n";
+    assert!(told.contains(line), "{told}");
+    let line = "disabled by hand; 3 established flows go on for 0s at most\n";
+    assert!(told.contains(line), "{told}");
+    status["active"] = json!(["lte"]);
+    status["choices"]["switch"]["pinned"] = json!(false);
+    let told = shown(&status);
+    let line = "\nsent to fiber by anna, 1m 30s ago, which is down, so it goes elsewhere for now\n";
+    assert!(told.contains(line), "{told}");
 }
 
 #[test]
@@ -546,6 +576,50 @@ fn check_tells_machines_of_a_wrong_configuration_as_well() {
         report["findings"][1]["what"],
         "[probe]: quorum: 0: must be 1 to 16"
     );
+}
+
+#[cfg(feature = "packaging")]
+#[test]
+fn packagers_get_completions_for_each_shell_and_a_page_that_names_every_command() {
+    let help = output(&mut uplinkd(&["--help"]));
+    let commands = stdout(&help).lines().filter_map(|line| {
+        let word = line.strip_prefix("  ")?.split(' ').next()?;
+        word.starts_with(char::is_alphabetic).then_some(word)
+    });
+    let commands: Vec<_> = commands.collect();
+    assert!(commands.contains(&"switch"), "{commands:?}");
+    let page = output(&mut uplinkd(&["man"]));
+    assert!(stdout(&page).contains(".TH uplinkd 8"));
+    for command in &commands {
+        assert!(
+            stdout(&page).contains(&format!(".SH \"uplinkd {command}\"")),
+            "{command}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let told = output(&mut uplinkd(&["completions", shell]));
+        for command in &commands {
+            assert!(stdout(&told).contains(command), "{shell}: {command}");
+        }
+    }
+    assert_eq!(
+        code(&output(&mut uplinkd(&["completions", "csh"]))),
+        Some(2)
+    );
+}
+
+#[test]
+fn the_limit_of_a_drain_is_written_behind_an_equals_sign() {
+    let told = output(&mut uplinkd(&[
+        "disable",
+        "--drain",
+        "fiber",
+        "--socket",
+        "/nonexistent",
+    ]));
+    assert_eq!(code(&told), Some(3), "{}", stderr(&told));
+    let told = output(&mut uplinkd(&["disable", "fiber", "--drain=soon"]));
+    assert_eq!(code(&told), Some(2), "{}", stderr(&told));
 }
 
 const NOBODY: u32 = 65_534;

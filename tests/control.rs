@@ -17,7 +17,7 @@ use uplinkd::control::client::{Client, ClientError};
 use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{Mode, RoutesState, Status};
+use uplinkd::engine::status::{Choices, Mode, RoutesState, Status};
 
 fn start() -> Agent {
     Agent::start(status(), None)
@@ -43,6 +43,7 @@ fn status() -> Status {
     Status {
         version: "0".to_owned(),
         mode: Mode::Auto,
+        choices: Choices::default(),
         policy: Policy::Failover,
         active: Vec::new(),
         since: None,

@@ -14,10 +14,11 @@ use lossy::{RTT, lossy, state, switches};
 use support::{at, brief, name, settings, when};
 use uplinkd::engine::input::{Command, Input, ProbeOrder};
 use uplinkd::engine::settings::{Failback, Settings};
-use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::engine::status::{Chosen, State, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
+use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Family, Gateway, Trouble};
-use uplinkd::units::{Bytes, Counters, Moment, UplinkName, Wall};
+use uplinkd::units::{Bytes, Counters, IpProtocol, Moment, UplinkName, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
     let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
@@ -466,6 +467,108 @@ fn a_person_s_choice_holds_until_it_dies() {
     assert_eq!(brief(&events), Vec::<String>::new());
     let events = replay.run_until(at(110.0));
     assert_eq!(brief(&events), ["uplink.down lte", "switch lte -> fiber"]);
+}
+
+#[test]
+fn a_person_s_choice_that_died_says_that_it_was_one_and_comes_back() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        f64::from(order.uplink == name("lte") && (100.0..130.0).contains(&now))
+    });
+    replay.run_until(at(10.0));
+    replay.input(Input::Command(Command::Switch(name("lte"))));
+    let events = replay.run_until(at(110.0));
+    let reason = &events.last().expect("a switch").reason;
+    assert!(reason.ends_with("; it had been chosen by hand"), "{reason}");
+    assert!(chosen(&replay).is_some_and(|chosen| !chosen.pinned));
+    let events = replay.run_until(at(240.0));
+    assert_eq!(
+        brief(&events).last().map(String::as_str),
+        Some("switch fiber -> lte")
+    );
+}
+
+fn chosen(replay: &Replay<impl World>) -> Option<Chosen> {
+    replay.engine().choices().switch
+}
+
+#[test]
+fn a_pinned_uplink_is_not_left_when_it_dies_and_that_is_said_once() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        f64::from(order.uplink == name("lte") && (100.0..130.0).contains(&now))
+    });
+    replay.run_until(at(10.0));
+    let events = replay.input(Input::Command(Command::Pin(name("lte"))));
+    assert_eq!(brief(&events), ["switch fiber -> lte"]);
+    let events = replay.run_until(at(129.0));
+    assert_eq!(brief(&events), ["uplink.down lte", "switch.stranded lte"]);
+    let reason = &events[1].reason;
+    assert!(
+        reason.contains("until `auto`, though fiber is usable"),
+        "{reason}"
+    );
+    let events = replay.run_until(at(200.0));
+    assert_eq!(switches(&events), 0, "{:?}", brief(&events));
+    let events = replay.input(Input::Command(Command::Auto));
+    assert_eq!(brief(&events), ["switch lte -> fiber"]);
+    assert_eq!(chosen(&replay), None);
+}
+
+#[test]
+fn a_pinned_uplink_that_is_dead_after_a_boot_does_not_keep_the_others_from_carrying() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
+        f64::from(order.uplink == name("lte") && now < 60.0)
+    });
+    replay.input(Input::Restored(Command::Pin(name("lte"))));
+    let events = replay.run_until(at(20.0));
+    assert!(
+        when(&events, "switch  -> fiber").is_some(),
+        "{:?}",
+        brief(&events)
+    );
+    let events = replay.run_until(at(90.0));
+    let back = when(&events, "switch fiber -> lte").expect("a switch");
+    assert!(back < 80.0, "{back}");
+}
+
+#[test]
+fn what_was_chosen_before_a_restart_is_in_force_after_it() {
+    let mut replay = lossy(settings(&["fiber", "lte", "backup"]), 5, |_, _| 0.0);
+    replay.input(Input::Restored(Command::Switch(name("backup"))));
+    replay.input(Input::Restored(Command::Disable(name("lte"))));
+    replay.input(Input::Restored(Command::Switch(name("gone"))));
+    let events = replay.run_until(at(30.0));
+    assert!(
+        when(&events, "switch  -> backup").is_some(),
+        "{:?}",
+        brief(&events)
+    );
+    assert_eq!(state(&replay, "lte"), State::Disabled);
+    assert_eq!(switches(&events), 1);
+}
+
+#[test]
+fn established_flows_stay_with_an_uplink_that_is_drained_until_it_dies() {
+    let mut replay = lossy(settings(&["fiber", "lte"]), 5, fiber_dead_after(60.0));
+    replay.run_until(at(10.0));
+    let flow = Flow {
+        from: [10, 0, 0, 7].into(),
+        to: [203, 0, 113, 80].into(),
+        protocol: IpProtocol(6),
+        sport: 40_000,
+        dport: 443,
+    };
+    let uplink = name("fiber");
+    let flows = [flow].into();
+    replay.input(Input::Held { uplink, flows });
+    let events = replay.input(Input::Command(Command::Disable(name("fiber"))));
+    assert!(
+        when(&events, "switch fiber -> lte").is_some(),
+        "{:?}",
+        brief(&events)
+    );
+    assert!(!replay.engine().is_dead(&name("fiber")));
+    replay.run_until(at(70.0));
+    assert!(replay.engine().is_dead(&name("fiber")));
 }
 
 #[test]

@@ -148,6 +148,16 @@ fn long_flows_with_a_fixed_source_address_hang_after_a_failback_that_keeps_flows
 }
 
 #[test]
+fn masqueraded_flows_go_on_through_an_uplink_that_is_drained_until_it_dies() {
+    assert_plays(&["drain-masquerade"]);
+}
+
+#[test]
+fn flows_with_a_fixed_source_address_go_on_through_an_uplink_that_is_drained_until_the_limit() {
+    assert_plays(&["drain-fixed"]);
+}
+
+#[test]
 fn a_cold_standby_is_brought_up_by_its_hook_and_taken_down_after_the_failback() {
     assert_plays(&["cold-standby"]);
 }

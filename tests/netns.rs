@@ -13,6 +13,8 @@ mod tracked;
 
 #[path = "netns/balance.rs"]
 mod balance;
+#[path = "netns/byhand.rs"]
+mod byhand;
 #[path = "netns/clashes.rs"]
 mod clashes;
 #[path = "netns/dhcp.rs"]

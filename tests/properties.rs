@@ -23,8 +23,11 @@ use uplinkd::engine::status::{Mode, State, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{Seen, relive};
 use uplinkd::replay::{Replay, attached, attached_by_both};
+use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Attachment, Desired, Family, Numbering, Path, Trouble};
-use uplinkd::units::{Bytes, Counters, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall};
+use uplinkd::units::{
+    Bytes, Counters, IpProtocol, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall,
+};
 
 const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
 const TARGETS: [&str; 5] = [
@@ -62,6 +65,10 @@ enum Step {
     /// What an earlier run is said to have left of a budget.
     Unspent(usize, u64),
     Command(Command),
+    /// What a person wished before a restart.
+    Restored(Command),
+    /// So many flows stay with an uplink.
+    Held(usize, u16),
     /// Another configuration, of so many uplinks.
     Settings(usize, Rules),
     /// The wall clock jumps to here.
@@ -171,6 +178,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (uplink.clone(), learnt()).prop_map(|(uplink, number)| Step::Learnt(uplink, number)),
         1 => (uplink.clone(), any::<u64>()).prop_map(|(uplink, left)| Step::Unspent(uplink, left)),
         2 => command().prop_map(Step::Command),
+        1 => command().prop_map(Step::Restored),
+        1 => (uplink.clone(), 0..3_u16).prop_map(|(uplink, flows)| Step::Held(uplink, flows)),
         1 => (1..=UPLINKS.len(), rules()).prop_map(|(count, rules)| Step::Settings(count, rules)),
         1 => any::<u32>().prop_map(|seconds| {
             Step::Wall(UNIX_EPOCH + Duration::from_secs(u64::from(seconds)))
@@ -240,10 +249,11 @@ fn trouble() -> impl Strategy<Value = Option<Trouble>> {
 fn command() -> impl Strategy<Value = Command> {
     let uplink = (0..UPLINKS.len()).prop_map(|place| name(UPLINKS[place]));
     prop_oneof![
-        uplink.clone().prop_map(Command::Switch),
-        Just(Command::Auto),
-        uplink.clone().prop_map(Command::Disable),
-        uplink.prop_map(Command::Enable),
+        2 => uplink.clone().prop_map(Command::Switch),
+        1 => uplink.clone().prop_map(Command::Pin),
+        2 => Just(Command::Auto),
+        2 => uplink.clone().prop_map(Command::Disable),
+        2 => uplink.prop_map(Command::Enable),
     ]
 }
 
@@ -381,6 +391,8 @@ impl Rig {
                 left: Bytes(left),
             })),
             Step::Command(command) => self.tell(Some(Input::Command(command))),
+            Step::Restored(command) => self.tell(Some(Input::Restored(command))),
+            Step::Held(uplink, count) => self.hold(uplink, count),
             Step::Settings(count, rules) => {
                 let mut settings = rules.of(count);
                 if let Some(limit) = self.limit {
@@ -394,6 +406,21 @@ impl Rig {
             }
             Step::Wall(wall) => self.wall = wall,
         }
+    }
+
+    /// So many flows stay with an uplink.
+    fn hold(&mut self, uplink: usize, count: u16) {
+        let flow = |port| Flow {
+            from: [10, 0, 0, 7].into(),
+            to: [203, 0, 113, 80].into(),
+            protocol: IpProtocol(6),
+            sport: port,
+            dport: 443,
+        };
+        self.tell(Some(Input::Held {
+            uplink: name(UPLINKS[uplink]),
+            flows: (0..count).map(flow).collect(),
+        }));
     }
 
     /// Until the next timeout, or the next answer.
@@ -443,7 +470,12 @@ impl Rig {
         self.latest = self.latest.max(self.now);
         let is_by_hand = matches!(
             input,
-            Some(Input::Command(_) | Input::Settings(_) | Input::CarryingApart { .. })
+            Some(
+                Input::Command(_)
+                    | Input::Restored(_)
+                    | Input::Settings(_)
+                    | Input::CarryingApart { .. }
+            )
         );
         let before = self.status();
         if let Some(Input::Attachment { uplink, attachment }) = &input
@@ -480,7 +512,7 @@ impl Rig {
     }
 
     /// Whatever else holds it back, the lead never stays where it is of no use while another uplink
-    /// is of some, and not as silent at the moment; and no uplink is kept waiting for longer than was
+    /// is of some, and not as silent at the moment, unless a person pinned it there; and no uplink is kept waiting for longer than was
     /// said. A family that is carried apart may have nowhere else to go.
     fn judge_calm(&self) {
         let status = self.status();
@@ -492,8 +524,13 @@ impl Rig {
             let is_unjudged = uplink.is_some_and(|uplink| uplink.state == State::Unknown);
             fitness(&status, name).1 == 0 && !is_unjudged
         };
+        let is_pinned = |name: &UplinkName| {
+            let chosen = status.choices.switch.as_ref();
+            chosen.is_some_and(|chosen| chosen.pinned && chosen.uplink == *name)
+        };
+        let lead = status.active.first().filter(|name| !is_pinned(name));
         assert!(
-            !usable || !status.active.first().is_some_and(is_lost),
+            !usable || !lead.is_some_and(is_lost),
             "stays where it is of no use: {status:#?}"
         );
         let latest = self

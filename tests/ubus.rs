@@ -32,6 +32,7 @@ fn status() -> Status {
         since: None,
         uplinks: Vec::new(),
         groups: Vec::new(),
+        choices: uplinkd::engine::status::Choices::default(),
         routes: RoutesState::InPlace,
         last_switch: None,
     }

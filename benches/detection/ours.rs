@@ -189,6 +189,8 @@ impl Watch {
             | Change::Standby { .. }
             | Change::Prefix { .. }
             | Change::Switch { .. }
+            | Change::Stranded { .. }
+            | Change::Drained { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded
             | Change::ConfigRefused => None,

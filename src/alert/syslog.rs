@@ -1,7 +1,7 @@
 //! Syslog, in the form that glibc writes and that busybox's syslogd, OpenWrt's logd and rsyslog
 //! expect on the local socket: RFC 3164 without a host name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use tracing::Level;
@@ -15,16 +15,27 @@ pub(super) const PATH: &str = "/dev/log";
 
 /// A connection to a syslog daemon.
 #[derive(Debug)]
-pub(super) struct Syslog(Datagram);
+pub(super) struct Syslog {
+    path: PathBuf,
+    datagram: Datagram,
+}
 
 impl Syslog {
     pub(super) fn at(path: &Path) -> Self {
-        Self(Datagram::to(path))
+        Self {
+            path: path.to_owned(),
+            datagram: Datagram::to(path),
+        }
+    }
+
+    /// A daemon listens, or did until it restarts.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.exists()
     }
 
     pub(super) fn write(&mut self, record: &Record) {
         let now = LocalTime::now();
-        self.0.send(&line(record, now), |lost| {
+        self.datagram.send(&line(record, now), |lost| {
             let text = format!("{lost} lines of this log were lost");
             line(&Record::new(Level::WARN, text), now)
         });

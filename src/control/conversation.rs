@@ -1,5 +1,6 @@
 //! One client of the control socket, from its first line to its last.
 
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Call, Request, Response};
+use super::{Call, Caller, Request, Response};
 
 /// Answers a client's requests one after the other until it leaves, is silent for too long, or says
 /// something that cannot be understood.
 pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>) {
+    let by = caller(&stream);
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -29,7 +31,8 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>) {
         };
         let is_watch = request == Request::Watch;
         let (lines, answers) = mpsc::channel(if is_watch { WATCH_BACKLOG } else { 1 });
-        if calls.send(Call { request, lines }).await.is_err() {
+        let by = by.clone();
+        if calls.send(Call { request, by, lines }).await.is_err() {
             return;
         }
         let is_content = if is_watch {
@@ -41,6 +44,15 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>) {
             return;
         }
     }
+}
+
+/// The names of users come from the file alone: other sources may keep the loop waiting.
+fn caller(stream: &UnixStream) -> Caller {
+    let Ok(peer) = stream.peer_cred() else {
+        return Caller::named("somebody");
+    };
+    let passwd = fs::read("/etc/passwd").unwrap_or_default();
+    Caller::user(peer.uid(), &String::from_utf8_lossy(&passwd))
 }
 
 /// Tells an unwelcome client why, if that is possible without waiting.

@@ -38,7 +38,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::conversation::WATCH_BACKLOG;
-use super::{Call, Request};
+use super::{Call, Caller, Request};
 use blobmsg::{Fields, Value};
 use frame::{Frame, Kind};
 use netifd::{Networks, Order};
@@ -303,7 +303,13 @@ impl Agent {
     async fn ask(&self, request: Request, room: usize) -> Result<mpsc::Receiver<Arc<str>>, Ended> {
         let (lines, answers) = mpsc::channel(room);
         let calls = self.0.upgrade().ok_or(Ended::Agent)?;
-        let asked = calls.send(Call { request, lines }).await;
+        let asked = calls
+            .send(Call {
+                request,
+                by: Caller::named("ubus"),
+                lines,
+            })
+            .await;
         asked.map(|()| answers).map_err(|_| Ended::Agent)
     }
 

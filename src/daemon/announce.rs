@@ -84,6 +84,7 @@ impl Daemon {
         }
         let took = self.clock.now().since(announcement.decided);
         let departure = announcement.departure.take();
+        let departure = departure.and_then(|departure| self.without_held(departure));
         let mut events = announcement.events.iter();
         let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
         if is_switch || departure.is_some() {
@@ -135,7 +136,7 @@ impl Daemon {
         self.options.observe || wanted.revision != revision || routes.all(is_held)
     }
 
-    fn moves_flows(&self, departure: &Departure) -> bool {
+    pub(super) fn moves_flows(&self, departure: &Departure) -> bool {
         let flows = self.config.flows;
         let wish = if departure.is_voluntary {
             flows.on_failback
@@ -188,7 +189,9 @@ impl Daemon {
     }
 
     pub(super) fn announce(&mut self, record: &EventRecord) {
-        alert::tell(record);
+        if self.repeats.is_told(record, self.clock.now()) {
+            alert::tell(record);
+        }
         if !self.options.observe {
             self.order_network(record);
         }
@@ -201,6 +204,13 @@ impl Daemon {
         }
         let status = self.status();
         self.watchers.publish(record, &status);
+    }
+
+    /// Tells the log of what was only counted.
+    pub(super) fn sum_up_repeats(&mut self) {
+        for record in self.repeats.due(self.clock.now()) {
+            alert::tell(&record);
+        }
     }
 
     pub(super) fn has_kept_history(&mut self, outcome: Result<(), HistoryError>) {

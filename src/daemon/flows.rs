@@ -94,7 +94,10 @@ impl Mover {
 }
 
 /// On a thread that may take its time. Flows and sockets do not wait for each other.
-async fn end(addresses: BTreeSet<IpAddr>, sockets: LocalSockets) -> (usize, Option<KernelError>) {
+pub(super) async fn end(
+    addresses: BTreeSet<IpAddr>,
+    sockets: LocalSockets,
+) -> (usize, Option<KernelError>) {
     let work = move || {
         let flows = end_flows(&addresses);
         let sockets = match sockets {

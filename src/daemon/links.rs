@@ -83,6 +83,7 @@ impl Daemon {
             }
         }
         self.take_up_groups(observed);
+        self.restore_choices();
         let Some(Memory {
             learnt, unspent, ..
         }) = memory

@@ -1,10 +1,15 @@
 //! What a person asks for, and why it may be refused.
 
-use super::Engine;
+use std::collections::BTreeSet;
+
 use super::election::Fitness;
 use super::group::Asked;
-use super::input::Command;
+use super::input::{Change, Command, Event};
 use super::settings::Failback;
+use super::status::{Choices, Chosen, Maintenance};
+use super::{Engine, REST};
+use crate::engine::uplink::Uplink;
+use crate::routing::traffic::Flow;
 use crate::units::{Moment, UplinkName};
 
 /// Why a wish was not granted.
@@ -33,7 +38,7 @@ impl Engine {
         match command {
             Command::Auto => Ok(()),
             Command::Enable(name) => self.find(name).map(|_| ()),
-            Command::Switch(name) => {
+            Command::Switch(name) | Command::Pin(name) => {
                 let uplink = self.find(name)?;
                 let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
                 if is_usable || uplink.can_be_called() {
@@ -70,13 +75,10 @@ impl Engine {
             return;
         }
         match command {
-            Command::Switch(name) => {
-                self.flaps.pardon(&name);
-                self.rest_mut().choose_by_hand(Some(name));
-                self.elect(now, Asked::Rest);
-            }
+            Command::Switch(name) => self.choose_by_hand(name, false, now),
+            Command::Pin(name) => self.choose_by_hand(name, true, now),
             Command::Auto => {
-                self.rest_mut().choose_by_hand(None);
+                self.rest_mut().choose_by_itself();
                 // Where only a person says when to go back, it is said now.
                 if self.settings.failover.failback == Failback::Manual {
                     self.flaps.pardon_all();
@@ -91,9 +93,103 @@ impl Engine {
         }
     }
 
+    /// Takes up a wish of before a restart. Whom the traffic was sent to may only be coming up now.
+    pub(super) fn restore(&mut self, command: Command, now: Moment) {
+        match command {
+            Command::Switch(name) | Command::Pin(name) if self.find(&name).is_err() => {}
+            Command::Switch(name) => self.rest_mut().choose_by_hand(name, false),
+            Command::Pin(name) => self.rest_mut().choose_by_hand(name, true),
+            Command::Disable(name) => {
+                self.set_disabled(&name, true, "disabled by hand before a restart", now);
+            }
+            Command::Auto | Command::Enable(_) => {}
+        }
+    }
+
+    fn choose_by_hand(&mut self, name: UplinkName, is_pinned: bool, now: Moment) {
+        self.flaps.pardon(&name);
+        self.rest_mut().choose_by_hand(name, is_pinned);
+        self.elect(now, Asked::Rest);
+    }
+
+    /// What people chose, as it is now.
+    pub fn choices(&self) -> Choices {
+        let rest = &self.groups[REST];
+        let disabled = self.uplinks.iter().filter(|uplink| uplink.is_disabled());
+        Choices {
+            switch: rest.chosen().map(|uplink| Chosen {
+                uplink: uplink.clone(),
+                pinned: rest.is_pinned(),
+                by: None,
+                at: None,
+            }),
+            disabled: disabled
+                .map(|uplink| (uplink.settings().name.clone(), Maintenance::default()))
+                .collect(),
+        }
+    }
+
+    /// Says once that a pin keeps the traffic where it is of no use.
+    pub(super) fn tell_of_pin(&mut self, now: Moment) {
+        let rest = &self.groups[REST];
+        let held = rest.leader().filter(|_| rest.is_held_by_pin());
+        let held = held.and_then(|name| super::group::find(&self.uplinks, name));
+        let usable = self.uplinks.iter();
+        let usable = usable.filter(|uplink| uplink.candidate().fitness() > Fitness::Unusable);
+        let usable: Vec<_> = usable.map(|uplink| &uplink.settings().name).collect();
+        let Some(held) = held.filter(|held| !usable.contains(&&held.settings().name)) else {
+            self.is_stranded = false;
+            return;
+        };
+        if usable.is_empty() || std::mem::replace(&mut self.is_stranded, true) {
+            return;
+        }
+        let (name, usable) = (&held.settings().name, usable[0]);
+        let event = Event {
+            at: now,
+            change: Change::Stranded {
+                uplink: name.clone(),
+                interface: held.settings().interface.clone(),
+            },
+            reason: format!(
+                "{}: {}; the traffic is pinned there by hand and stays until `auto`, though {usable} is \
+                 usable",
+                held.state(),
+                held.reason()
+            ),
+        };
+        self.outbox.events.push(event);
+    }
+
     fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
         if let Some(place) = self.place(name) {
             self.uplinks[place].set_disabled(is_disabled, now, reason, &mut self.outbox);
         }
+    }
+}
+
+/// Flows that stay with an uplink that people drain.
+impl Engine {
+    /// An uplink is of no use, whether or not it is in maintenance; so is one that is not there.
+    pub fn is_dead(&self, name: &UplinkName) -> bool {
+        self.find(name).map_or(true, Uplink::is_dead)
+    }
+
+    /// Those that stay with an uplink, if there are any.
+    pub fn held(&self, name: &UplinkName) -> Option<&BTreeSet<Flow>> {
+        self.held.get(name)
+    }
+
+    /// With the places of their uplinks in the configuration. A dead uplink holds nothing.
+    pub(super) fn held_flows(&self) -> impl Iterator<Item = (u32, &Flow)> {
+        let uplinks = (0_u32..).zip(&self.uplinks);
+        let living = uplinks.filter(|(_, uplink)| !uplink.is_dead());
+        living.flat_map(|(position, uplink)| {
+            let flows = self.held.get(&uplink.settings().name);
+            flows
+                .into_iter()
+                .flatten()
+                .map(move |flow| (position, flow))
+        })
     }
 }

@@ -4,7 +4,9 @@
 //! better. Coming back to a preferred uplink is slow: it must have been up for `failback_after`, and
 //! not be suspected just now; one that keeps falling counts as a lesser one until it is steady again
 //! ([`crate::engine::damping`]). A person's choice is preferred to any tier, is obeyed at once, and is
-//! held while it is usable; once it has failed it comes back as any preferred uplink does. Within a
+//! held while it is usable; once it has failed it comes back as any preferred uplink does. One that is
+//! pinned is never left once it carries, whatever becomes of it, and gets the traffic as soon as it is
+//! usable. Within a
 //! tier the order is that of the configuration, or under `best` that of the score, and then only a
 //! lasting advantage moves traffic that is well where it is ([`crate::engine::contest`]); under
 //! `balance` whoever shares the traffic already goes before others. Of two that
@@ -87,6 +89,8 @@ pub struct Terms<'a> {
     pub is_adopted: bool,
     /// A person's choice.
     pub chosen: Option<&'a UplinkName>,
+    /// That choice is held even when it is of no use.
+    pub is_pinned: bool,
     /// A person asks for the best choice there is now, without any wait.
     pub is_asked: bool,
     /// The policy and its waits.
@@ -173,6 +177,10 @@ impl Candidate<'_> {
 }
 
 impl Terms<'_> {
+    fn is_chosen(&self, candidate: &Candidate<'_>) -> bool {
+        Some(candidate.name) == self.chosen
+    }
+
     /// Less is preferred.
     fn preference(&self, candidate: &Candidate<'_>) -> (bool, Tier) {
         (Some(candidate.name) != self.chosen, candidate.tier)
@@ -187,7 +195,7 @@ impl Terms<'_> {
 
     /// At the start it is worth a moment to hear of the preferred uplinks first.
     fn is_worth_the_wait(&self, candidate: &Candidate<'_>, best: &Candidate<'_>) -> bool {
-        let is_preferred = candidate.tier < best.tier;
+        let is_preferred = self.preference(candidate) < self.preference(best);
         let may_be_better = self.is_best_wanted() && candidate.tier == best.tier;
         is_preferred || may_be_better
     }
@@ -243,9 +251,13 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
         .find(|candidate| Some(candidate.name) == terms.chosen);
     if let Some(chosen) = chosen {
         let is_held = active.is_none_or(|active| active.name == chosen.name);
-        if is_held || terms.is_asked {
+        if is_held || terms.is_asked || terms.is_pinned {
             return stay_or_move(chosen, terms, "chosen by hand".to_owned());
         }
+    }
+    let is_pinned_here = terms.is_pinned && active.is_some_and(|active| terms.is_chosen(active));
+    if is_pinned_here && usable().next().is_some() {
+        return Choice::Stay { until: None };
     }
     let best = usable().min_by_key(|candidate| {
         let fitness = Reverse(candidate.fitness());
@@ -273,7 +285,11 @@ pub fn elect(candidates: &[Candidate<'_>], terms: Terms<'_>, now: Moment) -> Cho
         return Choice::Stay { until: Some(until) };
     }
     if best.fitness() > active.fitness() {
-        return stay_or_move(best, terms, active.explain_leaving(best));
+        let mut reason = active.explain_leaving(best);
+        if terms.is_chosen(active) {
+            reason.push_str("; it had been chosen by hand");
+        }
+        return stay_or_move(best, terms, reason);
     }
     fail_back(candidates, active, terms, now)
 }

@@ -44,6 +44,8 @@ pub(super) struct Group {
     /// What an uplink that a reload removed still carries, until there is a successor.
     leaving: Carrying,
     chosen: Option<UplinkName>,
+    /// What was chosen is not left even when it is of no use.
+    is_pinned: bool,
     last_switch: Option<Switch>,
     look_again: Option<Moment>,
     /// Some that look better than the carrier have been as silent as it since it died.
@@ -107,6 +109,7 @@ impl Group {
             contest: Contest::default(),
             leaving: Carrying::new(),
             chosen: None,
+            is_pinned: false,
             last_switch: None,
             look_again: None,
             is_undecided: false,
@@ -142,8 +145,23 @@ impl Group {
         self.chosen.as_ref()
     }
 
-    pub(super) fn choose_by_hand(&mut self, uplink: Option<UplinkName>) {
-        self.chosen = uplink;
+    pub(super) fn choose_by_hand(&mut self, uplink: UplinkName, is_pinned: bool) {
+        self.chosen = Some(uplink);
+        self.is_pinned = is_pinned;
+    }
+
+    pub(super) fn choose_by_itself(&mut self) {
+        self.chosen = None;
+        self.is_pinned = false;
+    }
+
+    /// The traffic is where it was pinned.
+    pub(super) fn is_held_by_pin(&self) -> bool {
+        self.is_pinned && self.chosen.is_some() && self.chosen.as_ref() == self.leader()
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.is_pinned
     }
 
     pub(super) fn has_switched(&self) -> bool {
@@ -225,6 +243,7 @@ impl Group {
         };
         let new_name = |old: &UplinkName| new_name(old).filter(is_member);
         self.chosen = self.chosen.as_ref().and_then(new_name);
+        self.is_pinned &= self.chosen.is_some();
         let active = self.active.take().and_then(|active| {
             let uplink = new_name(&active.uplink)?;
             Some(Active { uplink, ..active })
@@ -345,6 +364,7 @@ impl Group {
             active: self.leader(),
             is_adopted: self.active.as_ref().is_some_and(|active| active.is_adopted),
             chosen: self.chosen.as_ref(),
+            is_pinned: self.is_pinned,
             is_asked: around.is_asked,
             failover: FailoverSettings {
                 policy: self.policy,

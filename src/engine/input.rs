@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::engine::status::{EventRecord, Side, State};
+use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Desired, Family, Gateway};
 use crate::units::{
     Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, Target, UplinkName, Wall,
@@ -89,6 +90,15 @@ pub enum Input {
     },
     /// A person's wish.
     Command(Command),
+    /// A person's wish of before a restart; whether it could be granted now does not matter.
+    Restored(Command),
+    /// These flows stay with this uplink although it no longer carries the traffic; none: no more.
+    Held {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// All of its flows that stay.
+        flows: BTreeSet<Flow>,
+    },
 }
 
 /// What became of a probe.
@@ -112,8 +122,10 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Manual failover to this uplink.
+    /// Manual failover to this uplink, for as long as it is usable.
     Switch(UplinkName),
+    /// The same, and the traffic stays there even when it dies.
+    Pin(UplinkName),
     /// Back to automatic.
     Auto,
     /// Maintenance: no traffic, still probed.
@@ -241,6 +253,21 @@ pub enum Change {
         /// Who carries it.
         to: Vec<UplinkName>,
     },
+    /// The traffic was pinned by hand to an uplink that is of no use, and stays there although another
+    /// one is usable.
+    Stranded {
+        /// To which.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+    },
+    /// No established flow is held on an uplink in maintenance any more.
+    Drained {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+    },
     /// No uplink is usable; the routes stay as they are.
     NoUsableUplink,
     /// A changed configuration is in force.
@@ -285,9 +312,28 @@ impl Change {
             Self::Prefix { is_preferred, .. } if *is_preferred => "prefix.preferred",
             Self::Prefix { .. } => "prefix.deprecated",
             Self::Switch { .. } => "switch",
+            Self::Stranded { .. } => "switch.stranded",
+            Self::Drained { .. } => "uplink.drained",
             Self::NoUsableUplink => "no_usable_uplink",
             Self::ConfigReloaded => "config.reloaded",
             Self::ConfigRefused => "config.refused",
+        }
+    }
+
+    /// The group of traffic that it concerns, where that is one of the configuration.
+    fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Switch { group, .. } => group.as_ref(),
+            Self::Uplink { .. }
+            | Self::Target { .. }
+            | Self::Flap { .. }
+            | Self::Standby { .. }
+            | Self::Prefix { .. }
+            | Self::Stranded { .. }
+            | Self::Drained { .. }
+            | Self::NoUsableUplink
+            | Self::ConfigReloaded
+            | Self::ConfigRefused => None,
         }
     }
 }
@@ -307,7 +353,11 @@ impl Event {
             }
             | Change::Prefix {
                 uplink, interface, ..
-            } => (Some(uplink.clone()), Some(interface.clone())),
+            }
+            | Change::Stranded { uplink, interface }
+            | Change::Drained { uplink, interface } => {
+                (Some(uplink.clone()), Some(interface.clone()))
+            }
             Change::Target {
                 uplink, interface, ..
             } => (uplink.clone(), interface.clone()),
@@ -327,20 +377,11 @@ impl Event {
             Change::Flap { .. }
             | Change::Standby { .. }
             | Change::Prefix { .. }
+            | Change::Stranded { .. }
+            | Change::Drained { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded
             | Change::ConfigRefused => (None, None),
-        };
-        let group = match &self.change {
-            Change::Switch { group, .. } => group.clone(),
-            Change::Uplink { .. }
-            | Change::Target { .. }
-            | Change::Flap { .. }
-            | Change::Standby { .. }
-            | Change::Prefix { .. }
-            | Change::NoUsableUplink
-            | Change::ConfigReloaded
-            | Change::ConfigRefused => None,
         };
         let prefixes = match &self.change {
             Change::Prefix { prefixes, .. } => prefixes.clone(),
@@ -349,6 +390,8 @@ impl Event {
             | Change::Flap { .. }
             | Change::Standby { .. }
             | Change::Switch { .. }
+            | Change::Stranded { .. }
+            | Change::Drained { .. }
             | Change::NoUsableUplink
             | Change::ConfigReloaded
             | Change::ConfigRefused => BTreeSet::new(),
@@ -356,7 +399,7 @@ impl Event {
         EventRecord {
             at: wall.at(self.at),
             event: self.change.name().to_owned(),
-            group,
+            group: self.change.group().cloned(),
             uplink,
             interface,
             network: None,

@@ -1,6 +1,6 @@
 //! The read model: what the CLI, ubus and the metrics show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,9 @@ pub struct Status {
     pub version: String,
     /// Who chooses.
     pub mode: Mode,
+    /// What people chose.
+    #[serde(default)]
+    pub choices: Choices,
     /// How.
     pub policy: Policy,
     /// Who carries the traffic.
@@ -90,6 +93,49 @@ pub struct Status {
     pub routes: RoutesState,
     /// The last switch, if there was one.
     pub last_switch: Option<LastSwitch>,
+}
+
+/// What people chose and has not been taken back, by whom and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choices {
+    /// Whom the traffic was sent to; `null` while the agent chooses.
+    pub switch: Option<Chosen>,
+    /// The uplinks in maintenance.
+    pub disabled: BTreeMap<UplinkName, Maintenance>,
+}
+
+/// An uplink that the traffic was sent to by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Which.
+    pub uplink: UplinkName,
+    /// The traffic stays there even when it dies.
+    pub pinned: bool,
+    /// Who chose it, if that is known.
+    pub by: Option<String>,
+    /// When.
+    pub at: Option<Timestamp>,
+}
+
+/// The maintenance of an uplink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Who began it, if that is known.
+    pub by: Option<String>,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// Its established flows, while they are held there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Draining>,
+}
+
+/// Established flows that go on through an uplink in maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// How many.
+    pub flows: usize,
+    /// How long the last of them may take.
+    pub until: Timestamp,
 }
 
 /// Whether the kernel holds what was decided.

@@ -345,6 +345,20 @@ impl Uplink {
         self.quality.set_full(false);
     }
 
+    /// It is in maintenance.
+    pub fn is_disabled(&self) -> bool {
+        self.is_disabled
+    }
+
+    /// It is of no use, whether or not it is in maintenance.
+    pub fn is_dead(&self) -> bool {
+        let is_lost = match self.standing {
+            Phase::Down | Phase::Absent | Phase::Cold => true,
+            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering { .. } => false,
+        };
+        is_lost || self.attachment.paths.is_empty()
+    }
+
     /// Begins or ends maintenance.
     pub fn set_disabled(&mut self, is_disabled: bool, now: Moment, reason: &str, out: &mut Outbox) {
         self.is_disabled = is_disabled;

@@ -15,6 +15,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use super::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, FlowEntry, Listed};
+use crate::routing::traffic::Flow;
 
 /// So many flows are ended with one system call, which takes about a millisecond.
 const BATCH: usize = 128;
@@ -29,6 +30,24 @@ const BATCH: usize = 128;
 /// If the kernel does not track connections, or this process may not reach them.
 pub fn end_flows(addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
     end_all(addresses).map_err(KernelError::Flows)
+}
+
+/// The established flows that are translated to one of these addresses, as far as a rule can tell them
+/// from others: those of protocols with ports. Not for the thread of a loop, either.
+///
+/// # Errors
+/// If the kernel does not track connections, or this process may not reach them.
+pub fn established_flows(addresses: &BTreeSet<IpAddr>) -> Result<BTreeSet<Flow>, KernelError> {
+    let list = || -> io::Result<BTreeSet<Flow>> {
+        let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+        let mut flows = BTreeSet::new();
+        for address in addresses {
+            let entries = translated_to(*address, &mut exchange)?;
+            flows.extend(entries.into_iter().filter_map(|entry| entry.established));
+        }
+        Ok(flows)
+    };
+    list().map_err(KernelError::Flows)
 }
 
 fn end_all(addresses: &BTreeSet<IpAddr>) -> io::Result<usize> {

@@ -87,6 +87,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         moved,
         hangs: _,
         flows_within: _,
+        flows_reset: _,
         flows_hang: _,
         says,
         without_a_route,
@@ -149,7 +150,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
 }
 
 /// What is expected of the client's flows that are open when the traffic moves.
-fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 3] {
+fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 4] {
     let hangs = expect.hangs.then(|| {
         let is_cut_off = seen.felt.is_cut_off;
         let measured = if is_cut_off { "it hangs" } else { "it goes on" };
@@ -167,7 +168,11 @@ fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 3] {
     let hang = expect
         .flows_hang
         .then(|| flows("hangs", seen, |fate| fate.after.is_none()));
-    [hangs, within, hang]
+    let reset = expect.flows_reset.map(|most| {
+        let fates = seen.flows.iter().filter(|fate| fate.is_reset);
+        at_most("long flows that are reset", most, Some(fates.count()))
+    });
+    [hangs, within, hang, reset]
 }
 
 fn through(what: &str, uplink: &str, way: &Way) -> Check {

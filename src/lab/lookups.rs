@@ -89,8 +89,18 @@ fn connect() -> Result<Client, LabError> {
     agent.doing(|| "command the agent".to_owned())
 }
 
+/// Takes an uplink out of service, and lets its flows go on for so long.
+pub(super) fn drain(uplink: &str, limit: Duration) -> Result<(), LabError> {
+    let uplink = name(uplink)?;
+    request(&mut connect()?, &Request::Drain { uplink, limit })
+}
+
 fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {
-    let answer = match agent.request(&Request::from(command)) {
+    request(agent, &Request::from(command))
+}
+
+fn request(agent: &mut Client, request: &Request) -> Result<(), LabError> {
+    let answer = match agent.request(request) {
         Ok(Response::Refused(why) | Response::NotFound(why)) => Err(io::Error::other(why)),
         Ok(
             Response::Done(_)

@@ -15,7 +15,7 @@ use crate::lab::judge::{self, Seen};
 use crate::lab::lane::Impairment;
 use crate::lab::leftovers::Inventory;
 use crate::lab::lifeline::Lifeline;
-use crate::lab::lookups::Lookups;
+use crate::lab::lookups::{self, Lookups};
 use crate::lab::network::{ACCESS, Network, Wire};
 use crate::lab::noise;
 use crate::lab::portal::Portal;
@@ -280,6 +280,10 @@ impl<'n> Director<'n> {
                 self.stage.let_stream(*flows);
                 Ok(clock::now())
             }
+            Act::Drain { uplink, limit } => {
+                lookups::drain(uplink, limit.0)?;
+                Ok(clock::now())
+            }
             Act::SwitchToAndFro(times) => {
                 acted.lookups = Some(self.stage.switch_to_and_fro(*times)?);
                 Ok(clock::now())
@@ -389,6 +393,9 @@ impl std::fmt::Display for Act {
             Self::Stream(true) => f.write_str("client: its stream flows"),
             Self::Stream(false) => f.write_str("client: its stream pauses"),
             Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
+            Self::Drain { uplink, limit } => {
+                write!(f, "{uplink}: drained by command, for {limit} at most")
+            }
             Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
             Self::KillAtRandom { times, within } => {
                 write!(

@@ -159,6 +159,13 @@ pub enum Act {
     /// A client sends so many bits a second to the echo service, and is sent them back, as long as the
     /// phase lasts.
     Flood(u64),
+    /// Takes an uplink out of service by command, and lets its flows go on.
+    Drain {
+        /// Which.
+        uplink: String,
+        /// For so long, at most.
+        limit: Span,
+    },
     /// Switches so many times by command, while someone looks up the way all the time.
     SwitchToAndFro(u32),
     /// Kills the agent so many times, at moments drawn from the seed, and starts it each time.
@@ -206,6 +213,8 @@ pub struct Expectation {
     pub hangs: bool,
     /// After the switch every long flow goes on or is reset, and this soon.
     pub flows_within: Option<Span>,
+    /// Long flows that are reset, at most.
+    pub flows_reset: Option<usize>,
     /// Every long flow hangs after the switch.
     pub flows_hang: bool,
     /// An event that the agent reports, or words of its reason.
@@ -282,7 +291,9 @@ mod tests {
                         | Act::Flap { wire, .. }
                         | Act::Mend(wire)
                         | Act::Unplug(wire) => wire,
-                        Act::LandingPage(uplink) | Act::Noise { uplink, .. } => {
+                        Act::LandingPage(uplink)
+                        | Act::Noise { uplink, .. }
+                        | Act::Drain { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }

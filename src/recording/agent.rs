@@ -144,7 +144,14 @@ pub(super) fn read_samples(
         // Other settings are tried, and what people wished for then is not wished for now.
         Seen::Told(
             _,
-            Some(Input::Settings(_) | Input::Moved { .. } | Input::Command(_)) | None,
+            Some(
+                Input::Settings(_)
+                | Input::Moved { .. }
+                | Input::Command(_)
+                | Input::Restored(_)
+                | Input::Held { .. },
+            )
+            | None,
         )
         | Seen::Started(_)
         | Seen::Carry(..)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::traffic::Selector;
+use super::traffic::{Flow, Selector};
 use super::{Attachment, Desired, Family, Mode, Numbering, Path, Place, Route, Rule};
 use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
 
@@ -38,6 +38,8 @@ pub struct Traffic<'a> {
     pub groups: Vec<Carrying>,
     /// What belongs to which group, by its place from 0 on; the first that matches counts.
     pub rules: Vec<(u32, &'a Selector)>,
+    /// Flows that stay with an uplink, by its place in the configuration.
+    pub held: Vec<(u32, &'a Flow)>,
 }
 
 impl From<Carrying> for Traffic<'_> {
@@ -98,7 +100,7 @@ const REST: u32 = 0;
 ///
 /// Main comes first but without its default route, so that local, connected and VPN routes win, and
 /// a LAN host that talks to the router's address on an uplink gets its answer on the LAN. Then each
-/// address, each delegated prefix and each interface of an uplink lead to the uplink's own table, then
+/// address, each delegated prefix, each interface and each held flow of an uplink lead to its own table, then
 /// the traffic of each group to the group's, and everything else to whoever carries. Rules stand for
 /// the families in use and do not come and go with the links: packets from an address follow its
 /// uplink for as long as the address is there, deprecated or not, and a group that has no route falls
@@ -118,6 +120,10 @@ pub fn table_mode(
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
+        let held = traffic.held.iter();
+        desired
+            .rules
+            .extend(held.filter_map(|(position, flow)| rules.by_flow(*position, flow)));
         for (place, (group, selector)) in (0..).zip(&traffic.rules) {
             desired
                 .rules
@@ -315,6 +321,12 @@ impl Rules<'_> {
             oif: Some(uplink.interface.clone()),
             ..self.lookup(priority, table)
         }
+    }
+
+    /// Beside the interface's: nothing that one of the two matches may go to a group.
+    fn by_flow(self, position: u32, flow: &Flow) -> Option<Rule> {
+        let priority = RulePriority(self.numbering.rule.0 + 3);
+        flow.rule(&self.lookup(priority, self.numbering.uplink_table(position)))
     }
 
     fn by_group(self, place: u32, group: u32, selector: &Selector) -> Vec<Rule> {

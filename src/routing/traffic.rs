@@ -2,6 +2,7 @@
 //! kernel's own rules. Pure.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,41 @@ pub struct Marks {
 impl Marks {
     fn covers(self, other: Self) -> bool {
         self.mask.0 & other.mask.0 == self.mask.0 && other.mark.0 & self.mask.0 == self.mark.0
+    }
+}
+
+/// An established flow, as its packets are when they come to be routed: before any translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Flow {
+    /// Who began it.
+    pub from: IpAddr,
+    /// With whom.
+    pub to: IpAddr,
+    /// By which protocol, one that has ports.
+    pub protocol: IpProtocol,
+    /// The port it comes from.
+    pub sport: u16,
+    /// The port it goes to.
+    pub dport: u16,
+}
+
+impl Flow {
+    /// The kernel's rule for it in a family: `lookup`, for this flow only; none if it is of the other.
+    pub fn rule(&self, lookup: &Rule) -> Option<Rule> {
+        let port = |port| {
+            Some(Ports {
+                first: port,
+                last: port,
+            })
+        };
+        (Family::of(self.from) == lookup.family).then(|| Rule {
+            from: Some(self.from.into()),
+            to: Some(self.to.into()),
+            protocol: Some(self.protocol),
+            sport: port(self.sport),
+            dport: port(self.dport),
+            ..lookup.clone()
+        })
     }
 }
 

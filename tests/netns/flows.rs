@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 
 use socket2::{Domain, Socket, Type};
 
-use uplinkd::kernel::{end_flows, end_sockets};
+use uplinkd::kernel::{end_flows, end_sockets, established_flows};
+use uplinkd::routing::traffic::Flow;
+use uplinkd::units::IpProtocol;
 
 use crate::netns;
 use crate::tracked::{Tracked, Tracking};
@@ -52,6 +54,35 @@ fn only_the_flows_of_the_uplink_that_is_left_are_ended() {
         assert_eq!(tracking.answered_to(FIBER6), 0);
         assert_eq!(tracking.answered_to(LTE), 300);
         assert_eq!(end(&[FIBER, FIBER6]), 0);
+    });
+}
+
+#[test]
+fn a_flow_is_listed_as_its_packets_are_before_they_are_translated() {
+    netns::run(|_| async {
+        let mut tracking = Tracking::open();
+        for flow in [
+            translated(FIBER, 7),
+            translated(FIBER6, 8),
+            translated(LTE, 9),
+        ] {
+            tracking.add(flow);
+        }
+        tracking.add(Tracked {
+            from: FIBER,
+            ..translated(FIBER, 10)
+        });
+        let flow = |from, to, sport| Flow {
+            from,
+            to,
+            protocol: IpProtocol(17),
+            sport,
+            dport: 443,
+        };
+        let expected = [flow(LAPTOP, SERVER, 7), flow(LAPTOP6, SERVER6, 8)];
+        let addresses = BTreeSet::from([FIBER, FIBER6]);
+        let listed = established_flows(&addresses).expect("the kernel tracks connections");
+        assert_eq!(listed, expected.into());
     });
 }
 

@@ -70,6 +70,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                     .map(|place| carrying(attachments, &[(place, 1)]))
                     .into(),
                 rules,
+                held: Vec::new(),
             }
         };
         agent.want(agent.desired_with(traffic([1, 0])));
@@ -145,6 +146,7 @@ fn sixty_four_uplinks_and_groups_with_256_rules_are_reconciled_at_once() {
                     .map(|group| carrying(attachments, &[((group + offset) % 64, 1)]))
                     .collect(),
                 rules,
+                held: Vec::new(),
             }
         };
         let all = [0, 1].map(|offset| agent.desired_with(traffic(offset)));

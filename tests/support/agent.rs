@@ -135,6 +135,7 @@ async fn serve(
                     let count = seconds.unwrap_or(2);
                     call.answer(&Response::History((0..count).map(event).collect()));
                 }
+                Request::Drain { .. } => call.answer(&Response::Refused("not here".to_owned())),
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
             },
         }

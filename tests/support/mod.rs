@@ -98,7 +98,9 @@ fn line(event: &Event) -> String {
         Change::Uplink { uplink, .. }
         | Change::Flap { uplink, .. }
         | Change::Standby { uplink, .. }
-        | Change::Prefix { uplink, .. } => uplink.to_string(),
+        | Change::Prefix { uplink, .. }
+        | Change::Stranded { uplink, .. }
+        | Change::Drained { uplink, .. } => uplink.to_string(),
         Change::Target { uplink, .. } => uplink
             .as_ref()
             .map_or_else(String::new, ToString::to_string),

@@ -95,12 +95,17 @@ fn creation(flow: &Tracked, flags: u16) -> Vec<u8> {
     const TUPLE_REPLY: u16 = 2;
     const STATUS: u16 = 3;
     const TIMEOUT: u16 = 7;
+    const SEEN_REPLY: u32 = 1 << 1;
+    const ASSURED: u32 = 1 << 2;
     const CONFIRMED: u32 = 1 << 3;
     let there = tuple(flow.from, flow.to, [flow.port, 443]);
     let back = tuple(flow.to, flow.translated_to, [443, flow.port]);
     let mut body = attribute(TUPLE_ORIG | NESTED, &there);
     body.extend(attribute(TUPLE_REPLY | NESTED, &back));
-    body.extend(attribute(STATUS, &CONFIRMED.to_be_bytes()));
+    body.extend(attribute(
+        STATUS,
+        &(SEEN_REPLY | ASSURED | CONFIRMED).to_be_bytes(),
+    ));
     body.extend(attribute(TIMEOUT, &600_u32.to_be_bytes()));
     message(NEW, flags, flow.from, &body)
 }

@@ -131,6 +131,8 @@ impl Notes {
                 | Change::Flap { .. }
                 | Change::Standby { .. }
                 | Change::Prefix { .. }
+                | Change::Stranded { .. }
+                | Change::Drained { .. }
                 | Change::NoUsableUplink
                 | Change::ConfigReloaded
                 | Change::ConfigRefused => {}

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::cli::output::{Colour, Palette};
 use crate::engine::settings::Policy;
 use crate::engine::status::{
-    BudgetStatus, EventRecord, LastSwitch, Mode, RoutesState, State, Status, TargetStatus,
-    UplinkStatus,
+    BudgetStatus, Chosen, Draining, EventRecord, LastSwitch, Maintenance, Mode, RoutesState, State,
+    Status, TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
@@ -37,6 +37,9 @@ impl Table {
             text.push('\n');
             let carries = part(status, uplink);
             let _ = writeln!(text, "{:indent$}{}{carries}", "", uplink.reason);
+            if let Some(maintenance) = self.maintenance(status, uplink) {
+                let _ = writeln!(text, "{:indent$}{maintenance}", "");
+            }
             if let Some(penalty) = self.penalty(uplink) {
                 let _ = writeln!(text, "{:indent$}{penalty}", "");
             }
@@ -70,7 +73,58 @@ impl Table {
             .map(|since| format!(" for {}", self.age(since)))
             .unwrap_or_default();
         let trouble = self.trouble(status);
-        format!("{active}{since} ({mode}, policy {policy})\n{trouble}")
+        let choice = self.choice(status);
+        format!("{active}{since} ({mode}, policy {policy})\n{choice}{trouble}")
+    }
+
+    /// Whom a person sent the traffic to, and whether it is there.
+    fn choice(&self, status: &Status) -> String {
+        let Some(chosen) = &status.choices.switch else {
+            return String::new();
+        };
+        let Chosen {
+            uplink,
+            pinned,
+            by,
+            at,
+        } = chosen;
+        let verb = if *pinned { "pinned to" } else { "sent to" };
+        let by = self.by_whom(by.as_deref(), *at);
+        let is_there = status.active.first() == Some(uplink);
+        let mut uplinks = status.uplinks.iter();
+        let fate = uplinks.find(|known| known.name == *uplink);
+        let fate = fate.map_or_else(String::new, |known| format!(", which is {}", known.state));
+        let is_dead = matches!(fate.as_str(), ", which is down" | ", which is absent");
+        let line = match (is_there, is_dead) {
+            (true, true) => format!("{verb} {uplink}{by}{fate}, and stays there until `auto`"),
+            (true, false) => format!("{verb} {uplink}{by}"),
+            (false, _) => format!("{verb} {uplink}{by}{fate}, so it goes elsewhere for now"),
+        };
+        if is_there && !is_dead {
+            return line + "\n";
+        }
+        self.palette.paint(Colour::Red, &line) + "\n"
+    }
+
+    fn by_whom(&self, by: Option<&str>, at: Option<Timestamp>) -> String {
+        let by = by.map_or_else(|| " by hand".to_owned(), |by| format!(" by {by}"));
+        let at = at.map(|at| format!(", {} ago", self.age(at)));
+        by + &at.unwrap_or_default()
+    }
+
+    /// Who took an uplink out of service, and what still goes through it.
+    fn maintenance(&self, status: &Status, uplink: &UplinkStatus) -> Option<String> {
+        let Maintenance { by, at, draining } = status.choices.disabled.get(&uplink.name)?;
+        let mut line = format!("disabled{}", self.by_whom(by.as_deref(), *at));
+        if let Some(Draining { flows, until }) = draining {
+            let left = until.0.duration_since(self.now.0).unwrap_or_default();
+            let _ = write!(
+                line,
+                "; {flows} established flows go on for {} at most",
+                short(left)
+            );
+        }
+        Some(line)
     }
 
     /// What a person must know before believing the table.

@@ -3,7 +3,8 @@
 //! One uplink leads: it is elected as a whole, and carries both families as long as both work there.
 //! A family that does not, or that has no way out there, is carried apart by the best other uplink
 //! by which it works, and comes back to the leader by the rules of failback. Where it works nowhere
-//! it stays where it is.
+//! it stays where it is. Where a person has pinned the traffic, a family goes apart only if the uplink
+//! has no way out for it.
 
 use std::collections::BTreeMap;
 
@@ -72,6 +73,11 @@ impl Group {
             return Vec::new();
         };
         self.apart.retain(|_, carrier| carrier.uplink != leader);
+        let is_held = self.is_held_by_pin();
+        let lead = find(around.uplinks, &leader).filter(|_| is_held);
+        if lead.is_some_and(|lead| lead.candidate().fitness() == Fitness::Unusable) {
+            return Vec::new();
+        }
         let families = Family::ROUTED.into_iter();
         families
             .filter_map(|family| self.elect_for(family, &leader, around, now))
@@ -88,6 +94,10 @@ impl Group {
         let candidates = self.candidates_for(family, leader, around);
         if !candidates.iter().any(|candidate| candidate.has_path) {
             return None;
+        }
+        if self.is_held_by_pin() && has_way(family, leader, around.uplinks) {
+            let apart = self.apart.remove(&family);
+            return apart.map(|_| format!("{family}: chosen by hand"));
         }
         let carrier = self.carrier_beside(family, leader);
         let is_carrier = |candidate: &&Candidate<'_>| candidate.name == carrier;
@@ -129,6 +139,7 @@ impl Group {
             active: Some(self.carrier_beside(family, leader)),
             is_adopted: apart.is_some_and(|carrier| carrier.is_adopted),
             chosen: None,
+            is_pinned: false,
             is_asked,
             // A family comes back to the leader, however good another is.
             failover: FailoverSettings {

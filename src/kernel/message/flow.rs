@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlaBuffer, NlasIterator};
 
 use crate::routing::Family;
+use crate::routing::traffic::Flow;
+use crate::units::IpProtocol;
 
 const CTNETLINK: u16 = 1 << 8;
 pub(super) const NEW_FLOW: u16 = CTNETLINK;
@@ -19,6 +21,7 @@ const HEADER: usize = 4;
 
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_FILTER: u16 = 25;
@@ -27,6 +30,13 @@ const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 /// `CTA_FILTER_F_CTA_IP_DST` (`net/netfilter/nf_internals.h`).
 const BY_DESTINATION: u32 = 1 << 1;
 const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
+/// `IPS_ASSURED` (`linux/netfilter/nf_conntrack_common.h`): packets went both ways, and for TCP the
+/// connection stands.
+const ASSURED: u32 = 1 << 2;
 const CTA_IP_V4_SRC: u16 = 1;
 const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_SRC: u16 = 3;
@@ -39,6 +49,8 @@ pub(in crate::kernel) struct FlowEntry {
     pub(in crate::kernel) origin: IpAddr,
     /// Where its answers go to.
     pub(in crate::kernel) answers_to: IpAddr,
+    /// How its packets are before they are translated, if it is established and its protocol has ports.
+    pub(in crate::kernel) established: Option<Flow>,
     /// What the kernel knows it by.
     identity: Vec<u8>,
 }
@@ -74,13 +86,19 @@ pub(in crate::kernel) fn end_of_flow(flow: &FlowEntry, is_last: bool, sequence: 
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
     let (mut origin, mut answers_to) = (None, None);
+    let (mut flow, mut is_assured) = (None, false);
     for attribute in super::attributes(body, HEADER) {
         match attribute.kind() {
             CTA_TUPLE_ORIG => {
                 origin = address_in(&attribute, [CTA_IP_V4_SRC, CTA_IP_V6_SRC]);
+                flow = flow_in(&attribute);
                 keep(&mut identity, &attribute);
             }
             CTA_TUPLE_REPLY => answers_to = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]),
+            CTA_STATUS => {
+                let status = attribute.value().first_chunk().copied();
+                is_assured = u32::from_be_bytes(status.unwrap_or_default()) & ASSURED != 0;
+            }
             CTA_ID | CTA_ZONE => keep(&mut identity, &attribute),
             _ => {}
         }
@@ -88,6 +106,7 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     Some(FlowEntry {
         origin: origin?,
         answers_to: answers_to?,
+        established: flow.filter(|_| is_assured),
         identity,
     })
 }
@@ -97,8 +116,34 @@ fn keep(identity: &mut Vec<u8>, attribute: &NlaBuffer<&[u8]>) {
     append(identity, attribute.kind() | nested, attribute.value());
 }
 
+/// The flow of a tuple, if its protocol has ports.
+fn flow_in(tuple: &NlaBuffer<&[u8]>) -> Option<Flow> {
+    let (mut number, mut sport, mut dport) = (None, None, None);
+    let protocol = inside(tuple.value()).find(|attribute| attribute.kind() == CTA_TUPLE_PROTO)?;
+    for attribute in inside(protocol.value()) {
+        let port = attribute.value().first_chunk();
+        let port = port.map(|port| u16::from_be_bytes(*port));
+        match attribute.kind() {
+            CTA_PROTO_NUM => number = attribute.value().first().copied(),
+            CTA_PROTO_SRC_PORT => sport = port,
+            CTA_PROTO_DST_PORT => dport = port,
+            _ => {}
+        }
+    }
+    Some(Flow {
+        from: address_in(tuple, [CTA_IP_V4_SRC, CTA_IP_V6_SRC])?,
+        to: address_in(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST])?,
+        protocol: IpProtocol(number?),
+        sport: sport?,
+        dport: dport?,
+    })
+}
+
+fn inside(bytes: &[u8]) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
+    NlasIterator::new(bytes).map_while(Result::ok)
+}
+
 fn address_in(tuple: &NlaBuffer<&[u8]>, kinds: [u16; 2]) -> Option<IpAddr> {
-    let inside = |bytes| NlasIterator::new(bytes).map_while(Result::ok);
     let ip = inside(tuple.value()).find(|attribute| attribute.kind() == CTA_TUPLE_IP)?;
     let address = inside(ip.value()).find(|attribute| kinds.contains(&attribute.kind()))?;
     super::parse::ip_of(address.value())

@@ -1,0 +1,212 @@
+//! Events that come again and again: the log counts them instead of repeating them. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::status::EventRecord;
+use crate::units::{InterfaceName, Moment, UplinkName};
+
+/// So many of a kind are told one by one within `WINDOW`.
+const MOST: usize = 6;
+/// What is counted is summed up at least this often.
+const WINDOW: Duration = Duration::from_secs(600);
+/// And as soon as nothing more has come for so long: what was last must not stay untold.
+const CALM: Duration = Duration::from_secs(30);
+
+/// What may repeat itself: the states of an uplink, or of its targets.
+///
+/// `MOST` events of a kind are told within `WINDOW`; those that follow are counted, and the last of
+/// them is told with their number when nothing has followed it for `CALM`, or after `WINDOW`. Where
+/// it goes on after that, one line in each window is all. Switches and whatever else people must act
+/// upon are always told at once.
+#[derive(Debug, Default)]
+pub struct Repeats(BTreeMap<Kind, Run>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    subject: &'static str,
+    uplink: Option<UplinkName>,
+    interface: Option<InterfaceName>,
+}
+
+#[derive(Debug)]
+struct Run {
+    since: Moment,
+    told: usize,
+    counted: usize,
+    latest: Moment,
+    last: EventRecord,
+}
+
+impl Kind {
+    fn of(record: &EventRecord) -> Option<Self> {
+        let subject = match record.event.split_once('.') {
+            Some(("uplink", "drained")) => return None,
+            Some(("uplink", _)) => "uplink",
+            Some(("target", _)) => "target",
+            Some(_) | None => return None,
+        };
+        Some(Self {
+            subject,
+            uplink: record.uplink.clone(),
+            interface: record.interface.clone(),
+        })
+    }
+}
+
+impl Repeats {
+    /// Takes an event; false if it is counted and not to be told now.
+    pub fn is_told(&mut self, record: &EventRecord, now: Moment) -> bool {
+        let Some(kind) = Kind::of(record) else {
+            return true;
+        };
+        let run = self.0.entry(kind).or_insert_with(|| Run {
+            since: now,
+            told: 0,
+            counted: 0,
+            latest: now,
+            last: record.clone(),
+        });
+        let is_told = run.told < MOST;
+        if is_told {
+            run.told += 1;
+        } else {
+            run.counted += 1;
+        }
+        run.latest = now;
+        run.last.clone_from(record);
+        is_told
+    }
+
+    /// What has been counted and is to be told by now.
+    pub fn due(&mut self, now: Moment) -> Vec<EventRecord> {
+        let mut due = Vec::new();
+        self.0.retain(|_, run| {
+            let is_over = now.since(run.since) >= WINDOW;
+            let is_calm = now.since(run.latest) >= CALM;
+            if run.counted > 0 && (is_over || is_calm) {
+                due.push(run.sum_up(now));
+            } else if is_over {
+                // A window in which nothing had to be counted.
+                return false;
+            }
+            true
+        });
+        due
+    }
+
+    /// All that has been counted, for the end.
+    pub fn rest(mut self, now: Moment) -> Vec<EventRecord> {
+        let counted = self.0.values_mut().filter(|run| run.counted > 0);
+        counted.map(|run| run.sum_up(now)).collect()
+    }
+}
+
+impl Run {
+    fn sum_up(&mut self, now: Moment) -> EventRecord {
+        let Self { counted, since, .. } = *self;
+        let seconds = now.since(since).as_secs();
+        let mut record = self.last.clone();
+        if counted > 1 {
+            let like = format!(
+                " (the last of {counted} changes of which no other was told, in {seconds} s)"
+            );
+            record.reason.push_str(&like);
+        }
+        (self.since, self.counted) = (now, 0);
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::status::{Side, State};
+    use crate::units::Timestamp;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::after_start(Duration::from_secs(seconds))
+    }
+
+    fn event(name: &str, uplink: &str) -> EventRecord {
+        EventRecord {
+            at: Timestamp(std::time::UNIX_EPOCH),
+            event: name.to_owned(),
+            group: None,
+            uplink: Some(uplink.parse().expect("a name")),
+            interface: None,
+            network: None,
+            from: None,
+            to: Some(Side::State(State::Down)),
+            reason: "no answer".to_owned(),
+            prefixes: std::collections::BTreeSet::new(),
+            took_us: None,
+            flows_moved: None,
+        }
+    }
+
+    /// Of an uplink that falls and rises every five seconds: how many lines, and the summaries.
+    fn flaps(from: u64, to: u64, repeats: &mut Repeats) -> (usize, Vec<String>) {
+        let (mut lines, mut sums) = (0, Vec::new());
+        for second in from..to {
+            if second % 5 == 0 {
+                let name = ["uplink.down", "uplink.up"][(second / 5 % 2) as usize];
+                lines += usize::from(repeats.is_told(&event(name, "fiber"), at(second)));
+            }
+            let due = repeats.due(at(second));
+            sums.extend(due.into_iter().map(|due| due.event + ": " + &due.reason));
+        }
+        (lines, sums)
+    }
+
+    #[test]
+    fn an_uplink_that_flaps_for_an_hour_takes_a_line_for_each_ten_minutes() {
+        let mut repeats = Repeats::default();
+        let (lines, sums) = flaps(0, 3_600, &mut repeats);
+        assert_eq!(lines, MOST);
+        assert_eq!(sums.len(), 5, "{sums:#?}");
+        assert_eq!(
+            sums[1],
+            "uplink.down: no answer (the last of 120 changes of which no other was told, in 600 s)"
+        );
+    }
+
+    #[test]
+    fn the_last_state_is_told_soon_after_it_has_become_calm() {
+        let mut repeats = Repeats::default();
+        flaps(0, 100, &mut repeats);
+        let (_, sums) = flaps(101, 105, &mut repeats);
+        assert_eq!(sums, [""; 0]);
+        let told: Vec<_> = (105..140).flat_map(|s| repeats.due(at(s))).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].event, "uplink.up");
+    }
+
+    #[test]
+    fn after_ten_quiet_minutes_each_is_told_again() {
+        let mut repeats = Repeats::default();
+        flaps(0, 100, &mut repeats);
+        for second in 100..1_400 {
+            repeats.due(at(second));
+        }
+        assert!(repeats.is_told(&event("uplink.down", "fiber"), at(1_400)));
+    }
+
+    #[test]
+    fn what_people_must_act_upon_and_other_uplinks_are_told_at_once() {
+        let mut repeats = Repeats::default();
+        flaps(0, 300, &mut repeats);
+        assert!(repeats.is_told(&event("uplink.down", "lte"), at(300)));
+        for name in [
+            "switch",
+            "no_usable_uplink",
+            "switch.stranded",
+            "uplink.drained",
+        ] {
+            for _ in 0..100 {
+                assert!(repeats.is_told(&event(name, "fiber"), at(300)));
+            }
+        }
+        assert_eq!(repeats.rest(at(300)).len(), 1);
+    }
+}

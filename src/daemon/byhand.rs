@@ -1,0 +1,141 @@
+//! What people choose by hand: obeyed, shown with who and when, and kept across restarts.
+
+use std::collections::BTreeSet;
+
+use super::Daemon;
+use crate::choices;
+use crate::control::{Call, Caller, Response};
+use crate::engine::command::Refusal;
+use crate::engine::input::{Command, Input};
+use crate::engine::status::{Choices, Chosen, Draining, Maintenance};
+
+impl Daemon {
+    pub(super) fn obey(&mut self, call: &Call, command: &Command) -> Response {
+        if let Err(refusal) = self.engine.check(command) {
+            let why = refusal.to_string();
+            return match refusal {
+                Refusal::NoSuchUplink(_) => Response::NotFound(why),
+                Refusal::Unusable { .. } | Refusal::Last(_) => Response::Refused(why),
+            };
+        }
+        self.tell(Input::Command(command.clone()));
+        let is_coming = |uplink| self.engine.carrier() != Some(uplink);
+        let done = match command {
+            Command::Switch(uplink) | Command::Pin(uplink) if is_coming(uplink) => {
+                format!("{uplink} is brought up, and the traffic goes there once it is usable")
+            }
+            Command::Switch(uplink) => {
+                format!("the traffic goes through {uplink} until `auto`, or until it fails")
+            }
+            Command::Pin(uplink) => {
+                format!("the traffic goes through {uplink} until `auto`, even if it fails")
+            }
+            Command::Auto => "the agent chooses again".to_owned(),
+            Command::Disable(uplink) => format!("{uplink} carries no traffic until `enable`"),
+            Command::Enable(uplink) => format!("{uplink} may carry traffic again"),
+        };
+        Response::Done(self.chosen_by(&call.by, command, done))
+    }
+
+    /// Keeps what was just chosen; returns `done`, and what is wrong if it will be forgotten.
+    pub(super) fn chosen_by(&mut self, by: &Caller, command: &Command, done: String) -> String {
+        tracing::info!(command = words(command), %by, "by hand");
+        match self.note_choices(Some(by)) {
+            None => done,
+            Some(why) => format!("{done}; a restart will forget it: {why}"),
+        }
+    }
+
+    /// Takes over what is chosen now, with who chose what is new; says why that cannot be kept.
+    pub(super) fn note_choices(&mut self, by: Option<&Caller>) -> Option<String> {
+        let at = by.map(|_| self.clock.wall().at(self.clock.now()));
+        let by = by.map(ToString::to_string);
+        let mut now = self.engine.choices();
+        if let Some(chosen) = &mut now.switch {
+            let known = self.choices.switch.clone();
+            let is_same =
+                |known: &Chosen| known.uplink == chosen.uplink && known.pinned == chosen.pinned;
+            *chosen = known.filter(is_same).unwrap_or_else(|| Chosen {
+                by: by.clone(),
+                at,
+                ..chosen.clone()
+            });
+        }
+        for (uplink, maintenance) in &mut now.disabled {
+            let known = self.choices.disabled.get(uplink).cloned();
+            *maintenance = known.unwrap_or_else(|| Maintenance {
+                by: by.clone(),
+                at,
+                draining: None,
+            });
+        }
+        let is_news = now != self.choices;
+        self.choices = now;
+        if !is_news || self.options.observe {
+            return None;
+        }
+        let kept = choices::keep(&self.choices, &self.config.agent.state_dir);
+        let why = format!("{:#}", anyhow::Error::from(kept.err()?));
+        tracing::warn!(why, "a restart will forget what was chosen by hand");
+        Some(why)
+    }
+
+    /// What is chosen, as it is known here.
+    pub(super) fn shown_choices(&self) -> Choices {
+        let mut shown = self.choices.clone();
+        for (uplink, maintenance) in &mut shown.disabled {
+            let drain = self.drains.get(uplink);
+            maintenance.draining = drain.and_then(|drain| {
+                Some(Draining {
+                    flows: self.engine.held(uplink).map_or(0, BTreeSet::len),
+                    until: self.clock.wall().at(drain.until()?),
+                })
+            });
+        }
+        shown
+    }
+
+    /// Goes on with what an earlier run was told.
+    pub(super) fn restore_choices(&mut self) {
+        let kept = choices::recall(&self.config.agent.state_dir).unwrap_or_else(|error| {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "what was chosen by hand before is not known");
+            Choices::default()
+        });
+        let switch = kept.switch.iter().map(|chosen| {
+            let uplink = chosen.uplink.clone();
+            let command = if chosen.pinned {
+                Command::Pin(uplink)
+            } else {
+                Command::Switch(uplink)
+            };
+            (command, &chosen.uplink, &chosen.by)
+        });
+        let disabled = kept.disabled.iter().map(|(uplink, maintenance)| {
+            (Command::Disable(uplink.clone()), uplink, &maintenance.by)
+        });
+        for (command, uplink, by) in switch.chain(disabled) {
+            let mut uplinks = self.config.engine.uplinks.iter();
+            if !uplinks.any(|known| known.name == *uplink) {
+                tracing::warn!(%uplink, "was chosen by hand and is not configured any more");
+                continue;
+            }
+            let by = by.as_deref().unwrap_or("somebody");
+            tracing::info!(command = words(&command), by, "by hand, before a restart");
+            self.tell(Input::Restored(command));
+        }
+        self.choices = kept;
+        self.note_choices(None);
+    }
+}
+
+/// As a person would type it.
+fn words(command: &Command) -> String {
+    match command {
+        Command::Switch(uplink) => format!("switch {uplink}"),
+        Command::Pin(uplink) => format!("switch {uplink} --pin"),
+        Command::Auto => "auto".to_owned(),
+        Command::Disable(uplink) => format!("disable {uplink}"),
+        Command::Enable(uplink) => format!("enable {uplink}"),
+    }
+}

@@ -1,0 +1,276 @@
+//! What people choose by hand, and a real agent that is killed and started again.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::netns::{self};
+use super::*;
+
+/// An agent of two uplinks with its files, and those who speak to it.
+struct Site {
+    files: tempfile::TempDir,
+    agent: Option<Child>,
+}
+
+impl Site {
+    fn new(state_dir: &str) -> Self {
+        let files = tempfile::tempdir().expect("a directory");
+        let config = format!(
+            "[agent]\ncontrol = '{}'\nstate_dir = '{}'\nlog = \"stderr\"\n\n\
+             [[uplink]]\nname = \"fiber\"\ninterface = \"fiber\"\ntier = 1\n\n\
+             [[uplink]]\nname = \"lte\"\ninterface = \"lte\"\ntier = 2\n",
+            files.path().join("control.sock").display(),
+            files.path().join(state_dir).display(),
+        );
+        fs::write(files.path().join("uplinkd.toml"), config).expect("the configuration");
+        let mut site = Self { files, agent: None };
+        site.start();
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).expect("a log")
+    }
+
+    fn start(&mut self) {
+        let log = fs::File::create(self.path("log")).expect("a log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+        command
+            .env("NOTIFY_SOCKET", self.path("notify"))
+            .env("WATCHDOG_USEC", "600000")
+            .args(["run", "--config"])
+            .arg(self.path("uplinkd.toml"))
+            .stdin(Stdio::null())
+            .stderr(log);
+        self.agent = Some(command.spawn().expect("run the agent"));
+    }
+
+    fn signal(&self, signal: Signal) {
+        let agent = self.agent.as_ref().expect("an agent");
+        kill(Pid::from_raw(agent.id().cast_signed()), signal).expect("a signal");
+    }
+
+    fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let status = self
+            .agent
+            .take()
+            .expect("an agent")
+            .wait()
+            .expect("it ends");
+        assert!(status.success(), "{}", self.log());
+    }
+
+    fn kill(&mut self) {
+        let mut agent = self.agent.take().expect("an agent");
+        agent.kill().expect("it is killed");
+        agent.wait().expect("it ends");
+    }
+
+    fn say(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+        command.args(words).arg("--socket");
+        command.arg(self.path("control.sock"));
+        command.output().expect("the program")
+    }
+
+    /// The status, as soon as `is_so`.
+    async fn status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let wait = async {
+            loop {
+                let told = self.say(&["status", "--json"]);
+                let status: Option<Value> = serde_json::from_slice(&told.stdout).ok();
+                if let Some(status) = status.filter(&is_so) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let status = timeout(PATIENCE, wait).await;
+        status.unwrap_or_else(|_| panic!("{}", self.log()))
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            drop(agent.kill());
+            drop(agent.wait());
+        }
+    }
+}
+
+fn is_disabled(status: &Value) -> bool {
+    status["uplinks"][1]["state"] == "disabled"
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8(output.to_vec()).expect("a text")
+}
+
+#[test]
+fn what_was_disabled_by_hand_stays_so_when_the_agent_is_killed_and_says_by_whom_and_when() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::new("state");
+        site.status(|_| true).await;
+        let told = site.say(&["disable", "lte"]);
+        assert_eq!(
+            text(&told.stdout),
+            "lte carries no traffic until `enable`\n"
+        );
+        let before = site.status(is_disabled).await;
+        site.kill();
+        site.start();
+        let after = site.status(is_disabled).await;
+        assert_eq!(after["choices"], before["choices"]);
+        let by = after["choices"]["disabled"]["lte"]["by"].as_str();
+        assert!(by.is_some_and(|by| !by.is_empty()), "{after}");
+        let shown = text(&site.say(&["status"]).stdout);
+        assert!(shown.contains("disabled by "), "{shown}");
+        assert!(site.log().contains("before a restart"), "{}", site.log());
+
+        site.say(&["enable", "lte"]);
+        site.kill();
+        site.start();
+        let after = site.status(|_| true).await;
+        assert_eq!(after["choices"]["disabled"], serde_json::json!({}));
+    });
+}
+
+#[test]
+fn a_corrupt_file_of_choices_is_set_aside_and_said_and_the_agent_goes_on() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::new("state");
+        site.status(|_| true).await;
+        site.say(&["disable", "lte"]);
+        site.kill();
+        let choices = site.path("state/choices.json");
+        fs::write(&choices, "{\"switch\": 7").expect("it is spoilt");
+        site.start();
+        let status = site.status(|_| true).await;
+        assert!(!is_disabled(&status), "{status}");
+        assert!(site.log().contains("choices.corrupt"), "{}", site.log());
+        assert!(Path::exists(&site.path("state/choices.corrupt")));
+    });
+}
+
+#[test]
+fn a_choice_that_cannot_be_kept_is_obeyed_and_the_answer_says_so() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        // A directory cannot be made below a file, whoever asks for it.
+        let site = Site::new("uplinkd.toml/state");
+        site.status(|_| true).await;
+        let told = site.say(&["disable", "lte"]);
+        let said = text(&told.stdout);
+        assert!(
+            said.contains("a restart will forget it: cannot write"),
+            "{said}"
+        );
+        assert!(told.status.success());
+        site.status(is_disabled).await;
+    });
+}
+
+#[test]
+fn flows_are_not_held_for_an_uplink_that_is_not_there() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let site = Site::new("state");
+        site.status(|_| true).await;
+        let told = site.say(&["disable", "backup", "--drain"]);
+        assert_eq!(text(&told.stderr), "uplinkd: no uplink is named `backup`\n");
+        assert_eq!(told.status.code(), Some(1));
+        let told = site.say(&["disable", "lte", "--drain=5s"]);
+        let said = text(&told.stdout);
+        assert!(
+            said.starts_with("lte takes no new flows until `enable`; 0 "),
+            "{said}"
+        );
+        site.status(is_disabled).await;
+    });
+}
+
+#[test]
+fn an_agent_that_hands_over_leaves_its_routes_to_the_next_and_one_that_stops_removes_them() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let before = world.everything().await;
+        let mut site = Site::new("state");
+        let held = async |site: &Site| {
+            let wait = async {
+                loop {
+                    let held = world.of_protocol(117).await;
+                    if held.len() > 5 {
+                        return held;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let held = timeout(PATIENCE, wait).await;
+            held.unwrap_or_else(|_| panic!("{}", site.log()))
+        };
+        site.status(|_| true).await;
+        held(&site).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let ours = held(&site).await;
+        // A supervisor may say both: the hand-over counts.
+        site.signal(Signal::SIGSTOP);
+        site.signal(Signal::SIGUSR2);
+        site.signal(Signal::SIGTERM);
+        site.end(Signal::SIGCONT);
+        assert_eq!(world.of_protocol(117).await, ours);
+        site.start();
+        site.status(|_| true).await;
+        assert_eq!(held(&site).await, ours);
+        site.end(Signal::SIGTERM);
+        assert_eq!(world.everything().await, before);
+    });
+}
+
+#[test]
+fn a_supervisor_hears_that_the_agent_is_ready_reloads_stops_and_whether_its_loop_is_stuck() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::new("state");
+        site.kill();
+        let ear = UnixDatagram::bind(site.path("notify")).expect("a socket");
+        ear.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let hear = || {
+            let mut buffer = [0; 256];
+            let length = ear.recv(&mut buffer).expect("a word");
+            String::from_utf8(buffer[..length].to_vec()).expect("a text")
+        };
+        let hear_until = |word: &str| while !hear().starts_with(word) {};
+        site.start();
+        hear_until("READY=1");
+        for _ in 0..5 {
+            hear_until("WATCHDOG=1");
+        }
+        site.signal(Signal::SIGHUP);
+        hear_until("RELOADING=1\nMONOTONIC_USEC=");
+        hear_until("READY=1");
+        site.signal(Signal::SIGSTOP);
+        let limit = Duration::from_millis(700);
+        ear.set_read_timeout(Some(limit)).expect("a time limit");
+        let mut buffer = [0; 256];
+        while ear.recv(&mut buffer).is_ok() {}
+        ear.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        site.signal(Signal::SIGCONT);
+        hear_until("WATCHDOG=1");
+        site.end(Signal::SIGTERM);
+        hear_until("STOPPING=1");
+    });
+}
