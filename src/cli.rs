@@ -2,7 +2,6 @@
 
 pub mod check;
 pub mod history;
-#[cfg(feature = "import")]
 pub mod import;
 #[cfg(feature = "lab")]
 pub mod lab;
@@ -59,7 +58,6 @@ enum Command {
     /// Take over a changed configuration; a bad one is refused and the old one stays
     Reload(Connection),
     /// Make a configuration from that of another program, and say what has no counterpart
-    #[cfg(feature = "import")]
     Import(import::Arguments),
     /// Run the decisions on a recorded trace: when would it have switched, and why
     #[cfg(feature = "replay")]
@@ -72,7 +70,7 @@ enum Command {
     Man,
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
-    Lab(lab::Lab),
+    Lab(Box<lab::Lab>),
 }
 
 #[derive(Debug, Args)]
@@ -171,7 +169,6 @@ impl Cli {
                 wish::send(&connection, &Wish::Enable(name).into())
             }
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
-            #[cfg(feature = "import")]
             Command::Import(arguments) => import::run(&arguments),
             #[cfg(feature = "replay")]
             Command::Replay(arguments) => replay::run(&arguments),

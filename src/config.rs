@@ -7,7 +7,6 @@
 pub mod defaults;
 mod error;
 mod groups;
-#[cfg(feature = "import")]
 pub mod mwan3;
 mod options;
 mod raw;
@@ -17,7 +16,6 @@ mod section;
 mod uci;
 mod uplinks;
 mod values;
-#[cfg(feature = "import")]
 pub mod write;
 
 use std::collections::BTreeMap;

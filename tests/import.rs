@@ -1,7 +1,5 @@
 //! What becomes of a configuration of mwan3.
 
-#![cfg(feature = "import")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -219,7 +217,7 @@ fn every_option_of_mwan3_is_answered() {
     let settings = [
         ("track_ip", "probe_targets"),
         ("family", "one uplink of both families"),
-        ("interface", "option interface"),
+        ("interface", "option network"),
         ("src_ip", "list from '192.168.0.0/16'"),
         ("dest_ip", "list to '198.51.100.0/24'"),
         ("src_port", "option sport '1024-65535'"),
@@ -255,7 +253,10 @@ fn devices_are_those_of_the_network() {
     has(&text, "no rule takes everything");
     let (text, config) = result(two, None);
     assert_eq!(uplinks(&config), ["wan wan 1 1", "isp1 isp1 2 1"]);
-    has(&text, "if its device is another, put that here");
+    has(
+        &text,
+        "the interface's name in netifd, which tells its device",
+    );
 }
 
 #[test]
@@ -478,7 +479,7 @@ const SENSE: &str = "config member 'm1'\n\toption interface 'wan'\nconfig member
                      config policy 'p2'\n\tlist use_member 'm2'\n";
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_mwan3_is_told_the_result_is_a_good_configuration(

@@ -16,8 +16,8 @@ use uplinkd::engine::budget::{PERIOD, cost};
 use uplinkd::engine::input::{Action, Change, Command, Errand, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
-    BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
-    Standby,
+    BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, GroupSettings, Policy,
+    Settings, Standby,
 };
 use uplinkd::engine::status::{Mode, State, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
@@ -90,10 +90,19 @@ struct Rules {
     damping: DampingSettings,
     /// The last uplink is cold, and has these seconds to linger.
     cold: Option<u64>,
+    /// Some traffic goes by all but the first uplink, by this policy.
+    group: Option<Policy>,
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        Just(Policy::Failover),
+        Just(Policy::Best),
+        Just(Policy::Balance)
+    ]
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    let policy = prop_oneof![Just(Policy::Failover), Just(Policy::Best)];
     let failback = prop_oneof![3 => Just(Failback::Auto), 1 => Just(Failback::Manual)];
     let damping = (1..900_u64, 0..3_600_u64, 0.5..4.0, 0.05..0.99).prop_map(
         |(half_life, longest, suppress, share)| DampingSettings {
@@ -104,7 +113,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         },
     );
     (
-        policy,
+        (policy(), prop::option::of(policy())),
         failback,
         0..90_u64,
         any::<bool>(),
@@ -114,15 +123,18 @@ fn rules() -> impl Strategy<Value = Rules> {
         prop::option::of(0..400_u64),
     )
         .prop_map(
-            |(policy, failback, waits, is_flat, recover_after, is_dual, damping, cold)| Rules {
-                policy,
-                failback,
-                waits,
-                is_flat,
-                recover_after,
-                is_dual,
-                damping,
-                cold,
+            |((policy, group), failback, waits, is_flat, recover_after, is_dual, damping, cold)| {
+                Rules {
+                    policy,
+                    failback,
+                    waits,
+                    is_flat,
+                    recover_after,
+                    is_dual,
+                    damping,
+                    cold,
+                    group,
+                }
             },
         )
 }
@@ -145,6 +157,15 @@ impl Rules {
             if self.is_flat {
                 uplink.tier = Tier(1);
             }
+        }
+        let names = settings.uplinks.iter().map(|uplink| uplink.name.clone());
+        let behind: Vec<_> = names.skip(1).collect();
+        if let Some(policy) = self.group.filter(|_| !behind.is_empty()) {
+            settings.groups.push(GroupSettings {
+                name: "voice".parse().expect("a name"),
+                policy,
+                uplinks: behind,
+            });
         }
         if let (Some(linger), Some(last)) = (self.cold, settings.uplinks.last_mut()) {
             last.standby = Standby::Cold(ColdSettings {
@@ -502,7 +523,10 @@ impl Rig {
         }
         assert!(count <= MOST_ACTIONS, "{count} actions at once");
         let after = self.status();
-        self.judge_families(&before, &after, is_by_hand);
+        let goes_as_one = self.failover.policy != Policy::Balance && after.groups.is_empty();
+        if goes_as_one {
+            self.judge_families(&before, &after, is_by_hand);
+        }
         let is_abandoned = after.active.is_empty() && !before.active.is_empty();
         assert!(
             !is_abandoned || is_by_hand,
@@ -528,11 +552,24 @@ impl Rig {
             let chosen = status.choices.switch.as_ref();
             chosen.is_some_and(|chosen| chosen.pinned && chosen.uplink == *name)
         };
-        let lead = status.active.first().filter(|name| !is_pinned(name));
+        let is_abandoned = |name: &UplinkName| is_lost(name) && !is_pinned(name);
+        // Of those that share it one may be kept for a family that is not heard elsewhere yet.
+        let is_stranded = |active: &[UplinkName], policy| match policy {
+            Policy::Balance => !active.is_empty() && active.iter().all(is_abandoned),
+            Policy::Failover | Policy::Best => active.first().is_some_and(is_abandoned),
+        };
         assert!(
-            !usable || !lead.is_some_and(is_lost),
+            !usable || !is_stranded(&status.active, status.policy),
             "stays where it is of no use: {status:#?}"
         );
+        for group in &status.groups {
+            let has_choice = group.uplinks.iter().any(|name| !is_lost(name));
+            assert!(
+                !usable || !has_choice || !is_stranded(&group.active, Policy::Balance),
+                "{} stays where it is of no use: {status:#?}",
+                group.name
+            );
+        }
         let latest = self
             .reading()
             .at(self.latest + self.failover.damping.longest);
@@ -597,13 +634,21 @@ impl Rig {
         {
             self.judge_rest(uplink, before);
         }
-        let Change::Switch { from, to, .. } = &event.change else {
+        let Change::Switch { group, from, to } = &event.change else {
             return;
         };
+        let after = self.status();
+        if group.is_some() || self.failover.policy == Policy::Balance {
+            let is_of_use = |name| fitness(&after, name).1 > 0;
+            assert!(
+                to.iter().any(is_of_use),
+                "shared by what is of no use: {event:?}\n{after:#?}"
+            );
+            return;
+        }
         if from.first() == to.first() {
             return;
         }
-        let after = self.status();
         let (left, taken) = (from.first(), &to[0]);
         let (_, at_best) = fitness(&after, taken);
         assert!(

@@ -1,7 +1,5 @@
 //! UCI is another form of the same configuration.
 
-#![cfg(feature = "import")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -401,6 +399,7 @@ fn setting(option: &str) -> BoxedStrategy<Setting> {
     match option {
         "agent_control" => text(&["/run/a b/it's.sock", "/x", "/tmp/#;\"$\\n"]),
         "agent_state_dir" | "agent_hooks" => text(&["/var/lib/x", "/a'b'", "/\u{e9}\u{20ac} \\"]),
+        "agent_ubus" => text(&["auto", "/run/bus.sock"]),
         "agent_log" => text(&["auto", "syslog", "journald", "stderr"]),
         "agent_record" => text(&["off", "/tmp/x y", "/none"]),
         "probe_targets" => list(
@@ -464,8 +463,9 @@ fn setting(option: &str) -> BoxedStrategy<Setting> {
 }
 
 /// What each section needs, what is chosen by hand because it must differ, and what goes with another.
-const BY_HAND: [&str; 9] = [
+const BY_HAND: [&str; 10] = [
     "agent_metrics",
+    "network",
     "name",
     "interface",
     "tier",
@@ -522,6 +522,9 @@ fn drafts() -> impl Strategy<Value = Draft> {
                 let mut uplink = section("uplink", Some(NAMES[at]), entries);
                 uplink.set("interface", Setting::Text(format!("eth{at}")), "");
                 uplink.set("tier", Setting::Plain(tier.to_string()), "");
+                if tier % 2 == 0 {
+                    uplink.set("network", Setting::Text(format!("net{at}")), "");
+                }
                 draft.sections.push(uplink);
             }
             for (at, entries) in groups.into_iter().enumerate() {
@@ -558,7 +561,7 @@ fn outcome(text: &str, name: &str) -> Result<Config, usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Those that cannot be (ports without a protocol that has some) are refused in both forms alike.
     #[test]

@@ -168,13 +168,15 @@ impl Link<'_> {
     }
 
     fn place(&self, section: &mut write::Section, at: usize, order: &Order) {
-        let name = self.interfaces.first().and_then(|one| one.name.as_deref());
-        let name = name.unwrap_or_default().chars().take(15);
-        let device = self.device.clone().unwrap_or_else(|| name.collect());
-        let remark = "the interface's name in netifd; if its device is another, put that here (`ifstatus`, \
-                      l3_device)";
-        let remark = if self.device.is_none() { remark } else { "" };
-        section.set("interface", text(device), remark);
+        if let Some(device) = &self.device {
+            section.set("interface", text(device.clone()), "");
+        } else {
+            // Where netifd has it is not known here, and may change.
+            let name = self.interfaces.first().and_then(|one| one.name.as_deref());
+            let name = name.unwrap_or_default().chars().take(15);
+            let remark = "the interface's name in netifd, which tells its device and next hops";
+            section.set("network", text(name.collect::<String>()), remark);
+        }
         let name = &order.name;
         // 0 is a metric and no tier.
         let lowest = order.places.first().map_or(1, |place| place.metric);
