@@ -93,9 +93,6 @@ pub enum Fault {
     /// The contract knows it; this version does not act on it.
     #[error("not supported by this version")]
     NotSupported,
-    /// The contract knows this value; this version does not act on it.
-    #[error("{0}: not supported by this version")]
-    ValueNotSupported(String),
     /// A key without a default is not there.
     #[error("missing: {0}")]
     Missing(&'static str),

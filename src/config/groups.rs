@@ -97,7 +97,7 @@ fn group(section: &Section<'_>, common: &Common<'_>) -> Option<GroupSettings> {
     section.require("name", "the name by which rules and people know the group");
     section.require("uplinks", UPLINKS);
     let name = section.get("name", values::name);
-    let policy = section.get("policy", values::word(read::POLICIES, &[]));
+    let policy = section.get("policy", values::word(read::POLICIES));
     let mut uplinks = Vec::new();
     let known = common.uplinks.iter().map(|uplink| &uplink.name);
     let known: Vec<_> = known.collect();

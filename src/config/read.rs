@@ -78,7 +78,7 @@ fn agent(section: &Section<'_>) -> AgentSettings {
     let mut agent = defaults::agent();
     section.set("control", values::socket_path, &mut agent.control);
     section.set("state_dir", values::directory, &mut agent.state_dir);
-    section.set("log", values::word(LOGS, &[]), &mut agent.log);
+    section.set("log", values::word(LOGS), &mut agent.log);
     section.set("hooks", values::directory, &mut agent.hooks);
     section.set("record", values::file_or_off, &mut agent.record);
     section.set("ubus", values::ubus, &mut agent.ubus);
@@ -170,7 +170,7 @@ pub(super) fn health(section: &Section<'_>, inherited: &HealthSettings) -> Healt
     let mut health = inherited.clone();
     section.set(
         "sensitivity",
-        values::word(SENSITIVITIES, &[]),
+        values::word(SENSITIVITIES),
         &mut health.false_alarm_every,
     );
     section.set(
@@ -254,12 +254,8 @@ fn failover(section: &Section<'_>) -> FailoverSettings {
     const FAILBACKS: &[(&str, Failback)] =
         &[("auto", Failback::Auto), ("manual", Failback::Manual)];
     let mut failover = defaults::failover();
-    section.set("policy", values::word(POLICIES, &[]), &mut failover.policy);
-    section.set(
-        "failback",
-        values::word(FAILBACKS, &[]),
-        &mut failover.failback,
-    );
+    section.set("policy", values::word(POLICIES), &mut failover.policy);
+    section.set("failback", values::word(FAILBACKS), &mut failover.failback);
     section.set(
         "failback_after",
         values::duration(defaults::FAILBACK_AFTER),
@@ -302,14 +298,14 @@ fn damping(section: &Section<'_>, damping: &mut DampingSettings) {
 
 fn mode(section: &Section<'_>) -> Mode {
     const MODES: &[(&str, Mode)] = &[("table", Mode::Table), ("main", Mode::Main)];
-    let mode = section.get("mode", values::word(MODES, &[]));
+    let mode = section.get("mode", values::word(MODES));
     mode.unwrap_or_default()
 }
 
 fn on_stop(section: &Section<'_>) -> OnStop {
     const CHOICES: &[(&str, OnStop)] = &[("remove", OnStop::Remove), ("keep", OnStop::Keep)];
     section
-        .get("on_stop", values::word(CHOICES, &[]))
+        .get("on_stop", values::word(CHOICES))
         .unwrap_or_default()
 }
 
@@ -318,15 +314,15 @@ fn flows(section: &Section<'_>) -> FlowSettings {
     const SOCKETS: &[(&str, LocalSockets)] =
         &[("keep", LocalSockets::Keep), ("end", LocalSockets::End)];
     let on_failover = section
-        .get("flows", values::word(FLOWS, &[]))
+        .get("flows", values::word(FLOWS))
         .unwrap_or_default();
     FlowSettings {
         on_failover,
         on_failback: section
-            .get("flows_on_failback", values::word(FLOWS, &[]))
+            .get("flows_on_failback", values::word(FLOWS))
             .unwrap_or(on_failover),
         local_sockets: section
-            .get("local_sockets", values::word(SOCKETS, &[]))
+            .get("local_sockets", values::word(SOCKETS))
             .unwrap_or_default(),
     }
 }

@@ -177,7 +177,7 @@ fn standby(section: &Section<'_>) -> Standby {
         ("warm", Kept::Warm),
         ("cold", Kept::Cold),
     ];
-    let kept = section.get("standby", values::word(choices, &[]));
+    let kept = section.get("standby", values::word(choices));
     match kept.unwrap_or(Kept::Hot) {
         Kept::Hot | Kept::Warm if cold.exercise_every.is_some() => {
             let value = values::show(exercise_every);

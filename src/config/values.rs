@@ -196,7 +196,7 @@ pub(super) fn protocol(value: &Value) -> Result<IpProtocol, Fault> {
     ];
     match value.as_integer() {
         Some(_) => integer(&[1..=255])(value).map(IpProtocol),
-        None => word(NAMES, &[])(value).map(IpProtocol),
+        None => word(NAMES)(value).map(IpProtocol),
     }
 }
 
@@ -245,18 +245,14 @@ fn number_or_text(value: &Value) -> Option<String> {
     }
 }
 
-/// One of several words; `not_yet` are words of the contract that this version does not act on.
+/// One of several words.
 pub(super) fn word<T: Copy>(
     choices: &'static [(&'static str, T)],
-    not_yet: &'static [&'static str],
 ) -> impl Fn(&Value) -> Result<T, Fault> {
     move |value| {
         let given = text(value)?;
         if let Some((_, meaning)) = choices.iter().find(|(word, _)| *word == given) {
             return Ok(*meaning);
-        }
-        if not_yet.contains(&given) {
-            return Err(Fault::ValueNotSupported(value.to_string()));
         }
         let words = || choices.iter().map(|(word, _)| *word);
         let quoted: Vec<_> = words().map(|word| format!("\"{word}\"")).collect();

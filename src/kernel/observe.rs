@@ -9,10 +9,10 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use super::KernelError;
 use super::errno;
 use super::exchange::Exchange;
-use super::message::{self, Answer, Dump, Entry};
+use super::message::{self, Answer, Dump, Entry, NextHopEntry};
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, LearnedDefault, Link, Observed, OddRule};
-use crate::units::{IfIndex, InterfaceName, Protocol};
+use crate::units::{IfIndex, InterfaceName, NextHopId, Protocol};
 
 /// How often a list that changes while it is being read is read again. Whatever changed it has also
 /// sent an event, so the last attempt is taken as it is.
@@ -193,20 +193,31 @@ impl Observer {
         protocol: Protocol,
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
+        let listed = self.list_next_hops()?.into_iter();
+        let ours = listed.filter(|entry| entry.protocol == protocol);
+        observed.nexthops = ours.map(|entry| (entry.id, entry.hop)).collect();
+        Ok(())
+    }
+
+    /// The nexthop objects of others, and whose they are.
+    pub(super) fn foreign_next_hops(
+        &mut self,
+        protocol: Protocol,
+    ) -> Result<BTreeMap<NextHopId, Protocol>, KernelError> {
+        let listed = self.list_next_hops()?.into_iter();
+        let foreign = listed.filter(|entry| entry.protocol != protocol);
+        Ok(foreign.map(|entry| (entry.id, entry.protocol)).collect())
+    }
+
+    fn list_next_hops(&mut self) -> Result<Vec<NextHopEntry>, KernelError> {
         let Some(exchange) = &mut self.next_hops else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         match exchange.list(message::all_next_hops, message::next_hops) {
-            Ok(entries) => {
-                let ours = entries
-                    .into_iter()
-                    .filter(|entry| entry.protocol == protocol);
-                observed.nexthops = ours.map(|entry| (entry.id, entry.hop)).collect();
-                Ok(())
-            }
+            Ok(entries) => Ok(entries),
             Err(error) if error.raw_os_error().is_some_and(errno::means_nothing_there) => {
                 self.next_hops = None;
-                Ok(())
+                Ok(Vec::new())
             }
             Err(error) => Err(KernelError::Look(error)),
         }

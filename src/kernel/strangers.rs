@@ -10,7 +10,7 @@ use super::message::{Dump, Entry, Nature, RouteEntry};
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Numbering, Rule};
-use crate::units::{IfIndex, Metric, Protocol, TableId};
+use crate::units::{IfIndex, Metric, NextHopId, Protocol, TableId};
 
 /// What others have in our way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct Strangers {
     pub routes: Vec<ForeignRoute>,
     /// Every default route in the main table that does not carry it.
     pub defaults: Vec<ForeignRoute>,
+    /// Every nexthop object with a number of ours that does not carry our protocol number, and whose
+    /// it is.
+    pub next_hops: BTreeMap<NextHopId, Protocol>,
     /// What the interfaces are made of.
     pub natures: BTreeMap<IfIndex, Nature>,
 }
@@ -83,7 +86,18 @@ pub fn strangers(
     groups: u32,
 ) -> Result<Strangers, KernelError> {
     let mut observer = Observer::open()?;
-    let mut strangers = Strangers::default();
+    let mut strangers = Strangers {
+        next_hops: observer.foreign_next_hops(numbering.protocol)?,
+        ..Strangers::default()
+    };
+    let is_ours = |id: &NextHopId| {
+        Family::ROUTED.into_iter().any(|family| {
+            let mut paths = (0..uplinks).map(|place| numbering.path_object(place, family));
+            let mut shared = (0..=groups).map(|place| numbering.group_object(place, family));
+            paths.any(|path| path == *id) || shared.any(|group| group == *id)
+        })
+    };
+    strangers.next_hops.retain(|id, _| is_ours(id));
     for entry in observer.list(Dump::Links)? {
         if let Entry::Link(link) = entry {
             strangers.natures.insert(link.index, link.nature);

@@ -130,12 +130,17 @@ fn on_count(config: &Config) -> Option<Finding> {
     is_alone.then(|| finding(Note, "configuration", what, remedy))
 }
 
-/// How several uplinks share the traffic on this kernel.
-fn on_sharing(config: &Config, facts: &Facts) -> Vec<Finding> {
+/// Several uplinks carry some traffic together.
+fn shares(config: &Config) -> bool {
     let engine = &config.engine;
     let groups = engine.groups.iter().map(|group| group.policy);
     let mut policies = groups.chain([engine.failover.policy]);
-    if !policies.any(|policy| policy == Policy::Balance) {
+    policies.any(|policy| policy == Policy::Balance)
+}
+
+/// How several uplinks share the traffic on this kernel.
+fn on_sharing(config: &Config, facts: &Facts) -> Vec<Finding> {
+    if !shares(config) {
         return Vec::new();
     }
     let object = "balance";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, Finding, Note, Warning, finding};
+use super::{Error, Finding, Note, Warning, finding, shares};
 use crate::cli::check::facts::Facts;
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
@@ -20,6 +20,7 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
         Mode::Table => findings.extend(on_routes_in_our_tables(facts)),
         Mode::Main => findings.extend(on_defaults_in_main(config, facts)),
     }
+    findings.extend(on_next_hops(config, facts));
     findings.extend(on_rules(config, facts));
     findings.extend(on_networkd(config, facts));
     findings.extend(on_network_manager(config, facts));
@@ -51,6 +52,24 @@ fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
         )
     };
     routes.map(finding).collect()
+}
+
+/// Uplinks that share traffic stand in nexthop objects, by numbers that somebody else may have.
+fn on_next_hops(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let finding = |(id, protocol)| {
+        finding(
+            Warning,
+            &format!("nexthop object {id}"),
+            format!("is there, of protocol {protocol}, which is not ours"),
+            format!(
+                "remove it (ip nexthop del id {id}), or choose another `routing.nexthop`; without it \
+                 the uplinks share in plain multipath routes"
+            ),
+        )
+    };
+    let next_hops = facts.strangers.next_hops.iter();
+    let next_hops = next_hops.filter(|_| shares(config));
+    next_hops.map(finding).collect()
 }
 
 /// In main the lowest metric decides, and one metric holds one default route.

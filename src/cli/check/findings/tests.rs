@@ -7,7 +7,9 @@ use super::*;
 use crate::cli::check::facts::{Capabilities, Networkd};
 use crate::kernel::{ForeignRoute, ForeignRule, Kind, Nature, Strangers};
 use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route, Rule};
-use crate::units::{IfIndex, InterfaceName, Mark, Metric, Protocol, RulePriority, Weight};
+use crate::units::{
+    IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, Weight,
+};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -536,6 +538,21 @@ fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
              to 11702), 1 in all: the agent will remove them",
         ]
     );
+}
+
+#[test]
+fn a_nexthop_object_of_somebody_else_with_a_number_of_ours_is_told_where_uplinks_share() {
+    let mut facts = good();
+    let object = (NextHopId(11_700_000), Protocol(4));
+    facts.strangers.next_hops.extend([object]);
+    let about_objects = |text: &str| {
+        let said = said(text, &facts).into_iter();
+        said.filter(|line| line.contains("nexthop object 11700000"))
+            .count()
+    };
+    assert_eq!(about_objects(TWO_UPLINKS), 0);
+    let shared = format!("{TWO_UPLINKS}[failover]\npolicy = \"balance\"\n");
+    assert_eq!(about_objects(&shared), 1);
 }
 
 #[test]
