@@ -113,6 +113,11 @@ fn in_the_main_table_the_traffic_moves_as_it_does_in_tables_of_our_own() {
 }
 
 #[test]
+fn a_switch_that_the_kernel_refuses_is_not_told_as_one() {
+    assert_plays(&["stranger"]);
+}
+
+#[test]
 fn a_flow_with_a_fixed_source_address_goes_on_through_the_new_uplink() {
     assert_plays(&["flows-fixed"]);
 }

@@ -168,6 +168,15 @@ impl Network {
         &self.internet
     }
 
+    /// Somebody's default route through an uplink, with this metric.
+    pub(super) fn add_default(&self, uplink: &str, metric: Metric) -> Result<(), LabError> {
+        let (_, number) = (UPLINKS.into_iter().zip(1..))
+            .find(|(name, _)| *name == uplink)
+            .ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
+        let gateway = Subnets { number }.provider_on_access();
+        configure(&self.router, |n| n.route(ANYWHERE, gateway, metric))
+    }
+
     /// The router of the provider behind an uplink.
     pub fn provider(&self, uplink: &str) -> Option<&Namespace> {
         let index = UPLINKS.iter().position(|name| *name == uplink)?;

@@ -24,7 +24,7 @@ use crate::lab::scenario::{Act, AgentAct, Phase, Scenario};
 use crate::lab::screen::Screen;
 use crate::lab::stage::Stage;
 use crate::lab::stream::Interval;
-use crate::units::Moment;
+use crate::units::{Metric, Moment};
 
 /// How long a phase goes on after the traffic has reached the uplink that it waited for.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -272,6 +272,10 @@ impl<'n> Director<'n> {
                 acted.noises.push(noise);
                 Ok(clock::now())
             }
+            Act::Stranger { uplink, metric } => {
+                self.stage.network.add_default(uplink, Metric(*metric))?;
+                Ok(clock::now())
+            }
             Act::Agent(act) => {
                 self.stage.direct(*act)?;
                 Ok(clock::now())
@@ -386,6 +390,9 @@ impl std::fmt::Display for Act {
             Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
             Self::Noise { uplink, per_second } => {
                 write!(f, "{uplink}: {per_second} packets of broadcast a second")
+            }
+            Self::Stranger { uplink, metric } => {
+                write!(f, "{uplink}: somebody's default route with metric {metric}")
             }
             Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
             Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),

@@ -152,6 +152,13 @@ pub enum Act {
         /// Packets a second.
         per_second: u32,
     },
+    /// Somebody adds a default route to the router's main table.
+    Stranger {
+        /// Through which uplink.
+        uplink: String,
+        /// Its metric.
+        metric: u32,
+    },
     /// Does something to the agent.
     Agent(AgentAct),
     /// Lets the client's stream flow, as it does at the beginning, or not.
@@ -293,6 +300,7 @@ mod tests {
                         | Act::Unplug(wire) => wire,
                         Act::LandingPage(uplink)
                         | Act::Noise { uplink, .. }
+                        | Act::Stranger { uplink, .. }
                         | Act::Drain { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
