@@ -498,6 +498,7 @@ impl Daemon {
             self.announcements.push_back(Announcement {
                 revision: self.wanted.borrow().revision,
                 decided: self.clock.now(),
+                held: None,
                 events,
                 departure,
                 stage: Stage::Routing,

@@ -20,6 +20,8 @@ use crate::units::Moment;
 pub(super) struct Announcement {
     pub(super) revision: u64,
     pub(super) decided: Moment,
+    /// When the kernel was found to hold its routes, though it may have to wait for those before it.
+    pub(super) held: Option<Moment>,
     pub(super) events: Vec<Event>,
     /// What the switch among them leaves behind.
     pub(super) departure: Option<Departure>,
@@ -44,6 +46,11 @@ impl Daemon {
     /// Tells of everything that is so by now.
     pub(super) fn announce_up_to(&mut self, revision: u64) {
         let mut has_switched = false;
+        let now = self.clock.now();
+        let held = self.announcements.iter_mut();
+        for announcement in held.filter(|one| one.revision <= revision) {
+            announcement.held.get_or_insert(now);
+        }
         while let Some(mut next) = self.announcements.pop_front() {
             if next.revision <= revision {
                 self.advance(&mut next);
@@ -82,7 +89,8 @@ impl Daemon {
         if !matches!(announcement.stage, Stage::Routing) {
             return;
         }
-        let took = self.clock.now().since(announcement.decided);
+        let held = announcement.held.unwrap_or(self.clock.now());
+        let took = held.since(announcement.decided);
         let departure = announcement.departure.take();
         let departure = departure.and_then(|departure| self.without_held(departure));
         let mut events = announcement.events.iter();

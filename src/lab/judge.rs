@@ -91,6 +91,7 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         flows_hang: _,
         says,
         without_a_route,
+        switch_within,
         leaves_nothing,
         cpu_percent,
         us_per_probe,
@@ -120,6 +121,11 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
             at_most("lookups without a route", most, without)
+        }),
+        switch_within.map(|most| {
+            let median = seen.lookups.map(|lookups| lookups.median_us);
+            let most = u64::try_from(most.0.as_micros()).unwrap_or(u64::MAX);
+            at_most("microseconds from a command to its route", most, median)
         }),
         leaves_nothing.then(|| Check {
             expected: "the agent leaves the router as it was".to_owned(),

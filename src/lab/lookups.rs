@@ -1,8 +1,10 @@
 //! The switch itself: many in a row, while someone asks the kernel for the way all the time.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,7 +12,7 @@ use serde::Serialize;
 use crate::control::client::Client;
 use crate::control::{Request, Response};
 use crate::engine::input::Command;
-use crate::lab::agent::CONTROL;
+use crate::lab::agent::{CONTROL, pause};
 use crate::lab::clock;
 use crate::lab::compass;
 use crate::lab::error::{Doing, LabError};
@@ -24,6 +26,9 @@ use crate::lab::stage::Stage;
 /// How long the kernel may take to follow a command.
 const SWITCH_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often a client of the crowd reads.
+const READ_EVERY: Duration = Duration::from_millis(20);
+
 /// What was seen of many switches.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Lookups {
@@ -33,6 +38,10 @@ pub struct Lookups {
     pub lookups: u64,
     /// Questions to which there was no route.
     pub without_a_route: u64,
+    /// From a command until the kernel had followed it, in microseconds: median and worst.
+    pub median_us: u64,
+    /// See above.
+    pub worst_us: u64,
 }
 
 impl std::fmt::Display for Lookups {
@@ -41,10 +50,13 @@ impl std::fmt::Display for Lookups {
             switches,
             lookups,
             without_a_route,
+            median_us,
+            worst_us,
         } = self;
         write!(
             f,
-            "{switches} switches by command; of {lookups} lookups meanwhile {without_a_route} found no route"
+            "{switches} switches by command, each in place after {median_us} us, {worst_us} at the worst; \
+             of {lookups} lookups meanwhile {without_a_route} found no route"
         )
     }
 }
@@ -52,16 +64,24 @@ impl std::fmt::Display for Lookups {
 impl Stage<'_> {
     /// Sends the traffic to and fro between the first two uplinks by command, `times` in all, and
     /// leaves the choice to the agent again. What happens meanwhile is not put on the timeline.
-    pub(super) fn switch_to_and_fro(&mut self, times: u32) -> Result<Lookups, LabError> {
+    /// `clients` others hold on to the control socket until then.
+    pub(super) fn switch_to_and_fro(
+        &mut self,
+        times: u32,
+        clients: u32,
+    ) -> Result<Lookups, LabError> {
         let heading = self.heard.phase.take();
         let search = Search::start(self.network.router())?;
         let mut agent = connect()?;
+        let crowd = Crowd::gather(clients)?;
+        let mut spans = Vec::new();
         for number in 0..times {
             let uplink = if number % 2 == 0 {
                 UPLINKS[1]
             } else {
                 UPLINKS[0]
             };
+            let asked = clock::now();
             command(&mut agent, Command::Switch(name(uplink)?))?;
             let limit = clock::now() + SWITCH_WITHIN;
             let has_moved =
@@ -72,7 +92,15 @@ impl Stage<'_> {
                     SWITCH_WITHIN,
                 ));
             }
+            spans.push(clock::now().since(asked));
         }
+        drop(crowd);
+        spans.sort_unstable();
+        let micros = |span: Option<&Duration>| {
+            span.map_or(0, |span| {
+                u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+            })
+        };
         command(&mut agent, Command::Auto)?;
         let (lookups, without_a_route) = search.end()?;
         self.heard.phase = heading;
@@ -80,7 +108,48 @@ impl Stage<'_> {
             switches: times,
             lookups,
             without_a_route,
+            median_us: micros(spans.get(spans.len() / 2)),
+            worst_us: micros(spans.last()),
         })
+    }
+}
+
+/// Clients that watch the agent. All but the first read what they are told.
+struct Crowd {
+    _lifeline: Lifeline,
+}
+
+impl Crowd {
+    fn gather(clients: u32) -> Result<Self, LabError> {
+        let gather = || {
+            let mut streams = Vec::new();
+            for _ in 0..clients {
+                let mut stream = UnixStream::connect(CONTROL)?;
+                stream.set_nonblocking(true)?;
+                // Beyond its limit the agent says so, and hangs up.
+                drop(stream.write_all(b"\"watch\"\n"));
+                streams.push(stream);
+            }
+            let (lifeline, tether) = lifeline::pair()?;
+            thread::Builder::new()
+                .name("crowd".to_owned())
+                .spawn(move || read_all(&mut streams, &tether))?;
+            Ok::<_, io::Error>(Self {
+                _lifeline: lifeline,
+            })
+        };
+        gather().doing(|| format!("connect {clients} clients to the agent"))
+    }
+}
+
+fn read_all(streams: &mut [UnixStream], tether: &Tether) {
+    let mut said = [0; 4096];
+    while tether.holds() {
+        for stream in streams.iter_mut().skip(1) {
+            // What is said matters to nobody, and a client that was refused has heard it.
+            while stream.read(&mut said).is_ok_and(|read| read > 0) {}
+        }
+        pause(READ_EVERY);
     }
 }
 

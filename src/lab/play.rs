@@ -225,7 +225,7 @@ impl<'n> Director<'n> {
             let done_at = self.do_one(act, &mut acted)?;
             self.stage.catch_up();
             let what = match (act, acted.lookups, acted.deaths) {
-                (Act::SwitchToAndFro(_), Some(lookups), _) => lookups.to_string(),
+                (Act::SwitchToAndFro { .. }, Some(lookups), _) => lookups.to_string(),
                 (Act::KillAtRandom { .. }, _, Some(deaths)) => deaths.to_string(),
                 (act, _, _) => act.to_string(),
             };
@@ -288,8 +288,8 @@ impl<'n> Director<'n> {
                 lookups::drain(uplink, limit.0)?;
                 Ok(clock::now())
             }
-            Act::SwitchToAndFro(times) => {
-                acted.lookups = Some(self.stage.switch_to_and_fro(*times)?);
+            Act::SwitchToAndFro { times, clients } => {
+                acted.lookups = Some(self.stage.switch_to_and_fro(*times, *clients)?);
                 Ok(clock::now())
             }
             Act::KillAtRandom { times, within } => {
@@ -403,7 +403,7 @@ impl std::fmt::Display for Act {
             Self::Drain { uplink, limit } => {
                 write!(f, "{uplink}: drained by command, for {limit} at most")
             }
-            Self::SwitchToAndFro(times) => write!(f, "{times} switches by command"),
+            Self::SwitchToAndFro { times, .. } => write!(f, "{times} switches by command"),
             Self::KillAtRandom { times, within } => {
                 write!(
                     f,

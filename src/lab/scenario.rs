@@ -173,8 +173,14 @@ pub enum Act {
         /// For so long, at most.
         limit: Span,
     },
-    /// Switches so many times by command, while someone looks up the way all the time.
-    SwitchToAndFro(u32),
+    /// Switches by command, while someone looks up the way all the time.
+    SwitchToAndFro {
+        /// How often.
+        times: u32,
+        /// So many clients watch the agent meanwhile, one of which never reads.
+        #[serde(default)]
+        clients: u32,
+    },
     /// Kills the agent so many times, at moments drawn from the seed, and starts it each time.
     KillAtRandom {
         /// How often.
@@ -228,6 +234,8 @@ pub struct Expectation {
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.
     pub without_a_route: Option<u64>,
+    /// From a command until the kernel has followed it, the median of `switch_to_and_fro`, at most.
+    pub switch_within: Option<Span>,
     /// Routes, rules and nexthop objects of the router are what they were before the first agent.
     pub leaves_nothing: bool,
     /// The agent's share of one processor, at most.
@@ -306,7 +314,7 @@ mod tests {
                             continue;
                         }
                         Act::Agent(_)
-                        | Act::SwitchToAndFro(_)
+                        | Act::SwitchToAndFro { .. }
                         | Act::KillAtRandom { .. }
                         | Act::Stream(_)
                         | Act::Flood(_) => continue,
