@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::{Agent, event};
 use uplinkd::control::client::{Client, ClientError};
@@ -115,6 +115,28 @@ fn garbage_is_refused_by_its_name() {
         );
     }
     assert!(is_well(&agent));
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "it measures what a caller feels, and tells it"
+)]
+fn a_status_takes_less_than_5_ms() {
+    let agent = start();
+    let mut client = client(&agent);
+    let mut times: Vec<Duration> = (0..200)
+        .map(|_| {
+            let begin = Instant::now();
+            client.request(&Request::Status).expect("an answer");
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    let median = times[times.len() / 2];
+    println!("median of a status by the socket: {median:?}");
+    assert!(median < Duration::from_millis(5), "{median:?}");
 }
 
 #[test]
