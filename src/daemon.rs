@@ -435,13 +435,16 @@ impl Daemon {
             ),
             ("agent.log", config.agent.log != running.agent.log),
             ("agent.record", config.agent.record != running.agent.record),
-            (
-                "routing.protocol",
-                config.engine.numbering.protocol != running.engine.numbering.protocol,
-            ),
         ];
         if let Some((key, _)) = needs_restart.iter().find(|(_, differs)| *differs) {
             anyhow::bail!("`{key}` changes only with a restart");
+        }
+        if config.engine.numbering.protocol != running.engine.numbering.protocol {
+            // What carries the old number would be nobody's.
+            anyhow::bail!(
+                "`routing.protocol` changes only while nothing carries the old number: set it while \
+                 the agent is stopped, after a stop with `on_stop = \"remove\"`"
+            );
         }
         config.engine.seed = running.engine.seed;
         if config.agent.hooks != running.agent.hooks && self.hooks.is_some() {
@@ -456,6 +459,9 @@ impl Daemon {
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
+        if self.config.engine.numbering.mode == crate::routing::Mode::Main {
+            self.end_drains();
+        }
         self.look_at_interfaces();
         self.note_choices(None);
         Ok(())

@@ -766,6 +766,22 @@ fn what_is_shared_stands_in_a_resilient_group_that_is_made_before_its_route() {
 }
 
 #[test]
+fn uplinks_that_change_places_in_the_configuration_keep_the_nexthop_objects_of_their_flows() {
+    let shared = shared_with_a_group(&[fiber(), lte()]);
+    let swapped = shared_with_a_group(&[lte(), fiber()]);
+    let before = holding(&shared, &[fiber(), lte()]);
+    let mut planned = lines(&swapped, &before);
+    planned.retain(|line| line.starts_with("ip nexthop"));
+    assert_eq!(
+        planned,
+        [
+            "ip nexthop replace id 11700256 group 11700000,3/11700002 type resilient buckets 512 \
+          idle_timer 120 unbalanced_timer 3600 proto 117"
+        ]
+    );
+}
+
+#[test]
 fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_without_a_next_hop() {
     let links = [fiber(), lte()];
     let flat = shared_with_a_group(&links).flattened();

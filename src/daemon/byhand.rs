@@ -15,10 +15,15 @@ impl Daemon {
             let why = refusal.to_string();
             return match refusal {
                 Refusal::NoSuchUplink(_) => Response::NotFound(why),
-                Refusal::Unusable { .. } | Refusal::Last(_) => Response::Refused(why),
+                Refusal::Unusable { .. } | Refusal::Last(_) | Refusal::Pinned(_) => {
+                    Response::Refused(why)
+                }
             };
         }
         self.tell(Input::Command(command.clone()));
+        if let Command::Enable(uplink) | Command::Disable(uplink) = command {
+            self.end_drain(uplink, matches!(command, Command::Disable(_)));
+        }
         let is_coming = |uplink| self.engine.carrier() != Some(uplink);
         let done = match command {
             Command::Switch(uplink) | Command::Pin(uplink) if is_coming(uplink) => {

@@ -25,8 +25,8 @@ use super::{Daemon, flows};
 use crate::control::{Call, Response};
 use crate::engine::input::{Change, Command, Departure, Event, Input};
 use crate::kernel::{KernelError, established_flows};
-use crate::routing::Mode;
 use crate::routing::traffic::Flow;
+use crate::routing::{Attachment, Mode};
 use crate::units::{Moment, UplinkName};
 
 /// How often it is looked which flows have ended.
@@ -120,11 +120,27 @@ impl Daemon {
             Some(format!(
                 "routing.mode = \"main\" cannot hold flows: {advice}"
             ))
+        } else if let Some(other) = self.shares_an_address(uplink) {
+            Some(format!(
+                "{other} has the same address: whose flows are whose is not known, {advice}"
+            ))
         } else if self.options.observe {
             Some("this agent only observes: it cannot hold flows".to_owned())
         } else {
             None
         }
+    }
+
+    fn shares_an_address(&self, uplink: &UplinkName) -> Option<&UplinkName> {
+        let own = &self.attachments.get(uplink)?.sources;
+        let has_one = |(other, link): &(&UplinkName, &Attachment)| {
+            let mut sources = link.sources.iter();
+            *other != uplink && sources.any(|source| own.iter().any(|o| o.addr() == source.addr()))
+        };
+        self.attachments
+            .iter()
+            .find(has_one)
+            .map(|(other, _)| other)
     }
 
     /// Takes the flows of an uplink that is drained. None comes to those that are held: what is new
@@ -240,6 +256,24 @@ impl Daemon {
             ))
         } else {
             None
+        }
+    }
+
+    /// Ends a drain because a person wants something else: the flows move, or stay where they are
+    /// anyway.
+    pub(super) fn end_drain(&mut self, uplink: &UplinkName, moves: bool) {
+        if moves {
+            self.close_drain(uplink, "its flows are to move after all".to_owned());
+        } else if self.drains.contains_key(uplink) {
+            self.give_up_drain(uplink, "it was enabled");
+        }
+    }
+
+    /// Ends all of them: without rules nothing is held any more.
+    pub(super) fn end_drains(&mut self) {
+        let drained: Vec<_> = self.drains.keys().cloned().collect();
+        for uplink in drained {
+            self.close_drain(&uplink, "routing.mode is \"main\" now".to_owned());
         }
     }
 

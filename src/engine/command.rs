@@ -29,6 +29,9 @@ pub enum Refusal {
     /// Nothing else could carry the traffic.
     #[error("{0} is the last usable uplink: nothing else could carry the traffic")]
     Last(UplinkName),
+    /// A person wants the traffic there whatever happens.
+    #[error("the traffic is pinned to {0}: `auto` first, or `switch` to another")]
+    Pinned(UplinkName),
 }
 
 impl Engine {
@@ -51,6 +54,10 @@ impl Engine {
             }
             Command::Disable(name) => {
                 self.find(name)?;
+                let rest = &self.groups[REST];
+                if rest.is_pinned() && rest.chosen() == Some(name) {
+                    return Err(Refusal::Pinned(name.clone()));
+                }
                 let is_active = self.carrier() == Some(name);
                 let mut others = self.uplinks.iter().map(|uplink| {
                     let suppressed_until = self.flaps.suppressed_until(&uplink.settings().name);

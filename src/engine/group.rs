@@ -329,7 +329,11 @@ impl Group {
             }
         }
         reasons.extend(self.elect_apart(around, now));
-        reasons.extend(self.share(&shares, around, now));
+        for reason in self.share(&shares, around, now) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
         let switch = (!reasons.is_empty()).then(|| Switch {
             at: now,
             from: match &around.refuge {

@@ -84,8 +84,13 @@ pub fn main_mode(
     let mut desired = Desired::default();
     for family in families_in_use(uplinks, carrying) {
         add_own_routes(&mut desired, numbering, family, uplinks);
-        if let Some(route) = shared_route(numbering.carrier_place(), family, carrying) {
-            desired.add(route, REST, numbering, uplinks);
+        let Some(route) = shared_route(numbering.carrier_place(), family, carrying) else {
+            continue;
+        };
+        match family {
+            Family::Ipv4 => desired.add(route, REST, numbering, uplinks),
+            // By a nexthop group the kernel goes whatever interface a probe is bound to.
+            Family::Ipv6 => desired.add_plain(route),
         }
     }
     desired
@@ -252,6 +257,16 @@ fn default_route(place: Place, family: Family, paths: Vec<Path>) -> Route {
     .canonical()
 }
 
+/// Whose packets come from an address that two uplinks have does not follow from it, as with two
+/// identical modems: they go with the traffic, not to whichever of the two has the first rule.
+fn is_of_another(address: &IpNet, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> bool {
+    let mut others = all.iter().filter(|other| other.position != uplink.position);
+    others.any(|other| {
+        let mut sources = other.attachment.sources.iter();
+        sources.any(|source| source.addr() == address.addr())
+    })
+}
+
 /// The rules of one family, in the order in which the kernel looks at them.
 #[derive(Clone, Copy)]
 struct Rules<'a> {
@@ -308,7 +323,8 @@ impl Rules<'_> {
             if is_many && !is_shared() {
                 sources.insert(prefix);
             } else {
-                sources.extend(nets.into_iter().map(|net| IpNet::from(net.addr())));
+                let own = nets.into_iter().map(|net| IpNet::from(net.addr()));
+                sources.extend(own.filter(|address| !is_of_another(address, uplink, all)));
             }
         }
         sources

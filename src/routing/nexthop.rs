@@ -12,6 +12,7 @@
 //! From [`Numbering::nexthop`] on come two objects for each uplink, its IPv4 and its IPv6 path, and
 //! after [`GROUPS`] two groups for each group of traffic, the rest first.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,63 @@ impl Desired {
             route.group = Some(id);
         }
         self.routes.insert(route.canonical());
+    }
+
+    /// Lets a route have its paths in itself.
+    pub(super) fn add_plain(&mut self, route: Route) {
+        let paths = in_one_route(route.paths.clone(), &route);
+        self.routes.insert(Route { paths, ..route }.canonical());
+    }
+
+    /// The same by the numbers under which the kernel has these paths, though their uplinks may have
+    /// had other places in the configuration: an object that is given another path takes the flows
+    /// along that a group sends by it.
+    pub(super) fn by_numbers_of(&self, observed: &BTreeMap<NextHopId, NextHop>) -> Cow<'_, Self> {
+        let is_path = |hop: &NextHop| matches!(hop, NextHop::Path { .. });
+        let paths = || self.nexthops.iter().filter(|(_, hop)| is_path(hop));
+        let is_kept = |(id, hop): (&NextHopId, &NextHop)| observed.get(id) == Some(hop);
+        if paths().all(is_kept) {
+            return Cow::Borrowed(self);
+        }
+        let mut numbers: BTreeMap<NextHopId, NextHopId> = paths()
+            .filter(|(id, hop)| is_kept((*id, *hop)))
+            .map(|(id, _)| (*id, *id))
+            .collect();
+        let mut taken: BTreeSet<NextHopId> = numbers.keys().copied().collect();
+        let is_group = |id: &NextHopId| self.nexthops.get(id).is_some_and(|hop| !is_path(hop));
+        for (id, hop) in paths() {
+            let mut same = observed.iter().filter(|(_, held)| *held == hop);
+            if !numbers.contains_key(id)
+                && let Some((known, _)) =
+                    same.find(|(known, _)| !taken.contains(known) && !is_group(known))
+            {
+                numbers.insert(*id, *known);
+                taken.insert(*known);
+            }
+        }
+        for (id, _) in paths() {
+            if !numbers.contains_key(id) {
+                let mut free = [id].into_iter().chain(paths().map(|(id, _)| id));
+                let number = *free.find(|id| !taken.contains(id)).unwrap_or(id);
+                numbers.insert(*id, number);
+                taken.insert(number);
+            }
+        }
+        let number = |id: &NextHopId| numbers.get(id).copied().unwrap_or(*id);
+        let nexthops = self.nexthops.iter().map(|(id, hop)| {
+            let hop = match hop {
+                NextHop::Group(members) => {
+                    let members = members.iter().map(|(id, weight)| (number(id), *weight));
+                    NextHop::Group(members.collect())
+                }
+                NextHop::Path { .. } | NextHop::Odd => hop.clone(),
+            };
+            (number(id), hop)
+        });
+        Cow::Owned(Self {
+            nexthops: nexthops.collect(),
+            ..self.clone()
+        })
     }
 
     /// The same for a kernel without resilient groups: with the paths in the routes.

@@ -46,6 +46,7 @@ pub enum Operation {
 /// deleted first: while it stands, main without its default must stand before it, or packets to the
 /// LAN would leave through an uplink.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
+    let desired = &*desired.by_numbers_of(&observed.nexthops);
     let (set, deleted) = plan_routes(desired, observed);
     let (added, removed) = plan_rules(desired, observed);
     let added = added.into_iter().map(Operation::AddRule);

@@ -2,9 +2,10 @@
 
 mod clashes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::facts::{Facts, ReversePathFilter, hash_policy};
@@ -14,7 +15,7 @@ use crate::engine::settings::{Policy, Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Mode, Numbering, Trouble};
-use crate::units::{GroupName, TableId};
+use crate::units::{GroupName, TableId, Target};
 
 /// Something worth knowing, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -255,7 +256,8 @@ fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Fin
     }
     findings.extend(clashes::on_master(uplink, &object, link, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
-    findings.extend(on_reverse_path_filter(uplink, &object, facts));
+    findings.extend(on_targets(uplink, &object, &attachment));
+    findings.extend(on_reverse_path_filter(uplink, &object, config, facts));
     findings.extend(on_advertisements(uplink, &object, &attachment, facts));
     findings
 }
@@ -423,10 +425,38 @@ fn is_off_link(attachment: &Attachment, next_hop: IpAddr) -> bool {
 /// Our `from` rules let the filter pass what is addressed to the router itself. A forwarded flow is
 /// addressed to a LAN host once its NAT is undone, and is checked against the uplink that carries
 /// the traffic now.
-fn on_reverse_path_filter(uplink: &UplinkSettings, object: &str, facts: &Facts) -> Option<Finding> {
+///
+/// Without such a rule, in main mode and for an address that two uplinks have, the filter drops the
+/// answers to probes as well.
+fn on_reverse_path_filter(
+    uplink: &UplinkSettings,
+    object: &str,
+    config: &Config,
+    facts: &Facts,
+) -> Option<Finding> {
     let interface = &uplink.interface;
+    let remedy = format!("make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2");
+    let addresses = |uplink: &UplinkSettings| -> BTreeSet<IpAddr> {
+        let link = facts.observed.link(&uplink.interface);
+        let sources = attach(link, &uplink.hints(), &BTreeMap::new()).sources;
+        sources.iter().map(IpNet::addr).collect()
+    };
+    let has_rules = config.engine.numbering.mode == Mode::Table && {
+        let own = addresses(uplink);
+        let mut others = config.engine.uplinks.iter();
+        !others.any(|other| other.name != uplink.name && !addresses(other).is_disjoint(&own))
+    };
     match facts.reverse_path_filter.get(interface)? {
         ReversePathFilter::Off | ReversePathFilter::Loose => None,
+        ReversePathFilter::Strict if !has_rules => Some(finding(
+            Error,
+            object,
+            format!(
+                "strict reverse-path filter on {interface}: answers to probes are dropped while \
+                 another uplink carries the traffic, so that this one will never be used"
+            ),
+            remedy,
+        )),
         ReversePathFilter::Strict => Some(finding(
             Warning,
             object,
@@ -434,9 +464,31 @@ fn on_reverse_path_filter(uplink: &UplinkSettings, object: &str, facts: &Facts) 
                 "strict reverse-path filter on {interface}: answers to forwarded flows are dropped \
                  when they come in here while another uplink carries the traffic"
             ),
-            format!("make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2"),
+            remedy,
         )),
     }
+}
+
+/// Targets of a family by which an uplink has no way out cannot be asked through it.
+fn on_targets(uplink: &UplinkSettings, object: &str, attachment: &Attachment) -> Option<Finding> {
+    let mut targets = uplink.probe.targets.iter();
+    let can_be_asked = |target: &Target| {
+        let family = target.address().map(Family::of);
+        family.is_none_or(|family| attachment.paths.contains_key(&family))
+    };
+    if attachment.paths.is_empty() || targets.any(can_be_asked) {
+        return None;
+    }
+    let families: Vec<_> = attachment.paths.keys().map(ToString::to_string).collect();
+    Some(finding(
+        Error,
+        object,
+        format!(
+            "has {} only, by which no target can be asked: it would always be down",
+            families.join(" and ")
+        ),
+        "add targets of that family, such as 2606:4700:4700::1111 and 2620:fe::fe for IPv6",
+    ))
 }
 
 #[cfg(test)]

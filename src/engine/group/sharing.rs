@@ -62,8 +62,14 @@ impl Group {
         let is_shared = self.policy == Policy::Balance;
         let is_by_hand = self.chosen.is_some() && self.chosen.as_ref() == self.leader();
         if !is_shared || is_by_hand {
-            self.sharers.clear();
-            return Vec::new();
+            let were_shared = std::mem::take(&mut self.sharers).into_values();
+            let has_left = were_shared.flatten().next().is_some();
+            let reason = if is_by_hand {
+                "chosen by hand".to_owned()
+            } else {
+                "the traffic is not shared any more".to_owned()
+            };
+            return has_left.then_some(reason).into_iter().collect();
         }
         let mut reasons: Vec<String> = Vec::new();
         for (family, carriers) in before {
