@@ -14,7 +14,7 @@ pub mod run;
 pub mod status;
 mod wish;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -135,6 +135,8 @@ impl Connection {
             {
                 Ok(defaults::CONTROL.into())
             }
+            // Whatever is wrong with the file, an agent may run that has read a better one.
+            Err(_) if Path::new(defaults::CONTROL).exists() => Ok(defaults::CONTROL.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -203,7 +205,10 @@ pub fn explain(error: &anyhow::Error) -> String {
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_configuration = error.is::<ConfigError>()
         || error.is::<InitError>()
-        || matches!(error.downcast_ref(), Some(BindError::AlreadyRunning(_)));
+        || matches!(
+            error.downcast_ref(),
+            Some(BindError::AlreadyRunning(_) | BindError::NotAlone(_))
+        );
     if is_configuration {
         ExitCode::from(2)
     } else if error.is::<ClientError>() {

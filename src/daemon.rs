@@ -27,6 +27,7 @@ mod supervisor;
 pub use networks::find_networks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -38,7 +39,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::alert::{self, Hooks, Repeats};
 use crate::config::{Config, OnStop, UbusPlace};
-use crate::control::socket::{Server, Watchers};
+use crate::control::socket::{Server, Watchers, claim};
 use crate::control::ubus::Ubus;
 use crate::control::ubus::netifd::Networks;
 use crate::control::{Call, Request, Response};
@@ -150,6 +151,10 @@ struct Daemon {
     flow_lists: (mpsc::Sender<drain::Report>, mpsc::Receiver<drain::Report>),
     /// What people chose, with who and when.
     choices: Choices,
+    /// They could not be kept.
+    owes_choices: bool,
+    /// Nobody else writes what we write.
+    _claim: Option<UnixListener>,
     signals: Signals,
     supervisor: Supervisor,
     attachments: BTreeMap<UplinkName, Attachment>,
@@ -189,6 +194,8 @@ impl Daemon {
         let clock = Clock::start();
         config.engine.seed = u64::from(std::process::id());
         let control = Server::bind(&config.agent.control)?;
+        let writes = !options.observe;
+        let claim = writes.then(|| claim(config.engine.numbering.protocol));
         let (wanted, wishes) = watch::channel(Arc::new(wanted(&config, 0, None)));
         let mode = if options.observe {
             Mode::Observe
@@ -218,6 +225,8 @@ impl Daemon {
             drains: BTreeMap::new(),
             flow_lists: mpsc::channel(drain::REPORTS),
             choices: Choices::default(),
+            owes_choices: false,
+            _claim: claim.transpose()?,
             signals: Signals::listen().context("cannot listen for signals")?,
             supervisor: Supervisor::of_environment(),
             attachments: BTreeMap::new(),
@@ -572,7 +581,14 @@ impl Daemon {
         self.supervisor.stopping();
         // A supervisor may say both, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over.recv()).await;
-        let on_stop = hand_over.map_or(on_stop, |_| OnStop::Keep);
+        let mut on_stop = hand_over.map_or(on_stop, |_| OnStop::Keep);
+        if on_stop == OnStop::Keep
+            && let Err(error) = Config::load(&self.options.config_path)
+        {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::error!(why, "nobody can take the routes over: they are removed");
+            on_stop = OnStop::Remove;
+        }
         for record in std::mem::take(&mut self.repeats).rest(self.clock.now()) {
             alert::tell(&record);
         }

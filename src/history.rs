@@ -127,7 +127,13 @@ fn append(directory: &Path, path: &Path, events: &[EventRecord]) -> io::Result<(
         fs::rename(path, older(directory))?;
     }
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(&lines)?;
+    let file_length = file.metadata()?.len();
+    if let Err(error) = file.write_all(&lines) {
+        // What comes next is not to follow half a line. If not even that can be done, it is mended at
+        // the next start.
+        let _ = file.set_len(file_length);
+        return Err(error);
+    }
     // A switch is most worth knowing after the power cut that followed it.
     file.sync_data()
 }

@@ -54,9 +54,14 @@ impl Memory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(MemoryError::new("read", path, source)),
         };
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| MemoryError::new("make sense of", path, error.into()))
+        let senseless = |error| MemoryError::new("make sense of", path.clone(), error);
+        let memory: Self =
+            serde_json::from_slice(&text).map_err(|error| senseless(error.into()))?;
+        if let Some((uplink, _)) = memory.learnt.iter().find(|(_, one)| !one.is_sound()) {
+            let why = format!("{uplink} cannot have shown such numbers");
+            return Err(senseless(io::Error::other(why)));
+        }
+        Ok(Some(memory))
     }
 
     /// Keeps it in this directory, which is made if need be.
@@ -103,6 +108,16 @@ mod tests {
             learnt: [("fiber".parse().expect("a name"), learner)].into(),
             unspent: [("lte".parse().expect("a name"), Bytes(4_000_000))].into(),
         }
+    }
+
+    #[test]
+    fn numbers_that_no_link_can_have_shown_are_not_believed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = r#"{"written":"2026-01-01T00:00:00Z","carrying":null,
+            "learnt":{"fiber":{"length_seconds":1e20}}}"#;
+        fs::write(file(directory.path()), text).expect("a file");
+        let error = Memory::recall(directory.path()).expect_err("a refusal");
+        assert!(error.to_string().starts_with("cannot make sense of"));
     }
 
     #[test]

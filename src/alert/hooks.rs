@@ -163,12 +163,10 @@ impl Runner {
                 output: output.text(),
             });
         }
+        // It may have ended this very moment, and leave children that do not.
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            // It may have ended this very moment.
             let _ = group.map(|group| killpg(group, signal));
-            if timeout(MERCY, child.wait()).await.is_ok() {
-                break;
-            }
+            let _ = timeout(MERCY, child.wait()).await;
         }
         let limit = self.limit.as_secs_f64();
         let text = output.text();

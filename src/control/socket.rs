@@ -12,8 +12,9 @@
 
 use std::fs;
 use std::io;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use tracing::{debug, warn};
 use super::conversation::{self, refuse};
 use super::{Call, Response};
 use crate::engine::status::{EventRecord, Status};
+use crate::units::Protocol;
 
 /// The listening socket, as long as it lives. Its file goes with it.
 #[derive(Debug)]
@@ -44,12 +46,38 @@ pub struct Server {
     _lock: Flock<fs::File>,
 }
 
+/// Claims the routes and rules of a protocol number in this network namespace, for as long as what is
+/// returned lives: two agents would take away each other's. An abstract name (unix(7)) is a network
+/// namespace's own, and free again when its owner is killed.
+///
+/// # Errors
+/// If somebody else has claimed them.
+pub fn claim(protocol: Protocol) -> Result<StdUnixListener, BindError> {
+    let name = format!("uplinkd.{protocol}");
+    let failed = |source| BindError::Io {
+        operation: "claim the routes as",
+        path: name.clone().into(),
+        source,
+    };
+    let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
+    StdUnixListener::bind_addr(&address).map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            BindError::NotAlone(protocol)
+        } else {
+            failed(error)
+        }
+    })
+}
+
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another agent is at work.
     #[error("another agent is running: it answers at {}", .0.display())]
     AlreadyRunning(PathBuf),
+    /// Another agent writes routes and rules with our protocol number, wherever it listens.
+    #[error("another agent is running here: it steers with routing.protocol {0} as well")]
+    NotAlone(Protocol),
     /// Something that is no socket is in the way.
     #[error("cannot listen at {}: there is a file that is no socket", .0.display())]
     InTheWay(PathBuf),

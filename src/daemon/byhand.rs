@@ -76,10 +76,12 @@ impl Daemon {
         }
         let is_news = now != self.choices;
         self.choices = now;
-        if !is_news || self.options.observe {
+        let is_owed = by.is_some() && self.owes_choices;
+        if !(is_news || is_owed) || self.options.observe {
             return None;
         }
         let kept = choices::keep(&self.choices, &self.config.agent.state_dir);
+        self.owes_choices = kept.is_err();
         let why = format!("{:#}", anyhow::Error::from(kept.err()?));
         tracing::warn!(why, "a restart will forget what was chosen by hand");
         Some(why)

@@ -69,7 +69,8 @@ impl Engine {
                 });
                 let has_other =
                     others.any(|(other, fitness)| other != name && fitness > Fitness::Unusable);
-                if is_active && !has_other {
+                let is_usable = self.find(name)?.candidate().fitness() > Fitness::Unusable;
+                if (is_active || is_usable) && !has_other {
                     return Err(Refusal::Last(name.clone()));
                 }
                 Ok(())

@@ -164,6 +164,9 @@ pub struct Learner {
     tail_gap_seconds: f64,
 }
 
+/// More than a century of seconds, squared or not, cannot have been learnt.
+const LARGEST_SUM: f64 = 1e10;
+
 /// In multiples of the mean length of a burst.
 const TAIL_BEGINS: f64 = 2.0;
 
@@ -188,6 +191,23 @@ const MEMORY_ROUNDS: f64 = 86_400.0;
 const MEMORY_LENGTHS: f64 = 8_000.0;
 
 impl Learner {
+    /// No number in it is one that could not have been learnt.
+    pub fn is_sound(&self) -> bool {
+        let sums = [
+            self.rounds,
+            self.probes,
+            self.isolated,
+            self.bursts,
+            self.lengths,
+            self.length_seconds,
+            self.tails,
+            self.tail_seconds,
+            self.tail_squares,
+            self.tail_gap_seconds,
+        ];
+        sums.iter().all(|sum| (0.0..=LARGEST_SUM).contains(sum))
+    }
+
     /// The process as it looks by now.
     pub fn process(&self) -> LossProcess {
         let rounds = PRIOR_ROUNDS + self.rounds;

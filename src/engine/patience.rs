@@ -46,7 +46,9 @@ impl Learnt {
         let dead_in = rhythm.steady / 2 + silence(learner, demand, rhythm);
         Self {
             loss_percent: tenths(process.mean() * 100.0),
-            burst_ms: millis(Duration::from_secs_f64(process.burst_seconds)),
+            burst_ms: millis(
+                Duration::try_from_secs_f64(process.burst_seconds).unwrap_or(Duration::MAX),
+            ),
             dead_in_ms: millis(dead_in),
         }
     }

@@ -105,8 +105,8 @@ impl Desired {
     }
 
     /// Lets a route have its paths in itself.
-    pub(super) fn add_plain(&mut self, route: Route) {
-        let paths = in_one_route(route.paths.clone(), &route);
+    pub(super) fn add_plain(&mut self, mut route: Route) {
+        let paths = in_one_route(std::mem::take(&mut route.paths), &route);
         self.routes.insert(Route { paths, ..route }.canonical());
     }
 

@@ -280,7 +280,10 @@ fn look_up_until(end: &AtomicBool, to: &str) -> (u64, u64) {
     while !end.load(Ordering::Relaxed) {
         let socket = UdpSocket::bind(any).expect("a socket");
         looked_up += 1;
-        failed += u64::from(socket.connect(to).is_err());
+        if let Err(error) = socket.connect(to) {
+            eprintln!("{to}: {error}");
+            failed += 1;
+        }
     }
     (looked_up, failed)
 }

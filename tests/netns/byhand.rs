@@ -119,6 +119,40 @@ fn text(output: &[u8]) -> String {
 }
 
 #[test]
+fn a_second_agent_that_listens_elsewhere_says_that_it_is_one_too_many() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let site = Site::new("state");
+        site.status(|_| true).await;
+        let config = fs::read_to_string(site.path("uplinkd.toml")).expect("a configuration");
+        let config = config.replace("control.sock", "other.sock");
+        fs::write(site.path("other.toml"), config).expect("a configuration");
+        let mut second = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+        let second = second
+            .args(["run", "--config"])
+            .arg(site.path("other.toml"));
+        let ended = second.output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+        let said = text(&ended.stderr);
+        assert!(said.contains("another agent is running here"), "{said}");
+    });
+}
+
+#[test]
+fn whoever_hands_over_with_a_configuration_that_nobody_could_start_with_removes_its_routes() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let before = world.everything().await;
+        let mut site = Site::new("state");
+        site.status(|_| true).await;
+        fs::write(site.path("uplinkd.toml"), "[[uplink]]\nteir = 1\n").expect("a typo");
+        site.end(Signal::SIGUSR2);
+        assert_eq!(world.everything().await, before);
+        assert!(site.log().contains("nobody can take the routes over"));
+    });
+}
+
+#[test]
 fn what_was_disabled_by_hand_stays_so_when_the_agent_is_killed_and_says_by_whom_and_when() {
     netns::run(async |world| {
         two_uplinks(&world).await;
