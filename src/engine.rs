@@ -43,7 +43,8 @@ pub use crate::engine::command::Refusal;
 use crate::engine::damping::Flaps;
 use crate::engine::departure::Exits;
 use crate::engine::docket::Docket;
-use crate::engine::group::{Around, Asked, Group};
+use crate::engine::election::Fitness;
+use crate::engine::group::{Around, Asked, Group, find};
 use crate::engine::input::{Action, Change, Departure, Event, Input, Outcome};
 use crate::engine::loss::Learner;
 use crate::engine::prefixes::ToldPrefixes;
@@ -467,7 +468,17 @@ impl Engine {
 
     fn decide(&mut self, now: Moment) {
         self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
-        self.rouse(now);
+        let is_settled = self.settle(now);
+        // Whether one is needed depends on who carries now.
+        let is_stale = self.rouse(now) && self.settle(now);
+        self.attend(is_settled || is_stale, now);
+        if !self.outbox.events.is_empty() {
+            self.events.extend(self.outbox.events.drain(..));
+        }
+    }
+
+    /// Decides who carries the traffic, if anything speaks for another decision.
+    fn settle(&mut self, now: Moment) -> bool {
         let is_reused = self.flaps.next_timeout().is_some_and(|until| until <= now);
         if is_reused || !self.outbox.turns.is_empty() {
             let damping = self.settings.failover.damping;
@@ -485,10 +496,7 @@ impl Engine {
             self.tell_of_pin(now);
             self.route(now);
         }
-        self.attend(is_stale, now);
-        if !self.outbox.events.is_empty() {
-            self.events.extend(self.outbox.events.drain(..));
-        }
+        is_stale
     }
 
     fn route(&mut self, now: Moment) {
@@ -529,8 +537,11 @@ impl Engine {
                     Some(false) => self.tell_of_nobody(now),
                     None => {}
                 }
-                let is_usable = outcome.is_usable == Some(true) && self.carrier().is_some();
-                refuge = is_usable.then(|| self.carriers_of(REST));
+                refuge = Some(self.carriers_of(REST)).filter(|carriers| {
+                    let carriers = carriers.iter();
+                    let mut carriers = carriers.filter_map(|name| find(&self.uplinks, name));
+                    carriers.any(|uplink| uplink.candidate().fitness() > Fitness::Unusable)
+                });
             }
             if let Some(switch) = outcome.switch {
                 let group = self.groups[place].name().cloned();

@@ -306,6 +306,34 @@ fn a_group_of_which_nothing_works_goes_with_the_rest_and_takes_up_its_own_again(
 }
 
 #[test]
+fn a_group_whose_uplinks_fall_silent_together_goes_with_the_rest_at_the_first_verdict() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let settings = with_group(tiers, "backups", Policy::Failover, &["dsl", "lte"]);
+    let mut replay = lossy(settings, 1, |order, now| {
+        f64::from(now >= 30.0 && order.uplink != name("fiber"))
+    });
+    let events = replay.run_until(at(50.0));
+    let down = when(&events, "uplink.down dsl").expect("it is dead");
+    let left = when(&events, "switch backups: dsl -> fiber");
+    assert_eq!(left, Some(down), "{:?}", brief(&events));
+}
+
+#[test]
+fn a_group_does_not_follow_the_rest_to_where_that_is_pinned_although_it_is_dead() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let settings = with_group(tiers, "backups", Policy::Failover, &["dsl"]);
+    let mut replay = lossy(settings, 1, |order, now| {
+        f64::from(now >= 30.0 && order.uplink != name("fiber"))
+    });
+    replay.run_until(at(20.0));
+    replay.input(Input::Command(Command::Pin(name("lte"))));
+    let events = replay.run_until(at(100.0));
+    assert_eq!(active(&replay), ["lte"]);
+    assert_eq!(texts(&group(&replay).active), ["dsl"]);
+    assert_eq!(when(&events, "switch backups: dsl -> lte"), None);
+}
+
+#[test]
 fn where_nothing_works_at_all_every_group_stays_where_it_is() {
     let tiers = settings(&["fiber", "lte"]);
     let settings = with_group(tiers, "voice", Policy::Failover, &["lte"]);

@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -471,9 +472,9 @@ impl Rig {
             calls += 1;
             assert!(
                 calls <= MOST_TIMEOUTS,
-                "it spins at {}: {:#?}",
+                "it spins at {}: {}",
                 self.now,
-                self.engine
+                Brief(&self.status())
             );
         }
     }
@@ -560,14 +561,20 @@ impl Rig {
         };
         assert!(
             !usable || !is_stranded(&status.active, status.policy),
-            "stays where it is of no use: {status:#?}"
+            "stays where it is of no use: {}",
+            Brief(&status)
         );
+        let answers = |name: &UplinkName| {
+            let uplink = status.uplinks.iter().find(|uplink| uplink.name == *name);
+            uplink.is_some_and(|uplink| !uplink.in_doubt) && fitness(&status, name).1 > 0
+        };
         for group in &status.groups {
-            let has_choice = group.uplinks.iter().any(|name| !is_lost(name));
+            let mut choices = group.uplinks.iter().chain(&status.active);
             assert!(
-                !usable || !has_choice || !is_stranded(&group.active, Policy::Balance),
-                "{} stays where it is of no use: {status:#?}",
-                group.name
+                !choices.any(answers) || !is_stranded(&group.active, Policy::Balance),
+                "{} stays where it is of no use: {}",
+                group.name,
+                Brief(&status)
             );
         }
         let latest = self
@@ -632,17 +639,24 @@ impl Rig {
             ..
         } = &event.change
         {
-            self.judge_rest(uplink, before);
+            self.judge_rest(uplink);
         }
         let Change::Switch { group, from, to } = &event.change else {
             return;
         };
         let after = self.status();
+        let is_by_hand = after.mode == Mode::Manual || before.mode == Mode::Manual;
         if group.is_some() || self.failover.policy == Policy::Balance {
             let is_of_use = |name| fitness(&after, name).1 > 0;
+            let mut groups = after.groups.iter();
+            let own = groups.find(|own| Some(&own.name) == group.as_ref());
+            // Where nothing is of use it may still be shared by fewer, or go where a person wants it.
+            let is_less = to.iter().all(|name| from.contains(name));
+            let is_chosen = own.is_none_or(|own| !own.with_rest) && (is_by_hand || is_less);
             assert!(
-                to.iter().any(is_of_use),
-                "shared by what is of no use: {event:?}\n{after:#?}"
+                is_chosen || to.iter().any(is_of_use),
+                "shared by what is of no use: {event:?}{}",
+                Brief(&after)
             );
             return;
         }
@@ -653,13 +667,14 @@ impl Rig {
         let (_, at_best) = fitness(&after, taken);
         assert!(
             at_best > 0,
-            "switched to what is of no use: {event:?}\n{after:#?}"
+            "switched to what is of no use: {event:?}{}",
+            Brief(&after)
         );
-        let is_by_hand = after.mode == Mode::Manual || before.mode == Mode::Manual;
         let at_least = from.first().map_or(0, |from| fitness(&after, from).0);
         assert!(
             is_by_hand || at_best >= at_least,
-            "switched to a lesser one: {event:?}\n{after:#?}"
+            "switched to a lesser one: {event:?}{}",
+            Brief(&after)
         );
         let tier = |name: &UplinkName| {
             after
@@ -675,22 +690,24 @@ impl Rig {
                 self.failover.policy == Policy::Best && tier(taken) == tier(left);
             assert!(
                 tier(taken) < tier(left) || is_for_the_score,
-                "switched to one that is no better: {event:?}\n{after:#?}"
+                "switched to one that is no better: {event:?}{}",
+                Brief(&after)
             );
             assert!(
                 !Self::is_suppressed(&after, taken),
-                "switched to one that keeps falling: {event:?}\n{after:#?}"
+                "switched to one that keeps falling: {event:?}{}",
+                Brief(&after)
             );
         }
     }
 
     /// What is taken down carries nothing, and another uplink is well.
-    fn judge_rest(&self, uplink: &UplinkName, before: &Status) {
+    fn judge_rest(&self, uplink: &UplinkName) {
         let after = self.status();
         let mut others = after.uplinks.iter().filter(|other| other.name != *uplink);
         let has_other = others.any(|other| fitness(&after, &other.name).1 == 3);
-        let carries = before.active.contains(uplink) || after.active.contains(uplink);
-        assert!(has_other && !carries, "taken down: {before:#?}\n{after:#?}");
+        let carries = after.active.contains(uplink);
+        assert!(has_other && !carries, "taken down: {}", Brief(&after));
     }
 
     fn is_suppressed(status: &Status, name: &UplinkName) -> bool {
@@ -703,13 +720,13 @@ impl Rig {
     fn judge_families(&self, before: &Status, after: &Status, is_by_hand: bool) {
         for family in Family::ROUTED {
             let carriers = carriers(after, family);
-            assert!(carriers.len() <= 1, "{family}: {after:#?}");
+            assert!(carriers.len() <= 1, "{family}: {}", Brief(after));
             let path = carriers.first().map(|uplink| {
                 let attachment = &self.attachments[&uplink.name];
                 attachment.paths[&family]
             });
             if !after.active.is_empty() {
-                assert_eq!(self.way(family), path, "{family}: {after:#?}");
+                assert_eq!(self.way(family), path, "{family}: {}", Brief(after));
             }
             let Some(carrier) = carriers.first() else {
                 continue;
@@ -720,7 +737,12 @@ impl Rig {
             let has_no_choice = carriers_names(before, family).is_empty()
                 || !after.uplinks.iter().any(|uplink| can_carry(uplink, family));
             let is_right = is_leader || is_same || has_no_choice || can_carry(carrier, family);
-            assert!(is_right || is_by_hand, "{family}: {before:#?}\n{after:#?}");
+            assert!(
+                is_right || is_by_hand,
+                "{family}: {}{}",
+                Brief(before),
+                Brief(after)
+            );
         }
     }
 
@@ -757,6 +779,46 @@ fn fitness(status: &Status, name: &UplinkName) -> (u8, u8) {
         State::Degraded => (2, 2),
         State::Recovering => (1, 1),
         State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => (0, 0),
+    }
+}
+
+/// What matters of a status, a line for each uplink and group.
+struct Brief<'a>(&'a Status);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(status) = self;
+        let (policy, active, choices) = (status.policy, &status.active, &status.choices);
+        write!(f, "\n{policy:?} by {active:?}, {choices:?}")?;
+        for uplink in &status.uplinks {
+            let UplinkStatus {
+                name,
+                tier,
+                state,
+                reason,
+                in_doubt,
+                ..
+            } = uplink;
+            write!(
+                f,
+                "\n  {name} (tier {tier}) {state}: {reason}, in doubt: {in_doubt}"
+            )?;
+            let UplinkStatus {
+                families,
+                broken,
+                carries,
+                suppressed_until,
+                ..
+            } = uplink;
+            write!(
+                f,
+                "; {families:?}, broken {broken:?}, carries {carries:?}, {suppressed_until:?}"
+            )?;
+        }
+        for group in &status.groups {
+            write!(f, "\n  {group:?}")?;
+        }
+        Ok(())
     }
 }
 

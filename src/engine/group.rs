@@ -308,7 +308,6 @@ impl Group {
         let mut reasons = Vec::new();
         let is_usable = choice != Choice::Nobody;
         match choice {
-            Choice::Nobody if is_undecided => return Outcome::default(),
             Choice::Stay { until } => self.look_again = until,
             Choice::Move { to, reason } => {
                 self.pass_over(&to, around, now);
@@ -320,11 +319,14 @@ impl Group {
                 around.is_asked = asked;
             }
             Choice::Nobody => {
-                if let Some(refuge) = around.refuge.clone().filter(|_| self.active.is_some()) {
+                if let Some(refuge) = self.refuge(around) {
                     return Outcome {
                         switch: Some(self.go_with_the_rest(before, refuge, around, now)),
                         is_usable: Some(false),
                     };
+                }
+                if is_undecided {
+                    return Outcome::default();
                 }
             }
         }
@@ -385,6 +387,15 @@ impl Group {
             since: now,
             is_adopted: false,
         });
+    }
+
+    /// With whom a group can go that leads itself; not with those that are as silent as its leader.
+    fn refuge(&self, around: &Around<'_>) -> Option<Vec<UplinkName>> {
+        let leader = find(around.uplinks, self.leader()?);
+        let silent_too = as_silent_as(leader, around.uplinks);
+        let refuge = around.refuge.as_ref()?;
+        let is_heard = refuge.iter().any(|name| !silent_too.contains(name));
+        is_heard.then(|| refuge.clone())
     }
 
     /// None of its uplinks is usable, and those of the rest are.

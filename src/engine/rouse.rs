@@ -16,14 +16,17 @@ use crate::engine::uplink::{StandbyCall, Uplink};
 use crate::units::{Moment, Tier};
 
 impl Engine {
-    /// Tells each cold uplink whether it is needed.
-    pub(super) fn rouse(&mut self, now: Moment) {
+    /// Tells each cold uplink whether it is needed; whether there are any.
+    pub(super) fn rouse(&mut self, now: Moment) -> bool {
+        let mut is_any = false;
         for place in 0..self.uplinks.len() {
             if self.uplinks[place].is_cold() {
                 let call = self.call_of(&self.uplinks[place], now);
                 self.uplinks[place].rouse(&call, now, &mut self.outbox);
+                is_any = true;
             }
         }
+        is_any
     }
 
     fn call_of(&self, uplink: &Uplink, now: Moment) -> StandbyCall {

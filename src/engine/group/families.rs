@@ -108,7 +108,15 @@ impl Group {
                 self.look_again = self.look_again.into_iter().chain(until).min();
                 None
             }
-            Choice::Nobody => None,
+            Choice::Nobody => {
+                // Without a way out there it went to the leader, and stays there.
+                let apart = self.apart.get(&family);
+                let is_left = apart.is_some_and(|carrier| !carrier.is_adopted) && !has_way;
+                if is_left && self::has_way(family, leader, around.uplinks) {
+                    self.apart.remove(&family);
+                }
+                None
+            }
             Choice::Move { to, reason } => {
                 let is_left = before.is_none_or(|before| before.fitness() == Fitness::Unusable);
                 let fault = find(around.uplinks, carrier).filter(|_| is_left);
