@@ -46,6 +46,7 @@ use tracked::{Tracked, Tracking};
 
 const FIBER: &str = "fiber";
 const LTE: &str = "lte";
+const STRANGER: &str = "stranger";
 const SWITCHES: usize = 2_000;
 const SWITCHES_WITH_LOOKUPS: usize = 10_000;
 /// A fork takes milliseconds.
@@ -209,49 +210,80 @@ impl Search {
 
 /// What the agent's thread uses of a core while others change a hundred routes a second.
 async fn routes_of_others(world: &World) {
-    const LASTS: Duration = Duration::from_secs(5);
     let hosts = (0..40).flat_map(|c| (0..250).map(move |d| Ipv4Addr::new(172, 16, c, d)));
     world.add_hosts(LTE, hosts).await;
+    world.wire(STRANGER).await;
+    let address = "10.9.0.2/24".parse().expect("a network");
+    world.add_address(STRANGER, address).await;
     let mut side = Side::start([FIBER, LTE]).await;
     side.carry(0, Families::Both).await;
     let look = Instant::now();
     kernel::look(side.protocol(), &side.interfaces()).expect("a look");
     let look = look.elapsed();
+    let kinds = [
+        ("routes", Change::Host, "2 %"),
+        ("defaults", Change::Default, ""),
+    ];
+    for (what, change, must) in kinds {
+        let (share, a_second) = share_under(&mut side, change).await;
+        let what =
+            format!("10,000 routes of others, {a_second:.0} {what} a second change: a core's");
+        row(&what, &format!("{share:.2} %"), must);
+    }
+    side.stop().await;
+    let what = "    a look at everything, which only the latter cause";
+    row(what, &format!("{:.1} ms", look.as_secs_f64() * 1e3), "");
+}
+
+/// What others change.
+#[derive(Clone, Copy)]
+enum Change {
+    /// A route to a host.
+    Host,
+    /// A default route through an interface that is no uplink.
+    Default,
+}
+
+/// The share of a core in percent, and how many changes there were in a second.
+async fn share_under(side: &mut Side, change: Change) -> (f64, f64) {
+    const LASTS: Duration = Duration::from_secs(5);
     let ends = Arc::new(AtomicBool::new(false));
-    let others = others(&ends);
+    let others = others(change, &ends);
     let (start, before) = (Instant::now(), cpu_time());
     let report = timeout(LASTS, side.report()).await;
     let (spent, elapsed) = (cpu_time().saturating_sub(before), start.elapsed());
     ends.store(true, Ordering::Relaxed);
     let changes = others.join().expect("the others end");
-    side.stop().await;
-    assert!(
-        report.is_err(),
-        "routes to hosts concern nobody: {report:?}"
-    );
+    assert!(report.is_err(), "this concerns nobody: {report:?}");
     let share = spent.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
-    let a_second = f64::from(changes) / elapsed.as_secs_f64();
-    let what = format!("10,000 routes of others, {a_second:.0} changes a second: share of a core");
-    row(&what, &format!("{share:.2} %"), "2 %");
-    let what = "    a look at everything, which none of them caused";
-    row(what, &format!("{:.1} ms", look.as_secs_f64() * 1e3), "");
+    (share, f64::from(changes) / elapsed.as_secs_f64())
 }
 
-fn others(ends: &Arc<AtomicBool>) -> JoinHandle<u32> {
+fn others(change: Change, ends: &Arc<AtomicBool>) -> JoinHandle<u32> {
     let ends = ends.clone();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let world = World::here();
+            let via = Ipv4Addr::new(10, 9, 0, 1).into();
             let mut ticks = interval(Duration::from_millis(10));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let mut count = 0;
             while !ends.load(Ordering::Relaxed) {
                 ticks.tick().await;
-                world
-                    .change_host(LTE, Ipv4Addr::from(0xac11_0000 + count))
-                    .await;
+                match change {
+                    Change::Host => {
+                        let host = Ipv4Addr::from(0xac11_0000 + count);
+                        world.change_host(LTE, host).await;
+                    }
+                    Change::Default => {
+                        let metric = 50_000 + count;
+                        world
+                            .add_default(STRANGER, ForeignDefault { via, metric })
+                            .await;
+                    }
+                }
                 count += 1;
             }
             count

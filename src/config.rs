@@ -179,6 +179,8 @@ impl Config {
                 problems,
             }
         };
+        // Some editors begin a file with it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let form = form(text, file_name);
         let (document, problems) = match form {
             Form::Toml => (raw::Node::from_toml(text).map_err(refused)?, Vec::new()),
@@ -189,11 +191,16 @@ impl Config {
 }
 
 /// A file whose name ends in `.toml` is TOML; so is one that begins, comments aside, with a `[` or a
-/// line with a `=` in it. Any other is UCI.
+/// line with a `=` in it that is no section of UCI. Any other is UCI.
 fn form(text: &str, file_name: &str) -> Form {
     let mut lines = text.lines().map(str::trim_start);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
-    let is_like_toml = first.is_some_and(|line| line.starts_with('[') || line.contains('='));
+    let is_section = |line: &str| {
+        let mut words = line.split_whitespace();
+        matches!(words.next(), Some("config" | "package")) && words.next() != Some("=")
+    };
+    let is_like_toml = first
+        .is_some_and(|line| line.starts_with('[') || (line.contains('=') && !is_section(line)));
     let extension = Path::new(file_name).extension();
     if extension.is_some_and(|extension| extension == "toml") || is_like_toml {
         Form::Toml

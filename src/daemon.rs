@@ -410,6 +410,8 @@ impl Daemon {
             RoutesState::Refused
         } else if self.applied < self.wanted.borrow().revision {
             RoutesState::Pending
+        } else if self.rival.is_some() {
+            RoutesState::Overruled
         } else {
             RoutesState::InPlace
         }
@@ -667,8 +669,8 @@ fn ubus(place: &UbusPlace, control: &Server) -> Option<Ubus> {
 }
 
 fn history(directory: &Path) -> History {
-    let (history, complaint) = History::open(directory);
-    if let Some(error) = complaint {
+    let (history, complaints) = History::open(directory);
+    for error in complaints {
         let why = format!("{:#}", anyhow::Error::from(error));
         tracing::warn!(why, "what happened before is not known");
     }

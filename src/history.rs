@@ -6,14 +6,18 @@
 //! older of two, and the one before it is gone. What a power cut tore is the last line, and is cut off
 //! at the next start; a file with anything else in it that is no event is set aside.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::status::EventRecord;
 
 /// The most that one of the two files holds, in bytes: some thousand events.
 const FULL: u64 = 256 * 1024;
+
+/// Whoever puts a pipe there keeps nobody waiting.
+const PROMPT: i32 = libc::O_NONBLOCK;
 
 /// So many that wait are written at once: memory is scarce, too.
 pub const MOST_WAITING: usize = 64;
@@ -65,13 +69,14 @@ pub struct Past {
 
 impl History {
     /// The store in a directory, which need not be there yet; and what is wrong with what is there.
-    pub fn open(directory: &Path) -> (Self, Option<HistoryError>) {
+    pub fn open(directory: &Path) -> (Self, Vec<HistoryError>) {
         let history = Self {
             directory: directory.to_owned(),
             waiting: Vec::new(),
         };
-        let complaint = mend(&newer(directory)).err();
-        (history, complaint)
+        let files = [older(directory), newer(directory)];
+        let complaints = files.iter().filter_map(|path| mend(path).err());
+        (history, complaints.collect())
     }
 
     /// Takes an event. Writes it and all that wait if it must not be lost, or if many do.
@@ -126,7 +131,9 @@ fn append(directory: &Path, path: &Path, events: &[EventRecord]) -> io::Result<(
     if length + lines.len() as u64 > FULL && length > 0 {
         fs::rename(path, older(directory))?;
     }
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut options = OpenOptions::new();
+    let options = options.create(true).append(true).custom_flags(PROMPT);
+    let mut file = options.open(path)?;
     let file_length = file.metadata()?.len();
     if let Err(error) = file.write_all(&lines) {
         // What comes next is not to follow half a line. If not even that can be done, it is mended at
@@ -191,7 +198,11 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
 /// The content of a file; nothing if there is none.
 fn text(path: &Path) -> Result<Vec<u8>, HistoryError> {
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FULL * 2).read_to_end(&mut text));
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(PROMPT)
+        .open(path);
+    let read = file.and_then(|file| file.take(FULL * 2).read_to_end(&mut text));
     match read {
         Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(text),
@@ -249,8 +260,8 @@ mod tests {
     }
 
     fn written(directory: &Path, count: u64) -> Vec<EventRecord> {
-        let (mut history, complaint) = History::open(directory);
-        assert!(complaint.is_none(), "{complaint:?}");
+        let (mut history, complaints) = History::open(directory);
+        assert!(complaints.is_empty(), "{complaints:?}");
         let events: Vec<_> = (0..count).map(|number| event("switch", number)).collect();
         for event in &events {
             history.note(event).expect("written");
@@ -284,8 +295,8 @@ mod tests {
             let length = cut * 7919 % (whole.len() + 1);
             fs::write(&path, &whole[..length]).expect("cut");
             let complete = whole_lines(&whole[..length]).count();
-            let (mut history, complaint) = History::open(directory.path());
-            assert!(complaint.is_none(), "cut at {length}: {complaint:?}");
+            let (mut history, complaints) = History::open(directory.path());
+            assert!(complaints.is_empty(), "cut at {length}: {complaints:?}");
             history.note(&event("switch", 99)).expect("written");
             let past = read(directory.path()).expect("there");
             assert_eq!(past.unreadable, 0, "cut at {length}");
@@ -306,8 +317,8 @@ mod tests {
         let mut text = fs::read(&path).expect("there");
         text.splice(0..0, *b"\0\0garbage\n");
         fs::write(&path, &text).expect("written");
-        let (mut history, complaint) = History::open(directory.path());
-        let complaint = complaint.expect("a complaint").to_string();
+        let (mut history, complaints) = History::open(directory.path());
+        let complaint = complaints.first().expect("a complaint").to_string();
         assert!(
             complaint.contains("line 1 of ") && complaint.contains("history.corrupt"),
             "{complaint}"
@@ -318,6 +329,18 @@ mod tests {
         );
         history.note(&event("switch", 3)).expect("written");
         assert_eq!(read(directory.path()).expect("there").events.len(), 1);
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        for path in [older(directory.path()), newer(directory.path())] {
+            nix::unistd::mkfifo(&path, mode).expect("a pipe");
+        }
+        let (mut history, _) = History::open(directory.path());
+        let error = history.note(&event("switch", 1)).expect_err("no file");
+        assert!(error.to_string().contains("history.jsonl"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! for the programs of the system.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -225,6 +225,17 @@ fn defaults_fill_in_what_is_missing_once_and_change_nothing_else() {
     );
     let chosen = "config globals\n\toption agent_state_dir \"/mnt/x\"\n";
     assert_eq!(run(chosen), chosen);
+    let toml = "[[uplink]]\nname = \"wan\"\n";
+    assert_eq!(run(toml), toml);
+    let mode = fs::Permissions::from_mode(0o640);
+    fs::set_permissions(&config, mode).expect("a mode");
+    let aim = desk.path("elsewhere");
+    fs::rename(&config, &aim).expect("it is moved");
+    symlink(&aim, &config).expect("a link");
+    assert!(run(before).contains(line));
+    assert!(config.is_symlink());
+    let mode = fs::metadata(&aim).expect("it is there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o640);
 }
 
 #[test]

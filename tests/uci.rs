@@ -53,6 +53,17 @@ fn the_same_configuration_in_both_forms_is_the_same() {
 }
 
 #[test]
+fn neither_a_remark_beside_the_first_section_nor_the_mark_of_an_editor_makes_it_toml() {
+    let first = "config uplink 'fiber'";
+    let remarked = TWO_UPLINKS.replace(first, &format!("{first} # tier=1"));
+    assert_eq!(uci(&remarked), uci(TWO_UPLINKS));
+    let marked = format!("\u{feff}{}", TWO_UPLINKS.trim_start());
+    assert_eq!(uci(&marked), uci(TWO_UPLINKS));
+    let marked = format!("\u{feff}{}", TWO_UPLINKS_IN_TOML.trim_start());
+    assert_eq!(uci(&marked), uci(TWO_UPLINKS));
+}
+
+#[test]
 fn the_shipped_file_is_two_uplinks_at_the_defaults() {
     let shipped = uci(SHIPPED);
     let toml = TWO_UPLINKS_IN_TOML

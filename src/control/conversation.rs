@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Call, Caller, Request, Response};
 
 /// Answers a client's requests one after the other until it leaves, is silent for too long, or says
-/// something that cannot be understood.
-pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>) {
+/// something that cannot be understood. Of `watches` each that only listens takes one.
+pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>, watches: Arc<Semaphore>) {
     let by = caller(&stream);
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
@@ -30,6 +30,16 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>) {
             }
         };
         let is_watch = request == Request::Watch;
+        let watch = watches.try_acquire();
+        if is_watch && watch.is_err() {
+            write(
+                &mut writer,
+                &Response::Refused("too many watch already".to_owned()).to_line(),
+            )
+            .await;
+            return;
+        }
+        let _watch = watch.ok().filter(|_| is_watch);
         let (lines, answers) = mpsc::channel(if is_watch { WATCH_BACKLOG } else { 1 });
         let by = by.clone();
         if calls.send(Call { request, by, lines }).await.is_err() {

@@ -25,7 +25,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, warn};
 
@@ -212,6 +212,7 @@ impl Trusted {
 
 async fn accept(listener: UnixListener, trusted: Trusted, calls: mpsc::Sender<Call>) {
     let mut conversations = JoinSet::new();
+    let watches = Arc::new(Semaphore::new(MAX_WATCHERS));
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
@@ -232,7 +233,11 @@ async fn accept(listener: UnixListener, trusted: Trusted, calls: mpsc::Sender<Ca
             }
             Ok((stream, _)) => {
                 is_failing = false;
-                conversations.spawn(conversation::hold(stream, calls.clone()));
+                conversations.spawn(conversation::hold(
+                    stream,
+                    calls.clone(),
+                    Arc::clone(&watches),
+                ));
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
@@ -286,4 +291,6 @@ const TOO_SLOW: &str = "no longer watching: this client reads too slowly";
 const MODE: u32 = 0o660;
 const BACKLOG: i32 = 128;
 const MAX_CLIENTS: usize = 64;
+/// Those that only listen leave room for those that ask.
+const MAX_WATCHERS: usize = MAX_CLIENTS / 2;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);

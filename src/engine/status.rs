@@ -151,6 +151,9 @@ pub enum RoutesState {
     Refused,
     /// Somebody keeps changing it, and it is put back again and again.
     Contested,
+    /// In the mode `main`, a default route of somebody else has a lower metric, and the traffic follows
+    /// that one.
+    Overruled,
     /// The agent only observes and writes nothing.
     Observing,
 }

@@ -31,6 +31,9 @@ use crate::units::InterfaceName;
 /// The shortest time between two looks that events ask for. The first event of a burst is
 /// answered at once, the rest of it together.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Looks that find nothing new follow each other ever more slowly: in a long list of others' routes
+/// each costs much. What happens to a link may wait for this long.
+const LONGEST_REST: Duration = Duration::from_millis(150);
 /// The unit of all waiting in [`Patience`].
 const TICK: Duration = Duration::from_millis(100);
 /// The kernel counts the lifetime of a route in ticks of its own.
@@ -52,6 +55,8 @@ pub(super) struct Reconciler {
     /// What resilient groups this kernel has, as far as is known.
     groups: Groups,
     cooling: Option<Pin<Box<Sleep>>>,
+    /// How long nobody looks after the next event.
+    rest: Duration,
     /// Until a route that a router advertised is over.
     expiry: Option<Pin<Box<Sleep>>>,
     ticks: Interval,
@@ -150,6 +155,7 @@ impl Reconciler {
             groups: Groups::of(sockets.writer.has_groups()),
             sockets,
             cooling: None,
+            rest: BETWEEN_LOOKS,
             expiry: None,
             ticks,
             patience: Patience::default(),
@@ -195,8 +201,12 @@ impl Reconciler {
                 Ok(Cause::Closed) => return End::Closed,
                 Ok(Cause::Wanted | Cause::Tick | Cause::Expiry) => self.settle().await,
                 Ok(Cause::Event(hint)) => {
-                    self.cool(hint);
-                    self.settle().await
+                    self.count(hint);
+                    // Unless the look finds news.
+                    self.rest = (self.rest * 2).min(LONGEST_REST);
+                    let settled = self.settle().await;
+                    self.cooling = Some(Box::pin(sleep(self.rest)));
+                    settled
                 }
                 Err(error) => return End::Failed(error),
             };
@@ -206,12 +216,11 @@ impl Reconciler {
         }
     }
 
-    fn cool(&mut self, hint: Hint) {
+    fn count(&mut self, hint: Hint) {
         if hint == Hint::Overrun {
             self.overruns.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("the kernel had more events than fit; looking at everything");
         }
-        self.cooling = Some(Box::pin(sleep(BETWEEN_LOOKS)));
     }
 
     async fn cause(&mut self) -> Result<Cause, KernelError> {
@@ -313,6 +322,7 @@ impl Reconciler {
             self.scope.clone_from(&wanted.interfaces);
         }
         if is_other_scope || before.as_ref() != Some(&now) {
+            self.rest = BETWEEN_LOOKS;
             self.report(Report::Observed(now.clone())).await?;
         }
         Ok(now)

@@ -139,6 +139,22 @@ fn a_second_agent_that_listens_elsewhere_says_that_it_is_one_too_many() {
 }
 
 #[test]
+fn where_a_default_route_of_others_has_a_lower_metric_the_status_says_so() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let site = Site::new("state");
+        site.status(|status| status["routes"] == "in_place").await;
+        let mut config = fs::read_to_string(site.path("uplinkd.toml")).expect("a configuration");
+        config.push_str("[routing]\nmode = \"main\"\nmetric = 40000\n");
+        fs::write(site.path("uplinkd.toml"), config).expect("a configuration");
+        assert!(site.say(&["reload"]).status.success());
+        site.status(|status| status["routes"] == "overruled").await;
+        let table = text(&site.say(&["status"]).stdout);
+        assert!(table.contains("somebody else"), "{table}");
+    });
+}
+
+#[test]
 fn whoever_hands_over_with_a_configuration_that_nobody_could_start_with_removes_its_routes() {
     netns::run(async |world| {
         two_uplinks(&world).await;

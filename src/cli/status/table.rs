@@ -144,6 +144,9 @@ impl Table {
             RoutesState::InPlace | RoutesState::Pending => None,
             RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
             RoutesState::Contested => Some("somebody keeps changing our routes: see the log"),
+            RoutesState::Overruled => {
+                Some("the traffic follows a default route of somebody else: see the log")
+            }
             RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
         };
         let lines = (!works).then_some(nothing_works).into_iter().chain(routes);

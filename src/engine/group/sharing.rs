@@ -63,7 +63,8 @@ impl Group {
         let is_by_hand = self.chosen.is_some() && self.chosen.as_ref() == self.leader();
         if !is_shared || is_by_hand {
             let were_shared = std::mem::take(&mut self.sharers).into_values();
-            let has_left = were_shared.flatten().next().is_some();
+            // Without a leader, after a reload, nobody shared anything any more.
+            let has_left = self.leader().is_some() && were_shared.flatten().next().is_some();
             let reason = if is_by_hand {
                 "chosen by hand".to_owned()
             } else {
