@@ -170,6 +170,9 @@ const LARGEST_SUM: f64 = 1e10;
 /// In multiples of the mean length of a burst.
 const TAIL_BEGINS: f64 = 2.0;
 
+/// The share of exponential lengths that last so long, e^-[`TAIL_BEGINS`].
+const TAIL_SHARE: f64 = 0.135_335_283_236_612_7;
+
 /// The acquaintance that a new link is credited with: a hundred probes, one of them lost by itself;
 /// one burst in 10,000 rounds, as three hundred rounds would let expect; and four bursts with a mean
 /// of 40 ms.
@@ -214,7 +217,7 @@ impl Learner {
         let lengths = PRIOR_LENGTHS + self.lengths;
         let burst_seconds = ((PRIOR_LENGTH_SECONDS + self.length_seconds) / lengths).max(1e-3);
         // Exponential lengths, until there are enough long bursts to say otherwise.
-        let prior_tails = PRIOR_LENGTHS * (-TAIL_BEGINS).exp();
+        let prior_tails = PRIOR_LENGTHS * TAIL_SHARE;
         let tails = PRIOR_LENGTHS + self.tails;
         let tail_seconds = (PRIOR_LENGTHS * burst_seconds + self.tail_seconds) / tails;
         let deviation = self.tail_deviation(tail_seconds);
@@ -224,7 +227,7 @@ impl Learner {
             // Nothing can be known more finely than the probes were spaced.
             seconds: deviation.max(self.tail_gap_seconds / tails),
             // Bursts that could have been long and were not are examples, too.
-            examples: PRIOR_EXAMPLES + self.tails.max(self.lengths * (-TAIL_BEGINS).exp()),
+            examples: PRIOR_EXAMPLES + self.tails.max(self.lengths * TAIL_SHARE),
         };
         LossProcess {
             isolated: (PRIOR_ISOLATED + self.isolated) / (PRIOR_PROBES + self.probes),
