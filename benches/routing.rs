@@ -266,7 +266,7 @@ fn others(change: Change, ends: &Arc<AtomicBool>) -> JoinHandle<u32> {
         let runtime = { runtime }.enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let world = World::here();
-            let via = Ipv4Addr::new(10, 9, 0, 1).into();
+            let via = Ipv4Addr::new(10, 9, 0, 1);
             let mut ticks = interval(Duration::from_millis(10));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let mut count = 0;

@@ -343,6 +343,19 @@ fn the_traffic_moves_to_the_better_uplink_of_a_tier_when_that_has_been_better_fo
 }
 
 #[test]
+fn an_advantage_that_counted_under_best_is_nothing_to_a_policy_that_does_not_ask_for_it() {
+    let mut settings = best(&["fiber", "cable"]);
+    settings.failover.best.after = Duration::from_hours(5);
+    let mut replay = lossy(settings.clone(), 1, fiber_lossy_in(100.0..1e9));
+    replay.run_until(at(HOUR));
+    settings.failover.policy = Policy::Failover;
+    settings.failover.best.after = Duration::from_secs(10);
+    let mut events = replay.input(Input::Settings(Box::new(settings)));
+    events.extend(replay.run_until(at(2.0 * HOUR)));
+    assert_eq!(switches(&events), 0, "{}", lines(&events));
+}
+
+#[test]
 fn an_advantage_that_does_not_last_moves_nothing() {
     let mut replay = lossy(best(&["fiber", "cable"]), 1, fiber_lossy_in(100.0..220.0));
     let events = replay.run_until(at(HOUR));

@@ -235,6 +235,9 @@ impl Group {
         carrying: Carrying,
         new_name: impl Fn(&UplinkName) -> Option<UplinkName>,
     ) {
+        if policy != self.policy {
+            self.contest = Contest::default();
+        }
         self.policy = policy;
         self.members = members;
         let is_member = |uplink: &UplinkName| {
