@@ -136,7 +136,9 @@ impl Connection {
                 Ok(defaults::CONTROL.into())
             }
             // Whatever is wrong with the file, an agent may run that has read a better one.
-            Err(_) if Path::new(defaults::CONTROL).exists() => Ok(defaults::CONTROL.into()),
+            Err(_) if !is_named && Path::new(defaults::CONTROL).exists() => {
+                Ok(defaults::CONTROL.into())
+            }
             Err(error) => Err(error.into()),
         }
     }

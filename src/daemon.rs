@@ -226,7 +226,7 @@ impl Daemon {
             flow_lists: mpsc::channel(drain::REPORTS),
             choices: Choices::default(),
             owes_choices: false,
-            _claim: claim.transpose()?,
+            _claim: claim.transpose()?.flatten(),
             signals: Signals::listen().context("cannot listen for signals")?,
             supervisor: Supervisor::of_environment(),
             attachments: BTreeMap::new(),
@@ -583,13 +583,16 @@ impl Daemon {
         self.supervisor.stopping();
         // A supervisor may say both, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over.recv()).await;
-        let mut on_stop = hand_over.map_or(on_stop, |_| OnStop::Keep);
+        let on_stop = hand_over.map_or(on_stop, |_| OnStop::Keep);
         if on_stop == OnStop::Keep
             && let Err(error) = Config::load(&self.options.config_path)
         {
             let why = format!("{:#}", anyhow::Error::from(error));
-            tracing::error!(why, "nobody can take the routes over: they are removed");
-            on_stop = OnStop::Remove;
+            // To remove them might cut the last working uplink, and whoever could mend the file.
+            tracing::error!(
+                why,
+                "the routes stay, and nobody can take them over: no agent starts with this configuration"
+            );
         }
         for record in std::mem::take(&mut self.repeats).rest(self.clock.now()) {
             alert::tell(&record);

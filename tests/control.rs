@@ -140,6 +140,23 @@ fn a_status_takes_less_than_5_ms() {
 }
 
 #[test]
+fn however_many_watch_others_can_still_ask() {
+    let agent = start();
+    let watch = || {
+        let mut stream = raw(&agent);
+        stream.write_all(b"\"watch\"\n").expect("a request");
+        let mut first = String::new();
+        let mut reader = BufReader::new(stream.try_clone().expect("the same stream"));
+        reader.read_line(&mut first).expect("a line");
+        (stream, first)
+    };
+    let watchers: Vec<_> = (0..60).map(|_| watch()).collect();
+    let refused = |(_, first): &&(UnixStream, String)| first.contains("too many watch already");
+    assert_eq!(watchers.iter().filter(refused).count(), 60 - 32);
+    assert!(is_well(&agent));
+}
+
+#[test]
 fn half_a_line_is_refused() {
     let agent = start();
     let mut stream = raw(&agent);

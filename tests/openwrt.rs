@@ -195,6 +195,21 @@ fn a_restart_hands_the_routes_over_before_it_stops() {
 }
 
 #[test]
+fn an_agent_that_runs_is_not_ended_for_one_that_could_not_start() {
+    if !has_busybox() {
+        return;
+    }
+    let (told, code) = Desk::new().init("echo 'uplinkd:3: unknown option'; exit 2", &["restart"]);
+    assert_eq!(
+        (told.as_str(), code),
+        (
+            "logger -t uplinkd -p daemon.err not restarted: uplinkd:3: unknown option\n",
+            Some(1)
+        )
+    );
+}
+
+#[test]
 fn defaults_fill_in_what_is_missing_once_and_change_nothing_else() {
     if !has_busybox() {
         return;

@@ -652,9 +652,12 @@ impl Rig {
             let own = groups.find(|own| Some(&own.name) == group.as_ref());
             // Where nothing is of use it may still be shared by fewer, or go where a person wants it.
             let is_less = to.iter().all(|name| from.contains(name));
-            let is_chosen = own.is_none_or(|own| !own.with_rest) && (is_by_hand || is_less);
+            let may_be_useless = match own {
+                Some(own) => is_less && !own.with_rest,
+                None => is_less || is_by_hand,
+            };
             assert!(
-                is_chosen || to.iter().any(is_of_use),
+                may_be_useless || to.iter().any(is_of_use),
                 "shared by what is of no use: {event:?}{}",
                 Brief(&after)
             );

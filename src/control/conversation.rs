@@ -30,16 +30,16 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>, watches:
             }
         };
         let is_watch = request == Request::Watch;
-        let watch = watches.try_acquire();
-        if is_watch && watch.is_err() {
-            write(
-                &mut writer,
-                &Response::Refused("too many watch already".to_owned()).to_line(),
-            )
-            .await;
-            return;
-        }
-        let _watch = watch.ok().filter(|_| is_watch);
+        let _place = if is_watch {
+            let Ok(place) = watches.try_acquire() else {
+                let refusal = Response::Refused("too many watch already".to_owned());
+                write(&mut writer, &refusal.to_line()).await;
+                return;
+            };
+            Some(place)
+        } else {
+            None
+        };
         let (lines, answers) = mpsc::channel(if is_watch { WATCH_BACKLOG } else { 1 });
         let by = by.clone();
         if calls.send(Call { request, by, lines }).await.is_err() {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -48,11 +49,12 @@ pub struct Server {
 
 /// Claims the routes and rules of a protocol number in this network namespace, for as long as what is
 /// returned lives: two agents would take away each other's. An abstract name (unix(7)) is a network
-/// namespace's own, and free again when its owner is killed.
+/// namespace's own, and free again when its owner is killed. Everybody may take one, though: who is
+/// not trusted to run an agent keeps none from running, without a claim.
 ///
 /// # Errors
-/// If somebody else has claimed them.
-pub fn claim(protocol: Protocol) -> Result<StdUnixListener, BindError> {
+/// If another agent has claimed them.
+pub fn claim(protocol: Protocol) -> Result<Option<StdUnixListener>, BindError> {
     let name = format!("uplinkd.{protocol}");
     let failed = |source| BindError::Io {
         operation: "claim the routes as",
@@ -60,13 +62,29 @@ pub fn claim(protocol: Protocol) -> Result<StdUnixListener, BindError> {
         source,
     };
     let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
-    StdUnixListener::bind_addr(&address).map_err(|error| {
-        if error.kind() == io::ErrorKind::AddrInUse {
-            BindError::NotAlone(protocol)
-        } else {
-            failed(error)
+    match StdUnixListener::bind_addr(&address) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(failed(error)),
+        Err(_) if is_trusted(&name) => Err(BindError::NotAlone(protocol)),
+        Err(_) => {
+            warn!(
+                name,
+                "somebody else holds the name by which two agents would know of each other"
+            );
+            Ok(None)
         }
-    })
+    }
+}
+
+/// Whether root or the agent's own user listens at an abstract name.
+fn is_trusted(name: &str) -> bool {
+    let owner = || -> io::Result<u32> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(format!("\0{name}"))?)?;
+        Ok(getsockopt(&socket, sockopt::PeerCredentials)?.uid())
+    };
+    owner().is_ok_and(|uid| uid == 0 || uid == geteuid().as_raw())
 }
 
 /// Why there is no control socket.
@@ -294,3 +312,24 @@ const MAX_CLIENTS: usize = 64;
 /// Those that only listen leave room for those that ask.
 const MAX_WATCHERS: usize = MAX_CLIENTS / 2;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_agent_listens_at_keeps_none_from_running() {
+        let protocol = Protocol(250);
+        let squatter = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        let name = format!("\0uplinkd.{protocol}");
+        squatter
+            .bind(&SockAddr::unix(name).expect("a name"))
+            .expect("it is free");
+        assert!(claim(protocol).expect("no agent").is_none());
+        drop(squatter);
+        let ours = claim(protocol).expect("no agent");
+        assert!(ours.is_some());
+        let refusal = claim(protocol).expect_err("an agent");
+        assert!(matches!(refusal, BindError::NotAlone(_)), "{refusal}");
+    }
+}
