@@ -12,7 +12,7 @@
 //! everything that happens is an [`engine::input::Action`]. The engine knows no clock, no socket and
 //! no task: a month runs in a second, and what the lab and the tests run is what the router runs.
 //!
-//! Who may name whom; `tests/architecture.rs` holds the source to it:
+//! Who may name whom; `tests/house/architecture.rs` holds the source to it:
 //!
 //! ```text
 //!  main ──> cli ──> daemon ──> kernel ───> routing ──> units

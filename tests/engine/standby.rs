@@ -1,13 +1,9 @@
 //! Warm and cold standbys, in virtual time.
 
-#![cfg(feature = "replay")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use support::{at, brief, name, settings};
+use crate::support::{at, brief, name, settings};
 use uplinkd::engine::input::{Change, Command, Errand, Event, Input, ProbeOrder};
 use uplinkd::engine::settings::{ColdSettings, GroupSettings, Policy, Settings, Standby};
 use uplinkd::engine::status::{State, UplinkStatus};
@@ -173,7 +169,7 @@ impl Site {
     }
 
     fn when(&self, what: &str) -> f64 {
-        support::when(&self.events, what).unwrap_or_else(|| {
+        crate::support::when(&self.events, what).unwrap_or_else(|| {
             panic!("no {what} in {:?}", brief(&self.events));
         })
     }
@@ -592,7 +588,7 @@ fn a_reload_makes_a_hot_uplink_cold_and_a_cold_one_hot() {
     site.attach(absent());
     assert_eq!(site.lte().state, State::Cold);
 
-    let mut site = Site::with_lte_up(support::settings(&["fiber", "lte"]));
+    let mut site = Site::with_lte_up(crate::support::settings(&["fiber", "lte"]));
     site.until(60.0);
     site.tell(Input::Settings(Box::new(settings)));
     site.until(300.0);

@@ -1,12 +1,8 @@
 //! IPv4 and IPv6 of an uplink, judged apart: the engine's guarantees, in virtual time.
 
-#![cfg(feature = "replay")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{at, brief, name, probe, settings, when};
+use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::input::{Command, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::{Failback, Settings};

@@ -1,15 +1,10 @@
 //! The object on ubus against a stand-in for ubusd, and the wire format byte by byte.
 
-#[path = "support/agent.rs"]
-mod agent;
-#[path = "support/bus.rs"]
-mod bus;
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use agent::{Agent, event};
-use bus::{Bus, Client, Told, attribute, fields, named};
+use crate::agent::{Agent, event};
+use crate::bus::{Bus, Client, Told, attribute, fields, named};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uplinkd::control::client::Client as Socket;

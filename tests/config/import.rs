@@ -335,7 +335,7 @@ fn uplinkd(arguments: &[&str]) -> Output {
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/mwan3")
+        .join("tests/config/mwan3")
         .join(name)
 }
 

@@ -1,9 +1,5 @@
 //! The control socket against clients of every kind.
 
-#[path = "support/agent.rs"]
-#[expect(dead_code, reason = "it is not on ubus here")]
-mod agent;
-
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -12,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agent::{Agent, event};
+use crate::agent::{Agent, event};
 use uplinkd::control::client::{Client, ClientError};
 use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};

@@ -1,15 +1,8 @@
 //! The wire format of ubus: byte by byte, for whatever is said, and against whatever others send.
 
-#[path = "support/bus.rs"]
-#[expect(
-    dead_code,
-    reason = "only its way to read and write the wire is used here"
-)]
-mod bus;
-
 use std::cell::RefCell;
 
-use bus::{attribute, fields, named, table};
+use crate::bus::{attribute, fields, named, table};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};

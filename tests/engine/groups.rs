@@ -1,16 +1,9 @@
 //! Groups of traffic and the policy `balance`: the engine's guarantees, in virtual time.
 
-#![cfg(feature = "replay")]
-
-#[expect(dead_code, reason = "other tests need more of it")]
-#[path = "support/lossy.rs"]
-mod lossy;
-mod support;
-
 use std::time::Duration;
 
-use lossy::lossy;
-use support::{at, brief, name, probe, settings, when};
+use crate::lossy::lossy;
+use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Command, Departure, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::settings::{GroupSettings, Policy, RuleSettings, Settings};

@@ -1,16 +1,10 @@
 //! Calm as the user asks: flap damping, the policy `best`, and what counts as evidence for a way back.
 
-#![cfg(feature = "replay")]
-
-#[path = "support/lossy.rs"]
-mod lossy;
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lossy::{RTT, lossy, shown, state, switches};
-use support::{at, brief, name, settings, when};
+use crate::lossy::{RTT, lossy, shown, state, switches};
+use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Command, Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::schedule::Spread;

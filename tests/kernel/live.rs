@@ -4,34 +4,17 @@
     reason = "the netlink crates' enums are open"
 )]
 
-#[path = "netns/flows.rs"]
-mod flows;
-#[path = "support/netns.rs"]
-mod netns;
-#[path = "support/tracked.rs"]
-mod tracked;
-
-#[path = "netns/balance.rs"]
 mod balance;
-#[path = "netns/byhand.rs"]
 mod byhand;
-#[path = "netns/clashes.rs"]
 mod clashes;
-#[path = "netns/dhcp.rs"]
 mod dhcp;
-#[path = "netns/groups.rs"]
+mod flows;
 mod groups;
-#[path = "netns/ipv6.rs"]
 mod ipv6;
-#[path = "netns/kinds.rs"]
 mod kinds;
-#[path = "netns/load.rs"]
 mod load;
-#[path = "netns/main_mode.rs"]
 mod main_mode;
-#[path = "netns/no_ipv6.rs"]
 mod no_ipv6;
-#[path = "netns/prefixes.rs"]
 mod prefixes;
 
 use std::collections::BTreeMap;
@@ -54,7 +37,7 @@ use uplinkd::routing::{
 };
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
-use netns::{ForeignDefault, Packet, World};
+use crate::netns::{self, ForeignDefault, Packet, World};
 
 /// Far more than any of this takes, so that only what never happens fails.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,8 +1,5 @@
 //! IPv6, by real advertisements of real routers on the far side of the wires.
 
-#[path = "../support/router.rs"]
-mod router;
-
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -13,7 +10,7 @@ use uplinkd::routing::{Attachment, Gateway, Hints, Observed, Prefixes};
 
 use super::netns::{self, World, far, sysctl};
 use super::*;
-use router::Advertisement;
+use crate::router::Advertisement;
 
 const FIBER_PREFIX: &str = "2001:db8:1::/64";
 const LTE_PREFIX: &str = "2001:db8:2::/64";

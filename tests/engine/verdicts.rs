@@ -1,12 +1,8 @@
 //! Worlds that ask more of the verdicts than most links do.
 
-#![cfg(feature = "replay")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{at, brief, name, probe, settings, when};
+use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::input::{Event, Input, Outcome, ProbeOrder};
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::status::{State, UplinkStatus};

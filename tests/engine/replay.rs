@@ -1,18 +1,13 @@
 //! `uplinkd replay`: recordings are ground truth, and what is wrong with one is said by line.
 
-#![cfg(feature = "replay")]
-
-#[expect(dead_code, reason = "other tests need more of it")]
-mod support;
-
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::support::{name, probe, settings};
 use serde_json::Value;
-use support::{name, probe, settings};
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Input, Outcome, ProbeOrder};
 use uplinkd::engine::settings::Settings;

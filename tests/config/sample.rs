@@ -8,7 +8,7 @@ use uplinkd::config::schema::{self, SectionKeys};
 use uplinkd::config::{Config, defaults};
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 
-const SAMPLE: &str = include_str!("../config/uplinkd.toml");
+const SAMPLE: &str = include_str!("../../config/uplinkd.toml");
 
 /// The sample with its defaults in force: `#key = value` and `#[section]` lose their `#`.
 fn uncommented() -> String {

@@ -1,17 +1,12 @@
 //! What holds for the engine whatever happens.
 
-#![cfg(feature = "replay")]
-
-#[expect(dead_code, reason = "other tests need more of it")]
-mod support;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::{brief, name, probe, settings};
 use proptest::prelude::*;
-use support::{brief, name, probe, settings};
 use uplinkd::engine::Engine;
 use uplinkd::engine::budget::{PERIOD, cost};
 use uplinkd::engine::input::{Action, Change, Command, Errand, Event, Input, Outcome, ProbeOrder};

@@ -1,8 +1,5 @@
 //! Every kind of uplink, each as a real interface of a real kernel.
 
-#[path = "../support/tun.rs"]
-mod tun;
-
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,7 +10,7 @@ use uplinkd::routing::{Family, Gateway};
 
 use super::netns::{self, World};
 use super::*;
-use tun::Tun;
+use crate::tun::Tun;
 
 /// The most there may be from an event to what follows from it.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(200);

@@ -1,12 +1,8 @@
 //! When whom is probed, in virtual time.
 
-#![cfg(feature = "replay")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{at, brief, name, settings, when};
+use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::budget::{PERIOD, cost, plan};
 use uplinkd::engine::input::{Input, ProbeOrder};
 use uplinkd::engine::schedule::Spread;
@@ -52,7 +48,7 @@ impl<F: FnMut(&str, f64) -> bool> World for Noted<F> {
         let now = now.since_start().as_secs_f64();
         let uplink = order.uplink.to_string();
         let is_answered = (self.is_answered)(&uplink, now);
-        let settings = support::probe(&["192.0.2.1"]);
+        let settings = crate::support::probe(&["192.0.2.1"]);
         let cost = cost(&order.target, &settings);
         self.costs.push((uplink.clone(), now, cost));
         self.sent.push((uplink, now));

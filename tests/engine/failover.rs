@@ -1,17 +1,9 @@
 //! The engine's guarantees, in virtual time.
 
-#![cfg(feature = "replay")]
-
-#[path = "engine/departure.rs"]
-mod departure;
-#[path = "support/lossy.rs"]
-mod lossy;
-mod support;
-
 use std::time::Duration;
 
-use lossy::{RTT, lossy, state, switches};
-use support::{at, brief, name, settings, when};
+use crate::lossy::{RTT, lossy, state, switches};
+use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::input::{Command, Input, ProbeOrder};
 use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::status::{Chosen, State, UplinkStatus};

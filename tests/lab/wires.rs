@@ -2,7 +2,6 @@
 //!
 //! A stream of stamped packets crosses the `lan` wire from the client to the router. Bounds are wide
 //! enough for two loaded cores and narrow enough to tell one setting from another.
-#![cfg(feature = "lab")]
 #![expect(
     clippy::cast_precision_loss,
     reason = "counts in these tests are far below 2^52"
@@ -13,8 +12,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use crate::run_test_isolated;
 use uplinkd::lab::lane::{Bursts, Impairment, Rate};
-use uplinkd::lab::{Network, Towards, clock, run_test_isolated};
+use uplinkd::lab::{Network, Towards, clock};
 use uplinkd::units::{Loss, Moment};
 
 const SEED: u64 = 20_261_121;

@@ -3,19 +3,6 @@
 
 #![cfg(feature = "replay")]
 
-#[path = "support/netns.rs"]
-#[expect(
-    dead_code,
-    reason = "routes and rules are the business of another test"
-)]
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the netlink crates' enums are open"
-)]
-mod netns;
-#[expect(dead_code, reason = "times and events are the business of other tests")]
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -32,7 +19,10 @@ use uplinkd::probe::{Exit, Order, Probers};
 use uplinkd::replay::attached;
 use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
 
-use netns::World;
+use crate::{
+    netns::{self, World},
+    support,
+};
 
 /// Far more than an answer takes here.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,9 +1,5 @@
 //! The command line as people, scripts and supervisors meet it.
 
-#[path = "support/agent.rs"]
-#[expect(dead_code, reason = "it is not on ubus here")]
-mod agent;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use agent::{Agent, event};
+use crate::agent::{Agent, event};
 use nix::pty::openpty;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
@@ -204,7 +200,7 @@ fn a_missing_configuration_ends_with_2_and_one_chain_of_causes() {
 #[test]
 fn a_level_of_the_log_that_is_none_ends_with_2() {
     let directory = tempfile::tempdir().expect("a directory");
-    let path = file(directory.path(), include_str!("../config/uplinkd.toml"));
+    let path = file(directory.path(), include_str!("../../config/uplinkd.toml"));
     let mut run = uplinkd(&["run", "--config", text(&path)]);
     let output = output(run.env("UPLINKD_LOG", "loud"));
     assert_eq!(code(&output), Some(2));
@@ -239,7 +235,7 @@ fn without_an_agent_each_question_ends_with_3() {
 fn the_socket_is_found_through_the_configuration() {
     let agent = start();
     let directory = tempfile::tempdir().expect("a directory");
-    let sample = include_str!("../config/uplinkd.toml");
+    let sample = include_str!("../../config/uplinkd.toml");
     let control = format!("control = \"{}\"", agent.path().display());
     let path = file(
         directory.path(),

@@ -1,13 +1,9 @@
 //! What is told of delegated prefixes, in virtual time.
 
-#![cfg(feature = "replay")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use support::{at, brief, name, probe, settings, when};
+use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::input::{Event, Input, ProbeOrder};
 use uplinkd::engine::settings::Settings;
 use uplinkd::replay::{Replay, attached, attached_by_both};

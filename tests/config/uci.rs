@@ -7,7 +7,7 @@ use uplinkd::config::schema::{SECTIONS, SectionKeys, TOP};
 use uplinkd::config::write::{Draft, Section, Setting};
 use uplinkd::config::{Config, ConfigError};
 
-const SHIPPED: &str = include_str!("../openwrt/uplinkd/files/uplinkd.config");
+const SHIPPED: &str = include_str!("../../openwrt/uplinkd/files/uplinkd.config");
 
 /// Two uplinks and nothing else.
 const TWO_UPLINKS: &str = "

@@ -1,12 +1,12 @@
 //! The real agent in the lab's network: what must hold when uplinks break.
-#![cfg(feature = "lab")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::turn;
 
 const UPLINKD: &str = env!("CARGO_BIN_EXE_uplinkd");
 
@@ -15,9 +15,7 @@ const UPLINKD: &str = env!("CARGO_BIN_EXE_uplinkd");
 #[expect(clippy::print_stderr, reason = "a test that could not run must say so")]
 #[track_caller]
 fn assert_plays(arguments: &[&str]) -> Option<Value> {
-    /// Two networks at a time would spoil each other's times.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let mut lab = Command::new(UPLINKD);
     let output = lab.arg("lab").args(arguments).arg("--json").output();
     let output = output.expect("run the lab");

@@ -1,0 +1,6 @@
+//! What becomes a configuration, from each of its forms, and what is refused.
+
+mod import;
+mod reading;
+mod sample;
+mod uci;

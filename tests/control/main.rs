@@ -1,0 +1,11 @@
+//! The command line, the control socket and ubus, as their clients meet them.
+
+#[path = "../support/agent.rs"]
+mod agent;
+#[path = "../support/bus.rs"]
+mod bus;
+
+mod cli;
+mod socket;
+mod ubus;
+mod ubus_wire;

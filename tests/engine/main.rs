@@ -1,0 +1,21 @@
+//! The engine's guarantees, in virtual time.
+
+#![cfg(feature = "replay")]
+
+#[path = "../support/lossy.rs"]
+mod lossy;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod blame;
+mod departure;
+mod failover;
+mod families;
+mod groups;
+mod prefixes;
+mod properties;
+mod replay;
+mod schedule;
+mod stability;
+mod standby;
+mod verdicts;

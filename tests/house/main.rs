@@ -1,0 +1,3 @@
+//! The source and the documents, held against what they say of each other.
+
+mod architecture;

@@ -1,0 +1,4 @@
+//! What is installed beside the program.
+
+mod hooks;
+mod openwrt;
