@@ -61,7 +61,7 @@ enum Command {
     Import(import::Arguments),
     /// Run the decisions on a recorded trace: when would it have switched, and why
     #[cfg(feature = "replay")]
-    Replay(replay::Arguments),
+    Replay(replay::ReplayArguments),
     /// Print the completions for a shell
     #[cfg(feature = "packaging")]
     Completions(packaging::Completions),

@@ -54,7 +54,7 @@ use crate::engine::input::{Action, Change, Event, Input, ProbeOrder};
 use crate::engine::settings::Settings;
 use crate::engine::status::{Choices, RoutesState, Status};
 use crate::history::History;
-use crate::kernel::{self, Counter, Kernel, Mode, Refusal, Wanted};
+use crate::kernel::{self, CounterReader, Kernel, KernelAccess, RefusedOperation, Wanted};
 use crate::probe::{self, Probers};
 use crate::recorder::{self, Recorder};
 use crate::routing::{Attachment, Desired, Observed};
@@ -129,7 +129,7 @@ struct Daemon {
     alarm: Alarm,
     alarm_at: Option<Moment>,
     kernel: Kernel,
-    counter: Counter,
+    counter: CounterReader,
     wanted: watch::Sender<Arc<Wanted>>,
     probers: Probers,
     control: Server,
@@ -178,8 +178,8 @@ struct Signals {
 
 /// What woke the loop.
 enum Wake {
-    Kernel(Option<kernel::Report>),
-    Probe(Option<probe::Report>),
+    Kernel(Option<kernel::KernelReport>),
+    Probe(Option<probe::ProbeReport>),
     Flows(Option<flows::Report>),
     Held(Option<drain::Report>),
     Call(Option<Call>),
@@ -198,9 +198,9 @@ impl Daemon {
         let claim = writes.then(|| claim(config.engine.numbering.protocol));
         let (wanted, wishes) = watch::channel(Arc::new(wanted(&config, 0, None)));
         let mode = if options.observe {
-            Mode::Observe
+            KernelAccess::Observe
         } else {
-            Mode::Write
+            KernelAccess::Write
         };
         let begin = clock.now();
         Ok(Self {
@@ -209,7 +209,7 @@ impl Daemon {
             alarm: Alarm::new().context("cannot make a timer")?,
             alarm_at: None,
             kernel: kernel::start(wishes, mode)?,
-            counter: Counter::open()?,
+            counter: CounterReader::open()?,
             wanted,
             readers: Readers::default(),
             probers: Probers::start().context("cannot start the probers")?,
@@ -336,20 +336,20 @@ impl Daemon {
 
     // ---- in ----
 
-    fn kernel_reports(&mut self, report: kernel::Report) -> anyhow::Result<()> {
+    fn kernel_reports(&mut self, report: kernel::KernelReport) -> anyhow::Result<()> {
         match report {
-            kernel::Report::Observed(observed) => self.observed(observed),
-            kernel::Report::Applied {
+            kernel::KernelReport::Observed(observed) => self.observed(observed),
+            kernel::KernelReport::Applied {
                 revision, refused, ..
             } => {
                 self.complain(&refused);
                 self.applied = revision;
             }
-            kernel::Report::Reasserted { what } => {
+            kernel::KernelReport::Reasserted { what } => {
                 self.contested = Some(self.clock.now());
                 tracing::warn!(what, "someone changed what is ours in the kernel; put back");
             }
-            kernel::Report::Lost(error) => return Err(error.into()),
+            kernel::KernelReport::Lost(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Daemon {
         self.observed.is_some()
     }
 
-    fn probed(&mut self, report: probe::Report) {
+    fn probed(&mut self, report: probe::ProbeReport) {
         tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
         self.tell(Input::Probe {
             uplink: report.uplink,
@@ -470,7 +470,7 @@ impl Daemon {
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
-        if self.config.engine.numbering.mode == crate::routing::Mode::Main {
+        if self.config.engine.numbering.mode == crate::routing::RoutingMode::Main {
             self.end_drains();
         }
         self.look_at_interfaces();
@@ -543,7 +543,7 @@ impl Daemon {
         }
     }
 
-    fn order(&self, probe: ProbeOrder) -> Option<probe::Order> {
+    fn order(&self, probe: ProbeOrder) -> Option<probe::ProbeJob> {
         let attachment = self.attachments.get(&probe.uplink);
         let index = attachment.and_then(|attachment| attachment.index);
         let Settings {
@@ -551,12 +551,12 @@ impl Daemon {
         } = &self.config.engine;
         let uplink = (0..).zip(uplinks).find(|(_, u)| u.name == probe.uplink);
         let (index, (position, uplink)) = (index?, uplink?);
-        let exit = probe::Exit {
+        let exit = probe::ProbeExit {
             interface: uplink.interface.clone(),
             index,
             mark: numbering.uplink_mark(position),
         };
-        Some(probe::Order {
+        Some(probe::ProbeJob {
             probe,
             exit,
             resolvers: uplink.probe.resolvers.clone(),
@@ -564,7 +564,7 @@ impl Daemon {
     }
 
     /// Says once what the kernel would not do.
-    fn complain(&mut self, refused: &[Refusal]) {
+    fn complain(&mut self, refused: &[RefusedOperation]) {
         let said = std::mem::take(&mut self.refused);
         for refusal in refused {
             let line = format!("{}: {}", refusal.operation, refusal.reason);
@@ -613,7 +613,7 @@ impl Daemon {
     async fn applied(&mut self, awaited: u64) -> anyhow::Result<()> {
         loop {
             match self.kernel.reports.recv().await {
-                Some(kernel::Report::Applied {
+                Some(kernel::KernelReport::Applied {
                     revision, refused, ..
                 }) if revision >= awaited => {
                     self.complain(&refused);
@@ -623,11 +623,11 @@ impl Daemon {
                     );
                     return Ok(());
                 }
-                Some(kernel::Report::Lost(error)) => return Err(error.into()),
+                Some(kernel::KernelReport::Lost(error)) => return Err(error.into()),
                 Some(
-                    kernel::Report::Applied { .. }
-                    | kernel::Report::Observed(_)
-                    | kernel::Report::Reasserted { .. },
+                    kernel::KernelReport::Applied { .. }
+                    | kernel::KernelReport::Observed(_)
+                    | kernel::KernelReport::Reasserted { .. },
                 ) => {}
                 None => anyhow::bail!("the kernel task has ended"),
             }

@@ -54,7 +54,7 @@ use crate::engine::silence::explain_nobody;
 use crate::engine::status::{Mode, RoutesState, State, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
-use crate::routing::desired::{Carrying, Traffic, UplinkRoutes, desired};
+use crate::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
 use crate::routing::traffic::Flow;
 use crate::routing::{Desired, Family};
 use crate::units::{Bytes, GroupName, InterfaceName, Moment, ProbeId, UplinkName, Wall};
@@ -625,7 +625,7 @@ impl Engine {
         };
         let rules = self.settings.rules.iter();
         let rules = rules.filter_map(|rule| Some((place_of(&rule.group)?, &rule.traffic)));
-        let traffic = Traffic {
+        let traffic = TrafficRoutes {
             rest: carrying(REST),
             groups: (REST + 1..self.groups.len()).map(carrying).collect(),
             rules: rules.collect(),

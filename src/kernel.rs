@@ -3,17 +3,17 @@
 //! [`start`] is given what is wanted on a watch channel and reports what it sees and does. What is
 //! ours carries our protocol number; everything else is only ever read.
 
+mod backoff;
 mod conntrack;
 mod counter;
 mod errno;
 mod exchange;
+mod foreign_routes;
 mod message;
 mod monitor;
 mod observe;
-mod patience;
 mod reconcile;
 mod sockets;
-mod strangers;
 mod write;
 
 use std::collections::BTreeSet;
@@ -27,13 +27,13 @@ use tokio::sync::{mpsc, watch};
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, Protocol};
 pub use conntrack::{end_flows, established_flows};
-pub use counter::Counter;
+pub use counter::CounterReader;
 use exchange::Exchange;
-pub use message::{Kind, Nature};
+pub use foreign_routes::{ForeignObjects, ForeignRoute, ForeignRule, foreign_objects};
+pub use message::{LinkDetails, LinkKind};
 use observe::{Observer, Scope};
 use reconcile::Reconciler;
 pub use sockets::end_sockets;
-pub use strangers::{ForeignRoute, ForeignRule, Strangers, strangers};
 
 /// How many reports may wait for the daemon.
 const REPORTS: usize = 64;
@@ -41,7 +41,7 @@ const REPORTS: usize = 64;
 /// What the daemon wants of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Rises with every change; comes back in [`Report::Applied`].
+    /// Rises with every change; comes back in [`KernelReport::Applied`].
     pub revision: u64,
     /// What the kernel should hold. None until there is a decision: then whatever an earlier run
     /// left stays as it is. Empty: nothing of ours.
@@ -54,7 +54,7 @@ pub struct Wanted {
 
 /// Whether the kernel may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum KernelAccess {
     /// What is wanted is brought about.
     Write,
     /// The kernel is only looked at.
@@ -63,7 +63,7 @@ pub enum Mode {
 
 /// What the kernel's side has to say.
 #[derive(Debug)]
-pub enum Report {
+pub enum KernelReport {
     /// The kernel now looks like this; comes first, and then with every difference.
     Observed(Arc<Observed>),
     /// What was wanted at this revision is so, but for what the kernel refused. Read back, not
@@ -74,7 +74,7 @@ pub enum Report {
         /// How many operations that took.
         operations: usize,
         /// What the kernel would not do.
-        refused: Vec<Refusal>,
+        refused: Vec<RefusedOperation>,
     },
     /// Someone removed or changed something of ours, and it was put back. Said once, until it has
     /// been left alone for a while.
@@ -88,7 +88,7 @@ pub enum Report {
 
 /// An operation that the kernel would not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RefusedOperation {
     /// The operation as an `ip` command.
     pub operation: String,
     /// The kernel's reason.
@@ -148,7 +148,7 @@ impl KernelError {
 #[derive(Debug)]
 pub struct Kernel {
     /// What it has to say. To be read without delay: it stops when many wait.
-    pub reports: mpsc::Receiver<Report>,
+    pub reports: mpsc::Receiver<KernelReport>,
     overruns: Arc<AtomicU32>,
 }
 
@@ -183,14 +183,17 @@ pub fn has_resilient_groups() -> Result<bool, KernelError> {
     Ok(write::has_groups(&mut exchange))
 }
 
-/// Connects to the kernel and starts to look, and to write in [`Mode::Write`], on the current
+/// Connects to the kernel and starts to look, and to write in [`KernelAccess::Write`], on the current
 /// runtime and in its network namespace.
 ///
-/// To stop cleanly, want an empty [`Desired`] and wait for its [`Report::Applied`].
+/// To stop cleanly, want an empty [`Desired`] and wait for its [`KernelReport::Applied`].
 ///
 /// # Errors
 /// If there are no netlink sockets to be had.
-pub fn start(wanted: watch::Receiver<Arc<Wanted>>, mode: Mode) -> Result<Kernel, KernelError> {
+pub fn start(
+    wanted: watch::Receiver<Arc<Wanted>>,
+    mode: KernelAccess,
+) -> Result<Kernel, KernelError> {
     let (sender, reports) = mpsc::channel(REPORTS);
     let overruns = Arc::new(AtomicU32::new(0));
     let reconciler = Reconciler::open(wanted, sender, mode, overruns.clone())?;

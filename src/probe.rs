@@ -4,10 +4,10 @@
 //! round trip. Each probe is bound to its uplink's interface.
 
 mod dns;
+mod dns_message;
 mod flights;
 mod http;
 mod icmp;
-mod message;
 mod names;
 mod socket;
 mod tcp;
@@ -33,18 +33,18 @@ const QUEUE: usize = 1024;
 
 /// A probe to send, and the way out.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ProbeJob {
     /// What the engine asks for.
     pub probe: ProbeOrder,
     /// The way it leaves the machine.
-    pub exit: Exit,
+    pub exit: ProbeExit,
     /// Who resolves names through this uplink; empty: those that the machine knows.
     pub resolvers: Vec<IpAddr>,
 }
 
 /// The way a probe leaves the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
+pub struct ProbeExit {
     /// The uplink's interface.
     pub interface: InterfaceName,
     /// Its index now; a new one means a new interface of the old name.
@@ -55,7 +55,7 @@ pub struct Exit {
 
 /// What became of a probe.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ProbeReport {
     /// Through which uplink.
     pub uplink: UplinkName,
     /// Which probe.
@@ -67,8 +67,8 @@ pub struct Report {
 /// The prober thread.
 #[derive(Debug)]
 pub struct Probers {
-    orders: mpsc::Sender<Vec<Order>>,
-    reports: mpsc::Receiver<Report>,
+    orders: mpsc::Sender<Vec<ProbeJob>>,
+    reports: mpsc::Receiver<ProbeReport>,
 }
 
 impl Probers {
@@ -90,7 +90,7 @@ impl Probers {
     }
 
     /// Orders probes, all with one wake-up. What cannot be taken is reported as not sent.
-    pub fn order(&self, orders: Vec<Order>) -> Result<(), Vec<Report>> {
+    pub fn order(&self, orders: Vec<ProbeJob>) -> Result<(), Vec<ProbeReport>> {
         if orders.is_empty() {
             return Ok(());
         }
@@ -105,14 +105,14 @@ impl Probers {
     }
 
     /// The next report; none when the thread has ended, which it never does by itself.
-    pub async fn report(&mut self) -> Option<Report> {
+    pub async fn report(&mut self) -> Option<ProbeReport> {
         self.reports.recv().await
     }
 }
 
-impl Order {
-    fn not_sent(&self, why: String) -> Report {
-        Report {
+impl ProbeJob {
+    fn not_sent(&self, why: String) -> ProbeReport {
+        ProbeReport {
             uplink: self.probe.uplink.clone(),
             id: self.probe.id,
             outcome: Outcome::NotSent(why),
@@ -120,7 +120,7 @@ impl Order {
     }
 }
 
-async fn serve(mut inbox: mpsc::Receiver<Vec<Order>>, outbox: mpsc::Sender<Report>) {
+async fn serve(mut inbox: mpsc::Receiver<Vec<ProbeJob>>, outbox: mpsc::Sender<ProbeReport>) {
     let mut prober = Prober {
         clients: Clients::default(),
         names: Names::default(),
@@ -153,7 +153,7 @@ struct Prober {
 
 impl Prober {
     /// Sends a probe, or says why it cannot be sent.
-    fn send(&mut self, order: &Order) -> Result<(), String> {
+    fn send(&mut self, order: &ProbeJob) -> Result<(), String> {
         let exit = order.exit.clone();
         let listen_for = order.probe.listen_for;
         match order.probe.target.clone() {
@@ -182,7 +182,7 @@ impl Prober {
         Ok(())
     }
 
-    fn resolve(&mut self, order: &Order, endpoint: &Endpoint) -> Result<SocketAddr, String> {
+    fn resolve(&mut self, order: &ProbeJob, endpoint: &Endpoint) -> Result<SocketAddr, String> {
         let address = match &endpoint.host {
             Host::Address(address) => *address,
             Host::Name(name) => self.names.address(order, name)?,
@@ -198,7 +198,7 @@ struct Clients {
 }
 
 impl Clients {
-    fn icmp(&mut self, order: &Order, family: Family) -> io::Result<&mut Icmp> {
+    fn icmp(&mut self, order: &ProbeJob, family: Family) -> io::Result<&mut Icmp> {
         let key = (order.probe.uplink.clone(), family);
         let is_current = self
             .icmp

@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use crate::engine::input::Input;
 use crate::units::{Target, UplinkName};
 
-pub use agent::{Seen, relive};
+pub use agent::{ReplayStep, replay_steps};
 pub use counts::Counts;
-pub use error::{BadLine, Fault, Quoted, RecordingError};
+pub use error::{BadLine, LineFault, Quoted, RecordingError};
 pub use samples::Samples;
-pub use world::Past;
+pub use world::RecordedWorld;
 
-use lines::Lines;
+use lines::RecordingLines;
 
 /// More uplinks than any router has.
 const MOST_UPLINKS: usize = 64;
@@ -38,7 +38,7 @@ const LONGEST_SPAN: f64 = 2.0 * 365.0 * 86_400.0;
 
 /// A file to read, and the uplink that it is about where it does not say so itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct RecordingSource {
     /// Where it is.
     pub path: PathBuf,
     /// The uplink of a file that names none.
@@ -55,7 +55,7 @@ pub struct Recording {
     /// What was counted on each uplink's interface.
     pub counts: BTreeMap<UplinkName, Counts>,
     /// Outages that are marked as true.
-    pub truth: Vec<Outage>,
+    pub truth: Vec<MarkedOutage>,
     /// Names of targets that are no addresses, by the address that stands for them.
     pub aliases: BTreeMap<Target, String>,
 }
@@ -71,7 +71,7 @@ pub struct Track {
 
 /// A time in which an uplink was truly dead. In seconds of the recording.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outage {
+pub struct MarkedOutage {
     /// Which uplink.
     pub uplink: UplinkName,
     /// Its beginning.
@@ -82,7 +82,7 @@ pub struct Outage {
 
 /// What a file turned out to be.
 #[derive(Debug)]
-enum Kind {
+enum RecordingKind {
     Agent,
     Csv,
     Ping,
@@ -90,7 +90,7 @@ enum Kind {
 
 impl Recording {
     /// Reads files into one recording.
-    pub fn load(sources: &[Source]) -> Result<Self, RecordingError> {
+    pub fn load(sources: &[RecordingSource]) -> Result<Self, RecordingError> {
         let mut recording = Self::default();
         for source in sources {
             recording.read(source)?;
@@ -144,16 +144,16 @@ impl Recording {
         Err(RecordingError::Gap { from, to })
     }
 
-    fn read(&mut self, source: &Source) -> Result<(), RecordingError> {
+    fn read(&mut self, source: &RecordingSource) -> Result<(), RecordingError> {
         let mut lines = open(&source.path)?;
         let before = self.probes();
         match sniff(&mut lines)? {
-            Kind::Agent => agent::read_samples(lines, self)?,
-            Kind::Csv => {
+            RecordingKind::Agent => agent::read_samples(lines, self)?,
+            RecordingKind::Csv => {
                 csv::read(&mut lines, self)?;
                 lines.finish()?;
             }
-            Kind::Ping => {
+            RecordingKind::Ping => {
                 let path = &source.path;
                 let named = source.uplink.clone().or_else(|| named_after(path));
                 let uplink = named.ok_or_else(|| RecordingError::Nameless(path.clone()))?;
@@ -168,10 +168,10 @@ impl Recording {
     }
 
     /// The samples of a target, which are begun if need be.
-    fn samples(&mut self, uplink: &UplinkName, target: &Target) -> Result<&mut Samples, Fault> {
+    fn samples(&mut self, uplink: &UplinkName, target: &Target) -> Result<&mut Samples, LineFault> {
         let place = match self.tracks.iter().position(|track| track.uplink == *uplink) {
             Some(place) => place,
-            None if self.tracks.len() == MOST_UPLINKS => return Err(Fault::TooManyUplinks),
+            None if self.tracks.len() == MOST_UPLINKS => return Err(LineFault::TooManyUplinks),
             None => {
                 self.tracks.push(Track {
                     uplink: uplink.clone(),
@@ -183,7 +183,7 @@ impl Recording {
         let targets = &mut self.tracks[place].targets;
         let place = match targets.iter().position(|(known, _)| known == target) {
             Some(place) => place,
-            None if targets.len() == MOST_TARGETS => return Err(Fault::TooManyTargets),
+            None if targets.len() == MOST_TARGETS => return Err(LineFault::TooManyTargets),
             None => {
                 targets.push((target.clone(), Samples::default()));
                 targets.len() - 1
@@ -194,13 +194,13 @@ impl Recording {
 
     /// The target that a text names. A text that is no target gets an address of the range that
     /// nobody uses (240.0.0.0/4, RFC 1112) to stand for it.
-    fn target(&mut self, text: &str) -> Result<Target, Fault> {
+    fn target(&mut self, text: &str) -> Result<Target, LineFault> {
         if let Ok(target) = text.parse() {
             return Ok(target);
         }
         let is_name = !text.is_empty() && text.len() <= 255 && !text.contains(char::is_control);
         if !is_name {
-            return Err(Fault::Target(Quoted::new(text)));
+            return Err(LineFault::Target(Quoted::new(text)));
         }
         let known = self.aliases.iter().find(|(_, alias)| *alias == text);
         if let Some((target, _)) = known {
@@ -216,28 +216,31 @@ impl Recording {
 /// Whether the file is one of the agent's own, of which the whole engine can be replayed.
 pub fn is_of_agent(path: &Path) -> Result<bool, RecordingError> {
     let mut lines = open(path)?;
-    Ok(matches!(sniff(&mut lines)?, Kind::Agent))
+    Ok(matches!(sniff(&mut lines)?, RecordingKind::Agent))
 }
 
-type FileLines = Lines<BufReader<File>>;
+type FileLines = RecordingLines<BufReader<File>>;
 
 fn open(path: &Path) -> Result<FileLines, RecordingError> {
     let file = File::open(path).map_err(|source| RecordingError::Read {
         path: path.to_owned(),
         source,
     })?;
-    Ok(Lines::new(BufReader::with_capacity(1 << 16, file), path))
+    Ok(RecordingLines::new(
+        BufReader::with_capacity(1 << 16, file),
+        path,
+    ))
 }
 
 /// By the first line that is not blank, which is read again.
-fn sniff(lines: &mut FileLines) -> Result<Kind, RecordingError> {
+fn sniff(lines: &mut FileLines) -> Result<RecordingKind, RecordingError> {
     match lines.first()? {
         None => Err(RecordingError::Empty(lines.path().to_owned())),
-        Some(line) if line.starts_with('{') => Ok(Kind::Agent),
-        Some(line) if ping::is_head(&line) => Ok(Kind::Ping),
-        Some(line) if csv::is_header(&line) => Ok(Kind::Csv),
+        Some(line) if line.starts_with('{') => Ok(RecordingKind::Agent),
+        Some(line) if ping::is_head(&line) => Ok(RecordingKind::Ping),
+        Some(line) if csv::is_header(&line) => Ok(RecordingKind::Csv),
         Some(_) => {
-            lines.complain(Fault::NoRecording);
+            lines.complain(LineFault::NoRecording);
             Err(lines.complaints())
         }
     }

@@ -93,14 +93,14 @@ pub struct Route {
 
 /// Where a default route of ours stands. No two of ours of one family stand in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RoutePlace {
     /// In which table.
     pub table: TableId,
     /// With which metric, as it is asked for.
     pub metric: Metric,
 }
 
-impl Place {
+impl RoutePlace {
     /// Whether this is the default route that stands here.
     pub fn holds(self, route: &Route) -> bool {
         let family = Family::of(route.destination.addr());
@@ -256,8 +256,8 @@ impl Observed {
         index: IfIndex,
     ) -> BTreeMap<Family, Path> {
         let (now, before) = match numbering.mode {
-            Mode::Table => (Mode::Table, Mode::Main),
-            Mode::Main => (Mode::Main, Mode::Table),
+            RoutingMode::Table => (RoutingMode::Table, RoutingMode::Main),
+            RoutingMode::Main => (RoutingMode::Main, RoutingMode::Table),
         };
         let of = |mode| {
             let numbering = Numbering { mode, ..*numbering };
@@ -269,7 +269,7 @@ impl Observed {
         held
     }
 
-    /// In [`Mode::Main`], an uplink's interface through which a default route of others goes before
+    /// In [`RoutingMode::Main`], an uplink's interface through which a default route of others goes before
     /// ours, so that the traffic does not follow us.
     pub fn rival(&self, numbering: &Numbering) -> Option<&InterfaceName> {
         let goes_first = |link: &&Link| {
@@ -277,14 +277,14 @@ impl Observed {
             defaults.any(|default| default.source.is_none() && default.metric < numbering.metric)
         };
         match numbering.mode {
-            Mode::Table => None,
-            Mode::Main => Some(&self.links.values().find(goes_first)?.name),
+            RoutingMode::Table => None,
+            RoutingMode::Main => Some(&self.links.values().find(goes_first)?.name),
         }
     }
 
     /// The way out that our own default route of each family takes from a place; the first if it
     /// has several.
-    pub fn own_paths(&self, place: Place) -> BTreeMap<Family, Path> {
+    pub fn own_paths(&self, place: RoutePlace) -> BTreeMap<Family, Path> {
         let shares = self.own_shares(place).into_iter();
         shares
             .filter_map(|(family, paths)| Some((family, *paths.first()?)))
@@ -292,7 +292,7 @@ impl Observed {
     }
 
     /// All ways out that our own default route of each family takes from a place.
-    pub fn own_shares(&self, place: Place) -> BTreeMap<Family, Vec<Path>> {
+    pub fn own_shares(&self, place: RoutePlace) -> BTreeMap<Family, Vec<Path>> {
         let routes = self.routes.iter().filter(|route| place.holds(route));
         routes
             .map(|route| {
@@ -424,7 +424,7 @@ pub enum Gateway {
 /// Where our routes stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum RoutingMode {
     /// In tables of our own, to which rules of our own lead.
     #[default]
     Table,
@@ -438,7 +438,7 @@ pub enum Mode {
 #[serde(default)]
 pub struct Numbering {
     /// Where our routes stand.
-    pub mode: Mode,
+    pub mode: RoutingMode,
     /// The protocol number of all our routes and rules.
     pub protocol: Protocol,
     /// The table for all traffic that no group claims; the uplinks' tables follow it in the order
@@ -455,7 +455,7 @@ pub struct Numbering {
     /// The mark of the first uplink's probes; those of the others follow it in the order of the
     /// configuration.
     pub mark: Mark,
-    /// In [`Mode::Main`], the metric of the default route that carries the traffic.
+    /// In [`RoutingMode::Main`], the metric of the default route that carries the traffic.
     pub metric: Metric,
     /// The number of our first nexthop object; see [`nexthop`].
     pub nexthop: NextHopId,
@@ -464,7 +464,7 @@ pub struct Numbering {
 impl Default for Numbering {
     fn default() -> Self {
         Self {
-            mode: Mode::default(),
+            mode: RoutingMode::default(),
             protocol: Protocol(117),
             table: TableId(11_700),
             group_table: TableId(11_800),

@@ -12,6 +12,6 @@ pub use quantities::{
     RulePriority, Score, TableId, Tier, Weight,
 };
 pub use target::{
-    DnsTarget, Endpoint, Expectation, Host, HostName, HttpTarget, RecordType, Scheme, Target,
+    DnsTarget, Endpoint, Host, HostName, HttpTarget, PageExpectation, RecordType, Scheme, Target,
     TargetError, TargetFault,
 };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use uplinkd::recording::{Recording, Source, Track};
+use uplinkd::recording::{Recording, RecordingSource, Track};
 
 use crate::Row;
 use crate::link::Process;
@@ -114,7 +114,7 @@ const QUICK: Extent = Extent {
 
 /// One row for each uplink of a recording, which lives as long as the program.
 fn recorded(path: &str) -> Result<Vec<Row>, String> {
-    let source = Source {
+    let source = RecordingSource {
         path: path.into(),
         uplink: None,
     };

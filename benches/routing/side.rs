@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
-use uplinkd::kernel::{self, Kernel, Mode, Report, Wanted};
+use uplinkd::kernel::{self, Kernel, KernelAccess, KernelReport, Wanted};
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, UplinkRoutes, desired};
 use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Numbering, Observed};
@@ -58,7 +58,7 @@ impl Side {
             numbering,
             uplinks,
             wanted,
-            kernel: kernel::start(receiver, Mode::Write).expect("netlink sockets"),
+            kernel: kernel::start(receiver, KernelAccess::Write).expect("netlink sockets"),
             observed: Arc::default(),
         };
         side.report().await;
@@ -87,9 +87,9 @@ impl Side {
         self.applied().await;
     }
 
-    pub(crate) async fn report(&mut self) -> Report {
+    pub(crate) async fn report(&mut self) -> KernelReport {
         let report = self.kernel.reports.recv().await.expect("the task lives");
-        if let Report::Observed(observed) = &report {
+        if let KernelReport::Observed(observed) = &report {
             self.observed = observed.clone();
         }
         report
@@ -107,10 +107,10 @@ impl Side {
         loop {
             let awaited = self.wanted.borrow().revision;
             match self.report().await {
-                Report::Applied {
+                KernelReport::Applied {
                     revision, refused, ..
                 } if revision == awaited => return assert_eq!(refused, []),
-                Report::Lost(error) => panic!("lost: {error}"),
+                KernelReport::Lost(error) => panic!("lost: {error}"),
                 _ => {}
             }
         }

@@ -12,13 +12,13 @@ use clap::Args;
 
 use super::output;
 use crate::config::Config;
-use crate::recording::{self, Recording, Source};
+use crate::recording::{self, Recording, RecordingSource};
 use crate::units::UplinkName;
 use course::Course;
 
 /// The arguments of `replay`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct ReplayArguments {
     /// What the agent recorded, CSV of `time,uplink,target,rtt_ms`, or the output of `ping -D`, which
     /// is of one uplink: NAME=FILE names it
     #[arg(required = true, value_name = "RECORDING")]
@@ -35,7 +35,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
     let courses = courses(arguments)?;
     let text = if arguments.json {
         show::json(&courses)?
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn courses(arguments: &Arguments) -> Result<Vec<Course>> {
+fn courses(arguments: &ReplayArguments) -> Result<Vec<Course>> {
     let sources: Vec<_> = arguments
         .recordings
         .iter()
@@ -93,17 +93,17 @@ fn courses(arguments: &Arguments) -> Result<Vec<Course>> {
 }
 
 /// A path, or the name of an uplink and a path.
-fn source(word: &str) -> Source {
+fn source(word: &str) -> RecordingSource {
     let named = word.split_once('=').and_then(|(name, path)| {
         let uplink = name.parse::<UplinkName>().ok()?;
         (!path.is_empty()).then_some((uplink, path))
     });
     match named {
-        Some((uplink, path)) if !PathBuf::from(word).exists() => Source {
+        Some((uplink, path)) if !PathBuf::from(word).exists() => RecordingSource {
             path: path.into(),
             uplink: Some(uplink),
         },
-        Some(_) | None => Source {
+        Some(_) | None => RecordingSource {
             path: word.into(),
             uplink: None,
         },

@@ -5,12 +5,12 @@ use super::section::{Problems, Section};
 use super::{Fault, defaults, read, schema, values};
 use crate::engine::settings::{GroupSettings, Policy, RuleSettings, UplinkSettings};
 use crate::routing::traffic::Selector;
-use crate::routing::{Family, Mode};
+use crate::routing::{Family, RoutingMode};
 use crate::units::{GroupName, IpProtocol};
 
 /// What groups are made of and where they stand.
 pub(super) struct Common<'a> {
-    pub(super) mode: Mode,
+    pub(super) mode: RoutingMode,
     pub(super) policy: Policy,
     pub(super) uplinks: &'a [UplinkSettings],
 }
@@ -23,7 +23,7 @@ pub(super) fn groups(
     common: &Common<'_>,
     problems: &Problems,
 ) -> Vec<GroupSettings> {
-    if common.mode == Mode::Main && top.has("group") {
+    if common.mode == RoutingMode::Main && top.has("group") {
         let value = "groups".to_owned();
         let bound = "left out with `routing.mode` \"main\": they need rules".to_owned();
         top.refuse("group", Fault::Bound { value, bound });

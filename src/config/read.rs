@@ -14,7 +14,7 @@ use crate::engine::settings::{
     Band, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy, ProbeSettings,
     ScoreBand, Settings,
 };
-use crate::routing::{Mode, Numbering};
+use crate::routing::{Numbering, RoutingMode};
 use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, Score, TableId};
 
 /// The configuration that a tree is, unless something was or is wrong with it.
@@ -296,8 +296,9 @@ fn damping(section: &Section<'_>, damping: &mut DampingSettings) {
     section.refuse(key, Fault::Bound { value, bound });
 }
 
-fn mode(section: &Section<'_>) -> Mode {
-    const MODES: &[(&str, Mode)] = &[("table", Mode::Table), ("main", Mode::Main)];
+fn mode(section: &Section<'_>) -> RoutingMode {
+    const MODES: &[(&str, RoutingMode)] =
+        &[("table", RoutingMode::Table), ("main", RoutingMode::Main)];
     let mode = section.get("mode", values::word(MODES));
     mode.unwrap_or_default()
 }

@@ -9,12 +9,12 @@ use super::section::{Problems, Section};
 use super::{Fault, Followed, defaults, read, schema, values};
 use crate::engine::budget;
 use crate::engine::settings::{HealthSettings, ProbeSettings, Standby, UplinkSettings};
-use crate::routing::{Gateway, Mode, Prefixes};
+use crate::routing::{Gateway, Prefixes, RoutingMode};
 use crate::units::{InterfaceName, Tier, UplinkName, Weight};
 
 /// What holds for every uplink that does not say otherwise.
 pub(super) struct Common {
-    pub(super) mode: Mode,
+    pub(super) mode: RoutingMode,
     pub(super) has_ubus: bool,
     pub(super) probe: ProbeSettings,
     pub(super) health: HealthSettings,
@@ -261,11 +261,11 @@ fn check_interface(
     section: &Section<'_>,
     uplink: &UplinkSettings,
     earlier: &[(UplinkSettings, Section<'_>)],
-    mode: Mode,
+    mode: RoutingMode,
 ) {
     let mut others = earlier.iter();
     let Some((_, same)) = others.find(|(other, _)| {
-        let may_share = mode == Mode::Table && are_apart(other, uplink);
+        let may_share = mode == RoutingMode::Table && are_apart(other, uplink);
         other.interface == uplink.interface && !may_share
     }) else {
         return;
@@ -273,8 +273,8 @@ fn check_interface(
     let interface = format!("\"{}\"", uplink.interface);
     let first = same.line_of("interface");
     let fault = match mode {
-        Mode::Table => Fault::SharedInterface { interface, first },
-        Mode::Main => Fault::SharedInterfaceInMain { interface, first },
+        RoutingMode::Table => Fault::SharedInterface { interface, first },
+        RoutingMode::Main => Fault::SharedInterfaceInMain { interface, first },
     };
     section.refuse("interface", fault);
 }

@@ -14,7 +14,7 @@ use super::{Fault, UbusPlace};
 use crate::routing::traffic::{Marks, Ports};
 use crate::routing::{Gateway, Prefixes};
 use crate::units::{
-    Bytes, Expectation, Host, HttpTarget, IpProtocol, Loss, Mark, Scheme, Target, TargetError,
+    Bytes, Host, HttpTarget, IpProtocol, Loss, Mark, PageExpectation, Scheme, Target, TargetError,
 };
 
 /// A text.
@@ -426,11 +426,11 @@ fn page(entries: &Entries) -> Result<Target, Fault> {
         let Value::Integer(number) = status.value else {
             return Err(kind("a status such as 200", &status.value));
         };
-        let expect = Expectation::of_status(&number.to_string());
+        let expect = PageExpectation::of_status(&number.to_string());
         page = page.expecting(expect.map_err(fault)?)?;
     }
     if let Some(node) = entries.get("text") {
-        let expect = Expectation::of_text(text(&node.value)?.to_owned());
+        let expect = PageExpectation::of_text(text(&node.value)?.to_owned());
         page = page.expecting(expect.map_err(fault)?)?;
     }
     Ok(Target::Http(page.into()))

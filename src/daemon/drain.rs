@@ -26,7 +26,7 @@ use crate::control::{Call, Response};
 use crate::engine::input::{Change, Command, Departure, Event, Input};
 use crate::kernel::{KernelError, established_flows};
 use crate::routing::traffic::Flow;
-use crate::routing::{Attachment, Mode};
+use crate::routing::{Attachment, RoutingMode};
 use crate::units::{Moment, UplinkName};
 
 /// How often it is looked which flows have ended.
@@ -113,7 +113,7 @@ impl Daemon {
             return Some(refusal.to_string());
         }
         let advice = "`disable` without --drain moves them";
-        let is_without_rules = self.config.engine.numbering.mode == Mode::Main;
+        let is_without_rules = self.config.engine.numbering.mode == RoutingMode::Main;
         if self.drains.contains_key(uplink) {
             Some(format!("{uplink} is being drained already"))
         } else if is_without_rules {

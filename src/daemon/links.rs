@@ -8,7 +8,7 @@ use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::memory::Memory;
 use crate::routing::attach::attach;
-use crate::routing::{Attachment, Family, Observed, Path, Place};
+use crate::routing::{Attachment, Family, Observed, Path, RoutePlace};
 use crate::units::UplinkName;
 
 impl Daemon {
@@ -148,7 +148,7 @@ impl Daemon {
     /// Through which uplinks an earlier run left the traffic of each family that is led by a place.
     fn found_carrying(
         &self,
-        place: Place,
+        place: RoutePlace,
         observed: &Observed,
     ) -> BTreeMap<Family, Vec<UplinkName>> {
         let carried = observed.own_shares(place).into_iter();

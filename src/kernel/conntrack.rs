@@ -14,7 +14,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::KernelError;
 use super::exchange::Exchange;
-use super::message::{self, FlowEntry, Listed};
+use super::message::{self, FlowEntry, ListItem};
 use crate::routing::traffic::Flow;
 
 /// So many flows are ended with one system call, which takes about a millisecond.
@@ -84,11 +84,11 @@ fn end_batch(flows: &[FlowEntry], exchange: &mut Exchange) -> io::Result<usize> 
         let datagram = exchange.receive()?;
         for (sequence, answer) in message::flows(datagram) {
             match answer {
-                Listed::Failed(libc::EPERM) => {
+                ListItem::Failed(libc::EPERM) => {
                     return Err(io::Error::from_raw_os_error(libc::EPERM));
                 }
-                Listed::Failed(_) => failed += 1,
-                Listed::Done | Listed::Item(_) => {}
+                ListItem::Failed(_) => failed += 1,
+                ListItem::Done | ListItem::Entry(_) => {}
             }
             if sequence == last {
                 return Ok(flows.len() - failed);

@@ -9,19 +9,19 @@ use crate::units::{Counters, IfIndex};
 const DATAGRAM: usize = 16 * 1024;
 
 /// Reads counters, on a socket of its own; the kernel answers within the call that asks.
-pub struct Counter {
+pub struct CounterReader {
     socket: Socket,
     sequence: u32,
     datagram: Vec<u8>,
 }
 
-impl std::fmt::Debug for Counter {
+impl std::fmt::Debug for CounterReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Counter").finish_non_exhaustive()
+        f.debug_struct("CounterReader").finish_non_exhaustive()
     }
 }
 
-impl Counter {
+impl CounterReader {
     /// Opens the socket.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub(super) enum Meaning {
 }
 
 /// One line of the table: for these verbs, this number means this, because.
-struct Line {
+struct ErrnoLine {
     verbs: &'static [Verb],
     errno: i32,
     meaning: Meaning,
@@ -69,8 +69,13 @@ const ADD: &[Verb] = &[
 ];
 const DELETE: &[Verb] = &[Verb::DeleteRoute, Verb::DeleteRule, Verb::DeleteNextHop];
 
-const fn line(verbs: &'static [Verb], errno: i32, meaning: Meaning, reason: &'static str) -> Line {
-    Line {
+const fn line(
+    verbs: &'static [Verb],
+    errno: i32,
+    meaning: Meaning,
+    reason: &'static str,
+) -> ErrnoLine {
+    ErrnoLine {
         verbs,
         errno,
         meaning,
@@ -79,7 +84,7 @@ const fn line(verbs: &'static [Verb], errno: i32, meaning: Meaning, reason: &'st
 }
 
 /// Every error number that is expected.
-const TABLE: &[Line] = &[
+const TABLE: &[ErrnoLine] = &[
     line(HELD, libc::EEXIST, Meaning::Held, "an equal one is there"),
     line(
         &[Verb::AddRoute],

@@ -5,7 +5,7 @@ use std::io;
 
 use netlink_sys::{Socket, SocketAddr};
 
-use super::message::{Acknowledgement, Listed, acknowledgement};
+use super::message::{Acknowledgement, ListItem, acknowledgement};
 
 /// Large enough for the kernel's largest piece of a list.
 const DATAGRAM: usize = 64 * 1024;
@@ -49,7 +49,7 @@ impl Exchange {
     pub(super) fn list<T>(
         &mut self,
         request: impl Fn(u32) -> Vec<u8>,
-        answers: impl Fn(&[u8]) -> Vec<(u32, Listed<T>)>,
+        answers: impl Fn(&[u8]) -> Vec<(u32, ListItem<T>)>,
     ) -> io::Result<Vec<T>> {
         let asked = self.next_number();
         self.send(&request(asked))?;
@@ -58,9 +58,9 @@ impl Exchange {
             for (sequence, answer) in answers(self.receive()?) {
                 match answer {
                     _ if sequence != asked => {}
-                    Listed::Item(item) => items.push(item),
-                    Listed::Done => return Ok(items),
-                    Listed::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                    ListItem::Entry(item) => items.push(item),
+                    ListItem::Done => return Ok(items),
+                    ListItem::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
                 }
             }
         }

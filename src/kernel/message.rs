@@ -30,11 +30,11 @@ pub(super) use socket::{
 
 /// Whether what is added takes the place of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum WriteMode {
     /// There must be none in its place.
-    New,
+    Create,
     /// It replaces what is there.
-    InPlace,
+    Replace,
 }
 
 /// A list to ask the kernel for.
@@ -63,21 +63,21 @@ pub(super) struct LinkEntry {
     pub(super) is_up: bool,
     pub(super) has_carrier: bool,
     pub(super) is_point_to_point: bool,
-    pub(super) nature: Nature,
+    pub(super) details: LinkDetails,
 }
 
 /// What an interface is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nature {
+pub struct LinkDetails {
     /// What kind of interface it is.
-    pub kind: Kind,
+    pub kind: LinkKind,
     /// The interface that it is a port of, or whose VRF it belongs to.
     pub master: Option<IfIndex>,
 }
 
 /// Kinds of interfaces that are more than a way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum LinkKind {
     /// A domain of its own, with a table of its own (VRF).
     Vrf,
     /// What it carries travels in packets that need a way themselves.
@@ -118,7 +118,7 @@ pub(super) struct RuleEntry {
 }
 
 /// One entry of a list.
-pub(super) enum Entry {
+pub(super) enum DumpEntry {
     Link(LinkEntry),
     Address(AddressEntry),
     Route(RouteEntry),
@@ -128,9 +128,9 @@ pub(super) enum Entry {
 }
 
 /// One message of an answer.
-pub(super) enum Answer {
+pub(super) enum DumpAnswer {
     /// An entry; none if it is of a kind that does not matter here.
-    Entry(Option<Entry>),
+    DumpEntry(Option<DumpEntry>),
     /// The list is complete.
     Done,
     /// The kernel could not do it; a positive error number.
@@ -138,8 +138,8 @@ pub(super) enum Answer {
 }
 
 /// A message of an answer with what its header says about the whole.
-pub(super) struct Reply {
-    pub(super) answer: Answer,
+pub(super) struct DumpReply {
+    pub(super) answer: DumpAnswer,
     /// The number of the request it answers.
     pub(super) sequence: u32,
     /// The list changed while it was being read.
@@ -147,8 +147,8 @@ pub(super) struct Reply {
 }
 
 /// Takes a datagram apart that the kernel sent when it was asked for this list.
-pub(super) fn replies(what: Dump, datagram: &[u8]) -> impl Iterator<Item = Reply> {
-    messages(datagram).map(move |message| Reply {
+pub(super) fn replies(what: Dump, datagram: &[u8]) -> impl Iterator<Item = DumpReply> {
+    messages(datagram).map(move |message| DumpReply {
         answer: answer(what, &message),
         sequence: message.sequence_number(),
         is_torn: message.flags() & NLM_F_DUMP_INTR != 0,
@@ -164,9 +164,9 @@ pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
 }
 
 /// What the kernel says to a request for a list, or for a change.
-pub(super) enum Listed<T> {
+pub(super) enum ListItem<T> {
     /// One of those asked for.
-    Item(T),
+    Entry(T),
     /// It is done, or the list is complete.
     Done,
     /// The kernel could not do it; a positive error number.
@@ -174,19 +174,19 @@ pub(super) enum Listed<T> {
 }
 
 /// Takes an answer of connection tracking apart; each with the number of the request it answers.
-pub(super) fn flows(datagram: &[u8]) -> Vec<(u32, Listed<FlowEntry>)> {
+pub(super) fn flows(datagram: &[u8]) -> Vec<(u32, ListItem<FlowEntry>)> {
     listed(datagram, flow::NEW_FLOW, flow::flow)
 }
 
 /// The same of a list of sockets.
-pub(super) fn sockets(transport: Transport, datagram: &[u8]) -> Vec<(u32, Listed<SocketEntry>)> {
+pub(super) fn sockets(transport: Transport, datagram: &[u8]) -> Vec<(u32, ListItem<SocketEntry>)> {
     listed(datagram, socket::SOCK_DIAG_BY_FAMILY, move |body| {
         socket::socket(transport, body)
     })
 }
 
 /// The same of a list of nexthop objects, or of the answer to a request to change one.
-pub(super) fn next_hops(datagram: &[u8]) -> Vec<(u32, Listed<NextHopEntry>)> {
+pub(super) fn next_hops(datagram: &[u8]) -> Vec<(u32, ListItem<NextHopEntry>)> {
     listed(datagram, nexthop::RTM_NEWNEXTHOP, nexthop::entry)
 }
 
@@ -194,14 +194,14 @@ fn listed<T>(
     datagram: &[u8],
     kind: u16,
     parse: impl Fn(&[u8]) -> Option<T>,
-) -> Vec<(u32, Listed<T>)> {
+) -> Vec<(u32, ListItem<T>)> {
     let answers = messages(datagram).filter_map(|message| {
         let answer = match message.message_type() {
             NLMSG_DONE | NLMSG_ERROR => match ended(message.payload()) {
-                Answer::Failed(errno) => Listed::Failed(errno),
-                Answer::Done | Answer::Entry(_) => Listed::Done,
+                DumpAnswer::Failed(errno) => ListItem::Failed(errno),
+                DumpAnswer::Done | DumpAnswer::DumpEntry(_) => ListItem::Done,
             },
-            other if other == kind => Listed::Item(parse(message.payload())?),
+            other if other == kind => ListItem::Entry(parse(message.payload())?),
             _ => return None,
         };
         Some((message.sequence_number(), answer))
@@ -233,19 +233,19 @@ fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
     })
 }
 
-fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> Answer {
+fn answer(what: Dump, message: &NetlinkBuffer<&[u8]>) -> DumpAnswer {
     let body = message.payload();
     match message.message_type() {
         NLMSG_DONE => ended(body),
         NLMSG_ERROR => match ended(body) {
-            Answer::Failed(errno) => Answer::Failed(errno),
-            Answer::Done | Answer::Entry(_) => Answer::Entry(None),
+            DumpAnswer::Failed(errno) => DumpAnswer::Failed(errno),
+            DumpAnswer::Done | DumpAnswer::DumpEntry(_) => DumpAnswer::DumpEntry(None),
         },
-        RTM_NEWLINK => Answer::Entry(parse::link(body).map(Entry::Link)),
-        RTM_NEWADDR => Answer::Entry(parse::address(body).map(Entry::Address)),
-        RTM_NEWROUTE if is_asked_for(what, body) => Answer::Entry(parse::route(body)),
-        RTM_NEWRULE => Answer::Entry(parse::rule(body).map(Entry::Rule)),
-        _ => Answer::Entry(None),
+        RTM_NEWLINK => DumpAnswer::DumpEntry(parse::link(body).map(DumpEntry::Link)),
+        RTM_NEWADDR => DumpAnswer::DumpEntry(parse::address(body).map(DumpEntry::Address)),
+        RTM_NEWROUTE if is_asked_for(what, body) => DumpAnswer::DumpEntry(parse::route(body)),
+        RTM_NEWRULE => DumpAnswer::DumpEntry(parse::rule(body).map(DumpEntry::Rule)),
+        _ => DumpAnswer::DumpEntry(None),
     }
 }
 
@@ -262,14 +262,14 @@ fn is_asked_for(what: Dump, body: &[u8]) -> bool {
     })
 }
 
-fn ended(body: &[u8]) -> Answer {
+fn ended(body: &[u8]) -> DumpAnswer {
     let code = body
         .first_chunk()
         .map_or(0, |code| i32::from_ne_bytes(*code));
     if code == 0 {
-        Answer::Done
+        DumpAnswer::Done
     } else {
-        Answer::Failed(-code)
+        DumpAnswer::Failed(-code)
     }
 }
 
@@ -357,10 +357,10 @@ mod tests {
 
     const OURS: Dump = Dump::RoutesOf(Family::Ipv4, Protocol(117));
 
-    fn only_entry(datagram: &[u8]) -> Option<Entry> {
+    fn only_entry(datagram: &[u8]) -> Option<DumpEntry> {
         match replies(OURS, datagram).next()?.answer {
-            Answer::Entry(entry) => entry,
-            Answer::Done | Answer::Failed(_) => None,
+            DumpAnswer::DumpEntry(entry) => entry,
+            DumpAnswer::Done | DumpAnswer::Failed(_) => None,
         }
     }
 
@@ -466,23 +466,23 @@ mod tests {
     proptest! {
         #[test]
         fn a_route_reads_as_it_was_written(route in some_route()) {
-            let entry = only_entry(&add_route(&route, Standing::New, Protocol(117), 1));
-            let Some(Entry::Route(entry)) = entry else { panic!("no route") };
+            let entry = only_entry(&add_route(&route, WriteMode::Create, Protocol(117), 1));
+            let Some(DumpEntry::Route(entry)) = entry else { panic!("no route") };
             prop_assert_eq!((entry.route, entry.protocol), (route, Protocol(117)));
         }
 
         #[test]
         fn a_rule_reads_as_it_was_written(rule in some_rule()) {
             let entry = only_entry(&add_rule(&rule, Protocol(117), 1));
-            let Some(Entry::Rule(entry)) = entry else { panic!("no rule") };
+            let Some(DumpEntry::Rule(entry)) = entry else { panic!("no rule") };
             prop_assert_eq!(entry.listed, None);
             prop_assert_eq!((entry.rule, entry.protocol), (rule, Protocol(117)));
         }
 
         #[test]
         fn a_nexthop_object_reads_as_it_was_written(hop in some_next_hop(), id in any::<u32>()) {
-            let bytes = next_hop(NextHopId(id), &hop, Standing::New, Protocol(117), 1);
-            let Some((1, Listed::Item(entry))) = next_hops(&bytes).pop() else { panic!("no object") };
+            let bytes = next_hop(NextHopId(id), &hop, WriteMode::Create, Protocol(117), 1);
+            let Some((1, ListItem::Entry(entry))) = next_hops(&bytes).pop() else { panic!("no object") };
             prop_assert_eq!(entry.hop, hop);
             prop_assert_eq!((entry.id, entry.protocol), (NextHopId(id), Protocol(117)));
         }
@@ -493,7 +493,7 @@ mod tests {
             noise in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
             cut in any::<prop::sample::Index>(),
         ) {
-            let mut bytes = add_route(&route, Standing::New, Protocol(117), 1);
+            let mut bytes = add_route(&route, WriteMode::Create, Protocol(117), 1);
             for (place, byte) in noise {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;

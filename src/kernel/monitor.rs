@@ -23,7 +23,7 @@ const BATCH: u32 = 1_000;
 
 /// Why to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hint {
+pub(super) enum LookReason {
     /// Something that may concern us has changed.
     Changed,
     /// Events were lost.
@@ -54,19 +54,23 @@ impl Monitor {
 
     /// Waits until there is a reason to look again. Everything that has arrived by then is one
     /// reason. Nothing is lost if this is dropped while it waits.
-    pub(super) async fn hint(&mut self, ours: Ours) -> Result<Hint, KernelError> {
+    pub(super) async fn reason(&mut self, ours: Ours) -> Result<LookReason, KernelError> {
         loop {
             self.head.clear();
             let first = poll_fn(|context| self.socket.poll_recv(context, &mut self.head)).await;
-            let first = self.reason(first, ours)?;
-            if let Some(hint) = self.rest(first, ours)? {
-                return Ok(hint);
+            let first = self.reason_in(first, ours)?;
+            if let Some(reason) = self.rest(first, ours)? {
+                return Ok(reason);
             }
         }
     }
 
     /// Reads what else has arrived.
-    fn rest(&mut self, first: Option<Hint>, ours: Ours) -> Result<Option<Hint>, KernelError> {
+    fn rest(
+        &mut self,
+        first: Option<LookReason>,
+        ours: Ours,
+    ) -> Result<Option<LookReason>, KernelError> {
         let mut strongest = first;
         for _ in 0..BATCH {
             self.head.clear();
@@ -77,19 +81,25 @@ impl Monitor {
             {
                 break;
             }
-            strongest = strongest.max(self.reason(received.map(drop), ours)?);
+            strongest = strongest.max(self.reason_in(received.map(drop), ours)?);
         }
         Ok(strongest)
     }
 
-    fn reason(&self, received: io::Result<()>, ours: Ours) -> Result<Option<Hint>, KernelError> {
+    fn reason_in(
+        &self,
+        received: io::Result<()>,
+        ours: Ours,
+    ) -> Result<Option<LookReason>, KernelError> {
         match received {
             Ok(()) if message::concerns_us(&self.head, ours.protocol, ours.port) => {
-                Ok(Some(Hint::Changed))
+                Ok(Some(LookReason::Changed))
             }
             Ok(()) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Some(Hint::Overrun)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                Ok(Some(LookReason::Overrun))
+            }
             Err(error) => Err(KernelError::Listen(error)),
         }
     }

@@ -9,7 +9,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use super::KernelError;
 use super::errno;
 use super::exchange::Exchange;
-use super::message::{self, Answer, Dump, Entry, NextHopEntry};
+use super::message::{self, Dump, DumpAnswer, DumpEntry, NextHopEntry};
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, LearnedDefault, Link, Observed, OddRule};
 use crate::units::{IfIndex, InterfaceName, NextHopId, Protocol};
@@ -84,8 +84,11 @@ impl Observer {
     fn links(&mut self) -> Result<BTreeMap<IfIndex, Link>, KernelError> {
         let entries = self.list(Dump::Links)?;
         let links = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Link(link) => Some(link),
-            Entry::Address(_) | Entry::Route(_) | Entry::DeadEnd(_) | Entry::Rule(_) => None,
+            DumpEntry::Link(link) => Some(link),
+            DumpEntry::Address(_)
+            | DumpEntry::Route(_)
+            | DumpEntry::DeadEnd(_)
+            | DumpEntry::Rule(_) => None,
         });
         Ok(links
             .map(|link| Link {
@@ -105,7 +108,7 @@ impl Observer {
     fn addresses(&mut self, family: Family, observed: &mut Observed) -> Result<(), KernelError> {
         for entry in self.list(Dump::Addresses(family))? {
             // A kernel without IPv6 answers with the addresses of the families that it has.
-            if let Entry::Address(entry) = entry
+            if let DumpEntry::Address(entry) = entry
                 && Family::of(entry.address.net.addr()) == family
                 && let Some(link) = observed.links.get_mut(&entry.index)
             {
@@ -123,7 +126,7 @@ impl Observer {
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
         for entry in self.list(Dump::RoutesOf(family, protocol))? {
-            if let Entry::Route(entry) = entry
+            if let DumpEntry::Route(entry) = entry
                 && Family::of(entry.route.destination.addr()) == family
                 && entry.source.is_none()
             {
@@ -142,7 +145,9 @@ impl Observer {
         let links = observed.links.values_mut();
         for link in links.filter(|link| scope.interfaces.contains(&link.name)) {
             for entry in self.list(Dump::MainDefaultsThrough(family, link.index))? {
-                let Entry::Route(entry) = entry else { continue };
+                let DumpEntry::Route(entry) = entry else {
+                    continue;
+                };
                 let is_foreign = entry.protocol != scope.protocol;
                 let is_of_family = entry.route.destination == family.default_destination();
                 let is_over = entry.expires_in.is_some_and(|left| left.is_zero());
@@ -172,7 +177,7 @@ impl Observer {
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
         for entry in self.list(Dump::Rules(family))? {
-            if let Entry::Rule(entry) = entry
+            if let DumpEntry::Rule(entry) = entry
                 && entry.protocol == protocol
                 && entry.rule.family == family
             {
@@ -223,7 +228,7 @@ impl Observer {
         }
     }
 
-    pub(super) fn list(&mut self, what: Dump) -> Result<Vec<Entry>, KernelError> {
+    pub(super) fn list(&mut self, what: Dump) -> Result<Vec<DumpEntry>, KernelError> {
         let mut attempt = 1;
         loop {
             let (entries, is_torn) = self.list_once(what)?;
@@ -234,7 +239,7 @@ impl Observer {
         }
     }
 
-    fn list_once(&mut self, what: Dump) -> Result<(Vec<Entry>, bool), KernelError> {
+    fn list_once(&mut self, what: Dump) -> Result<(Vec<DumpEntry>, bool), KernelError> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = message::dump(what, self.sequence);
         let kernel = SocketAddr::new(0, 0);
@@ -254,12 +259,12 @@ impl Observer {
                 }
                 is_torn |= reply.is_torn;
                 match reply.answer {
-                    Answer::Entry(entry) => entries.extend(entry),
-                    Answer::Done => return Ok((entries, is_torn)),
-                    Answer::Failed(errno) if errno::means_nothing_there(errno) => {
+                    DumpAnswer::DumpEntry(entry) => entries.extend(entry),
+                    DumpAnswer::Done => return Ok((entries, is_torn)),
+                    DumpAnswer::Failed(errno) if errno::means_nothing_there(errno) => {
                         return Ok((entries, is_torn));
                     }
-                    Answer::Failed(errno) => {
+                    DumpAnswer::Failed(errno) => {
                         return Err(KernelError::Look(io::Error::from_raw_os_error(errno)));
                     }
                 }

@@ -1,7 +1,7 @@
 //! Making it so: what is wanted against what is seen, until they agree.
 //!
 //! ```text
-//!  watch<Wanted> (1, the latest wins) ─┐              ┌─> mpsc<Report> (bounded) ─> daemon
+//!  watch<Wanted> (1, the latest wins) ─┐              ┌─> mpsc<KernelReport> (bounded) ─> daemon
 //!  multicast socket ─ "look again" ────┼─> Reconciler ┤
 //!  ticks, only while something waits ──┘   (1 task)   ├─> socket for lists   ─> kernel, which
 //!                                                     └─> socket for changes ─> answers at once
@@ -19,11 +19,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
-use super::monitor::{Hint, Monitor, Ours};
+use super::backoff::Backoff;
+use super::monitor::{LookReason, Monitor, Ours};
 use super::observe::{Observer, Scope};
-use super::patience::Patience;
-use super::write::{Outcome, Writer};
-use super::{KernelError, Mode, Refusal, Report, Wanted};
+use super::write::{RouteWriter, WriteOutcome};
+use super::{KernelAccess, KernelError, KernelReport, RefusedOperation, Wanted};
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
 use crate::units::InterfaceName;
@@ -34,7 +34,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// Looks that find nothing new follow each other ever more slowly: in a long list of others' routes
 /// each costs much. What happens to a link may wait for this long.
 const LONGEST_REST: Duration = Duration::from_millis(150);
-/// The unit of all waiting in [`Patience`].
+/// The unit of all waiting in [`Backoff`].
 const TICK: Duration = Duration::from_millis(100);
 /// The kernel counts the lifetime of a route in ticks of its own.
 const AFTER_EXPIRY: Duration = Duration::from_millis(20);
@@ -48,55 +48,55 @@ const FAILURES: u32 = 5;
 /// The task that owns the kernel's routes and rules, as far as they are ours.
 pub(super) struct Reconciler {
     wanted: watch::Receiver<Arc<Wanted>>,
-    reports: mpsc::Sender<Report>,
-    mode: Mode,
+    reports: mpsc::Sender<KernelReport>,
+    mode: KernelAccess,
     overruns: Arc<AtomicU32>,
-    sockets: Sockets,
+    sockets: KernelSockets,
     /// What resilient groups this kernel has, as far as is known.
-    groups: Groups,
+    groups: ResilientGroups,
     cooling: Option<Pin<Box<Sleep>>>,
     /// How long nobody looks after the next event.
     rest: Duration,
     /// Until a route that a router advertised is over.
     expiry: Option<Pin<Box<Sleep>>>,
     ticks: Interval,
-    patience: Patience,
+    backoff: Backoff,
     observed: Option<Arc<Observed>>,
     /// The interfaces that the last look was about.
     scope: BTreeSet<InterfaceName>,
     /// The revision that was last brought about, and what the kernel refused of it.
-    applied: Option<(u64, Vec<Refusal>)>,
+    applied: Option<(u64, Vec<RefusedOperation>)>,
     failures: u32,
 }
 
 /// The three ways to the kernel.
-struct Sockets {
+struct KernelSockets {
     observer: Observer,
     monitor: Monitor,
-    writer: Writer,
+    writer: RouteWriter,
 }
 
-impl Sockets {
+impl KernelSockets {
     fn open() -> Result<Self, KernelError> {
         Ok(Self {
             // First, so that nothing which happens after the first look is missed.
             monitor: Monitor::open()?,
             observer: Observer::open()?,
-            writer: Writer::open()?,
+            writer: RouteWriter::open()?,
         })
     }
 }
 
 /// Resilient groups of nexthop objects, by which several uplinks share a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Groups {
+enum ResilientGroups {
     /// This kernel has them.
     Available,
     /// It has none, or refused one: paths stand in their routes.
     Missing { is_said: bool },
 }
 
-impl Groups {
+impl ResilientGroups {
     fn of(are_there: bool) -> Self {
         if are_there {
             Self::Available
@@ -107,9 +107,9 @@ impl Groups {
 }
 
 /// Why it is time to look again.
-enum Cause {
+enum WakeReason {
     Wanted,
-    Event(Hint),
+    Event(LookReason),
     Tick,
     Expiry,
     /// Nobody wants anything any more.
@@ -117,21 +117,21 @@ enum Cause {
 }
 
 /// The other end of the reports is gone.
-struct Unheard;
+struct ReportsClosed;
 
 /// How a session ends.
-enum End {
+enum SessionEnd {
     Closed,
     Failed(KernelError),
 }
 
-impl From<Unheard> for End {
-    fn from(Unheard: Unheard) -> Self {
+impl From<ReportsClosed> for SessionEnd {
+    fn from(ReportsClosed: ReportsClosed) -> Self {
         Self::Closed
     }
 }
 
-impl From<KernelError> for End {
+impl From<KernelError> for SessionEnd {
     fn from(error: KernelError) -> Self {
         Self::Failed(error)
     }
@@ -140,25 +140,25 @@ impl From<KernelError> for End {
 impl Reconciler {
     pub(super) fn open(
         wanted: watch::Receiver<Arc<Wanted>>,
-        reports: mpsc::Sender<Report>,
-        mode: Mode,
+        reports: mpsc::Sender<KernelReport>,
+        mode: KernelAccess,
         overruns: Arc<AtomicU32>,
     ) -> Result<Self, KernelError> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sockets = Sockets::open()?;
+        let mut sockets = KernelSockets::open()?;
         Ok(Self {
             wanted,
             reports,
             mode,
             overruns,
-            groups: Groups::of(sockets.writer.has_groups()),
+            groups: ResilientGroups::of(sockets.writer.has_groups()),
             sockets,
             cooling: None,
             rest: BETWEEN_LOOKS,
             expiry: None,
             ticks,
-            patience: Patience::default(),
+            backoff: Backoff::default(),
             observed: None,
             scope: BTreeSet::new(),
             applied: None,
@@ -170,20 +170,20 @@ impl Reconciler {
     pub(super) async fn run(mut self) {
         loop {
             let mut error = match self.session().await {
-                End::Closed => return,
-                End::Failed(error) => error,
+                SessionEnd::Closed => return,
+                SessionEnd::Failed(error) => error,
             };
             loop {
                 self.failures += 1;
                 if error.is_final() || self.failures >= FAILURES {
                     // If nobody hears it, nobody depends on it.
-                    let _ = self.reports.send(Report::Lost(error)).await;
+                    let _ = self.reports.send(KernelReport::Lost(error)).await;
                     return;
                 }
                 let cause = error.source().map(ToString::to_string);
                 tracing::warn!(%error, cause, "lost the kernel; connecting again");
                 sleep(TICK * self.failures).await;
-                match Sockets::open() {
+                match KernelSockets::open() {
                     Ok(sockets) => break self.sockets = sockets,
                     Err(another) => error = another,
                 }
@@ -191,24 +191,26 @@ impl Reconciler {
         }
     }
 
-    async fn session(&mut self) -> End {
+    async fn session(&mut self) -> SessionEnd {
         let mut settled = self.settle().await;
         loop {
             if let Err(end) = settled {
                 return end;
             }
             settled = match self.cause().await {
-                Ok(Cause::Closed) => return End::Closed,
-                Ok(Cause::Wanted | Cause::Tick | Cause::Expiry) => self.settle().await,
-                Ok(Cause::Event(hint)) => {
-                    self.count(hint);
+                Ok(WakeReason::Closed) => return SessionEnd::Closed,
+                Ok(WakeReason::Wanted | WakeReason::Tick | WakeReason::Expiry) => {
+                    self.settle().await
+                }
+                Ok(WakeReason::Event(reason)) => {
+                    self.count(reason);
                     // Unless the look finds news.
                     self.rest = (self.rest * 2).min(LONGEST_REST);
                     let settled = self.settle().await;
                     self.cooling = Some(Box::pin(sleep(self.rest)));
                     settled
                 }
-                Err(error) => return End::Failed(error),
+                Err(error) => return SessionEnd::Failed(error),
             };
             if settled.is_ok() {
                 self.failures = 0;
@@ -216,14 +218,14 @@ impl Reconciler {
         }
     }
 
-    fn count(&mut self, hint: Hint) {
-        if hint == Hint::Overrun {
+    fn count(&mut self, reason: LookReason) {
+        if reason == LookReason::Overrun {
             self.overruns.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("the kernel had more events than fit; looking at everything");
         }
     }
 
-    async fn cause(&mut self) -> Result<Cause, KernelError> {
+    async fn cause(&mut self) -> Result<WakeReason, KernelError> {
         loop {
             let is_cooling = self.cooling.is_some();
             let ours = Ours {
@@ -233,20 +235,20 @@ impl Reconciler {
             tokio::select! {
                 biased;
                 changed = self.wanted.changed() => {
-                    return Ok(if changed.is_ok() { Cause::Wanted } else { Cause::Closed });
+                    return Ok(if changed.is_ok() { WakeReason::Wanted } else { WakeReason::Closed });
                 }
-                () = self.reports.closed() => return Ok(Cause::Closed),
+                () = self.reports.closed() => return Ok(WakeReason::Closed),
                 () = over(&mut self.cooling) => self.cooling = None,
                 () = over(&mut self.expiry) => {
                     self.expiry = None;
-                    return Ok(Cause::Expiry);
+                    return Ok(WakeReason::Expiry);
                 }
-                hint = self.sockets.monitor.hint(ours), if !is_cooling => {
-                    return Ok(Cause::Event(hint?));
+                reason = self.sockets.monitor.reason(ours), if !is_cooling => {
+                    return Ok(WakeReason::Event(reason?));
                 }
-                _ = self.ticks.tick(), if !self.patience.is_idle() => {
-                    if self.patience.tick() {
-                        return Ok(Cause::Tick);
+                _ = self.ticks.tick(), if !self.backoff.is_idle() => {
+                    if self.backoff.tick() {
+                        return Ok(WakeReason::Tick);
                     }
                 }
             }
@@ -254,16 +256,16 @@ impl Reconciler {
     }
 
     /// Brings the kernel and what is wanted together, and reports.
-    async fn settle(&mut self) -> Result<(), End> {
+    async fn settle(&mut self) -> Result<(), SessionEnd> {
         let wanted = self.wanted.borrow_and_update().clone();
         let is_new = self
             .applied
             .as_ref()
             .is_none_or(|(revision, _)| *revision != wanted.revision);
-        let was_idle = self.patience.is_idle();
+        let was_idle = self.backoff.is_idle();
         let mut operations = 0;
         if is_new {
-            self.patience.forget();
+            self.backoff.forget();
             // The last look is good enough to act on; the next one tells whether it was.
             if let Some(observed) = self.observed.clone() {
                 operations += self.round(&wanted, &observed, is_new).await?;
@@ -302,7 +304,7 @@ impl Reconciler {
         self.wanted.has_changed().unwrap_or(false)
     }
 
-    async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, End> {
+    async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, SessionEnd> {
         let scope = Scope {
             protocol: wanted.protocol,
             interfaces: &wanted.interfaces,
@@ -315,7 +317,7 @@ impl Reconciler {
             .as_ref()
             .is_none_or(|before| before.links != now.links)
         {
-            self.patience.links_changed();
+            self.backoff.links_changed();
         }
         let is_other_scope = self.scope != wanted.interfaces;
         if is_other_scope {
@@ -323,7 +325,7 @@ impl Reconciler {
         }
         if is_other_scope || before.as_ref() != Some(&now) {
             self.rest = BETWEEN_LOOKS;
-            self.report(Report::Observed(now.clone())).await?;
+            self.report(KernelReport::Observed(now.clone())).await?;
         }
         Ok(now)
     }
@@ -334,18 +336,18 @@ impl Reconciler {
         wanted: &Wanted,
         observed: &Observed,
         is_new: bool,
-    ) -> Result<usize, End> {
+    ) -> Result<usize, SessionEnd> {
         let mut done = 0;
         let mut missing = BTreeSet::new();
         for operation in self.outstanding(wanted, observed) {
-            if !self.patience.allows(&operation) {
+            if !self.backoff.allows(&operation) {
                 missing.extend(operation.makes());
                 continue;
             }
             let line = operation.line(&observed.links, wanted.protocol).to_string();
             let outcome = if operation.needs(&missing) {
                 // Whatever has the number of a missing object now is somebody else's.
-                Outcome::Refused {
+                WriteOutcome::Refused {
                     reason: WITHOUT_NEXT_HOP.to_owned(),
                     is_permanent: false,
                 }
@@ -354,15 +356,15 @@ impl Reconciler {
                 writer.apply(&operation, wanted.protocol)?
             };
             match outcome {
-                Outcome::Done => {
+                WriteOutcome::Done => {
                     tracing::debug!(operation = line, "done");
                     done += 1;
-                    let is_put_back = !is_new && !self.patience.is_refused(&operation);
-                    if is_put_back && self.patience.put_back(&operation) {
-                        self.report(Report::Reasserted { what: line }).await?;
+                    let is_put_back = !is_new && !self.backoff.is_refused(&operation);
+                    if is_put_back && self.backoff.put_back(&operation) {
+                        self.report(KernelReport::Reasserted { what: line }).await?;
                     }
                 }
-                Outcome::Refused {
+                WriteOutcome::Refused {
                     reason,
                     is_permanent,
                 } => {
@@ -373,17 +375,17 @@ impl Reconciler {
                             "refused by the kernel: does without nexthop objects, flows may move \
                              when the uplinks that share the traffic change"
                         );
-                        self.groups = Groups::Missing { is_said: true };
+                        self.groups = ResilientGroups::Missing { is_said: true };
                         // Planned anew without them.
                         return Ok(done + 1);
                     }
                     missing.extend(operation.makes());
-                    let refusal = Refusal {
+                    let refusal = RefusedOperation {
                         operation: line,
                         reason,
                         is_permanent,
                     };
-                    self.patience.refused(&operation, refusal);
+                    self.backoff.refused(&operation, refusal);
                 }
             }
         }
@@ -393,15 +395,15 @@ impl Reconciler {
     /// What still lies between the kernel and what is wanted, if anything may be written.
     fn outstanding(&mut self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
         match (self.mode, &wanted.desired) {
-            (Mode::Write, Some(desired)) => plan(&self.feasible(desired), observed),
-            (Mode::Write, None) | (Mode::Observe, _) => Vec::new(),
+            (KernelAccess::Write, Some(desired)) => plan(&self.feasible(desired), observed),
+            (KernelAccess::Write, None) | (KernelAccess::Observe, _) => Vec::new(),
         }
     }
 
     /// What is wanted, as this kernel can hold it.
     fn feasible<'a>(&mut self, desired: &'a Desired) -> Cow<'a, Desired> {
         match &mut self.groups {
-            Groups::Missing { is_said } if !desired.nexthops.is_empty() => {
+            ResilientGroups::Missing { is_said } if !desired.nexthops.is_empty() => {
                 if !std::mem::replace(is_said, true) {
                     tracing::info!(
                         "this kernel has no resilient groups of nexthop objects (Linux 5.13): flows \
@@ -410,7 +412,7 @@ impl Reconciler {
                 }
                 Cow::Owned(desired.flattened())
             }
-            Groups::Missing { .. } | Groups::Available => Cow::Borrowed(desired),
+            ResilientGroups::Missing { .. } | ResilientGroups::Available => Cow::Borrowed(desired),
         }
     }
 
@@ -420,35 +422,35 @@ impl Reconciler {
         wanted: &Wanted,
         operations: usize,
         is_new: bool,
-    ) -> Result<(), End> {
+    ) -> Result<(), SessionEnd> {
         let Some(desired) = &wanted.desired else {
             return Ok(());
         };
         let observed = self.observed.clone().unwrap_or_default();
         let outstanding = self.outstanding(wanted, &observed);
         for operation in &outstanding {
-            if self.patience.allows(operation) {
-                let refusal = Refusal {
+            if self.backoff.allows(operation) {
+                let refusal = RefusedOperation {
                     operation: operation.line(&observed.links, wanted.protocol).to_string(),
                     reason: DOES_NOT_STAY.to_owned(),
                     is_permanent: true,
                 };
-                self.patience.refused(operation, refusal);
+                self.backoff.refused(operation, refusal);
             }
         }
-        self.patience
+        self.backoff
             .keep(&outstanding.iter().collect::<BTreeSet<_>>());
-        if is_new && self.mode == Mode::Observe {
+        if is_new && self.mode == KernelAccess::Observe {
             say_what_would_be_done(&self.feasible(desired), &observed, wanted);
         }
-        let refused = self.patience.refusals();
+        let refused = self.backoff.refusals();
         let applied = Some((wanted.revision, refused.clone()));
         if self.applied == applied {
             return Ok(());
         }
         self.applied = applied;
         let revision = wanted.revision;
-        let report = Report::Applied {
+        let report = KernelReport::Applied {
             revision,
             operations,
             refused,
@@ -456,8 +458,8 @@ impl Reconciler {
         Ok(self.report(report).await?)
     }
 
-    async fn report(&self, report: Report) -> Result<(), Unheard> {
-        self.reports.send(report).await.map_err(|_| Unheard)
+    async fn report(&self, report: KernelReport) -> Result<(), ReportsClosed> {
+        self.reports.send(report).await.map_err(|_| ReportsClosed)
     }
 }
 

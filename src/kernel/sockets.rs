@@ -11,7 +11,7 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
 use super::KernelError;
 use super::exchange::Exchange;
-use super::message::{self, Listed, SocketEntry, Transport};
+use super::message::{self, ListItem, SocketEntry, Transport};
 use crate::routing::Family;
 
 /// Ends the connected TCP and UDP sockets that use one of these addresses. Sockets that are bound to
@@ -79,9 +79,9 @@ fn end(socket: &SocketEntry, exchange: &mut Exchange) -> io::Result<bool> {
         for (sequence, answer) in message::flows(exchange.receive()?) {
             match answer {
                 _ if sequence != asked => {}
-                Listed::Done | Listed::Item(_) => return Ok(true),
-                Listed::Failed(libc::ENOENT) => return Ok(false),
-                Listed::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                ListItem::Done | ListItem::Entry(_) => return Ok(true),
+                ListItem::Failed(libc::ENOENT) => return Ok(false),
+                ListItem::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
             }
         }
     }

@@ -7,18 +7,18 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use super::KernelError;
 use super::errno::{self, Meaning, Verb};
 use super::exchange::Exchange;
-use super::message::{self, Acknowledgement, Standing};
+use super::message::{self, Acknowledgement, WriteMode};
 use crate::routing::plan::Operation;
 use crate::units::Protocol;
 
 /// A netlink socket for changes. The kernel makes each within the call that asks for it.
-pub(super) struct Writer {
+pub(super) struct RouteWriter {
     exchange: Exchange,
 }
 
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum WriteOutcome {
     /// It is as asked for.
     Done,
     /// The kernel would not.
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
     },
 }
 
-impl Writer {
+impl RouteWriter {
     /// Opens the socket.
     pub(super) fn open() -> Result<Self, KernelError> {
         let exchange = Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?;
@@ -52,13 +52,13 @@ impl Writer {
         &mut self,
         operation: &Operation,
         protocol: Protocol,
-    ) -> Result<Outcome, KernelError> {
+    ) -> Result<WriteOutcome, KernelError> {
         let answer = self
             .exchange
             .change(|number| request(operation, protocol, number))
             .map_err(KernelError::Change)?;
         match answer {
-            Acknowledgement::Done => Ok(Outcome::Done),
+            Acknowledgement::Done => Ok(WriteOutcome::Done),
             Acknowledgement::Refused { number, words } => outcome(verb(operation), number, words),
         }
     }
@@ -66,19 +66,21 @@ impl Writer {
 
 fn request(operation: &Operation, protocol: Protocol, number: u32) -> Vec<u8> {
     match operation {
-        Operation::AddRoute(route) => message::add_route(route, Standing::New, protocol, number),
+        Operation::AddRoute(route) => {
+            message::add_route(route, WriteMode::Create, protocol, number)
+        }
         Operation::ReplaceRoute(route) => {
-            message::add_route(route, Standing::InPlace, protocol, number)
+            message::add_route(route, WriteMode::Replace, protocol, number)
         }
         Operation::DeleteRoute(route) => message::delete_route(route, protocol, number),
         Operation::AddRule(rule) => message::add_rule(rule, protocol, number),
         Operation::DeleteRule(rule) => message::delete_rule(rule, protocol, number),
         Operation::DeleteOddRule(odd) => message::delete_odd_rule(odd, number),
         Operation::AddNextHop(id, hop) => {
-            message::next_hop(*id, hop, Standing::New, protocol, number)
+            message::next_hop(*id, hop, WriteMode::Create, protocol, number)
         }
         Operation::ReplaceNextHop(id, hop) => {
-            message::next_hop(*id, hop, Standing::InPlace, protocol, number)
+            message::next_hop(*id, hop, WriteMode::Replace, protocol, number)
         }
         Operation::DeleteNextHop(id) => message::no_next_hop(*id, number),
     }
@@ -104,11 +106,11 @@ fn verb(operation: &Operation) -> Verb {
     }
 }
 
-fn outcome(verb: Verb, number: i32, words: Option<String>) -> Result<Outcome, KernelError> {
+fn outcome(verb: Verb, number: i32, words: Option<String>) -> Result<WriteOutcome, KernelError> {
     let error = io::Error::from_raw_os_error(number);
     let (meaning, hint) = errno::meaning(verb, number);
     let is_permanent = match meaning {
-        Meaning::Held => return Ok(Outcome::Done),
+        Meaning::Held => return Ok(WriteOutcome::Done),
         Meaning::Forbidden => return Err(KernelError::Forbidden(error)),
         Meaning::Later => false,
         Meaning::Never => true,
@@ -121,7 +123,7 @@ fn outcome(verb: Verb, number: i32, words: Option<String>) -> Result<Outcome, Ke
         },
     );
     let reason = hint.map_or_else(|| words.clone(), |hint| format!("{words}: {hint}"));
-    Ok(Outcome::Refused {
+    Ok(WriteOutcome::Refused {
         reason,
         is_permanent,
     })

@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::message::{Answer, MAX_ANSWER, Question, ResponseCode};
+use super::dns_message::{DnsAnswer, DnsQuestion, MAX_ANSWER, ResponseCode};
 use super::socket::{self, now};
 use crate::engine::input::Outcome;
-use crate::probe::Exit;
+use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType};
 
 /// Asks through the interface; nothing comes of it if nobody answers.
 ///
 /// A resolver that answers with an error does not resolve through this uplink, and that is what the
 /// target is there to find out: only NOERROR is a reply.
-pub(super) async fn ask(target: &DnsTarget, exit: &Exit, listen_for: Duration) -> Option<Outcome> {
+pub(super) async fn ask(
+    target: &DnsTarget,
+    exit: &ProbeExit,
+    listen_for: Duration,
+) -> Option<Outcome> {
     let begun = now();
     let query = query(target.server, &target.name, target.record, exit);
     Some(match timeout(listen_for, query).await.ok()? {
@@ -32,10 +36,10 @@ pub(super) async fn query(
     server: SocketAddr,
     name: &HostName,
     record: RecordType,
-    exit: &Exit,
-) -> io::Result<Answer> {
+    exit: &ProbeExit,
+) -> io::Result<DnsAnswer> {
     let socket = socket::udp(server, exit).await?;
-    let question = Question::new(random_id(), name, record);
+    let question = DnsQuestion::new(random_id(), name, record);
     socket.send(question.as_bytes()).await?;
     let mut buffer = [0; MAX_ANSWER];
     loop {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Report;
+use super::ProbeReport;
 use crate::engine::input::{Outcome, ProbeOrder};
 use crate::units::UplinkName;
 
@@ -16,13 +16,13 @@ const MOST_CONNECTED: usize = 256;
 /// The probes that are under way. A task ends with its answer or its time limit, and its socket
 /// with it.
 pub(super) struct Flights {
-    outbox: mpsc::Sender<Report>,
+    outbox: mpsc::Sender<ProbeReport>,
     tasks: JoinSet<()>,
     connected: BTreeMap<UplinkName, VecDeque<AbortHandle>>,
 }
 
 impl Flights {
-    pub(super) fn new(outbox: mpsc::Sender<Report>) -> Self {
+    pub(super) fn new(outbox: mpsc::Sender<ProbeReport>) -> Self {
         Self {
             outbox,
             tasks: JoinSet::new(),
@@ -40,7 +40,7 @@ impl Flights {
         let (uplink, id) = (probe.uplink.clone(), probe.id);
         self.tasks.spawn(async move {
             if let Some(outcome) = flight.await {
-                let report = Report {
+                let report = ProbeReport {
                     uplink,
                     id,
                     outcome,

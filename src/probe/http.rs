@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::socket::{self, now};
 use crate::engine::input::Outcome;
-use crate::probe::Exit;
+use crate::probe::ProbeExit;
 use crate::units::{HttpTarget, Scheme};
 
 /// How much of an answer is read at most: head and body together.
@@ -23,7 +23,7 @@ const MAX_FIELDS: usize = 64;
 pub(super) async fn get(
     page: &HttpTarget,
     address: SocketAddr,
-    exit: &Exit,
+    exit: &ProbeExit,
     listen_for: Duration,
 ) -> Option<Outcome> {
     let begun = now();
@@ -35,7 +35,7 @@ pub(super) async fn get(
 }
 
 /// Follows no redirect: where it leads is not what was asked for.
-async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &Exit) -> Result<(), Outcome> {
+async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &ProbeExit) -> Result<(), Outcome> {
     let failed = |error: io::Error| socket::read(page.url(), &error);
     let socket = socket::tcp(address, exit).map_err(|e| socket::none(exit, &e))?;
     // Nobody sends more than there is room for: a long page costs no more than a short one.

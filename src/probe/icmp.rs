@@ -12,7 +12,7 @@ use surge_ping::{
 };
 
 use crate::engine::input::Outcome;
-use crate::probe::{Exit, socket};
+use crate::probe::{ProbeExit, socket};
 use crate::routing::Family;
 use crate::units::InterfaceName;
 
@@ -22,14 +22,14 @@ const PAYLOAD: [u8; 32] = *b"uplinkd probes this path, sorry.";
 /// A client bound to one interface.
 pub(super) struct Icmp {
     client: Client,
-    exit: Exit,
+    exit: ProbeExit,
     identifier: PingIdentifier,
     sequence: u16,
 }
 
 impl Icmp {
     /// Opens a raw socket on the interface.
-    pub(super) fn open(family: Family, exit: &Exit) -> io::Result<Self> {
+    pub(super) fn open(family: Family, exit: &ProbeExit) -> io::Result<Self> {
         let interface = &exit.interface;
         let kind = match family {
             Family::Ipv4 => ICMP::V4,
@@ -57,7 +57,7 @@ impl Icmp {
         })
     }
 
-    pub(super) fn is_bound_to(&self, exit: &Exit) -> bool {
+    pub(super) fn is_bound_to(&self, exit: &ProbeExit) -> bool {
         self.exit == *exit
     }
 
@@ -122,7 +122,7 @@ fn read(packet: &IcmpPacket, rtt: Duration) -> Outcome {
     unsafe_code,
     reason = "surge-ping hands out its descriptor as a number"
 )]
-fn mark(client: &Client, exit: &Exit) -> io::Result<()> {
+fn mark(client: &Client, exit: &ProbeExit) -> io::Result<()> {
     let socket = client.get_socket();
     // SAFETY: the descriptor is open for as long as `socket` is, which outlives the borrow.
     let descriptor = unsafe { BorrowedFd::borrow_raw(socket.get_native_sock()) };

@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::Order;
+use super::ProbeJob;
 use super::dns;
-use super::message::{Answer, ResponseCode};
+use super::dns_message::{DnsAnswer, ResponseCode};
 use super::socket::now;
-use crate::probe::Exit;
+use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType, UplinkName};
 
 /// The least and the most that an address is used without asking again.
@@ -43,17 +43,17 @@ const RESOLV_CONFS: [&str; 3] = [
 /// Asked last: a provider's resolver often refuses whoever comes through another provider.
 const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(9, 9, 9, 9)];
 
-type Key = (UplinkName, HostName);
+type NameKey = (UplinkName, HostName);
 
 /// The names that targets have, and who is being asked for them.
 #[derive(Default)]
 pub(super) struct Names {
-    known: BTreeMap<Key, Entry>,
-    lookups: JoinSet<Lookup>,
+    known: BTreeMap<NameKey, CachedName>,
+    lookups: JoinSet<NameLookup>,
 }
 
-struct Entry {
-    exit: Exit,
+struct CachedName {
+    exit: ProbeExit,
     address: Option<IpAddr>,
     /// Why there is no address.
     trouble: Option<String>,
@@ -62,26 +62,26 @@ struct Entry {
     used: Instant,
 }
 
-struct Lookup {
-    key: Key,
-    exit: Exit,
-    result: Result<Found, String>,
+struct NameLookup {
+    key: NameKey,
+    exit: ProbeExit,
+    result: Result<ResolvedAddress, String>,
 }
 
-struct Found {
+struct ResolvedAddress {
     address: IpAddr,
     lives: Duration,
 }
 
 impl Names {
     /// The address to probe, or why there is none. Asks for it beside, if it is time.
-    pub(super) fn address(&mut self, order: &Order, name: &HostName) -> Result<IpAddr, String> {
+    pub(super) fn address(&mut self, order: &ProbeJob, name: &HostName) -> Result<IpAddr, String> {
         let key = (order.probe.uplink.clone(), name.clone());
         let now = now();
         if self.known.get(&key).is_none_or(|entry| !entry.is_of(order)) {
-            let is_in_use = |entry: &Entry| now.duration_since(entry.used) < FORGET;
+            let is_in_use = |entry: &CachedName| now.duration_since(entry.used) < FORGET;
             self.known.retain(|_, entry| is_in_use(entry));
-            self.known.insert(key.clone(), Entry::new(order, now));
+            self.known.insert(key.clone(), CachedName::new(order, now));
         }
         let Some(entry) = self.known.get_mut(&key) else {
             return Err(format!("{name} is not resolved yet"));
@@ -114,8 +114,8 @@ impl Names {
     }
 }
 
-impl Entry {
-    fn new(order: &Order, now: Instant) -> Self {
+impl CachedName {
+    fn new(order: &ProbeJob, now: Instant) -> Self {
         Self {
             exit: order.exit.clone(),
             address: None,
@@ -126,11 +126,11 @@ impl Entry {
         }
     }
 
-    fn is_of(&self, order: &Order) -> bool {
+    fn is_of(&self, order: &ProbeJob) -> bool {
         self.exit == order.exit
     }
 
-    fn learn(&mut self, result: Result<Found, String>, now: Instant) {
+    fn learn(&mut self, result: Result<ResolvedAddress, String>, now: Instant) {
         self.is_asked = false;
         match result {
             Ok(found) => {
@@ -147,7 +147,7 @@ impl Entry {
     }
 }
 
-async fn look_up(key: Key, order: Order) -> Lookup {
+async fn look_up(key: NameKey, order: ProbeJob) -> NameLookup {
     let servers = servers(&order.resolvers);
     let name = &key.1;
     let mut result = ask(&servers, name, RecordType::A, &order.exit).await;
@@ -155,7 +155,7 @@ async fn look_up(key: Key, order: Order) -> Lookup {
         result = ask(&servers, name, RecordType::Aaaa, &order.exit).await;
     }
     let result = result.and_then(|found| found.ok_or_else(|| "it has no address".to_owned()));
-    Lookup {
+    NameLookup {
         exit: order.exit,
         key,
         result,
@@ -167,8 +167,8 @@ async fn ask(
     servers: &[IpAddr],
     name: &HostName,
     record: RecordType,
-    exit: &Exit,
-) -> Result<Option<Found>, String> {
+    exit: &ProbeExit,
+) -> Result<Option<ResolvedAddress>, String> {
     let mut troubles = Vec::new();
     for server in servers {
         let address = SocketAddr::new(*server, DnsTarget::PORT);
@@ -187,13 +187,13 @@ async fn ask(
     Err(troubles.join(", "))
 }
 
-fn read(answer: &Answer, record: RecordType) -> Result<Option<Found>, ResponseCode> {
+fn read(answer: &DnsAnswer, record: RecordType) -> Result<Option<ResolvedAddress>, ResponseCode> {
     if answer.code != ResponseCode::NO_ERROR {
         return Err(answer.code);
     }
     let is_asked = |address: &&IpAddr| address.is_ipv6() == (record == RecordType::Aaaa);
     let address = answer.addresses.iter().find(is_asked);
-    Ok(address.map(|address| Found {
+    Ok(address.map(|address| ResolvedAddress {
         address: *address,
         lives: answer.lives,
     }))
@@ -260,21 +260,21 @@ mod tests {
     #[test]
     fn an_address_outlives_its_record_while_nobody_says_another() {
         let start = now();
-        let order = Order {
+        let order = ProbeJob {
             probe: crate::engine::input::ProbeOrder {
                 id: crate::units::ProbeId(1),
                 uplink: "fiber".parse().expect("a name"),
                 target: "tcp://www.example.com:443".parse().expect("a target"),
                 listen_for: PATIENCE,
             },
-            exit: Exit {
+            exit: ProbeExit {
                 interface: "eth1".parse().expect("a name"),
                 index: crate::units::IfIndex::new(1).expect("not 0"),
                 mark: crate::units::Mark(1),
             },
             resolvers: Vec::new(),
         };
-        let mut entry = Entry::new(&order, start);
+        let mut entry = CachedName::new(&order, start);
         entry.learn(Err("192.0.2.53: no answer".to_owned()), start);
         assert_eq!(entry.ask_at, start + RETRY);
         let address = Ipv4Addr::new(192, 0, 2, 80).into();
@@ -284,7 +284,7 @@ mod tests {
             (86_400, LIVES.1),
         ] {
             let lives = Duration::from_secs(seconds);
-            entry.learn(Ok(Found { address, lives }), start);
+            entry.learn(Ok(ResolvedAddress { address, lives }), start);
             assert_eq!((entry.address, entry.ask_at), (Some(address), start + used));
         }
         entry.learn(Err("192.0.2.53: SERVFAIL".to_owned()), start);

@@ -8,10 +8,10 @@ use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::Instant;
 
 use crate::engine::input::Outcome;
-use crate::probe::Exit;
+use crate::probe::ProbeExit;
 
 /// A socket of the family of `address`.
-pub(super) fn tcp(address: SocketAddr, exit: &Exit) -> io::Result<TcpSocket> {
+pub(super) fn tcp(address: SocketAddr, exit: &ProbeExit) -> io::Result<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -21,7 +21,7 @@ pub(super) fn tcp(address: SocketAddr, exit: &Exit) -> io::Result<TcpSocket> {
 }
 
 /// A socket that hears nobody but `peer`, on a port that nobody can guess.
-pub(super) async fn udp(peer: SocketAddr, exit: &Exit) -> io::Result<UdpSocket> {
+pub(super) async fn udp(peer: SocketAddr, exit: &ProbeExit) -> io::Result<UdpSocket> {
     let any: SocketAddr = match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -34,7 +34,7 @@ pub(super) async fn udp(peer: SocketAddr, exit: &Exit) -> io::Result<UdpSocket> 
 
 /// Binds a socket to the way out. A mark needs CAP_NET_ADMIN: without it the agent only observes, and
 /// there are no rules that look at marks.
-pub(super) fn leave_by(socket: &SockRef<'_>, exit: &Exit) -> io::Result<()> {
+pub(super) fn leave_by(socket: &SockRef<'_>, exit: &ProbeExit) -> io::Result<()> {
     socket.bind_device(Some(exit.interface.as_str().as_bytes()))?;
     match socket.set_mark(exit.mark.0) {
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
@@ -62,7 +62,7 @@ pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> Outcome {
 }
 
 /// The socket could not even be made.
-pub(super) fn none(exit: &Exit, error: &io::Error) -> Outcome {
+pub(super) fn none(exit: &ProbeExit, error: &io::Error) -> Outcome {
     Outcome::NotSent(format!("no socket on {}: {error}", exit.interface))
 }
 

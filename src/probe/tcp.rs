@@ -8,12 +8,12 @@ use tokio::time::timeout;
 
 use super::socket::{self, now};
 use crate::engine::input::Outcome;
-use crate::probe::Exit;
+use crate::probe::ProbeExit;
 
 /// Connects through the interface; nothing comes of it if nobody answers.
 pub(super) async fn connect(
     address: SocketAddr,
-    exit: &Exit,
+    exit: &ProbeExit,
     listen_for: Duration,
 ) -> Option<Outcome> {
     let socket = match socket::tcp(address, exit) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::error::{Fault, Quoted, RecordingError};
+use super::error::{LineFault, Quoted, RecordingError};
 use super::samples::{LONGEST, Samples};
 use super::{FileLines, Recording, open};
 use crate::engine::Engine;
@@ -14,25 +14,28 @@ use crate::units::{Moment, ProbeId, UplinkName};
 
 /// What goes in and out of an engine that lives its life again.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum ReplayStep {
     /// It starts, and these are its settings.
-    Started(Box<Header>),
+    Start(Box<Header>),
     /// It is told this, or that time has passed.
-    Told(Moment, Option<Input>),
+    Input(Moment, Option<Input>),
     /// It wants this.
-    Wants(Moment, Action),
+    Action(Moment, Action),
     /// From now on these carry the traffic that no group claims.
-    Carry(Moment, Vec<UplinkName>),
+    Carriers(Moment, Vec<UplinkName>),
 }
 
 /// Lets the engine of a recording live its life again, step by step: told the same at the same
 /// moments, it wants the same.
-pub fn relive(path: &Path, see: impl FnMut(Seen)) -> Result<(), RecordingError> {
+pub fn replay_steps(path: &Path, see: impl FnMut(ReplayStep)) -> Result<(), RecordingError> {
     let mut lines = open(path)?;
-    relive_lines(&mut lines, see)
+    replay_lines(&mut lines, see)
 }
 
-fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), RecordingError> {
+fn replay_lines(
+    lines: &mut FileLines,
+    mut see: impl FnMut(ReplayStep),
+) -> Result<(), RecordingError> {
     let mut engine: Option<Engine> = None;
     let mut carriers = Vec::new();
     let mut last = Moment::START;
@@ -44,27 +47,27 @@ fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), 
                 let header = header(line)?;
                 last = header.at;
                 engine = Some(Engine::new(header.settings.clone(), header.at));
-                see(Seen::Started(Box::new(header)));
+                see(ReplayStep::Start(Box::new(header)));
                 Ok(())
             }
             Some(engine) => {
                 let Entry { at, input } = entry(line)?;
                 if at < last {
-                    return Err(Fault::Backwards);
+                    return Err(LineFault::Backwards);
                 }
                 last = at;
-                see(Seen::Told(at, input.clone()));
+                see(ReplayStep::Input(at, input.clone()));
                 let may_move = step(engine, at, input, &mut see);
                 if may_move && engine.carriers() != carriers {
                     carriers = engine.carriers();
-                    see(Seen::Carry(at, carriers.clone()));
+                    see(ReplayStep::Carriers(at, carriers.clone()));
                 }
                 Ok(())
             }
         });
         match taken {
             // The agent may be writing it.
-            Err(Fault::Json(_)) if is_torn && engine.is_some() => {}
+            Err(LineFault::Json(_)) if is_torn && engine.is_some() => {}
             Err(fault) => lines.complain(fault),
             Ok(()) => {}
         }
@@ -75,7 +78,12 @@ fn relive_lines(lines: &mut FileLines, mut see: impl FnMut(Seen)) -> Result<(), 
 }
 
 /// Says whether the traffic may have moved.
-fn step(engine: &mut Engine, at: Moment, input: Option<Input>, see: &mut impl FnMut(Seen)) -> bool {
+fn step(
+    engine: &mut Engine,
+    at: Moment,
+    input: Option<Input>,
+    see: &mut impl FnMut(ReplayStep),
+) -> bool {
     let is_rare = |input: &Input| !matches!(input, Input::Probe { .. } | Input::Counters { .. });
     let mut may_move = input.as_ref().is_some_and(is_rare);
     match input {
@@ -84,27 +92,27 @@ fn step(engine: &mut Engine, at: Moment, input: Option<Input>, see: &mut impl Fn
     }
     while let Some(action) = engine.poll_action() {
         may_move |= matches!(action, Action::Event(_));
-        see(Seen::Wants(at, action));
+        see(ReplayStep::Action(at, action));
     }
     may_move
 }
 
-fn header(line: &str) -> Result<Header, Fault> {
-    let header: Header = serde_json::from_str(line).map_err(Fault::Json)?;
+fn header(line: &str) -> Result<Header, LineFault> {
+    let header: Header = serde_json::from_str(line).map_err(LineFault::Json)?;
     if header.recording == FORM {
         Ok(header)
     } else {
-        Err(Fault::Form(header.recording))
+        Err(LineFault::Form(header.recording))
     }
 }
 
-fn entry(line: &str) -> Result<Entry, Fault> {
-    let entry: Entry = serde_json::from_str(line).map_err(Fault::Json)?;
+fn entry(line: &str) -> Result<Entry, LineFault> {
+    let entry: Entry = serde_json::from_str(line).map_err(LineFault::Json)?;
     match &entry.input {
         Some(Input::Probe {
             outcome: Outcome::Reply(rtt),
             ..
-        }) if *rtt > LONGEST => Err(Fault::Rtt(Quoted::new(&format!("{rtt:?}")))),
+        }) if *rtt > LONGEST => Err(LineFault::Rtt(Quoted::new(&format!("{rtt:?}")))),
         Some(_) | None => Ok(entry),
     }
 }
@@ -120,10 +128,12 @@ pub(super) fn read_samples(
         asked: BTreeMap::new(),
         fault: None,
     };
-    relive_lines(&mut lines, |seen| match seen {
-        Seen::Wants(at, Action::Probe(order)) => probes.ask(at, order),
-        Seen::Told(at, Some(Input::Probe { id, outcome, .. })) => probes.answer(at, id, outcome),
-        Seen::Told(
+    replay_lines(&mut lines, |seen| match seen {
+        ReplayStep::Action(at, Action::Probe(order)) => probes.ask(at, order),
+        ReplayStep::Input(at, Some(Input::Probe { id, outcome, .. })) => {
+            probes.answer(at, id, outcome)
+        }
+        ReplayStep::Input(
             at,
             Some(
                 input @ (Input::Attachment { .. }
@@ -137,12 +147,12 @@ pub(super) fn read_samples(
             let at = at.since_start().as_secs_f64();
             probes.recording.inputs.push((at, input));
         }
-        Seen::Told(at, Some(Input::Counters { uplink, counters })) => {
+        ReplayStep::Input(at, Some(Input::Counters { uplink, counters })) => {
             let counts = probes.recording.counts.entry(uplink).or_default();
             counts.push(at.since_start().as_secs_f64(), counters);
         }
         // Other settings are tried, and what people wished for then is not wished for now.
-        Seen::Told(
+        ReplayStep::Input(
             _,
             Some(
                 Input::Settings(_)
@@ -153,9 +163,9 @@ pub(super) fn read_samples(
             )
             | None,
         )
-        | Seen::Started(_)
-        | Seen::Carry(..)
-        | Seen::Wants(
+        | ReplayStep::Start(_)
+        | ReplayStep::Carriers(..)
+        | ReplayStep::Action(
             _,
             Action::Route(_) | Action::Event(_) | Action::Count(_) | Action::Leave(_),
         ) => {}
@@ -170,7 +180,7 @@ pub(super) fn read_samples(
 struct Probes<'a> {
     recording: &'a mut Recording,
     asked: BTreeMap<ProbeId, (Moment, ProbeOrder)>,
-    fault: Option<Fault>,
+    fault: Option<LineFault>,
 }
 
 impl Probes<'_> {

@@ -4,9 +4,9 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use super::error::{Fault, Quoted, RecordingError};
-use super::lines::Lines;
-use super::{Outage, Recording, samples};
+use super::error::{LineFault, Quoted, RecordingError};
+use super::lines::RecordingLines;
+use super::{MarkedOutage, Recording, samples};
 
 const HEADER: [&str; 4] = ["time", "uplink", "target", "rtt_ms"];
 const TRUTH_HEADER: [&str; 3] = ["uplink", "from", "to"];
@@ -33,7 +33,7 @@ fn fields(line: &str) -> impl Iterator<Item = &str> {
 
 /// Reads everything below the header.
 pub(super) fn read<R: BufRead>(
-    lines: &mut Lines<R>,
+    lines: &mut RecordingLines<R>,
     recording: &mut Recording,
 ) -> Result<(), RecordingError> {
     lines.each(|line| {
@@ -54,7 +54,7 @@ pub(super) fn read<R: BufRead>(
                 recording.samples(&uplink, &target)?.push(sent, rtt);
                 Ok(())
             }
-            (..) => Err(Fault::Fields {
+            (..) => Err(LineFault::Fields {
                 found: fields(line).count(),
                 expected: "time,uplink,target,rtt_ms or truth,uplink,from,to",
             }),
@@ -64,8 +64,8 @@ pub(super) fn read<R: BufRead>(
 
 /// Reads a file of outages: `uplink,from,to`, with or without a header or `truth` before it.
 pub(super) fn read_truth<R: BufRead>(
-    lines: &mut Lines<R>,
-    truth: &mut Vec<Outage>,
+    lines: &mut RecordingLines<R>,
+    truth: &mut Vec<MarkedOutage>,
 ) -> Result<(), RecordingError> {
     lines.each(|line| {
         let rest = line.strip_prefix(TRUTH).map(str::trim_start);
@@ -79,7 +79,7 @@ pub(super) fn read_truth<R: BufRead>(
                 truth.push(outage(uplink, from, to)?);
                 Ok(())
             }
-            (..) => Err(Fault::Fields {
+            (..) => Err(LineFault::Fields {
                 found: fields(line).count(),
                 expected: "uplink,from,to",
             }),
@@ -87,13 +87,13 @@ pub(super) fn read_truth<R: BufRead>(
     })
 }
 
-fn outage(uplink: &str, from: &str, to: &str) -> Result<Outage, Fault> {
+fn outage(uplink: &str, from: &str, to: &str) -> Result<MarkedOutage, LineFault> {
     let (from, to) = (time(from)?, time(to)?);
     if from < to {
         let uplink = uplink.parse()?;
-        Ok(Outage { uplink, from, to })
+        Ok(MarkedOutage { uplink, from, to })
     } else {
-        Err(Fault::Outage { from, to })
+        Err(LineFault::Outage { from, to })
     }
 }
 
@@ -101,19 +101,19 @@ fn outage(uplink: &str, from: &str, to: &str) -> Result<Outage, Fault> {
 const FARTHEST: f64 = 1e11;
 
 /// A time in seconds.
-pub(super) fn time(text: &str) -> Result<f64, Fault> {
+pub(super) fn time(text: &str) -> Result<f64, LineFault> {
     let time = text.parse::<f64>().ok();
     time.filter(|time| time.abs() <= FARTHEST)
-        .ok_or_else(|| Fault::Time(Quoted::new(text)))
+        .ok_or_else(|| LineFault::Time(Quoted::new(text)))
 }
 
-fn round_trip(text: &str) -> Result<Option<Duration>, Fault> {
+fn round_trip(text: &str) -> Result<Option<Duration>, LineFault> {
     if text.eq_ignore_ascii_case("lost") {
         return Ok(None);
     }
     milliseconds(text)
         .map(Some)
-        .ok_or_else(|| Fault::Rtt(Quoted::new(text)))
+        .ok_or_else(|| LineFault::Rtt(Quoted::new(text)))
 }
 
 /// A round trip in milliseconds, if it is one.

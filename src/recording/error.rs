@@ -34,7 +34,7 @@ pub enum RecordingError {
         /// The first after it.
         to: f64,
     },
-    /// Lines are wrong.
+    /// RecordingLines are wrong.
     #[error("{}", say(file, lines, *more))]
     Lines {
         /// The name of the file.
@@ -63,12 +63,12 @@ pub struct BadLine {
     /// Its number, from 1.
     pub line: usize,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub fault: LineFault,
 }
 
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum LineFault {
     /// No kind of recording begins like this.
     #[error(
         "neither a recording of the agent (JSON lines), nor CSV under the header \

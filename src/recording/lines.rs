@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-use super::error::{BadLine, Fault, RecordingError};
+use super::error::{BadLine, LineFault, RecordingError};
 
 /// No line of a recording is longer; the settings of 64 uplinks are a tenth of it.
 const LONGEST: usize = 1 << 20;
@@ -13,7 +13,7 @@ const NAMED: usize = 20;
 
 /// Reads lines and collects complaints about them.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(super) struct RecordingLines<R> {
     reader: R,
     path: PathBuf,
     number: usize,
@@ -25,7 +25,7 @@ pub(super) struct Lines<R> {
     more: usize,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> RecordingLines<R> {
     pub(super) fn new(reader: R, path: &Path) -> Self {
         Self {
             reader,
@@ -66,7 +66,7 @@ impl<R: BufRead> Lines<R> {
     /// Hands every line that is not blank to `take`, and notes what it objects to.
     pub(super) fn each(
         &mut self,
-        mut take: impl FnMut(&str) -> Result<(), Fault>,
+        mut take: impl FnMut(&str) -> Result<(), LineFault>,
     ) -> Result<(), RecordingError> {
         while self.advance()? {
             let taken = self.line().and_then(|line| match line {
@@ -86,7 +86,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Something is wrong with the present line.
-    pub(super) fn complain(&mut self, fault: Fault) {
+    pub(super) fn complain(&mut self, fault: LineFault) {
         if self.bad.len() < NAMED {
             let line = self.number;
             self.bad.push(BadLine { line, fault });
@@ -128,14 +128,14 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The present line without what surrounds it.
-    pub(super) fn line(&self) -> Result<&str, Fault> {
+    pub(super) fn line(&self) -> Result<&str, LineFault> {
         if self.is_cut {
-            return Err(Fault::TooLong);
+            return Err(LineFault::TooLong);
         }
         if self.buffer.contains(&0) {
-            return Err(Fault::Nul);
+            return Err(LineFault::Nul);
         }
-        let text = std::str::from_utf8(&self.buffer).map_err(|_| Fault::NotText)?;
+        let text = std::str::from_utf8(&self.buffer).map_err(|_| LineFault::NotText)?;
         Ok(text.trim_start_matches('\u{feff}').trim())
     }
 

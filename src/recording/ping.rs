@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::Recording;
 use super::csv::{milliseconds, time};
-use super::error::{Fault, Quoted, RecordingError};
-use super::lines::Lines;
+use super::error::{LineFault, Quoted, RecordingError};
+use super::lines::RecordingLines;
 use crate::units::UplinkName;
 
 /// The sequence has 16 bits and begins again.
@@ -23,11 +23,11 @@ pub(super) fn is_head(line: &str) -> bool {
 
 /// Reads all of a file into the samples of one target of one uplink.
 pub(super) fn read<R: BufRead>(
-    lines: &mut Lines<R>,
+    lines: &mut RecordingLines<R>,
     uplink: &UplinkName,
     recording: &mut Recording,
 ) -> Result<(), RecordingError> {
-    let mut run = Run::default();
+    let mut run = PingRun::default();
     lines.each(|line| run.line(line))?;
     lines.finish()?;
     let Some(target) = run.target.take() else {
@@ -46,10 +46,10 @@ pub(super) fn read<R: BufRead>(
 
 /// One run of ping.
 #[derive(Debug, Default)]
-struct Run {
+struct PingRun {
     target: Option<String>,
     /// Requests by number, and when they were sent; the round trip of those that were answered.
-    requests: BTreeMap<u64, Request>,
+    requests: BTreeMap<u64, PingRequest>,
     /// The highest number so far.
     last: u64,
     /// How many requests it says it sent.
@@ -57,14 +57,14 @@ struct Run {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Request {
+enum PingRequest {
     Answered(f64, Duration),
     /// And when that was noticed.
     Lost(f64),
 }
 
-impl Run {
-    fn line(&mut self, line: &str) -> Result<(), Fault> {
+impl PingRun {
+    fn line(&mut self, line: &str) -> Result<(), LineFault> {
         if let Some(rest) = line.strip_prefix('[') {
             let (at, rest) = rest.split_once(']').ok_or_else(|| stray(line))?;
             return self.event(time(at)?, rest.trim_start());
@@ -75,14 +75,14 @@ impl Run {
             let count = line.split(' ').next().and_then(|count| count.parse().ok());
             self.transmitted = count.ok_or_else(|| stray(line))?;
         } else if line.contains("bytes from ") || line.contains("no answer yet") {
-            return Err(Fault::Timeless);
+            return Err(LineFault::Timeless);
         } else if !is_remark(line) {
             return Err(stray(line));
         }
         Ok(())
     }
 
-    fn event(&mut self, at: f64, what: &str) -> Result<(), Fault> {
+    fn event(&mut self, at: f64, what: &str) -> Result<(), LineFault> {
         let number = value_of(what, "seq=").and_then(|text| text.parse().ok());
         let number = self.count(number.ok_or_else(|| stray(what))?);
         if what.contains("bytes from ") {
@@ -93,13 +93,14 @@ impl Run {
                     .split_once("bytes from ")
                     .and_then(|(_, rest)| target_of(rest));
             }
-            let is_again = matches!(self.requests.get(&number), Some(Request::Answered(..)));
+            let is_again = matches!(self.requests.get(&number), Some(PingRequest::Answered(..)));
             if !is_again {
                 let sent = at - rtt.as_secs_f64();
-                self.requests.insert(number, Request::Answered(sent, rtt));
+                self.requests
+                    .insert(number, PingRequest::Answered(sent, rtt));
             }
         } else if what.starts_with("From ") || what.starts_with("no answer yet") {
-            self.requests.entry(number).or_insert(Request::Lost(at));
+            self.requests.entry(number).or_insert(PingRequest::Lost(at));
         } else {
             return Err(stray(what));
         }
@@ -125,8 +126,8 @@ impl Run {
         let answered = || {
             let requests = self.requests.iter();
             requests.filter_map(|(number, request)| match request {
-                Request::Answered(sent, rtt) => Some((*number, *sent, *rtt)),
-                Request::Lost(_) => None,
+                PingRequest::Answered(sent, rtt) => Some((*number, *sent, *rtt)),
+                PingRequest::Lost(_) => None,
             })
         };
         let (Some((first, from, _)), Some((last, to, _))) =
@@ -171,7 +172,7 @@ impl Run {
     fn place_lost(&self, mut tell: impl FnMut(f64, Option<Duration>)) {
         for request in self.requests.values() {
             match request {
-                Request::Lost(at) | Request::Answered(at, _) => tell(*at, None),
+                PingRequest::Lost(at) | PingRequest::Answered(at, _) => tell(*at, None),
             }
         }
     }
@@ -182,8 +183,8 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-fn stray(line: &str) -> Fault {
-    Fault::Ping(Quoted::new(line))
+fn stray(line: &str) -> LineFault {
+    LineFault::Ping(Quoted::new(line))
 }
 
 /// What follows `key`, up to a space or a colon.

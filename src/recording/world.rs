@@ -10,7 +10,7 @@ use crate::units::{Counters, Moment, UplinkName};
 /// What happened once, happening again: each probe is answered as the recorded one was that is
 /// nearest to it in time, of the same uplink and target; counters show what lies between two readings.
 #[derive(Clone, Debug)]
-pub struct Past<'a> {
+pub struct RecordedWorld<'a> {
     recording: &'a Recording,
     /// The time of the recording at which the engine starts.
     begin: f64,
@@ -19,7 +19,7 @@ pub struct Past<'a> {
     inputs: usize,
 }
 
-impl<'a> Past<'a> {
+impl<'a> RecordedWorld<'a> {
     /// The whole recording, from its first moment.
     pub fn new(recording: &'a Recording) -> Self {
         let tracks = recording.tracks.iter();
@@ -43,7 +43,7 @@ impl<'a> Past<'a> {
     }
 }
 
-impl World for Past<'_> {
+impl World for RecordedWorld<'_> {
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
         let (_, outcome) = self.outcome(order, now)?;
         match outcome {

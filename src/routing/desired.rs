@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::traffic::{Flow, Selector};
-use super::{Attachment, Desired, Family, Mode, Numbering, Path, Place, Route, Rule};
+use super::{Attachment, Desired, Family, Numbering, Path, Route, RoutePlace, RoutingMode, Rule};
 use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
 
 /// The table everybody else writes to (`RT_TABLE_MAIN`).
@@ -31,7 +31,7 @@ pub type Carrying = BTreeMap<Family, Vec<Path>>;
 
 /// Where all traffic goes.
 #[derive(Clone, Debug, Default)]
-pub struct Traffic<'a> {
+pub struct TrafficRoutes<'a> {
     /// What no group claims.
     pub rest: Carrying,
     /// Each group of the configuration.
@@ -42,7 +42,7 @@ pub struct Traffic<'a> {
     pub held: Vec<(u32, &'a Flow)>,
 }
 
-impl From<Carrying> for Traffic<'_> {
+impl From<Carrying> for TrafficRoutes<'_> {
     fn from(rest: Carrying) -> Self {
         Self {
             rest,
@@ -51,18 +51,18 @@ impl From<Carrying> for Traffic<'_> {
     }
 }
 
-/// In [`Mode::Main`] the default routes of the uplinks stand so much behind the one that carries.
+/// In [`RoutingMode::Main`] the default routes of the uplinks stand so much behind the one that carries.
 pub const BEHIND: u32 = 1_000_000;
 
 /// What the kernel should hold, by the mode that the numbering says.
 pub fn desired(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
-    traffic: &Traffic<'_>,
+    traffic: &TrafficRoutes<'_>,
 ) -> Desired {
     match numbering.mode {
-        Mode::Table => table_mode(numbering, uplinks, traffic),
-        Mode::Main => main_mode(numbering, uplinks, &traffic.rest),
+        RoutingMode::Table => table_mode(numbering, uplinks, traffic),
+        RoutingMode::Main => main_mode(numbering, uplinks, &traffic.rest),
     }
 }
 
@@ -114,7 +114,7 @@ const REST: u32 = 0;
 pub fn table_mode(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
-    traffic: &Traffic<'_>,
+    traffic: &TrafficRoutes<'_>,
 ) -> Desired {
     let mut desired = Desired::default();
     for family in families_in_use(uplinks, &traffic.rest) {
@@ -164,20 +164,20 @@ fn add_own_routes(
 }
 
 /// The default route of those that carry a family, if any do.
-fn shared_route(place: Place, family: Family, carrying: &Carrying) -> Option<Route> {
+fn shared_route(place: RoutePlace, family: Family, carrying: &Carrying) -> Option<Route> {
     let paths = carrying.get(&family).filter(|paths| !paths.is_empty())?;
     Some(default_route(place, family, paths.clone()))
 }
 
 impl Numbering {
     /// Where the default route of whoever carries the traffic stands.
-    pub fn carrier_place(&self) -> Place {
+    pub fn carrier_place(&self) -> RoutePlace {
         match self.mode {
-            Mode::Table => Place {
+            RoutingMode::Table => RoutePlace {
                 table: self.table,
                 metric: Metric(0),
             },
-            Mode::Main => Place {
+            RoutingMode::Main => RoutePlace {
                 table: MAIN,
                 metric: self.metric,
             },
@@ -185,13 +185,13 @@ impl Numbering {
     }
 
     /// Where the default route of the uplink at this place in the configuration stands.
-    pub fn uplink_place(&self, position: u32) -> Place {
+    pub fn uplink_place(&self, position: u32) -> RoutePlace {
         match self.mode {
-            Mode::Table => Place {
+            RoutingMode::Table => RoutePlace {
                 table: self.uplink_table(position),
                 metric: Metric(0),
             },
-            Mode::Main => Place {
+            RoutingMode::Main => RoutePlace {
                 table: MAIN,
                 metric: Metric(self.metric.0 + BEHIND + position),
             },
@@ -199,8 +199,8 @@ impl Numbering {
     }
 
     /// Where the default route of whoever carries the traffic of the group at this place stands.
-    pub fn group_place(&self, group: u32) -> Place {
-        Place {
+    pub fn group_place(&self, group: u32) -> RoutePlace {
+        RoutePlace {
             table: TableId(self.group_table.0 + group),
             metric: Metric(0),
         }
@@ -246,7 +246,7 @@ impl Attachment {
     }
 }
 
-fn default_route(place: Place, family: Family, paths: Vec<Path>) -> Route {
+fn default_route(place: RoutePlace, family: Family, paths: Vec<Path>) -> Route {
     Route {
         table: place.table,
         destination: family.default_destination(),

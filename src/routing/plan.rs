@@ -93,20 +93,20 @@ fn unmade_next_hops(desired: &Desired, observed: &Observed) -> Vec<Operation> {
 }
 
 /// What the kernel tells routes apart by when it replaces one.
-type Key = (TableId, IpNet, Metric);
+type RouteKey = (TableId, IpNet, Metric);
 
-fn key(route: &Route) -> Key {
+fn key(route: &Route) -> RouteKey {
     (route.table, route.destination, route.metric)
 }
 
 fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Operation>, Vec<Route>) {
-    let wanted: BTreeMap<Key, Route> = desired
+    let wanted: BTreeMap<RouteKey, Route> = desired
         .routes
         .iter()
         .map(|route| route.clone().canonical())
         .map(|route| (key(&route), route))
         .collect();
-    let mut held: BTreeMap<Key, Vec<Route>> = BTreeMap::new();
+    let mut held: BTreeMap<RouteKey, Vec<Route>> = BTreeMap::new();
     for route in &observed.routes {
         let route = route.clone().canonical();
         held.entry(key(&route)).or_default().push(route);
@@ -201,7 +201,7 @@ impl Operation {
         links: &'a BTreeMap<IfIndex, Link>,
         protocol: Protocol,
     ) -> impl fmt::Display + 'a {
-        Line {
+        OperationLine {
             operation: self,
             links,
             protocol,
@@ -209,13 +209,13 @@ impl Operation {
     }
 }
 
-struct Line<'a> {
+struct OperationLine<'a> {
     operation: &'a Operation,
     links: &'a BTreeMap<IfIndex, Link>,
     protocol: Protocol,
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for OperationLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.operation {
             Operation::AddRoute(route) => self.route(f, "add", route),
@@ -231,7 +231,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-impl Line<'_> {
+impl OperationLine<'_> {
     fn route(&self, f: &mut fmt::Formatter<'_>, verb: &str, route: &Route) -> fmt::Result {
         let family = Family::of(route.destination.addr());
         write!(f, "{} route {verb} ", ip(family))?;
@@ -246,7 +246,12 @@ impl Line<'_> {
         if let Some(group) = route.group {
             write!(f, " nhid {group}")?;
         }
-        write!(f, " proto {} table {}", self.protocol, Table(route.table))?;
+        write!(
+            f,
+            " proto {} table {}",
+            self.protocol,
+            TableName(route.table)
+        )?;
         if route.metric != Metric(0) {
             write!(f, " metric {}", route.metric)?;
         }
@@ -336,7 +341,7 @@ impl Line<'_> {
         if let Some(oif) = &rule.oif {
             write!(f, " oif {oif}")?;
         }
-        write!(f, " lookup {}", Table(rule.table))?;
+        write!(f, " lookup {}", TableName(rule.table))?;
         if let Some(length) = rule.suppress_prefix_length {
             write!(f, " suppress_prefixlength {length}")?;
         }
@@ -351,9 +356,9 @@ fn ip(family: Family) -> &'static str {
     }
 }
 
-struct Table(TableId);
+struct TableName(TableId);
 
-impl fmt::Display for Table {
+impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == MAIN {
             f.write_str("main")

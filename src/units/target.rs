@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use dns::{DnsTarget, RecordType};
 pub use fault::{TargetError, TargetFault};
 pub use host::{Endpoint, Host, HostName};
-pub use http::{Expectation, HttpTarget, Scheme};
+pub use http::{HttpTarget, PageExpectation, Scheme};
 
 /// A probe target as the configuration writes it: a bare address is an ICMP echo, anything else
 /// names its scheme. Its text parses back to the same target. Cheap to clone.
@@ -273,7 +273,7 @@ mod tests {
             status in prop::option::of(200..600_u16),
             text in prop::option::of(prop::collection::vec(any::<char>(), 1..64)),
         ) {
-            let expect = Expectation { status, text: text.map(String::from_iter) };
+            let expect = PageExpectation { status, text: text.map(String::from_iter) };
             let page = HttpTarget::parse(Scheme::Http, "192.0.2.1/").expect("a page");
             let page = page.expecting(expect).expect("nothing twice");
             let target = Target::Http(Arc::new(page));

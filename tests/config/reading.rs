@@ -9,7 +9,7 @@ use uplinkd::engine::settings::{
     BestSettings, ColdSettings, DampingSettings, Failback, Policy, Standby,
 };
 use uplinkd::routing::traffic::Ports;
-use uplinkd::routing::{Family, Gateway, Mode, Numbering, Prefixes, Rule};
+use uplinkd::routing::{Family, Gateway, Numbering, Prefixes, RoutingMode, Rule};
 use uplinkd::units::{Bytes, Mark, Metric, RulePriority, Score, TableId};
 
 const TWO_UPLINKS: &str = r#"
@@ -334,7 +334,7 @@ fn routes_stand_in_the_main_table_if_that_is_wanted() {
     let text = format!("[routing]\nmode = \"main\"\nmetric = 7\n{TWO_UPLINKS}");
     let config = Config::parse(&text, "uplinkd.toml").expect("a good file");
     let expected = Numbering {
-        mode: Mode::Main,
+        mode: RoutingMode::Main,
         metric: Metric(7),
         ..Numbering::default()
     };

@@ -17,7 +17,7 @@ use uplinkd::engine::settings::{
 };
 use uplinkd::engine::status::{Mode, State, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
-use uplinkd::recording::{Seen, relive};
+use uplinkd::recording::{ReplayStep, replay_steps};
 use uplinkd::replay::{Replay, attached, attached_by_both};
 use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Attachment, Desired, Family, Numbering, Path, Trouble};
@@ -923,8 +923,8 @@ proptest! {
         }
         drop(recorder);
         let mut wants = Vec::new();
-        relive(&path, |seen| {
-            if let Seen::Wants(at, action) = seen {
+        replay_steps(&path, |seen| {
+            if let ReplayStep::Action(at, action) = seen {
                 wants.push((at, action));
             }
         })

@@ -12,7 +12,7 @@ use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Input, Outcome, ProbeOrder};
 use uplinkd::engine::settings::Settings;
 use uplinkd::recorder::{FORM, Header, Recorder, RecorderError};
-use uplinkd::recording::{Recording, Source};
+use uplinkd::recording::{Recording, RecordingSource};
 use uplinkd::replay::attached;
 use uplinkd::units::{Moment, Timestamp};
 
@@ -275,7 +275,7 @@ fn the_holes_in_what_ping_prints_are_losses_between_their_neighbours() {
     ping +=
         "[1008.500000] no answer yet for icmp_seq=5\n\n--- one.one.one.one ping statistics ---\n";
     let path = files.add("fiber.txt", ping);
-    let sources = [Source { path, uplink: None }];
+    let sources = [RecordingSource { path, uplink: None }];
     let recording = Recording::load(&sources).expect("a recording");
     let track = &recording.tracks[0];
     assert_eq!(track.uplink, name("fiber"));

@@ -29,9 +29,11 @@ use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use uplinkd::kernel::{self, Kernel, KernelError, Mode, Refusal, Report, Wanted};
+use uplinkd::kernel::{
+    self, Kernel, KernelAccess, KernelError, KernelReport, RefusedOperation, Wanted,
+};
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{Carrying, Traffic, UplinkRoutes, desired};
+use uplinkd::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
 use uplinkd::routing::{
     Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, Trouble,
 };
@@ -58,15 +60,19 @@ struct Agent {
 impl Agent {
     /// With two uplinks whose next hops are learnt.
     async fn start() -> Self {
-        Self::start_in(Mode::Write).await
+        Self::start_in(KernelAccess::Write).await
     }
 
-    async fn start_in(mode: Mode) -> Self {
+    async fn start_in(mode: KernelAccess) -> Self {
         let learnt = [FIBER, LTE].map(|uplink| (uplink, Hints::default()));
         Self::start_with(mode, Numbering::default(), &learnt).await
     }
 
-    async fn start_with(mode: Mode, numbering: Numbering, uplinks: &[(&str, Hints)]) -> Self {
+    async fn start_with(
+        mode: KernelAccess,
+        numbering: Numbering,
+        uplinks: &[(&str, Hints)],
+    ) -> Self {
         let uplinks: Vec<_> = uplinks
             .iter()
             .map(|(interface, hints)| (name(interface), hints.clone()))
@@ -91,13 +97,13 @@ impl Agent {
         agent
     }
 
-    async fn report(&mut self) -> Report {
+    async fn report(&mut self) -> KernelReport {
         let report = timeout(PATIENCE, self.kernel.reports.recv()).await;
         let report = report.expect("a report in time").expect("the task lives");
         match &report {
-            Report::Observed(observed) => self.observed = observed.clone(),
-            Report::Reasserted { what } => self.put_back.push(what.clone()),
-            Report::Applied { .. } | Report::Lost(_) => {}
+            KernelReport::Observed(observed) => self.observed = observed.clone(),
+            KernelReport::Reasserted { what } => self.put_back.push(what.clone()),
+            KernelReport::Applied { .. } | KernelReport::Lost(_) => {}
         }
         report
     }
@@ -106,19 +112,19 @@ impl Agent {
     async fn observed(&mut self, is_so: impl Fn(&Observed) -> bool) {
         loop {
             let report = self.report().await;
-            if matches!(report, Report::Observed(observed) if is_so(&observed)) {
+            if matches!(report, KernelReport::Observed(observed) if is_so(&observed)) {
                 return;
             }
         }
     }
 
-    async fn applied(&mut self) -> Vec<Refusal> {
+    async fn applied(&mut self) -> Vec<RefusedOperation> {
         loop {
             match self.report().await {
-                Report::Applied {
+                KernelReport::Applied {
                     refused, revision, ..
                 } if revision == self.wanted.borrow().revision => return refused,
-                Report::Lost(error) => panic!("lost: {error}"),
+                KernelReport::Lost(error) => panic!("lost: {error}"),
                 _ => {}
             }
         }
@@ -171,7 +177,10 @@ impl Agent {
     }
 
     /// What should be so that this traffic goes where it should.
-    fn desired_with<'a>(&self, traffic: impl FnOnce(&[Attachment]) -> Traffic<'a>) -> Desired {
+    fn desired_with<'a>(
+        &self,
+        traffic: impl FnOnce(&[Attachment]) -> TrafficRoutes<'a>,
+    ) -> Desired {
         let attachments: Vec<Attachment> = (0..)
             .zip(&self.uplinks)
             .map(|(position, (interface, _))| self.attachment(interface.as_str(), position))
@@ -197,13 +206,13 @@ impl Agent {
         });
     }
 
-    async fn carry(&mut self, uplink: &str) -> Vec<Refusal> {
+    async fn carry(&mut self, uplink: &str) -> Vec<RefusedOperation> {
         self.want(self.desired(uplink));
         self.applied().await
     }
 
     /// The same for the uplink at a place, as several may share an interface.
-    async fn carry_by(&mut self, place: usize) -> Vec<Refusal> {
+    async fn carry_by(&mut self, place: usize) -> Vec<RefusedOperation> {
         self.want(self.desired_by(Some(place)));
         self.applied().await
     }
@@ -405,7 +414,7 @@ fn a_route_that_someone_changes_again_and_again_is_put_back_with_patience() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         while let Ok(report) = agent.kernel.reports.try_recv() {
-            if let Report::Reasserted { what } = report {
+            if let KernelReport::Reasserted { what } = report {
                 agent.put_back.push(what);
             }
         }
@@ -742,7 +751,7 @@ fn an_observer_writes_nothing() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let before = world.everything().await;
-        let mut agent = Agent::start_in(Mode::Observe).await;
+        let mut agent = Agent::start_in(KernelAccess::Observe).await;
         assert_eq!(agent.carry(FIBER).await, []);
         assert_eq!(world.everything().await, before);
     });
@@ -756,7 +765,7 @@ fn without_permission_the_message_names_the_capability() {
         let mut agent = Agent::start().await;
         agent.want(agent.desired(FIBER));
         let error = loop {
-            if let Report::Lost(error) = agent.report().await {
+            if let KernelReport::Lost(error) = agent.report().await {
                 break error;
             }
         };
@@ -785,8 +794,8 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         let mut agent = Agent::start().await;
         agent.carry(FIBER).await;
         let numbering = agent.numbering;
-        let strangers = || kernel::strangers(&numbering, 2, 0).expect("the kernel's answer");
-        let before = strangers();
+        let foreign = || kernel::foreign_objects(&numbering, 2, 0).expect("the kernel's answer");
+        let before = foreign();
         assert!(before.are_rules_known);
         assert_eq!(before.routes, []);
         let looked_up = |foreign: &kernel::ForeignRule| foreign.rule.table.0;
@@ -802,12 +811,12 @@ fn what_others_have_in_our_place_is_found_and_ours_is_not() {
         theirs.attributes.push(RouteAttribute::Table(table.0));
         world.replace_route(theirs).await;
         world.add_rule(foreign_rule(31_000, 77)).await;
-        let after = strangers();
+        let after = foreign();
         assert_eq!(after.rules.len(), before.rules.len() + 1);
         assert_eq!(after.routes.len(), 1);
         assert_eq!(after.routes[0].table, table);
         world.add_blackhole(table.0 - 1, 50).await;
-        let dead_end = &strangers().routes[0];
+        let dead_end = &foreign().routes[0];
         assert_eq!((dead_end.table.0, dead_end.through), (table.0 - 1, None));
     });
 }
@@ -818,7 +827,7 @@ fn counters_are_read_for_an_interface_that_is_there_and_for_no_other() {
         let index = world.wire(FIBER).await;
         world.add_address(FIBER, net("10.1.0.2/24")).await;
         let index = uplinkd::units::IfIndex::new(index).expect("not 0");
-        let mut counter = kernel::Counter::open().expect("a socket");
+        let mut counter = kernel::CounterReader::open().expect("a socket");
         let before = counter.read(index).expect("counters of fiber");
         let socket = std::net::UdpSocket::bind("10.1.0.2:0").expect("a socket");
         for _ in 0..5 {

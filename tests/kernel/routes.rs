@@ -6,13 +6,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use proptest::prelude::*;
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{Carrying, MAIN, Traffic, UplinkRoutes, desired as desired_of};
+use uplinkd::routing::desired::{
+    Carrying, MAIN, TrafficRoutes, UplinkRoutes, desired as desired_of,
+};
 use uplinkd::routing::nexthop::NextHop;
 use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::traffic::{Flow, Marks, Ports, Selector};
 use uplinkd::routing::{
-    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Mode,
-    Numbering, Observed, Path, Preference, Prefixes, Route, Rule, Trouble,
+    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Numbering,
+    Observed, Path, Preference, Prefixes, Route, RoutingMode, Rule, Trouble,
 };
 use uplinkd::units::{
     IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
@@ -106,11 +108,11 @@ fn attached(link: &Link) -> Attachment {
 
 /// Table mode for these uplinks, of which the one at `carrying` carries.
 fn desired(links: &[Link], carrying: usize) -> Desired {
-    desired_in(Mode::Table, links, Some(carrying))
+    desired_in(RoutingMode::Table, links, Some(carrying))
 }
 
 /// The same in any mode, and perhaps nobody carries.
-fn desired_in(mode: Mode, links: &[Link], carrying: Option<usize>) -> Desired {
+fn desired_in(mode: RoutingMode, links: &[Link], carrying: Option<usize>) -> Desired {
     let attachments: Vec<Attachment> = links.iter().map(attached).collect();
     let uplinks: Vec<UplinkRoutes<'_>> = (0..)
         .zip(links)
@@ -132,7 +134,7 @@ fn desired_in(mode: Mode, links: &[Link], carrying: Option<usize>) -> Desired {
         mode,
         ..Numbering::default()
     };
-    desired_of(&numbering, &uplinks, &Traffic::from(carrying))
+    desired_of(&numbering, &uplinks, &TrafficRoutes::from(carrying))
 }
 
 /// A kernel that holds exactly what is desired.
@@ -176,12 +178,12 @@ fn a_held_flow_has_a_rule_before_those_of_groups_in_its_own_family_only() {
         sport: 40_000,
         dport: 443,
     };
-    let traffic = Traffic {
+    let traffic = TrafficRoutes {
         held: vec![(0, &flow)],
-        ..Traffic::default()
+        ..TrafficRoutes::default()
     };
     let with = desired_of(&Numbering::default(), &uplinks, &traffic);
-    let without = desired_of(&Numbering::default(), &uplinks, &Traffic::default());
+    let without = desired_of(&Numbering::default(), &uplinks, &TrafficRoutes::default());
     let rules: Vec<_> = with.rules.difference(&without.rules).collect();
     let [rule] = rules.as_slice() else {
         panic!("{rules:#?}");
@@ -224,7 +226,7 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
 fn in_main_mode_the_carrier_stands_before_the_defaults_of_others_and_the_uplinks_behind() {
     let links = [fiber(), lte()];
     let nothing = holding(&Desired::default(), &links);
-    let in_main = |carrying| desired_in(Mode::Main, &links, carrying);
+    let in_main = |carrying| desired_in(RoutingMode::Main, &links, carrying);
     let behind = [
         "ip route add default via 192.0.2.1 dev eth1 proto 117 table main metric 1000060",
         "ip route add default dev wwan0 proto 117 table main metric 1000061",
@@ -242,7 +244,7 @@ fn in_main_mode_the_carrier_stands_before_the_defaults_of_others_and_the_uplinks
 #[test]
 fn in_main_mode_both_families_have_routes_and_none_a_rule() {
     let links = [dual_fiber(), dual_lte()];
-    let desired = desired_in(Mode::Main, &links, Some(0));
+    let desired = desired_in(RoutingMode::Main, &links, Some(0));
     let nothing = holding(&Desired::default(), &links);
     let planned = lines(&desired, &nothing);
     let of_ipv6: Vec<_> = planned
@@ -275,16 +277,19 @@ fn in_main_mode_a_default_route_that_goes_before_ours_is_a_rival() {
         };
         observed.rival(&numbering).cloned()
     };
-    assert_eq!(rival(Mode::Main, 59), Some(name("eth1")));
-    assert_eq!(rival(Mode::Main, 61), None);
-    assert_eq!(rival(Mode::Table, 0), None);
+    assert_eq!(rival(RoutingMode::Main, 59), Some(name("eth1")));
+    assert_eq!(rival(RoutingMode::Main, 61), None);
+    assert_eq!(rival(RoutingMode::Table, 0), None);
 }
 
 #[test]
 fn a_change_of_mode_puts_the_new_routes_before_it_takes_the_old_away() {
     let links = [fiber()];
     let of = |mode| desired_in(mode, &links, Some(0));
-    for (from, to) in [(Mode::Table, Mode::Main), (Mode::Main, Mode::Table)] {
+    for (from, to) in [
+        (RoutingMode::Table, RoutingMode::Main),
+        (RoutingMode::Main, RoutingMode::Table),
+    ] {
         let planned = lines(&of(to), &holding(&of(from), &links));
         let is_loss = |line: &String| line.contains(" del ");
         let first_loss = planned.iter().position(is_loss).expect("what was goes");
@@ -298,7 +303,7 @@ fn a_change_of_mode_puts_the_new_routes_before_it_takes_the_old_away() {
 #[test]
 fn own_paths_are_found_where_the_mode_puts_them() {
     let links = [dual_fiber(), dual_lte()];
-    for mode in [Mode::Table, Mode::Main] {
+    for mode in [RoutingMode::Table, RoutingMode::Main] {
         let observed = holding(&desired_in(mode, &links, Some(1)), &links);
         let numbering = Numbering {
             mode,
@@ -308,7 +313,7 @@ fn own_paths_are_found_where_the_mode_puts_them() {
         assert_eq!(own(numbering.carrier_place()), attached(&links[1]).paths);
         assert_eq!(own(numbering.uplink_place(0)), attached(&links[0]).paths);
         assert_eq!(own(numbering.uplink_place(2)), BTreeMap::new());
-        for mode in [Mode::Table, Mode::Main] {
+        for mode in [RoutingMode::Table, RoutingMode::Main] {
             let numbering = Numbering { mode, ..numbering };
             let held = |place, number| observed.held_paths(&numbering, place, index(number));
             assert_eq!(held(0, 2), attached(&links[0]).paths);
@@ -725,7 +730,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         }),
         ..Selector::default()
     };
-    let traffic = Traffic {
+    let traffic = TrafficRoutes {
         rest: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
         groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
         rules: vec![(0, &selector)],

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use uplinkd::engine::Engine;
 use uplinkd::engine::input::{Action, Change, Input, Outcome, ProbeOrder};
 use uplinkd::engine::status::State;
-use uplinkd::probe::{Exit, Order, Probers};
+use uplinkd::probe::{ProbeExit, ProbeJob, Probers};
 use uplinkd::replay::attached;
 use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
 
@@ -35,7 +35,7 @@ const RESOLVER: &str = "192.0.2.53:53";
 /// The probers, and an uplink that ends in this machine.
 struct Uplink {
     probers: Probers,
-    order: Order,
+    order: ProbeJob,
 }
 
 impl Uplink {
@@ -47,14 +47,14 @@ impl Uplink {
         }
         Self {
             probers: Probers::start().expect("a thread"),
-            order: Order {
+            order: ProbeJob {
                 probe: ProbeOrder {
                     id: ProbeId(0),
                     uplink: support::name("fiber"),
                     target: "192.0.2.80".parse().expect("a target"),
                     listen_for: PATIENCE,
                 },
-                exit: Exit {
+                exit: ProbeExit {
                     interface: "lo".parse().expect("a name"),
                     index: IfIndex::new(1).expect("not 0"),
                     mark: Mark(1),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
-use crate::kernel::{self, Strangers};
+use crate::kernel::{self, ForeignObjects};
 use crate::routing::{Family, Observed};
 use crate::units::InterfaceName;
 
@@ -24,7 +24,7 @@ pub(super) struct Facts {
     /// Interfaces, addresses, default routes, and what carries our protocol number.
     pub(super) observed: Observed,
     /// What others have where we want to be.
-    pub(super) strangers: Strangers,
+    pub(super) foreign: ForeignObjects,
     /// The reverse-path filter in force on each uplink's interface.
     pub(super) reverse_path_filter: BTreeMap<InterfaceName, ReversePathFilter>,
     /// The uplinks' interfaces on which the kernel takes no notice of advertising routers, as it
@@ -135,7 +135,7 @@ impl Facts {
         let status = fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
         Ok(Self {
             observed: kernel::look(numbering.protocol, &interfaces)?,
-            strangers: kernel::strangers(
+            foreign: kernel::foreign_objects(
                 numbering,
                 count(uplinks.len()),
                 count(config.engine.groups.len()),

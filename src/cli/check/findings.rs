@@ -14,7 +14,7 @@ use crate::engine::budget;
 use crate::engine::settings::{Policy, Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
-use crate::routing::{Attachment, Family, Gateway, Link, Mode, Numbering, Trouble};
+use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
 use crate::units::{GroupName, TableId, Target};
 
 /// Something worth knowing, and what to do about it.
@@ -96,18 +96,15 @@ fn on_capabilities(facts: &Facts) -> Vec<Finding> {
 
 /// Which mode is the right one.
 fn on_policy_routing(config: &Config, facts: &Facts) -> Option<Finding> {
-    match (
-        config.engine.numbering.mode,
-        facts.strangers.are_rules_known,
-    ) {
-        (Mode::Table, true) | (Mode::Main, false) => None,
-        (Mode::Table, false) => Some(finding(
+    match (config.engine.numbering.mode, facts.foreign.are_rules_known) {
+        (RoutingMode::Table, true) | (RoutingMode::Main, false) => None,
+        (RoutingMode::Table, false) => Some(finding(
             Error,
             "kernel",
             "no policy routing: this kernel knows no rules",
             "set `routing.mode` to \"main\", or use a kernel built with CONFIG_IP_MULTIPLE_TABLES",
         )),
-        (Mode::Main, true) => Some(finding(
+        (RoutingMode::Main, true) => Some(finding(
             Note,
             "routing.mode",
             "\"main\" is chosen though this kernel knows rules: what this machine answers from the \
@@ -221,13 +218,13 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let groups = u32::try_from(config.engine.groups.len()).unwrap_or(0);
     let of_groups = group_table.0..group_table.0 + groups;
     let (ours, where_ours) = match (mode, groups) {
-        (Mode::Table, 0) => (table..=last, format!("our tables ({table} to {last})")),
-        (Mode::Table, _) => {
+        (RoutingMode::Table, 0) => (table..=last, format!("our tables ({table} to {last})")),
+        (RoutingMode::Table, _) => {
             let last_group = of_groups.end - 1;
             let tables = format!("our tables ({table} to {last}, {group_table} to {last_group})");
             (table..=last, tables)
         }
-        (Mode::Main, _) => (MAIN..=MAIN, "the main table".to_owned()),
+        (RoutingMode::Main, _) => (MAIN..=MAIN, "the main table".to_owned()),
     };
     let is_ours = |id: TableId| ours.contains(&id) || of_groups.contains(&id.0);
     let routes = facts.observed.routes.iter();
@@ -441,7 +438,7 @@ fn on_reverse_path_filter(
         let sources = attach(link, &uplink.hints(), &BTreeMap::new()).sources;
         sources.iter().map(IpNet::addr).collect()
     };
-    let has_rules = config.engine.numbering.mode == Mode::Table && {
+    let has_rules = config.engine.numbering.mode == RoutingMode::Table && {
         let own = addresses(uplink);
         let mut others = config.engine.uplinks.iter();
         !others.any(|other| other.name != uplink.name && !addresses(other).is_disjoint(&own))

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::engine::input::{Change, Event};
 use crate::engine::status::State;
-use crate::recording::Outage;
+use crate::recording::MarkedOutage;
 use crate::units::{Target, UplinkName};
 
 /// Everything; times in seconds of the recording.
@@ -17,16 +17,16 @@ pub(super) struct Course {
     pub(super) name: String,
     pub(super) from: f64,
     pub(super) to: f64,
-    pub(super) verdicts: Vec<Verdict>,
-    pub(super) switches: Vec<Switch>,
-    pub(super) uplinks: Vec<Total>,
+    pub(super) verdicts: Vec<ReplayVerdict>,
+    pub(super) switches: Vec<ReplaySwitch>,
+    pub(super) uplinks: Vec<UplinkTotal>,
     /// Only where the truth is marked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) truth: Option<Truth>,
+    pub(super) truth: Option<TruthScore>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct ReplayVerdict {
     pub(super) at: f64,
     pub(super) uplink: UplinkName,
     pub(super) from: State,
@@ -35,7 +35,7 @@ pub(super) struct Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Switch {
+pub(super) struct ReplaySwitch {
     pub(super) at: f64,
     pub(super) from: Vec<UplinkName>,
     pub(super) to: Vec<UplinkName>,
@@ -44,13 +44,13 @@ pub(super) struct Switch {
 
 /// One uplink over all.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Total {
+pub(super) struct UplinkTotal {
     pub(super) name: UplinkName,
     pub(super) carried_seconds: f64,
     pub(super) probes: u64,
 }
 
-impl Total {
+impl UplinkTotal {
     fn of(uplink: &UplinkName) -> Self {
         Self {
             name: uplink.clone(),
@@ -62,7 +62,7 @@ impl Total {
 
 /// The verdicts against what is known to have been.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Truth {
+pub(super) struct TruthScore {
     /// Outages that are marked.
     pub(super) outages: usize,
     /// Those of them that were called so while they lasted.
@@ -78,23 +78,23 @@ pub(super) struct Truth {
 
 /// Collects what happens.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(super) struct ReplayNotes {
     from: f64,
-    verdicts: Vec<Verdict>,
-    switches: Vec<Switch>,
-    totals: Vec<Total>,
+    verdicts: Vec<ReplayVerdict>,
+    switches: Vec<ReplaySwitch>,
+    totals: Vec<UplinkTotal>,
     active: Vec<UplinkName>,
     since: f64,
 }
 
-impl Notes {
+impl ReplayNotes {
     /// Of these uplinks, from a time of the recording on, at which the engine started.
     pub(super) fn new(uplinks: &[UplinkName], from: f64) -> Self {
         Self {
             from,
             verdicts: Vec::new(),
             switches: Vec::new(),
-            totals: uplinks.iter().map(Total::of).collect(),
+            totals: uplinks.iter().map(UplinkTotal::of).collect(),
             active: Vec::new(),
             since: from,
         }
@@ -106,7 +106,7 @@ impl Notes {
             match change {
                 Change::Uplink {
                     uplink, from, to, ..
-                } => self.verdicts.push(Verdict {
+                } => self.verdicts.push(ReplayVerdict {
                     at,
                     uplink,
                     from,
@@ -119,7 +119,7 @@ impl Notes {
                     to,
                 } => {
                     self.carry(at, to.clone());
-                    self.switches.push(Switch {
+                    self.switches.push(ReplaySwitch {
                         at,
                         from,
                         to,
@@ -153,10 +153,10 @@ impl Notes {
     }
 
     /// A reload may have brought one that was not there at the start.
-    fn total(&mut self, uplink: &UplinkName) -> &mut Total {
+    fn total(&mut self, uplink: &UplinkName) -> &mut UplinkTotal {
         let known = self.totals.iter().position(|total| total.name == *uplink);
         let place = known.unwrap_or_else(|| {
-            self.totals.push(Total::of(uplink));
+            self.totals.push(UplinkTotal::of(uplink));
             self.totals.len() - 1
         });
         &mut self.totals[place]
@@ -166,7 +166,7 @@ impl Notes {
         mut self,
         name: String,
         to: f64,
-        truth: &[Outage],
+        truth: &[MarkedOutage],
         aliases: &BTreeMap<Target, String>,
     ) -> Course {
         self.count_until(to);
@@ -200,9 +200,9 @@ impl Notes {
 
 /// Holds the verdicts of an outage against those that are marked. A verdict is true if it stands at
 /// some moment of a marked outage.
-fn judge(verdicts: &[Verdict], truth: &[Outage], end: f64) -> Truth {
+fn judge(verdicts: &[ReplayVerdict], truth: &[MarkedOutage], end: f64) -> TruthScore {
     let downs = downs(verdicts, end);
-    let meet = |one: &Outage, other: &Outage| {
+    let meet = |one: &MarkedOutage, other: &MarkedOutage| {
         one.uplink == other.uplink && one.from <= other.to && other.from <= one.to
     };
     let mut delays: Vec<_> = truth
@@ -213,8 +213,8 @@ fn judge(verdicts: &[Verdict], truth: &[Outage], end: f64) -> Truth {
         })
         .collect();
     delays.sort_by(f64::total_cmp);
-    let is_false = |down: &&Outage| !truth.iter().any(|outage| meet(down, outage));
-    Truth {
+    let is_false = |down: &&MarkedOutage| !truth.iter().any(|outage| meet(down, outage));
+    TruthScore {
         outages: truth.len(),
         found: delays.len(),
         missed: truth.len() - delays.len(),
@@ -225,14 +225,14 @@ fn judge(verdicts: &[Verdict], truth: &[Outage], end: f64) -> Truth {
 }
 
 /// The times for which uplinks were held for dead.
-fn downs(verdicts: &[Verdict], end: f64) -> Vec<Outage> {
-    let mut downs: Vec<Outage> = Vec::new();
+fn downs(verdicts: &[ReplayVerdict], end: f64) -> Vec<MarkedOutage> {
+    let mut downs: Vec<MarkedOutage> = Vec::new();
     let is_dead = |state: State| matches!(state, State::Down | State::Absent);
     for verdict in verdicts {
         let was_dead = is_dead(verdict.from);
         let was_alive = !was_dead && verdict.from != State::Unknown;
         if is_dead(verdict.to) && was_alive {
-            downs.push(Outage {
+            downs.push(MarkedOutage {
                 uplink: verdict.uplink.clone(),
                 from: verdict.at,
                 to: end,

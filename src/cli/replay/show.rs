@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::course::{Course, Switch, Truth, Verdict};
+use super::course::{Course, ReplaySwitch, ReplayVerdict, TruthScore};
 use crate::cli::output::{Colour, Palette};
 use crate::engine::status::State;
 use crate::units::UplinkName;
@@ -35,7 +35,7 @@ pub(super) fn text(courses: &[Course]) -> String {
         if courses.len() > 1 {
             let _ = writeln!(text, "{}", course.name);
         }
-        let _ = write!(text, "{}", Timeline { course, palette });
+        let _ = write!(text, "{}", ReplayTimeline { course, palette });
         text.push('\n');
     }
     let names = courses.iter().map(|course| course.name.len());
@@ -53,12 +53,12 @@ pub(super) fn text(courses: &[Course]) -> String {
 }
 
 /// Verdicts and switches in the order of time.
-struct Timeline<'a> {
+struct ReplayTimeline<'a> {
     course: &'a Course,
     palette: Palette,
 }
 
-impl Display for Timeline<'_> {
+impl Display for ReplayTimeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Course {
             verdicts, switches, ..
@@ -78,8 +78,8 @@ impl Display for Timeline<'_> {
     }
 }
 
-impl Timeline<'_> {
-    fn verdict(&self, f: &mut fmt::Formatter<'_>, verdict: &Verdict) -> fmt::Result {
+impl ReplayTimeline<'_> {
+    fn verdict(&self, f: &mut fmt::Formatter<'_>, verdict: &ReplayVerdict) -> fmt::Result {
         let colour = match verdict.to {
             State::Up => Colour::Green,
             State::Down | State::Absent => Colour::Red,
@@ -98,14 +98,14 @@ impl Timeline<'_> {
         )
     }
 
-    fn switch(&self, f: &mut fmt::Formatter<'_>, switch: &Switch) -> fmt::Result {
+    fn switch(&self, f: &mut fmt::Formatter<'_>, switch: &ReplaySwitch) -> fmt::Result {
         let from = list(&switch.from);
         let what = format!("  switch: {from} -> {}", list(&switch.to));
         self.line(f, switch.at, &format!("{what:<28}"), &switch.reason)
     }
 
     fn line(&self, f: &mut fmt::Formatter<'_>, at: f64, what: &str, why: &str) -> fmt::Result {
-        let at = Clock(at).to_string();
+        let at = RecordingTime(at).to_string();
         writeln!(
             f,
             "{}  {what}  {why}",
@@ -115,12 +115,12 @@ impl Timeline<'_> {
 }
 
 /// A time of the recording: of the day if it is one, else in seconds.
-struct Clock(f64);
+struct RecordingTime(f64);
 
 /// Seconds since 1970 are at least as many as this; it is 2001.
 const FIRST_WALL_TIME: f64 = 1e9;
 
-impl Display for Clock {
+impl Display for RecordingTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since_1970 = Duration::try_from_secs_f64(self.0)
             .ok()
@@ -148,7 +148,8 @@ fn rows(course: &Course, width: usize) -> String {
         let name = if place == 0 { course.name.as_str() } else { "" };
         let count = |state: State| {
             let verdicts = course.verdicts.iter();
-            let such = |verdict: &&Verdict| verdict.uplink == total.name && verdict.to == state;
+            let such =
+                |verdict: &&ReplayVerdict| verdict.uplink == total.name && verdict.to == state;
             verdicts.filter(such).count()
         };
         let share = total.carried_seconds / span * 100.0;
@@ -179,7 +180,7 @@ fn list(names: &[UplinkName]) -> String {
     names.join(",")
 }
 
-impl Display for Truth {
+impl Display for TruthScore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::course::{Course, Notes};
+use super::course::{Course, ReplayNotes};
 use crate::config::defaults as default;
 use crate::engine::input::{Action, Input};
 use crate::engine::settings::{Settings, Standby, UplinkSettings};
-use crate::recording::{Outage, Past, Recording, Seen, Track, relive as relive_recording};
+use crate::recording::{MarkedOutage, RecordedWorld, Recording, ReplayStep, Track, replay_steps};
 use crate::replay::Replay;
 use crate::routing::{Attachment, Gateway, Numbering, Prefixes, Trouble};
 use crate::units::{Moment, Target, Tier};
@@ -100,12 +100,12 @@ fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut V
 /// Runs the engine from the first moment of the recording to the last.
 pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Course {
     let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
-    let past = Past::new(recording);
+    let past = RecordedWorld::new(recording);
     let (from, to) = recording.span();
     let end = past.moment(to);
     let told = recording.inputs.iter();
     let told: Vec<_> = told.map(|(at, _)| (*at, past.moment(*at))).collect();
-    let mut notes = Notes::new(&names, from);
+    let mut notes = ReplayNotes::new(&names, from);
     let mut replay = Replay::new(settings, past);
     for uplink in names {
         let is_recorded = recording.tracks.iter().any(|track| track.uplink == uplink);
@@ -130,20 +130,20 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
 }
 
 /// What the agent did when it was recorded.
-pub(super) fn relive(path: &Path, truth: &[Outage]) -> Result<Course> {
-    let mut notes = Notes::new(&[], 0.0);
+pub(super) fn relive(path: &Path, truth: &[MarkedOutage]) -> Result<Course> {
+    let mut notes = ReplayNotes::new(&[], 0.0);
     let mut last = Moment::START;
-    relive_recording(path, |seen| match seen {
-        Seen::Started(header) => {
+    replay_steps(path, |seen| match seen {
+        ReplayStep::Start(header) => {
             let uplinks = header.settings.uplinks.iter();
             let names: Vec<_> = uplinks.map(|uplink| uplink.name.clone()).collect();
-            notes = Notes::new(&names, 0.0);
+            notes = ReplayNotes::new(&names, 0.0);
         }
-        Seen::Told(at, _) => last = at,
-        Seen::Carry(at, carriers) => notes.carry(at.since_start().as_secs_f64(), carriers),
-        Seen::Wants(_, Action::Event(event)) => notes.events([event]),
-        Seen::Wants(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
-        Seen::Wants(_, Action::Route(_) | Action::Count(_) | Action::Leave(_)) => {}
+        ReplayStep::Input(at, _) => last = at,
+        ReplayStep::Carriers(at, carriers) => notes.carry(at.since_start().as_secs_f64(), carriers),
+        ReplayStep::Action(_, Action::Event(event)) => notes.events([event]),
+        ReplayStep::Action(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
+        ReplayStep::Action(_, Action::Route(_) | Action::Count(_) | Action::Leave(_)) => {}
     })?;
     let to = last.since_start().as_secs_f64();
     Ok(notes.finish("as recorded".to_owned(), to, truth, &BTreeMap::new()))

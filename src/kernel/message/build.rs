@@ -21,7 +21,7 @@ use rtnetlink::RouteMessageBuilder;
 use super::flow::append;
 use super::{
     Dump, RTM_DELROUTE, RTM_DELRULE, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE,
-    RTM_NEWROUTE, RTM_NEWRULE, Standing, attributes,
+    RTM_NEWROUTE, RTM_NEWRULE, WriteMode, attributes,
 };
 use crate::routing::desired::MAIN;
 use crate::routing::traffic::Ports;
@@ -57,13 +57,13 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
 /// The request to add a route of ours, or to put it in the place of another; answered in any case.
 pub(in crate::kernel) fn add_route(
     route: &Route,
-    standing: Standing,
+    mode: WriteMode,
     protocol: Protocol,
     sequence: u32,
 ) -> Vec<u8> {
-    let flags = match standing {
-        Standing::New => NLM_F_EXCL,
-        Standing::InPlace => NLM_F_REPLACE,
+    let flags = match mode {
+        WriteMode::Create => NLM_F_EXCL,
+        WriteMode::Replace => NLM_F_REPLACE,
     };
     let body = bytes_of(&route_message(route, protocol));
     let kind = (RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | flags);

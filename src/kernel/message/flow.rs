@@ -59,7 +59,7 @@ pub(in crate::kernel) struct FlowEntry {
 /// unless the kernel is older than 5.8 and does not filter. In IPv6 the kernel's filter is upside
 /// down up to 6.18 at least: `ctnetlink_filter_match_tuple` passes what differs.
 pub(in crate::kernel) fn flows_answered_to(address: IpAddr, sequence: u32) -> Vec<u8> {
-    let mut request = Request::new(GET_FLOW, NLM_F_DUMP, Family::of(address), sequence);
+    let mut request = ConntrackRequest::new(GET_FLOW, NLM_F_DUMP, Family::of(address), sequence);
     if let IpAddr::V4(address) = address {
         request.nest(CTA_TUPLE_REPLY, |tuple| {
             tuple.nest(CTA_TUPLE_IP, |ip| {
@@ -78,7 +78,7 @@ pub(in crate::kernel) fn flows_answered_to(address: IpAddr, sequence: u32) -> Ve
 pub(in crate::kernel) fn end_of_flow(flow: &FlowEntry, is_last: bool, sequence: u32) -> Vec<u8> {
     let flags = if is_last { NLM_F_ACK } else { 0 };
     let family = Family::of(flow.answers_to);
-    let mut request = Request::new(DELETE_FLOW, flags, family, sequence);
+    let mut request = ConntrackRequest::new(DELETE_FLOW, flags, family, sequence);
     request.bytes.extend(&flow.identity);
     request.finish()
 }
@@ -160,11 +160,11 @@ pub(super) fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// A request to connection tracking while it is put together.
-struct Request {
+struct ConntrackRequest {
     bytes: Vec<u8>,
 }
 
-impl Request {
+impl ConntrackRequest {
     fn new(kind: u16, flags: u16, family: Family, sequence: u32) -> Self {
         let mut bytes = Vec::with_capacity(128);
         bytes.extend([0; 4]);

@@ -7,7 +7,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
 };
 
-use super::Standing;
+use super::WriteMode;
 use super::flow::{NESTED, append};
 use super::parse::{ip_of, u32_of};
 use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
@@ -63,13 +63,13 @@ pub(in crate::kernel) fn all_buckets(sequence: u32) -> Vec<u8> {
 pub(in crate::kernel) fn next_hop(
     id: NextHopId,
     hop: &NextHop,
-    standing: Standing,
+    mode: WriteMode,
     protocol: Protocol,
     sequence: u32,
 ) -> Vec<u8> {
-    let flags = match standing {
-        Standing::New => NLM_F_CREATE | NLM_F_EXCL,
-        Standing::InPlace => NLM_F_REPLACE,
+    let flags = match mode {
+        WriteMode::Create => NLM_F_CREATE | NLM_F_EXCL,
+        WriteMode::Replace => NLM_F_REPLACE,
     };
     let mut header = [0; HEADER];
     header[PROTOCOL] = protocol.0;

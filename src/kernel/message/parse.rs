@@ -11,7 +11,9 @@ use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
-use super::{AddressEntry, Entry, Kind, LinkEntry, Nature, RouteEntry, RuleEntry, attributes};
+use super::{
+    AddressEntry, DumpEntry, LinkDetails, LinkEntry, LinkKind, RouteEntry, RuleEntry, attributes,
+};
 use crate::routing::traffic::Ports;
 use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
@@ -49,31 +51,31 @@ pub(super) fn link(body: &[u8]) -> Option<LinkEntry> {
         is_up: header.flags.contains(LinkFlags::Up),
         has_carrier: header.flags.contains(LinkFlags::LowerUp),
         is_point_to_point: header.flags.contains(LinkFlags::Pointopoint),
-        nature: nature(body),
+        details: details(body),
     })
 }
 
-fn nature(body: &[u8]) -> Nature {
-    let mut nature = Nature::default();
+fn details(body: &[u8]) -> LinkDetails {
+    let mut details = LinkDetails::default();
     for attribute in attributes(body, 16) {
         match attribute.kind() {
-            IFLA_MASTER => nature.master = u32_of(attribute.value()).and_then(IfIndex::new),
+            IFLA_MASTER => details.master = u32_of(attribute.value()).and_then(IfIndex::new),
             IFLA_LINKINFO => {
                 let mut info = attributes(attribute.value(), 0);
                 let kind = info.find(|one| one.kind() == IFLA_INFO_KIND);
-                nature.kind = kind.map_or(Kind::Other, |kind| kind_of(kind.value()));
+                details.kind = kind.map_or(LinkKind::Other, |kind| kind_of(kind.value()));
             }
             _ => {}
         }
     }
-    nature
+    details
 }
 
-fn kind_of(value: &[u8]) -> Kind {
+fn kind_of(value: &[u8]) -> LinkKind {
     match value.strip_suffix(b"\0").unwrap_or(value) {
-        b"vrf" => Kind::Vrf,
-        tunnel if TUNNELS.contains(&tunnel) => Kind::Tunnel,
-        _ => Kind::Other,
+        b"vrf" => LinkKind::Vrf,
+        tunnel if TUNNELS.contains(&tunnel) => LinkKind::Tunnel,
+        _ => LinkKind::Other,
     }
 }
 
@@ -159,7 +161,7 @@ const DEAD_ENDS: [RouteType; 4] = [
     RouteType::Throw,
 ];
 
-pub(super) fn route(body: &[u8]) -> Option<Entry> {
+pub(super) fn route(body: &[u8]) -> Option<DumpEntry> {
     let header = RouteHeader::parse(body).ok()?;
     let is_cloned = header.flags.bits() & RTM_F_CLONED != 0;
     let is_dead_end = DEAD_ENDS.contains(&header.kind);
@@ -207,7 +209,7 @@ pub(super) fn route(body: &[u8]) -> Option<Entry> {
         expires_in,
     };
     Some(if is_dead_end {
-        Entry::DeadEnd(RouteEntry {
+        DumpEntry::DeadEnd(RouteEntry {
             // Of IPv6 the kernel says that it goes through the loopback interface.
             route: Route {
                 paths: Vec::new(),
@@ -216,7 +218,7 @@ pub(super) fn route(body: &[u8]) -> Option<Entry> {
             ..entry
         })
     } else {
-        Entry::Route(entry)
+        DumpEntry::Route(entry)
     })
 }
 

@@ -47,7 +47,7 @@ pub(in crate::kernel) fn connected_sockets(
     sequence: u32,
 ) -> Vec<u8> {
     let anybody = [0; ID.end - ID.start];
-    let query = Query {
+    let query = SocketQuery {
         family,
         transport,
         states: CONNECTED,
@@ -59,7 +59,7 @@ pub(in crate::kernel) fn connected_sockets(
 /// The request for the TCP sockets of a family that listen.
 pub(in crate::kernel) fn listening_sockets(family: Family, sequence: u32) -> Vec<u8> {
     let anybody = [0; ID.end - ID.start];
-    let query = Query {
+    let query = SocketQuery {
         family,
         transport: Transport::Tcp,
         states: LISTENING,
@@ -71,7 +71,7 @@ pub(in crate::kernel) fn listening_sockets(family: Family, sequence: u32) -> Vec
 /// The request to end a socket: its owner sees `ECONNABORTED`, the far end of a TCP connection a
 /// reset. Answered in any case.
 pub(in crate::kernel) fn end_of_socket(socket: &SocketEntry, sequence: u32) -> Vec<u8> {
-    let query = Query {
+    let query = SocketQuery {
         family: socket.family,
         transport: socket.transport,
         states: u32::MAX,
@@ -104,14 +104,14 @@ pub(super) fn socket(transport: Transport, body: &[u8]) -> Option<SocketEntry> {
 }
 
 /// `struct inet_diag_req_v2`.
-struct Query<'a> {
+struct SocketQuery<'a> {
     family: Family,
     transport: Transport,
     states: u32,
     id: &'a [u8],
 }
 
-impl Query<'_> {
+impl SocketQuery<'_> {
     fn request(&self, kind: u16, flags: u16, sequence: u32) -> Vec<u8> {
         const LENGTH: u32 = 16 + 8 + 48;
         let family = match self.family {

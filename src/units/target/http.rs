@@ -18,7 +18,7 @@ pub struct HttpTarget {
     /// The path and the query, beginning with `/`; visible ASCII only.
     pub path: String,
     /// What must come back.
-    pub expect: Expectation,
+    pub expect: PageExpectation,
 }
 
 /// In the clear or not.
@@ -32,7 +32,7 @@ pub enum Scheme {
 
 /// What must come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Expectation {
+pub struct PageExpectation {
     /// This status. Unless said: 204 for a path that ends in `generate_204`, else any of 200 to 299.
     pub status: Option<u16>,
     /// This text, somewhere in the beginning of the answer.
@@ -79,7 +79,7 @@ impl HttpTarget {
     }
 
     /// This page with another expectation, unless it has one already.
-    pub fn expecting(&self, expect: Expectation) -> Result<Self, TargetError> {
+    pub fn expecting(&self, expect: PageExpectation) -> Result<Self, TargetError> {
         let mut target = self.clone();
         target.expect.merge(expect).map_err(|fault| TargetError {
             target: self.to_string(),
@@ -114,7 +114,7 @@ impl HttpTarget {
     }
 }
 
-impl Expectation {
+impl PageExpectation {
     /// The keys by which an expectation is said.
     pub const KEYS: [&str; 2] = ["status", "text"];
 
@@ -154,7 +154,7 @@ impl Expectation {
     }
 }
 
-impl FromStr for Expectation {
+impl FromStr for PageExpectation {
     type Err = TargetFault;
 
     /// `status=200&text=Success`, both optional.
@@ -174,7 +174,7 @@ impl FromStr for Expectation {
     }
 }
 
-impl fmt::Display for Expectation {
+impl fmt::Display for PageExpectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status.map(|status| format!("status={status}"));
         let text = self.text.as_deref();
@@ -187,7 +187,7 @@ impl fmt::Display for Expectation {
 impl fmt::Display for HttpTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url())?;
-        if self.expect == Expectation::default() {
+        if self.expect == PageExpectation::default() {
             return Ok(());
         }
         write!(f, "#{}", self.expect)

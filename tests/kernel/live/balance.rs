@@ -35,7 +35,7 @@ async fn another_agent() -> Agent {
     };
     let uplinks = (1..).zip(NAMES).map(|(place, name)| (name, hints(place)));
     let uplinks: Vec<_> = uplinks.collect();
-    let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
+    let mut agent = Agent::start_with(KernelAccess::Write, Numbering::default(), &uplinks).await;
     let has_all = |observed: &Observed| {
         let links = NAMES
             .iter()
@@ -50,7 +50,7 @@ async fn another_agent() -> Agent {
 
 /// What should be so that these share all traffic, each with its weight.
 fn shared(agent: &Agent, members: &[(usize, u8)]) -> Desired {
-    agent.desired_with(|attachments| Traffic::from(carrying(attachments, members)))
+    agent.desired_with(|attachments| TrafficRoutes::from(carrying(attachments, members)))
 }
 
 pub(super) fn carrying(attachments: &[Attachment], members: &[(usize, u8)]) -> Carrying {

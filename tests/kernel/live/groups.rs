@@ -32,7 +32,7 @@ fn way_to(port: u16) -> IpAddr {
     socket.local_addr().expect("an address").ip()
 }
 
-/// Traffic of two groups, of every kind.
+/// TrafficRoutes of two groups, of every kind.
 fn some_rules() -> [(u32, Selector); 5] {
     let any = Selector::default;
     let from = vec![IpNet::from(IpAddr::from(ip("10.9.0.20")))];
@@ -64,7 +64,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                 .iter()
                 .map(|(group, selector)| (*group, selector))
                 .collect();
-            move |attachments: &[Attachment]| Traffic {
+            move |attachments: &[Attachment]| TrafficRoutes {
                 rest: carrying(attachments, &[(0, 1)]),
                 groups: groups
                     .map(|place| carrying(attachments, &[(place, 1)]))
@@ -133,14 +133,15 @@ fn sixty_four_uplinks_and_groups_with_256_rules_are_reconciled_at_once() {
         let uplinks: Vec<_> = uplinks
             .map(|(place, name)| (name.as_str(), hints(place)))
             .collect();
-        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
+        let mut agent =
+            Agent::start_with(KernelAccess::Write, Numbering::default(), &uplinks).await;
         let selectors: Vec<_> = (1..=256).map(|number| to_ports(number, number)).collect();
         let traffic = |offset: usize| {
             let rules = (0..).zip(&selectors);
             let rules = rules
                 .map(|(place, selector)| (place % 64, selector))
                 .collect();
-            move |attachments: &[Attachment]| Traffic {
+            move |attachments: &[Attachment]| TrafficRoutes {
                 rest: carrying(attachments, &[(offset, 1)]),
                 groups: (0..64)
                     .map(|group| carrying(attachments, &[((group + offset) % 64, 1)]))

@@ -390,7 +390,8 @@ fn an_interface_without_ipv6_keeps_ipv4_going_and_is_tried_again_when_it_has_it(
             ..Hints::default()
         };
         let uplinks = [(FIBER, hints.clone()), (LTE, hints)];
-        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
+        let mut agent =
+            Agent::start_with(KernelAccess::Write, Numbering::default(), &uplinks).await;
         let refused = agent.carry(FIBER).await;
         let operations: Vec<_> = refused.iter().map(|one| &one.operation).collect();
         assert_eq!(refused.len(), 2, "{refused:?}");

@@ -29,7 +29,7 @@ fn by_hand(gateway: &str) -> Hints {
 }
 
 async fn agent_for(uplinks: &[(&str, Hints)]) -> Agent {
-    Agent::start_with(Mode::Write, Numbering::default(), uplinks).await
+    Agent::start_with(KernelAccess::Write, Numbering::default(), uplinks).await
 }
 
 /// Waits for what must follow at once, and tells how long it took.

@@ -5,7 +5,7 @@ use super::*;
 use uplinkd::routing::plan::plan;
 
 const IN_MAIN: Numbering = Numbering {
-    mode: uplinkd::routing::Mode::Main,
+    mode: uplinkd::routing::RoutingMode::Main,
     protocol: uplinkd::units::Protocol(117),
     table: TableId(11_700),
     group_table: TableId(11_800),
@@ -18,7 +18,7 @@ const IN_MAIN: Numbering = Numbering {
 
 async fn agent_in_main() -> Agent {
     let uplinks = [FIBER, LTE].map(|uplink| (uplink, Hints::default()));
-    Agent::start_with(Mode::Write, IN_MAIN, &uplinks).await
+    Agent::start_with(KernelAccess::Write, IN_MAIN, &uplinks).await
 }
 
 async fn interface_of(world: &World, packet: Packet<'_>) -> Option<String> {

@@ -59,7 +59,8 @@ fn what_ipv6_is_configured_where_it_is_disabled_is_refused_once_and_ipv4_moves_a
         two_uplinks(&world).await;
         let before = world.everything().await;
         let uplinks = said_to_have_ipv6();
-        let mut agent = Agent::start_with(Mode::Write, Numbering::default(), &uplinks).await;
+        let mut agent =
+            Agent::start_with(KernelAccess::Write, Numbering::default(), &uplinks).await;
         for uplink in [FIBER, LTE, FIBER] {
             for refusal in agent.carry(uplink).await {
                 assert!(refusal.operation.starts_with("ip -6 route"), "{refusal:?}");

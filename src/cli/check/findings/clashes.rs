@@ -6,8 +6,8 @@ use super::{Error, Finding, Note, Warning, finding, shares};
 use crate::cli::check::facts::Facts;
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
-use crate::kernel::{ForeignRoute, ForeignRule, Kind};
-use crate::routing::{Link, Mode, Numbering, Rule};
+use crate::kernel::{ForeignRoute, ForeignRule, LinkKind};
+use crate::routing::{Link, Numbering, RoutingMode, Rule};
 use crate::units::IfIndex;
 
 /// The priority of the kernel's rule for the main table.
@@ -17,8 +17,8 @@ const MAIN_RULE: u32 = 32_766;
 pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match config.engine.numbering.mode {
-        Mode::Table => findings.extend(on_routes_in_our_tables(facts)),
-        Mode::Main => findings.extend(on_defaults_in_main(config, facts)),
+        RoutingMode::Table => findings.extend(on_routes_in_our_tables(facts)),
+        RoutingMode::Main => findings.extend(on_defaults_in_main(config, facts)),
     }
     findings.extend(on_next_hops(config, facts));
     findings.extend(on_rules(config, facts));
@@ -33,7 +33,7 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
 
 /// A route of somebody else in one of our tables carries traffic that we think we decide about.
 fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
-    let routes = facts.strangers.routes.iter();
+    let routes = facts.foreign.routes.iter();
     let finding = |route: &ForeignRoute| {
         let ForeignRoute {
             protocol,
@@ -67,7 +67,7 @@ fn on_next_hops(config: &Config, facts: &Facts) -> Vec<Finding> {
             ),
         )
     };
-    let next_hops = facts.strangers.next_hops.iter();
+    let next_hops = facts.foreign.next_hops.iter();
     let next_hops = next_hops.filter(|_| shares(config));
     next_hops.map(finding).collect()
 }
@@ -82,7 +82,7 @@ fn on_defaults_in_main(config: &Config, facts: &Facts) -> Vec<Finding> {
             uplinks.any(|uplink| uplink.interface == link.name)
         })
     };
-    let defaults = facts.strangers.defaults.iter();
+    let defaults = facts.foreign.defaults.iter();
     let finding = |foreign: &ForeignRoute| {
         let metric = foreign.metric;
         let Some(through) = foreign.through else {
@@ -172,13 +172,13 @@ impl Owner {
 
     fn finding(self, foreign: &ForeignRule, numbering: &Numbering) -> Option<Finding> {
         match (self, numbering.mode) {
-            (Self::Mwan3, Mode::Table | Mode::Main) => Some(finding(
+            (Self::Mwan3, RoutingMode::Table | RoutingMode::Main) => Some(finding(
                 Error,
                 "mwan3",
                 "runs on this machine: its rules come first, and two cannot decide",
                 "stop one of them: /etc/init.d/mwan3 stop; /etc/init.d/mwan3 disable",
             )),
-            (Self::Tailscale, Mode::Table) => Some(finding(
+            (Self::Tailscale, RoutingMode::Table) => Some(finding(
                 Warning,
                 "Tailscale",
                 "sends its own packets by the default route of the main table, not by the uplink \
@@ -190,8 +190,8 @@ impl Owner {
                     numbering.table,
                 ),
             )),
-            (Self::Tailscale, Mode::Main) => None,
-            (Self::WgQuick, Mode::Table | Mode::Main) => Some(finding(
+            (Self::Tailscale, RoutingMode::Main) => None,
+            (Self::WgQuick, RoutingMode::Table | RoutingMode::Main) => Some(finding(
                 Note,
                 "WireGuard",
                 format!(
@@ -207,12 +207,14 @@ impl Owner {
 
 fn on_rules(config: &Config, facts: &Facts) -> Vec<Finding> {
     let numbering = &config.engine.numbering;
-    let rules = facts.strangers.rules.iter();
+    let rules = facts.foreign.rules.iter();
     rules
         .filter_map(|foreign| match (Owner::of(foreign), numbering.mode) {
-            (Some(owner), Mode::Table | Mode::Main) => owner.finding(foreign, numbering),
-            (None, Mode::Main) => before_main(foreign),
-            (None, Mode::Table) => on_probes(config, foreign)
+            (Some(owner), RoutingMode::Table | RoutingMode::Main) => {
+                owner.finding(foreign, numbering)
+            }
+            (None, RoutingMode::Main) => before_main(foreign),
+            (None, RoutingMode::Table) => on_probes(config, foreign)
                 .or_else(|| on_source(config, facts, foreign))
                 .or_else(|| beside_ours(config, foreign)),
         })
@@ -339,7 +341,7 @@ fn catches_all(foreign: &ForeignRule) -> bool {
 /// systemd-networkd removes what it did not write when it starts and when it looks at a link anew.
 fn on_networkd(config: &Config, facts: &Facts) -> Option<Finding> {
     let networkd = facts.networkd;
-    let writes_rules = config.engine.numbering.mode == Mode::Table;
+    let writes_rules = config.engine.numbering.mode == RoutingMode::Table;
     let what = match (
         networkd.removes_routes,
         networkd.removes_rules && writes_rules,
@@ -388,16 +390,16 @@ fn on_tunnels(config: &Config, facts: &Facts) -> Vec<Finding> {
     let kind = |uplink: &UplinkSettings| {
         let link = facts.observed.link(&uplink.interface)?;
         facts
-            .strangers
-            .natures
+            .foreign
+            .link_details
             .get(&link.index)
-            .map(|nature| nature.kind)
+            .map(|details| details.kind)
     };
     let uplinks = || (0..).zip(&config.engine.uplinks);
-    let is_tunnel = |uplink: &UplinkSettings| kind(uplink) == Some(Kind::Tunnel);
+    let is_tunnel = |uplink: &UplinkSettings| kind(uplink) == Some(LinkKind::Tunnel);
     let below = uplinks().find(|(_, uplink)| !is_tunnel(uplink));
     let remedy = |interface| match (numbering.mode, below) {
-        (Mode::Table, Some((position, below))) => {
+        (RoutingMode::Table, Some((position, below))) => {
             let mark = numbering.uplink_mark(position).0;
             format!(
                 "give them the mark of an uplink, {mark:#x} for {} (wg set {interface} fwmark \
@@ -405,11 +407,13 @@ fn on_tunnels(config: &Config, facts: &Facts) -> Vec<Finding> {
                 below.name, below.interface
             )
         }
-        (Mode::Main, Some((_, below))) => format!(
+        (RoutingMode::Main, Some((_, below))) => format!(
             "add a route to its far end through another uplink: ip route add FAR-END dev {}",
             below.interface
         ),
-        (Mode::Table | Mode::Main, None) => "add the uplink that carries them".to_owned(),
+        (RoutingMode::Table | RoutingMode::Main, None) => {
+            "add the uplink that carries them".to_owned()
+        }
     };
     uplinks()
         .filter(|(_, uplink)| is_tunnel(uplink))
@@ -435,14 +439,14 @@ pub(super) fn on_master(
     link: Option<&Link>,
     facts: &Facts,
 ) -> Option<Finding> {
-    let natures = &facts.strangers.natures;
-    let master = natures.get(&link?.index)?.master?;
+    let link_details = &facts.foreign.link_details;
+    let master = link_details.get(&link?.index)?.master?;
     let name = facts.observed.links.get(&master);
     let name = name.map_or_else(|| master.to_string(), |link| link.name.to_string());
     let interface = &uplink.interface;
-    let kind = natures.get(&master).map(|nature| nature.kind);
+    let kind = link_details.get(&master).map(|details| details.kind);
     Some(match kind {
-        Some(Kind::Vrf) => finding(
+        Some(LinkKind::Vrf) => finding(
             Error,
             object,
             format!(
@@ -450,7 +454,7 @@ pub(super) fn on_master(
             ),
             format!("take it out of there: ip link set {interface} nomaster"),
         ),
-        Some(Kind::Tunnel | Kind::Other) | None => finding(
+        Some(LinkKind::Tunnel | LinkKind::Other) | None => finding(
             Error,
             object,
             format!("{interface} is a port of {name}: addresses and routes belong to that"),

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::*;
 use crate::cli::check::facts::{Capabilities, Networkd};
-use crate::kernel::{ForeignRoute, ForeignRule, Kind, Nature, Strangers};
+use crate::kernel::{ForeignObjects, ForeignRoute, ForeignRule, LinkDetails, LinkKind};
 use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route, Rule};
 use crate::units::{
     IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, Weight,
@@ -71,10 +71,10 @@ fn good() -> Facts {
             links: links.into_iter().map(|link| (link.index, link)).collect(),
             ..Observed::default()
         },
-        strangers: Strangers {
+        foreign: ForeignObjects {
             are_rules_known: true,
             rules: vec![rule(0), rule(32_766), rule(32_767)],
-            ..Strangers::default()
+            ..ForeignObjects::default()
         },
         reverse_path_filter: [
             ("eth1", ReversePathFilter::Loose),
@@ -255,7 +255,7 @@ fn missing_capabilities_are_named() {
 #[test]
 fn a_kernel_without_rules_and_a_machine_that_does_not_forward_are_told() {
     let facts = Facts {
-        strangers: Strangers::default(),
+        foreign: ForeignObjects::default(),
         is_forwarding: false,
         ..good()
     };
@@ -274,7 +274,7 @@ fn rules_of_others_are_told_where_they_meet_ours() {
     let mut vpn = rule(31_000);
     vpn.says_more = true;
     facts
-        .strangers
+        .foreign
         .rules
         .extend([rule(1000), vpn, rule(32_001), rule(32_765), rule(32_500)]);
     let said = said(TWO_UPLINKS, &facts);
@@ -305,7 +305,7 @@ fn in_main() -> String {
 /// A machine whose kernel knows no rules.
 fn without_rules() -> Facts {
     Facts {
-        strangers: Strangers::default(),
+        foreign: ForeignObjects::default(),
         ..good()
     }
 }
@@ -328,7 +328,7 @@ fn the_mode_that_fits_the_kernel_is_recommended() {
 fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
     let mut facts = without_rules();
     let mut add = |metric, through| {
-        facts.strangers.defaults.push(ForeignRoute {
+        facts.foreign.defaults.push(ForeignRoute {
             protocol: Protocol(16),
             table: MAIN,
             destination: prefix("0.0.0.0/0"),
@@ -358,9 +358,9 @@ fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
         said(
             TWO_UPLINKS,
             &Facts {
-                strangers: Strangers {
+                foreign: ForeignObjects {
                     are_rules_known: true,
-                    ..facts.strangers
+                    ..facts.foreign
                 },
                 ..good()
             }
@@ -372,12 +372,12 @@ fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
 #[test]
 fn in_main_only_rules_for_all_traffic_are_told() {
     let mut facts = good();
-    facts.strangers.rules = vec![rule(0), rule(32_766), rule(32_000)];
+    facts.foreign.rules = vec![rule(0), rule(32_766), rule(32_000)];
     let marked = |mut foreign: ForeignRule| {
         foreign.rule.mark = Some(Mark(1));
         foreign
     };
-    facts.strangers.rules.push(marked(rule(100)));
+    facts.foreign.rules.push(marked(rule(100)));
     let said = said(&in_main(), &facts);
     let about_rules: Vec<_> = { said.iter() }
         .filter(|line| line.contains(" rule "))
@@ -398,7 +398,7 @@ fn a_rule_that_matches_the_mark_of_our_probes_is_told() {
         let mut foreign = rule(priority);
         foreign.rule.mark = Some(Mark(mark));
         (foreign.mask, foreign.says_more) = (mask, mask != u32::MAX);
-        facts.strangers.rules.push(foreign);
+        facts.foreign.rules.push(foreign);
         said(TWO_UPLINKS, &facts)
     };
     assert_eq!(
@@ -426,7 +426,7 @@ fn a_table_of_somebody_else_for_an_uplinks_address_is_told() {
     let mut facts = good();
     let mut foreign = rule(10_000);
     foreign.rule.from = Some(prefix("192.0.1.2/32"));
-    facts.strangers.rules.push(foreign);
+    facts.foreign.rules.push(foreign);
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
@@ -472,8 +472,8 @@ fn network_manager_is_told_where_it_judges_the_uplinks_too() {
     assert!(found[0].what.contains("eth2 behind"), "{}", found[0].what);
 }
 
-fn nature(kind: Kind, master: Option<u32>) -> Nature {
-    Nature {
+fn details(kind: LinkKind, master: Option<u32>) -> LinkDetails {
+    LinkDetails {
         kind,
         master: master.map(index),
     }
@@ -482,8 +482,8 @@ fn nature(kind: Kind, master: Option<u32>) -> Nature {
 #[test]
 fn a_tunnel_is_told_by_which_mark_its_own_packets_stay_out_of_it() {
     let mut facts = good();
-    let natures = &mut facts.strangers.natures;
-    natures.insert(index(1), nature(Kind::Tunnel, None));
+    let link_details = &mut facts.foreign.link_details;
+    link_details.insert(index(1), details(LinkKind::Tunnel, None));
     let found = findings(&config(TWO_UPLINKS), &facts);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].object, "uplink fiber");
@@ -502,10 +502,10 @@ fn a_port_of_a_bridge_and_a_member_of_a_vrf_are_no_uplinks() {
         ..link(5)
     };
     facts.observed.links.insert(index(5), bridge);
-    let natures = &mut facts.strangers.natures;
-    natures.insert(index(1), nature(Kind::Other, Some(5)));
-    natures.insert(index(2), nature(Kind::Other, Some(6)));
-    natures.insert(index(6), nature(Kind::Vrf, None));
+    let link_details = &mut facts.foreign.link_details;
+    link_details.insert(index(1), details(LinkKind::Other, Some(5)));
+    link_details.insert(index(2), details(LinkKind::Other, Some(6)));
+    link_details.insert(index(6), details(LinkKind::Vrf, None));
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
@@ -522,7 +522,7 @@ fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
         ..default_through(1)
     };
     let mut facts = good();
-    facts.strangers.routes.push(ForeignRoute {
+    facts.foreign.routes.push(ForeignRoute {
         protocol: Protocol(4),
         table: TableId(11_701),
         destination: prefix("0.0.0.0/0"),
@@ -544,7 +544,7 @@ fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
 fn a_nexthop_object_of_somebody_else_with_a_number_of_ours_is_told_where_uplinks_share() {
     let mut facts = good();
     let object = (NextHopId(11_700_000), Protocol(4));
-    facts.strangers.next_hops.extend([object]);
+    facts.foreign.next_hops.extend([object]);
     let about_objects = |text: &str| {
         let said = said(text, &facts).into_iter();
         said.filter(|line| line.contains("nexthop object 11700000"))

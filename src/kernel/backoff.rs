@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Refusal;
+use super::RefusedOperation;
 use crate::routing::plan::Operation;
 
-/// How many ticks a fight rests at most.
+/// How many ticks a contest rests at most.
 const LONGEST_REST: u32 = 100;
-/// How many ticks without trouble end a fight.
+/// How many ticks without trouble end a contest.
 const QUIET: u32 = 300;
 /// How many ticks a refused operation waits at first, and at most.
 const RETRY: (u32, u32) = (10, 300);
@@ -19,13 +19,13 @@ const RETRY: (u32, u32) = (10, 300);
 /// two, four and so on up to [`LONGEST_REST`]; [`QUIET`] ticks of peace forget it. What the kernel
 /// refuses is tried again after a while ([`RETRY`]), and at once when a link has changed.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
-    fights: BTreeMap<Operation, Fight>,
+pub(super) struct Backoff {
+    contested: BTreeMap<Operation, Contest>,
     refusals: BTreeMap<Operation, Refused>,
 }
 
 #[derive(Debug, Default)]
-struct Fight {
+struct Contest {
     strikes: u32,
     rest: u32,
     quiet: u32,
@@ -35,16 +35,16 @@ struct Fight {
 struct Refused {
     times: u32,
     rest: u32,
-    refusal: Refusal,
+    refusal: RefusedOperation,
 }
 
-impl Patience {
+impl Backoff {
     /// Whether this may be tried now.
     pub(super) fn allows(&self, operation: &Operation) -> bool {
         let rests = self
-            .fights
+            .contested
             .get(operation)
-            .is_some_and(|fight| fight.rest > 0);
+            .is_some_and(|contest| contest.rest > 0);
         let waits = self
             .refusals
             .get(operation)
@@ -54,15 +54,15 @@ impl Patience {
 
     /// It had to be put back. True if that is worth saying: the first time until all is quiet.
     pub(super) fn put_back(&mut self, operation: &Operation) -> bool {
-        let fight = self.fights.entry(operation.clone()).or_default();
-        fight.rest = doubled(1, fight.strikes).min(LONGEST_REST);
-        fight.quiet = QUIET;
-        fight.strikes += 1;
-        fight.strikes == 1
+        let contest = self.contested.entry(operation.clone()).or_default();
+        contest.rest = doubled(1, contest.strikes).min(LONGEST_REST);
+        contest.quiet = QUIET;
+        contest.strikes += 1;
+        contest.strikes == 1
     }
 
     /// The kernel refused it.
-    pub(super) fn refused(&mut self, operation: &Operation, refusal: Refusal) {
+    pub(super) fn refused(&mut self, operation: &Operation, refusal: RefusedOperation) {
         let times = self
             .refusals
             .get(operation)
@@ -97,7 +97,7 @@ impl Patience {
     }
 
     /// What the kernel refuses at present.
-    pub(super) fn refusals(&self) -> Vec<Refusal> {
+    pub(super) fn refusals(&self) -> Vec<RefusedOperation> {
         let refusals = self.refusals.values();
         refusals.map(|refused| refused.refusal.clone()).collect()
     }
@@ -109,22 +109,22 @@ impl Patience {
 
     /// Whether no tick is needed.
     pub(super) fn is_idle(&self) -> bool {
-        self.fights.is_empty() && self.refusals.is_empty()
+        self.contested.is_empty() && self.refusals.is_empty()
     }
 
     /// Time passes. True if something may be tried again.
     pub(super) fn tick(&mut self) -> bool {
         let mut is_due = false;
-        for fight in self.fights.values_mut() {
-            is_due |= fight.rest == 1;
-            fight.rest = fight.rest.saturating_sub(1);
-            fight.quiet = fight.quiet.saturating_sub(1);
+        for contest in self.contested.values_mut() {
+            is_due |= contest.rest == 1;
+            contest.rest = contest.rest.saturating_sub(1);
+            contest.quiet = contest.quiet.saturating_sub(1);
         }
         for refused in self.refusals.values_mut() {
             is_due |= refused.rest == 1;
             refused.rest = refused.rest.saturating_sub(1);
         }
-        self.fights.retain(|_, fight| fight.quiet > 0);
+        self.contested.retain(|_, contest| contest.quiet > 0);
         is_due
     }
 }
@@ -145,8 +145,8 @@ mod tests {
         Operation::AddRule(rule)
     }
 
-    fn refusal(is_permanent: bool) -> Refusal {
-        Refusal {
+    fn refusal(is_permanent: bool) -> RefusedOperation {
+        RefusedOperation {
             operation: String::new(),
             reason: String::new(),
             is_permanent,
@@ -154,10 +154,10 @@ mod tests {
     }
 
     /// How many ticks pass until the operation may be tried.
-    fn rest(patience: &mut Patience) -> u32 {
+    fn rest(backoff: &mut Backoff) -> u32 {
         let mut ticks = 0;
-        while !patience.allows(&operation()) {
-            patience.tick();
+        while !backoff.allows(&operation()) {
+            backoff.tick();
             ticks += 1;
         }
         ticks
@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_fight_is_fought_ever_more_slowly_and_said_once() {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         let mut said = 0;
         let mut rests = Vec::new();
         for _ in 0..10 {
-            said += u32::from(patience.put_back(&operation()));
-            rests.push(rest(&mut patience));
+            said += u32::from(backoff.put_back(&operation()));
+            rests.push(rest(&mut backoff));
         }
         assert_eq!(said, 1);
         assert_eq!(rests, [1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
@@ -178,34 +178,34 @@ mod tests {
 
     #[test]
     fn peace_ends_a_fight() {
-        let mut patience = Patience::default();
-        patience.put_back(&operation());
+        let mut backoff = Backoff::default();
+        backoff.put_back(&operation());
         for _ in 0..QUIET {
-            assert!(!patience.is_idle());
-            patience.tick();
+            assert!(!backoff.is_idle());
+            backoff.tick();
         }
-        assert!(patience.is_idle());
-        assert!(patience.put_back(&operation()), "said again");
+        assert!(backoff.is_idle());
+        assert!(backoff.put_back(&operation()), "said again");
     }
 
     #[test]
     fn a_changed_link_cuts_the_wait_short_unless_it_cannot_help() {
         for is_permanent in [false, true] {
-            let mut patience = Patience::default();
-            patience.refused(&operation(), refusal(is_permanent));
-            assert!(!patience.allows(&operation()));
-            patience.links_changed();
-            assert_eq!(patience.allows(&operation()), !is_permanent);
+            let mut backoff = Backoff::default();
+            backoff.refused(&operation(), refusal(is_permanent));
+            assert!(!backoff.allows(&operation()));
+            backoff.links_changed();
+            assert_eq!(backoff.allows(&operation()), !is_permanent);
         }
     }
 
     #[test]
     fn a_refused_operation_is_tried_again_ever_less_often() {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         let mut rests = Vec::new();
         for _ in 0..7 {
-            patience.refused(&operation(), refusal(true));
-            rests.push(rest(&mut patience));
+            backoff.refused(&operation(), refusal(true));
+            rests.push(rest(&mut backoff));
         }
         assert_eq!(rests, [10, 20, 40, 80, 160, 300, 300]);
     }

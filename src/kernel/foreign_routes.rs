@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::KernelError;
-use super::message::{Dump, Entry, Nature, RouteEntry};
+use super::message::{Dump, DumpEntry, LinkDetails, RouteEntry};
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Numbering, Rule};
@@ -14,7 +14,7 @@ use crate::units::{IfIndex, Metric, NextHopId, Protocol, TableId};
 
 /// What others have in our way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Strangers {
+pub struct ForeignObjects {
     /// The kernel knows policy rules at all (`CONFIG_IP_MULTIPLE_TABLES`).
     pub are_rules_known: bool,
     /// Every rule that does not carry our protocol number.
@@ -27,7 +27,7 @@ pub struct Strangers {
     /// it is.
     pub next_hops: BTreeMap<NextHopId, Protocol>,
     /// What the interfaces are made of.
-    pub natures: BTreeMap<IfIndex, Nature>,
+    pub link_details: BTreeMap<IfIndex, LinkDetails>,
 }
 
 /// Somebody else's rule.
@@ -80,15 +80,15 @@ impl From<RouteEntry> for ForeignRoute {
 ///
 /// # Errors
 /// If the kernel cannot be asked.
-pub fn strangers(
+pub fn foreign_objects(
     numbering: &Numbering,
     uplinks: u32,
     groups: u32,
-) -> Result<Strangers, KernelError> {
+) -> Result<ForeignObjects, KernelError> {
     let mut observer = Observer::open()?;
-    let mut strangers = Strangers {
+    let mut foreign = ForeignObjects {
         next_hops: observer.foreign_next_hops(numbering.protocol)?,
-        ..Strangers::default()
+        ..ForeignObjects::default()
     };
     let is_ours = |id: &NextHopId| {
         Family::ROUTED.into_iter().any(|family| {
@@ -97,16 +97,18 @@ pub fn strangers(
             paths.any(|path| path == *id) || shared.any(|group| group == *id)
         })
     };
-    strangers.next_hops.retain(|id, _| is_ours(id));
+    foreign.next_hops.retain(|id, _| is_ours(id));
     for entry in observer.list(Dump::Links)? {
-        if let Entry::Link(link) = entry {
-            strangers.natures.insert(link.index, link.nature);
+        if let DumpEntry::Link(link) = entry {
+            foreign.link_details.insert(link.index, link.details);
         }
     }
     for family in Family::ROUTED {
         for entry in observer.list(Dump::Rules(family))? {
-            let Entry::Rule(entry) = entry else { continue };
-            strangers.are_rules_known = true;
+            let DumpEntry::Rule(entry) = entry else {
+                continue;
+            };
+            foreign.are_rules_known = true;
             if entry.protocol != numbering.protocol {
                 let Rule {
                     to,
@@ -119,7 +121,7 @@ pub fn strangers(
                 let names_ports = protocol.is_some() || sport.is_some() || dport.is_some();
                 let names_more = to.is_some() || iif.is_some() || names_ports;
                 let says_more = names_more || entry.rule.mask.is_some() || entry.listed.is_some();
-                strangers.rules.push(ForeignRule {
+                foreign.rules.push(ForeignRule {
                     protocol: entry.protocol,
                     rule: entry.rule,
                     mask: entry.mask,
@@ -128,11 +130,13 @@ pub fn strangers(
                 });
             }
         }
-        let mut foreign = |dump, table| -> Result<Vec<ForeignRoute>, KernelError> {
+        let mut routes_of_others = |dump, table| -> Result<Vec<ForeignRoute>, KernelError> {
             let entries = observer.list(dump)?.into_iter();
             let routes = entries.filter_map(|entry| match entry {
-                Entry::Route(entry) | Entry::DeadEnd(entry) => Some(ForeignRoute::from(entry)),
-                Entry::Link(_) | Entry::Address(_) | Entry::Rule(_) => None,
+                DumpEntry::Route(entry) | DumpEntry::DeadEnd(entry) => {
+                    Some(ForeignRoute::from(entry))
+                }
+                DumpEntry::Link(_) | DumpEntry::Address(_) | DumpEntry::Rule(_) => None,
             });
             // A kernel before 4.20 does not filter, and one without IPv6 lists IPv4 instead.
             let is_asked_for = |foreign: &ForeignRoute| {
@@ -142,16 +146,16 @@ pub fn strangers(
             };
             Ok(routes.filter(is_asked_for).collect())
         };
-        strangers
+        foreign
             .defaults
-            .extend(foreign(Dump::MainDefaults(family), MAIN)?);
+            .extend(routes_of_others(Dump::MainDefaults(family), MAIN)?);
         let own = (0..uplinks).map(|position| numbering.uplink_table(position));
         let groups = (0..groups).map(|group| numbering.group_place(group).table);
         for table in own.chain(groups).chain([numbering.table]) {
-            strangers
+            foreign
                 .routes
-                .extend(foreign(Dump::RoutesIn(family, table), table)?);
+                .extend(routes_of_others(Dump::RoutesIn(family, table), table)?);
         }
     }
-    Ok(strangers)
+    Ok(foreign)
 }

@@ -17,13 +17,13 @@ const CLASS_IN: u16 = 1;
 
 /// A question as it is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
+pub(super) struct DnsQuestion {
     bytes: Vec<u8>,
 }
 
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct DnsAnswer {
     /// How it went.
     pub(super) code: ResponseCode,
     /// The addresses that the answer holds.
@@ -53,7 +53,7 @@ impl std::fmt::Display for ResponseCode {
     }
 }
 
-impl Question {
+impl DnsQuestion {
     /// A question that wants recursion.
     pub(super) fn new(id: u16, name: &HostName, record: RecordType) -> Self {
         let mut bytes = id.to_be_bytes().to_vec();
@@ -75,8 +75,8 @@ impl Question {
     }
 
     /// What a datagram answers to this question; nothing if it is no well-formed answer to it.
-    pub(super) fn read(&self, datagram: &[u8]) -> Option<Answer> {
-        let mut reader = Reader { rest: datagram };
+    pub(super) fn read(&self, datagram: &[u8]) -> Option<DnsAnswer> {
+        let mut reader = DnsReader { rest: datagram };
         let id = reader.take(2)?;
         let [flags, more] = *reader.array()?;
         let questions = reader.number()?;
@@ -95,7 +95,7 @@ impl Question {
             1 if reader.take(asked.len())?.eq_ignore_ascii_case(asked) => {}
             _ => return None,
         }
-        let mut answer = Answer {
+        let mut answer = DnsAnswer {
             code,
             addresses: Vec::new(),
             lives: Duration::MAX,
@@ -111,14 +111,14 @@ impl Question {
     }
 }
 
-struct Record<'a> {
+struct DnsRecord<'a> {
     kind: u16,
     class: u16,
     lives: Duration,
     data: &'a [u8],
 }
 
-impl Record<'_> {
+impl DnsRecord<'_> {
     fn address(&self) -> Option<IpAddr> {
         if self.class != CLASS_IN {
             return None;
@@ -136,11 +136,11 @@ impl Record<'_> {
 }
 
 /// What has not been read yet.
-struct Reader<'a> {
+struct DnsReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DnsReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
@@ -155,13 +155,13 @@ impl<'a> Reader<'a> {
         self.array().map(|bytes| u16::from_be_bytes(*bytes))
     }
 
-    fn record(&mut self) -> Option<Record<'a>> {
+    fn record(&mut self) -> Option<DnsRecord<'a>> {
         self.skip_name()?;
         let kind = self.number()?;
         let class = self.number()?;
         let seconds = u32::from_be_bytes(*self.array()?);
         let length = self.number()?;
-        Some(Record {
+        Some(DnsRecord {
             kind,
             class,
             lives: Duration::from_secs(seconds.into()),
@@ -189,9 +189,9 @@ mod tests {
 
     use super::*;
 
-    fn question() -> Question {
+    fn question() -> DnsQuestion {
         let name = HostName::parse("www.example.com").expect("a name");
-        Question::new(0xabcd, &name, RecordType::A)
+        DnsQuestion::new(0xabcd, &name, RecordType::A)
     }
 
     /// A response that echoes the question and has these records.
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn an_address_is_found_behind_an_alias() {
         let answer = question().read(&response(0, 2, ALIAS_AND_ADDRESS));
-        let expected = Answer {
+        let expected = DnsAnswer {
             code: ResponseCode::NO_ERROR,
             addresses: vec![Ipv4Addr::new(192, 0, 2, 80).into()],
             lives: Duration::from_secs(60),
