@@ -27,7 +27,7 @@ use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::config::LogSink;
-use crate::engine::status::EventRecord;
+use crate::engine::event::{EventRecord, Severity};
 pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;
@@ -205,10 +205,10 @@ pub fn tell(record: &EventRecord) {
             )
         };
     }
-    match event.as_str() {
-        "no_usable_uplink" | "switch.stranded" | "config.refused" => line!(error),
-        "uplink.down" | "flap.penalty" | "standby.unready" => line!(warn),
-        _ => line!(info),
+    match event.delivery().severity {
+        Severity::Error => line!(error),
+        Severity::Warning => line!(warn),
+        Severity::Info => line!(info),
     }
 }
 

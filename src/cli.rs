@@ -147,30 +147,27 @@ impl Connection {
 impl Cli {
     /// Does what the command line asks for.
     pub fn run(self) -> Result<ExitCode> {
-        use crate::engine::input::Command as Wish;
+        use crate::engine::command::Command as Wish;
         match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Status(arguments) => status::run(&arguments),
             Command::History(arguments) => history::run(&arguments),
             Command::Switch(Switch { pin, uplink }) => {
-                let wish = if pin { Wish::Pin } else { Wish::Switch };
-                wish::send(&uplink.connection, &wish(uplink.name).into())
+                let OneUplink { name, connection } = uplink;
+                wish::send(&connection, &Wish::Switch { uplink: name, pin }.into())
             }
-            Command::Auto(connection) => wish::send(&connection, &Wish::Auto.into()),
+            Command::Auto(connection) => wish::send(&connection, &Wish::Auto {}.into()),
             Command::Disable(Disable { drain, uplink }) => {
                 let OneUplink { name, connection } = uplink;
-                let request = match drain {
-                    None => Wish::Disable(name).into(),
-                    Some(limit) => Request::Drain {
-                        uplink: name,
-                        limit: limit.into(),
-                    },
+                let wish = Wish::Disable {
+                    uplink: name,
+                    drain: drain.map(Into::into),
                 };
-                wish::send(&connection, &request)
+                wish::send(&connection, &wish.into())
             }
             Command::Enable(OneUplink { name, connection }) => {
-                wish::send(&connection, &Wish::Enable(name).into())
+                wish::send(&connection, &Wish::enable(name).into())
             }
             Command::Reload(connection) => wish::send(&connection, &Request::Reload),
             Command::Import(arguments) => import::run(&arguments),

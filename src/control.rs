@@ -8,17 +8,15 @@ mod conversation;
 pub mod socket;
 pub mod ubus;
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::engine::input::Command;
-use crate::engine::status::{EventRecord, Status};
-use crate::units::UplinkName;
+use crate::engine::command::{Caller, Command};
+use crate::engine::event::EventRecord;
+use crate::engine::status::Status;
 
 /// A question or a wish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,15 +26,8 @@ pub enum Request {
     Status,
     /// The status now, then every event as it happens, each followed by the status after it.
     Watch,
-    /// A person's wish.
+    /// A command of an operator.
     Command(Command),
-    /// Maintenance of an uplink whose established flows may go on until they end, or for so long.
-    Drain {
-        /// Which uplink.
-        uplink: UplinkName,
-        /// How long they may take.
-        limit: Duration,
-    },
     /// Read the configuration again.
     Reload,
     /// The events that happened and are not in the history's files yet.
@@ -85,33 +76,6 @@ impl Response {
     }
 }
 
-/// Who made a request, as people know them: a user of this machine, or the bus it came by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller(String);
-
-impl Caller {
-    /// Somebody of this name.
-    pub fn named(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-
-    /// The user of this number: by name if `passwd`, a text in the form of passwd(5), has one.
-    pub fn user(uid: u32, passwd: &str) -> Self {
-        let name = passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
-            (number.parse() == Ok(uid) && !name.is_empty()).then_some(name)
-        });
-        name.map_or_else(|| Self(format!("uid {uid}")), Self::named)
-    }
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
 /// A request and the way back to whoever made it.
 #[derive(Debug)]
 pub struct Call {
@@ -128,21 +92,5 @@ impl Call {
         if self.lines.try_send(response.to_line()).is_err() {
             debug!(request = ?self.request, "control client left before its answer");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_is_known_by_name_or_else_by_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/ash\nbroken\n:x:7:7::/:\nanna:x:1000:100::/:\n";
-        let user = |uid| Caller::user(uid, passwd).to_string();
-        assert_eq!(user(0), "root");
-        assert_eq!(user(1000), "anna");
-        assert_eq!(user(7), "uid 7");
-        assert_eq!(user(1), "uid 1");
-        assert_eq!(Caller::user(0, "").to_string(), "uid 0");
     }
 }

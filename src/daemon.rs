@@ -50,7 +50,10 @@ use crate::daemon::flows::Mover;
 use crate::daemon::past::Readers;
 use crate::daemon::supervisor::Supervisor;
 use crate::engine::Engine;
-use crate::engine::input::{Action, Change, Event, Input, ProbeOrder};
+use crate::engine::action::{Action, ProbeOrder};
+use crate::engine::command::Command;
+use crate::engine::event::{Change, Event};
+use crate::engine::input::Input;
 use crate::engine::settings::Settings;
 use crate::engine::status::{Choices, RoutesState, Status};
 use crate::history::History;
@@ -374,7 +377,10 @@ impl Daemon {
                 self.watchers.add(call, &status);
                 return;
             }
-            Request::Drain { uplink, limit } => {
+            Request::Command(Command::Disable {
+                uplink,
+                drain: Some(limit),
+            }) => {
                 let (uplink, limit) = (uplink.clone(), *limit);
                 self.drain(call, uplink, limit);
                 return;

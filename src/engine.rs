@@ -6,6 +6,7 @@
 //! until there is nothing left, and call `handle_timeout` again no later than at
 //! [`Engine::poll_timeout`].
 
+pub mod action;
 mod attention;
 pub mod budget;
 pub mod command;
@@ -15,10 +16,12 @@ pub mod deadline;
 mod departure;
 pub mod docket;
 pub mod election;
+pub mod event;
 pub mod family;
 mod group;
 pub mod input;
 pub mod loss;
+mod manual;
 pub mod outage;
 pub mod passive;
 pub mod patience;
@@ -30,6 +33,7 @@ pub mod schedule;
 pub mod score;
 pub mod settings;
 pub mod silence;
+pub mod state;
 pub mod status;
 pub mod target;
 pub mod timer;
@@ -39,19 +43,22 @@ pub mod window;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-pub use crate::engine::command::Refusal;
+use crate::engine::action::{Action, Departure};
+pub use crate::engine::command::CommandRefusal;
 use crate::engine::damping::Flaps;
 use crate::engine::departure::Exits;
 use crate::engine::docket::Docket;
 use crate::engine::election::Fitness;
+use crate::engine::event::{Change, Event};
 use crate::engine::group::{Around, Asked, Group, find};
-use crate::engine::input::{Action, Change, Departure, Event, Input, Outcome};
+use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::loss::Learner;
 use crate::engine::prefixes::ToldPrefixes;
 use crate::engine::schedule::{Doubt, Spread};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::silence::explain_nobody;
-use crate::engine::status::{Mode, RoutesState, State, Status, UplinkStatus};
+use crate::engine::state::State;
+use crate::engine::status::{RoutesState, SelectionMode, Status, UplinkStatus};
 use crate::engine::target::tenths;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
@@ -273,9 +280,9 @@ impl Engine {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: if rest.chosen().is_some() {
-                Mode::Manual
+                SelectionMode::Manual
             } else {
-                Mode::Auto
+                SelectionMode::Auto
             },
             choices: self.choices(),
             policy: self.settings.failover.policy,
@@ -316,10 +323,18 @@ impl Engine {
             .position(|uplink| uplink.settings().name == *name)
     }
 
-    fn find(&self, name: &UplinkName) -> Result<&Uplink, Refusal> {
+    fn find(&self, name: &UplinkName) -> Result<&Uplink, CommandRefusal> {
         self.place(name)
             .map(|place| &self.uplinks[place])
-            .ok_or_else(|| Refusal::NoSuchUplink(name.clone()))
+            .ok_or_else(|| CommandRefusal::NoSuchUplink {
+                name: name.clone(),
+                known: self
+                    .settings
+                    .uplinks
+                    .iter()
+                    .map(|uplink| uplink.name.clone())
+                    .collect(),
+            })
     }
 
     fn adopt(&mut self, uplink: &UplinkName, now: Moment) {
@@ -356,7 +371,7 @@ impl Engine {
         group.adopt_sharers(family, uplinks);
     }
 
-    fn probed(&mut self, uplink: &UplinkName, id: ProbeId, outcome: Outcome, now: Moment) {
+    fn probed(&mut self, uplink: &UplinkName, id: ProbeId, outcome: ProbeOutcome, now: Moment) {
         if let Some(place) = self.place(uplink) {
             self.uplinks[place].probed(id, outcome, now, &mut self.outbox);
         }

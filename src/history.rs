@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::engine::status::EventRecord;
+use crate::engine::event::{EventRecord, Urgency};
 
 /// The most that one of the two files holds, in bytes: some thousand events.
 const FULL: u64 = 256 * 1024;
@@ -84,10 +84,7 @@ impl History {
     /// # Errors
     /// If it cannot be written; what waited is lost then, as memory must not fill up.
     pub fn note(&mut self, event: &EventRecord) -> Result<(), HistoryError> {
-        let is_urgent = matches!(
-            &*event.event,
-            "switch" | "no_usable_uplink" | "switch.stranded"
-        );
+        let is_urgent = event.event.delivery().urgency == Urgency::AtOnce;
         self.waiting.push(event.clone());
         if is_urgent || self.waiting.len() >= MOST_WAITING {
             self.write()
@@ -240,12 +237,13 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::engine::event::EventKind;
     use crate::units::Timestamp;
 
-    fn event(name: &str, number: u64) -> EventRecord {
+    fn event(kind: EventKind, number: u64) -> EventRecord {
         EventRecord {
             at: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(number)),
-            event: name.to_owned(),
+            event: kind,
             group: None,
             uplink: None,
             interface: None,
@@ -262,7 +260,9 @@ mod tests {
     fn written(directory: &Path, count: u64) -> Vec<EventRecord> {
         let (mut history, complaints) = History::open(directory);
         assert!(complaints.is_empty(), "{complaints:?}");
-        let events: Vec<_> = (0..count).map(|number| event("switch", number)).collect();
+        let events: Vec<_> = (0..count)
+            .map(|number| event(EventKind::Switch, number))
+            .collect();
         for event in &events {
             history.note(event).expect("written");
         }
@@ -274,12 +274,16 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let deeper = directory.path().join("state");
         let (mut history, _) = History::open(&deeper);
-        history.note(&event("uplink.down", 1)).expect("it waits");
+        history
+            .note(&event(EventKind::UplinkDown, 1))
+            .expect("it waits");
         assert_eq!(read(&deeper).expect("nothing yet").events, []);
         assert_eq!(history.waiting().len(), 1);
-        history.note(&event("switch", 2)).expect("written");
+        history.note(&event(EventKind::Switch, 2)).expect("written");
         assert_eq!(read(&deeper).expect("there").events.len(), 2);
-        history.note(&event("uplink.up", 3)).expect("it waits");
+        history
+            .note(&event(EventKind::UplinkUp, 3))
+            .expect("it waits");
         history.write().expect("written");
         assert_eq!(read(&deeper).expect("there").events.len(), 3);
     }
@@ -297,7 +301,9 @@ mod tests {
             let complete = whole_lines(&whole[..length]).count();
             let (mut history, complaints) = History::open(directory.path());
             assert!(complaints.is_empty(), "cut at {length}: {complaints:?}");
-            history.note(&event("switch", 99)).expect("written");
+            history
+                .note(&event(EventKind::Switch, 99))
+                .expect("written");
             let past = read(directory.path()).expect("there");
             assert_eq!(past.unreadable, 0, "cut at {length}");
             assert_eq!(
@@ -327,7 +333,7 @@ mod tests {
             fs::read(path.with_extension("corrupt")).expect("kept"),
             text
         );
-        history.note(&event("switch", 3)).expect("written");
+        history.note(&event(EventKind::Switch, 3)).expect("written");
         assert_eq!(read(directory.path()).expect("there").events.len(), 1);
     }
 
@@ -339,7 +345,9 @@ mod tests {
             nix::unistd::mkfifo(&path, mode).expect("a pipe");
         }
         let (mut history, _) = History::open(directory.path());
-        let error = history.note(&event("switch", 1)).expect_err("no file");
+        let error = history
+            .note(&event(EventKind::Switch, 1))
+            .expect_err("no file");
         assert!(error.to_string().contains("history.jsonl"), "{error}");
     }
 
@@ -349,7 +357,7 @@ mod tests {
         let (mut history, _) = History::open(directory.path());
         for number in 0..20_000 {
             history
-                .note(&event("uplink.down", number))
+                .note(&event(EventKind::UplinkDown, number))
                 .expect("written");
         }
         history.write().expect("written");
@@ -360,7 +368,10 @@ mod tests {
             .sum();
         assert!(size <= 2 * FULL, "{size}");
         let past = read(directory.path()).expect("there");
-        assert_eq!(past.events.last(), Some(&event("uplink.down", 19_999)));
+        assert_eq!(
+            past.events.last(),
+            Some(&event(EventKind::UplinkDown, 19_999))
+        );
         assert!(past.events.len() > 1_000, "{}", past.events.len());
     }
 
@@ -372,7 +383,7 @@ mod tests {
         let (mut history, _) = History::open(&file.join("state"));
         for number in 0..3 {
             let error = history
-                .note(&event("switch", number))
+                .note(&event(EventKind::Switch, number))
                 .expect_err("no directory");
             assert!(error.to_string().contains("history.jsonl"), "{error}");
             assert_eq!(history.waiting().len(), 0);

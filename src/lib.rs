@@ -9,15 +9,15 @@
 //! ```
 //! Data flows one way. Everything that is measured becomes an [`engine::input::Input`]; the engine
 //! turns inputs and time into a verdict on each uplink, a choice, and what the kernel should hold;
-//! everything that happens is an [`engine::input::Action`]. The engine knows no clock, no socket and
+//! everything that happens is an [`engine::action::Action`]. The engine knows no clock, no socket and
 //! no task: a month runs in a second, and what the lab and the tests run is what the router runs.
 //!
 //! Who may name whom; `tests/house/architecture.rs` holds the source to it:
 //!
 //! ```text
 //!  main ──> cli ──> daemon ──> kernel ───> routing ──> units
-//!            │        ├──────> probe ────> engine::input
-//!            │        ├──────> control ──> engine::{input, status}
+//!            │        ├──────> probe ────> engine::{action, input}
+//!            │        ├──────> control ──> engine::{command, event, status}
 //!            │        ├──────> engine ───> routing
 //!            │        └──────> config ───> engine::{budget, settings}, routing
 //!            ├──> control (as a client), config, kernel (`check` looks at the machine)

@@ -21,7 +21,8 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use crate::engine::input::{Outcome, ProbeOrder};
+use crate::engine::action::ProbeOrder;
+use crate::engine::input::ProbeOutcome;
 use crate::probe::flights::Flights;
 use crate::probe::icmp::Icmp;
 use crate::probe::names::Names;
@@ -61,7 +62,7 @@ pub struct ProbeReport {
     /// Which probe.
     pub id: ProbeId,
     /// Its outcome. A probe without any answer is not reported.
-    pub outcome: Outcome,
+    pub outcome: ProbeOutcome,
 }
 
 /// The prober thread.
@@ -115,7 +116,7 @@ impl ProbeJob {
         ProbeReport {
             uplink: self.probe.uplink.clone(),
             id: self.probe.id,
-            outcome: Outcome::NotSent(why),
+            outcome: ProbeOutcome::NotSent(why),
         }
     }
 }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::engine::Engine;
-use crate::engine::input::{Action, Event, Input, Outcome, ProbeOrder};
+use crate::engine::action::{Action, ProbeOrder};
+use crate::engine::event::Event;
+use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::{Attachment, Family, Path};
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
@@ -22,9 +24,9 @@ pub trait World {
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration>;
 
     /// The same with what is answered, in a world where not every answer is a right one.
-    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, ProbeOutcome)> {
         let rtt = self.answer(order, now)?;
-        Some((rtt, Outcome::Reply(rtt)))
+        Some((rtt, ProbeOutcome::Reply(rtt)))
     }
 
     /// What the interface of an uplink has counted by `now`; none where nobody knows.
@@ -66,7 +68,7 @@ struct Answer {
     at: Moment,
     id: ProbeId,
     uplink: UplinkName,
-    outcome: Outcome,
+    outcome: ProbeOutcome,
 }
 
 impl Ord for Answer {

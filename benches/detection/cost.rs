@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Input, Outcome};
+use uplinkd::engine::action::Action;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::replay::attached;
 use uplinkd::units::Moment;
 
@@ -87,7 +88,7 @@ fn drive(engine: &mut Engine, fates: &[Option<Duration>], outcomes: u32) {
                 let input = Input::Probe {
                     uplink: order.uplink,
                     id: order.id,
-                    outcome: Outcome::Reply(*rtt),
+                    outcome: ProbeOutcome::Reply(*rtt),
                 };
                 engine.handle_input(now, input);
             }

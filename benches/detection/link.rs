@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use uplinkd::engine::input::ProbeOrder;
+use uplinkd::engine::action::ProbeOrder;
 use uplinkd::recording::Track;
 use uplinkd::replay::World;
 use uplinkd::units::{Counters, Host, Moment, Target, UplinkName};

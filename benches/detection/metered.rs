@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uplinkd::config::defaults::PROBE_BUDGET;
 use uplinkd::engine::budget::{PERIOD, cost, plan};
-use uplinkd::engine::status::State;
+use uplinkd::engine::state::State;
 
 use crate::link::{Chance, Link, Process, Trouble};
 use crate::must::Verdicts;

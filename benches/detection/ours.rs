@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use uplinkd::config::defaults;
-use uplinkd::engine::input::{Change, Event};
+use uplinkd::engine::event::{Change, Event};
 use uplinkd::engine::settings::{Settings, Standby, UplinkSettings};
-use uplinkd::engine::status::State;
+use uplinkd::engine::state::State;
 use uplinkd::replay::Replay;
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Bytes, Moment, Tier, UplinkName, Wall, Weight};

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 use super::record::cut;
 use super::words;
-use crate::engine::status::EventRecord;
+use crate::engine::event::{EventRecord, Lane};
 
 /// How many events may wait.
 const QUEUE: usize = 64;
@@ -70,9 +70,9 @@ impl Hooks {
 
     /// Runs them for this event, when they have done with those before.
     pub fn tell(&self, record: &EventRecord) {
-        let lane = match record.event.as_str() {
-            "standby.up" | "standby.down" => &self.errands,
-            _ => &self.news,
+        let lane = match record.event.delivery().lane {
+            Lane::Standby(_) => &self.errands,
+            Lane::News => &self.news,
         };
         // Nobody listens only when the runtime ends.
         let _ = lane.send(record.clone());
@@ -134,7 +134,7 @@ impl Runner {
 
     async fn run(&self, program: &Path, record: &EventRecord) {
         let hook = program.display();
-        let event = &record.event;
+        let event = record.event.name();
         match self.result(program, record).await {
             Ok(Ended { status, output }) if status.success() => {
                 if !output.is_empty() {
@@ -236,7 +236,7 @@ fn command(program: &Path, record: &EventRecord) -> Command {
     command
         .env_clear()
         .env("PATH", PATH)
-        .env("UPLINKD_EVENT", &record.event)
+        .env("UPLINKD_EVENT", record.event.name())
         .env(
             "UPLINKD_GROUP",
             text(record.group.as_ref().map(ToString::to_string)),
@@ -349,14 +349,15 @@ mod tests {
     use std::fs::Permissions;
 
     use super::*;
-    use crate::engine::status::{Side, State};
+    use crate::engine::event::{EventKind, Side};
+    use crate::engine::state::State;
     use crate::units::Timestamp;
 
     fn record() -> EventRecord {
         EventRecord {
             group: None,
             at: Timestamp(std::time::UNIX_EPOCH + Duration::from_secs(1_763_700_000)),
-            event: "uplink.down".to_owned(),
+            event: EventKind::UplinkDown,
             uplink: Some("fiber".parse().expect("a name")),
             interface: Some("eth1".parse().expect("a name")),
             network: Some("wan".parse().expect("a name")),
@@ -524,11 +525,8 @@ mod tests {
         runtime.block_on(async {
             let hooks = Hooks::start(&shelf.hooks());
             hooks.tell(&record());
-            for event in ["standby.up", "standby.down"] {
-                hooks.tell(&EventRecord {
-                    event: event.to_owned(),
-                    ..record()
-                });
+            for event in [EventKind::StandbyUp, EventKind::StandbyDown] {
+                hooks.tell(&EventRecord { event, ..record() });
             }
             let is_done = || shelf.written().lines().count() == 2;
             let wait = async {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::status::EventRecord;
+use crate::engine::event::{EventRecord, Repetition};
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 /// So many of a kind are told one by one within `WINDOW`.
@@ -24,7 +24,7 @@ pub struct Repeats(BTreeMap<Kind, Run>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
-    subject: &'static str,
+    repeats: Repetition,
     uplink: Option<UplinkName>,
     interface: Option<InterfaceName>,
 }
@@ -40,14 +40,9 @@ struct Run {
 
 impl Kind {
     fn of(record: &EventRecord) -> Option<Self> {
-        let subject = match record.event.split_once('.') {
-            Some(("uplink", "drained")) => return None,
-            Some(("uplink", _)) => "uplink",
-            Some(("target", _)) => "target",
-            Some(_) | None => return None,
-        };
-        Some(Self {
-            subject,
+        let repeats = record.event.delivery().repeats;
+        (repeats != Repetition::Each).then(|| Self {
+            repeats,
             uplink: record.uplink.clone(),
             interface: record.interface.clone(),
         })
@@ -121,17 +116,18 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::status::{Side, State};
+    use crate::engine::event::{EventKind, Side};
+    use crate::engine::state::State;
     use crate::units::Timestamp;
 
     fn at(seconds: u64) -> Moment {
         Moment::after_start(Duration::from_secs(seconds))
     }
 
-    fn event(name: &str, uplink: &str) -> EventRecord {
+    fn event(kind: EventKind, uplink: &str) -> EventRecord {
         EventRecord {
             at: Timestamp(std::time::UNIX_EPOCH),
-            event: name.to_owned(),
+            event: kind,
             group: None,
             uplink: Some(uplink.parse().expect("a name")),
             interface: None,
@@ -150,11 +146,14 @@ mod tests {
         let (mut lines, mut sums) = (0, Vec::new());
         for second in from..to {
             if second % 5 == 0 {
-                let name = ["uplink.down", "uplink.up"][(second / 5 % 2) as usize];
-                lines += usize::from(repeats.is_told(&event(name, "fiber"), at(second)));
+                let kind = [EventKind::UplinkDown, EventKind::UplinkUp][(second / 5 % 2) as usize];
+                lines += usize::from(repeats.is_told(&event(kind, "fiber"), at(second)));
             }
             let due = repeats.due(at(second));
-            sums.extend(due.into_iter().map(|due| due.event + ": " + &due.reason));
+            sums.extend(
+                due.into_iter()
+                    .map(|due| format!("{}: {}", due.event, due.reason)),
+            );
         }
         (lines, sums)
     }
@@ -179,7 +178,7 @@ mod tests {
         assert_eq!(sums, [""; 0]);
         let told: Vec<_> = (105..140).flat_map(|s| repeats.due(at(s))).collect();
         assert_eq!(told.len(), 1);
-        assert_eq!(told[0].event, "uplink.up");
+        assert_eq!(told[0].event, EventKind::UplinkUp);
     }
 
     #[test]
@@ -189,22 +188,22 @@ mod tests {
         for second in 100..1_400 {
             repeats.due(at(second));
         }
-        assert!(repeats.is_told(&event("uplink.down", "fiber"), at(1_400)));
+        assert!(repeats.is_told(&event(EventKind::UplinkDown, "fiber"), at(1_400)));
     }
 
     #[test]
     fn what_people_must_act_upon_and_other_uplinks_are_told_at_once() {
         let mut repeats = Repeats::default();
         flaps(0, 300, &mut repeats);
-        assert!(repeats.is_told(&event("uplink.down", "lte"), at(300)));
-        for name in [
-            "switch",
-            "no_usable_uplink",
-            "switch.stranded",
-            "uplink.drained",
+        assert!(repeats.is_told(&event(EventKind::UplinkDown, "lte"), at(300)));
+        for kind in [
+            EventKind::Switch,
+            EventKind::NoUsableUplink,
+            EventKind::SwitchStranded,
+            EventKind::UplinkDrained,
         ] {
             for _ in 0..100 {
-                assert!(repeats.is_told(&event(name, "fiber"), at(300)));
+                assert!(repeats.is_told(&event(kind, "fiber"), at(300)));
             }
         }
         assert_eq!(repeats.rest(at(300)).len(), 1);

@@ -10,7 +10,7 @@ use super::status::table;
 use super::{Connection, output};
 use crate::config::Config;
 use crate::control::{Request, Response};
-use crate::engine::status::EventRecord;
+use crate::engine::event::EventRecord;
 use crate::history;
 
 /// What to show.

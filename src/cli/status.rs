@@ -12,7 +12,8 @@ use clap::Args;
 use super::{Connection, output};
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::status::{EventRecord, Status};
+use crate::engine::event::EventRecord;
+use crate::engine::status::Status;
 use crate::units::{Timestamp, UplinkName};
 
 /// The arguments of `status`.

@@ -11,7 +11,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Call, Caller, Request, Response};
+use super::{Call, Request, Response};
+use crate::engine::command::Caller;
 
 /// Answers a client's requests one after the other until it leaves, is silent for too long, or says
 /// something that cannot be understood. Of `watches` each that only listens takes one.

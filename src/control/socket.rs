@@ -32,7 +32,8 @@ use tracing::{debug, warn};
 
 use super::conversation::{self, refuse};
 use super::{Call, Response};
-use crate::engine::status::{EventRecord, Status};
+use crate::engine::event::EventRecord;
+use crate::engine::status::Status;
 use crate::units::Protocol;
 
 /// The listening socket, as long as it lives. Its file goes with it.

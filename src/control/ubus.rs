@@ -38,7 +38,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::conversation::WATCH_BACKLOG;
-use super::{Call, Caller, Request};
+use super::{Call, Request};
+use crate::engine::command::Caller;
 use blobmsg::{Fields, Value};
 use frame::{Frame, Kind};
 use netifd::{Networks, Order};

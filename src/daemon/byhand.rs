@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Daemon;
 use crate::choices;
-use crate::control::{Call, Caller, Response};
-use crate::engine::command::Refusal;
-use crate::engine::input::{Command, Input};
+use crate::control::{Call, Response};
+use crate::engine::command::{Caller, Command, CommandRefusal, IssuedCommand};
+use crate::engine::input::Input;
 use crate::engine::status::{Choices, Chosen, Draining, Maintenance};
 
 impl Daemon {
@@ -14,37 +14,48 @@ impl Daemon {
         if let Err(refusal) = self.engine.check(command) {
             let why = refusal.to_string();
             return match refusal {
-                Refusal::NoSuchUplink(_) => Response::NotFound(why),
-                Refusal::Unusable { .. } | Refusal::Last(_) | Refusal::Pinned(_) => {
-                    Response::Refused(why)
-                }
+                CommandRefusal::NoSuchUplink { .. } => Response::NotFound(why),
+                CommandRefusal::Unusable { .. }
+                | CommandRefusal::Last(_)
+                | CommandRefusal::Pinned(_) => Response::Refused(why),
             };
         }
-        self.tell(Input::Command(command.clone()));
-        if let Command::Enable(uplink) | Command::Disable(uplink) = command {
-            self.end_drain(uplink, matches!(command, Command::Disable(_)));
+        self.tell(Input::Command(self.issued(&call.by, command)));
+        if let Command::Enable { uplink } | Command::Disable { uplink, .. } = command {
+            self.end_drain(uplink, matches!(command, Command::Disable { .. }));
         }
         let is_coming = |uplink| self.engine.carrier() != Some(uplink);
         let done = match command {
-            Command::Switch(uplink) | Command::Pin(uplink) if is_coming(uplink) => {
+            Command::Switch { uplink, .. } if is_coming(uplink) => {
                 format!("{uplink} is brought up, and the traffic goes there once it is usable")
             }
-            Command::Switch(uplink) => {
+            Command::Switch { uplink, pin: false } => {
                 format!("the traffic goes through {uplink} until `auto`, or until it fails")
             }
-            Command::Pin(uplink) => {
+            Command::Switch { uplink, pin: true } => {
                 format!("the traffic goes through {uplink} until `auto`, even if it fails")
             }
-            Command::Auto => "the agent chooses again".to_owned(),
-            Command::Disable(uplink) => format!("{uplink} carries no traffic until `enable`"),
-            Command::Enable(uplink) => format!("{uplink} may carry traffic again"),
+            Command::Auto {} => "the agent chooses again".to_owned(),
+            Command::Disable { uplink, .. } => {
+                format!("{uplink} carries no traffic until `enable`")
+            }
+            Command::Enable { uplink } => format!("{uplink} may carry traffic again"),
         };
         Response::Done(self.chosen_by(&call.by, command, done))
     }
 
+    /// A command with who gave it, now.
+    pub(super) fn issued(&self, by: &Caller, command: &Command) -> IssuedCommand {
+        IssuedCommand {
+            command: command.clone(),
+            by: Some(by.clone()),
+            at: Some(self.clock.wall().at(self.clock.now())),
+        }
+    }
+
     /// Keeps what was just chosen; returns `done`, and what is wrong if it will be forgotten.
     pub(super) fn chosen_by(&mut self, by: &Caller, command: &Command, done: String) -> String {
-        tracing::info!(command = words(command), %by, "by hand");
+        tracing::info!(%command, %by, "by hand");
         match self.note_choices(Some(by)) {
             None => done,
             Some(why) => format!("{done}; a restart will forget it: {why}"),
@@ -111,15 +122,11 @@ impl Daemon {
         });
         let switch = kept.switch.iter().map(|chosen| {
             let uplink = chosen.uplink.clone();
-            let command = if chosen.pinned {
-                Command::Pin(uplink)
-            } else {
-                Command::Switch(uplink)
-            };
-            (command, &chosen.uplink, &chosen.by)
+            let pin = chosen.pinned;
+            (Command::Switch { uplink, pin }, &chosen.uplink, &chosen.by)
         });
         let disabled = kept.disabled.iter().map(|(uplink, maintenance)| {
-            (Command::Disable(uplink.clone()), uplink, &maintenance.by)
+            (Command::disable(uplink.clone()), uplink, &maintenance.by)
         });
         for (command, uplink, by) in switch.chain(disabled) {
             let mut uplinks = self.config.engine.uplinks.iter();
@@ -128,21 +135,10 @@ impl Daemon {
                 continue;
             }
             let by = by.as_deref().unwrap_or("somebody");
-            tracing::info!(command = words(&command), by, "by hand, before a restart");
-            self.tell(Input::Restored(command));
+            tracing::info!(%command, by, "by hand, before a restart");
+            self.tell(Input::Restored(command.into()));
         }
         self.choices = kept;
         self.note_choices(None);
-    }
-}
-
-/// As a person would type it.
-fn words(command: &Command) -> String {
-    match command {
-        Command::Switch(uplink) => format!("switch {uplink}"),
-        Command::Pin(uplink) => format!("switch {uplink} --pin"),
-        Command::Auto => "auto".to_owned(),
-        Command::Disable(uplink) => format!("disable {uplink}"),
-        Command::Enable(uplink) => format!("enable {uplink}"),
     }
 }

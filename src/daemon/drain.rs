@@ -23,7 +23,10 @@ use tokio::time::sleep;
 
 use super::{Daemon, flows};
 use crate::control::{Call, Response};
-use crate::engine::input::{Change, Command, Departure, Event, Input};
+use crate::engine::action::Departure;
+use crate::engine::command::Command;
+use crate::engine::event::{Change, Event};
+use crate::engine::input::Input;
 use crate::kernel::{KernelError, established_flows};
 use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, RoutingMode};
@@ -109,7 +112,7 @@ impl Daemon {
     }
 
     fn why_no_drain(&self, uplink: &UplinkName) -> Option<String> {
-        if let Err(refusal) = self.engine.check(&Command::Disable(uplink.clone())) {
+        if let Err(refusal) = self.engine.check(&Command::disable(uplink.clone())) {
             return Some(refusal.to_string());
         }
         let advice = "`disable` without --drain moves them";
@@ -202,12 +205,12 @@ impl Daemon {
 
     /// The kernel holds its flows: the uplink takes no new ones from now on.
     fn open_drain(&mut self, uplink: &UplinkName) {
-        let command = Command::Disable(uplink.clone());
+        let command = Command::disable(uplink.clone());
         if let Err(refusal) = self.engine.check(&command) {
             self.give_up_drain(uplink, &refusal.to_string());
             return;
         }
-        self.tell(Input::Command(command.clone()));
+        self.tell(Input::Command(command.clone().into()));
         let held = self.engine.held(uplink).map_or(0, BTreeSet::len);
         let until = self.clock.now();
         let Some(drain) = self.drains.get_mut(uplink) else {

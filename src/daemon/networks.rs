@@ -12,9 +12,9 @@ use super::Daemon;
 use crate::config::{Config, Followed, UbusPlace};
 use crate::control::ubus::netifd::{Network, Networks, Order, Way};
 use crate::control::ubus::{self, Ubus};
+use crate::engine::event::{EventRecord, Lane, StandbyOrder};
 use crate::engine::input::Input;
 use crate::engine::settings::UplinkSettings;
-use crate::engine::status::EventRecord;
 use crate::routing::Gateway;
 use crate::units::{InterfaceName, UplinkName};
 
@@ -76,10 +76,10 @@ impl Daemon {
 
     /// Has netifd bring a cold uplink up or down that is one of its networks.
     pub(super) fn order_network(&self, record: &EventRecord) {
-        let way = match record.event.as_str() {
-            "standby.up" => Way::Up,
-            "standby.down" => Way::Down,
-            _ => return,
+        let way = match record.event.delivery().lane {
+            Lane::Standby(StandbyOrder::Up) => Way::Up,
+            Lane::Standby(StandbyOrder::Down) => Way::Down,
+            Lane::News => return,
         };
         if let (Some(network), Some(ubus)) = (&record.network, &self.ubus) {
             let network = network.clone();

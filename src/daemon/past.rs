@@ -9,7 +9,7 @@ use tokio::task::{spawn, spawn_blocking};
 
 use super::Daemon;
 use crate::control::{Call, Response};
-use crate::engine::status::EventRecord;
+use crate::engine::event::EventRecord;
 use crate::history::{self, MOST_WAITING};
 
 /// The most that one answer tells: a message of ubus has a megabyte at most, and memory is scarce.

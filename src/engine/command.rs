@@ -1,23 +1,152 @@
-//! What a person asks for, and why it may be refused.
+//! Commands of an operator, and why one is refused.
 
-use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
 
-use super::election::Fitness;
-use super::group::Asked;
-use super::input::{Change, Command, Event};
-use super::settings::Failback;
-use super::status::{Choices, Chosen, Maintenance};
-use super::{Engine, REST};
-use crate::engine::uplink::Uplink;
-use crate::routing::traffic::Flow;
-use crate::units::{Moment, UplinkName};
+use serde::{Deserialize, Serialize};
 
-/// Why a wish was not granted.
+use crate::units::{Timestamp, UplinkName};
+
+/// What an operator chooses by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Manual failover to an uplink until `auto`, as long as it is usable.
+    Switch {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// The traffic stays there even when the uplink fails.
+        #[serde(default)]
+        pin: bool,
+    },
+    /// Back to automatic.
+    Auto {},
+    /// Maintenance of an uplink: no traffic, still probed.
+    Disable {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Established flows go on through it until they end, or for so long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drain: Option<Duration>,
+    },
+    /// The end of maintenance.
+    Enable {
+        /// Which uplink.
+        uplink: UplinkName,
+    },
+}
+
+impl Command {
+    /// `switch NAME`
+    pub const fn switch(uplink: UplinkName) -> Self {
+        Self::Switch { uplink, pin: false }
+    }
+
+    /// `switch NAME --pin`
+    pub const fn pin(uplink: UplinkName) -> Self {
+        Self::Switch { uplink, pin: true }
+    }
+
+    /// `disable NAME`
+    pub const fn disable(uplink: UplinkName) -> Self {
+        Self::Disable {
+            uplink,
+            drain: None,
+        }
+    }
+
+    /// `enable NAME`
+    pub const fn enable(uplink: UplinkName) -> Self {
+        Self::Enable { uplink }
+    }
+}
+
+/// As it is typed at the command line.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch { uplink, pin: false } => write!(f, "switch {uplink}"),
+            Self::Switch { uplink, pin: true } => write!(f, "switch {uplink} --pin"),
+            Self::Auto {} => f.write_str("auto"),
+            Self::Disable {
+                uplink,
+                drain: None,
+            } => write!(f, "disable {uplink}"),
+            Self::Disable {
+                uplink,
+                drain: Some(limit),
+            } => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "disable {uplink} --drain={limit}")
+            }
+            Self::Enable { uplink } => write!(f, "enable {uplink}"),
+        }
+    }
+}
+
+/// A command with who gave it and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedCommand {
+    /// What is to be done.
+    pub command: Command,
+    /// A user of this machine, or the bus that it came by; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Caller>,
+    /// When it was given, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// Given by an unknown caller.
+impl From<Command> for IssuedCommand {
+    fn from(command: Command) -> Self {
+        Self {
+            command,
+            by: None,
+            at: None,
+        }
+    }
+}
+
+/// Who gives a command, as operators know them: a user of this machine, or the bus it came by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Caller(String);
+
+impl Caller {
+    /// The caller of this name.
+    pub fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The user of this number: by name if `passwd`, a text in the form of passwd(5), has one.
+    pub fn user(uid: u32, passwd: &str) -> Self {
+        let name = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
+            (number.parse() == Ok(uid) && !name.is_empty()).then_some(name)
+        });
+        name.map_or_else(|| Self(format!("uid {uid}")), Self::named)
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why a command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CommandRefusal {
     /// No uplink has this name.
-    #[error("no uplink is named `{0}`")]
-    NoSuchUplink(UplinkName),
+    #[error("no uplink `{name}`; there are {}", list(known))]
+    NoSuchUplink {
+        /// The name that was given.
+        name: UplinkName,
+        /// The names of the configuration.
+        known: Vec<UplinkName>,
+    },
     /// It cannot carry traffic now.
     #[error("{uplink} cannot carry the traffic: {reason}")]
     Unusable {
@@ -29,175 +158,28 @@ pub enum Refusal {
     /// Nothing else could carry the traffic.
     #[error("{0} is the last usable uplink: nothing else could carry the traffic")]
     Last(UplinkName),
-    /// A person wants the traffic there whatever happens.
+    /// The traffic is pinned to it.
     #[error("the traffic is pinned to {0}: `auto` first, or `switch` to another")]
     Pinned(UplinkName),
 }
 
-impl Engine {
-    /// Whether a wish can be granted; [`Engine::handle_input`] grants it. Uplinks are chosen for the
-    /// rest of the traffic, and taken out of service for all of it.
-    pub fn check(&self, command: &Command) -> Result<(), Refusal> {
-        match command {
-            Command::Auto => Ok(()),
-            Command::Enable(name) => self.find(name).map(|_| ()),
-            Command::Switch(name) | Command::Pin(name) => {
-                let uplink = self.find(name)?;
-                let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
-                if is_usable || uplink.can_be_called() {
-                    return Ok(());
-                }
-                Err(Refusal::Unusable {
-                    uplink: name.clone(),
-                    reason: format!("{}, {}", uplink.state(), uplink.reason()),
-                })
-            }
-            Command::Disable(name) => {
-                self.find(name)?;
-                let rest = &self.groups[REST];
-                if rest.is_pinned() && rest.chosen() == Some(name) {
-                    return Err(Refusal::Pinned(name.clone()));
-                }
-                let is_active = self.carrier() == Some(name);
-                let mut others = self.uplinks.iter().map(|uplink| {
-                    let suppressed_until = self.flaps.suppressed_until(&uplink.settings().name);
-                    let candidate = uplink.candidate();
-                    (
-                        candidate.name,
-                        candidate.suppressed_by(suppressed_until).fitness(),
-                    )
-                });
-                let has_other =
-                    others.any(|(other, fitness)| other != name && fitness > Fitness::Unusable);
-                let is_usable = self.find(name)?.candidate().fitness() > Fitness::Unusable;
-                if (is_active || is_usable) && !has_other {
-                    return Err(Refusal::Last(name.clone()));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn obey(&mut self, command: Command, now: Moment) {
-        if self.check(&command).is_err() {
-            return;
-        }
-        match command {
-            Command::Switch(name) => self.choose_by_hand(name, false, now),
-            Command::Pin(name) => self.choose_by_hand(name, true, now),
-            Command::Auto => {
-                self.rest_mut().choose_by_itself();
-                // Where only a person says when to go back, it is said now.
-                if self.settings.failover.failback == Failback::Manual {
-                    self.flaps.pardon_all();
-                }
-                self.elect(now, Asked::All);
-            }
-            Command::Disable(name) => self.set_disabled(&name, true, "disabled by hand", now),
-            Command::Enable(name) => {
-                self.flaps.pardon(&name);
-                self.set_disabled(&name, false, "enabled by hand", now);
-            }
-        }
-    }
-
-    /// Takes up a wish of before a restart. Whom the traffic was sent to may only be coming up now.
-    pub(super) fn restore(&mut self, command: Command, now: Moment) {
-        match command {
-            Command::Switch(name) | Command::Pin(name) if self.find(&name).is_err() => {}
-            Command::Switch(name) => self.rest_mut().choose_by_hand(name, false),
-            Command::Pin(name) => self.rest_mut().choose_by_hand(name, true),
-            Command::Disable(name) => {
-                self.set_disabled(&name, true, "disabled by hand before a restart", now);
-            }
-            Command::Auto | Command::Enable(_) => {}
-        }
-    }
-
-    fn choose_by_hand(&mut self, name: UplinkName, is_pinned: bool, now: Moment) {
-        self.flaps.pardon(&name);
-        self.rest_mut().choose_by_hand(name, is_pinned);
-        self.elect(now, Asked::Rest);
-    }
-
-    /// What people chose, as it is now.
-    pub fn choices(&self) -> Choices {
-        let rest = &self.groups[REST];
-        let disabled = self.uplinks.iter().filter(|uplink| uplink.is_disabled());
-        Choices {
-            switch: rest.chosen().map(|uplink| Chosen {
-                uplink: uplink.clone(),
-                pinned: rest.is_pinned(),
-                by: None,
-                at: None,
-            }),
-            disabled: disabled
-                .map(|uplink| (uplink.settings().name.clone(), Maintenance::default()))
-                .collect(),
-        }
-    }
-
-    /// Says once that a pin keeps the traffic where it is of no use.
-    pub(super) fn tell_of_pin(&mut self, now: Moment) {
-        let rest = &self.groups[REST];
-        let held = rest.leader().filter(|_| rest.is_held_by_pin());
-        let held = held.and_then(|name| super::group::find(&self.uplinks, name));
-        let usable = self.uplinks.iter();
-        let usable = usable.filter(|uplink| uplink.candidate().fitness() > Fitness::Unusable);
-        let usable: Vec<_> = usable.map(|uplink| &uplink.settings().name).collect();
-        let Some(held) = held.filter(|held| !usable.contains(&&held.settings().name)) else {
-            self.is_stranded = false;
-            return;
-        };
-        if usable.is_empty() || std::mem::replace(&mut self.is_stranded, true) {
-            return;
-        }
-        let (name, usable) = (&held.settings().name, usable[0]);
-        let event = Event {
-            at: now,
-            change: Change::Stranded {
-                uplink: name.clone(),
-                interface: held.settings().interface.clone(),
-            },
-            reason: format!(
-                "{}: {}; the traffic is pinned there by hand and stays until `auto`, though {usable} is \
-                 usable",
-                held.state(),
-                held.reason()
-            ),
-        };
-        self.outbox.events.push(event);
-    }
-
-    fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
-        if let Some(place) = self.place(name) {
-            self.uplinks[place].set_disabled(is_disabled, now, reason, &mut self.outbox);
-        }
-    }
+fn list(names: &[UplinkName]) -> String {
+    let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
+    names.join(", ")
 }
 
-/// Flows that stay with an uplink that people drain.
-impl Engine {
-    /// An uplink is of no use, whether or not it is in maintenance; so is one that is not there.
-    pub fn is_dead(&self, name: &UplinkName) -> bool {
-        self.find(name).map_or(true, Uplink::is_dead)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Those that stay with an uplink, if there are any.
-    pub fn held(&self, name: &UplinkName) -> Option<&BTreeSet<Flow>> {
-        self.held.get(name)
-    }
-
-    /// With the places of their uplinks in the configuration. A dead uplink holds nothing.
-    pub(super) fn held_flows(&self) -> impl Iterator<Item = (u32, &Flow)> {
-        let uplinks = (0_u32..).zip(&self.uplinks);
-        let living = uplinks.filter(|(_, uplink)| !uplink.is_dead());
-        living.flat_map(|(position, uplink)| {
-            let flows = self.held.get(&uplink.settings().name);
-            flows
-                .into_iter()
-                .flatten()
-                .map(move |flow| (position, flow))
-        })
+    #[test]
+    fn a_user_is_known_by_name_or_else_by_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/ash\nbroken\n:x:7:7::/:\nanna:x:1000:100::/:\n";
+        let user = |uid| Caller::user(uid, passwd).to_string();
+        assert_eq!(user(0), "root");
+        assert_eq!(user(1000), "anna");
+        assert_eq!(user(7), "uid 7");
+        assert_eq!(user(1), "uid 1");
+        assert_eq!(Caller::user(0, "").to_string(), "uid 0");
     }
 }

@@ -14,9 +14,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::input::{Change, Event};
+use crate::engine::event::{Change, Event};
 use crate::engine::settings::DampingSettings;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::seconds;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
@@ -312,7 +312,7 @@ mod tests {
     }
 
     fn said(events: &[Event]) -> Vec<String> {
-        let line = |event: &Event| format!("{}: {}", event.change.name(), event.reason);
+        let line = |event: &Event| format!("{}: {}", event.change.kind(), event.reason);
         events.iter().map(line).collect()
     }
 

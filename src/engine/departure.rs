@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Engine;
+use super::action::Departure;
 use super::group::find;
-use super::input::Departure;
-use super::status::State;
+use super::state::State;
 use crate::routing::Family;
 use crate::units::{GroupName, UplinkName};
 

@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use crate::engine::input::{Change, Event};
+use crate::engine::event::{Change, Event};
 use crate::engine::outage::Silence;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::units::{Moment, Target, UplinkName};
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::engine::contest::Contest;
 use crate::engine::settings::{Failback, FailoverSettings, Policy};
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::seconds;
 use crate::units::{Moment, Score, Tier, UplinkName};
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::round::{Round, RoundResult};
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::seconds;
 use crate::routing::{Family, Path};
 use crate::units::Moment;

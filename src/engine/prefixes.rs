@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::input::{Change, Event};
+use super::event::{Change, Event};
 use super::{Engine, REST};
 use crate::engine::uplink::Uplink;
 use crate::routing::Family;

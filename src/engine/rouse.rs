@@ -11,7 +11,7 @@ use super::{BOOT, Engine, REST};
 use crate::engine::election::Fitness;
 use crate::engine::schedule::Doubt;
 use crate::engine::settings::Failback;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::{StandbyCall, Uplink};
 use crate::units::{Moment, Tier};
 

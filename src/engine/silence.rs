@@ -1,6 +1,6 @@
 //! When several uplinks fall silent at once.
 
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
 use crate::units::UplinkName;
 

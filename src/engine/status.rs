@@ -1,66 +1,21 @@
 //! The read model: what the CLI, ubus and the metrics show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::patience::Learnt;
 use crate::engine::settings::Policy;
+use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::{
     Bytes, GroupName, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight,
 };
 
-/// The state of an uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Nothing is known yet.
-    Unknown,
-    /// It answers and is good.
-    Up,
-    /// It answers, but loses or delays too much; usable, yields to a better one. Or one family of it
-    /// is broken, and yields alone.
-    Degraded,
-    /// It does not answer, or its link has no carrier, address or next hop.
-    Down,
-    /// It answers again, but not for long enough.
-    Recovering,
-    /// In maintenance.
-    Disabled,
-    /// There is no such interface.
-    Absent,
-    /// Brought up only when needed.
-    Cold,
-}
-
-impl State {
-    /// The word for it, in JSON as on a screen.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Degraded => "degraded",
-            Self::Down => "down",
-            Self::Recovering => "recovering",
-            Self::Disabled => "disabled",
-            Self::Absent => "absent",
-            Self::Cold => "cold",
-        }
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// Who chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum SelectionMode {
     /// The agent.
     Auto,
     /// A person.
@@ -73,7 +28,7 @@ pub struct Status {
     /// The version of the agent.
     pub version: String,
     /// Who chooses.
-    pub mode: Mode,
+    pub mode: SelectionMode,
     /// What people chose.
     #[serde(default)]
     pub choices: Choices,
@@ -274,65 +229,4 @@ pub struct LastSwitch {
     pub to: Vec<UplinkName>,
     /// Why.
     pub reason: String,
-}
-
-/// An event as it leaves the agent: log, history, hooks, ubus and `status --watch`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EventRecord {
-    /// When.
-    pub at: Timestamp,
-    /// Its name, such as `uplink.down` or `switch`.
-    pub event: String,
-    /// Which group of traffic, where it concerns one of the configuration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<GroupName>,
-    /// Which uplink, where it concerns one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uplink: Option<UplinkName>,
-    /// The interface of that uplink.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<InterfaceName>,
-    /// The network of netifd that the uplink is named by, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<InterfaceName>,
-    /// What was before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Side>,
-    /// What is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Side>,
-    /// Why, in words.
-    pub reason: String,
-    /// The delegated prefixes that it is about.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub prefixes: BTreeSet<IpNet>,
-    /// For a switch: from the decision until the kernel held the routes and they were read back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub took_us: Option<u64>,
-    /// For a switch: how many flows of the uplink that was left were ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flows_moved: Option<usize>,
-}
-
-/// Before or after: a state, or those who carry the traffic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Side {
-    /// The state of an uplink.
-    State(State),
-    /// Uplinks.
-    Uplinks(Vec<UplinkName>),
-}
-
-impl std::fmt::Display for Side {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::State(state) => state.fmt(f),
-            Self::Uplinks(names) if names.is_empty() => f.pad("none"),
-            Self::Uplinks(names) => {
-                let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
-                f.pad(&names.join(","))
-            }
-        }
-    }
 }

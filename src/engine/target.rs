@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::engine::deadline::RoundTrip;
 use crate::engine::docket::Testimony;
 use crate::engine::loss::LossProcess;
-use crate::engine::status::{State, TargetStatus};
+use crate::engine::state::State;
+use crate::engine::status::TargetStatus;
 use crate::engine::window::Window;
 use crate::units::{Moment, ProbeId, Target};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::input::Command;
+use crate::engine::command::Command;
 use crate::lab::agent::{CONTROL, pause};
 use crate::lab::chance::Chance;
 use crate::lab::clock;
@@ -92,7 +92,7 @@ impl Stage<'_> {
                     deaths.starting += 1;
                 }
                 Life::Switching { to, after } => {
-                    let command = Command::Switch(lookups::name(to)?);
+                    let command = Command::switch(lookups::name(to)?);
                     obeyed(&command)?;
                     pause(after);
                     deaths.switching += 1;

@@ -63,7 +63,7 @@ impl Seen<'_> {
 
     fn says(&self, event: &str) -> bool {
         let is_said = |entry: &Entry| match &entry.note {
-            Note::Agent(record) => record.event == event || record.reason.contains(event),
+            Note::Agent(record) => record.event.name() == event || record.reason.contains(event),
             Note::Lab { .. }
             | Note::AgentSilent
             | Note::Kernel { .. }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::input::Command;
+use crate::engine::command::Command;
 use crate::lab::agent::{CONTROL, pause};
 use crate::lab::clock;
 use crate::lab::compass;
@@ -82,7 +82,7 @@ impl Stage<'_> {
                 UPLINKS[0]
             };
             let asked = clock::now();
-            command(&mut agent, Command::Switch(name(uplink)?))?;
+            command(&mut agent, Command::switch(name(uplink)?))?;
             let limit = clock::now() + SWITCH_WITHIN;
             let has_moved =
                 self.listen_until(limit, |heard| heard.ways.v4.as_deref() == Some(uplink));
@@ -101,7 +101,7 @@ impl Stage<'_> {
                 u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
             })
         };
-        command(&mut agent, Command::Auto)?;
+        command(&mut agent, Command::Auto {})?;
         let (lookups, without_a_route) = search.end()?;
         self.heard.phase = heading;
         Ok(Lookups {
@@ -161,7 +161,8 @@ fn connect() -> Result<Client, LabError> {
 /// Takes an uplink out of service, and lets its flows go on for so long.
 pub(super) fn drain(uplink: &str, limit: Duration) -> Result<(), LabError> {
     let uplink = name(uplink)?;
-    request(&mut connect()?, &Request::Drain { uplink, limit })
+    let drain = Some(limit);
+    command(&mut connect()?, Command::Disable { uplink, drain })
 }
 
 fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {

@@ -15,6 +15,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::engine::event::{EventKind, Lane, StandbyOrder};
 use crate::lab::agent::pause;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::internet;
@@ -74,13 +75,13 @@ fn serve(mut pipe: File, line: Line, dials_for: Duration, is_dead: bool, tether:
         };
         for event in String::from_utf8_lossy(&said[..length]).lines() {
             // What fails is seen by the agent, and in the report.
-            match event {
-                "standby.up" if !is_dead => {
+            match EventKind::named(event).map(|kind| kind.delivery().lane) {
+                Some(Lane::Standby(StandbyOrder::Up)) if !is_dead => {
                     pause(dials_for);
                     drop(line.dial());
                 }
-                "standby.down" => drop(line.hang_up()),
-                _ => {}
+                Some(Lane::Standby(StandbyOrder::Down)) => drop(line.hang_up()),
+                Some(Lane::Standby(StandbyOrder::Up) | Lane::News) | None => {}
             }
         }
     }

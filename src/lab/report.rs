@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::engine::status::EventRecord;
+use crate::engine::event::{EventRecord, Repetition};
 use crate::lab::deaths::Deaths;
 use crate::lab::family::Family;
 use crate::lab::flow::Fate;
@@ -233,7 +233,7 @@ impl fmt::Display for Note {
 }
 
 fn write_event(f: &mut fmt::Formatter<'_>, event: &EventRecord) -> fmt::Result {
-    let is_about_its_state = event.event.starts_with("uplink.");
+    let is_about_its_state = event.event.delivery().repeats == Repetition::CountedPerUplink;
     match &event.uplink {
         Some(uplink) if is_about_its_state => write!(f, "{uplink}")?,
         Some(uplink) => write!(f, "{uplink} {}", event.event)?,

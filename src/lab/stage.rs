@@ -17,7 +17,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::control::Response;
-use crate::engine::status::{State, Status};
+use crate::engine::state::State;
+use crate::engine::status::Status;
 use crate::lab::agent::{self, Agent, Cost, Wishes};
 use crate::lab::error::{Doing, LabError};
 use crate::lab::family::Dual;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::dns_message::{DnsAnswer, DnsQuestion, MAX_ANSWER, ResponseCode};
 use super::socket::{self, now};
-use crate::engine::input::Outcome;
+use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType};
 
@@ -21,12 +21,12 @@ pub(super) async fn ask(
     target: &DnsTarget,
     exit: &ProbeExit,
     listen_for: Duration,
-) -> Option<Outcome> {
+) -> Option<ProbeOutcome> {
     let begun = now();
     let query = query(target.server, &target.name, target.record, exit);
     Some(match timeout(listen_for, query).await.ok()? {
-        Ok(answer) if answer.code == ResponseCode::NO_ERROR => Outcome::Reply(begun.elapsed()),
-        Ok(answer) => Outcome::Wrong(format!("{target} answered {}", answer.code)),
+        Ok(answer) if answer.code == ResponseCode::NO_ERROR => ProbeOutcome::Reply(begun.elapsed()),
+        Ok(answer) => ProbeOutcome::Wrong(format!("{target} answered {}", answer.code)),
         Err(error) => socket::read(target, &error),
     })
 }

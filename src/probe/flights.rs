@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::ProbeReport;
-use crate::engine::input::{Outcome, ProbeOrder};
+use crate::engine::action::ProbeOrder;
+use crate::engine::input::ProbeOutcome;
 use crate::units::UplinkName;
 
 /// How many probes of one uplink may hold a socket of their own. Nobody answers any more when they
@@ -34,7 +35,7 @@ impl Flights {
     pub(super) fn start(
         &mut self,
         probe: &ProbeOrder,
-        flight: impl Future<Output = Option<Outcome>> + Send + 'static,
+        flight: impl Future<Output = Option<ProbeOutcome>> + Send + 'static,
     ) -> AbortHandle {
         let outbox = self.outbox.clone();
         let (uplink, id) = (probe.uplink.clone(), probe.id);
@@ -54,7 +55,7 @@ impl Flights {
     pub(super) fn start_connected(
         &mut self,
         probe: &ProbeOrder,
-        flight: impl Future<Output = Option<Outcome>> + Send + 'static,
+        flight: impl Future<Output = Option<ProbeOutcome>> + Send + 'static,
     ) {
         let handle = self.start(probe, flight);
         let connected = self.connected.entry(probe.uplink.clone()).or_default();

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::socket::{self, now};
-use crate::engine::input::Outcome;
+use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 use crate::units::{HttpTarget, Scheme};
 
@@ -25,17 +25,21 @@ pub(super) async fn get(
     address: SocketAddr,
     exit: &ProbeExit,
     listen_for: Duration,
-) -> Option<Outcome> {
+) -> Option<ProbeOutcome> {
     let begun = now();
     let said = timeout(listen_for, fetch(page, address, exit)).await.ok()?;
     Some(match said {
-        Ok(()) => Outcome::Reply(begun.elapsed()),
+        Ok(()) => ProbeOutcome::Reply(begun.elapsed()),
         Err(outcome) => outcome,
     })
 }
 
 /// Follows no redirect: where it leads is not what was asked for.
-async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &ProbeExit) -> Result<(), Outcome> {
+async fn fetch(
+    page: &HttpTarget,
+    address: SocketAddr,
+    exit: &ProbeExit,
+) -> Result<(), ProbeOutcome> {
     let failed = |error: io::Error| socket::read(page.url(), &error);
     let socket = socket::tcp(address, exit).map_err(|e| socket::none(exit, &e))?;
     // Nobody sends more than there is room for: a long page costs no more than a short one.
@@ -53,11 +57,11 @@ async fn fetch(page: &HttpTarget, address: SocketAddr, exit: &ProbeExit) -> Resu
 async fn secured(
     page: &HttpTarget,
     stream: tokio::net::TcpStream,
-) -> Result<Result<(), Outcome>, Outcome> {
+) -> Result<Result<(), ProbeOutcome>, ProbeOutcome> {
     let failed = |error: io::Error| {
         if error.kind() == io::ErrorKind::InvalidData {
             let url = page.url();
-            Outcome::Wrong(format!("captive portal or a wrong clock: {url}: {error}"))
+            ProbeOutcome::Wrong(format!("captive portal or a wrong clock: {url}: {error}"))
         } else {
             socket::read(page.url(), &error)
         }
@@ -73,8 +77,8 @@ async fn secured(
 async fn secured(
     _page: &HttpTarget,
     _stream: tokio::net::TcpStream,
-) -> Result<Result<(), Outcome>, Outcome> {
-    Err(Outcome::NotSent(
+) -> Result<Result<(), ProbeOutcome>, ProbeOutcome> {
+    Err(ProbeOutcome::NotSent(
         "https needs a build with the feature tls".to_owned(),
     ))
 }
@@ -83,7 +87,7 @@ async fn secured(
 pub(super) async fn converse(
     page: &HttpTarget,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-) -> io::Result<Result<(), Outcome>> {
+) -> io::Result<Result<(), ProbeOutcome>> {
     stream.write_all(request(page).as_bytes()).await?;
     let mut answer = Vec::with_capacity(MAX_ANSWER);
     loop {
@@ -116,7 +120,7 @@ fn request(page: &HttpTarget) -> String {
 
 /// Whether this is the page, or in which way it is not; nothing while that is open. `is_all`: no more
 /// will be read.
-fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), Outcome>> {
+fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), ProbeOutcome>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     let parsed = head.parse(answer);
@@ -156,21 +160,21 @@ fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), Ou
 
 /// A redirect, a page where none should be and 511 (RFC 6585, section 6) are the work of somebody on
 /// the way; any other error is more likely the server's.
-fn complain(page: &HttpTarget, status: u16, location: Option<String>) -> Outcome {
+fn complain(page: &HttpTarget, status: u16, location: Option<String>) -> ProbeOutcome {
     let url = page.url();
     match (status, location) {
-        (300..400, Some(to)) if leads_to_itself(page, &to) => Outcome::Wrong(format!(
+        (300..400, Some(to)) if leads_to_itself(page, &to) => ProbeOutcome::Wrong(format!(
             "{url} answered {status} to {to}, as it may do to everybody: take another target or \
              expect status {status}"
         )),
         (300..400, Some(to)) => captive(page, &format!("answered {status} to {to}")),
         (200..400 | 511, _) => captive(page, &format!("answered {status}")),
-        (_, _) => Outcome::Wrong(format!("{url} answered {status}")),
+        (_, _) => ProbeOutcome::Wrong(format!("{url} answered {status}")),
     }
 }
 
-fn captive(page: &HttpTarget, what: &str) -> Outcome {
-    Outcome::Captive(format!("captive portal: {} {what}", page.url()))
+fn captive(page: &HttpTarget, what: &str) -> ProbeOutcome {
+    ProbeOutcome::Captive(format!("captive portal: {} {what}", page.url()))
 }
 
 /// To the same server by https.
@@ -222,15 +226,19 @@ mod tests {
         let verdict = judge(&page(target), answer.as_bytes(), true);
         match verdict.expect("a verdict").err() {
             None => String::new(),
-            Some(Outcome::Captive(what)) => {
+            Some(ProbeOutcome::Captive(what)) => {
                 assert!(what.starts_with("captive portal: "), "{what}");
                 what
             }
-            Some(Outcome::Wrong(what)) => {
+            Some(ProbeOutcome::Wrong(what)) => {
                 assert!(!what.contains("captive portal"), "{what}");
                 what
             }
-            Some(other @ (Outcome::Reply(_) | Outcome::Unreachable(_) | Outcome::NotSent(_))) => {
+            Some(
+                other @ (ProbeOutcome::Reply(_)
+                | ProbeOutcome::Unreachable(_)
+                | ProbeOutcome::NotSent(_)),
+            ) => {
                 panic!("{other:?}")
             }
         }

@@ -11,7 +11,7 @@ use surge_ping::{
     Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger, SurgeError,
 };
 
-use crate::engine::input::Outcome;
+use crate::engine::input::ProbeOutcome;
 use crate::probe::{ProbeExit, socket};
 use crate::routing::Family;
 use crate::units::InterfaceName;
@@ -66,7 +66,7 @@ impl Icmp {
         &mut self,
         address: IpAddr,
         listen_for: Duration,
-    ) -> impl Future<Output = Option<Outcome>> + use<> {
+    ) -> impl Future<Output = Option<ProbeOutcome>> + use<> {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = PingSequence(self.sequence);
         let client = self.client.clone();
@@ -91,19 +91,19 @@ pub(super) fn check() -> io::Result<()> {
     }
 }
 
-async fn ask(pinger: &mut Pinger, sequence: PingSequence) -> Option<Outcome> {
+async fn ask(pinger: &mut Pinger, sequence: PingSequence) -> Option<ProbeOutcome> {
     match pinger.ping(sequence, &PAYLOAD).await {
         Ok((packet, rtt)) => Some(read(&packet, rtt)),
         Err(SurgeError::Timeout { .. }) => None,
         Err(SurgeError::IOError(error)) if error.kind() == io::ErrorKind::HostUnreachable => Some(
-            Outcome::Unreachable("the next hop does not answer".to_owned()),
+            ProbeOutcome::Unreachable("the next hop does not answer".to_owned()),
         ),
-        Err(error) => Some(Outcome::NotSent(error.to_string())),
+        Err(error) => Some(ProbeOutcome::NotSent(error.to_string())),
     }
 }
 
 /// A raw socket also delivers the errors that routers send about our request.
-fn read(packet: &IcmpPacket, rtt: Duration) -> Outcome {
+fn read(packet: &IcmpPacket, rtt: Duration) -> ProbeOutcome {
     const ECHO_REPLY: u8 = 0;
     const ECHO_REPLY_V6: u8 = 129;
     let (kind, from): (u8, IpAddr) = match packet {
@@ -111,9 +111,11 @@ fn read(packet: &IcmpPacket, rtt: Duration) -> Outcome {
         IcmpPacket::V6(packet) => (packet.get_icmpv6_type().0, packet.get_source().into()),
     };
     match (packet, kind) {
-        (IcmpPacket::V4(_), ECHO_REPLY) | (IcmpPacket::V6(_), ECHO_REPLY_V6) => Outcome::Reply(rtt),
+        (IcmpPacket::V4(_), ECHO_REPLY) | (IcmpPacket::V6(_), ECHO_REPLY_V6) => {
+            ProbeOutcome::Reply(rtt)
+        }
         (IcmpPacket::V4(_) | IcmpPacket::V6(_), kind) => {
-            Outcome::Unreachable(format!("{from} answers with ICMP type {kind}"))
+            ProbeOutcome::Unreachable(format!("{from} answers with ICMP type {kind}"))
         }
     }
 }

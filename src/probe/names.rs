@@ -261,7 +261,7 @@ mod tests {
     fn an_address_outlives_its_record_while_nobody_says_another() {
         let start = now();
         let order = ProbeJob {
-            probe: crate::engine::input::ProbeOrder {
+            probe: crate::engine::action::ProbeOrder {
                 id: crate::units::ProbeId(1),
                 uplink: "fiber".parse().expect("a name"),
                 target: "tcp://www.example.com:443".parse().expect("a target"),

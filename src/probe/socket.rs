@@ -7,7 +7,7 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::Instant;
 
-use crate::engine::input::Outcome;
+use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 
 /// A socket of the family of `address`.
@@ -43,7 +43,7 @@ pub(super) fn leave_by(socket: &SockRef<'_>, exit: &ProbeExit) -> io::Result<()>
 }
 
 /// An error on the way, or one of this machine. `what` failed, as in `tcp://192.0.2.1:443`.
-pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> Outcome {
+pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> ProbeOutcome {
     let is_of_the_path = matches!(
         error.kind(),
         io::ErrorKind::HostUnreachable
@@ -55,15 +55,15 @@ pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> Outcome {
     );
     let why = format!("{what}: {error}");
     if is_of_the_path {
-        Outcome::Unreachable(why)
+        ProbeOutcome::Unreachable(why)
     } else {
-        Outcome::NotSent(why)
+        ProbeOutcome::NotSent(why)
     }
 }
 
 /// The socket could not even be made.
-pub(super) fn none(exit: &ProbeExit, error: &io::Error) -> Outcome {
-    Outcome::NotSent(format!("no socket on {}: {error}", exit.interface))
+pub(super) fn none(exit: &ProbeExit, error: &io::Error) -> ProbeOutcome {
+    ProbeOutcome::NotSent(format!("no socket on {}: {error}", exit.interface))
 }
 
 #[expect(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::socket::{self, now};
-use crate::engine::input::Outcome;
+use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 
 /// Connects through the interface; nothing comes of it if nobody answers.
@@ -15,7 +15,7 @@ pub(super) async fn connect(
     address: SocketAddr,
     exit: &ProbeExit,
     listen_for: Duration,
-) -> Option<Outcome> {
+) -> Option<ProbeOutcome> {
     let socket = match socket::tcp(address, exit) {
         Ok(socket) => socket,
         Err(error) => return Some(socket::none(exit, &error)),
@@ -23,9 +23,9 @@ pub(super) async fn connect(
     let begun = now();
     let result = timeout(listen_for, socket.connect(address)).await.ok()?;
     Some(match result {
-        Ok(_) => Outcome::Reply(begun.elapsed()),
+        Ok(_) => ProbeOutcome::Reply(begun.elapsed()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Outcome::Reply(begun.elapsed())
+            ProbeOutcome::Reply(begun.elapsed())
         }
         Err(error) => socket::read(address, &error),
     })

@@ -8,7 +8,8 @@ use super::error::{LineFault, Quoted, RecordingError};
 use super::samples::{LONGEST, Samples};
 use super::{FileLines, Recording, open};
 use crate::engine::Engine;
-use crate::engine::input::{Action, Input, Outcome, ProbeOrder};
+use crate::engine::action::{Action, ProbeOrder};
+use crate::engine::input::{Input, ProbeOutcome};
 use crate::recorder::{Entry, FORM, Header};
 use crate::units::{Moment, ProbeId, UplinkName};
 
@@ -110,7 +111,7 @@ fn entry(line: &str) -> Result<Entry, LineFault> {
     let entry: Entry = serde_json::from_str(line).map_err(LineFault::Json)?;
     match &entry.input {
         Some(Input::Probe {
-            outcome: Outcome::Reply(rtt),
+            outcome: ProbeOutcome::Reply(rtt),
             ..
         }) if *rtt > LONGEST => Err(LineFault::Rtt(Quoted::new(&format!("{rtt:?}")))),
         Some(_) | None => Ok(entry),
@@ -196,17 +197,19 @@ impl Probes<'_> {
         self.asked.insert(order.id, (at, order));
     }
 
-    fn answer(&mut self, at: Moment, id: ProbeId, outcome: Outcome) {
+    fn answer(&mut self, at: Moment, id: ProbeId, outcome: ProbeOutcome) {
         let Some((sent, order)) = self.asked.remove(&id) else {
             return;
         };
         match outcome {
-            Outcome::Reply(rtt) => self.note(sent, &order, Some(rtt)),
-            Outcome::Unreachable(_) => self.note(sent, &order, None),
-            Outcome::Wrong(_) | Outcome::Captive(_) => self.with_samples(&order, |samples| {
-                samples.push_wrong(sent.since_start().as_secs_f64(), at.since(sent), outcome);
-            }),
-            Outcome::NotSent(_) => {}
+            ProbeOutcome::Reply(rtt) => self.note(sent, &order, Some(rtt)),
+            ProbeOutcome::Unreachable(_) => self.note(sent, &order, None),
+            ProbeOutcome::Wrong(_) | ProbeOutcome::Captive(_) => {
+                self.with_samples(&order, |samples| {
+                    samples.push_wrong(sent.since_start().as_secs_f64(), at.since(sent), outcome);
+                })
+            }
+            ProbeOutcome::NotSent(_) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::input::Outcome;
+use crate::engine::input::ProbeOutcome;
 
 /// Stands for a probe that was not answered.
 const LOST: u32 = u32::MAX;
@@ -24,7 +24,7 @@ pub struct Samples {
     /// Microseconds, or [`LOST`], or [`WRONG`] and the place of a wrong answer.
     rtts: Vec<u32>,
     /// Each kind of wrong answer, and after how long it first came.
-    wrongs: Vec<(Duration, Outcome)>,
+    wrongs: Vec<(Duration, ProbeOutcome)>,
 }
 
 impl Samples {
@@ -57,12 +57,16 @@ impl Samples {
     }
 
     /// The same with what was answered, right or wrong.
-    pub(super) fn nearest_outcome(&self, at: f64, from: &mut usize) -> Option<(Duration, Outcome)> {
+    pub(super) fn nearest_outcome(
+        &self,
+        at: f64,
+        from: &mut usize,
+    ) -> Option<(Duration, ProbeOutcome)> {
         let rtt = self.nearest_number(at, from)?;
         let wrong = rtt.checked_sub(WRONG).filter(|_| rtt != LOST);
         let Some(wrong) = wrong.and_then(|place| usize::try_from(place).ok()) else {
             let rtt = (rtt < WRONG).then(|| Duration::from_micros(u64::from(rtt)))?;
-            return Some((rtt, Outcome::Reply(rtt)));
+            return Some((rtt, ProbeOutcome::Reply(rtt)));
         };
         self.wrongs.get(wrong).cloned()
     }
@@ -95,7 +99,7 @@ impl Samples {
 
     /// One more probe, sent `at`, and how it was answered wrongly. Of too many kinds the last counts
     /// as lost.
-    pub(super) fn push_wrong(&mut self, at: f64, after: Duration, outcome: Outcome) {
+    pub(super) fn push_wrong(&mut self, at: f64, after: Duration, outcome: ProbeOutcome) {
         let known = self.wrongs.iter().position(|(_, known)| *known == outcome);
         let place = known.or_else(|| {
             let has_room = self.wrongs.len() < MOST_WRONGS;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Recording;
-use crate::engine::input::{Input, Outcome, ProbeOrder};
+use crate::engine::action::ProbeOrder;
+use crate::engine::input::{Input, ProbeOutcome};
 use crate::replay::World;
 use crate::units::{Counters, Moment, UplinkName};
 
@@ -47,15 +48,15 @@ impl World for RecordedWorld<'_> {
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
         let (_, outcome) = self.outcome(order, now)?;
         match outcome {
-            Outcome::Reply(rtt) => Some(rtt),
-            Outcome::Unreachable(_)
-            | Outcome::Wrong(_)
-            | Outcome::Captive(_)
-            | Outcome::NotSent(_) => None,
+            ProbeOutcome::Reply(rtt) => Some(rtt),
+            ProbeOutcome::Unreachable(_)
+            | ProbeOutcome::Wrong(_)
+            | ProbeOutcome::Captive(_)
+            | ProbeOutcome::NotSent(_) => None,
         }
     }
 
-    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, ProbeOutcome)> {
         let at = self.time(now);
         let mut tracks = self.recording.tracks.iter().zip(&mut self.places);
         let (track, places) = tracks.find(|(track, _)| track.uplink == order.uplink)?;

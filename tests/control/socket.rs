@@ -13,7 +13,7 @@ use uplinkd::control::client::{Client, ClientError};
 use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{Choices, Mode, RoutesState, Status};
+use uplinkd::engine::status::{Choices, RoutesState, SelectionMode, Status};
 
 fn start() -> Agent {
     Agent::start(status(), None)
@@ -38,7 +38,7 @@ fn is_well(agent: &Agent) -> bool {
 fn status() -> Status {
     Status {
         version: "0".to_owned(),
-        mode: Mode::Auto,
+        mode: SelectionMode::Auto,
         choices: Choices::default(),
         policy: Policy::Failover,
         active: Vec::new(),

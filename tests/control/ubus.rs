@@ -11,7 +11,7 @@ use uplinkd::control::client::Client as Socket;
 use uplinkd::control::ubus::netifd::{Networks, Order, Way};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{Mode, RoutesState, Status};
+use uplinkd::engine::status::{RoutesState, SelectionMode, Status};
 
 const INVALID_ARGUMENT: u32 = 2;
 const METHOD_NOT_FOUND: u32 = 3;
@@ -21,7 +21,7 @@ const UNKNOWN_ERROR: u32 = 9;
 fn status() -> Status {
     Status {
         version: "0".to_owned(),
-        mode: Mode::Auto,
+        mode: SelectionMode::Auto,
         policy: Policy::Failover,
         active: Vec::new(),
         since: None,
@@ -100,13 +100,13 @@ fn each_method_asks_the_agent_for_what_it_is_named_after() {
         said.expect("an answer")["done"].clone()
     };
     let lte = json!({"uplink": "lte"});
-    assert_eq!(done("switch", &lte), "Switch(UplinkName(\"lte\"))");
-    assert_eq!(done("disable", &lte), "Disable(UplinkName(\"lte\"))");
-    assert_eq!(done("enable", &lte), "Enable(UplinkName(\"lte\"))");
-    assert_eq!(done("auto", &json!({})), "Auto");
+    assert_eq!(done("switch", &lte), "switch lte");
+    assert_eq!(done("disable", &lte), "disable lte");
+    assert_eq!(done("enable", &lte), "enable lte");
+    assert_eq!(done("auto", &json!({})), "auto");
     // rpcd adds the session of whoever asks by HTTP.
     let with_session = json!({"ubus_rpc_session": "x", "uplink": "lte"});
-    assert_eq!(done("enable", &with_session), "Enable(UplinkName(\"lte\"))");
+    assert_eq!(done("enable", &with_session), "enable lte");
 }
 
 #[test]

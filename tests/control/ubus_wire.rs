@@ -11,7 +11,7 @@ use uplinkd::control::ubus::blob::Malformed;
 use uplinkd::control::ubus::blobmsg::{self, Fields, Value as Data};
 use uplinkd::control::ubus::frame::{Address, Frame, Kind};
 use uplinkd::control::ubus::session::{Session, Wish};
-use uplinkd::engine::input::Command;
+use uplinkd::engine::command::Command;
 
 const OBJECT: u32 = 0x1234_5678;
 
@@ -111,7 +111,7 @@ fn a_call_and_its_answer_have_these_bytes() {
         panic!("no call");
     };
     let lte = "lte".parse().expect("a name");
-    assert_eq!(invocation.request, Request::from(Command::Switch(lte)));
+    assert_eq!(invocation.request, Request::from(Command::switch(lte)));
     let response = blobmsg::from_json(r#"{"done":"yes"}"#).expect("JSON");
     session.answer(&invocation, &response).expect("short");
     assert_eq!(session.take_outgoing(), bytes(DONE));

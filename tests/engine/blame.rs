@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::Settings;
-use uplinkd::engine::status::{State, Status};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::Status;
 use uplinkd::replay::{Replay, World};
 use uplinkd::units::{Counters, Moment, Wall};
 
@@ -22,7 +25,7 @@ impl<F: FnMut(&Asked<'_>) -> Said> World for Telling<F> {
         self.outcome(order, now).map(|(rtt, _)| rtt)
     }
 
-    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, ProbeOutcome)> {
         let target = order.target.to_string();
         let asked = Asked {
             uplink: order.uplink.as_str(),
@@ -35,10 +38,10 @@ impl<F: FnMut(&Asked<'_>) -> Said> World for Telling<F> {
             _ => 120,
         });
         Some(match (self.0)(&asked) {
-            Said::Right => (rtt, Outcome::Reply(rtt)),
+            Said::Right => (rtt, ProbeOutcome::Reply(rtt)),
             Said::Nothing => return None,
-            Said::Error => (rtt, Outcome::Wrong(format!("{PAGE} answered 503"))),
-            Said::Portal => (rtt, Outcome::Captive(PORTAL.to_owned())),
+            Said::Error => (rtt, ProbeOutcome::Wrong(format!("{PAGE} answered 503"))),
+            Said::Portal => (rtt, ProbeOutcome::Captive(PORTAL.to_owned())),
         })
     }
 }

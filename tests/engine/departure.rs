@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Command, Departure, Input, Outcome};
+use uplinkd::engine::action::{Action, Departure};
+use uplinkd::engine::command::Command;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::replay::{attached, attached_by_both};
 use uplinkd::routing::{Attachment, Trouble};
 use uplinkd::units::Moment;
@@ -58,7 +60,7 @@ impl Site {
                     let answer = Input::Probe {
                         uplink: order.uplink,
                         id: order.id,
-                        outcome: Outcome::Reply(RTT),
+                        outcome: ProbeOutcome::Reply(RTT),
                     };
                     self.engine.handle_input(self.now, answer);
                 }
@@ -126,14 +128,14 @@ fn a_failback_leaves_an_uplink_that_is_well() {
 #[test]
 fn a_person_who_moves_the_traffic_leaves_an_uplink_that_is_well() {
     let mut site = Site::new(&[FIBER], &[LTE]);
-    site.tell(Input::Command(Command::Switch(name("lte"))));
+    site.tell(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(site.left, [departure(&[FIBER], true)]);
 }
 
 #[test]
 fn uplinks_that_share_an_address_leave_nothing_behind() {
     let mut site = Site::new(&[FIBER], &[FIBER]);
-    site.tell(Input::Command(Command::Switch(name("lte"))));
+    site.tell(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(site.left, []);
 }
 
@@ -181,7 +183,7 @@ fn a_switch_leaves_temporary_addresses_too() {
     lte.sources = [LTE, NEW].map(net).into();
     site.attach("lte", lte);
     site.runs(5);
-    site.tell(Input::Command(Command::Switch(name("lte"))));
+    site.tell(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(site.left, [departure(&[FIBER, OLD, TEMPORARY], true)]);
 }
 

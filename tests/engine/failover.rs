@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use crate::lossy::{RTT, lossy, state, switches};
 use crate::support::{at, brief, name, settings, when};
-use uplinkd::engine::input::{Command, Input, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::command::Command;
+use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::{Failback, Settings};
-use uplinkd::engine::status::{Chosen, State, UplinkStatus};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::{Chosen, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Family, Gateway, Trouble};
@@ -183,7 +186,7 @@ fn failback_by_hand_waits_for_the_person() {
     });
     let events = replay.run_until(at(1000.0));
     assert_eq!(switches(&events), 2, "{:?}", brief(&events));
-    let events = replay.input(Input::Command(Command::Auto));
+    let events = replay.input(Input::Command(Command::Auto {}.into()));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
 }
 
@@ -431,7 +434,7 @@ fn slow_after_traffic(is_filled: bool) -> Replay<impl World> {
 fn traffic_that_has_moved_away_excuses_no_slowness_any_more() {
     for is_filled in [false, true] {
         let mut replay = slow_after_traffic(is_filled);
-        replay.input(Input::Command(Command::Switch(name("lte"))));
+        replay.input(Input::Command(Command::switch(name("lte")).into()));
         replay.run_until(at(120.0));
         assert_eq!(state(&replay, "fiber"), State::Degraded, "{is_filled}");
     }
@@ -453,7 +456,7 @@ fn a_person_s_choice_holds_until_it_dies() {
         f64::from(order.uplink == name("lte") && now >= 100.0)
     });
     replay.run_until(at(10.0));
-    let events = replay.input(Input::Command(Command::Switch(name("lte"))));
+    let events = replay.input(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(brief(&events), ["switch fiber -> lte"]);
     let events = replay.run_until(at(99.0));
     assert_eq!(brief(&events), Vec::<String>::new());
@@ -467,7 +470,7 @@ fn a_person_s_choice_that_died_says_that_it_was_one_and_comes_back() {
         f64::from(order.uplink == name("lte") && (100.0..130.0).contains(&now))
     });
     replay.run_until(at(10.0));
-    replay.input(Input::Command(Command::Switch(name("lte"))));
+    replay.input(Input::Command(Command::switch(name("lte")).into()));
     let events = replay.run_until(at(110.0));
     let reason = &events.last().expect("a switch").reason;
     assert!(reason.ends_with("; it had been chosen by hand"), "{reason}");
@@ -489,7 +492,7 @@ fn a_pinned_uplink_is_not_left_when_it_dies_and_that_is_said_once() {
         f64::from(order.uplink == name("lte") && (100.0..130.0).contains(&now))
     });
     replay.run_until(at(10.0));
-    let events = replay.input(Input::Command(Command::Pin(name("lte"))));
+    let events = replay.input(Input::Command(Command::pin(name("lte")).into()));
     assert_eq!(brief(&events), ["switch fiber -> lte"]);
     let events = replay.run_until(at(129.0));
     assert_eq!(brief(&events), ["uplink.down lte", "switch.stranded lte"]);
@@ -500,7 +503,7 @@ fn a_pinned_uplink_is_not_left_when_it_dies_and_that_is_said_once() {
     );
     let events = replay.run_until(at(200.0));
     assert_eq!(switches(&events), 0, "{:?}", brief(&events));
-    let events = replay.input(Input::Command(Command::Auto));
+    let events = replay.input(Input::Command(Command::Auto {}.into()));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
     assert_eq!(chosen(&replay), None);
 }
@@ -510,7 +513,7 @@ fn a_pinned_uplink_that_is_dead_after_a_boot_does_not_keep_the_others_from_carry
     let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
         f64::from(order.uplink == name("lte") && now < 60.0)
     });
-    replay.input(Input::Restored(Command::Pin(name("lte"))));
+    replay.input(Input::Restored(Command::pin(name("lte")).into()));
     let events = replay.run_until(at(20.0));
     assert!(
         when(&events, "switch  -> fiber").is_some(),
@@ -525,9 +528,9 @@ fn a_pinned_uplink_that_is_dead_after_a_boot_does_not_keep_the_others_from_carry
 #[test]
 fn what_was_chosen_before_a_restart_is_in_force_after_it() {
     let mut replay = lossy(settings(&["fiber", "lte", "backup"]), 5, |_, _| 0.0);
-    replay.input(Input::Restored(Command::Switch(name("backup"))));
-    replay.input(Input::Restored(Command::Disable(name("lte"))));
-    replay.input(Input::Restored(Command::Switch(name("gone"))));
+    replay.input(Input::Restored(Command::switch(name("backup")).into()));
+    replay.input(Input::Restored(Command::disable(name("lte")).into()));
+    replay.input(Input::Restored(Command::switch(name("gone")).into()));
     let events = replay.run_until(at(30.0));
     assert!(
         when(&events, "switch  -> backup").is_some(),
@@ -552,7 +555,7 @@ fn established_flows_stay_with_an_uplink_that_is_drained_until_it_dies() {
     let uplink = name("fiber");
     let flows = [flow].into();
     replay.input(Input::Held { uplink, flows });
-    let events = replay.input(Input::Command(Command::Disable(name("fiber"))));
+    let events = replay.input(Input::Command(Command::disable(name("fiber")).into()));
     assert!(
         when(&events, "switch fiber -> lte").is_some(),
         "{:?}",
@@ -567,9 +570,9 @@ fn established_flows_stay_with_an_uplink_that_is_drained_until_it_dies() {
 fn the_last_usable_uplink_cannot_be_disabled() {
     let mut replay = lossy(settings(&["fiber", "lte"]), 5, fiber_dead_after(20.0));
     replay.run_until(at(30.0));
-    let disable = Command::Disable(name("lte"));
+    let disable = Command::disable(name("lte"));
     assert!(replay.engine().check(&disable).is_err());
-    let events = replay.input(Input::Command(disable));
+    let events = replay.input(Input::Command(disable.into()));
     assert_eq!(brief(&events), Vec::<String>::new());
 }
 
@@ -649,7 +652,7 @@ fn maintenance_outlasts_another_gateway() {
     let mut changed = settings(&["fiber", "lte"]);
     let mut replay = lossy(changed.clone(), 1, |_, _| 0.0);
     replay.run_until(at(100.0));
-    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    replay.input(Input::Command(Command::disable(name("fiber")).into()));
     changed.uplinks[0].gateway = Gateway::Address([10, 0, 1, 99].into());
     replay.input(Input::Settings(Box::new(changed)));
     assert_eq!(state(&replay, "fiber"), State::Disabled);
@@ -675,7 +678,7 @@ fn an_uplink_whose_network_gets_another_device_goes_on_there() {
 fn maintenance_outlasts_another_device_of_the_network() {
     let mut replay = lossy(settings(&["fiber", "lte"]), 1, |_, _| 0.0);
     replay.run_until(at(100.0));
-    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    replay.input(Input::Command(Command::disable(name("fiber")).into()));
     replay.input(Input::Moved {
         uplink: name("fiber"),
         interface: "wwan1".parse().expect("a name"),

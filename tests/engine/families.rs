@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use crate::support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Command, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::command::Command;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::{Failback, Settings};
-use uplinkd::engine::status::{State, Status, UplinkStatus};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::{Status, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached, attached_by_both};
 use uplinkd::routing::Family::{self, Ipv4, Ipv6};
 use uplinkd::routing::Trouble;
@@ -250,7 +254,7 @@ fn failback_by_hand_holds_for_one_family_too() {
     let mut replay = world(settings, 3, fiber_without(Ipv6, 30.0, 60.0));
     replay.run_until(at(1000.0));
     assert_eq!(carriers(&replay), by("fiber", "lte"));
-    let events = replay.input(Input::Command(Command::Auto));
+    let events = replay.input(Input::Command(Command::Auto {}.into()));
     assert_eq!(brief(&events), ["switch fiber,lte -> fiber"]);
 }
 
@@ -470,10 +474,10 @@ fn a_person_s_choice_moves_both_families_but_not_one_that_is_broken_there() {
         f64::from(order.uplink == name("lte") && of == Ipv6 && now >= 30.0)
     });
     replay.run_until(at(60.0));
-    let events = replay.input(Input::Command(Command::Switch(name("lte"))));
+    let events = replay.input(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(brief(&events), ["switch fiber -> lte,fiber"]);
     assert_eq!(carriers(&replay), by("lte", "fiber"));
-    let events = replay.input(Input::Command(Command::Auto));
+    let events = replay.input(Input::Command(Command::Auto {}.into()));
     assert_eq!(brief(&events), ["switch lte,fiber -> fiber"]);
 }
 
@@ -491,7 +495,7 @@ fn a_landing_page_in_one_family_is_called_so() {
                 events.extend(replay.input(Input::Probe {
                     uplink: order.uplink.clone(),
                     id: order.id,
-                    outcome: Outcome::Wrong("captive portal".to_owned()),
+                    outcome: ProbeOutcome::Wrong("captive portal".to_owned()),
                 }));
             }
         }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::lossy::lossy;
 use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Command, Departure, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::action::{Action, Departure, ProbeOrder};
+use uplinkd::engine::command::Command;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::{GroupSettings, Policy, RuleSettings, Settings};
 use uplinkd::engine::status::{GroupStatus, Status};
 use uplinkd::replay::{Replay, World, attached, attached_by_both};
@@ -156,11 +159,11 @@ fn a_lower_tier_is_used_only_when_all_of_the_better_are_dead() {
 fn what_a_person_chose_carries_everything_alone_until_auto() {
     let mut replay = lossy(balanced(&["a", "b"]), 1, |_, _| 0.0);
     replay.run_until(at(20.0));
-    replay.input(Input::Command(Command::Switch(name("b"))));
+    replay.input(Input::Command(Command::switch(name("b")).into()));
     assert_eq!(active(&replay), ["b"]);
     replay.run_until(at(100.0));
     assert_eq!(active(&replay), ["b"]);
-    replay.input(Input::Command(Command::Auto));
+    replay.input(Input::Command(Command::Auto {}.into()));
     assert_eq!(active(&replay), ["a", "b"]);
 }
 
@@ -319,7 +322,7 @@ fn a_group_does_not_follow_the_rest_to_where_that_is_pinned_although_it_is_dead(
         f64::from(now >= 30.0 && order.uplink != name("fiber"))
     });
     replay.run_until(at(20.0));
-    replay.input(Input::Command(Command::Pin(name("lte"))));
+    replay.input(Input::Command(Command::pin(name("lte")).into()));
     let events = replay.run_until(at(100.0));
     assert_eq!(active(&replay), ["lte"]);
     assert_eq!(texts(&group(&replay).active), ["dsl"]);
@@ -342,10 +345,10 @@ fn a_choice_by_hand_is_for_the_rest_and_maintenance_for_all() {
     let settings = with_group(tiers, "voice", Policy::Failover, &["fiber", "lte"]);
     let mut replay = lossy(settings, 1, |_, _| 0.0);
     replay.run_until(at(20.0));
-    replay.input(Input::Command(Command::Switch(name("lte"))));
+    replay.input(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(active(&replay), ["lte"]);
     assert_eq!(texts(&group(&replay).active), ["fiber"]);
-    replay.input(Input::Command(Command::Disable(name("fiber"))));
+    replay.input(Input::Command(Command::disable(name("fiber")).into()));
     assert_eq!(texts(&group(&replay).active), ["lte"]);
 }
 
@@ -394,7 +397,7 @@ fn only_the_flows_of_the_member_that_leaves_are_ended_and_none_while_another_gro
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].to_string(), "10.0.3.2");
     // The rest leaves a for what a person wants; voice stays there.
-    site.tell(Input::Command(Command::Switch(name("b"))));
+    site.tell(Input::Command(Command::switch(name("b")).into()));
     assert_eq!(site.left.len(), 1, "voice still leaves by a");
 }
 
@@ -452,7 +455,7 @@ impl Site {
                     let answer = Input::Probe {
                         uplink: order.uplink,
                         id: order.id,
-                        outcome: Outcome::Reply(Duration::from_millis(10)),
+                        outcome: ProbeOutcome::Reply(Duration::from_millis(10)),
                     };
                     self.engine.handle_input(self.now, answer);
                 }

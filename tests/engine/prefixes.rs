@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Event, Input, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::Settings;
 use uplinkd::replay::{Replay, attached, attached_by_both};
 use uplinkd::routing::{Attachment, Trouble};
@@ -82,7 +84,7 @@ fn the_prefixes_of_whoever_carries_ipv6_are_preferred_and_all_others_deprecated(
 
     let wall = Wall::reading(std::time::UNIX_EPOCH, site.now());
     let records = events.iter().map(|event| event.record(wall));
-    let mut left = records.filter(|record| record.event == "prefix.deprecated");
+    let mut left = records.filter(|record| record.event.name() == "prefix.deprecated");
     let record = left.next().expect("it is left");
     let prefixes: BTreeSet<_> = [FIBERS.parse().expect("a prefix")].into();
     assert_eq!(record.prefixes, prefixes);

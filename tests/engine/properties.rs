@@ -8,14 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::support::{brief, name, probe, settings};
 use proptest::prelude::*;
 use uplinkd::engine::Engine;
+use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::budget::{PERIOD, cost};
-use uplinkd::engine::input::{Action, Change, Command, Errand, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::command::Command;
+use uplinkd::engine::event::{Change, Errand, Event};
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
     BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, GroupSettings, Policy,
     Settings, Standby,
 };
-use uplinkd::engine::status::{Mode, State, Status, UplinkStatus};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::{SelectionMode, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{ReplayStep, replay_steps};
 use uplinkd::replay::{Replay, attached, attached_by_both};
@@ -47,7 +51,7 @@ enum Step {
     /// From now on a link answers such a share of its probes by one family, or by both.
     Link(usize, Option<Family>, u8),
     /// An answer to one of the last probes, whether or not it was answered before.
-    Answer(usize, Outcome),
+    Answer(usize, ProbeOutcome),
     /// An answer to a probe that never was, or of another uplink.
     Stray(usize, u64),
     /// With a way out by IPv4, or by both families.
@@ -243,14 +247,14 @@ fn learner(number: f64) -> Learner {
     serde_json::from_value(value).expect("a learner")
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = ProbeOutcome> {
     prop_oneof![
-        (0..4_000_u64).prop_map(|millis| Outcome::Reply(Duration::from_millis(millis))),
-        Just(Outcome::Reply(Duration::from_secs(3600))),
-        Just(Outcome::Unreachable("no route".to_owned())),
-        Just(Outcome::Wrong("an error".to_owned())),
-        Just(Outcome::Captive("a landing page".to_owned())),
-        Just(Outcome::NotSent("no buffer".to_owned())),
+        (0..4_000_u64).prop_map(|millis| ProbeOutcome::Reply(Duration::from_millis(millis))),
+        Just(ProbeOutcome::Reply(Duration::from_secs(3600))),
+        Just(ProbeOutcome::Unreachable("no route".to_owned())),
+        Just(ProbeOutcome::Wrong("an error".to_owned())),
+        Just(ProbeOutcome::Captive("a landing page".to_owned())),
+        Just(ProbeOutcome::NotSent("no buffer".to_owned())),
     ]
 }
 
@@ -266,11 +270,11 @@ fn trouble() -> impl Strategy<Value = Option<Trouble>> {
 fn command() -> impl Strategy<Value = Command> {
     let uplink = (0..UPLINKS.len()).prop_map(|place| name(UPLINKS[place]));
     prop_oneof![
-        2 => uplink.clone().prop_map(Command::Switch),
-        1 => uplink.clone().prop_map(Command::Pin),
-        2 => Just(Command::Auto),
-        2 => uplink.clone().prop_map(Command::Disable),
-        2 => uplink.prop_map(Command::Enable),
+        2 => uplink.clone().prop_map(Command::switch),
+        1 => uplink.clone().prop_map(Command::pin),
+        2 => Just(Command::Auto {}),
+        2 => uplink.clone().prop_map(Command::disable),
+        2 => uplink.prop_map(Command::enable),
     ]
 }
 
@@ -364,7 +368,7 @@ impl Rig {
                 }
             }
             Step::Stray(uplink, id) => {
-                let outcome = Outcome::Reply(Duration::from_millis(9));
+                let outcome = ProbeOutcome::Reply(Duration::from_millis(9));
                 self.answer(name(UPLINKS[uplink]), ProbeId(id), outcome);
             }
             Step::Attach(uplink, trouble, place, has_both) => {
@@ -407,8 +411,8 @@ impl Rig {
                 uplink: name(UPLINKS[uplink]),
                 left: Bytes(left),
             })),
-            Step::Command(command) => self.tell(Some(Input::Command(command))),
-            Step::Restored(command) => self.tell(Some(Input::Restored(command))),
+            Step::Command(command) => self.tell(Some(Input::Command(command.into()))),
+            Step::Restored(command) => self.tell(Some(Input::Restored(command.into()))),
             Step::Held(uplink, count) => self.hold(uplink, count),
             Step::Settings(count, rules) => {
                 let mut settings = rules.of(count);
@@ -453,7 +457,7 @@ impl Rig {
         self.now = self.now.max(next);
         let answered: Vec<_> = self.due.extract_if(.., |(at, _)| *at <= self.now).collect();
         for (_, order) in answered {
-            let outcome = Outcome::Reply(Duration::from_millis(10));
+            let outcome = ProbeOutcome::Reply(Duration::from_millis(10));
             self.answer(order.uplink, order.id, outcome);
         }
         self.catch_up();
@@ -474,7 +478,7 @@ impl Rig {
         }
     }
 
-    fn answer(&mut self, uplink: UplinkName, id: ProbeId, outcome: Outcome) {
+    fn answer(&mut self, uplink: UplinkName, id: ProbeId, outcome: ProbeOutcome) {
         self.tell(Some(Input::Probe {
             uplink,
             id,
@@ -640,7 +644,8 @@ impl Rig {
             return;
         };
         let after = self.status();
-        let is_by_hand = after.mode == Mode::Manual || before.mode == Mode::Manual;
+        let is_by_hand =
+            after.mode == SelectionMode::Manual || before.mode == SelectionMode::Manual;
         if group.is_some() || self.failover.policy == Policy::Balance {
             let is_of_use = |name| fitness(&after, name).1 > 0;
             let mut groups = after.groups.iter();
@@ -962,7 +967,7 @@ proptest! {
             happened.extend(teased.input(Input::Probe {
                 uplink: name(UPLINKS[uplink]),
                 id: ProbeId(id),
-                outcome: Outcome::Reply(Duration::from_millis(1)),
+                outcome: ProbeOutcome::Reply(Duration::from_millis(1)),
             }));
             prop_assert_eq!(brief(&happened), brief(&expected));
         }
@@ -979,7 +984,7 @@ fn an_engine_that_lives_long_with_everything_going_wrong_does_not_grow() {
             Step::Link(uplink, None, turn.wrapping_mul(37) % 101),
             Step::Link(uplink, Some(Family::Ipv6), turn.wrapping_mul(59) % 101),
             Step::Live(200),
-            Step::Answer(30, Outcome::Reply(Duration::from_secs(2))),
+            Step::Answer(30, ProbeOutcome::Reply(Duration::from_secs(2))),
             Step::Attach(
                 uplink,
                 (turn % 7 == 0).then_some(Trouble::NoCarrier),

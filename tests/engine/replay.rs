@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::support::{name, probe, settings};
 use serde_json::Value;
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Input, Outcome, ProbeOrder};
+use uplinkd::engine::action::{Action, ProbeOrder};
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::Settings;
 use uplinkd::recorder::{FORM, Header, Recorder, RecorderError};
 use uplinkd::recording::{Recording, RecordingSource};
@@ -430,7 +431,7 @@ fn agent(path: &Path, seconds: u64) -> String {
         |order, now| {
             let rtt = Duration::from_micros(10_123 + order.id.0 % 7);
             let dies = Moment::after_start(Duration::from_secs(20));
-            (order.uplink == name("lte") || now < dies).then_some((rtt, Outcome::Reply(rtt)))
+            (order.uplink == name("lte") || now < dies).then_some((rtt, ProbeOutcome::Reply(rtt)))
         },
     )
 }
@@ -441,7 +442,7 @@ fn recorded(
     settings: Settings,
     seconds: u64,
     more: Vec<(Moment, Input)>,
-    answers: impl Fn(&ProbeOrder, Moment) -> Option<(Duration, Outcome)>,
+    answers: impl Fn(&ProbeOrder, Moment) -> Option<(Duration, ProbeOutcome)>,
 ) -> String {
     let header = Header {
         recording: FORM,
@@ -527,7 +528,7 @@ fn a_reload_that_takes_the_carrier_away_or_renames_it_shows_in_the_seconds_that_
     let reloads = reloads.map(|(at, settings)| (at, Input::Settings(Box::new(settings))));
     let answers = |_: &ProbeOrder, _: Moment| {
         let rtt = Duration::from_millis(10);
-        Some((rtt, Outcome::Reply(rtt)))
+        Some((rtt, ProbeOutcome::Reply(rtt)))
     };
     let settings = settings(&["fiber", "lte"]);
     recorded(&path, settings, 100, reloads.into(), answers);
@@ -559,9 +560,9 @@ fn a_recording_of_a_captive_portal_shows_it_again() {
         let is_page = order.target.to_string().starts_with("http");
         let is_caught = is_page && order.uplink == name("fiber") && (20..60).contains(&seconds);
         let outcome = if is_caught {
-            Outcome::Captive(SAYS.to_owned())
+            ProbeOutcome::Captive(SAYS.to_owned())
         } else {
-            Outcome::Reply(rtt)
+            ProbeOutcome::Reply(rtt)
         };
         Some((rtt, outcome))
     });

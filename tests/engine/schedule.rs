@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::support::{at, brief, name, settings, when};
+use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::budget::{PERIOD, cost, plan};
-use uplinkd::engine::input::{Input, ProbeOrder};
+use uplinkd::engine::input::Input;
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::status::BudgetStatus;

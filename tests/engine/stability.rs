@@ -6,10 +6,13 @@ use std::time::Duration;
 use crate::lossy::{RTT, lossy, shown, state, switches};
 use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Command, Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::action::{Action, ProbeOrder};
+use uplinkd::engine::command::Command;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::{Failback, Policy, Settings};
-use uplinkd::engine::status::State;
+use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World};
 use uplinkd::units::{Counters, Moment, Tier, UplinkName};
 
@@ -136,14 +139,20 @@ fn whom_a_person_chooses_is_pardoned_and_keeps_the_traffic_when_the_agent_choose
     let mut replay = lossy(settings(&["fiber", "lte"]), 1, keeps_dying(HOUR));
     replay.run_until(at(HOUR + 15.0));
     // `auto` waives the wait, not the penalty.
-    assert_eq!(brief(&replay.input(Input::Command(Command::Auto))), [""; 0]);
-    let fiber = Command::Switch(name("fiber"));
     assert_eq!(
-        brief(&replay.input(Input::Command(fiber))),
+        brief(&replay.input(Input::Command(Command::Auto {}.into()))),
+        [""; 0]
+    );
+    let fiber = Command::switch(name("fiber"));
+    assert_eq!(
+        brief(&replay.input(Input::Command(fiber.into()))),
         ["switch lte -> fiber"]
     );
     assert_eq!(shown(&replay, "fiber").suppressed_until, None);
-    assert_eq!(brief(&replay.input(Input::Command(Command::Auto))), [""; 0]);
+    assert_eq!(
+        brief(&replay.input(Input::Command(Command::Auto {}.into()))),
+        [""; 0]
+    );
     assert_eq!(brief(&replay.run_until(at(2.0 * HOUR))), [""; 0]);
 }
 
@@ -160,7 +169,7 @@ fn where_only_a_person_says_when_to_go_back_a_penalty_does_not_object() {
     assert_eq!(switches(&events), 2, "{}", lines(&events));
     assert!(shown(&replay, "fiber").suppressed_until.is_some());
     assert_eq!(
-        brief(&replay.input(Input::Command(Command::Auto))),
+        brief(&replay.input(Input::Command(Command::Auto {}.into()))),
         ["switch lte -> fiber"]
     );
 }
@@ -171,7 +180,7 @@ fn a_person_s_choice_that_died_comes_back_as_slowly_as_a_preferred_uplink() {
         f64::from(order.uplink == name("lte") && (100.0..110.0).contains(&now))
     });
     replay.run_until(at(10.0));
-    replay.input(Input::Command(Command::Switch(name("lte"))));
+    replay.input(Input::Command(Command::switch(name("lte")).into()));
     let events = replay.run_until(at(300.0));
     let back = when(&events, "switch fiber -> lte").expect("the choice holds");
     assert!((170.0..172.0).contains(&back), "{}", lines(&events));
@@ -233,7 +242,7 @@ fn answer_all(engine: &mut Engine, now: Moment) -> Vec<Event> {
                 Input::Probe {
                     uplink,
                     id,
-                    outcome: Outcome::Reply(RTT),
+                    outcome: ProbeOutcome::Reply(RTT),
                 },
             ),
             Action::Event(event) => events.push(event),

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::{at, brief, name, settings};
-use uplinkd::engine::input::{Change, Command, Errand, Event, Input, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::command::Command;
+use uplinkd::engine::event::{Change, Errand, Event};
+use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::{ColdSettings, GroupSettings, Policy, Settings, Standby};
-use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::UplinkStatus;
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::{Attachment, Trouble};
 use uplinkd::units::{Bytes, InterfaceName, Moment, Wall};
@@ -379,15 +383,15 @@ fn it_is_called_although_one_that_it_goes_before_has_taken_over() {
 fn a_switch_by_hand_wakes_it_and_goes_there_once_it_is_usable() {
     let mut site = Site::new(cold(&["fiber", "lte"], COLD));
     site.until(60.0);
-    let switch = Command::Switch(name("lte"));
+    let switch = Command::switch(name("lte"));
     assert_eq!(site.replay.engine().check(&switch), Ok(()));
-    site.tell(Input::Command(switch));
+    site.tell(Input::Command(switch.into()));
     assert_eq!(site.carrier(), "fiber");
     site.until(66.0);
     assert_eq!(site.carrier(), "lte");
     site.until(3_000.0);
     assert_eq!(site.carrier(), "lte");
-    site.tell(Input::Command(Command::Auto));
+    site.tell(Input::Command(Command::Auto {}.into()));
     assert_eq!(site.carrier(), "fiber");
     site.until(3_400.0);
     assert_eq!(site.lte().state, State::Cold);
@@ -397,8 +401,8 @@ fn a_switch_by_hand_wakes_it_and_goes_there_once_it_is_usable() {
 fn in_maintenance_it_can_neither_be_switched_to_nor_is_it_called() {
     let mut site = Site::new(cold(&["fiber", "lte"], exercised(600)));
     site.until(60.0);
-    site.tell(Input::Command(Command::Disable(name("lte"))));
-    let switch = Command::Switch(name("lte"));
+    site.tell(Input::Command(Command::disable(name("lte")).into()));
+    let switch = Command::switch(name("lte"));
     assert!(site.replay.engine().check(&switch).is_err());
     site.unplug("fiber");
     site.until(3_600.0);
@@ -647,7 +651,7 @@ fn an_errand_names_the_uplink_and_its_interface() {
     site.unplug("fiber");
     let wall = Wall::reading(std::time::UNIX_EPOCH, site.replay.now());
     let records = site.events.iter().map(|event| event.record(wall));
-    let mut ups = records.filter(|record| record.event == "standby.up");
+    let mut ups = records.filter(|record| record.event.name() == "standby.up");
     let up = ups.next().expect("it is called");
     assert_eq!(up.uplink, Some(name("lte")));
     let interface: InterfaceName = "eth2".parse().expect("a name");

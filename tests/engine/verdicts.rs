@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::input::{Event, Input, Outcome, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::Settings;
-use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::UplinkStatus;
 use uplinkd::replay::{Replay, World};
 use uplinkd::units::{Bytes, Moment, Wall};
 
@@ -166,15 +169,15 @@ impl World for Portal {
         None
     }
 
-    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, Outcome)> {
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, ProbeOutcome)> {
         let rtt = Duration::from_millis(20);
         let (target, now) = (order.target.to_string(), now.since_start().as_secs_f64());
         let is_dead = target.starts_with("198") && now > 300.0;
         let is_captive = target.starts_with("http") && is_fiber(order) && now > 100.0;
         let outcome = if is_captive {
-            Outcome::Captive("captive portal: answered 302".to_owned())
+            ProbeOutcome::Captive("captive portal: answered 302".to_owned())
         } else {
-            Outcome::Reply(rtt)
+            ProbeOutcome::Reply(rtt)
         };
         (!is_dead).then_some((rtt, outcome))
     }

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use uplinkd::engine::Engine;
-use uplinkd::engine::input::{Action, Change, Input, Outcome, ProbeOrder};
-use uplinkd::engine::status::State;
+use uplinkd::engine::action::{Action, ProbeOrder};
+use uplinkd::engine::event::Change;
+use uplinkd::engine::input::{Input, ProbeOutcome};
+use uplinkd::engine::state::State;
 use uplinkd::probe::{ProbeExit, ProbeJob, Probers};
 use uplinkd::replay::attached;
 use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
@@ -74,7 +76,7 @@ impl Uplink {
     }
 
     /// What becomes of a probe.
-    async fn ask(&mut self, target: &str) -> Outcome {
+    async fn ask(&mut self, target: &str) -> ProbeOutcome {
         self.send(target, PATIENCE);
         let report = timeout(PATIENCE, self.probers.report()).await;
         let report = report
@@ -92,10 +94,10 @@ impl Uplink {
     }
 
     /// Asks until the name in the target is known.
-    async fn resolved(&mut self, target: &str) -> Outcome {
+    async fn resolved(&mut self, target: &str) -> ProbeOutcome {
         loop {
             let outcome = self.ask(target).await;
-            let Outcome::NotSent(why) = &outcome else {
+            let ProbeOutcome::NotSent(why) = &outcome else {
                 return outcome;
             };
             assert!(why.ends_with("is not resolved yet"), "{why}");
@@ -103,8 +105,8 @@ impl Uplink {
     }
 }
 
-fn is_reply(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Reply(_))
+fn is_reply(outcome: &ProbeOutcome) -> bool {
+    matches!(outcome, ProbeOutcome::Reply(_))
 }
 
 /// A web server that treats each client like this, once it has asked.
@@ -187,7 +189,7 @@ fn a_page_is_a_reply_and_a_landing_page_is_not() {
         let portal = uplink.ask("http://192.0.2.80:8080/generate_204").await;
         let says = "captive portal: http://192.0.2.80:8080/generate_204 answered 302 to \
                     http://login.example/";
-        assert_eq!(portal, Outcome::Captive(says.to_owned()));
+        assert_eq!(portal, ProbeOutcome::Captive(says.to_owned()));
     });
 }
 
@@ -208,7 +210,7 @@ fn a_text_is_looked_for_and_an_endless_page_is_not_read() {
         let endless = uplink.ask(&format!("http://192.0.2.80:8080/{text}")).await;
         let says = "captive portal: http://192.0.2.80:8080/ncsi.txt answered 200 without \
                     \"Microsoft Connect Test\"";
-        assert_eq!(endless, Outcome::Captive(says.to_owned()));
+        assert_eq!(endless, ProbeOutcome::Captive(says.to_owned()));
         end.recv_timeout(PATIENCE).expect("the client hung up");
     });
 }
@@ -261,12 +263,18 @@ fn a_closed_port_answers_a_connection_but_is_no_page() {
         let connection = uplink.ask("tcp://192.0.2.80:81").await;
         assert!(is_reply(&connection), "{connection:?}");
         let page = uplink.ask("http://192.0.2.80:81/").await;
-        assert!(matches!(page, Outcome::Unreachable(_)), "{page:?}");
+        assert!(matches!(page, ProbeOutcome::Unreachable(_)), "{page:?}");
         let resolver = uplink.ask("dns://192.0.2.80/example.test").await;
-        assert!(matches!(resolver, Outcome::Unreachable(_)), "{resolver:?}");
+        assert!(
+            matches!(resolver, ProbeOutcome::Unreachable(_)),
+            "{resolver:?}"
+        );
         web(WEB, drop);
         let nothing = uplink.ask("http://192.0.2.80/").await;
-        assert!(matches!(nothing, Outcome::Unreachable(_)), "{nothing:?}");
+        assert!(
+            matches!(nothing, ProbeOutcome::Unreachable(_)),
+            "{nothing:?}"
+        );
     });
 }
 
@@ -322,7 +330,7 @@ fn a_resolver_must_answer_this_question_and_without_an_error() {
         assert!(is_reply(&truth), "{truth:?}");
         let failure = uplink.ask("dns://192.0.2.53/fail.test?type=AAAA").await;
         let says = "dns://192.0.2.53/fail.test?type=AAAA answered SERVFAIL";
-        assert_eq!(failure, Outcome::Wrong(says.to_owned()));
+        assert_eq!(failure, ProbeOutcome::Wrong(says.to_owned()));
         uplink.hears_nothing("dns://192.0.2.53/guess.test").await;
         uplink.hears_nothing("dns://192.0.2.53/silence.test").await;
     });
@@ -353,7 +361,7 @@ fn a_name_is_resolved_beside_the_probes_and_remembered() {
         let target = "http://www.example.test/";
         let first = uplink.ask(target).await;
         let not_yet = "www.example.test is not resolved yet";
-        assert_eq!(first, Outcome::NotSent(not_yet.to_owned()));
+        assert_eq!(first, ProbeOutcome::NotSent(not_yet.to_owned()));
         assert!(is_reply(&uplink.resolved(target).await));
         assert!(is_reply(&uplink.ask("tcp://www.example.test:80").await));
         assert_eq!(asked.load(Ordering::SeqCst), 1);
@@ -407,7 +415,7 @@ fn a_dead_resolver_holds_nobody_up_and_is_named() {
         let says = "www.example.test is not resolved: 192.0.2.80: Connection refused";
         loop {
             assert!(is_reply(&uplink.ask("192.0.2.80").await));
-            let Outcome::NotSent(why) = uplink.ask(target).await else {
+            let ProbeOutcome::NotSent(why) = uplink.ask(target).await else {
                 panic!("there is no address yet");
             };
             if !why.ends_with("not resolved yet") {
@@ -445,7 +453,7 @@ fn nothing_is_sent_through_another_interface() {
 }
 
 /// What the engine says in the end of an uplink that is answered like this from `at` on.
-fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(State, String)> {
+fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> ProbeOutcome) -> Option<(State, String)> {
     let mut engine = Engine::new(support::settings(&["fiber"]), Moment::START);
     let (uplink, attachment) = (support::name("fiber"), attached(1));
     engine.handle_input(Moment::START, Input::Attachment { uplink, attachment });
@@ -456,7 +464,7 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(St
             match action {
                 Action::Probe(order) => {
                     let outcome = if now < Moment::after_start(at) {
-                        Outcome::Reply(Duration::from_millis(10))
+                        ProbeOutcome::Reply(Duration::from_millis(10))
                     } else {
                         answers(&order)
                     };
@@ -488,9 +496,9 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> Outcome) -> Option<(St
 fn an_uplink_behind_a_captive_portal_is_down_and_says_so() {
     let says = "captive portal: http://192.0.2.80/ answered 302 to http://login.example/";
     let at = Duration::from_secs(30);
-    let portal = verdict(at, |_| Outcome::Captive(says.to_owned()));
+    let portal = verdict(at, |_| ProbeOutcome::Captive(says.to_owned()));
     assert_eq!(portal, Some((State::Down, says.to_owned())));
-    let silence = verdict(at, |_| Outcome::Unreachable(String::new()));
+    let silence = verdict(at, |_| ProbeOutcome::Unreachable(String::new()));
     let (state, reason) = silence.expect("a verdict");
     assert_eq!(state, State::Down);
     assert!(!reason.contains("captive portal"), "{reason}");
@@ -500,9 +508,9 @@ fn an_uplink_behind_a_captive_portal_is_down_and_says_so() {
 fn a_target_that_cannot_be_asked_hides_no_outage() {
     let silence = verdict(Duration::from_secs(30), |order| {
         if order.target.to_string() == "192.0.2.1" {
-            Outcome::NotSent("www.example.test is not resolved yet".to_owned())
+            ProbeOutcome::NotSent("www.example.test is not resolved yet".to_owned())
         } else {
-            Outcome::Unreachable(String::new())
+            ProbeOutcome::Unreachable(String::new())
         }
     });
     assert_eq!(silence.expect("a verdict").0, State::Down);

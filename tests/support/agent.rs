@@ -11,8 +11,9 @@ use uplinkd::control::socket::{Server, Watchers};
 use uplinkd::control::ubus::Ubus;
 use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
-use uplinkd::engine::input::Command;
-use uplinkd::engine::status::{EventRecord, Status};
+use uplinkd::engine::command::Command;
+use uplinkd::engine::event::{EventKind, EventRecord};
+use uplinkd::engine::status::Status;
 use uplinkd::units::Timestamp;
 
 /// Answers every request for the status with the same one, and refuses to reload.
@@ -123,11 +124,11 @@ async fn serve(
             Some(call) = server.calls.recv() => match &call.request {
                 Request::Status => call.answer(&Response::Status(Box::new(status.clone()))),
                 Request::Watch => watchers.add(call, status),
-                Request::Command(Command::Switch(name)) if name.as_str() == "nobody" => {
+                Request::Command(Command::Switch { uplink, .. }) if uplink.as_str() == "nobody" => {
                     call.answer(&Response::NotFound("no uplink is named `nobody`".to_owned()));
                 }
                 Request::Command(command) => {
-                    let done = Response::Done(format!("{command:?}"));
+                    let done = Response::Done(command.to_string());
                     call.answer(&done);
                 }
                 Request::Waiting => call.answer(&Response::Waiting(vec![event(99)])),
@@ -135,7 +136,6 @@ async fn serve(
                     let count = seconds.unwrap_or(2);
                     call.answer(&Response::History((0..count).map(event).collect()));
                 }
-                Request::Drain { .. } => call.answer(&Response::Refused("not here".to_owned())),
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
             },
         }
@@ -147,7 +147,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
     EventRecord {
         group: None,
         at: Timestamp(SystemTime::UNIX_EPOCH),
-        event: "switch".to_owned(),
+        event: EventKind::Switch,
         uplink: None,
         interface: None,
         network: None,

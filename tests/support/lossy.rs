@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use uplinkd::engine::input::{Event, ProbeOrder};
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::event::Event;
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::Settings;
-use uplinkd::engine::status::{State, UplinkStatus};
+use uplinkd::engine::state::State;
+use uplinkd::engine::status::UplinkStatus;
 use uplinkd::replay::{Replay, World};
 use uplinkd::units::{Moment, Wall};
 

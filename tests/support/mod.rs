@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use uplinkd::engine::input::{Change, Event};
+use uplinkd::engine::event::{Change, Event};
 use uplinkd::engine::settings::{
     Band, BestSettings, DampingSettings, Failback, FailoverSettings, HealthSettings, Policy,
     ProbeSettings, ScoreBand, Settings, Standby, UplinkSettings,
@@ -111,7 +111,7 @@ fn line(event: &Event) -> String {
         }
         Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
     };
-    format!("{} {what}", event.change.name())
+    format!("{} {what}", event.change.kind())
         .trim_end()
         .to_owned()
 }

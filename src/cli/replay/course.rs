@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::input::{Change, Event};
-use crate::engine::status::State;
+use crate::engine::event::{Change, Event};
+use crate::engine::state::State;
 use crate::recording::MarkedOutage;
 use crate::units::{Target, UplinkName};
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::course::{Course, ReplaySwitch, ReplayVerdict, TruthScore};
 use crate::cli::output::{Colour, Palette};
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::units::UplinkName;
 
 /// One object; of several courses, one with a list of them by name.

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 
 use super::course::{Course, ReplayNotes};
 use crate::config::defaults as default;
-use crate::engine::input::{Action, Input};
+use crate::engine::action::Action;
+use crate::engine::input::Input;
 use crate::engine::settings::{Settings, Standby, UplinkSettings};
 use crate::recording::{MarkedOutage, RecordedWorld, Recording, ReplayStep, Track, replay_steps};
 use crate::replay::Replay;

@@ -4,10 +4,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::cli::output::{Colour, Palette};
+use crate::engine::event::EventRecord;
 use crate::engine::settings::Policy;
+use crate::engine::state::State;
 use crate::engine::status::{
-    BudgetStatus, Chosen, Draining, EventRecord, LastSwitch, Maintenance, Mode, RoutesState, State,
-    Status, TargetStatus, UplinkStatus,
+    BudgetStatus, Chosen, Draining, LastSwitch, Maintenance, RoutesState, SelectionMode, Status,
+    TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
@@ -60,8 +62,8 @@ impl Table {
 
     fn summary(&self, status: &Status) -> String {
         let mode = match status.mode {
-            Mode::Auto => "automatic",
-            Mode::Manual => "manual",
+            SelectionMode::Auto => "automatic",
+            SelectionMode::Manual => "manual",
         };
         let policy = word(status.policy);
         let active = match status.active.as_slice() {

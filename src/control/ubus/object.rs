@@ -4,7 +4,7 @@ use super::blob::{Malformed, Writer};
 use super::blobmsg::{Fields, Value, kind};
 use super::frame::Code;
 use crate::control::Request;
-use crate::engine::input::Command;
+use crate::engine::command::Command;
 use crate::units::UplinkName;
 
 /// Where the object is found.
@@ -45,10 +45,10 @@ pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
         "history" => Request::History {
             seconds: since(&arguments)?,
         },
-        "switch" => Command::Switch(uplink()?).into(),
-        "auto" => Command::Auto.into(),
-        "disable" => Command::Disable(uplink()?).into(),
-        "enable" => Command::Enable(uplink()?).into(),
+        "switch" => Command::switch(uplink()?).into(),
+        "auto" => Command::Auto {}.into(),
+        "disable" => Command::disable(uplink()?).into(),
+        "enable" => Command::enable(uplink()?).into(),
         "reload" => Request::Reload,
         _ => return Err(Code::MethodNotFound),
     })

@@ -13,7 +13,7 @@ use super::{Around, Group, find};
 use crate::engine::election::{Candidate, Fitness, Role};
 use crate::engine::settings::Policy;
 use crate::engine::silence::as_silent_as;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::uplink::{Uplink, seconds};
 use crate::routing::Family;
 use crate::units::{Moment, UplinkName};

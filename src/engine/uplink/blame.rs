@@ -3,10 +3,10 @@
 use super::{Outbox, Phase, Signal, Uplink};
 use crate::engine::docket::{Appeal, Charge, Notice, Testimony};
 use crate::engine::election::Fitness;
-use crate::engine::input::{Change, Event};
+use crate::engine::event::{Change, Event};
 use crate::engine::outage::Silence;
 use crate::engine::round::RoundResult;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::engine::target::{Standing, TargetTrack};
 use crate::routing::Family;
 use crate::units::{Moment, Target};

@@ -10,7 +10,7 @@ use super::{Outbox, Phase, Uplink};
 use crate::engine::election::Candidate;
 use crate::engine::family::{Outlook, Turn};
 use crate::engine::round::RoundResult;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::Moment;
 

@@ -2,7 +2,8 @@
 
 use super::places::Places;
 use super::{Outbox, Phase, Signal, Uplink, listen_for};
-use crate::engine::input::{Outcome, ProbeOrder};
+use crate::engine::action::ProbeOrder;
+use crate::engine::input::ProbeOutcome;
 use crate::engine::passive::BUSY_EVERY;
 use crate::engine::quality::ClosedRound;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
@@ -19,7 +20,7 @@ const LONGEST_QUEUE: u32 = 2;
 
 impl Uplink {
     /// Takes what became of a probe.
-    pub fn probed(&mut self, id: ProbeId, outcome: Outcome, now: Moment, out: &mut Outbox) {
+    pub fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Moment, out: &mut Outbox) {
         let Some((round, place)) = self.find(id) else {
             return;
         };
@@ -46,18 +47,18 @@ impl Uplink {
         &mut self,
         RoundProbe { target, family, .. }: RoundProbe,
         sent: Moment,
-        outcome: Outcome,
+        outcome: ProbeOutcome,
         now: Moment,
         out: &mut Outbox,
     ) -> Fate {
         match outcome {
-            Outcome::Reply(rtt) => {
+            ProbeOutcome::Reply(rtt) => {
                 self.wrong_answer = None;
                 self.met_target(target);
                 Fate::Answered(rtt.min(listen_for(self.settings.probe.timeout)))
             }
-            Outcome::Unreachable(_) => Fate::Missed,
-            Outcome::Wrong(what) => {
+            ProbeOutcome::Unreachable(_) => Fate::Missed,
+            ProbeOutcome::Wrong(what) => {
                 self.families.wrongly_answered(family, &what);
                 self.wrong_answer = Some(what);
                 self.targets[target].answered_wrongly(sent);
@@ -67,14 +68,14 @@ impl Uplink {
                     Fate::Missed
                 }
             }
-            Outcome::Captive(what) => {
+            ProbeOutcome::Captive(what) => {
                 self.targets[target].answered_wrongly(sent);
                 if self.targets[target].is_standing() {
                     self.met_portal(target, sent, what);
                 }
                 Fate::Wrong
             }
-            Outcome::NotSent(why) => {
+            ProbeOutcome::NotSent(why) => {
                 self.family_not_sent(family, &why, now, out);
                 self.not_sent(why, now, out);
                 Fate::Void

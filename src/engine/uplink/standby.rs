@@ -4,9 +4,9 @@
 use super::cold::{Aim, Call, Cold, Sight, Stance, Turn};
 use super::{Outbox, Phase, Signal, Uplink, explain, seconds};
 use crate::engine::election::Fitness;
-use crate::engine::input::{Change, Errand, Event};
+use crate::engine::event::{Change, Errand, Event};
 use crate::engine::settings::Standby;
-use crate::engine::status::State;
+use crate::engine::state::State;
 use crate::routing::Trouble;
 use crate::units::Moment;
 

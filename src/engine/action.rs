@@ -1,0 +1,51 @@
+//! What the engine asks for.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::Event;
+use crate::routing::Desired;
+use crate::units::{ProbeId, Target, UplinkName};
+
+/// Something that the engine wants done outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Send a probe.
+    Probe(ProbeOrder),
+    /// Read the counters of this uplink's interface.
+    Count(UplinkName),
+    /// Make the kernel hold this.
+    Route(Desired),
+    /// The traffic no longer leaves by these addresses: end the flows that do.
+    Leave(Departure),
+    /// Tell the world.
+    Event(Event),
+}
+
+/// What flows are left behind by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// The addresses of the uplinks that were left, of the families that moved.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Those uplinks are well: a failback, or a person's choice. An uplink that lost an address and
+    /// kept the traffic did not choose to.
+    pub is_voluntary: bool,
+}
+
+/// A probe to send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeOrder {
+    /// Its number.
+    pub id: ProbeId,
+    /// Through which uplink.
+    pub uplink: UplinkName,
+    /// To whom.
+    pub target: Target,
+    /// When to stop listening for the answer. Later than the engine's own deadline, so that a late
+    /// answer is still seen.
+    pub listen_for: Duration,
+}

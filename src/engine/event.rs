@@ -1,0 +1,543 @@
+//! Events: what they are, how each is delivered, and their form outside the agent.
+//!
+//! A new event has a row in the table of [`EventKind`], and a [`Change`] that carries its values.
+//! Everything that delivers events follows the table; none of it looks at a name.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::state::State;
+use crate::units::{GroupName, InterfaceName, Moment, Target, Timestamp, UplinkName, Wall};
+
+/// Declares the kinds, and the row of each.
+macro_rules! event_kinds {
+    ($($(#[$doc:meta])* $kind:ident $name:literal $severity:ident $urgency:ident $lane:expr, $repeats:ident;)*) => {
+        /// The kinds of events.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum EventKind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl EventKind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Its name, and how it is delivered.
+            pub const fn delivery(self) -> Delivery {
+                match self {
+                    $(Self::$kind => Delivery {
+                        name: $name,
+                        severity: Severity::$severity,
+                        urgency: Urgency::$urgency,
+                        lane: $lane,
+                        repeats: Repetition::$repeats,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    // kind, name, severity, urgency, lane, how repeats count
+    /// An uplink answers and is good.
+    UplinkUp "uplink.up" Info Batched Lane::News, CountedPerUplink;
+    /// An uplink loses or delays too much, or one family of it is broken.
+    UplinkDegraded "uplink.degraded" Info Batched Lane::News, CountedPerUplink;
+    /// An uplink does not carry traffic: it does not answer, or is not there.
+    UplinkDown "uplink.down" Warning Batched Lane::News, CountedPerUplink;
+    /// An uplink answers again, but not for long enough.
+    UplinkRecovering "uplink.recovering" Info Batched Lane::News, CountedPerUplink;
+    /// The drain of an uplink is over.
+    UplinkDrained "uplink.drained" Info Batched Lane::News, Each;
+    /// A target counts again.
+    TargetUp "target.up" Info Batched Lane::News, CountedPerTargets;
+    /// A target does not count.
+    TargetDown "target.down" Info Batched Lane::News, CountedPerTargets;
+    /// An uplink fails so often that it has to wait for its failback.
+    FlapPenalty "flap.penalty" Warning Batched Lane::News, Each;
+    /// It no longer has to wait.
+    FlapReuse "flap.reuse" Info Batched Lane::News, Each;
+    /// A cold uplink is to be brought up.
+    StandbyUp "standby.up" Info Batched Lane::Standby(StandbyOrder::Up), Each;
+    /// A cold uplink is to be taken down.
+    StandbyDown "standby.down" Info Batched Lane::Standby(StandbyOrder::Down), Each;
+    /// A cold uplink was not usable in time.
+    StandbyUnready "standby.unready" Warning Batched Lane::News, Each;
+    /// Hosts may use the addresses of these prefixes again.
+    PrefixPreferred "prefix.preferred" Info Batched Lane::News, Each;
+    /// Hosts should leave the addresses of these prefixes.
+    PrefixDeprecated "prefix.deprecated" Info Batched Lane::News, Each;
+    /// Other uplinks carry the traffic.
+    Switch "switch" Info AtOnce Lane::News, Each;
+    /// The traffic is pinned to an uplink that is not usable.
+    SwitchStranded "switch.stranded" Error AtOnce Lane::News, Each;
+    /// No uplink is usable.
+    NoUsableUplink "no_usable_uplink" Error AtOnce Lane::News, Each;
+    /// A changed configuration is in force.
+    ConfigReloaded "config.reloaded" Info Batched Lane::News, Each;
+    /// A changed configuration was refused.
+    ConfigRefused "config.refused" Error Batched Lane::News, Each;
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The name in the log, the history, hooks and ubus.
+    pub name: &'static str,
+    /// Its level in the log.
+    pub severity: Severity,
+    /// When the history writes it.
+    pub urgency: Urgency,
+    /// Which queue of the hooks it takes.
+    pub lane: Lane,
+    /// What the log does when it repeats.
+    pub repeats: Repetition,
+}
+
+/// The level of an event in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// An operator must act now.
+    Error,
+    /// An operator should look today.
+    Warning,
+    /// A change of state.
+    Info,
+}
+
+/// When the history writes an event. Flash wears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// At once: most worth knowing after the power cut that may follow.
+    AtOnce,
+    /// With the next that is written at once, when many wait, or hourly.
+    Batched,
+}
+
+/// The queues of the hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// What happened.
+    News,
+    /// What is to be done with the interface of a cold uplink, by hooks or netifd: the traffic waits
+    /// for it, so it does not queue behind the news.
+    Standby(StandbyOrder),
+}
+
+/// What is to be done with the interface of a cold uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandbyOrder {
+    /// Bring it up.
+    Up,
+    /// Take it down.
+    Down,
+}
+
+/// What the log does with events that repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repetition {
+    /// Each has its line.
+    Each,
+    /// Those of one uplink's state are counted together.
+    CountedPerUplink,
+    /// Those of one uplink's targets are counted together.
+    CountedPerTargets,
+}
+
+impl EventKind {
+    /// The name in the log, the history, hooks and ubus.
+    pub const fn name(self) -> &'static str {
+        self.delivery().name
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The kind of a state that an uplink entered.
+    const fn of_state(state: State) -> Self {
+        match state {
+            State::Up => Self::UplinkUp,
+            State::Degraded => Self::UplinkDegraded,
+            State::Recovering => Self::UplinkRecovering,
+            State::Down | State::Absent | State::Unknown | State::Disabled | State::Cold => {
+                Self::UplinkDown
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for EventKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub change: Change,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// An uplink changed its state.
+    Uplink {
+        /// Which.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+    },
+    /// A target of an uplink no longer counts, or counts again.
+    Target {
+        /// Which uplink; none: all of them.
+        uplink: Option<UplinkName>,
+        /// Its interface.
+        interface: Option<InterfaceName>,
+        /// Which target.
+        target: Target,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+    },
+    /// An uplink keeps falling and has to wait for its way back, or no longer has to.
+    Flap {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// It has to wait.
+        is_suppressed: bool,
+    },
+    /// A cold uplink has to be brought up or taken down, or was found to be of no use.
+    Standby {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// Which of these.
+        errand: Errand,
+    },
+    /// The hosts behind this machine should leave the addresses of these prefixes, or may use them
+    /// again.
+    Prefix {
+        /// Through which uplink they are delegated.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// The prefixes.
+        prefixes: BTreeSet<IpNet>,
+        /// They may use them.
+        is_preferred: bool,
+    },
+    /// The traffic goes another way.
+    Switch {
+        /// The traffic of this group; none: of all that no group claims.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        /// Who carried it; empty at the start.
+        from: Vec<UplinkName>,
+        /// Who carries it.
+        to: Vec<UplinkName>,
+    },
+    /// The traffic was pinned by hand to an uplink that is of no use, and stays there although another
+    /// one is usable.
+    Stranded {
+        /// To which.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+    },
+    /// No established flow is held on an uplink in maintenance any more.
+    Drained {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+    },
+    /// No uplink is usable; the routes stay as they are.
+    NoUsableUplink,
+    /// A changed configuration is in force.
+    ConfigReloaded,
+    /// A changed configuration was refused; the old one stays.
+    ConfigRefused,
+}
+
+/// What becomes of a cold uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Errand {
+    /// Bring its interface up.
+    Up,
+    /// Take it down.
+    Down,
+    /// It was called, and was not usable in time.
+    Unready,
+}
+
+/// What happened to the routes of a switch by the time it is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchOutcome {
+    /// The kernel holds them.
+    Applied {
+        /// From the decision until they were read back.
+        took: Duration,
+        /// How many flows of the uplink that was left were ended, if that is known.
+        flows_moved: Option<usize>,
+    },
+    /// The kernel refuses them.
+    Refused,
+}
+
+/// What the agent knows of an event beside the event itself.
+#[derive(Clone, Debug, Default)]
+pub struct EventContext {
+    /// The network of netifd that the uplink is named by.
+    pub network: Option<InterfaceName>,
+    /// For a switch.
+    pub outcome: Option<SwitchOutcome>,
+}
+
+/// The values of a change, each where it has its place in a record.
+struct ChangeValues<'a> {
+    kind: EventKind,
+    group: Option<&'a GroupName>,
+    uplink: Option<&'a UplinkName>,
+    interface: Option<&'a InterfaceName>,
+    sides: Option<(Side, Side)>,
+    prefixes: Option<&'a BTreeSet<IpNet>>,
+}
+
+impl<'a> ChangeValues<'a> {
+    fn of(kind: EventKind) -> Self {
+        Self {
+            kind,
+            group: None,
+            uplink: None,
+            interface: None,
+            sides: None,
+            prefixes: None,
+        }
+    }
+
+    fn of_uplink(kind: EventKind, uplink: &'a UplinkName, interface: &'a InterfaceName) -> Self {
+        Self {
+            uplink: Some(uplink),
+            interface: Some(interface),
+            ..Self::of(kind)
+        }
+    }
+}
+
+impl Change {
+    /// The kind of event that tells of it.
+    pub fn kind(&self) -> EventKind {
+        self.values().kind
+    }
+
+    /// The uplink that it concerns, where that is one.
+    pub fn uplink(&self) -> Option<&UplinkName> {
+        self.values().uplink
+    }
+
+    fn values(&self) -> ChangeValues<'_> {
+        match self {
+            Self::Uplink {
+                uplink,
+                interface,
+                from,
+                to,
+            } => ChangeValues {
+                sides: Some((Side::State(*from), Side::State(*to))),
+                ..ChangeValues::of_uplink(EventKind::of_state(*to), uplink, interface)
+            },
+            Self::Target {
+                uplink,
+                interface,
+                target: _,
+                from,
+                to,
+            } => ChangeValues {
+                uplink: uplink.as_ref(),
+                interface: interface.as_ref(),
+                sides: Some((Side::State(*from), Side::State(*to))),
+                ..ChangeValues::of(if *to == State::Up {
+                    EventKind::TargetUp
+                } else {
+                    EventKind::TargetDown
+                })
+            },
+            Self::Flap {
+                uplink,
+                interface,
+                is_suppressed,
+            } => {
+                let kind = if *is_suppressed {
+                    EventKind::FlapPenalty
+                } else {
+                    EventKind::FlapReuse
+                };
+                ChangeValues::of_uplink(kind, uplink, interface)
+            }
+            Self::Standby {
+                uplink,
+                interface,
+                errand,
+            } => {
+                let kind = match errand {
+                    Errand::Up => EventKind::StandbyUp,
+                    Errand::Down => EventKind::StandbyDown,
+                    Errand::Unready => EventKind::StandbyUnready,
+                };
+                ChangeValues::of_uplink(kind, uplink, interface)
+            }
+            Self::Prefix {
+                uplink,
+                interface,
+                prefixes,
+                is_preferred,
+            } => {
+                let kind = if *is_preferred {
+                    EventKind::PrefixPreferred
+                } else {
+                    EventKind::PrefixDeprecated
+                };
+                ChangeValues {
+                    prefixes: Some(prefixes),
+                    ..ChangeValues::of_uplink(kind, uplink, interface)
+                }
+            }
+            Self::Switch { group, from, to } => ChangeValues {
+                group: group.as_ref(),
+                sides: Some((Side::Uplinks(from.clone()), Side::Uplinks(to.clone()))),
+                ..ChangeValues::of(EventKind::Switch)
+            },
+            Self::Stranded { uplink, interface } => {
+                ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
+            }
+            Self::Drained { uplink, interface } => {
+                ChangeValues::of_uplink(EventKind::UplinkDrained, uplink, interface)
+            }
+            Self::NoUsableUplink => ChangeValues::of(EventKind::NoUsableUplink),
+            Self::ConfigReloaded => ChangeValues::of(EventKind::ConfigReloaded),
+            Self::ConfigRefused => ChangeValues::of(EventKind::ConfigRefused),
+        }
+    }
+}
+
+impl Event {
+    /// The event as it leaves the agent. `wall` translates times.
+    pub fn record(&self, wall: Wall) -> EventRecord {
+        self.record_in(wall, EventContext::default())
+    }
+
+    /// The same, with what the agent knows beside.
+    pub fn record_in(&self, wall: Wall, context: EventContext) -> EventRecord {
+        let values = self.change.values();
+        let (from, to) = values.sides.unzip();
+        let (mut reason, mut took_us, mut flows_moved) = (self.reason.clone(), None, None);
+        match context.outcome {
+            Some(SwitchOutcome::Applied {
+                took,
+                flows_moved: moved,
+            }) => {
+                took_us = u64::try_from(took.as_micros()).ok();
+                flows_moved = moved;
+            }
+            Some(SwitchOutcome::Refused) => reason.push_str("; the kernel refuses the new route"),
+            None => {}
+        }
+        EventRecord {
+            at: wall.at(self.at),
+            event: values.kind,
+            group: values.group.cloned(),
+            uplink: values.uplink.cloned(),
+            interface: values.interface.cloned(),
+            network: context.network,
+            from,
+            to,
+            reason,
+            prefixes: values.prefixes.cloned().unwrap_or_default(),
+            took_us,
+            flows_moved,
+        }
+    }
+}
+
+/// An event as it leaves the agent: log, history, hooks, ubus and `status --watch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// When.
+    pub at: Timestamp,
+    /// What happened, such as `uplink.down` or `switch`.
+    pub event: EventKind,
+    /// Which group of traffic, where it concerns one of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// Which uplink, where it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<UplinkName>,
+    /// The interface of that uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceName>,
+    /// The network of netifd that the uplink is named by, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<InterfaceName>,
+    /// What was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Side>,
+    /// What is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Side>,
+    /// Why, in words.
+    pub reason: String,
+    /// The delegated prefixes that it is about.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub prefixes: BTreeSet<IpNet>,
+    /// For a switch: from the decision until the kernel held the routes and they were read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// For a switch: how many flows of the uplink that was left were ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows_moved: Option<usize>,
+}
+
+/// Before or after: a state, or those who carry the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Side {
+    /// The state of an uplink.
+    State(State),
+    /// Uplinks.
+    Uplinks(Vec<UplinkName>),
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(state) => state.fmt(f),
+            Self::Uplinks(names) if names.is_empty() => f.pad("none"),
+            Self::Uplinks(names) => {
+                let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
+                f.pad(&names.join(","))
+            }
+        }
+    }
+}
