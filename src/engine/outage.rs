@@ -32,8 +32,9 @@ const ROUNDING: Duration = Duration::from_micros(1);
 /// A run keeps at most so many rounds; the evidence of any more is not needed.
 const LONGEST_RUN: usize = 512;
 
-/// An outage that ends within this multiple of the limit on patience teaches how long a burst lasts.
-const BURST_LIMIT: u32 = 2;
+/// What a switch costs, in seconds without traffic. A silence that lasts for longer than this beyond
+/// what its link is given was worth the switch: it is an outage, whatever ended it, and no burst.
+pub const SWITCH_COST: Duration = Duration::from_secs(2);
 
 /// How much is asked of the evidence.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,8 @@ pub struct Outage {
     losses: u32,
     /// Since when the uplink's own traffic has gone out without anything coming in.
     silent_since: Option<Moment>,
-    is_declared: bool,
+    /// When the present silence became an outage.
+    declared: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +83,7 @@ impl Outage {
         } else if self.run.is_empty() {
             self.learner.answered();
         }
-        self.is_declared &= newer < self.run.len();
+        self.declared = self.declared.filter(|_| newer < self.run.len());
         self.answered = self.answered.max(Some(sent));
         let disproved = self.run.drain(..newer).map(|failure| failure.losses);
         self.losses -= disproved.sum::<u32>();
@@ -114,7 +116,7 @@ impl Outage {
         let is_too_long = now.since(self.watched_since(first, demand)) >= demand.outage_within
             && self.run.len() >= LEAST_ROUNDS;
         (is_proven || is_too_long).then(|| {
-            self.is_declared = true;
+            self.declared.get_or_insert(now);
             Silence {
                 lasts: now.since(answered),
                 rounds: self.run.len(),
@@ -231,20 +233,29 @@ impl Outage {
         self.losses = 0;
         self.silent_since = None;
         self.answered = None;
-        self.is_declared = false;
+        self.declared = None;
     }
 
     fn learn(&mut self, last: usize, answered: Moment, demand: Demand) {
         let first = self.run[0].sent;
-        let at_most = answered.since(first);
-        let is_burst = !self.is_declared || at_most <= demand.outage_within * BURST_LIMIT;
-        if is_burst {
-            self.learner.ended(Run {
-                at_least: self.run[last].sent.since(first),
-                at_most,
-                losses: self.run[..=last].iter().map(|f| f.losses).sum(),
-            });
+        if self.was_outage(first, answered, demand) {
+            return;
         }
+        self.learner.ended(Run {
+            at_least: self.run[last].sent.since(first),
+            at_most: answered.since(first),
+            losses: self.run[..=last].iter().map(|f| f.losses).sum(),
+        });
+    }
+
+    /// A silence that was declared and ended so late that it teaches no patience. Where probes are
+    /// rare the verdict comes later than the link was given.
+    fn was_outage(&self, first: Moment, answered: Moment, demand: Demand) -> bool {
+        let process = self.learner.process();
+        let given = process.patience((-demand.threshold()).exp());
+        let given_until = first + given.min(demand.outage_within);
+        self.declared
+            .is_some_and(|at| answered.since(at.min(given_until)) > SWITCH_COST)
     }
 }
 
@@ -337,6 +348,47 @@ mod tests {
     fn bursts_that_always_end_in_time_are_borne_for_less_than_those_that_may_not() {
         let patience = patience(&mut bursty(36, |_| 0.6));
         assert!((700..5_000).contains(&patience.as_millis()), "{patience:?}");
+    }
+
+    /// The verdict is sought on a silence of so many milliseconds, and an answer ends it.
+    fn silence(outage: &mut Outage, began: Moment, lasts: u64, every: usize) -> Moment {
+        for millis in (0..lasts).step_by(every) {
+            let sent = began + Duration::from_millis(millis);
+            outage.failed(sent, 1);
+            outage.verdict(sent, DEMAND);
+        }
+        let end = began + Duration::from_millis(lasts);
+        outage.answered(end, DEMAND);
+        end
+    }
+
+    #[test]
+    fn a_silence_that_a_switch_would_have_paid_for_never_makes_more_patient() {
+        for history in [20, 40, 80, 160, 320].map(|every| bursty(every, exponential(0.3))) {
+            let given = patience(&mut history.clone());
+            for beyond in [100, 1_000, 60_000] {
+                for every in [50, 250, 500] {
+                    let lasts = given + SWITCH_COST + Duration::from_millis(beyond);
+                    let mut outage = history.clone();
+                    let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+                    silence(&mut outage, at(99_000_000), lasts, every);
+                    let after = outage.learnt();
+                    assert_eq!(after, history.learnt(), "{given:?} {beyond} {every}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_silence_that_ends_before_a_switch_would_have_paid_is_a_burst() {
+        let mut outage = Outage::default();
+        let mut now = at(0);
+        let new = patience(&mut outage.clone());
+        for _ in 0..5 {
+            now = silence(&mut outage, now, 1_900, 50) + Duration::from_secs(30);
+        }
+        let known = patience(&mut outage);
+        assert!(known > new * 3, "{new:?} {known:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Worlds that ask more of the verdicts than most links do.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::support::{at, brief, name, probe, settings, when};
@@ -200,4 +202,66 @@ fn a_ping_target_that_dies_everywhere_frees_nobody_from_a_captive_portal() {
     let events = replay.run_until(at(600.0));
     assert_eq!(count(&events, "uplink."), 0, "{}", lines(&events));
     assert!(count(&events, "target.down") > 0, "{}", lines(&events));
+}
+
+/// Fiber, alone, which dies with the first probe after each of these moments, for so long.
+fn dying(outages: Vec<f64>, lasts: f64) -> (Replay<impl World>, Rc<RefCell<Vec<f64>>>) {
+    let began = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&began);
+    let replay = answering(settings(&["fiber"]), move |_, now| {
+        let mut began = seen.borrow_mut();
+        if outages.get(began.len()).is_some_and(|next| *next <= now) {
+            began.push(now);
+        }
+        let is_dead = began.last().is_some_and(|began| now - began < lasts);
+        (!is_dead).then_some(RTT)
+    });
+    (replay, began)
+}
+
+#[test]
+fn an_outage_is_found_as_fast_as_the_first_however_many_there_were_before() {
+    let gaps = [60.0; 9]
+        .into_iter()
+        .chain([600.0, 6.0 * HOUR, 24.0 * HOUR]);
+    let mut outages = vec![600.0];
+    for gap in gaps {
+        outages.push(outages[outages.len() - 1] + gap);
+    }
+    let (count, last) = (outages.len(), outages[outages.len() - 1]);
+    let (mut replay, began) = dying(outages, 4.0);
+    let events = replay.run_until(at(last + 60.0));
+    let is_down = |event: &&Event| brief(&[(*event).clone()]) == ["uplink.down fiber"];
+    let downs = events.iter().filter(is_down);
+    let downs: Vec<_> = downs
+        .map(|event| event.at.since_start().as_secs_f64())
+        .collect();
+    let began = began.borrow();
+    assert_eq!([downs.len(), began.len()], [count; 2], "{}", lines(&events));
+    let found: Vec<_> = downs
+        .iter()
+        .zip(&*began)
+        .map(|(down, began)| down - began)
+        .collect();
+    assert!(found[0] < 0.5, "{found:?}");
+    assert!(
+        found.iter().all(|after| *after <= found[0] + 0.1),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_burst_that_ends_before_a_switch_would_have_paid_is_learnt() {
+    let bursts = (1..40)
+        .map(|number| 600.0 + 30.0 * f64::from(number))
+        .collect();
+    let (mut replay, _) = dying(bursts, 1.5);
+    replay.run_until(at(600.0));
+    let new = fiber(&replay).learnt.expect("learnt").dead_in_ms;
+    let events = replay.run_until(at(1_000.0));
+    assert!(count(&events, "uplink.down") > 0, "{}", lines(&events));
+    let events = replay.run_until(at(1_850.0));
+    assert_eq!(count(&events, "uplink.down"), 0, "{}", lines(&events));
+    let known = fiber(&replay).learnt.expect("learnt").dead_in_ms;
+    assert!(known > new + 1_000.0, "{new} {known}");
 }
