@@ -13,13 +13,9 @@ use crate::units::{Counters, Moment};
 const BUSY_RATE: f64 = 20.0;
 /// How often that is.
 pub const BUSY_EVERY: Duration = Duration::from_millis(100);
-/// Below this rate either way next to nothing flows but probes, and a look now and then shows when
-/// that changes: a look costs a small router a tenth of a probe.
+/// Below this rate either way next to nothing flows but probes, and a look along with each steady
+/// probe shows when that changes: a look costs a small router a tenth of a probe.
 const IDLE_RATE: f64 = 5.0;
-/// How often that is, once what flows is known.
-const IDLE_EVERY: Duration = Duration::from_secs(5);
-/// For so long after the first look it is not known yet.
-const ACQUAINTED_AFTER: Duration = Duration::from_secs(10);
 /// So many packets must have gone out unanswered, and so many must be missing.
 const LEAST_PACKETS: f64 = 5.0;
 /// Inbound is still when it falls below this share of what it was.
@@ -50,7 +46,6 @@ const CAPACITY_HALF_LIFE: f64 = 3_600.0;
 /// What the counters of one uplink have shown.
 #[derive(Clone, Debug, Default)]
 pub struct Passive {
-    began: Option<Moment>,
     last: Option<(Moment, Counters)>,
     rx_rate: f64,
     tx_rate: f64,
@@ -85,7 +80,6 @@ impl Still {
 impl Passive {
     /// Takes the counters as they are now.
     pub fn observe(&mut self, counters: Counters, now: Moment) {
-        self.began.get_or_insert(now);
         let Some((then, before)) = self.last.replace((now, counters)) else {
             return;
         };
@@ -160,14 +154,10 @@ impl Passive {
         self.is_full() && self.still.is_none() && self.last.is_some_and(has_looked)
     }
 
-    /// Whether the counters are worth reading along with a probe.
-    pub fn is_worth_a_look(&self, now: Moment) -> bool {
-        let (Some(began), Some((last, _))) = (self.began, self.last) else {
-            return true;
-        };
-        let is_new = now.since(began) < ACQUAINTED_AFTER;
+    /// Whether the counters are worth reading along with the dense probes of a verdict.
+    pub fn is_worth_a_look(&self) -> bool {
         let is_idle = self.rx_rate < IDLE_RATE || self.tx_rate < IDLE_RATE;
-        is_new || !is_idle || self.still.is_some() || now.since(last) >= IDLE_EVERY
+        self.last.is_none() || !is_idle || self.still.is_some()
     }
 
     /// Traffic flows both ways: the link works, and a probe would say nothing new.
@@ -283,19 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn a_link_on_which_nothing_flows_is_looked_at_now_and_then() {
+    fn dense_probes_look_at_the_counters_only_where_something_flows() {
         let mut traffic = Traffic::new();
-        let mut looks = 0;
-        for _ in 0..600 {
-            traffic.now = traffic.now + Duration::from_millis(100);
-            if traffic.passive.is_worth_a_look(traffic.now) {
-                traffic.passive.observe(traffic.counters, traffic.now);
-                looks += 1;
-            }
-        }
-        assert_eq!(looks, 100 + 50 / 5);
+        assert!(traffic.passive.is_worth_a_look(), "nothing is known");
+        traffic.flows(10, 0, 0);
+        assert!(!traffic.passive.is_worth_a_look());
         traffic.flows(10, 1, 1);
-        assert!(traffic.passive.is_worth_a_look(traffic.now));
+        assert!(traffic.passive.is_worth_a_look());
     }
 
     #[test]

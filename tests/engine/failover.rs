@@ -588,46 +588,92 @@ fn what_an_earlier_run_left_is_adopted_without_a_switch() {
 
 /// A world in which fiber dies at some time while a client streams through it, if it does.
 struct Streaming {
+    begins_at: f64,
     dies_at: f64,
     packets_a_second: f64,
+    probed_at: Vec<Moment>,
+    counted_at: Vec<Moment>,
+}
+
+impl Streaming {
+    fn new(packets_a_second: f64, begins_at: f64, dies_at: f64) -> Self {
+        Self {
+            begins_at,
+            dies_at,
+            packets_a_second,
+            probed_at: Vec::new(),
+            counted_at: Vec::new(),
+        }
+    }
 }
 
 impl World for Streaming {
     fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        self.probed_at.push(now);
         let is_dead = order.uplink == name("fiber") && now >= at(self.dies_at);
         (!is_dead).then_some(RTT)
     }
 
     fn counters(&mut self, _: &UplinkName, now: Moment) -> Option<Counters> {
-        let packets = |seconds: f64| (seconds * self.packets_a_second).trunc();
+        self.counted_at.push(now);
+        let packets = |until: f64| {
+            let seconds = (until - self.begins_at).max(0.0);
+            Duration::from_secs_f64((seconds * self.packets_a_second).trunc()).as_secs()
+        };
         let passed = now.since_start().as_secs_f64();
-        let count = |packets: f64| Duration::from_secs_f64(packets).as_secs();
         Some(Counters {
-            rx_packets: count(packets(passed.min(self.dies_at))),
-            tx_packets: count(packets(passed)),
+            rx_packets: packets(passed.min(self.dies_at)),
+            tx_packets: packets(passed),
             ..Counters::default()
         })
     }
 }
 
+/// The longest time to the verdict when fiber dies under traffic that is so old.
+fn found_under_traffic(packets_a_second: f64, old: f64) -> f64 {
+    let delays = (0..10_u32).map(|tenth| {
+        let dies_at = 60.0 + f64::from(tenth) / 10.0;
+        let world = Streaming::new(packets_a_second, dies_at - old, dies_at);
+        let mut replay = Replay::new(settings(&["fiber", "lte"]), world);
+        let events = replay.run_until(at(dies_at + 5.0));
+        when(&events, "uplink.down fiber").expect("found") - dies_at
+    });
+    delays.fold(0.0, f64::max)
+}
+
 #[test]
 fn an_outage_under_traffic_is_found_sooner_than_the_next_steady_probe_would() {
-    let found_after = |packets_a_second: f64| {
-        let delays = (0..10_u32).map(|tenth| {
-            let dies_at = 60.0 + f64::from(tenth) / 10.0;
-            let world = Streaming {
-                dies_at,
-                packets_a_second,
-            };
-            let mut replay = Replay::new(settings(&["fiber", "lte"]), world);
-            let events = replay.run_until(at(dies_at + 5.0));
-            when(&events, "uplink.down fiber").expect("found") - dies_at
-        });
-        delays.fold(0.0, f64::max)
-    };
-    let (busy, idle) = (found_after(100.0), found_after(0.0));
+    let (busy, idle) = (
+        found_under_traffic(100.0, 60.0),
+        found_under_traffic(0.0, 0.0),
+    );
     assert!(busy < 0.6, "{busy}");
     assert!(idle > 0.8, "{idle}");
+}
+
+#[test]
+fn an_outage_under_traffic_that_has_just_begun_is_found_as_soon() {
+    for old in [2.5, 3.0, 4.0, 6.0] {
+        let found = found_under_traffic(50.0, old);
+        assert!(found < 0.6, "{old} s: {found}");
+    }
+}
+
+#[test]
+fn the_counters_of_an_idle_uplink_are_read_with_its_steady_probes_and_at_no_other_time() {
+    let world = Streaming::new(0.0, 0.0, 1e6);
+    let mut replay = Replay::new(settings(&["fiber", "lte"]), world);
+    replay.run_until(at(60.0));
+    let looks = replay.world().counted_at.len();
+    replay.run_until(at(660.0));
+    let world = replay.world();
+    assert!((500..750).contains(&(world.counted_at.len() - looks)));
+    assert!(
+        world
+            .counted_at
+            .iter()
+            .all(|at| world.probed_at.contains(at))
+    );
 }
 
 #[test]

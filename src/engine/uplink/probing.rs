@@ -115,13 +115,15 @@ impl Uplink {
             self.try_to_trust(now, out);
         }
         let is_time_to_probe = self.timers.take_due(Timer::Round, now);
+        // The machine is awake for the probe anyway.
+        let is_time_to_look =
+            is_time_to_probe && (self.pace(now) != Pace::Confirm || self.passive.is_worth_a_look());
         if is_time_to_probe && self.saves_a_probe(now) {
             self.await_next_round(now);
         } else if is_time_to_probe {
             self.send_round(now, out);
         }
         let is_time_to_count = self.timers.take_due(Timer::Count, now);
-        let is_time_to_look = is_time_to_probe && self.passive.is_worth_a_look(now);
         if self.is_carrying && (is_time_to_look || is_time_to_count) {
             out.counts.push_back(self.settings.name.clone());
         }
