@@ -67,7 +67,7 @@ enum Command {
     Completions(packaging::Completions),
     /// Print the manual page
     #[cfg(feature = "packaging")]
-    Man,
+    Man(packaging::ManualPage),
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
     Lab(Box<lab::Lab>),
@@ -176,7 +176,7 @@ impl Cli {
             #[cfg(feature = "packaging")]
             Command::Completions(arguments) => packaging::completions(&arguments),
             #[cfg(feature = "packaging")]
-            Command::Man => packaging::man(),
+            Command::Man(arguments) => packaging::man(&arguments),
             #[cfg(feature = "lab")]
             Command::Lab(arguments) => lab::run(&arguments),
         }

@@ -1,9 +1,11 @@
 //! `uplinkd completions` and `uplinkd man`: what packages install beside the program.
 
+mod manual;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -23,9 +25,38 @@ pub(super) fn completions(arguments: &Completions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One page: the program's own, and each command with what may follow it.
-pub(super) fn man() -> Result<ExitCode> {
-    let mut program = Cli::command();
+/// The arguments of `man`.
+#[derive(Debug, Args)]
+pub(super) struct ManualPage {
+    /// Which page
+    #[arg(value_enum, default_value = "uplinkd")]
+    page: PageName,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PageName {
+    /// uplinkd(8)
+    Uplinkd,
+    /// uplinkd.toml(5)
+    #[value(name = "uplinkd.toml")]
+    UplinkdToml,
+}
+
+pub(super) fn man(arguments: &ManualPage) -> Result<ExitCode> {
+    let page = match arguments.page {
+        PageName::Uplinkd => program_page()?,
+        PageName::UplinkdToml => manual::page("uplinkd.toml", "5", CONFIGURATION),
+    };
+    output::print(&page)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const ENVIRONS: &str = include_str!("../../docs/files.md");
+
+/// The program, and each command with what may follow it.
+fn program_page() -> Result<String> {
+    let mut program = Cli::command().after_help(None::<&str>);
     program.build();
     let mut text = Vec::new();
     let page = Man::new(program.clone()).section("8");
@@ -37,11 +68,18 @@ pub(super) fn man() -> Result<ExitCode> {
     for command in program.get_subcommands() {
         describe(command, &mut text)?;
     }
-    page.render_extra_section(&mut text)?;
+    text.extend(manual::sections(ENVIRONS).bytes());
+    text.extend(SEE_ALSO.bytes());
     page.render_version_section(&mut text)?;
-    output::print(&String::from_utf8(text)?)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(String::from_utf8(text)?)
 }
+
+const SEE_ALSO: &str = "\
+.SH \"SEE ALSO\"
+\\fBuplinkd.toml\\fR(5), \\fBip\\-route\\fR(8), \\fBip\\-rule\\fR(8), \\fBsystemd\\fR(1)
+.PP
+The documents in /usr/share/doc/uplinkd/docs.
+";
 
 fn describe(command: &Command, text: &mut Vec<u8>) -> Result<()> {
     text.extend(format!(".SH \"uplinkd {}\"\n", command.get_name()).bytes());
