@@ -26,6 +26,9 @@ use crate::lab::stage::Stage;
 /// How long the kernel may take to follow a command.
 const SWITCH_WITHIN: Duration = Duration::from_secs(2);
 
+/// After how many switches the status is requested once.
+const STATUS_EVERY: u32 = 10;
+
 /// How often a client of the crowd reads.
 const READ_EVERY: Duration = Duration::from_millis(20);
 
@@ -42,6 +45,15 @@ pub struct Lookups {
     pub median_us: u64,
     /// See above.
     pub worst_us: u64,
+    /// From a request for the status until its answer, the median in the same run.
+    pub status_us: u64,
+}
+
+impl Lookups {
+    /// How many times longer a switch takes than an answer of the same agent on the same machine.
+    pub(super) fn per_status(&self) -> u64 {
+        self.median_us / self.status_us.max(1)
+    }
 }
 
 impl std::fmt::Display for Lookups {
@@ -52,11 +64,12 @@ impl std::fmt::Display for Lookups {
             without_a_route,
             median_us,
             worst_us,
+            status_us,
         } = self;
         write!(
             f,
-            "{switches} switches by command, each in place after {median_us} us, {worst_us} at the worst; \
-             of {lookups} lookups meanwhile {without_a_route} found no route"
+            "{switches} switches by command, each in place after {median_us} us, {worst_us} at the worst \
+             (the status is answered after {status_us} us); of {lookups} lookups meanwhile {without_a_route} found no route"
         )
     }
 }
@@ -74,7 +87,7 @@ impl Stage<'_> {
         let search = Search::start(self.network.router())?;
         let mut agent = connect()?;
         let crowd = Crowd::gather(clients)?;
-        let mut spans = Vec::new();
+        let (mut spans, mut answers) = (Vec::new(), Vec::new());
         for number in 0..times {
             let uplink = if number % 2 == 0 {
                 UPLINKS[1]
@@ -93,14 +106,15 @@ impl Stage<'_> {
                 ));
             }
             spans.push(clock::now().since(asked));
+            if number % STATUS_EVERY == 0 {
+                let asked = clock::now();
+                request(&mut agent, &Request::Status)?;
+                answers.push(clock::now().since(asked));
+            }
         }
         drop(crowd);
         spans.sort_unstable();
-        let micros = |span: Option<&Duration>| {
-            span.map_or(0, |span| {
-                u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
-            })
-        };
+        answers.sort_unstable();
         command(&mut agent, Command::Auto {})?;
         let (lookups, without_a_route) = search.end()?;
         self.heard.phase = heading;
@@ -110,8 +124,14 @@ impl Stage<'_> {
             without_a_route,
             median_us: micros(spans.get(spans.len() / 2)),
             worst_us: micros(spans.last()),
+            status_us: micros(answers.get(answers.len() / 2)),
         })
     }
+}
+
+fn micros(span: Option<&Duration>) -> u64 {
+    let micros = span.map_or(0, Duration::as_micros);
+    u64::try_from(micros).unwrap_or(u64::MAX)
 }
 
 /// Clients that watch the agent. All but the first read what they are told.

@@ -234,8 +234,9 @@ pub struct Expectation {
     pub says: Option<String>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.
     pub without_a_route: Option<u64>,
-    /// From a command until the kernel has followed it, the median of `switch_to_and_fro`, at most.
-    pub switch_within: Option<Span>,
+    /// From a command until the kernel has followed it, the median of `switch_to_and_fro`, at most so
+    /// many times as long as a request for the status.
+    pub switch_within: Option<u64>,
     /// Routes, rules and nexthop objects of the router are what they were before the first agent.
     pub leaves_nothing: bool,
     /// The agent's share of one processor, at most.
