@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::engine::event::{Change, Event};
 use crate::engine::settings::DampingSettings;
 use crate::engine::state::State;
-use crate::engine::uplink::seconds;
+use crate::engine::wording::seconds;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 const FALL: f64 = 1.0;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::engine::contest::Contest;
 use crate::engine::settings::{Failback, FailoverSettings, Policy};
 use crate::engine::state::State;
-use crate::engine::uplink::seconds;
+use crate::engine::wording::seconds;
 use crate::units::{Moment, Score, Tier, UplinkName};
 
 /// A failback that a suspicion holds up is looked at again so soon.

@@ -18,7 +18,7 @@ use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::round::{Round, RoundResult};
 use crate::engine::state::State;
-use crate::engine::uplink::seconds;
+use crate::engine::wording::seconds;
 use crate::routing::{Family, Path};
 use crate::units::Moment;
 

@@ -16,11 +16,11 @@ mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::common_outage::as_silent_as;
 use super::contest::Contest;
 use super::damping::Flaps;
 use super::election::{Candidate, Choice, Fitness, Terms, elect};
 use super::settings::{FailoverSettings, GroupSettings, Policy};
-use super::silence::as_silent_as;
 use super::status::{GroupStatus, LastSwitch};
 use super::uplink::Uplink;
 use crate::routing::Family;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::patience::Learnt;
+use crate::engine::detection_time::Learnt;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::routing::Family;

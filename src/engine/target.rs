@@ -8,6 +8,7 @@ use crate::engine::loss::LossProcess;
 use crate::engine::state::State;
 use crate::engine::status::TargetStatus;
 use crate::engine::window::Window;
+use crate::engine::wording::{millis, tenths};
 use crate::units::{Moment, ProbeId, Target};
 
 /// The surprise, in nats, by which misses that no other target shares become the target's own fault.
@@ -267,14 +268,4 @@ impl TargetTrack {
             }),
         }
     }
-}
-
-/// A duration in milliseconds, to the hundredth.
-pub fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e5).round() / 100.0
-}
-
-/// A number to the tenth.
-pub fn tenths(number: f64) -> f64 {
-    (number * 10.0).round() / 10.0
 }

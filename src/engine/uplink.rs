@@ -3,12 +3,12 @@
 mod blame;
 mod cold;
 mod families;
-mod figures;
 mod metered;
 mod pacing;
 mod places;
 mod portal;
 mod probing;
+mod read_model;
 mod standby;
 
 use std::collections::VecDeque;
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::engine::action::{Action, ProbeOrder};
 use crate::engine::damping::Turn;
+use crate::engine::detection_time::Rhythm;
 use crate::engine::docket::Notice;
 use crate::engine::election::{Candidate, Role};
 use crate::engine::event::{Change, Event};
@@ -23,7 +24,6 @@ use crate::engine::family::Families;
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
-use crate::engine::patience::Rhythm;
 use crate::engine::quality::Quality;
 use crate::engine::round::{Round, RoundProbe, losses_of_a_failure};
 use crate::engine::schedule::{Need, Spread};
@@ -34,6 +34,7 @@ use crate::engine::target::TargetTrack;
 use crate::engine::timer::{Timer, Timers};
 use crate::engine::uplink::metered::Metered;
 use crate::engine::uplink::pacing::Call;
+use crate::engine::wording::seconds;
 use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Loss, Moment, Score, UplinkName};
 
@@ -650,14 +651,5 @@ fn explain(trouble: Trouble, interface: &str) -> String {
         Trouble::NoNextHop => format!(
             "no next hop on {interface}: no default route goes through it and no `gateway` is set"
         ),
-    }
-}
-
-/// A span in words, to the tenth of a second below ten seconds.
-pub fn seconds(span: Duration) -> String {
-    if span < Duration::from_secs(10) {
-        format!("{:.1} s", span.as_secs_f64())
-    } else {
-        format!("{:.0} s", span.as_secs_f64())
     }
 }

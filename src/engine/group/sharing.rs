@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 
 use super::families::has_way;
 use super::{Around, Group, find};
+use crate::engine::common_outage::as_silent_as;
 use crate::engine::election::{Candidate, Fitness, Role};
 use crate::engine::settings::Policy;
-use crate::engine::silence::as_silent_as;
 use crate::engine::state::State;
-use crate::engine::uplink::{Uplink, seconds};
+use crate::engine::uplink::Uplink;
+use crate::engine::wording::seconds;
 use crate::routing::Family;
 use crate::units::{Moment, UplinkName};
 

@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use super::seconds;
 use crate::engine::settings::{ColdSettings, Standby, UplinkSettings};
+use crate::engine::wording::seconds;
 use crate::units::Moment;
 
 /// The first exercise after a start; a machine that restarts every day exercises nevertheless.

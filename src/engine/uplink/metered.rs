@@ -8,8 +8,8 @@ use crate::engine::budget::{self, Budget, Plan, Purpose, cost};
 use crate::engine::schedule::{Breadth, Need, Pace};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::status::BudgetStatus;
-use crate::engine::target::tenths;
 use crate::engine::timer::Timer;
+use crate::engine::wording::tenths;
 use crate::units::{Bytes, Moment};
 
 /// While traffic flows a probe says nothing new; but noise may look like traffic, so not more than so

@@ -2,11 +2,12 @@
 //! while it is not up.
 
 use super::cold::{Aim, Call, Cold, Sight, Stance, Turn};
-use super::{Outbox, Phase, Signal, Uplink, explain, seconds};
+use super::{Outbox, Phase, Signal, Uplink, explain};
 use crate::engine::election::Fitness;
 use crate::engine::event::{Change, Errand, Event};
 use crate::engine::settings::Standby;
 use crate::engine::state::State;
+use crate::engine::wording::seconds;
 use crate::routing::Trouble;
 use crate::units::Moment;
 

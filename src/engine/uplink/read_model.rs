@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{Phase, Uplink};
-use crate::engine::patience::Learnt;
+use crate::engine::detection_time::Learnt;
 use crate::engine::score::score;
 use crate::engine::status::UplinkStatus;
-use crate::engine::target::{TargetTrack, millis, tenths};
+use crate::engine::target::TargetTrack;
 use crate::engine::window::{Window, loss_of};
+use crate::engine::wording::{millis, tenths};
 use crate::routing::Family;
 use crate::units::{Loss, Moment, Score, Wall};
 

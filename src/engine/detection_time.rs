@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::loss::Learner;
 use crate::engine::outage::{Demand, Outage};
-use crate::engine::target::{millis, tenths};
+use crate::engine::wording::{millis, tenths};
 use crate::units::Moment;
 
 /// How the rounds follow each other.
