@@ -8,6 +8,7 @@ mod lossy;
 mod support;
 
 mod blame;
+mod corpus;
 mod departure;
 mod failover;
 mod families;
