@@ -70,7 +70,7 @@ enum Command {
     Man(packaging::ManualPage),
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
-    Lab(Box<lab::Lab>),
+    Lab(Box<lab::LabArguments>),
 }
 
 #[derive(Debug, Args)]

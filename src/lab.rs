@@ -1,24 +1,45 @@
-//! A whole network in throw-away namespaces, to watch the real agent at work.
+//! A whole network in throw-away namespaces, with the real agent in it.
 //!
-//! [`isolate`] first, while the process has one thread; then [`play`] a scenario, or [`Network::build`]
-//! one and do with it what you like. Integration tests do so in [`run_test_isolated`].
+//! [`isolate`] first, while the process has one thread; then [`run_scenario`], or [`LabNetwork::build`]
+//! and own tests on it. Integration tests do so in [`run_test_isolated`].
+//!
+//! Each file uses only files below it:
+//!
+//! ```text
+//!   shell   run ── checks                        a scenario, phase by phase
+//!     └──────┼───────┐
+//!            │   kill_test  switch_test          acts that are tests of their own
+//!            └───────┼──────────┘
+//!                 testbed                        the network, the agent, and what is observed of both
+//!                    │
+//!   agent  modem  meter  route_watch  long_flow_ends  flood  noise  portal
+//!                    │                           threads and processes in the nodes
+//!                 network ── pump ── tap         nodes and wires
+//!                    │
+//!   namespace  netlink  nat  internet  inventory  sys  shutdown
+//!                    │                           what a node is made of
+//!   output ── report ── scenario            what is asked for and what came of it
+//!                    │
+//!   event  stream  long_flow  lane               pure: measured values, impairments
+//!                    │
+//!   error  files  family  span  chance  clock
+//! ```
 
 mod agent;
 pub mod chance;
+mod checks;
 pub mod clock;
-mod compass;
-mod deaths;
 mod error;
+mod event;
 pub mod family;
+mod files;
 mod flood;
-mod flow;
-mod happening;
 pub mod internet;
-mod judge;
+mod inventory;
+mod kill_test;
 pub mod lane;
-mod leftovers;
-mod lifeline;
-mod lookups;
+mod long_flow;
+mod long_flow_ends;
 mod meter;
 mod modem;
 mod namespace;
@@ -26,29 +47,29 @@ mod nat;
 mod netlink;
 mod network;
 mod noise;
-mod play;
+mod output;
 mod portal;
 mod pump;
 pub mod report;
+mod route_watch;
+mod run;
 pub mod scenario;
-mod screen;
 mod shell;
+mod shutdown;
 mod span;
-mod stage;
 mod stream;
+mod switch_test;
 mod sys;
-mod talk;
 mod tap;
+mod testbed;
 
 pub use agent::this_program;
-pub use deaths::Deaths;
 pub use error::LabError;
-pub use flow::{Fate, Flow};
-pub use lookups::Lookups;
+pub use lane::Towards;
+pub use long_flow::{FlowOutcome, LongFlow};
 pub use namespace::{Namespace, isolate, run_test_isolated};
-pub use network::{CLIENT, LAN, Network, UPLINKS, Wire};
-pub use play::{Options, play};
-pub use pump::Towards;
-pub use screen::{Screen, list, machine_readable};
+pub use network::{CLIENT, LAN, LabNetwork, UPLINKS, Wire};
+pub use output::{LabOutput, list, machine_readable};
+pub use run::{LabOptions, run_scenario};
 pub use shell::open as open_shell;
-pub use stream::{Felt, PACE};
+pub use stream::{ClientTraffic, PACE};

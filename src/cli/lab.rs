@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::lab::scenario::{self, Scenario};
-use crate::lab::{self, Options, Screen};
+use crate::lab::{self, LabOptions, LabOutput};
 
 /// Builds a whole network in throw-away namespaces, runs the agent in it, breaks things and prints
-/// what the client felt.
+/// what the client traffic.
 #[derive(Debug, clap::Args)]
-pub struct Lab {
+pub struct LabArguments {
     /// What to play; `--list` names them all
     #[arg(default_value = "tour", value_parser = scenario::scenario)]
     scenario: Scenario,
@@ -34,7 +34,7 @@ pub struct Lab {
 }
 
 /// Plays it. Call this before there is a second thread.
-pub fn run(arguments: &Lab) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &LabArguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         lab::list(&scenario::scenarios()?);
         return Ok(ExitCode::SUCCESS);
@@ -44,18 +44,18 @@ pub fn run(arguments: &Lab) -> anyhow::Result<ExitCode> {
         lab::open_shell(arguments.seed, lab::this_program())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let options = Options {
+    let options = LabOptions {
         runs: usize::from(arguments.runs),
         seed: arguments.seed,
         elastic: arguments.span,
         program: lab::this_program(),
     };
-    let screen = if arguments.json {
-        Screen::dark()
+    let output = if arguments.json {
+        LabOutput::dark()
     } else {
-        Screen::stdout()
+        LabOutput::stdout()
     };
-    let report = lab::play(&arguments.scenario, &options, screen)?;
+    let report = lab::run_scenario(&arguments.scenario, &options, output)?;
     if arguments.json {
         lab::machine_readable(&report)?;
     }

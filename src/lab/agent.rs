@@ -14,39 +14,24 @@ use nix::unistd::Pid;
 
 use crate::control::client::Client;
 use crate::lab::clock;
+use crate::lab::clock::pause;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::family::Family;
-use crate::lab::happening::Happening;
+use crate::lab::event::LabEvent;
+use crate::lab::family::LabFamily;
+use crate::lab::files::{CONFIG, CONTROL, FILES, HOOKS, LOG, STATE};
 use crate::lab::internet::{TARGETS, TARGETS6};
-use crate::lab::modem::HOOKS;
 use crate::lab::namespace::Namespace;
 use crate::lab::network::UPLINKS;
-use crate::lab::scenario::Modem;
+use crate::lab::scenario::ModemSettings;
 
 /// Between two looks at something that has no event.
 const TICK: Duration = Duration::from_millis(2);
 /// How long the agent may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the agent's files are: its configuration, control socket and log. Gone with the
-/// namespaces, as `/run` in there is ours.
-const FILES: &str = "/run/uplinkd";
-const CONFIG: &str = "/run/uplinkd/uplinkd.toml";
-const LOG: &str = "/run/uplinkd/log";
-/// Its control socket: where the CLI looks by itself.
-pub(super) const CONTROL: &str = "/run/uplinkd/control.sock";
-/// What it remembers from one start to the next.
-const STATE: &str = "/run/uplinkd/state";
-
-/// Makes the next agent begin as the first one did.
-pub(super) fn forget() {
-    // Where nothing was kept there is nothing to forget.
-    std::fs::remove_dir_all(STATE).unwrap_or(());
-}
-
 /// What a scenario wants of the agent other than the defaults.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct ScenarioSettings {
     /// `failover.failback_after`
     pub(super) failback_after: Option<Duration>,
     /// `probe.standby_interval`
@@ -68,16 +53,16 @@ pub(super) struct Wishes {
     /// The client has long flows besides its stream.
     pub(super) long_flows: bool,
     /// A cold uplink; the agent knows only this one and the first.
-    pub(super) modem: Option<Box<Modem>>,
+    pub(super) modem: Option<Box<ModemSettings>>,
 }
 
-impl Wishes {
+impl ScenarioSettings {
     /// The families of the client's traffic.
-    pub(super) fn families(&self) -> &[Family] {
+    pub(super) fn families(&self) -> &[LabFamily] {
         if self.ipv6 {
-            &[Family::Ipv4, Family::Ipv6]
+            &[LabFamily::Ipv4, LabFamily::Ipv6]
         } else {
-            &[Family::Ipv4]
+            &[LabFamily::Ipv4]
         }
     }
 
@@ -113,28 +98,28 @@ impl Wishes {
 
 /// A running agent. It is killed when the thread that started it ends.
 #[derive(Debug)]
-pub(super) struct Agent {
+pub(super) struct AgentProcess {
     child: Child,
 }
 
 /// What the agent has cost since it was started.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cost {
+pub(super) struct AgentCost {
     /// Time on a processor, of all its threads.
     pub(super) cpu: Duration,
     /// Resident memory.
     pub(super) memory_kib: u64,
 }
 
-impl Agent {
+impl AgentProcess {
     /// Starts `uplinkd run` in the router; `program` is what runs. What it says goes to `sink`.
     pub(super) fn start(
         program: &Path,
         router: &Namespace,
-        wishes: &Wishes,
-        sink: Sender<Happening>,
+        settings: &ScenarioSettings,
+        sink: Sender<LabEvent>,
     ) -> Result<Self, LabError> {
-        let agent = Self::start_unheard(program, router, wishes)?;
+        let agent = Self::start_unheard(program, router, settings)?;
         thread::Builder::new()
             .name("agent-ear".to_owned())
             .spawn(move || listen(&sink))
@@ -146,11 +131,11 @@ impl Agent {
     pub(super) fn start_unheard(
         program: &Path,
         router: &Namespace,
-        wishes: &Wishes,
+        settings: &ScenarioSettings,
     ) -> Result<Self, LabError> {
         let prepare = || {
             fs::create_dir_all(FILES)?;
-            fs::write(CONFIG, configuration(wishes))?;
+            fs::write(CONFIG, configuration(settings))?;
             let mut log = File::options();
             log.create(true).append(true).open(LOG)
         };
@@ -194,11 +179,11 @@ impl Agent {
     }
 
     /// What it has cost so far.
-    pub(super) fn cost(&self) -> Result<Cost, LabError> {
+    pub(super) fn cost(&self) -> Result<AgentCost, LabError> {
         let read = || {
             let cpu = clock_gettime(clock_getcpuclockid(self.pid())?)?;
             let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-            Ok::<_, io::Error>(Cost {
+            Ok::<_, io::Error>(AgentCost {
                 cpu: cpu.into(),
                 memory_kib: resident(&status).ok_or(io::ErrorKind::InvalidData)?,
             })
@@ -211,7 +196,7 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
+impl Drop for AgentProcess {
     fn drop(&mut self) {
         // Both fail only if it has ended already.
         drop(self.child.kill());
@@ -219,46 +204,42 @@ impl Drop for Agent {
     }
 }
 
-/// The end of the agent's log.
-pub(super) fn last_words() -> String {
-    const LINES: usize = 12;
-    let log = fs::read_to_string(LOG).unwrap_or_else(|error| format!("no log: {error}"));
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
-}
-
 /// The path of this very program, even if its file is gone.
 pub fn this_program() -> PathBuf {
     "/proc/self/exe".into()
 }
 
-fn configuration(wishes: &Wishes) -> String {
-    let targets = wishes.targets.clone().unwrap_or_else(|| wishes.pings());
+fn configuration(settings: &ScenarioSettings) -> String {
+    let targets = settings.targets.clone().unwrap_or_else(|| settings.pings());
     let show = |span| humantime::format_duration(span).to_string();
-    let after = wishes
+    let after = settings
         .failback_after
         .map(|span| format!("failback_after = {:?}\n", show(span)));
-    let policy = wishes.balance.then(|| "policy = \"balance\"\n".to_owned());
+    let policy = settings
+        .balance
+        .then(|| "policy = \"balance\"\n".to_owned());
     let failover = format!(
         "[failover]\n{}\n",
         after.into_iter().chain(policy).collect::<String>()
     );
     let keys = [
-        ("mode", &wishes.mode),
-        ("flows", &wishes.flows),
-        ("flows_on_failback", &wishes.flows_on_failback),
-        ("on_stop", &wishes.on_stop),
+        ("mode", &settings.mode),
+        ("flows", &settings.flows),
+        ("flows_on_failback", &settings.flows_on_failback),
+        ("on_stop", &settings.on_stop),
     ];
-    let routing = keys
-        .into_iter()
-        .filter_map(|(key, wish)| wish.as_ref().map(|value| format!("{key} = {value:?}\n")));
+    let routing = keys.into_iter().filter_map(|(key, settings)| {
+        settings
+            .as_ref()
+            .map(|value| format!("{key} = {value:?}\n"))
+    });
     let routing = format!("[routing]\n{}\n", routing.collect::<String>());
-    let standby = wishes.standby_interval.map(|span| {
+    let standby = settings.standby_interval.map(|span| {
         let span = show(span);
         format!("standby_interval = {span:?}\n")
     });
-    let uplinks = wishes.uplinks().zip(1..).map(|((name, keys), place)| {
-        let tier = if wishes.balance { 1 } else { place };
+    let uplinks = settings.uplinks().zip(1..).map(|((name, keys), place)| {
+        let tier = if settings.balance { 1 } else { place };
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n{keys}\n")
     });
     format!(
@@ -270,19 +251,19 @@ fn configuration(wishes: &Wishes) -> String {
 }
 
 /// Tells what the agent says until it hangs up.
-fn listen(sink: &Sender<Happening>) {
+fn listen(sink: &Sender<LabEvent>) {
     if let Some(mut agent) = connect() {
         let mut said = agent.watch();
         while let Ok(response) = said {
-            let happening = Happening::Agent(clock::now(), Box::new(response));
-            if sink.send(happening).is_err() {
+            let event = LabEvent::Agent(clock::now(), Box::new(response));
+            if sink.send(event).is_err() {
                 return;
             }
             said = agent.next_event();
         }
     }
     // Nobody may listen any more: then nobody misses it.
-    drop(sink.send(Happening::Silence(clock::now())));
+    drop(sink.send(LabEvent::Silence(clock::now())));
 }
 
 fn connect() -> Option<Client> {
@@ -301,12 +282,4 @@ fn resident(status: &str) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files, exits and modems have no event here"
-)]
-pub(super) fn pause(span: Duration) {
-    thread::sleep(span);
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::lab::agent;
+use crate::lab::files;
 
 /// Why the lab cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum LabError {
     },
     /// The scenarios that come with the program are faulty.
     #[error("cannot read the scenarios of the lab")]
-    Playbill(#[from] toml::de::Error),
+    ScenarioFile(#[from] toml::de::Error),
     /// There is no such wire.
     #[error("no wire `{0}`; there are lan, and for each uplink NAME-access and NAME-core")]
     Wire(String),
@@ -73,7 +73,7 @@ impl LabError {
         Self::Vain {
             event: event.to_owned(),
             seconds: limit.as_secs(),
-            log: agent::last_words(),
+            log: files::end_of_log(),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Family {
+pub enum LabFamily {
     /// IPv4.
     Ipv4,
     /// IPv6.
@@ -16,24 +16,24 @@ pub enum Family {
 
 /// Something for each family.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Dual<T> {
+pub(super) struct PerFamily<T> {
     /// Of IPv4.
     pub(super) v4: T,
     /// Of IPv6.
     pub(super) v6: T,
 }
 
-impl<T> Dual<T> {
+impl<T> PerFamily<T> {
     /// That of one family.
-    pub(super) fn of(&mut self, family: Family) -> &mut T {
+    pub(super) fn of(&mut self, family: LabFamily) -> &mut T {
         match family {
-            Family::Ipv4 => &mut self.v4,
-            Family::Ipv6 => &mut self.v6,
+            LabFamily::Ipv4 => &mut self.v4,
+            LabFamily::Ipv6 => &mut self.v6,
         }
     }
 }
 
-impl fmt::Display for Family {
+impl fmt::Display for LabFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ipv4 => "IPv4",

@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::lab::error::{Doing, LabError};
-use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 
 /// The hosts that uplinks are probed with (RFC 5737).
 pub const TARGETS: [Ipv4Addr; 3] = [
@@ -36,11 +36,11 @@ const TCP_PORTS: [u16; 3] = [53, 80, 443];
 /// How long a TCP client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs the services until the lifelines are dropped.
-pub(super) fn serve(internet: &Namespace) -> Result<Vec<Lifeline>, LabError> {
-    let start = || -> io::Result<Vec<Lifeline>> {
-        let (udp_line, udp_tether) = lifeline::pair()?;
-        let (tcp_line, tcp_tether) = lifeline::pair()?;
+/// Runs the services until the handles are dropped.
+pub(super) fn serve(internet: &Namespace) -> Result<Vec<ShutdownHandle>, LabError> {
+    let start = || -> io::Result<Vec<ShutdownHandle>> {
+        let (udp_line, udp_shutdown) = shutdown::pair()?;
+        let (tcp_line, tcp_shutdown) = shutdown::pair()?;
         let bind = |host: IpAddr, port| internet.run(|| UdpSocket::bind((host, port)));
         let echo = [ECHO.into(), ECHO6.into()].map(|host| bind(host, ECHO_PORT));
         let echo = echo.into_iter().collect::<io::Result<Vec<_>>>()?;
@@ -52,20 +52,20 @@ pub(super) fn serve(internet: &Namespace) -> Result<Vec<Lifeline>, LabError> {
         let tcp =
             TCP_PORTS.map(|port| internet.run(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))));
         let tcp = tcp.into_iter().collect::<io::Result<Vec<_>>>()?;
-        internet.spawn("udp", move || serve_udp(&echo, &dns, &udp_tether))?;
-        internet.spawn("tcp", move || serve_tcp(&tcp, &tcp_tether))?;
+        internet.spawn("udp", move || serve_udp(&echo, &dns, &udp_shutdown))?;
+        internet.spawn("tcp", move || serve_tcp(&tcp, &tcp_shutdown))?;
         Ok(vec![udp_line, tcp_line])
     };
     start().doing(|| "start the services of the internet".to_owned())
 }
 
-fn serve_udp(echo: &[UdpSocket], dns: &[UdpSocket], tether: &Tether) {
+fn serve_udp(echo: &[UdpSocket], dns: &[UdpSocket], shutdown: &Shutdown) {
     let sockets: Vec<_> = echo.iter().chain(dns).collect();
     if sockets.iter().any(|s| s.set_nonblocking(true).is_err()) {
         return;
     }
     let mut buffer = [0; 1500];
-    while wait(&sockets, tether) {
+    while wait(&sockets, shutdown) {
         for socket in echo {
             while let Ok((length, client)) = socket.recv_from(&mut buffer) {
                 // A reply that cannot be sent is a lost packet.
@@ -104,12 +104,12 @@ fn dns_answer(query: &[u8]) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-fn serve_tcp(listeners: &[TcpListener], tether: &Tether) {
+fn serve_tcp(listeners: &[TcpListener], shutdown: &Shutdown) {
     if listeners.iter().any(|l| l.set_nonblocking(true).is_err()) {
         return;
     }
     let listeners: Vec<_> = listeners.iter().collect();
-    while wait(&listeners, tether) {
+    while wait(&listeners, shutdown) {
         for listener in &listeners {
             while let Ok((client, _)) = listener.accept() {
                 // A client that goes away in the middle harms nobody but itself.
@@ -138,15 +138,15 @@ fn answer_http(mut client: &TcpStream) -> io::Result<()> {
 }
 
 /// Waits until there is something to do; false when the owner has gone.
-pub(super) fn wait<S: AsFd>(sockets: &[&S], tether: &Tether) -> bool {
+pub(super) fn wait<S: AsFd>(sockets: &[&S], shutdown: &Shutdown) -> bool {
     let mut watched: Vec<_> = sockets
         .iter()
         .map(|socket| socket.as_fd())
-        .chain([tether.as_fd()])
+        .chain([shutdown.as_fd()])
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
         .collect();
     let polled = ppoll(&mut watched, None, None);
-    matches!(polled, Ok(_) | Err(Errno::EINTR)) && tether.holds()
+    matches!(polled, Ok(_) | Err(Errno::EINTR)) && !shutdown.is_requested()
 }
 
 #[cfg(test)]

@@ -7,8 +7,40 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::chance::Chance;
-use crate::lab::family::Family;
+use crate::lab::family::LabFamily;
 use crate::units::{Loss, Moment};
+
+/// Which way along a wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Towards {
+    /// From the client towards the internet.
+    Internet,
+    /// From the internet towards the client.
+    Client,
+}
+
+impl Towards {
+    /// Both exits.
+    pub const BOTH: [Self; 2] = [Self::Internet, Self::Client];
+
+    /// The other way.
+    pub(super) const fn opposite(self) -> Self {
+        match self {
+            Self::Internet => Self::Client,
+            Self::Client => Self::Internet,
+        }
+    }
+}
+
+impl fmt::Display for Towards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Internet => "internet",
+            Self::Client => "client",
+        })
+    }
+}
 
 /// What a direction of a wire does to its frames. The default is a perfect wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,7 +65,7 @@ pub struct Impairment {
     /// Nothing arrives, while the carrier stays.
     pub blackhole: bool,
     /// Nothing of this family arrives.
-    pub without: Option<Family>,
+    pub without: Option<LabFamily>,
     /// Nothing arrives that is addressed to this host.
     pub filter: Option<Ipv4Addr>,
 }
@@ -66,7 +98,7 @@ pub struct Rate {
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum FrameOutcome {
     /// It never arrives.
     Lost,
     /// It arrives at `at`, and once more if `twice`.
@@ -80,28 +112,28 @@ pub enum Fate {
 
 /// One direction of a wire: its settings, its weather, and what is still under way.
 #[derive(Clone, Debug)]
-pub struct Lane {
+pub struct WireLane {
     impairment: Impairment,
     chance: Chance,
-    weather: Weather,
+    weather: BurstState,
     bottleneck_free_at: Moment,
     last_arrival: Moment,
 }
 
 /// Inside or outside of a burst, when last looked at.
 #[derive(Clone, Copy, Debug)]
-struct Weather {
+struct BurstState {
     is_burst: bool,
     seen_at: Option<Moment>,
 }
 
-impl Lane {
+impl WireLane {
     /// A perfect wire; all chance to come follows from `chance`.
     pub fn new(chance: Chance) -> Self {
         Self {
             impairment: Impairment::default(),
             chance,
-            weather: Weather {
+            weather: BurstState {
                 is_burst: false,
                 seen_at: None,
             },
@@ -116,7 +148,7 @@ impl Lane {
     }
 
     /// Decides about a frame that enters the lane `now`. Calls must not go back in time.
-    pub fn handle_frame(&mut self, now: Moment, frame: &[u8]) -> Fate {
+    pub fn handle_frame(&mut self, now: Moment, frame: &[u8]) -> FrameOutcome {
         let Impairment {
             delay,
             jitter,
@@ -134,20 +166,20 @@ impl Lane {
         let is_filtered = filter.is_some_and(|host| destination(frame) == Some(host));
         let is_without = without.is_some() && family(frame) == without;
         if blackhole || is_without || is_filtered || is_lost || is_in_burst {
-            return Fate::Lost;
+            return FrameOutcome::Lost;
         }
         let Some(departure) = self.pass_bottleneck(now, rate, frame.len()) else {
-            return Fate::Lost;
+            return FrameOutcome::Lost;
         };
         let twice = self.chance.happens(duplicate.ratio());
         let extra = jitter.mul_f64(self.chance.unit());
         if self.chance.happens(reorder.ratio()) {
             let at = departure;
-            return Fate::Arrives { at, twice };
+            return FrameOutcome::Arrives { at, twice };
         }
         let at = self.last_arrival.max(departure + delay + extra);
         self.last_arrival = at;
-        Fate::Arrives { at, twice }
+        FrameOutcome::Arrives { at, twice }
     }
 
     fn is_lost_in_burst(&mut self, now: Moment, bursts: Bursts) -> bool {
@@ -160,7 +192,7 @@ impl Lane {
             Some(_) | None => 0.0,
         };
         let was = f64::from(u8::from(self.weather.is_burst));
-        self.weather = Weather {
+        self.weather = BurstState {
             is_burst: self.chance.happens(share + (was - share) * kept),
             seen_at: Some(now),
         };
@@ -191,16 +223,16 @@ impl Lane {
 /// The IPv4 destination of an Ethernet frame, if it carries IPv4.
 fn destination(frame: &[u8]) -> Option<Ipv4Addr> {
     const DESTINATION: std::ops::Range<usize> = 30..34;
-    family(frame).filter(|family| *family == Family::Ipv4)?;
+    family(frame).filter(|family| *family == LabFamily::Ipv4)?;
     let octets: [u8; 4] = frame.get(DESTINATION)?.try_into().ok()?;
     Some(octets.into())
 }
 
-fn family(frame: &[u8]) -> Option<Family> {
+fn family(frame: &[u8]) -> Option<LabFamily> {
     const ETHERTYPE: std::ops::Range<usize> = 12..14;
     match frame.get(ETHERTYPE)? {
-        [0x08, 0x00] => Some(Family::Ipv4),
-        [0x86, 0xdd] => Some(Family::Ipv6),
+        [0x08, 0x00] => Some(LabFamily::Ipv4),
+        [0x86, 0xdd] => Some(LabFamily::Ipv6),
         _ => None,
     }
 }

@@ -14,61 +14,61 @@ use nix::sys::prctl;
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::family::Family;
-use crate::lab::happening::Happening;
+use crate::lab::event::LabEvent;
+use crate::lab::family::LabFamily;
 use crate::lab::internet::{ECHO, ECHO_PORT, ECHO6};
-use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
-use crate::lab::stream::{PACE, Pulse};
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
+use crate::lab::stream::{PACE, PacketEvent};
 
 /// A pause of the whole machine is not made up for with a burst.
 const LATEST: Duration = Duration::from_millis(100);
 
-/// Streams until the lifeline is dropped, but for the times when it is paused.
+/// Streams until the handle is dropped, but for the times when it is paused.
 pub(super) fn start(
     client: &Namespace,
-    family: Family,
-    sink: Sender<Happening>,
+    family: LabFamily,
+    sink: Sender<LabEvent>,
     is_paused: Arc<AtomicBool>,
-) -> Result<Lifeline, LabError> {
+) -> Result<ShutdownHandle, LabError> {
     let start = || {
-        let (lifeline, tether) = lifeline::pair()?;
+        let (handle, shutdown) = shutdown::pair()?;
         let socket = client.run(|| {
             let (any, echo): (IpAddr, IpAddr) = match family {
-                Family::Ipv4 => (Ipv4Addr::UNSPECIFIED.into(), ECHO.into()),
-                Family::Ipv6 => (Ipv6Addr::UNSPECIFIED.into(), ECHO6.into()),
+                LabFamily::Ipv4 => (Ipv4Addr::UNSPECIFIED.into(), ECHO.into()),
+                LabFamily::Ipv6 => (Ipv6Addr::UNSPECIFIED.into(), ECHO6.into()),
             };
             let socket = UdpSocket::bind((any, 0))?;
             socket.connect((echo, ECHO_PORT))?;
             socket.set_nonblocking(true)?;
             Ok(socket)
         })?;
-        let meter = Meter {
+        let meter = StreamMeter {
             family,
             socket,
             sink,
             is_paused,
         };
-        client.spawn("meter", move || meter.run(&tether))?;
-        Ok::<_, io::Error>(lifeline)
+        client.spawn("meter", move || meter.run(&shutdown))?;
+        Ok::<_, io::Error>(handle)
     };
     start().doing(|| "start the stream of the client".to_owned())
 }
 
-struct Meter {
-    family: Family,
+struct StreamMeter {
+    family: LabFamily,
     socket: UdpSocket,
-    sink: Sender<Happening>,
+    sink: Sender<LabEvent>,
     is_paused: Arc<AtomicBool>,
 }
 
-impl Meter {
-    fn run(&self, tether: &Tether) {
+impl StreamMeter {
+    fn run(&self, shutdown: &Shutdown) {
         // Without it the stream is up to 50 us less even.
         prctl::set_timerslack(1).unwrap_or(());
         let mut number: u64 = 0;
         let mut due = clock::now();
-        while tether.holds() {
+        while !shutdown.is_requested() {
             let now = clock::now();
             if self.is_paused.load(Ordering::Relaxed) {
                 due = now + PACE;
@@ -77,13 +77,13 @@ impl Meter {
                 drop(self.socket.send(&number.to_be_bytes()));
                 number += 1;
                 due = (due + PACE).max(now - LATEST);
-                if self.tell(Pulse::Sent(now)).is_err() {
+                if self.tell(PacketEvent::Sent(now)).is_err() {
                     return;
                 }
             }
-            let is_heard = self.receive();
-            let polled = self.wait(tether, due.since(clock::now()));
-            if is_heard.is_err() || !matches!(polled, Ok(()) | Err(Errno::EINTR)) {
+            let is_delivered = self.receive();
+            let polled = self.wait(shutdown, due.since(clock::now()));
+            if is_delivered.is_err() || !matches!(polled, Ok(()) | Err(Errno::EINTR)) {
                 return;
             }
         }
@@ -97,7 +97,7 @@ impl Meter {
                 Ok(_) => {
                     let number = u64::from_be_bytes(answer);
                     let number = usize::try_from(number).map_err(drop)?;
-                    self.tell(Pulse::Answered(number))?;
+                    self.tell(PacketEvent::Answered(number))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 // An ICMP error that came back for an earlier packet: taken off the socket by this.
@@ -106,16 +106,16 @@ impl Meter {
         }
     }
 
-    fn tell(&self, pulse: Pulse) -> Result<(), ()> {
+    fn tell(&self, pulse: PacketEvent) -> Result<(), ()> {
         self.sink
-            .send(Happening::Pulse(self.family, pulse))
+            .send(LabEvent::Packet(self.family, pulse))
             .map_err(drop)
     }
 
-    fn wait(&self, tether: &Tether, at_most: Duration) -> nix::Result<()> {
+    fn wait(&self, shutdown: &Shutdown, at_most: Duration) -> nix::Result<()> {
         let mut watched = [
             PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(tether.as_fd(), PollFlags::POLLIN),
+            PollFd::new(shutdown.as_fd(), PollFlags::POLLIN),
         ];
         ppoll(&mut watched, Some(at_most.into()), None).map(drop)
     }

@@ -8,6 +8,17 @@ use std::net::Ipv4Addr;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
+use serde::Deserialize;
+
+/// How the router translates the client's address.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nat {
+    /// To whatever address the uplink has: the kernel drops what changes its way.
+    Masquerade,
+    /// To a fixed address for each uplink: the kernel knows no better than to keep it.
+    Fixed,
+}
 
 const TABLE: &str = "lab";
 const CHAIN: &str = "postrouting";
@@ -36,11 +47,11 @@ pub(super) fn translate(exits: &[(&str, Ipv4Addr)]) -> io::Result<()> {
         .iter()
         .map(|(interface, address)| fixed(interface, *address))
         .collect();
-    let rules: Vec<&dyn Fn(&mut Attributes<'_>)> = rules.iter().map(|rule| rule as _).collect();
+    let rules: Vec<&dyn Fn(&mut NftAttributes<'_>)> = rules.iter().map(|rule| rule as _).collect();
     submit(&batch(libc::AF_INET, &rules))
 }
 
-fn fixed(interface: &str, address: Ipv4Addr) -> impl Fn(&mut Attributes<'_>) {
+fn fixed(interface: &str, address: Ipv4Addr) -> impl Fn(&mut NftAttributes<'_>) {
     let mut name = [0; libc::IFNAMSIZ];
     name[..interface.len()].copy_from_slice(interface.as_bytes());
     move |list| {
@@ -69,7 +80,7 @@ fn fixed(interface: &str, address: Ipv4Addr) -> impl Fn(&mut Attributes<'_>) {
     }
 }
 
-fn submit(batch: &Batch) -> io::Result<()> {
+fn submit(batch: &NftBatch) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -81,10 +92,10 @@ fn submit(batch: &Batch) -> io::Result<()> {
     Ok(())
 }
 
-fn batch(family: i32, rules: &[&dyn Fn(&mut Attributes<'_>)]) -> Batch {
-    let mut batch = Batch {
+fn batch(family: i32, rules: &[&dyn Fn(&mut NftAttributes<'_>)]) -> NftBatch {
+    let mut batch = NftBatch {
         family,
-        ..Batch::default()
+        ..NftBatch::default()
     };
     batch.edge(message::BATCH_BEGIN);
     batch.create(message::NEW_TABLE, |m| m.text(attribute::TABLE_NAME, TABLE));
@@ -167,14 +178,14 @@ mod hook {
 
 /// Netlink messages that hold together: all or none.
 #[derive(Default)]
-struct Batch {
+struct NftBatch {
     family: i32,
     bytes: Vec<u8>,
     sequence: u32,
     wants_answers: u32,
 }
 
-impl Batch {
+impl NftBatch {
     /// The first and the last message of a batch.
     fn edge(&mut self, kind: u16) {
         const SUBSYSTEM_NFTABLES: u16 = 10;
@@ -182,7 +193,7 @@ impl Batch {
         self.message(kind, flags, libc::AF_UNSPEC, SUBSYSTEM_NFTABLES, |_| ());
     }
 
-    fn create(&mut self, kind: u16, content: impl FnOnce(&mut Attributes<'_>)) {
+    fn create(&mut self, kind: u16, content: impl FnOnce(&mut NftAttributes<'_>)) {
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE;
         self.message(kind, flags, self.family, 0, content);
         self.wants_answers += 1;
@@ -194,7 +205,7 @@ impl Batch {
         flags: i32,
         family: i32,
         resource: u16,
-        content: impl FnOnce(&mut Attributes<'_>),
+        content: impl FnOnce(&mut NftAttributes<'_>),
     ) {
         let start = self.bytes.len();
         self.sequence += 1;
@@ -206,17 +217,17 @@ impl Batch {
         let [family, version] = [family, libc::NFNETLINK_V0].map(|c| c.to_le_bytes()[0]);
         self.bytes.extend([family, version]);
         self.bytes.extend(resource.to_be_bytes());
-        content(&mut Attributes(&mut self.bytes));
+        content(&mut NftAttributes(&mut self.bytes));
         let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
     }
 }
 
-struct Attributes<'b>(&'b mut Vec<u8>);
+struct NftAttributes<'b>(&'b mut Vec<u8>);
 
-impl Attributes<'_> {
+impl NftAttributes<'_> {
     /// A step of a rule.
-    fn expression(&mut self, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
+    fn expression(&mut self, name: &str, data: impl FnOnce(&mut NftAttributes<'_>)) {
         self.nest(attribute::LIST_ELEMENT, |expression| {
             expression.text(attribute::EXPRESSION_NAME, name);
             expression.nest(attribute::EXPRESSION_DATA, data);
@@ -238,9 +249,9 @@ impl Attributes<'_> {
         self.raw(kind, |bytes| bytes.extend(number.to_be_bytes()));
     }
 
-    fn nest(&mut self, kind: u16, content: impl FnOnce(&mut Attributes<'_>)) {
+    fn nest(&mut self, kind: u16, content: impl FnOnce(&mut NftAttributes<'_>)) {
         let nested = kind | low_u16(libc::NLA_F_NESTED);
-        self.raw(nested, |bytes| content(&mut Attributes(bytes)));
+        self.raw(nested, |bytes| content(&mut NftAttributes(bytes)));
     }
 
     fn raw(&mut self, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {

@@ -17,11 +17,11 @@ use crate::units::{IfIndex, Metric};
 
 /// An address with the length of its prefix.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Prefix(pub(super) IpAddr, pub(super) u8);
+pub(super) struct AddressPrefix(pub(super) IpAddr, pub(super) u8);
 
 /// A packet whose way is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet {
+pub(super) struct RouteQuery {
     /// From whom.
     pub(super) source: IpAddr,
     /// To whom.
@@ -63,13 +63,17 @@ impl Netlink {
     }
 
     /// Gives an interface an address.
-    pub(super) fn add_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
+    pub(super) fn add_address(&mut self, index: IfIndex, address: AddressPrefix) -> io::Result<()> {
         let address = address_message(index, address);
         self.create(RouteNetlinkMessage::NewAddress(address))
     }
 
     /// Takes an address from an interface.
-    pub(super) fn remove_address(&mut self, index: IfIndex, address: Prefix) -> io::Result<()> {
+    pub(super) fn remove_address(
+        &mut self,
+        index: IfIndex,
+        address: AddressPrefix,
+    ) -> io::Result<()> {
         let address = address_message(index, address);
         self.ask(RouteNetlinkMessage::DelAddress(address), NLM_F_ACK)
             .map(drop)
@@ -78,7 +82,7 @@ impl Netlink {
     /// Adds a route as a DHCP client would.
     pub(super) fn add_route(
         &mut self,
-        destination: Prefix,
+        destination: AddressPrefix,
         gateway: IpAddr,
         metric: Metric,
     ) -> io::Result<()> {
@@ -94,7 +98,7 @@ impl Netlink {
 
     /// The interface through which the kernel would forward `packet` now; none if there is no
     /// route.
-    pub(super) fn way_of(&mut self, packet: Packet) -> io::Result<Option<IfIndex>> {
+    pub(super) fn exit_for(&mut self, packet: RouteQuery) -> io::Result<Option<IfIndex>> {
         let whole = if packet.source.is_ipv4() { 32 } else { 128 };
         let mut question = RouteMessageBuilder::<IpAddr>::new()
             .source_prefix(packet.source, whole)
@@ -148,8 +152,8 @@ impl Netlink {
     }
 }
 
-fn address_message(index: IfIndex, address: Prefix) -> AddressMessage {
-    let Prefix(address, length) = address;
+fn address_message(index: IfIndex, address: AddressPrefix) -> AddressMessage {
+    let AddressPrefix(address, length) = address;
     match address {
         IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
             .index(index.get())

@@ -23,13 +23,12 @@ use nix::net::if_::if_nametoindex;
 use crate::lab::chance::Chance;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::internet;
-use crate::lab::lane::Impairment;
-use crate::lab::lifeline::Lifeline;
+use crate::lab::lane::{Impairment, Towards};
 use crate::lab::namespace::Namespace;
-use crate::lab::nat;
-use crate::lab::netlink::{Netlink, Prefix};
-use crate::lab::pump::{Ends, Pump, Towards, WireId};
-use crate::lab::scenario::Nat;
+use crate::lab::nat::{self, Nat};
+use crate::lab::netlink::{AddressPrefix, Netlink};
+use crate::lab::pump::{Pump, WireEnds, WireId};
+use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::tap::Tap;
 use crate::units::{IfIndex, InterfaceName, Metric, Moment};
 
@@ -44,14 +43,18 @@ pub(super) const ACCESS: &str = "access";
 /// The router's interface to the client.
 pub const LAN: &str = "lan";
 
-const CLIENT_ON_LAN: Both = Both(CLIENT, CLIENT6);
-const ROUTER_ON_LAN: Both = Both(
+const CLIENT_ON_LAN: AddressPair = AddressPair(CLIENT, CLIENT6);
+const ROUTER_ON_LAN: AddressPair = AddressPair(
     Ipv4Addr::new(192, 168, 1, 1),
     Ipv6Addr::new(0xfdc0, 0xffee, 0x01ab, 1, 0, 0, 0, 1),
 );
-const ANYWHERE: Subnet = Subnet(Both(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED), 0, 0);
-const THE_LAN: Subnet = Subnet(
-    Both(
+const ANYWHERE: SubnetPair = SubnetPair(
+    AddressPair(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+    0,
+    0,
+);
+const THE_LAN: SubnetPair = SubnetPair(
+    AddressPair(
         Ipv4Addr::new(192, 168, 1, 0),
         Ipv6Addr::new(0xfdc0, 0xffee, 0x01ab, 1, 0, 0, 0, 0),
     ),
@@ -63,35 +66,35 @@ const CORE_DELAY: Duration = Duration::from_millis(5);
 
 /// The whole network; it vanishes when this is dropped.
 #[derive(Debug)]
-pub struct Network {
+pub struct LabNetwork {
     client: Namespace,
     router: Namespace,
     internet: Namespace,
-    wires: Vec<Laid>,
+    wires: Vec<WireSetup>,
     // Fields are dropped in this order: first the frames stop, then the nodes go.
     pump: Pump,
-    _services: Vec<Lifeline>,
+    _services: Vec<ShutdownHandle>,
     providers: Vec<Namespace>,
 }
 
 #[derive(Debug)]
-struct Laid {
+struct WireSetup {
     name: String,
     base: Impairment,
 }
 
-/// A wire of a [`Network`].
+/// A wire of a [`LabNetwork`].
 #[derive(Clone, Copy, Debug)]
 pub struct Wire<'n> {
     pump: &'n Pump,
     id: WireId,
-    laid: &'n Laid,
+    laid: &'n WireSetup,
 }
 
-impl Network {
+impl LabNetwork {
     /// Builds it. All chance on its wires follows from `seed`.
     pub fn build(seed: u64) -> Result<Self, LabError> {
-        let mut plan = Plan::default();
+        let mut plan = NetworkPlan::default();
         let client = node("client")?;
         let router = node("router")?;
         let internet = node("internet")?;
@@ -108,16 +111,16 @@ impl Network {
         configure(&router, |n| n.address(LAN, ROUTER_ON_LAN))?;
         let mut providers = Vec::new();
         for (name, number) in UPLINKS.into_iter().zip(1..) {
-            let subnets = Subnets { number };
+            let subnets = ProviderSubnets { number };
             providers.push(plan.connect(name, subnets, &router, &internet)?);
         }
         configure(&internet, |n| {
             let lo = index_of("lo")?;
             for host in internet::TARGETS.into_iter().chain([internet::ECHO]) {
-                n.netlink.add_address(lo, Prefix(host.into(), 32))?;
+                n.netlink.add_address(lo, AddressPrefix(host.into(), 32))?;
             }
             for host in internet::TARGETS6.into_iter().chain([internet::ECHO6]) {
-                n.netlink.add_address(lo, Prefix(host.into(), 128))?;
+                n.netlink.add_address(lo, AddressPrefix(host.into(), 128))?;
             }
             Ok(())
         })?;
@@ -146,7 +149,7 @@ impl Network {
         let exits: Vec<_> = UPLINKS
             .into_iter()
             .zip(1..)
-            .map(|(name, number)| (name, Subnets { number }.router_on_access().0))
+            .map(|(name, number)| (name, ProviderSubnets { number }.router_on_access().0))
             .collect();
         let translate = || match nat {
             Nat::Masquerade => nat::masquerade(),
@@ -173,7 +176,7 @@ impl Network {
         let (_, number) = (UPLINKS.into_iter().zip(1..))
             .find(|(name, _)| *name == uplink)
             .ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
-        let gateway = Subnets { number }.provider_on_access();
+        let gateway = ProviderSubnets { number }.provider_on_access();
         configure(&self.router, |n| n.route(ANYWHERE, gateway, metric))
     }
 
@@ -251,17 +254,17 @@ impl Wire<'_> {
 
 /// The router's end of an uplink.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
+pub(super) struct AccessLine {
     name: &'static str,
-    subnets: Subnets,
+    subnets: ProviderSubnets,
 }
 
-impl Line {
+impl AccessLine {
     /// That of an uplink.
     pub(super) fn of(uplink: &str) -> Result<Self, LabError> {
         let place = (UPLINKS.into_iter().zip(1..)).find(|(name, _)| *name == uplink);
         let (name, number) = place.ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
-        let subnets = Subnets { number };
+        let subnets = ProviderSubnets { number };
         Ok(Self { name, subnets })
     }
 
@@ -269,8 +272,8 @@ impl Line {
     pub(super) fn dial(self) -> io::Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.set_up(index_of(self.name)?)?;
-        let Both(provider, _) = self.subnets.provider_on_access();
-        let anywhere = Prefix(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let AddressPair(provider, _) = self.subnets.provider_on_access();
+        let anywhere = AddressPrefix(Ipv4Addr::UNSPECIFIED.into(), 0);
         netlink.add_route(anywhere, provider.into(), self.subnets.metric())
     }
 
@@ -282,38 +285,38 @@ impl Line {
 
 /// The addresses of an interface.
 #[derive(Clone, Copy)]
-struct Both(Ipv4Addr, Ipv6Addr);
+struct AddressPair(Ipv4Addr, Ipv6Addr);
 
 /// A prefix of each family with its length.
 #[derive(Clone, Copy)]
-struct Subnet(Both, u8, u8);
+struct SubnetPair(AddressPair, u8, u8);
 
 /// The addresses around one provider: 10.N.0.0/24 and 2001:db8:N::/64 towards its customer.
 #[derive(Clone, Copy, Debug)]
-struct Subnets {
+struct ProviderSubnets {
     number: u8,
 }
 
-impl Subnets {
-    const fn provider_on_access(self) -> Both {
+impl ProviderSubnets {
+    const fn provider_on_access(self) -> AddressPair {
         self.both(0, 1)
     }
 
-    const fn router_on_access(self) -> Both {
+    const fn router_on_access(self) -> AddressPair {
         self.both(0, 2)
     }
 
-    const fn internet_on_core(self) -> Both {
+    const fn internet_on_core(self) -> AddressPair {
         self.both(100, 1)
     }
 
-    const fn provider_on_core(self) -> Both {
+    const fn provider_on_core(self) -> AddressPair {
         self.both(100, 2)
     }
 
-    const fn both(self, offset: u8, host: u8) -> Both {
+    const fn both(self, offset: u8, host: u8) -> AddressPair {
         let number = self.number as u16;
-        Both(
+        AddressPair(
             Ipv4Addr::new(10, offset + self.number, 0, host),
             Ipv6Addr::new(0x2001, 0xdb8, number, offset as u16, 0, 0, 0, host as u16),
         )
@@ -325,26 +328,29 @@ impl Subnets {
     }
 }
 
-impl Subnet {
-    fn prefixes(self) -> [Prefix; 2] {
-        let Self(Both(v4, v6), length, length6) = self;
-        [Prefix(v4.into(), length), Prefix(v6.into(), length6)]
+impl SubnetPair {
+    fn prefixes(self) -> [AddressPrefix; 2] {
+        let Self(AddressPair(v4, v6), length, length6) = self;
+        [
+            AddressPrefix(v4.into(), length),
+            AddressPrefix(v6.into(), length6),
+        ]
     }
 }
 
 /// What has been laid so far.
 #[derive(Default)]
-struct Plan {
-    ends: Vec<Ends>,
-    wires: Vec<Laid>,
+struct NetworkPlan {
+    ends: Vec<WireEnds>,
+    wires: Vec<WireSetup>,
 }
 
-impl Plan {
+impl NetworkPlan {
     /// A provider between router and internet.
     fn connect(
         &mut self,
         name: &str,
-        subnets: Subnets,
+        subnets: ProviderSubnets,
         router: &Namespace,
         internet: &Namespace,
     ) -> Result<Namespace, LabError> {
@@ -389,11 +395,11 @@ impl Plan {
                 .doing(|| format!("name the interface {interface}"))?;
             Tap::create(node, &name)
         };
-        self.ends.push(Ends {
+        self.ends.push(WireEnds {
             client: end(client_side)?,
             internet: end(internet_side)?,
         });
-        self.wires.push(Laid {
+        self.wires.push(WireSetup {
             name: name.to_owned(),
             base,
         });
@@ -426,22 +432,27 @@ fn node(name: &str) -> Result<Namespace, LabError> {
 }
 
 /// A visitor in a node, with a line to its kernel.
-struct Visitor {
+struct NodeConfigurator {
     netlink: Netlink,
 }
 
-impl Visitor {
+impl NodeConfigurator {
     /// Sets an interface up, with these addresses in subnets of the usual size.
-    fn address(&mut self, interface: &str, addresses: Both) -> io::Result<()> {
+    fn address(&mut self, interface: &str, addresses: AddressPair) -> io::Result<()> {
         let index = index_of(interface)?;
-        for address in Subnet(addresses, 24, 64).prefixes() {
+        for address in SubnetPair(addresses, 24, 64).prefixes() {
             self.netlink.add_address(index, address)?;
         }
         self.netlink.set_up(index)
     }
 
     /// Adds a route of each family.
-    fn route(&mut self, destination: Subnet, gateway: Both, metric: Metric) -> io::Result<()> {
+    fn route(
+        &mut self,
+        destination: SubnetPair,
+        gateway: AddressPair,
+        metric: Metric,
+    ) -> io::Result<()> {
         let gateways: [IpAddr; 2] = [gateway.0.into(), gateway.1.into()];
         let routes = destination.prefixes().into_iter().zip(gateways);
         for (destination, gateway) in routes {
@@ -453,11 +464,11 @@ impl Visitor {
 
 fn configure(
     node: &Namespace,
-    task: impl FnOnce(&mut Visitor) -> io::Result<()> + Send,
+    task: impl FnOnce(&mut NodeConfigurator) -> io::Result<()> + Send,
 ) -> Result<(), LabError> {
     let visit = || {
         let netlink = Netlink::open()?;
-        task(&mut Visitor { netlink })
+        task(&mut NodeConfigurator { netlink })
     };
     node.run(visit)
         .doing(|| format!("configure the network of {}", node.name()))

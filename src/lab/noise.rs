@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 
 /// Limited broadcast, and the group of multicast DNS (RFC 6762); the discard port (RFC 863).
 const LISTENERS: [SocketAddrV4; 2] = [
@@ -24,19 +24,19 @@ const PACKET: [u8; 64] = [0; 64];
 /// A pause of the whole machine is not made up for with a burst.
 const LATEST: Duration = Duration::from_millis(100);
 
-/// Lets the provider's `interface` make so many packets of noise a second, until the lifeline is
+/// Lets the provider's `interface` make so many packets of noise a second, until the handle is
 /// dropped.
 pub(super) fn make(
     provider: &Namespace,
     interface: &str,
     per_second: u32,
-) -> Result<Lifeline, LabError> {
+) -> Result<ShutdownHandle, LabError> {
     let make = || {
-        let (lifeline, tether) = lifeline::pair()?;
+        let (handle, shutdown) = shutdown::pair()?;
         let socket = provider.run(|| speaker(interface))?;
         let pace = Duration::from_secs(1) / per_second.max(1);
-        provider.spawn("noise", move || speak(&socket, pace, &tether))?;
-        Ok::<_, io::Error>(lifeline)
+        provider.spawn("noise", move || speak(&socket, pace, &shutdown))?;
+        Ok::<_, io::Error>(handle)
     };
     make().doing(|| format!("make noise at {}", provider.name()))
 }
@@ -48,10 +48,10 @@ fn speaker(interface: &str) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn speak(socket: &UdpSocket, pace: Duration, tether: &Tether) {
+fn speak(socket: &UdpSocket, pace: Duration, shutdown: &Shutdown) {
     let mut listeners = LISTENERS.iter().cycle();
     let mut due = clock::now();
-    while tether.holds() {
+    while !shutdown.is_requested() {
         let now = clock::now();
         if now >= due
             && let Some(listener) = listeners.next()
@@ -60,7 +60,7 @@ fn speak(socket: &UdpSocket, pace: Duration, tether: &Tether) {
             drop(socket.send_to(&PACKET, listener));
             due = (due + pace).max(now - LATEST);
         }
-        let mut watched = [PollFd::new(tether.as_fd(), PollFlags::POLLIN)];
+        let mut watched = [PollFd::new(shutdown.as_fd(), PollFlags::POLLIN)];
         let rest = due.since(clock::now());
         if !matches!(
             ppoll(&mut watched, Some(rest.into()), None),

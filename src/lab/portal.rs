@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::lab::error::{Doing, LabError};
 use crate::lab::internet::{self, TARGETS};
-use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
-use crate::lab::netlink::{Netlink, Prefix};
+use crate::lab::netlink::{AddressPrefix, Netlink};
 use crate::lab::network::index_of;
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 use crate::units::IfIndex;
 
 const HTTP: u16 = 80;
@@ -21,19 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A landing page; it is gone when this is dropped.
 #[derive(Debug)]
-pub(super) struct Portal<'n> {
+pub(super) struct LandingPage<'n> {
     provider: &'n Namespace,
-    _service: Lifeline,
+    _service: ShutdownHandle,
 }
 
-impl<'n> Portal<'n> {
+impl<'n> LandingPage<'n> {
     /// Puts the page between the customers of this provider and the internet.
     pub(super) fn raise(provider: &'n Namespace) -> Result<Self, LabError> {
         let raise = || {
-            let (line, tether) = lifeline::pair()?;
+            let (line, shutdown) = shutdown::pair()?;
             let page = provider.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, HTTP)))?;
             page.set_nonblocking(true)?;
-            provider.spawn("portal", move || serve(&page, &tether))?;
+            provider.spawn("portal", move || serve(&page, &shutdown))?;
             let portal = Self {
                 provider,
                 _service: line,
@@ -45,7 +45,7 @@ impl<'n> Portal<'n> {
     }
 }
 
-impl Drop for Portal<'_> {
+impl Drop for LandingPage<'_> {
     fn drop(&mut self) {
         // What is left behind fails the phase that follows, and goes with the network.
         drop(as_targets(self.provider, Netlink::remove_address));
@@ -54,17 +54,18 @@ impl Drop for Portal<'_> {
 
 fn as_targets(
     provider: &Namespace,
-    change: fn(&mut Netlink, IfIndex, Prefix) -> io::Result<()>,
+    change: fn(&mut Netlink, IfIndex, AddressPrefix) -> io::Result<()>,
 ) -> io::Result<()> {
     provider.run(|| {
         let mut netlink = Netlink::open()?;
         let lo = index_of("lo")?;
-        (TARGETS.iter()).try_for_each(|host| change(&mut netlink, lo, Prefix((*host).into(), 32)))
+        (TARGETS.iter())
+            .try_for_each(|host| change(&mut netlink, lo, AddressPrefix((*host).into(), 32)))
     })
 }
 
-fn serve(page: &TcpListener, tether: &Tether) {
-    while internet::wait(&[page], tether) {
+fn serve(page: &TcpListener, shutdown: &Shutdown) {
+    while internet::wait(&[page], shutdown) {
         while let Ok((client, _)) = page.accept() {
             // A client that goes away in the middle harms nobody but itself.
             drop(redirect(&client));

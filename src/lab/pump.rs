@@ -1,7 +1,7 @@
 //! The pump: one thread that carries the frames of all wires between their ends.
 //!
 //! ```text
-//!   TAP ends ──frame──> Lane::handle_frame ──due──> heap ──at its time──> the other TAP end
+//!   TAP ends ──frame──> WireLane::handle_frame ──due──> heap ──at its time──> the other TAP end
 //!                            ^
 //!   set, carrier ──order─────┘ (answered with the moment from which it holds)
 //! ```
@@ -17,12 +17,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl;
-use serde::Deserialize;
 
 use crate::lab::chance::Chance;
 use crate::lab::clock;
-use crate::lab::lane::{Fate, Impairment, Lane};
-use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::lane::{FrameOutcome, Impairment, Towards, WireLane};
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 use crate::lab::sys;
 use crate::lab::tap::Tap;
 use crate::units::Moment;
@@ -34,40 +33,9 @@ const BATCH: usize = 32;
 /// Frames under way at most; a real line holds no more either.
 const MOST_UNDER_WAY: usize = 65_536;
 
-/// Which way along a wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Towards {
-    /// From the client towards the internet.
-    Internet,
-    /// From the internet towards the client.
-    Client,
-}
-
-impl Towards {
-    /// Both ways.
-    pub const BOTH: [Self; 2] = [Self::Internet, Self::Client];
-
-    const fn opposite(self) -> Self {
-        match self {
-            Self::Internet => Self::Client,
-            Self::Client => Self::Internet,
-        }
-    }
-}
-
-impl std::fmt::Display for Towards {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Internet => "internet",
-            Self::Client => "client",
-        })
-    }
-}
-
 /// The two ends of a wire.
 #[derive(Debug)]
-pub(super) struct Ends {
+pub(super) struct WireEnds {
     /// The end nearer to the client.
     pub(super) client: Tap,
     /// The end nearer to the internet.
@@ -81,29 +49,29 @@ pub(super) struct WireId(pub(super) usize);
 /// The owner's handle; the pump stops when it is dropped.
 #[derive(Debug)]
 pub(super) struct Pump {
-    orders: Sender<(Order, SyncSender<Moment>)>,
-    lifeline: Option<Lifeline>,
+    orders: Sender<(WireOrder, SyncSender<Moment>)>,
+    handle: Option<ShutdownHandle>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Order {
+enum WireOrder {
     Impair(WireId, Towards, Impairment),
     Carrier(WireId, bool),
 }
 
 impl Pump {
     /// Carries frames between the ends of each wire from now on, perfectly at first.
-    pub(super) fn start(wires: Vec<Ends>, chance: &Chance) -> io::Result<Self> {
+    pub(super) fn start(wires: Vec<WireEnds>, chance: &Chance) -> io::Result<Self> {
         let (orders, inbox) = channel();
-        let (lifeline, tether) = lifeline::pair()?;
-        let room = Room::new(wires, chance);
+        let (handle, shutdown) = shutdown::pair()?;
+        let room = PumpState::new(wires, chance);
         let thread = thread::Builder::new()
             .name("pump".to_owned())
-            .spawn(move || room.run(&inbox, &tether))?;
+            .spawn(move || room.run(&inbox, &shutdown))?;
         Ok(Self {
             orders,
-            lifeline: Some(lifeline),
+            handle: Some(handle),
             thread: Some(thread),
         })
     }
@@ -115,26 +83,26 @@ impl Pump {
         towards: Towards,
         impairment: Impairment,
     ) -> io::Result<Moment> {
-        self.order(Order::Impair(wire, towards, impairment))
+        self.order(WireOrder::Impair(wire, towards, impairment))
     }
 
     /// Plugs or pulls the cable of a wire at both ends.
     pub(super) fn set_carrier(&self, wire: WireId, up: bool) -> io::Result<Moment> {
-        self.order(Order::Carrier(wire, up))
+        self.order(WireOrder::Carrier(wire, up))
     }
 
-    fn order(&self, order: Order) -> io::Result<Moment> {
+    fn order(&self, order: WireOrder) -> io::Result<Moment> {
         let stopped = || io::Error::other("the pump has stopped");
         let (done, is_done) = sync_channel(1);
         self.orders.send((order, done)).map_err(|_| stopped())?;
-        self.lifeline.as_ref().ok_or_else(stopped)?.tug()?;
+        self.handle.as_ref().ok_or_else(stopped)?.wake()?;
         is_done.recv().map_err(|_| stopped())
     }
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        self.lifeline = None;
+        self.handle = None;
         if let Some(thread) = self.thread.take() {
             // A pump that panicked has said so on stderr already.
             drop(thread.join());
@@ -143,22 +111,22 @@ impl Drop for Pump {
 }
 
 /// What the pump's thread owns.
-struct Room {
-    wires: Vec<Plugged>,
-    under_way: BinaryHeap<Reverse<Due>>,
+struct PumpState {
+    wires: Vec<PumpedWire>,
+    under_way: BinaryHeap<Reverse<DueFrame>>,
     /// Numbers the frames, so that those due at one moment keep their order.
     entered: u64,
 }
 
-struct Plugged {
-    ends: Ends,
-    to_internet: Lane,
-    to_client: Lane,
+struct PumpedWire {
+    ends: WireEnds,
+    to_internet: WireLane,
+    to_client: WireLane,
     has_carrier: bool,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
+struct DueFrame {
     at: Moment,
     number: u64,
     wire: WireId,
@@ -166,12 +134,12 @@ struct Due {
     frame: Vec<u8>,
 }
 
-impl Room {
-    fn new(wires: Vec<Ends>, chance: &Chance) -> Self {
-        let plug = |(ends, number): (_, u64)| Plugged {
+impl PumpState {
+    fn new(wires: Vec<WireEnds>, chance: &Chance) -> Self {
+        let plug = |(ends, number): (_, u64)| PumpedWire {
             ends,
-            to_internet: Lane::new(chance.fork(2 * number)),
-            to_client: Lane::new(chance.fork(2 * number + 1)),
+            to_internet: WireLane::new(chance.fork(2 * number)),
+            to_client: WireLane::new(chance.fork(2 * number + 1)),
             has_carrier: true,
         };
         Self {
@@ -181,12 +149,12 @@ impl Room {
         }
     }
 
-    fn run(mut self, inbox: &Receiver<(Order, SyncSender<Moment>)>, tether: &Tether) {
+    fn run(mut self, inbox: &Receiver<(WireOrder, SyncSender<Moment>)>, shutdown: &Shutdown) {
         // Without it frames are up to 50 us later: no reason to stop.
         prctl::set_timerslack(1).unwrap_or(());
         sys::hurry();
         let mut buffer = [0; LARGEST_FRAME];
-        while tether.holds() {
+        while !shutdown.is_requested() {
             while let Ok((order, done)) = inbox.try_recv() {
                 self.obey(order);
                 // An owner that has gone meanwhile waits for no answer.
@@ -194,18 +162,18 @@ impl Room {
             }
             self.collect(&mut buffer);
             self.deliver();
-            if self.wait(tether).is_err() {
+            if self.wait(shutdown).is_err() {
                 return;
             }
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: WireOrder) {
         match order {
-            Order::Impair(wire, towards, impairment) => {
+            WireOrder::Impair(wire, towards, impairment) => {
                 self.wires[wire.0].lane(towards).set(impairment);
             }
-            Order::Carrier(wire, up) => {
+            WireOrder::Carrier(wire, up) => {
                 let wire = &mut self.wires[wire.0];
                 wire.has_carrier = up;
                 for towards in Towards::BOTH {
@@ -233,14 +201,15 @@ impl Room {
     fn take(&mut self, id: WireId, towards: Towards, frame: &[u8]) {
         let now = clock::now();
         let wire = &mut self.wires[id.0];
-        let Fate::Arrives { at, twice } = wire.lane(towards).handle_frame(now, frame) else {
+        let FrameOutcome::Arrives { at, twice } = wire.lane(towards).handle_frame(now, frame)
+        else {
             return;
         };
         for _ in 0..=u8::from(twice) {
             let has_room = self.under_way.len() < MOST_UNDER_WAY;
             if has_room && self.wires[id.0].has_carrier {
                 self.entered += 1;
-                self.under_way.push(Reverse(Due {
+                self.under_way.push(Reverse(DueFrame {
                     at,
                     number: self.entered,
                     wire: id,
@@ -272,14 +241,14 @@ impl Room {
         }
     }
 
-    fn wait(&self, tether: &Tether) -> nix::Result<()> {
+    fn wait(&self, shutdown: &Shutdown) -> nix::Result<()> {
         let taps = self.wires.iter().flat_map(|wire| {
             [&wire.ends.client, &wire.ends.internet]
                 .into_iter()
                 .map(AsFd::as_fd)
         });
         let mut watched: Vec<_> = taps
-            .chain([tether.as_fd()])
+            .chain([shutdown.as_fd()])
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         let next = self.under_way.peek();
@@ -291,8 +260,8 @@ impl Room {
     }
 }
 
-impl Plugged {
-    fn lane(&mut self, towards: Towards) -> &mut Lane {
+impl PumpedWire {
+    fn lane(&mut self, towards: Towards) -> &mut WireLane {
         match towards {
             Towards::Internet => &mut self.to_internet,
             Towards::Client => &mut self.to_client,

@@ -6,16 +6,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::event::{EventRecord, Repetition};
-use crate::lab::deaths::Deaths;
-use crate::lab::family::Family;
-use crate::lab::flow::Fate;
-use crate::lab::happening::Way;
-use crate::lab::lookups::Lookups;
-use crate::lab::stream::Felt;
+use crate::lab::event::TrafficExit;
+use crate::lab::family::LabFamily;
+use crate::lab::long_flow::FlowOutcome;
+use crate::lab::stream::ClientTraffic;
 
 /// A whole play.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct LabReport {
     /// The scenario.
     pub scenario: String,
     /// What it is about.
@@ -25,24 +23,24 @@ pub struct Report {
     /// Every expectation of every run was met.
     pub passed: bool,
     /// Each run.
-    pub runs: Vec<RunReport>,
+    pub runs: Vec<ScenarioRunReport>,
     /// Over all runs, one for each phase.
-    pub figures: Vec<Figures>,
+    pub figures: Vec<PhaseFigures>,
 }
 
 /// One run of a play.
 #[derive(Debug, Serialize)]
-pub struct RunReport {
+pub struct ScenarioRunReport {
     /// From the start of the agent until all uplinks were up.
     #[serde(rename = "ready_ms", serialize_with = "crate::lab::span::milliseconds")]
     pub ready: Duration,
     /// Each phase.
-    pub phases: Vec<PhaseReport>,
+    pub phases: Vec<ScenarioPhaseReport>,
 }
 
 /// One phase of a run.
 #[derive(Debug, Serialize)]
-pub struct PhaseReport {
+pub struct ScenarioPhaseReport {
     /// What was done.
     pub title: String,
     /// How long it lasted.
@@ -52,30 +50,31 @@ pub struct PhaseReport {
     )]
     pub lasted: Duration,
     /// What happened, in order.
-    pub timeline: Vec<Entry>,
-    /// What the client felt.
-    pub felt: Felt,
-    /// What the client felt of its IPv6 traffic, if it had any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub felt6: Option<Felt>,
+    pub timeline: Vec<TimelineEntry>,
+    /// The client's traffic.
+    #[serde(rename = "felt")]
+    pub traffic: ClientTraffic,
+    /// Its IPv6 traffic, if it had any.
+    #[serde(rename = "felt6", skip_serializing_if = "Option::is_none")]
+    pub traffic6: Option<ClientTraffic>,
     /// What became of the client's long flows when the traffic moved last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub flows: Vec<Fate>,
+    pub flows: Vec<FlowOutcome>,
     /// Through whom the traffic went at the end.
-    pub active: Way,
+    pub active: TrafficExit,
     /// How often the way of the traffic changed.
     pub switches: usize,
     /// When it first changed.
     pub moved_ms: Option<f64>,
     /// What was seen of many switches by command.
-    pub lookups: Option<Lookups>,
+    pub lookups: Option<LookupCounts>,
     /// What the agent did when it was killed, if it was so at random.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deaths: Option<Deaths>,
+    #[serde(rename = "deaths", skip_serializing_if = "Option::is_none")]
+    pub kills: Option<KillCounts>,
     /// What the agent cost, if it ran all the time.
     pub cost: Option<PhaseCost>,
     /// What was expected.
-    pub checks: Vec<Check>,
+    pub checks: Vec<ExpectationCheck>,
     /// All of that was met.
     pub passed: bool,
 }
@@ -93,9 +92,86 @@ pub struct PhaseCost {
     pub memory_kib: u64,
 }
 
+/// What was seen of many switches.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LookupCounts {
+    /// Switches that the kernel has followed.
+    pub switches: u32,
+    /// Lookups of the route of the client's traffic.
+    pub lookups: u64,
+    /// Lookups that found no route.
+    pub without_a_route: u64,
+    /// From a command until the kernel had followed it, in microseconds: median and worst.
+    pub median_us: u64,
+    /// See above.
+    pub worst_us: u64,
+    /// From a request for the status until its answer, the median in the same run.
+    pub status_us: u64,
+}
+
+impl LookupCounts {
+    /// How many times longer a switch takes than an answer of the same agent on the same machine.
+    pub(super) fn per_status(&self) -> u64 {
+        self.median_us / self.status_us.max(1)
+    }
+}
+
+impl fmt::Display for LookupCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            switches,
+            lookups,
+            without_a_route,
+            median_us,
+            worst_us,
+            status_us,
+        } = self;
+        write!(
+            f,
+            "{switches} switches by command, each in place after {median_us} us, {worst_us} at the worst \
+             (the status is answered after {status_us} us); of {lookups} lookups meanwhile \
+             {without_a_route} found no route"
+        )
+    }
+}
+
+/// How often the agent was killed while it did what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KillCounts {
+    /// While it started: between its first look at the kernel and its first probes.
+    pub starting: u32,
+    /// Just after a command to switch.
+    pub switching: u32,
+    /// While it stopped.
+    pub stopping: u32,
+    /// How often the kernel did not look afterwards as it did before the first agent.
+    pub left_something: u32,
+    /// How often nexthop objects were among what was left.
+    pub left_next_hops: u32,
+}
+
+impl fmt::Display for KillCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            starting,
+            switching,
+            stopping,
+            left_something,
+            left_next_hops,
+        } = self;
+        write!(
+            f,
+            "agent: killed {} times: {starting} soon after its start, {switching} in a switch, \
+             {stopping} in its stop; {left_something} times it left something for the next, \
+             {left_next_hops} times nexthop objects",
+            starting + switching + stopping
+        )
+    }
+}
+
 /// An expectation and what became of it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Check {
+pub struct ExpectationCheck {
     /// What was expected.
     pub expected: String,
     /// What was measured.
@@ -106,19 +182,19 @@ pub struct Check {
 
 /// Something that happened in a phase.
 #[derive(Clone, Debug, Serialize)]
-pub struct Entry {
+pub struct TimelineEntry {
     /// When, from the beginning of the phase.
     #[serde(rename = "after_ms", serialize_with = "crate::lab::span::milliseconds")]
     pub after: Duration,
     /// What.
     #[serde(flatten)]
-    pub note: Note,
+    pub note: TimelineNote,
 }
 
 /// What happened, by who says so.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "who", rename_all = "snake_case")]
-pub enum Note {
+pub enum TimelineNote {
     /// The lab did this.
     Lab {
         /// In words.
@@ -131,21 +207,21 @@ pub enum Note {
     /// The kernel of the router forwards the client's traffic another way.
     Kernel {
         /// Its traffic of which family.
-        family: Family,
+        family: LabFamily,
         /// Before.
-        from: Way,
+        from: TrafficExit,
         /// Now.
-        to: Way,
+        to: TrafficExit,
     },
-    /// The client felt this, over the phase.
-    Client(Felt),
-    /// The client felt this of its IPv6 traffic.
-    Client6(Felt),
+    /// The client's traffic over the phase.
+    Client(ClientTraffic),
+    /// The client's IPv6 traffic over the phase.
+    Client6(ClientTraffic),
 }
 
 /// Median and worst over the runs of a phase.
 #[derive(Debug, Serialize)]
-pub struct Figures {
+pub struct PhaseFigures {
     /// What was done.
     pub title: String,
     /// How many runs there were.
@@ -153,23 +229,23 @@ pub struct Figures {
     /// In how many all expectations were met.
     pub passed: usize,
     /// The client's longest time without traffic, in milliseconds.
-    pub without_traffic_ms: Spread,
+    pub without_traffic_ms: MedianAndWorst,
     /// The client's lost packets.
-    pub lost: Spread,
+    pub lost: MedianAndWorst,
     /// When the traffic moved, in milliseconds; over the runs in which it did.
-    pub moved_ms: Option<Spread>,
+    pub moved_ms: Option<MedianAndWorst>,
 }
 
 /// Median and worst.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
+pub struct MedianAndWorst {
     /// Half of the runs were below, half above.
     pub median: f64,
     /// The largest.
     pub worst: f64,
 }
 
-impl Spread {
+impl MedianAndWorst {
     /// Of some values; none of none.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<_> = values.collect();
@@ -186,48 +262,50 @@ impl Spread {
 }
 
 /// The figures of each phase over all runs.
-pub(super) fn figures(runs: &[RunReport]) -> Vec<Figures> {
+pub(super) fn figures(runs: &[ScenarioRunReport]) -> Vec<PhaseFigures> {
     let phases = runs.first().map_or(0, |run| run.phases.len());
     (0..phases)
         .filter_map(|number| figures_of(runs.iter().filter_map(|run| run.phases.get(number))))
         .collect()
 }
 
-fn figures_of<'r>(phases: impl Iterator<Item = &'r PhaseReport> + Clone) -> Option<Figures> {
-    let gap = |phase: &PhaseReport| phase.felt.gap.as_secs_f64() * 1000.0;
+fn figures_of<'r>(
+    phases: impl Iterator<Item = &'r ScenarioPhaseReport> + Clone,
+) -> Option<PhaseFigures> {
+    let gap = |phase: &ScenarioPhaseReport| phase.traffic.gap.as_secs_f64() * 1000.0;
     #[expect(clippy::cast_precision_loss, reason = "packets of a few hours")]
-    let lost = |phase: &PhaseReport| phase.felt.lost as f64;
-    Some(Figures {
+    let lost = |phase: &ScenarioPhaseReport| phase.traffic.lost as f64;
+    Some(PhaseFigures {
         title: phases.clone().next()?.title.clone(),
         runs: phases.clone().count(),
         passed: phases.clone().filter(|phase| phase.passed).count(),
-        without_traffic_ms: Spread::of(phases.clone().map(gap))?,
-        lost: Spread::of(phases.clone().map(lost))?,
-        moved_ms: Spread::of(phases.filter_map(|phase| phase.moved_ms)),
+        without_traffic_ms: MedianAndWorst::of(phases.clone().map(gap))?,
+        lost: MedianAndWorst::of(phases.clone().map(lost))?,
+        moved_ms: MedianAndWorst::of(phases.filter_map(|phase| phase.moved_ms)),
     })
 }
 
 /// A way in words.
-pub(super) fn way_in_words(way: &Way) -> &str {
+pub(super) fn exit_in_words(way: &TrafficExit) -> &str {
     way.as_deref().unwrap_or("no way")
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for TimelineNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lab { what } => f.write_str(what),
             Self::Agent(event) => write_event(f, event),
             Self::AgentSilent => f.write_str("has gone"),
             Self::Kernel { family, from, to } => {
-                let (from, to) = (way_in_words(from), way_in_words(to));
+                let (from, to) = (exit_in_words(from), exit_in_words(to));
                 let traffic = match family {
-                    Family::Ipv4 => "traffic",
-                    Family::Ipv6 => "IPv6 traffic",
+                    LabFamily::Ipv4 => "traffic",
+                    LabFamily::Ipv6 => "IPv6 traffic",
                 };
                 write!(f, "the client's {traffic} moves: {from} -> {to}")
             }
-            Self::Client6(felt) => write!(f, "IPv6: {felt}"),
-            Self::Client(felt) => felt.fmt(f),
+            Self::Client6(traffic) => write!(f, "IPv6: {traffic}"),
+            Self::Client(traffic) => traffic.fmt(f),
         }
     }
 }
@@ -257,10 +335,10 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &EventRecord) -> fmt::Result {
     }
 }
 
-impl fmt::Display for Felt {
+impl fmt::Display for ClientTraffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.lost == 0 {
-            return write!(f, "felt nothing: {} packets, none lost", self.sent);
+            return write!(f, "{} packets, none lost", self.sent);
         }
         let gap = self.gap.as_secs_f64() * 1000.0;
         let Self { lost, sent, .. } = self;
@@ -281,12 +359,12 @@ mod tests {
 
     #[test]
     fn the_median_lies_in_the_middle_and_the_worst_at_the_end() {
-        let spread = Spread::of([4.0, 1.0, 3.0, 2.0].into_iter());
-        let expected = Spread {
+        let spread = MedianAndWorst::of([4.0, 1.0, 3.0, 2.0].into_iter());
+        let expected = MedianAndWorst {
             median: 2.5,
             worst: 4.0,
         };
         assert_eq!(spread, Some(expected));
-        assert_eq!(Spread::of(std::iter::empty()), None);
+        assert_eq!(MedianAndWorst::of(std::iter::empty()), None);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::lab::error::LabError;
-use crate::lab::lane::Impairment;
-use crate::lab::pump::Towards;
+use crate::lab::lane::{Impairment, Towards};
+use crate::lab::nat::Nat;
 
 /// One play.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,19 +51,19 @@ pub struct Scenario {
     pub long_flows: bool,
     /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
     #[serde(default)]
-    pub modem: Option<Box<Modem>>,
+    pub modem: Option<Box<ModemSettings>>,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,
     /// What happens, one after the other.
     #[serde(rename = "phase")]
-    pub phases: Vec<Phase>,
+    pub phases: Vec<ScenarioPhase>,
 }
 
 /// A modem, and how the agent keeps its uplink.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Modem {
+pub struct ModemSettings {
     /// Behind which uplink.
     pub uplink: String,
     /// How long it takes until its link is up.
@@ -83,20 +83,10 @@ pub struct Modem {
     pub exercise_every: Option<Span>,
 }
 
-/// How the router translates the client's address.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nat {
-    /// To whatever address the uplink has: the kernel drops what changes its way.
-    Masquerade,
-    /// To a fixed address for each uplink: the kernel knows no better than to keep it.
-    Fixed,
-}
-
 /// A part of a play that begins with an act upon the network.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Phase {
+pub struct ScenarioPhase {
     /// What happens, in words.
     pub title: String,
     /// What is done, at once.
@@ -111,7 +101,7 @@ pub struct Phase {
     #[serde(default)]
     pub elastic: bool,
     /// What must be true of it.
-    pub expect: Expectation,
+    pub expect: PhaseExpectation,
 }
 
 /// Something done to the network or the agent.
@@ -205,7 +195,7 @@ pub enum AgentAct {
 /// What must be true of a phase; what is not said may be anything.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Expectation {
+pub struct PhaseExpectation {
     /// Through whom the traffic goes at the end.
     pub active: Option<String>,
     /// How often the way of the traffic changes, at most.
@@ -259,14 +249,14 @@ impl std::fmt::Display for Span {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Playbill {
+struct ScenarioFile {
     #[serde(rename = "scenario")]
     scenarios: Vec<Scenario>,
 }
 
 /// All scenarios, the tour first.
 pub fn scenarios() -> Result<Vec<Scenario>, LabError> {
-    let bill: Playbill = toml::from_str(include_str!("scenarios.toml"))?;
+    let bill: ScenarioFile = toml::from_str(include_str!("scenarios.toml"))?;
     Ok(bill.scenarios)
 }
 

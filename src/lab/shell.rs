@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::lab::agent::Wishes;
+use crate::lab::agent::ScenarioSettings;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::network::Network;
-use crate::lab::screen::{self, Screen};
-use crate::lab::stage::Stage;
+use crate::lab::network::LabNetwork;
+use crate::lab::output::{self, LabOutput};
+use crate::lab::testbed::Testbed;
 
 const HINTS: &str = "
 This shell is in the router; the agent is at work. Leave it, and everything is gone.
@@ -21,10 +21,15 @@ This shell is in the router; the agent is at work. Leave it, and everything is g
 
 /// Builds the network, starts the agent and gives the terminal to a shell.
 pub fn open(seed: u64, program: PathBuf) -> Result<(), LabError> {
-    let network = Network::build(seed)?;
-    let mut stage = Stage::set(&network, program, Wishes::default(), Screen::dark())?;
-    stage.start_agent_afresh()?;
-    screen::shell_hints(HINTS);
+    let network = LabNetwork::build(seed)?;
+    let mut testbed = Testbed::set(
+        &network,
+        program,
+        ScenarioSettings::default(),
+        LabOutput::dark(),
+    )?;
+    testbed.start_agent_afresh()?;
+    output::shell_hints(HINTS);
     let shell = env::var_os("SHELL").unwrap_or_else(|| OsString::from("/bin/sh"));
     let mut command = Command::new(shell);
     command.env("PATH", path_with_us());

@@ -1,4 +1,4 @@
-//! What the client felt, from the times of its packets. Pure.
+//! The client's stream of packets, and how long it was without traffic. Pure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub const PACE: Duration = Duration::from_millis(5);
 
 /// A packet of the client left or was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum PacketEvent {
     /// The next packet was sent now.
     Sent(Moment),
     /// The packet of this number, counted from 0, was answered.
@@ -20,19 +20,19 @@ pub(super) enum Pulse {
 
 /// All packets of the client so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stream {
-    packets: Vec<Packet>,
+pub(super) struct PacketStream {
+    packets: Vec<StreamPacket>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Packet {
+struct StreamPacket {
     sent: Moment,
     is_answered: bool,
 }
 
-/// What the client felt in an interval.
+/// The client's traffic in an interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Felt {
+pub struct ClientTraffic {
     /// Packets sent.
     pub sent: usize,
     /// Packets never answered.
@@ -49,22 +49,22 @@ pub struct Felt {
 
 /// From one moment to another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Interval {
+pub(super) struct TimeRange {
     /// The beginning, inside.
     pub(super) from: Moment,
     /// The end, outside.
     pub(super) to: Moment,
 }
 
-impl Stream {
+impl PacketStream {
     /// Takes in what the meter saw.
-    pub(super) fn handle_pulse(&mut self, pulse: Pulse) {
+    pub(super) fn handle_pulse(&mut self, pulse: PacketEvent) {
         match pulse {
-            Pulse::Sent(sent) => self.packets.push(Packet {
+            PacketEvent::Sent(sent) => self.packets.push(StreamPacket {
                 sent,
                 is_answered: false,
             }),
-            Pulse::Answered(number) => {
+            PacketEvent::Answered(number) => {
                 if let Some(packet) = self.packets.get_mut(number) {
                     packet.is_answered = true;
                 }
@@ -72,13 +72,12 @@ impl Stream {
         }
     }
 
-    /// What was felt of the packets sent in `interval`. Ask when their answers have had the time to
-    /// come.
+    /// Of the packets sent in `interval`, once their answers have had the time to come.
     ///
     /// A gap reaches from one answered packet to the next, or to the edges of the interval; the
     /// pace of the stream is taken off, so that a stream without loss has no gap.
-    pub(super) fn felt(&self, interval: Interval) -> Felt {
-        let Interval { from, to } = interval;
+    pub(super) fn traffic(&self, interval: TimeRange) -> ClientTraffic {
+        let TimeRange { from, to } = interval;
         let begin = self.packets.partition_point(|packet| packet.sent < from);
         let end = self.packets.partition_point(|packet| packet.sent < to);
         let inside = &self.packets[begin..end];
@@ -90,7 +89,7 @@ impl Stream {
             last = packet.sent;
         }
         let silence = to.since(last);
-        Felt {
+        ClientTraffic {
             sent: inside.len(),
             lost: inside.len() - answered.count(),
             gap: gap.max(silence).saturating_sub(PACE),
@@ -107,51 +106,51 @@ mod tests {
         Moment::after_start(Duration::from_millis(milliseconds))
     }
 
-    fn felt(answered: impl Fn(u64) -> bool, from: u64, to: u64) -> Felt {
-        let mut stream = Stream::default();
+    fn traffic(answered: impl Fn(u64) -> bool, from: u64, to: u64) -> ClientTraffic {
+        let mut stream = PacketStream::default();
         for number in 0..400 {
-            stream.handle_pulse(Pulse::Sent(at(number * 5)));
+            stream.handle_pulse(PacketEvent::Sent(at(number * 5)));
         }
         for number in (0..400).filter(|number| answered(*number)) {
             let number = usize::try_from(number).expect("fits");
-            stream.handle_pulse(Pulse::Answered(number));
+            stream.handle_pulse(PacketEvent::Answered(number));
         }
-        let interval = Interval {
+        let interval = TimeRange {
             from: at(from),
             to: at(to),
         };
-        stream.felt(interval)
+        stream.traffic(interval)
     }
 
     #[test]
     fn a_stream_without_loss_has_no_gap() {
-        let felt = felt(|_| true, 100, 1000);
-        assert_eq!((felt.sent, felt.lost), (180, 0));
-        assert_eq!(felt.gap, Duration::ZERO);
+        let traffic = traffic(|_| true, 100, 1000);
+        assert_eq!((traffic.sent, traffic.lost), (180, 0));
+        assert_eq!(traffic.gap, Duration::ZERO);
     }
 
     #[test]
     fn a_gap_lasts_from_the_last_answered_packet_to_the_next() {
-        let felt = felt(|n| !(40..60).contains(&n), 100, 1000);
-        assert_eq!(felt.lost, 20);
-        assert_eq!(felt.gap, Duration::from_millis(100));
-        assert!(!felt.is_cut_off);
+        let traffic = traffic(|n| !(40..60).contains(&n), 100, 1000);
+        assert_eq!(traffic.lost, 20);
+        assert_eq!(traffic.gap, Duration::from_millis(100));
+        assert!(!traffic.is_cut_off);
     }
 
     #[test]
     fn a_gap_ends_with_the_interval_and_one_begun_before_counts_from_its_start() {
-        let cut = felt(|n| n < 100, 300, 1000);
+        let cut = traffic(|n| n < 100, 300, 1000);
         assert_eq!(cut.gap, Duration::from_millis(500));
         assert!(cut.is_cut_off);
-        let mended = felt(|n| n >= 100, 300, 1000);
+        let mended = traffic(|n| n >= 100, 300, 1000);
         assert_eq!(mended.gap, Duration::from_millis(195));
         assert!(!mended.is_cut_off);
     }
 
     #[test]
     fn nothing_answered_is_a_gap_as_long_as_the_interval() {
-        let felt = felt(|_| false, 0, 1000);
-        assert_eq!(felt.gap, Duration::from_millis(995));
-        assert_eq!(felt.lost, felt.sent);
+        let traffic = traffic(|_| false, 0, 1000);
+        assert_eq!(traffic.gap, Duration::from_millis(995));
+        assert_eq!(traffic.lost, traffic.sent);
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::run_test_isolated;
 use uplinkd::lab::lane::{Bursts, Impairment, Rate};
-use uplinkd::lab::{Network, Towards, clock};
+use uplinkd::lab::{LabNetwork, Towards, clock};
 use uplinkd::units::{Loss, Moment};
 
 const SEED: u64 = 20_261_121;
@@ -24,7 +24,7 @@ const SPAN: Duration = Duration::from_secs(5);
 const PACE: Duration = Duration::from_micros(2500);
 
 /// What the router saw of a stream.
-struct Seen {
+struct StreamSeen {
     sent: u32,
     /// Sequence number and time under way, in the order of arrival.
     arrivals: Vec<(u32, Duration)>,
@@ -33,7 +33,7 @@ struct Seen {
 }
 
 /// Sends from the client to the router for [`SPAN`], one packet every `pace`.
-fn stream(network: &Network, pace: Duration) -> Seen {
+fn stream(network: &LabNetwork, pace: Duration) -> StreamSeen {
     let sent = u32::try_from(SPAN.as_micros() / pace.as_micros()).expect("a few thousand");
     let router = network.router();
     let receiver = router.run(|| UdpSocket::bind(ROUTER)).expect("bind");
@@ -65,7 +65,7 @@ fn stream(network: &Network, pace: Duration) -> Seen {
         sender.send_to(&packet, ROUTER).expect("send");
     }
     listening.join().expect("the listener ends");
-    Seen {
+    StreamSeen {
         sent,
         arrivals: arrivals.iter().collect(),
         lateness: yardstick.join().expect("the yardstick ends"),
@@ -89,7 +89,7 @@ fn wait_until(moment: Moment) {
     thread::sleep(moment.since(clock::now()));
 }
 
-impl Seen {
+impl StreamSeen {
     fn share_lost(&self) -> f64 {
         let mut numbers: Vec<_> = self.arrivals.iter().map(|(number, _)| number).collect();
         numbers.sort_unstable();
@@ -141,12 +141,12 @@ impl Seen {
 }
 
 /// A stream over a `lan` wire that is set like this towards the internet.
-fn measure(impairment: Impairment) -> Seen {
+fn measure(impairment: Impairment) -> StreamSeen {
     measure_every(PACE, impairment)
 }
 
-fn measure_every(pace: Duration, impairment: Impairment) -> Seen {
-    let network = Network::build(SEED).expect("build the network");
+fn measure_every(pace: Duration, impairment: Impairment) -> StreamSeen {
+    let network = LabNetwork::build(SEED).expect("build the network");
     let lan = network.wire("lan").expect("there is a LAN");
     // The first packet asks for the address of the next hop; that is not the wire's doing.
     stream_warms_up(&network);
@@ -155,7 +155,7 @@ fn measure_every(pace: Duration, impairment: Impairment) -> Seen {
     stream(&network, pace)
 }
 
-fn stream_warms_up(network: &Network) {
+fn stream_warms_up(network: &LabNetwork) {
     let probe = network.client().run(|| {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.send_to(b"who has", ROUTER)
@@ -291,7 +291,7 @@ fn a_one_way_blackhole_and_a_pulled_cable_stop_everything_until_mended() {
     run_test_isolated(
         "a_one_way_blackhole_and_a_pulled_cable_stop_everything_until_mended",
         || {
-            let network = Network::build(SEED).expect("build the network");
+            let network = LabNetwork::build(SEED).expect("build the network");
             let lan = network.wire("lan").expect("there is a LAN");
             let receiver = network
                 .router()

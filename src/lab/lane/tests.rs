@@ -10,8 +10,8 @@ use super::*;
 
 const FRAME: [u8; 100] = [0; 100];
 
-fn lane(impairment: Impairment) -> Lane {
-    let mut lane = Lane::new(Chance::from_seed(7));
+fn lane(impairment: Impairment) -> WireLane {
+    let mut lane = WireLane::new(Chance::from_seed(7));
     lane.set(impairment);
     lane
 }
@@ -21,20 +21,20 @@ fn at(milliseconds: u64) -> Moment {
 }
 
 /// The fates of `count` frames, one every `pace`.
-fn fates(lane: &mut Lane, count: u32, pace: Duration) -> Vec<(Moment, Fate)> {
+fn fates(lane: &mut WireLane, count: u32, pace: Duration) -> Vec<(Moment, FrameOutcome)> {
     (0..count)
         .map(|n| Moment::START + pace * n)
         .map(|now| (now, lane.handle_frame(now, &FRAME)))
         .collect()
 }
 
-fn share(fates: &[(Moment, Fate)], of: impl Fn(&Fate) -> bool) -> f64 {
+fn share(fates: &[(Moment, FrameOutcome)], of: impl Fn(&FrameOutcome) -> bool) -> f64 {
     let hits = fates.iter().filter(|(_, fate)| of(fate)).count();
     hits as f64 / fates.len() as f64
 }
 
-fn is_lost(fate: &Fate) -> bool {
-    matches!(fate, Fate::Lost)
+fn is_lost(fate: &FrameOutcome) -> bool {
+    matches!(fate, FrameOutcome::Lost)
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_perfect_wire_delivers_each_frame_once_and_at_once() {
     for (now, fate) in fates {
         assert_eq!(
             fate,
-            Fate::Arrives {
+            FrameOutcome::Arrives {
                 at: now,
                 twice: false
             }
@@ -147,11 +147,17 @@ fn a_bottleneck_spaces_frames_and_drops_what_its_queue_cannot_hold() {
     };
     let mut lane = lane(impairment);
     let burst: Vec<_> = (0..5).map(|_| lane.handle_frame(at(0), &FRAME)).collect();
-    let arrives = |milliseconds| Fate::Arrives {
+    let arrives = |milliseconds| FrameOutcome::Arrives {
         at: at(milliseconds),
         twice: false,
     };
-    let expected = [arrives(8), arrives(16), arrives(24), Fate::Lost, Fate::Lost];
+    let expected = [
+        arrives(8),
+        arrives(16),
+        arrives(24),
+        FrameOutcome::Lost,
+        FrameOutcome::Lost,
+    ];
     assert_eq!(burst, expected);
     assert_eq!(lane.handle_frame(at(100), &FRAME), arrives(108));
 }
@@ -194,7 +200,7 @@ fn what_is_without_a_family_lets_the_other_one_through() {
     let mut ipv6 = FRAME;
     ipv6[12..14].copy_from_slice(&[0x86, 0xdd]);
     let mut lane = lane(Impairment {
-        without: Some(Family::Ipv6),
+        without: Some(LabFamily::Ipv6),
         ..Impairment::default()
     });
     assert!(is_lost(&lane.handle_frame(at(0), &ipv6)));
@@ -239,11 +245,11 @@ proptest! {
     fn no_frame_arrives_before_it_was_sent_and_only_reordering_lets_one_overtake(
         impairment in any_impairment(), seed: u64,
     ) {
-        let mut lane = Lane::new(Chance::from_seed(seed));
+        let mut lane = WireLane::new(Chance::from_seed(seed));
         lane.set(impairment);
         let mut last = Moment::START;
         for (now, fate) in fates(&mut lane, 200, Duration::from_micros(700)) {
-            let Fate::Arrives { at, .. } = fate else { continue };
+            let FrameOutcome::Arrives { at, .. } = fate else { continue };
             let keeps_order = at >= last || impairment.reorder > Loss::NONE;
             prop_assert!(at >= now);
             prop_assert!(keeps_order);
@@ -262,15 +268,15 @@ proptest! {
             reorder: Loss::from_ratio(reorder),
             ..Impairment::default()
         };
-        let mut lane = Lane::new(Chance::from_seed(seed));
+        let mut lane = WireLane::new(Chance::from_seed(seed));
         lane.set(impairment);
         let fates = fates(&mut lane, 20_000, Duration::from_millis(20));
         // Five standard deviations at 20,000 frames are below 0.018.
         let lost = share(&fates, is_lost);
         prop_assert!((lost - loss).abs() < 0.018);
-        let twice = share(&fates, |fate| matches!(fate, Fate::Arrives { twice: true, .. }));
+        let twice = share(&fates, |fate| matches!(fate, FrameOutcome::Arrives { twice: true, .. }));
         prop_assert!((twice - (1.0 - loss) * duplicate).abs() < 0.018);
-        let early = fates.iter().filter(|(now, fate)| matches!(fate, Fate::Arrives { at, .. } if at == now));
+        let early = fates.iter().filter(|(now, fate)| matches!(fate, FrameOutcome::Arrives { at, .. } if at == now));
         let early = early.count() as f64 / fates.len() as f64;
         prop_assert!((early - (1.0 - loss) * reorder).abs() < 0.018);
     }

@@ -4,18 +4,20 @@
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
-use crate::lab::report::{Check, Entry, Figures, Note, Report, Spread};
-use crate::lab::scenario::{Phase, Scenario};
+use crate::lab::report::{
+    ExpectationCheck, LabReport, MedianAndWorst, PhaseFigures, TimelineEntry, TimelineNote,
+};
+use crate::lab::scenario::{Scenario, ScenarioPhase};
 
 /// Where the play is shown.
 #[derive(Clone, Debug, Default)]
-pub struct Screen {
+pub struct LabOutput {
     is_on: bool,
     has_colour: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Ink {
+enum TextStyle {
     Bold,
     Dim,
     Red,
@@ -25,7 +27,7 @@ enum Ink {
     Magenta,
 }
 
-impl Screen {
+impl LabOutput {
     /// Standard output, in colour if that is a terminal and `NO_COLOR` (no-color.org) is not set.
     pub fn stdout() -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -41,65 +43,67 @@ impl Screen {
     }
 
     pub(super) fn begin(&mut self, scenario: &Scenario, seed: u64) {
-        let name = self.ink(Ink::Bold, &scenario.name);
-        let seed = self.ink(Ink::Dim, &format!("(seed {seed})"));
+        let name = self.ink(TextStyle::Bold, &scenario.name);
+        let seed = self.ink(TextStyle::Dim, &format!("(seed {seed})"));
         self.line(&format!("\n{name}  {} {seed}", scenario.about));
     }
 
     pub(super) fn run(&mut self, number: usize, of: usize) {
         if of > 1 {
             let text = format!("\nrun {number} of {of}");
-            self.line(&self.ink(Ink::Bold, &text));
+            self.line(&self.ink(TextStyle::Bold, &text));
         }
     }
 
     pub(super) fn ready(&mut self, after: Duration) {
         let ready = after.as_secs_f64();
         let text = format!("  network built, agent ready {ready:.1} s after the agent started");
-        self.line(&self.ink(Ink::Dim, &text));
+        self.line(&self.ink(TextStyle::Dim, &text));
     }
 
-    pub(super) fn phase(&mut self, phase: &Phase) {
-        self.line(&format!("\n  {}", self.ink(Ink::Bold, &phase.title)));
+    pub(super) fn phase(&mut self, phase: &ScenarioPhase) {
+        self.line(&format!("\n  {}", self.ink(TextStyle::Bold, &phase.title)));
     }
 
-    pub(super) fn entry(&self, entry: &Entry) {
+    pub(super) fn entry(&self, entry: &TimelineEntry) {
         let (who, ink) = match &entry.note {
-            Note::Lab { .. } => ("lab", Ink::Yellow),
-            Note::Agent(_) | Note::AgentSilent => ("agent", Ink::Cyan),
-            Note::Kernel { .. } => ("kernel", Ink::Magenta),
-            Note::Client(felt) | Note::Client6(felt) if felt.lost == 0 => ("client", Ink::Green),
-            Note::Client(_) | Note::Client6(_) => ("client", Ink::Red),
+            TimelineNote::Lab { .. } => ("lab", TextStyle::Yellow),
+            TimelineNote::Agent(_) | TimelineNote::AgentSilent => ("agent", TextStyle::Cyan),
+            TimelineNote::Kernel { .. } => ("kernel", TextStyle::Magenta),
+            TimelineNote::Client(traffic) | TimelineNote::Client6(traffic) if traffic.lost == 0 => {
+                ("client", TextStyle::Green)
+            }
+            TimelineNote::Client(_) | TimelineNote::Client6(_) => ("client", TextStyle::Red),
         };
         let after = format!("{:>+9.3} s", entry.after.as_secs_f64());
         let who = self.ink(ink, &format!("{who:<6}"));
         self.line(&format!(
             "  {}  {who}  {}",
-            self.ink(Ink::Dim, &after),
+            self.ink(TextStyle::Dim, &after),
             entry.note
         ));
     }
 
-    pub(super) fn checks(&mut self, checks: &[Check]) {
+    pub(super) fn checks(&mut self, checks: &[ExpectationCheck]) {
         for check in checks {
             let (ink, verdict) = verdict(check.passed);
             let verdict = self.ink(ink, &format!("{verdict:<6}"));
-            let Check {
+            let ExpectationCheck {
                 expected, measured, ..
             } = check;
             self.line(&format!("{:>15}{verdict}  {expected}: {measured}", ""));
         }
     }
 
-    pub(super) fn end(&mut self, report: &Report) {
+    pub(super) fn end(&mut self, report: &LabReport) {
         const PHASE: usize = 54;
         let head = format!(
             "\n  {:PHASE$}  {:>17}  {:>13}  {:>15}",
             "", "without traffic", "packets lost", "moved after"
         );
-        self.line(&self.ink(Ink::Bold, &head));
+        self.line(&self.ink(TextStyle::Bold, &head));
         for figures in &report.figures {
-            let Figures {
+            let PhaseFigures {
                 title,
                 runs,
                 passed,
@@ -119,7 +123,7 @@ impl Screen {
             self.line(&format!("{row}  {}", self.ink(ink, &word)));
         }
         if report.runs.len() > 1 {
-            self.line(&self.ink(Ink::Dim, "  each: median / worst"));
+            self.line(&self.ink(TextStyle::Dim, "  each: median / worst"));
         }
         let (ink, word) = verdict(report.passed);
         self.line(&format!("\n{}  {}\n", self.ink(ink, word), report.scenario));
@@ -131,15 +135,15 @@ impl Screen {
         }
     }
 
-    fn ink(&self, ink: Ink, text: &str) -> String {
+    fn ink(&self, ink: TextStyle, text: &str) -> String {
         let code = match ink {
-            Ink::Bold => 1,
-            Ink::Dim => 2,
-            Ink::Red => 31,
-            Ink::Green => 32,
-            Ink::Yellow => 33,
-            Ink::Cyan => 36,
-            Ink::Magenta => 35,
+            TextStyle::Bold => 1,
+            TextStyle::Dim => 2,
+            TextStyle::Red => 31,
+            TextStyle::Green => 32,
+            TextStyle::Yellow => 33,
+            TextStyle::Cyan => 36,
+            TextStyle::Magenta => 35,
         };
         if self.has_colour {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -157,7 +161,7 @@ pub fn list(scenarios: &[Scenario]) {
 }
 
 /// Prints a report for machines.
-pub fn machine_readable(report: &Report) -> serde_json::Result<()> {
+pub fn machine_readable(report: &LabReport) -> serde_json::Result<()> {
     println!("{}", serde_json::to_string_pretty(report)?);
     Ok(())
 }
@@ -167,15 +171,15 @@ pub(super) fn shell_hints(text: &str) {
     println!("{text}");
 }
 
-fn verdict(passed: bool) -> (Ink, &'static str) {
+fn verdict(passed: bool) -> (TextStyle, &'static str) {
     if passed {
-        (Ink::Green, "ok")
+        (TextStyle::Green, "ok")
     } else {
-        (Ink::Red, "FAILED")
+        (TextStyle::Red, "FAILED")
     }
 }
 
-fn spread(Spread { median, worst }: Spread, unit: &str) -> String {
+fn spread(MedianAndWorst { median, worst }: MedianAndWorst, unit: &str) -> String {
     let is_one_value = median.total_cmp(&worst).is_eq();
     if is_one_value {
         return format!("{median:.0} {unit}");

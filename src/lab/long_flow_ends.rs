@@ -1,4 +1,4 @@
-//! The two ends of the client's long flows: see [`Flow`].
+//! The two ends of the client's long flows: see [`LongFlow`].
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -11,11 +11,11 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::flow::{Flow, Word};
-use crate::lab::happening::Happening;
+use crate::lab::event::LabEvent;
 use crate::lab::internet::ECHO;
-use crate::lab::lifeline::{self, Lifeline, Tether};
+use crate::lab::long_flow::{FlowNews, LongFlow};
 use crate::lab::namespace::Namespace;
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 use crate::units::Moment;
 
 /// Echo over TCP (RFC 862).
@@ -29,14 +29,14 @@ const OPENS_WITHIN: Duration = Duration::from_secs(1);
 /// The name that the QUIC-like flow goes by, whatever its address.
 const CONNECTION_ID: u64 = 0x7570_6c69_6e6b;
 
-/// Opens all long flows, which live until the lifelines are dropped. What the clients hear goes to
+/// Opens all long flows, which live until the handles are dropped. What the clients hear goes to
 /// `sink`.
 pub(super) fn start(
     client: &Namespace,
     internet: &Namespace,
-    sink: &Sender<Happening>,
-) -> Result<Vec<Lifeline>, LabError> {
-    let start = || -> io::Result<Vec<Lifeline>> {
+    sink: &Sender<LabEvent>,
+) -> Result<Vec<ShutdownHandle>, LabError> {
+    let start = || -> io::Result<Vec<ShutdownHandle>> {
         let echo = internet.run(|| TcpListener::bind((ECHO, TCP_PORT)))?;
         let quic = internet.run(|| UdpSocket::bind((ECHO, QUIC_PORT)))?;
         let speaker = client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
@@ -46,16 +46,16 @@ pub(super) fn start(
             socket.set_nonblocking(true)?;
         }
         let mut lines = Vec::new();
-        let mut tether = || -> io::Result<Tether> {
-            let (line, tether) = lifeline::pair()?;
+        let mut shutdown = || -> io::Result<Shutdown> {
+            let (line, shutdown) = shutdown::pair()?;
             lines.push(line);
-            Ok(tether)
+            Ok(shutdown)
         };
-        let (here, there) = (tether()?, tether()?);
+        let (here, there) = (shutdown()?, shutdown()?);
         let (teller, ear) = (sink.clone(), sink.clone());
         internet.spawn("echo", move || echo_tcp(&echo, &here))?;
         internet.spawn("quic", move || serve_quic(&quic, &there))?;
-        let (here, there) = (tether()?, tether()?);
+        let (here, there) = (shutdown()?, shutdown()?);
         client.spawn("tcp", move || speak_tcp(&teller, &here))?;
         client.spawn("quic", move || speak_quic(&speaker, &ear, &there))?;
         Ok(lines)
@@ -76,8 +76,8 @@ fn moment(stamp: [u8; STAMP]) -> Moment {
 }
 
 /// Waits for one of these, for the owner, or for the time.
-fn wait(sockets: &[BorrowedFd<'_>], tether: &Tether, at_most: Option<Duration>) {
-    let watched = sockets.iter().copied().chain([tether.as_fd()]);
+fn wait(sockets: &[BorrowedFd<'_>], shutdown: &Shutdown, at_most: Option<Duration>) {
+    let watched = sockets.iter().copied().chain([shutdown.as_fd()]);
     let mut watched: Vec<_> = watched
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
         .collect();
@@ -103,9 +103,9 @@ fn receive(mut stream: &TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-fn echo_tcp(listener: &TcpListener, tether: &Tether) {
+fn echo_tcp(listener: &TcpListener, shutdown: &Shutdown) {
     let mut clients: Vec<TcpStream> = Vec::new();
-    while tether.holds() {
+    while !shutdown.is_requested() {
         while let Ok((client, _)) = listener.accept() {
             let is_set = client.set_nonblocking(true).and(client.set_nodelay(true));
             clients.extend(is_set.ok().map(|()| client));
@@ -117,37 +117,41 @@ fn echo_tcp(listener: &TcpListener, tether: &Tether) {
         });
         let sockets = clients.iter().map(AsFd::as_fd);
         let sockets: Vec<_> = sockets.chain([listener.as_fd()]).collect();
-        wait(&sockets, tether, None);
+        wait(&sockets, shutdown, None);
     }
 }
 
 /// Sends the time and hears it back, and opens the connection again whenever it is over.
-fn speak_tcp(sink: &Sender<Happening>, tether: &Tether) {
+fn speak_tcp(sink: &Sender<LabEvent>, shutdown: &Shutdown) {
     let echo = SocketAddr::new(ECHO.into(), TCP_PORT);
-    while tether.holds() {
+    while !shutdown.is_requested() {
         let opened = TcpStream::connect_timeout(&echo, OPENS_WITHIN);
         let Ok(stream) = opened.and_then(|stream| {
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             Ok(stream)
         }) else {
-            wait(&[], tether, Some(EVERY));
+            wait(&[], shutdown, Some(EVERY));
             continue;
         };
-        if converse(&stream, sink, tether).is_err() {
+        if converse(&stream, sink, shutdown).is_err() {
             return;
         }
-        if tell(sink, Flow::Tcp, Word::Reset).is_err() {
+        if tell(sink, LongFlow::Tcp, FlowNews::Reset).is_err() {
             return;
         }
     }
 }
 
 /// Until the connection is over; fails when nobody listens any more.
-fn converse(mut stream: &TcpStream, sink: &Sender<Happening>, tether: &Tether) -> Result<(), ()> {
+fn converse(
+    mut stream: &TcpStream,
+    sink: &Sender<LabEvent>,
+    shutdown: &Shutdown,
+) -> Result<(), ()> {
     let mut due = clock::now();
     let mut taken = Vec::new();
-    while tether.holds() {
+    while !shutdown.is_requested() {
         if clock::now() >= due {
             let sent = stream.write(&stamp(clock::now()));
             due = clock::now() + EVERY;
@@ -162,20 +166,20 @@ fn converse(mut stream: &TcpStream, sink: &Sender<Happening>, tether: &Tether) -
         let (stamps, rest) = taken.as_chunks::<STAMP>();
         for stamp in stamps {
             let sent = moment(*stamp);
-            tell(sink, Flow::Tcp, Word::Answer { sent })?;
+            tell(sink, LongFlow::Tcp, FlowNews::Answer { sent })?;
         }
         taken = rest.to_vec();
-        wait(&[stream.as_fd()], tether, Some(due.since(clock::now())));
+        wait(&[stream.as_fd()], shutdown, Some(due.since(clock::now())));
     }
     Err(())
 }
 
 /// Sends to each connection, unasked, the last that was heard of it, to where that came from.
-fn serve_quic(socket: &UdpSocket, tether: &Tether) {
+fn serve_quic(socket: &UdpSocket, shutdown: &Shutdown) {
     let mut connections: BTreeMap<[u8; 8], (SocketAddr, [u8; STAMP])> = BTreeMap::new();
     let mut due = clock::now();
     let mut packet = [0; 8 + STAMP];
-    while tether.holds() {
+    while !shutdown.is_requested() {
         while let Ok((_, from)) = socket.recv_from(&mut packet) {
             if let ([id, stamp], []) = packet.as_chunks::<8>() {
                 connections.insert(*id, (from, *stamp));
@@ -188,15 +192,15 @@ fn serve_quic(socket: &UdpSocket, tether: &Tether) {
                 drop(socket.send_to(&[*id, *stamp].concat(), to));
             }
         }
-        wait(&[socket.as_fd()], tether, Some(due.since(clock::now())));
+        wait(&[socket.as_fd()], shutdown, Some(due.since(clock::now())));
     }
 }
 
-fn speak_quic(socket: &UdpSocket, sink: &Sender<Happening>, tether: &Tether) {
+fn speak_quic(socket: &UdpSocket, sink: &Sender<LabEvent>, shutdown: &Shutdown) {
     let id = CONNECTION_ID.to_be_bytes();
     let mut due = clock::now();
     let mut packet = [0; 8 + STAMP];
-    while tether.holds() {
+    while !shutdown.is_requested() {
         if clock::now() >= due {
             due = clock::now() + EVERY;
             // A packet that cannot be sent is a lost one.
@@ -209,7 +213,7 @@ fn speak_quic(socket: &UdpSocket, sink: &Sender<Happening>, tether: &Tether) {
                         return;
                     };
                     let sent = moment(*stamp);
-                    if tell(sink, Flow::Quic, Word::Answer { sent }).is_err() {
+                    if tell(sink, LongFlow::Quic, FlowNews::Answer { sent }).is_err() {
                         return;
                     }
                 }
@@ -218,11 +222,11 @@ fn speak_quic(socket: &UdpSocket, sink: &Sender<Happening>, tether: &Tether) {
                 Err(_) => {}
             }
         }
-        wait(&[socket.as_fd()], tether, Some(due.since(clock::now())));
+        wait(&[socket.as_fd()], shutdown, Some(due.since(clock::now())));
     }
 }
 
-fn tell(sink: &Sender<Happening>, flow: Flow, word: Word) -> Result<(), ()> {
-    let happening = Happening::Flow(flow, clock::now(), word);
-    sink.send(happening).map_err(drop)
+fn tell(sink: &Sender<LabEvent>, flow: LongFlow, word: FlowNews) -> Result<(), ()> {
+    let event = LabEvent::LongFlow(flow, clock::now(), word);
+    sink.send(event).map_err(drop)
 }

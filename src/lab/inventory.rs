@@ -20,7 +20,7 @@ pub(super) struct Inventory(BTreeMap<String, i32>);
 
 /// What one inventory has more than another, and less.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(super) struct InventoryDifference {
     pub(super) left_behind: Vec<String>,
     pub(super) missing: Vec<String>,
 }
@@ -37,21 +37,21 @@ impl Inventory {
     }
 
     /// How this differs from `before`.
-    pub(super) fn since(&self, before: &Self) -> Difference {
+    pub(super) fn since(&self, before: &Self) -> InventoryDifference {
         let more = |these: &Self, those: &Self| {
             let lines = these.0.iter();
             let count = |line: &String| those.0.get(line).copied().unwrap_or(0);
             let more = lines.filter(|(line, times)| **times > count(line));
             more.map(|(line, _)| line.clone()).collect()
         };
-        Difference {
+        InventoryDifference {
             left_behind: more(self, before),
             missing: more(before, self),
         }
     }
 }
 
-impl Difference {
+impl InventoryDifference {
     /// Nothing differs.
     pub(super) fn is_nothing(&self) -> bool {
         self.left_behind.is_empty() && self.missing.is_empty()
@@ -64,7 +64,7 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for InventoryDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_nothing() {
             return f.write_str("nothing is left, and nothing is missing");
@@ -80,7 +80,7 @@ impl fmt::Display for Difference {
 }
 
 /// A list to ask for: `linux/rtnetlink.h`, and the size of what follows the header.
-struct List {
+struct KernelList {
     request: u16,
     entry: u16,
     family: u8,
@@ -103,7 +103,7 @@ fn take() -> io::Result<Inventory> {
     ];
     let mut inventory = Inventory::default();
     for ((request, entry, body), family) in lists {
-        let list = List {
+        let list = KernelList {
             request,
             entry,
             family,
@@ -116,7 +116,7 @@ fn take() -> io::Result<Inventory> {
     Ok(inventory)
 }
 
-impl List {
+impl KernelList {
     /// One line for each entry; none where the kernel knows nothing of the kind.
     fn read(&self) -> io::Result<Vec<String>> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_nexthop_object_that_was_left_is_seen_though_no_route_uses_it() {
-        let name = "lab::leftovers::tests::\
+        let name = "lab::inventory::tests::\
                     a_nexthop_object_that_was_left_is_seen_though_no_route_uses_it";
         run_test_isolated(name, || {
             let node = Namespace::create("node").expect("a namespace");

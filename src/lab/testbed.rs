@@ -1,4 +1,4 @@
-//! The stage: the network, the agent on it, and what is heard of both. One thread owns it; all
+//! The testbed: the network, the agent on it, and what is heard of both. One thread owns it; all
 //! others send it what happens.
 //!
 //! ```text
@@ -19,18 +19,18 @@ use nix::sys::signal::Signal;
 use crate::control::Response;
 use crate::engine::state::State;
 use crate::engine::status::Status;
-use crate::lab::agent::{self, Agent, Cost, Wishes};
+use crate::lab::agent::{AgentCost, AgentProcess, ScenarioSettings};
 use crate::lab::error::{Doing, LabError};
-use crate::lab::family::Dual;
-use crate::lab::happening::{Happening, Way};
-use crate::lab::leftovers::Inventory;
-use crate::lab::lifeline::Lifeline;
-use crate::lab::network::{Network, UPLINKS};
-use crate::lab::report::{Entry, Note};
+use crate::lab::event::{LabEvent, TrafficExit};
+use crate::lab::family::PerFamily;
+use crate::lab::inventory::Inventory;
+use crate::lab::network::{LabNetwork, UPLINKS};
+use crate::lab::output::LabOutput;
+use crate::lab::report::{TimelineEntry, TimelineNote};
 use crate::lab::scenario::AgentAct;
-use crate::lab::screen::Screen;
-use crate::lab::stream::Stream;
-use crate::lab::{clock, compass, flow, meter, modem, talk};
+use crate::lab::shutdown::ShutdownHandle;
+use crate::lab::stream::PacketStream;
+use crate::lab::{clock, files, long_flow, long_flow_ends, meter, modem, route_watch};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
@@ -38,61 +38,61 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often to see whether it is still there meanwhile.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
-/// The stage.
-pub(super) struct Stage<'n> {
-    pub(super) network: &'n Network,
-    pub(super) heard: Heard,
+/// The testbed.
+pub(super) struct Testbed<'n> {
+    pub(super) network: &'n LabNetwork,
+    pub(super) seen: Observations,
     /// What stood in the router before the first agent.
     pub(super) before: Inventory,
     program: PathBuf,
-    wishes: Wishes,
-    agent: Option<Agent>,
-    sink: Sender<Happening>,
-    inbox: Receiver<Happening>,
+    settings: ScenarioSettings,
+    agent: Option<AgentProcess>,
+    sink: Sender<LabEvent>,
+    inbox: Receiver<LabEvent>,
     is_paused: Arc<AtomicBool>,
-    _watchers: Vec<Lifeline>,
+    _watchers: Vec<ShutdownHandle>,
 }
 
 /// What was heard so far.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct Observations {
     /// The client's packets.
-    pub(super) streams: Dual<Stream>,
+    pub(super) streams: PerFamily<PacketStream>,
     /// What the client's long flows heard.
-    pub(super) flows: flow::Heard,
+    pub(super) flows: long_flow::FlowLog,
     /// The way of the client's traffic now.
-    pub(super) ways: Dual<Way>,
+    pub(super) exits: PerFamily<TrafficExit>,
     /// The agent's last word; none when it is gone.
     pub(super) status: Option<Status>,
     /// What happened since the phase began; none outside of one.
-    pub(super) phase: Option<Heading>,
-    screen: Screen,
+    pub(super) phase: Option<PhaseRecord>,
+    output: LabOutput,
     /// All uplinks share the traffic.
     is_shared: bool,
 }
 
 /// What was heard in a phase.
 #[derive(Default)]
-pub(super) struct Heading {
+pub(super) struct PhaseRecord {
     /// When it began.
     pub(super) start: Moment,
     /// In order.
-    pub(super) timeline: Vec<Entry>,
+    pub(super) timeline: Vec<TimelineEntry>,
 }
 
-impl<'n> Stage<'n> {
+impl<'n> Testbed<'n> {
     /// Puts client and compass to work; the agent is not there yet.
     pub(super) fn set(
-        network: &'n Network,
+        network: &'n LabNetwork,
         program: PathBuf,
-        wishes: Wishes,
-        screen: Screen,
+        settings: ScenarioSettings,
+        output: LabOutput,
     ) -> Result<Self, LabError> {
         let (sink, inbox) = channel();
         let is_paused = Arc::new(AtomicBool::new(false));
         let mut watchers = Vec::new();
-        for family in wishes.families() {
-            watchers.push(compass::watch(network.router(), *family, sink.clone())?);
+        for family in settings.families() {
+            watchers.push(route_watch::watch(network.router(), *family, sink.clone())?);
             watchers.push(meter::start(
                 network.client(),
                 *family,
@@ -100,24 +100,24 @@ impl<'n> Stage<'n> {
                 is_paused.clone(),
             )?);
         }
-        if wishes.long_flows {
+        if settings.long_flows {
             let (client, internet) = (network.client(), network.internet());
-            watchers.extend(talk::start(client, internet, &sink)?);
+            watchers.extend(long_flow_ends::start(client, internet, &sink)?);
         }
-        if let Some(wish) = &wishes.modem {
-            watchers.push(modem::install(network.router(), wish)?);
+        if let Some(settings) = &settings.modem {
+            watchers.push(modem::install(network.router(), settings)?);
         }
-        let heard = Heard {
-            screen,
-            is_shared: wishes.balance,
-            ..Heard::default()
+        let seen = Observations {
+            output,
+            is_shared: settings.balance,
+            ..Observations::default()
         };
         Ok(Self {
             before: Inventory::of(network.router())?,
             network,
-            heard,
+            seen,
             program,
-            wishes,
+            settings,
             agent: None,
             sink,
             inbox,
@@ -136,8 +136,8 @@ impl<'n> Stage<'n> {
     pub(super) fn start_agent_afresh(&mut self) -> Result<Duration, LabError> {
         self.network.mend_all()?;
         self.direct(AgentAct::Stop)?;
-        agent::forget();
-        if let Some(modem) = &self.wishes.modem {
+        files::remove_state();
+        if let Some(modem) = &self.settings.modem {
             modem::hang_up(self.network.router(), modem)?;
         }
         self.direct(AgentAct::Start)?;
@@ -149,11 +149,17 @@ impl<'n> Stage<'n> {
     pub(super) fn wait_until_ready(&mut self) -> Result<Duration, LabError> {
         let start = clock::now();
         while clock::now().since(start) < READY_WITHIN {
-            if self.listen_until(clock::now() + LOOK_AFTER, Heard::is_ready) {
+            if self.listen_until(clock::now() + LOOK_AFTER, Observations::is_ready) {
                 return Ok(clock::now().since(start));
             }
-            if let Some(status) = self.agent.as_mut().map(Agent::ended).transpose()?.flatten() {
-                let log = agent::last_words();
+            if let Some(status) = self
+                .agent
+                .as_mut()
+                .map(AgentProcess::ended)
+                .transpose()?
+                .flatten()
+            {
+                let log = files::end_of_log();
                 return Err(LabError::Agent { status, log });
             }
         }
@@ -168,7 +174,12 @@ impl<'n> Stage<'n> {
             AgentAct::Kill => Signal::SIGKILL,
             AgentAct::Start => {
                 let (router, sink) = (self.network.router(), self.sink.clone());
-                self.agent = Some(Agent::start(&self.program, router, &self.wishes, sink)?);
+                self.agent = Some(AgentProcess::start(
+                    &self.program,
+                    router,
+                    &self.settings,
+                    sink,
+                )?);
                 return Ok(());
             }
         };
@@ -181,7 +192,11 @@ impl<'n> Stage<'n> {
     /// Starts the agent, and does not listen to it.
     pub(super) fn start_agent_unheard(&mut self) -> Result<(), LabError> {
         let router = self.network.router();
-        self.agent = Some(Agent::start_unheard(&self.program, router, &self.wishes)?);
+        self.agent = Some(AgentProcess::start_unheard(
+            &self.program,
+            router,
+            &self.settings,
+        )?);
         Ok(())
     }
 
@@ -195,15 +210,15 @@ impl<'n> Stage<'n> {
     pub(super) fn listen_until(
         &mut self,
         limit: Moment,
-        is_enough: impl Fn(&Heard) -> bool,
+        is_enough: impl Fn(&Observations) -> bool,
     ) -> bool {
         loop {
-            if is_enough(&self.heard) {
+            if is_enough(&self.seen) {
                 return true;
             }
             let rest = limit.since(clock::now());
             match self.inbox.recv_timeout(rest) {
-                Ok(happening) => self.heard.handle(happening),
+                Ok(event) => self.seen.handle(event),
                 // The other end cannot hang up: it is ours as well.
                 Err(_) if rest.is_zero() => return false,
                 Err(_) => {}
@@ -213,14 +228,14 @@ impl<'n> Stage<'n> {
 
     /// Takes in what has happened up to now.
     pub(super) fn catch_up(&mut self) {
-        while let Ok(happening) = self.inbox.try_recv() {
-            self.heard.handle(happening);
+        while let Ok(event) = self.inbox.try_recv() {
+            self.seen.handle(event);
         }
     }
 
     /// What the agent has cost so far; none when there is none.
-    pub(super) fn cost(&self) -> Result<Option<Cost>, LabError> {
-        self.agent.as_ref().map(Agent::cost).transpose()
+    pub(super) fn cost(&self) -> Result<Option<AgentCost>, LabError> {
+        self.agent.as_ref().map(AgentProcess::cost).transpose()
     }
 
     /// ICMP echo requests that have left the router.
@@ -233,45 +248,45 @@ impl<'n> Stage<'n> {
     }
 }
 
-impl Heard {
+impl Observations {
     /// A phase begins.
     pub(super) fn begin(&mut self, start: Moment) {
-        self.phase = Some(Heading {
+        self.phase = Some(PhaseRecord {
             start,
             timeline: Vec::new(),
         });
     }
 
     /// The lab or the client has something to say about this phase.
-    pub(super) fn note(&mut self, at: Moment, note: Note) {
+    pub(super) fn note(&mut self, at: Moment, note: TimelineNote) {
         if let Some(phase) = &mut self.phase {
             let after = at.since(phase.start);
-            let entry = Entry { after, note };
-            self.screen.entry(&entry);
+            let entry = TimelineEntry { after, note };
+            self.output.entry(&entry);
             phase.timeline.push(entry);
         }
     }
 
-    fn handle(&mut self, happening: Happening) {
-        match happening {
-            Happening::Pulse(family, pulse) => self.streams.of(family).handle_pulse(pulse),
-            Happening::Flow(flow, at, word) => self.flows.handle(flow, at, word),
-            Happening::Way(family, at, to) => {
-                let from = std::mem::replace(self.ways.of(family), to.clone());
-                self.note(at, Note::Kernel { family, from, to });
+    fn handle(&mut self, event: LabEvent) {
+        match event {
+            LabEvent::Packet(family, pulse) => self.streams.of(family).handle_pulse(pulse),
+            LabEvent::LongFlow(flow, at, word) => self.flows.handle(flow, at, word),
+            LabEvent::Exit(family, at, to) => {
+                let from = std::mem::replace(self.exits.of(family), to.clone());
+                self.note(at, TimelineNote::Kernel { family, from, to });
             }
-            Happening::Agent(at, response) => match *response {
+            LabEvent::Agent(at, response) => match *response {
                 Response::Status(status) => self.status = Some(*status),
-                Response::Event(event) => self.note(at, Note::Agent(event)),
+                Response::Event(event) => self.note(at, TimelineNote::Agent(event)),
                 Response::Done(_)
                 | Response::Refused(_)
                 | Response::NotFound(_)
                 | Response::Waiting(_)
                 | Response::History(_) => {}
             },
-            Happening::Silence(at) => {
+            LabEvent::Silence(at) => {
                 self.status = None;
-                self.note(at, Note::AgentSilent);
+                self.note(at, TimelineNote::AgentSilent);
             }
         }
     }
@@ -281,7 +296,7 @@ impl Heard {
             let mut states = status.uplinks.iter().map(|uplink| uplink.state);
             states.all(|state| matches!(state, State::Up | State::Cold))
         };
-        let is_on_its_way = match self.ways.v4.as_deref() {
+        let is_on_its_way = match self.exits.v4.as_deref() {
             None => false,
             Some(_) if self.is_shared => true,
             Some(uplink) => uplink == UPLINKS[0],

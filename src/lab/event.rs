@@ -1,20 +1,20 @@
 //! What the threads of the lab tell the one that directs the play.
 
 use crate::control::Response;
-use crate::lab::family::Family;
-use crate::lab::flow::{Flow, Word};
-use crate::lab::stream::Pulse;
+use crate::lab::family::LabFamily;
+use crate::lab::long_flow::{FlowNews, LongFlow};
+use crate::lab::stream::PacketEvent;
 use crate::units::Moment;
 
 /// What the threads of the lab tell the one that directs the play.
 #[derive(Debug)]
-pub(super) enum Happening {
+pub(super) enum LabEvent {
     /// Of the client's stream.
-    Pulse(Family, Pulse),
+    Packet(LabFamily, PacketEvent),
     /// Of one of the client's long flows.
-    Flow(Flow, Moment, Word),
+    LongFlow(LongFlow, Moment, FlowNews),
     /// The router's kernel forwards the client's traffic another way now.
-    Way(Family, Moment, Way),
+    Exit(LabFamily, Moment, TrafficExit),
     /// The agent said something.
     Agent(Moment, Box<Response>),
     /// The agent hung up.
@@ -22,4 +22,4 @@ pub(super) enum Happening {
 }
 
 /// The router's interface through which the client's traffic leaves; none without a route.
-pub(super) type Way = Option<String>;
+pub(super) type TrafficExit = Option<String>;

@@ -12,53 +12,53 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::family::Family;
-use crate::lab::happening::{Happening, Way};
+use crate::lab::event::{LabEvent, TrafficExit};
+use crate::lab::family::LabFamily;
 use crate::lab::internet::{ECHO, ECHO6};
-use crate::lab::lifeline::{self, Lifeline, Tether};
 use crate::lab::namespace::Namespace;
-use crate::lab::netlink::{Netlink, Packet};
+use crate::lab::netlink::{Netlink, RouteQuery};
 use crate::lab::network::{CLIENT, CLIENT6, LAN, index_of};
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 
-/// Tells the way now, and again whenever it changes, until the lifeline is dropped.
+/// Tells the way now, and again whenever it changes, until the handle is dropped.
 pub(super) fn watch(
     router: &Namespace,
-    family: Family,
-    sink: Sender<Happening>,
-) -> Result<Lifeline, LabError> {
+    family: LabFamily,
+    sink: Sender<LabEvent>,
+) -> Result<ShutdownHandle, LabError> {
     let watch = || {
-        let (lifeline, tether) = lifeline::pair()?;
-        let compass = router.run(|| Compass::open(family, sink))?;
-        router.spawn("compass", move || compass.run(&tether))?;
-        Ok::<_, io::Error>(lifeline)
+        let (handle, shutdown) = shutdown::pair()?;
+        let compass = router.run(|| RouteWatch::open(family, sink))?;
+        router.spawn("compass", move || compass.run(&shutdown))?;
+        Ok::<_, io::Error>(handle)
     };
     watch().doing(|| "watch the routes of the router".to_owned())
 }
 
 /// The client's traffic, as it comes into the router, in whose namespace this must be asked.
-pub(super) fn traffic(family: Family) -> io::Result<Packet> {
+pub(super) fn traffic(family: LabFamily) -> io::Result<RouteQuery> {
     let (source, destination) = match family {
-        Family::Ipv4 => (CLIENT.into(), ECHO.into()),
-        Family::Ipv6 => (CLIENT6.into(), ECHO6.into()),
+        LabFamily::Ipv4 => (CLIENT.into(), ECHO.into()),
+        LabFamily::Ipv6 => (CLIENT6.into(), ECHO6.into()),
     };
-    Ok(Packet {
+    Ok(RouteQuery {
         source,
         destination,
         input: index_of(LAN)?,
     })
 }
 
-struct Compass {
-    family: Family,
+struct RouteWatch {
+    family: LabFamily,
     changes: Socket,
     kernel: Netlink,
-    packet: Packet,
-    last: Option<Way>,
-    sink: Sender<Happening>,
+    packet: RouteQuery,
+    last: Option<TrafficExit>,
+    sink: Sender<LabEvent>,
 }
 
-impl Compass {
-    fn open(family: Family, sink: Sender<Happening>) -> io::Result<Self> {
+impl RouteWatch {
+    fn open(family: LabFamily, sink: Sender<LabEvent>) -> io::Result<Self> {
         // `linux/rtnetlink.h`
         const RTNLGRP_LINK: u32 = 1;
         const RTNLGRP_IPV4_ROUTE: u32 = 7;
@@ -66,8 +66,8 @@ impl Compass {
         const RTNLGRP_IPV6_ROUTE: u32 = 11;
         const RTNLGRP_IPV6_RULE: u32 = 19;
         let of_family = match family {
-            Family::Ipv4 => [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE],
-            Family::Ipv6 => [RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE],
+            LabFamily::Ipv4 => [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE],
+            LabFamily::Ipv6 => [RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE],
         };
         let mut changes = Socket::new(NETLINK_ROUTE)?;
         changes.bind(&SocketAddr::new(0, 0))?;
@@ -85,12 +85,12 @@ impl Compass {
         })
     }
 
-    fn run(mut self, tether: &Tether) {
-        while tether.holds() {
+    fn run(mut self, shutdown: &Shutdown) {
+        while !shutdown.is_requested() {
             self.forget_changes();
-            let is_heard = self.look();
-            let polled = self.wait(tether);
-            if is_heard.is_err() || !matches!(polled, Ok(()) | Err(Errno::EINTR)) {
+            let is_delivered = self.look();
+            let polled = self.wait(shutdown);
+            if is_delivered.is_err() || !matches!(polled, Ok(()) | Err(Errno::EINTR)) {
                 return;
             }
         }
@@ -98,18 +98,18 @@ impl Compass {
 
     /// Fails when nobody listens any more.
     fn look(&mut self) -> Result<(), ()> {
-        let Ok(index) = self.kernel.way_of(self.packet) else {
+        let Ok(index) = self.kernel.exit_for(self.packet) else {
             // The interface went away between two steps; its own event is on the way.
             return Ok(());
         };
         let name = index.and_then(|index| if_indextoname(index.get()).ok());
-        let way: Way = name.map(|name| name.to_string_lossy().into_owned());
+        let way: TrafficExit = name.map(|name| name.to_string_lossy().into_owned());
         if self.last.as_ref() == Some(&way) {
             return Ok(());
         }
         self.last = Some(way.clone());
         self.sink
-            .send(Happening::Way(self.family, clock::now(), way))
+            .send(LabEvent::Exit(self.family, clock::now(), way))
             .map_err(drop)
     }
 
@@ -124,10 +124,10 @@ impl Compass {
         }
     }
 
-    fn wait(&self, tether: &Tether) -> nix::Result<()> {
+    fn wait(&self, shutdown: &Shutdown) -> nix::Result<()> {
         let mut watched = [
             PollFd::new(self.changes.as_fd(), PollFlags::POLLIN),
-            PollFd::new(tether.as_fd(), PollFlags::POLLIN),
+            PollFd::new(shutdown.as_fd(), PollFlags::POLLIN),
         ];
         ppoll(&mut watched, None, None).map(drop)
     }

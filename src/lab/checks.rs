@@ -3,80 +3,86 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::lab::family::Family;
-use crate::lab::flow::Fate;
-use crate::lab::happening::Way;
-use crate::lab::leftovers::Difference;
-use crate::lab::lookups::Lookups;
-use crate::lab::report::{Check, Entry, Note, PhaseCost, way_in_words};
-use crate::lab::scenario::{Expectation, Span};
-use crate::lab::stream::Felt;
+use crate::lab::event::TrafficExit;
+use crate::lab::family::LabFamily;
+use crate::lab::inventory::InventoryDifference;
+use crate::lab::long_flow::FlowOutcome;
+use crate::lab::report::{
+    ExpectationCheck, LookupCounts, PhaseCost, TimelineEntry, TimelineNote, exit_in_words,
+};
+use crate::lab::scenario::{PhaseExpectation, Span};
+use crate::lab::stream::ClientTraffic;
 
 /// What was seen of a phase.
-pub(super) struct Seen<'p> {
+pub(super) struct PhaseObservations<'p> {
     /// By the client.
-    pub(super) felt: Felt,
+    pub(super) traffic: ClientTraffic,
     /// By the client, of its IPv6 traffic, if it had any.
-    pub(super) felt6: Option<Felt>,
+    pub(super) traffic6: Option<ClientTraffic>,
     /// The way at the end.
-    pub(super) active: &'p Way,
+    pub(super) active: &'p TrafficExit,
     /// The way of IPv6 at the end.
-    pub(super) active6: &'p Way,
+    pub(super) active6: &'p TrafficExit,
     /// In order.
-    pub(super) timeline: &'p [Entry],
+    pub(super) timeline: &'p [TimelineEntry],
     /// By the clients of the long flows, if there were any and the traffic moved.
-    pub(super) flows: Vec<Fate>,
+    pub(super) flows: Vec<FlowOutcome>,
     /// By the one who looked up the way.
-    pub(super) lookups: Option<Lookups>,
+    pub(super) lookups: Option<LookupCounts>,
     /// In the router, against what stood there before the first agent.
-    pub(super) left: Option<Difference>,
+    pub(super) left: Option<InventoryDifference>,
     /// Of the agent.
     pub(super) cost: Option<PhaseCost>,
 }
 
-impl Seen<'_> {
+impl PhaseObservations<'_> {
     /// How often the way of the traffic changed.
     pub(super) fn switches(&self) -> usize {
-        self.switches_of(Family::Ipv4)
+        self.switches_of(LabFamily::Ipv4)
     }
 
-    fn switches_of(&self, family: Family) -> usize {
-        let is_switch = |entry: &&Entry| matches!(&entry.note, Note::Kernel { family: of, .. } if *of == family);
+    fn switches_of(&self, family: LabFamily) -> usize {
+        let is_switch = |entry: &&TimelineEntry| matches!(&entry.note, TimelineNote::Kernel { family: of, .. } if *of == family);
         self.timeline.iter().filter(is_switch).count()
     }
 
     /// When the traffic first went through `uplink`, or at all another way.
     pub(super) fn moved(&self, uplink: Option<&str>) -> Option<Duration> {
-        let is_there = |entry: &&Entry| match &entry.note {
-            Note::Kernel { family, to, .. } => {
-                *family == Family::Ipv4 && (uplink.is_none() || to.as_deref() == uplink)
+        let is_there = |entry: &&TimelineEntry| match &entry.note {
+            TimelineNote::Kernel { family, to, .. } => {
+                *family == LabFamily::Ipv4 && (uplink.is_none() || to.as_deref() == uplink)
             }
-            Note::Lab { .. }
-            | Note::Agent(_)
-            | Note::AgentSilent
-            | Note::Client(_)
-            | Note::Client6(_) => false,
+            TimelineNote::Lab { .. }
+            | TimelineNote::Agent(_)
+            | TimelineNote::AgentSilent
+            | TimelineNote::Client(_)
+            | TimelineNote::Client6(_) => false,
         };
         let entry = self.timeline.iter().find(is_there)?;
         Some(entry.after)
     }
 
     fn says(&self, event: &str) -> bool {
-        let is_said = |entry: &Entry| match &entry.note {
-            Note::Agent(record) => record.event.name() == event || record.reason.contains(event),
-            Note::Lab { .. }
-            | Note::AgentSilent
-            | Note::Kernel { .. }
-            | Note::Client(_)
-            | Note::Client6(_) => false,
+        let is_said = |entry: &TimelineEntry| match &entry.note {
+            TimelineNote::Agent(record) => {
+                record.event.name() == event || record.reason.contains(event)
+            }
+            TimelineNote::Lab { .. }
+            | TimelineNote::AgentSilent
+            | TimelineNote::Kernel { .. }
+            | TimelineNote::Client(_)
+            | TimelineNote::Client6(_) => false,
         };
         self.timeline.iter().any(is_said)
     }
 }
 
 /// One check for each thing that was expected.
-pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
-    let Expectation {
+pub(super) fn checks(
+    expect: &PhaseExpectation,
+    seen: &PhaseObservations<'_>,
+) -> Vec<ExpectationCheck> {
+    let PhaseExpectation {
         active,
         switches,
         gap,
@@ -103,8 +109,8 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
             .as_deref()
             .map(|uplink| through("traffic", uplink, seen.active)),
         switches.map(|most| at_most("switches", most, Some(seen.switches()))),
-        gap.map(|most| gap_at_most("without traffic", most, Some(seen.felt))),
-        lost.map(|most| at_most("packets lost", most, Some(seen.felt.lost))),
+        gap.map(|most| gap_at_most("without traffic", most, Some(seen.traffic))),
+        lost.map(|most| at_most("packets lost", most, Some(seen.traffic.lost))),
         active6
             .as_deref()
             .map(|uplink| through("IPv6 traffic", uplink, seen.active6)),
@@ -112,10 +118,10 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
             at_most(
                 "switches of IPv6",
                 most,
-                Some(seen.switches_of(Family::Ipv6)),
+                Some(seen.switches_of(LabFamily::Ipv6)),
             )
         }),
-        gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.felt6)),
+        gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.traffic6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
@@ -123,14 +129,17 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
             at_most("lookups without a route", most, without)
         }),
         switch_within.map(|most| {
-            let times = seen.lookups.as_ref().map(Lookups::per_status);
+            let times = seen.lookups.as_ref().map(LookupCounts::per_status);
             at_most("times an answer, from a command to its route", most, times)
         }),
-        leaves_nothing.then(|| Check {
+        leaves_nothing.then(|| ExpectationCheck {
             expected: "the agent leaves the router as it was".to_owned(),
             measured: { seen.left.as_ref() }
-                .map_or_else(|| "unknown".to_owned(), Difference::to_string),
-            passed: seen.left.as_ref().is_some_and(Difference::is_nothing),
+                .map_or_else(|| "unknown".to_owned(), InventoryDifference::to_string),
+            passed: seen
+                .left
+                .as_ref()
+                .is_some_and(InventoryDifference::is_nothing),
         }),
         cpu_percent.map(|most| {
             at_most(
@@ -155,11 +164,14 @@ pub(super) fn checks(expect: &Expectation, seen: &Seen<'_>) -> Vec<Check> {
 }
 
 /// What is expected of the client's flows that are open when the traffic moves.
-fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 4] {
+fn flow_checks(
+    expect: &PhaseExpectation,
+    seen: &PhaseObservations<'_>,
+) -> [Option<ExpectationCheck>; 4] {
     let hangs = expect.hangs.then(|| {
-        let is_cut_off = seen.felt.is_cut_off;
+        let is_cut_off = seen.traffic.is_cut_off;
         let measured = if is_cut_off { "it hangs" } else { "it goes on" };
-        Check {
+        ExpectationCheck {
             expected: "the client's flow hangs".to_owned(),
             measured: measured.to_owned(),
             passed: is_cut_off,
@@ -167,7 +179,7 @@ fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 4] {
     });
     let within = expect.flows_within.map(|most| {
         let what = format!("goes on or is reset within {most}");
-        let is_in_time = |fate: &Fate| fate.after.is_some_and(|after| after <= most.0);
+        let is_in_time = |fate: &FlowOutcome| fate.after.is_some_and(|after| after <= most.0);
         flows(&what, seen, is_in_time)
     });
     let hang = expect
@@ -180,26 +192,30 @@ fn flow_checks(expect: &Expectation, seen: &Seen<'_>) -> [Option<Check>; 4] {
     [hangs, within, hang, reset]
 }
 
-fn through(what: &str, uplink: &str, way: &Way) -> Check {
-    Check {
+fn through(what: &str, uplink: &str, way: &TrafficExit) -> ExpectationCheck {
+    ExpectationCheck {
         expected: format!("{what} goes through {uplink}"),
-        measured: way_in_words(way).to_owned(),
+        measured: exit_in_words(way).to_owned(),
         passed: way.as_deref() == Some(uplink),
     }
 }
 
-fn at_most<T: PartialOrd + Display + Copy>(what: &str, most: T, measured: Option<T>) -> Check {
-    Check {
+fn at_most<T: PartialOrd + Display + Copy>(
+    what: &str,
+    most: T,
+    measured: Option<T>,
+) -> ExpectationCheck {
+    ExpectationCheck {
         expected: format!("{what} <= {most}"),
         measured: measured.map_or_else(|| "unknown".to_owned(), |value| value.to_string()),
         passed: measured.is_some_and(|value| value <= most),
     }
 }
 
-fn gap_at_most(what: &str, most: Span, felt: Option<Felt>) -> Check {
-    let gap = felt.map(|felt| felt.gap);
+fn gap_at_most(what: &str, most: Span, traffic: Option<ClientTraffic>) -> ExpectationCheck {
+    let gap = traffic.map(|traffic| traffic.gap);
     let in_words = |gap: Duration| format!("{} ms", gap.as_millis());
-    Check {
+    ExpectationCheck {
         expected: format!("{what} <= {most}"),
         measured: gap.map_or_else(|| "unknown".to_owned(), in_words),
         passed: gap.is_some_and(|gap| gap <= most.0),
@@ -207,17 +223,21 @@ fn gap_at_most(what: &str, most: Span, felt: Option<Felt>) -> Check {
 }
 
 /// What every long flow does.
-fn flows(what: &str, seen: &Seen<'_>, does: impl Fn(&Fate) -> bool) -> Check {
+fn flows(
+    what: &str,
+    seen: &PhaseObservations<'_>,
+    does: impl Fn(&FlowOutcome) -> bool,
+) -> ExpectationCheck {
     let fates: Vec<_> = seen.flows.iter().map(ToString::to_string).collect();
-    Check {
+    ExpectationCheck {
         expected: format!("every long flow {what}"),
         measured: fates.join(", "),
         passed: !seen.flows.is_empty() && seen.flows.iter().all(does),
     }
 }
 
-fn moved_within([earliest, latest]: [Span; 2], moved: Option<Duration>) -> Check {
-    Check {
+fn moved_within([earliest, latest]: [Span; 2], moved: Option<Duration>) -> ExpectationCheck {
+    ExpectationCheck {
         expected: format!("moves after {earliest} to {latest}"),
         measured: moved.map_or_else(
             || "never".to_owned(),
@@ -227,9 +247,9 @@ fn moved_within([earliest, latest]: [Span; 2], moved: Option<Duration>) -> Check
     }
 }
 
-fn said(event: &str, seen: &Seen<'_>) -> Check {
+fn said(event: &str, seen: &PhaseObservations<'_>) -> ExpectationCheck {
     let passed = seen.says(event);
-    Check {
+    ExpectationCheck {
         expected: format!("the agent says {event}"),
         measured: if passed { "it does" } else { "it does not" }.to_owned(),
         passed,
@@ -245,8 +265,8 @@ fn rounded(number: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn felt(gap: u64, lost: usize) -> Felt {
-        Felt {
+    fn traffic(gap: u64, lost: usize) -> ClientTraffic {
+        ClientTraffic {
             sent: 1000,
             lost,
             gap: Duration::from_millis(gap),
@@ -254,13 +274,13 @@ mod tests {
         }
     }
 
-    fn moves(after: u64, to: &str) -> Entry {
-        let note = Note::Kernel {
-            family: Family::Ipv4,
+    fn moves(after: u64, to: &str) -> TimelineEntry {
+        let note = TimelineNote::Kernel {
+            family: LabFamily::Ipv4,
             from: Some("fiber".to_owned()),
             to: Some(to.to_owned()),
         };
-        Entry {
+        TimelineEntry {
             after: Duration::from_millis(after),
             note,
         }
@@ -268,7 +288,7 @@ mod tests {
 
     #[test]
     fn each_expectation_is_checked_on_its_own() {
-        let expect: Expectation = toml::from_str(
+        let expect: PhaseExpectation = toml::from_str(
             r#"active = "lte"
                switches = 1
                gap = "1s"
@@ -280,9 +300,9 @@ mod tests {
         .expect("it parses");
         let active = Some("lte".to_owned());
         let timeline = [moves(100, "backup"), moves(300, "lte")];
-        let seen = Seen {
-            felt: felt(900, 11),
-            felt6: None,
+        let seen = PhaseObservations {
+            traffic: traffic(900, 11),
+            traffic6: None,
             active: &active,
             active6: &None,
             timeline: &timeline,
@@ -297,9 +317,9 @@ mod tests {
 
     #[test]
     fn nothing_expected_is_nothing_checked() {
-        let seen = Seen {
-            felt: felt(0, 0),
-            felt6: None,
+        let seen = PhaseObservations {
+            traffic: traffic(0, 0),
+            traffic6: None,
             active: &None,
             active6: &None,
             timeline: &[],
@@ -308,6 +328,6 @@ mod tests {
             left: None,
             cost: None,
         };
-        assert!(checks(&Expectation::default(), &seen).is_empty());
+        assert!(checks(&PhaseExpectation::default(), &seen).is_empty());
     }
 }

@@ -3,27 +3,30 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::lab::agent::{Cost, Wishes};
+use crate::lab::agent::{AgentCost, ScenarioSettings};
 use crate::lab::chance::Chance;
+use crate::lab::checks::{self, PhaseObservations};
 use crate::lab::clock;
-use crate::lab::deaths::Deaths;
 use crate::lab::error::LabError;
-use crate::lab::family::Dual;
+use crate::lab::family::PerFamily;
 use crate::lab::flood;
-use crate::lab::flow::{Fate, Flow};
-use crate::lab::judge::{self, Seen};
+use crate::lab::inventory::Inventory;
+use crate::lab::kill_test;
 use crate::lab::lane::Impairment;
-use crate::lab::leftovers::Inventory;
-use crate::lab::lifeline::Lifeline;
-use crate::lab::lookups::{self, Lookups};
-use crate::lab::network::{ACCESS, Network, Wire};
+use crate::lab::long_flow::{FlowOutcome, LongFlow};
+use crate::lab::network::{ACCESS, LabNetwork, Wire};
 use crate::lab::noise;
-use crate::lab::portal::Portal;
-use crate::lab::report::{self, Note, PhaseCost, PhaseReport, Report, RunReport};
-use crate::lab::scenario::{Act, AgentAct, Phase, Scenario};
-use crate::lab::screen::Screen;
-use crate::lab::stage::Stage;
-use crate::lab::stream::Interval;
+use crate::lab::output::LabOutput;
+use crate::lab::portal::LandingPage;
+use crate::lab::report::{
+    self, KillCounts, LabReport, LookupCounts, PhaseCost, ScenarioPhaseReport, ScenarioRunReport,
+    TimelineNote,
+};
+use crate::lab::scenario::{Act, AgentAct, Scenario, ScenarioPhase};
+use crate::lab::shutdown::ShutdownHandle;
+use crate::lab::stream::TimeRange;
+use crate::lab::switch_test;
+use crate::lab::testbed::Testbed;
 use crate::units::{Metric, Moment};
 
 /// How long a phase goes on after the traffic has reached the uplink that it waited for.
@@ -36,7 +39,7 @@ const ANY_MOMENT: Duration = Duration::from_secs(1);
 
 /// How to play.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct LabOptions {
     /// How often.
     pub runs: usize,
     /// What all chance follows from.
@@ -49,17 +52,17 @@ pub struct Options {
 
 /// Plays a scenario in a network of its own. The process must be privileged in its namespaces, as it
 /// is after [`isolate`](crate::lab::isolate).
-pub fn play(
+pub fn run_scenario(
     scenario: &Scenario,
-    options: &Options,
-    mut screen: Screen,
-) -> Result<Report, LabError> {
-    let network = Network::build(options.seed)?;
+    options: &LabOptions,
+    mut output: LabOutput,
+) -> Result<LabReport, LabError> {
+    let network = LabNetwork::build(options.seed)?;
     if let Some(nat) = scenario.nat {
         network.translate(nat)?;
     }
-    screen.begin(scenario, options.seed);
-    let wishes = Wishes {
+    output.begin(scenario, options.seed);
+    let settings = ScenarioSettings {
         failback_after: scenario.failback_after.map(|span| span.0),
         standby_interval: scenario.standby_interval.map(|span| span.0),
         targets: scenario.targets.clone(),
@@ -72,10 +75,10 @@ pub fn play(
         long_flows: scenario.long_flows,
         modem: scenario.modem.clone(),
     };
-    let stage = Stage::set(&network, options.program.clone(), wishes, screen.clone())?;
-    let mut director = Director {
-        stage,
-        screen: screen.clone(),
+    let testbed = Testbed::set(&network, options.program.clone(), settings, output.clone())?;
+    let mut runner = ScenarioRunner {
+        testbed,
+        output: output.clone(),
         chance: Chance::from_seed(options.seed),
         elastic: options.elastic,
         has_ipv6: scenario.ipv6,
@@ -83,10 +86,10 @@ pub fn play(
     };
     let mut runs = Vec::new();
     for number in 1..=options.runs {
-        screen.run(number, options.runs);
-        runs.push(director.run(scenario)?);
+        output.run(number, options.runs);
+        runs.push(runner.run(scenario)?);
     }
-    let report = Report {
+    let report = LabReport {
         scenario: scenario.name.clone(),
         about: scenario.about.clone(),
         seed: options.seed,
@@ -94,13 +97,13 @@ pub fn play(
         figures: report::figures(&runs),
         runs,
     };
-    screen.end(&report);
+    output.end(&report);
     Ok(report)
 }
 
-struct Director<'n> {
-    stage: Stage<'n>,
-    screen: Screen,
+struct ScenarioRunner<'n> {
+    testbed: Testbed<'n>,
+    output: LabOutput,
     chance: Chance,
     elastic: Option<Duration>,
     has_ipv6: bool,
@@ -109,17 +112,17 @@ struct Director<'n> {
 
 /// What the acts of a phase leave behind.
 #[derive(Default)]
-struct Acted<'n> {
-    flapping: Vec<Flapping<'n>>,
-    portals: Vec<Portal<'n>>,
-    floods: Vec<Lifeline>,
-    noises: Vec<Lifeline>,
-    lookups: Option<Lookups>,
-    deaths: Option<Deaths>,
+struct RunningActs<'n> {
+    flapping: Vec<FlappingWire<'n>>,
+    portals: Vec<LandingPage<'n>>,
+    floods: Vec<ShutdownHandle>,
+    noises: Vec<ShutdownHandle>,
+    lookups: Option<LookupCounts>,
+    kills: Option<KillCounts>,
 }
 
 /// A wire that is broken and mended in turn.
-struct Flapping<'n> {
+struct FlappingWire<'n> {
     wire: Wire<'n>,
     every: Duration,
     broken: Impairment,
@@ -127,54 +130,54 @@ struct Flapping<'n> {
     next: Moment,
 }
 
-impl<'n> Director<'n> {
-    fn run(&mut self, scenario: &Scenario) -> Result<RunReport, LabError> {
-        let ready = self.stage.start_agent_afresh()?;
-        self.screen.ready(ready);
+impl<'n> ScenarioRunner<'n> {
+    fn run(&mut self, scenario: &Scenario) -> Result<ScenarioRunReport, LabError> {
+        let ready = self.testbed.start_agent_afresh()?;
+        self.output.ready(ready);
         let warm_up = scenario.warm_up.0 + ANY_MOMENT.mul_f64(self.chance.unit());
-        self.stage.listen_until(clock::now() + warm_up, |_| false);
+        self.testbed.listen_until(clock::now() + warm_up, |_| false);
         let phases = scenario.phases.iter().map(|phase| self.phase(phase));
-        Ok(RunReport {
+        Ok(ScenarioRunReport {
             ready,
             phases: phases.collect::<Result<_, _>>()?,
         })
     }
 
-    fn phase(&mut self, phase: &Phase) -> Result<PhaseReport, LabError> {
-        self.screen.phase(phase);
-        let before = (self.stage.cost()?, self.stage.probes()?);
+    fn phase(&mut self, phase: &ScenarioPhase) -> Result<ScenarioPhaseReport, LabError> {
+        self.output.phase(phase);
+        let before = (self.testbed.cost()?, self.testbed.probes()?);
         let from = clock::now();
-        self.stage.heard.begin(from);
+        self.testbed.seen.begin(from);
         let acted = self.act(phase)?;
-        let (lookups, deaths) = (acted.lookups, acted.deaths);
+        let (lookups, kills) = (acted.lookups, acted.kills);
         let to = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
         drop(acted.noises);
         let cost = self.cost_since(before, clock::now().since(from))?;
-        self.stage.listen_until(clock::now() + GRACE, |_| false);
-        let heard = &mut self.stage.heard;
-        let felt = heard.streams.v4.felt(Interval { from, to });
-        heard.note(clock::now(), Note::Client(felt));
-        let felt6 = self
+        self.testbed.listen_until(clock::now() + GRACE, |_| false);
+        let heard = &mut self.testbed.seen;
+        let traffic = heard.streams.v4.traffic(TimeRange { from, to });
+        heard.note(clock::now(), TimelineNote::Client(traffic));
+        let traffic6 = self
             .has_ipv6
-            .then(|| heard.streams.v6.felt(Interval { from, to }));
-        if let Some(felt) = felt6 {
-            heard.note(clock::now(), Note::Client6(felt));
+            .then(|| heard.streams.v6.traffic(TimeRange { from, to }));
+        if let Some(traffic) = traffic6 {
+            heard.note(clock::now(), TimelineNote::Client6(traffic));
         }
         let flows = self.fates();
         let left = phase.expect.leaves_nothing.then(|| {
-            let now = Inventory::of(self.stage.network.router());
-            now.map(|now| now.since(&self.stage.before))
+            let now = Inventory::of(self.testbed.network.router());
+            now.map(|now| now.since(&self.testbed.before))
         });
-        let heading = self.stage.heard.phase.take().unwrap_or_default();
-        let Dual {
+        let heading = self.testbed.seen.phase.take().unwrap_or_default();
+        let PerFamily {
             v4: active,
             v6: active6,
-        } = self.stage.heard.ways.clone();
-        let seen = Seen {
-            felt,
-            felt6,
+        } = self.testbed.seen.exits.clone();
+        let seen = PhaseObservations {
+            traffic,
+            traffic6,
             active: &active,
             active6: &active6,
             timeline: &heading.timeline,
@@ -183,20 +186,20 @@ impl<'n> Director<'n> {
             left: left.transpose()?,
             cost,
         };
-        let checks = judge::checks(&phase.expect, &seen);
-        self.screen.checks(&checks);
-        Ok(PhaseReport {
+        let checks = checks::checks(&phase.expect, &seen);
+        self.output.checks(&checks);
+        Ok(ScenarioPhaseReport {
             title: phase.title.clone(),
             lasted: to.since(from),
-            felt,
-            felt6,
+            traffic,
+            traffic6,
             switches: seen.switches(),
             flows: seen.flows.clone(),
             moved_ms: seen
                 .moved(phase.expect.active.as_deref())
                 .map(|span| span.as_secs_f64() * 1000.0),
             lookups,
-            deaths,
+            kills,
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
@@ -206,36 +209,36 @@ impl<'n> Director<'n> {
     }
 
     /// What became of the long flows when the traffic moved last, if it did.
-    fn fates(&self) -> Vec<Fate> {
-        let heard = &self.stage.heard;
+    fn fates(&self) -> Vec<FlowOutcome> {
+        let heard = &self.testbed.seen;
         let Some(heading) = heard.phase.as_ref().filter(|_| self.has_long_flows) else {
             return Vec::new();
         };
         let moves = heading.timeline.iter().rev();
-        let mut moves = moves.filter(|entry| matches!(&entry.note, Note::Kernel { .. }));
+        let mut moves = moves.filter(|entry| matches!(&entry.note, TimelineNote::Kernel { .. }));
         let last = moves.next().map(|entry| heading.start + entry.after);
-        let fate = |switch| Flow::ALL.map(|flow| heard.flows.fate(flow, switch));
+        let fate = |switch| LongFlow::ALL.map(|flow| heard.flows.fate(flow, switch));
         last.map_or_else(Vec::new, |switch| fate(switch).to_vec())
     }
 
     /// Does what the phase begins with.
-    fn act(&mut self, phase: &Phase) -> Result<Acted<'n>, LabError> {
-        let mut acted = Acted::default();
+    fn act(&mut self, phase: &ScenarioPhase) -> Result<RunningActs<'n>, LabError> {
+        let mut acted = RunningActs::default();
         for act in &phase.acts {
             let done_at = self.do_one(act, &mut acted)?;
-            self.stage.catch_up();
-            let what = match (act, acted.lookups, acted.deaths) {
+            self.testbed.catch_up();
+            let what = match (act, acted.lookups, acted.kills) {
                 (Act::SwitchToAndFro { .. }, Some(lookups), _) => lookups.to_string(),
-                (Act::KillAtRandom { .. }, _, Some(deaths)) => deaths.to_string(),
+                (Act::KillAtRandom { .. }, _, Some(kills)) => kills.to_string(),
                 (act, _, _) => act.to_string(),
             };
-            self.stage.heard.note(done_at, Note::Lab { what });
+            self.testbed.seen.note(done_at, TimelineNote::Lab { what });
         }
         Ok(acted)
     }
 
     /// Does one thing, and returns the moment from which it holds.
-    fn do_one(&mut self, act: &Act, acted: &mut Acted<'n>) -> Result<Moment, LabError> {
+    fn do_one(&mut self, act: &Act, acted: &mut RunningActs<'n>) -> Result<Moment, LabError> {
         match act {
             Act::Set { wire, towards, to } => match towards {
                 None => self.wire(wire)?.set(*to),
@@ -245,7 +248,7 @@ impl<'n> Director<'n> {
             Act::Unplug(wire) => self.wire(wire)?.unplug(),
             Act::Flap { wire, every, to } => {
                 let next = clock::now();
-                acted.flapping.push(Flapping {
+                acted.flapping.push(FlappingWire {
                     wire: self.wire(wire)?,
                     every: every.0,
                     broken: *to,
@@ -255,53 +258,66 @@ impl<'n> Director<'n> {
                 Ok(next)
             }
             Act::LandingPage(uplink) => {
-                let provider = self.stage.network.provider(uplink);
+                let provider = self.testbed.network.provider(uplink);
                 let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
-                acted.portals.push(Portal::raise(provider)?);
+                acted.portals.push(LandingPage::raise(provider)?);
                 Ok(clock::now())
             }
             Act::Flood(bits_per_second) => {
-                let client = self.stage.network.client();
+                let client = self.testbed.network.client();
                 acted.floods.push(flood::start(client, *bits_per_second)?);
                 Ok(clock::now())
             }
             Act::Noise { uplink, per_second } => {
-                let provider = self.stage.network.provider(uplink);
+                let provider = self.testbed.network.provider(uplink);
                 let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
                 let noise = noise::make(provider, ACCESS, *per_second)?;
                 acted.noises.push(noise);
                 Ok(clock::now())
             }
             Act::Stranger { uplink, metric } => {
-                self.stage.network.add_default(uplink, Metric(*metric))?;
+                self.testbed.network.add_default(uplink, Metric(*metric))?;
                 Ok(clock::now())
             }
             Act::Agent(act) => {
-                self.stage.direct(*act)?;
+                self.testbed.direct(*act)?;
                 Ok(clock::now())
             }
             Act::Stream(flows) => {
-                self.stage.let_stream(*flows);
+                self.testbed.let_stream(*flows);
                 Ok(clock::now())
             }
             Act::Drain { uplink, limit } => {
-                lookups::drain(uplink, limit.0)?;
+                switch_test::drain(uplink, limit.0)?;
                 Ok(clock::now())
             }
             Act::SwitchToAndFro { times, clients } => {
-                acted.lookups = Some(self.stage.switch_to_and_fro(*times, *clients)?);
+                acted.lookups = Some(switch_test::switch_to_and_fro(
+                    &mut self.testbed,
+                    *times,
+                    *clients,
+                )?);
                 Ok(clock::now())
             }
             Act::KillAtRandom { times, within } => {
                 let chance = &mut self.chance;
-                acted.deaths = Some(self.stage.kill_at_random(*times, within.0, chance)?);
+                acted.kills = Some(kill_test::kill_at_random(
+                    &mut self.testbed,
+                    *times,
+                    within.0,
+                    chance,
+                )?);
                 Ok(clock::now())
             }
         }
     }
 
     /// Lets the phase last, and returns when it ended.
-    fn last(&mut self, phase: &Phase, mut flapping: Vec<Flapping<'n>>) -> Result<Moment, LabError> {
+    fn last(
+        &mut self,
+        phase: &ScenarioPhase,
+        mut flapping: Vec<FlappingWire<'n>>,
+    ) -> Result<Moment, LabError> {
         let elastic = self.elastic.filter(|_| phase.elastic);
         let latest = clock::now() + elastic.unwrap_or(phase.lasts.0);
         let mut end = latest;
@@ -313,8 +329,8 @@ impl<'n> Director<'n> {
             }
             let next = flapping.iter().map(|wire| wire.next).min();
             let limit = next.map_or(end, |next| next.min(end));
-            let is_there = self.stage.listen_until(limit, |heard| {
-                is_awaited && heard.ways.v4.is_some() && heard.ways.v4 == phase.until
+            let is_there = self.testbed.listen_until(limit, |heard| {
+                is_awaited && heard.exits.v4.is_some() && heard.exits.v4 == phase.until
             });
             if is_there {
                 is_awaited = false;
@@ -329,17 +345,17 @@ impl<'n> Director<'n> {
 
     fn cost_since(
         &self,
-        (cost, probes): (Option<Cost>, u64),
+        (cost, probes): (Option<AgentCost>, u64),
         span: Duration,
     ) -> Result<Option<PhaseCost>, LabError> {
-        let (Some(before), Some(after)) = (cost, self.stage.cost()?) else {
+        let (Some(before), Some(after)) = (cost, self.testbed.cost()?) else {
             return Ok(None);
         };
         // Less than before: it is another agent, that was started in between.
         let Some(cpu) = after.cpu.checked_sub(before.cpu) else {
             return Ok(None);
         };
-        let probes = self.stage.probes()?.saturating_sub(probes);
+        let probes = self.testbed.probes()?.saturating_sub(probes);
         #[expect(clippy::cast_precision_loss, reason = "probes of a few hours")]
         let us_per_probe = cpu.as_secs_f64() * 1e6 / probes as f64;
         Ok(Some(PhaseCost {
@@ -351,12 +367,12 @@ impl<'n> Director<'n> {
     }
 
     fn wire(&self, name: &str) -> Result<Wire<'n>, LabError> {
-        let wire = self.stage.network.wire(name);
+        let wire = self.testbed.network.wire(name);
         wire.ok_or_else(|| LabError::Wire(name.to_owned()))
     }
 }
 
-impl Flapping<'_> {
+impl FlappingWire<'_> {
     fn turn_if_due(&mut self, now: Moment) -> Result<(), LabError> {
         if now < self.next {
             return Ok(());

@@ -11,7 +11,7 @@ use crate::units::Moment;
 /// The long flows, each open for as long as the play lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Flow {
+pub enum LongFlow {
     /// A TCP connection by which both ends speak; opened again whenever it is reset.
     Tcp,
     /// UDP from one socket with a connection id, as QUIC has it: the far end speaks unasked, and to
@@ -19,14 +19,14 @@ pub enum Flow {
     Quic,
 }
 
-impl Flow {
+impl LongFlow {
     /// All of them.
     pub(super) const ALL: [Self; 2] = [Self::Tcp, Self::Quic];
 }
 
 /// What a flow's client hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum FlowNews {
     /// The far end has what was sent then.
     Answer {
         /// When it was sent.
@@ -38,13 +38,13 @@ pub(super) enum Word {
 
 /// What all flows have heard so far, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard(BTreeMap<Flow, Vec<(Moment, Word)>>);
+pub(super) struct FlowLog(BTreeMap<LongFlow, Vec<(Moment, FlowNews)>>);
 
 /// What became of a flow when the traffic moved.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Fate {
+pub struct FlowOutcome {
     /// Which one.
-    pub flow: Flow,
+    pub flow: LongFlow,
     /// How long after the switch its client heard of it; none if it hangs.
     #[serde(rename = "after_ms", serialize_with = "milliseconds")]
     pub after: Option<Duration>,
@@ -52,30 +52,30 @@ pub struct Fate {
     pub is_reset: bool,
 }
 
-impl Heard {
+impl FlowLog {
     /// Takes in what a client heard.
-    pub(super) fn handle(&mut self, flow: Flow, at: Moment, word: Word) {
+    pub(super) fn handle(&mut self, flow: LongFlow, at: Moment, word: FlowNews) {
         self.0.entry(flow).or_default().push((at, word));
     }
 
     /// What became of a flow after a switch: answers to what was sent before it do not count, they
     /// may have been on their way.
-    pub(super) fn fate(&self, flow: Flow, switch: Moment) -> Fate {
+    pub(super) fn fate(&self, flow: LongFlow, switch: Moment) -> FlowOutcome {
         let heard = self.0.get(&flow).into_iter().flatten();
         let mut news = heard.filter(|(at, word)| match word {
-            Word::Answer { sent } => *sent >= switch,
-            Word::Reset => *at >= switch,
+            FlowNews::Answer { sent } => *sent >= switch,
+            FlowNews::Reset => *at >= switch,
         });
         let first = news.next();
-        Fate {
+        FlowOutcome {
             flow,
             after: first.map(|(at, _)| at.since(switch)),
-            is_reset: first.is_some_and(|(_, word)| *word == Word::Reset),
+            is_reset: first.is_some_and(|(_, word)| *word == FlowNews::Reset),
         }
     }
 }
 
-impl fmt::Display for Flow {
+impl fmt::Display for LongFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "TCP",
@@ -84,7 +84,7 @@ impl fmt::Display for Flow {
     }
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for FlowOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             flow,
@@ -120,17 +120,17 @@ mod tests {
         Moment::after_start(Duration::from_millis(milliseconds))
     }
 
-    fn fate(words: &[(u64, Word)]) -> (Option<u128>, bool) {
-        let mut heard = Heard::default();
+    fn fate(words: &[(u64, FlowNews)]) -> (Option<u128>, bool) {
+        let mut heard = FlowLog::default();
         for (when, word) in words {
-            heard.handle(Flow::Tcp, at(*when), *word);
+            heard.handle(LongFlow::Tcp, at(*when), *word);
         }
-        let fate = heard.fate(Flow::Tcp, at(1000));
+        let fate = heard.fate(LongFlow::Tcp, at(1000));
         (fate.after.map(|after| after.as_millis()), fate.is_reset)
     }
 
-    fn answer(sent: u64) -> Word {
-        Word::Answer { sent: at(sent) }
+    fn answer(sent: u64) -> FlowNews {
+        FlowNews::Answer { sent: at(sent) }
     }
 
     #[test]
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn a_reset_counts_as_news_and_one_before_the_switch_does_not() {
         let words = [
-            (900, Word::Reset),
-            (1300, Word::Reset),
+            (900, FlowNews::Reset),
+            (1300, FlowNews::Reset),
             (1400, answer(1390)),
         ];
         assert_eq!(fate(&words), (Some(300), true));

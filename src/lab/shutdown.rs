@@ -1,0 +1,44 @@
+//! How a thread of the lab learns that its owner no longer needs it.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+/// The owner's end: when it is dropped, the thread at the other end stops.
+#[derive(Debug)]
+pub(super) struct ShutdownHandle(UnixStream);
+
+/// The thread's end; readable when there is something to look at.
+#[derive(Debug)]
+pub(super) struct Shutdown(UnixStream);
+
+/// A pair of ends.
+pub(super) fn pair() -> io::Result<(ShutdownHandle, Shutdown)> {
+    let (owner, thread) = UnixStream::pair()?;
+    thread.set_nonblocking(true)?;
+    Ok((ShutdownHandle(owner), Shutdown(thread)))
+}
+
+impl ShutdownHandle {
+    /// Wakes the thread from its poll.
+    pub(super) fn wake(&self) -> io::Result<()> {
+        (&self.0).write_all(&[1])
+    }
+}
+
+impl Shutdown {
+    /// The owner has dropped its end. Takes in what woke the thread.
+    pub(super) fn is_requested(&self) -> bool {
+        let mut wakes = [0; 64];
+        match (&self.0).read(&mut wakes) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+impl AsFd for Shutdown {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
