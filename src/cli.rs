@@ -64,10 +64,10 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Print the completions for a shell
     #[cfg(feature = "packaging")]
-    Completions(packaging::Completions),
-    /// Print the manual page
+    Completions(packaging::CompletionsArguments),
+    /// Print a manual page
     #[cfg(feature = "packaging")]
-    Man(packaging::ManualPage),
+    Man(packaging::PageArguments),
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
     Lab(Box<lab::LabArguments>),

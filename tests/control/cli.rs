@@ -588,7 +588,7 @@ fn packagers_get_completions_for_each_shell_and_a_page_that_names_every_command(
     assert!(stdout(&page).contains(".TH uplinkd 8"));
     for command in &commands {
         assert!(
-            stdout(&page).contains(&format!(".SH \"uplinkd {command}\"")),
+            stdout(&page).contains(&format!(".TP\n\\fB{command}")),
             "{command}"
         );
     }

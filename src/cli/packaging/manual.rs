@@ -5,7 +5,7 @@
 //! links. A heading of the second level becomes a section, one of the third a subsection, a row of a table
 //! a tagged paragraph whose tag is the first cell.
 
-use clap_mangen::roff::{Inline, Roff, bold, roman};
+use roff::{Inline, Roff, bold, roman};
 
 /// A part of a document.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,32 +18,54 @@ enum Block {
     Example(Vec<String>),
 }
 
-/// A whole page: title line, NAME, and the text before the first section as its DESCRIPTION.
-pub(super) fn page(name: &str, section: &str, document: &str) -> String {
-    let mut roff = Roff::new();
-    let source = format!("uplinkd {}", env!("CARGO_PKG_VERSION"));
-    roff.control("TH", [name, section, "", &source]);
-    roff.control("SH", ["NAME"]);
-    let title = document.lines().find_map(|line| line.strip_prefix("# "));
-    let purpose = title.and_then(|title| title.split_once(": "));
-    let purpose = purpose.map_or("", |(_, purpose)| purpose);
-    roff.text([roman(format!("{name} - {purpose}"))]);
-    roff.control("SH", ["DESCRIPTION"]);
-    write(&blocks(document), &mut roff);
-    roff.control("SH", ["SEE ALSO"]);
-    roff.text([bold("uplinkd"), roman("(8)")]);
-    roff.render()
+/// A page of one or more documents. The title of the first is its NAME, the text before the first section
+/// its DESCRIPTION; what stands before the sections of the others is left out.
+pub(super) struct ManualPage {
+    pub(super) name: &'static str,
+    pub(super) section: &'static str,
+    pub(super) synopsis: &'static str,
+    pub(super) documents: &'static [&'static str],
 }
 
-/// The sections of a document, for a page that has a description of its own.
-pub(super) fn sections(document: &str) -> String {
-    let blocks = blocks(document);
-    let is_section = |block: &Block| matches!(block, Block::Section(_));
-    let first = blocks.iter().position(is_section).unwrap_or(blocks.len());
-    let mut roff = Roff::new();
-    write(&blocks[first..], &mut roff);
-    roff.render()
+impl ManualPage {
+    /// The page in the macros of man(7).
+    pub(super) fn roff(&self) -> String {
+        let Self { name, section, .. } = *self;
+        let mut roff = Roff::new();
+        let source = format!("uplinkd {}", env!("CARGO_PKG_VERSION"));
+        roff.control("TH", [name, section, "", &source]);
+        let title = self
+            .documents
+            .iter()
+            .find_map(|text| text.strip_prefix("# "));
+        let purpose = title.and_then(|title| title.split(['\n', ':']).nth(1));
+        let purpose = purpose.unwrap_or_default().trim();
+        roff.control("SH", ["NAME"]);
+        roff.text([roman(format!("{name} - {purpose}"))]);
+        roff.control("SH", ["SYNOPSIS"]).text([bold(self.synopsis)]);
+        roff.control("SH", ["DESCRIPTION"]);
+        for (number, document) in self.documents.iter().enumerate() {
+            let blocks = blocks(document);
+            let is_section = |block: &Block| matches!(block, Block::Section(_));
+            let first = blocks.iter().position(is_section).filter(|_| number > 0);
+            write(&blocks[first.unwrap_or(0)..], &mut roff);
+        }
+        roff.control("SH", ["SEE ALSO"]);
+        for (page, section) in SEE_ALSO.iter().filter(|(page, _)| *page != name) {
+            roff.text([bold(*page), roman(format!("({section})"))]);
+        }
+        roff.control("PP", None);
+        roff.text([roman("The documents in /usr/share/doc/uplinkd/docs.")]);
+        roff.render()
+    }
 }
+
+const SEE_ALSO: [(&str, u8); 4] = [
+    ("uplinkd", 8),
+    ("uplinkd.toml", 5),
+    ("ip-route", 8),
+    ("ip-rule", 8),
+];
 
 fn write(blocks: &[Block], roff: &mut Roff) {
     let mut is_list = false;
@@ -163,11 +185,20 @@ mod tests {
 
     #[test]
     fn a_document_becomes_the_roff_that_shows_the_same() {
-        let document = "# x.toml: a file\n\nOne `a-b`\ntwo.\n\n## [part]\n\n### part.key\n\n- Type: [word](a.md)\n  or **none**\n\n\
-                        | key | meaning |\n| --- | --- |\n| `k` | what |\n\n```toml\n.a = 1\n```\n";
-        let page = page("x.toml", "5", document);
+        let page = ManualPage {
+            name: "x.toml",
+            section: "5",
+            synopsis: "x",
+            documents: &[
+                "# x.toml: a file\n\nOne `a-b`\ntwo.\n\n## [part]\n\n### part.key\n\n\
+                          - Type: [word](a.md)\n  or **none**\n\n\
+                          | key | meaning |\n| --- | --- |\n| `k` | what |\n\n\
+                          ```toml\n.a = 1\n```\n",
+            ],
+        };
+        let page = page.roff();
         let (_, body) = page.split_once(".SH NAME\n").expect("the name");
-        let expected = ".SH DESCRIPTION\n.PP\nOne \\fBa\\-b\\fR two.\n.SH [part]\n.SS part.key\n.PD 0\n\
+        let expected = ".SH SYNOPSIS\n\\fBx\\fR\n.SH DESCRIPTION\n.PP\nOne \\fBa\\-b\\fR two.\n.SH [part]\n.SS part.key\n.PD 0\n\
                         .IP \\(bu 2\nType: word or \\fBnone\\fR\n.PD\n.TP\n\\fBk\\fR\nwhat\n.PP\n.RS 4\n.nf\n\
                         \\&.a = 1\n.fi\n.RE\n";
         let (name, body) = body.split_once('\n').expect("a line");

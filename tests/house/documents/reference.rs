@@ -10,6 +10,8 @@ use super::Document;
 use uplinkd::cli::Cli;
 use uplinkd::config::Config;
 use uplinkd::config::schema::{SECTIONS, SectionKeys, TOP};
+use uplinkd::engine::event::{EventKind, Severity};
+use uplinkd::engine::state::State;
 
 /// What the reference says of a key.
 #[derive(Debug)]
@@ -345,6 +347,66 @@ fn every_command_and_each_of_its_options_is_described() {
         .filter(|name| !names.contains(name) && !name.starts_with('-'))
         .collect();
     assert_eq!(strange, Vec::<&str>::new(), "no such commands");
+}
+
+/// The cells of each row of the table under a heading.
+fn rows(document: &Document, heading: &str) -> Vec<Vec<String>> {
+    let text = document.under(heading);
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = |row: &str| {
+        row.split(" | ")
+            .map(|cell| cell.trim_matches(['`', ' ', '|']).to_owned())
+            .collect()
+    };
+    rows.map(cells).collect()
+}
+
+#[test]
+fn every_event_is_described_with_its_level_and_what_to_do() {
+    let described = rows(&Document::read("docs/operations.md"), "## Events");
+    let described: BTreeMap<_, _> = described
+        .iter()
+        .map(|row| (&*row[0], (&*row[1], row.len())))
+        .collect();
+    let known = EventKind::ALL.iter().map(|kind| {
+        let level = match kind.delivery().severity {
+            Severity::Error => "error",
+            Severity::Warning => "warn",
+            Severity::Info => "info",
+        };
+        (kind.name(), (level, 4))
+    });
+    assert_eq!(described, known.collect());
+}
+
+#[test]
+fn every_state_is_described_with_what_to_do() {
+    const STATES: [State; 8] = [
+        State::Unknown,
+        State::Up,
+        State::Degraded,
+        State::Down,
+        State::Recovering,
+        State::Disabled,
+        State::Absent,
+        State::Cold,
+    ];
+    // A state that is not in the list does not compile.
+    let is_listed = |state: State| match state {
+        State::Unknown
+        | State::Up
+        | State::Degraded
+        | State::Down
+        | State::Recovering
+        | State::Disabled
+        | State::Absent
+        | State::Cold => true,
+    };
+    let described = rows(&Document::read("docs/operations.md"), "## States");
+    let described: Vec<_> = described.iter().map(|row| (&*row[0], row.len())).collect();
+    let known = STATES.into_iter().filter(|state| is_listed(*state));
+    let known: Vec<_> = known.map(|state| (state.as_str(), 3)).collect();
+    assert_eq!(described, known);
 }
 
 #[test]
