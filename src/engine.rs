@@ -642,7 +642,7 @@ impl Engine {
         let rules = self.settings.rules.iter();
         let rules = rules.filter_map(|rule| Some((place_of(&rule.group)?, &rule.traffic)));
         let traffic = TrafficRoutes {
-            rest: carrying(REST),
+            default_group: carrying(REST),
             groups: (REST + 1..self.groups.len()).map(carrying).collect(),
             rules: rules.collect(),
             held: self.held_flows().collect(),

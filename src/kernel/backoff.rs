@@ -1,135 +1,131 @@
-//! When to try again what does not stay or does not succeed. Pure: it counts ticks.
+//! When an operation is tried again that was undone or refused. Pure: it counts ticks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::RefusedOperation;
+use super::report::RefusedOperation;
 use crate::routing::plan::Operation;
 
-/// How many ticks a contest rests at most.
-const LONGEST_REST: u32 = 100;
-/// How many ticks without trouble end a contest.
+/// The longest pause before an undone operation is done again, in ticks.
+const LONGEST_PAUSE: u32 = 100;
+/// An operation that was not undone for so many ticks is forgotten.
 const QUIET: u32 = 300;
-/// How many ticks a refused operation waits at first, and at most.
+/// The first and the longest pause after a refusal, in ticks.
 const RETRY: (u32, u32) = (10, 300);
 
-/// Keeps this program from fighting others over an object, and from asking the kernel for the
-/// impossible without end.
+/// Keeps this program from a loop of changes with another program, and from endless requests that the
+/// kernel refuses.
 ///
-/// What someone else undid is put back at once. Undone again, it is put back after one tick, then
-/// two, four and so on up to [`LONGEST_REST`]; [`QUIET`] ticks of peace forget it. What the kernel
-/// refuses is tried again after a while ([`RETRY`]), and at once when a link has changed.
+/// An object of ours that another program removes is put back at once. Removed again, it is put back
+/// after one tick, then two, four and so on up to [`LONGEST_PAUSE`]; after [`QUIET`] ticks without a
+/// removal the count starts anew. What the kernel refuses is tried again after a pause ([`RETRY`]), and
+/// at once when a link has changed.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
-    contested: BTreeMap<Operation, Contest>,
-    refusals: BTreeMap<Operation, Refused>,
+    undone: BTreeMap<Operation, Undone>,
+    refused: BTreeMap<Operation, Refused>,
 }
 
 #[derive(Debug, Default)]
-struct Contest {
-    strikes: u32,
-    rest: u32,
+struct Undone {
+    times: u32,
+    pause: u32,
     quiet: u32,
 }
 
 #[derive(Debug)]
 struct Refused {
     times: u32,
-    rest: u32,
+    pause: u32,
     refusal: RefusedOperation,
 }
 
 impl Backoff {
-    /// Whether this may be tried now.
+    /// Whether an operation may be tried now.
     pub(super) fn allows(&self, operation: &Operation) -> bool {
-        let rests = self
-            .contested
-            .get(operation)
-            .is_some_and(|contest| contest.rest > 0);
-        let waits = self
-            .refusals
-            .get(operation)
-            .is_some_and(|refused| refused.rest > 0);
-        !rests && !waits
+        let undone = self.undone.get(operation).map(|undone| undone.pause);
+        let refused = self.refused.get(operation).map(|refused| refused.pause);
+        undone.is_none_or(|pause| pause == 0) && refused.is_none_or(|pause| pause == 0)
     }
 
-    /// It had to be put back. True if that is worth saying: the first time until all is quiet.
+    /// An operation that was undone has been done again. True for the first time since the count
+    /// started, which is reported.
     pub(super) fn put_back(&mut self, operation: &Operation) -> bool {
-        let contest = self.contested.entry(operation.clone()).or_default();
-        contest.rest = doubled(1, contest.strikes).min(LONGEST_REST);
-        contest.quiet = QUIET;
-        contest.strikes += 1;
-        contest.strikes == 1
+        let undone = self.undone.entry(operation.clone()).or_default();
+        undone.pause = doubled(1, undone.times).min(LONGEST_PAUSE);
+        undone.quiet = QUIET;
+        undone.times += 1;
+        undone.times == 1
     }
 
-    /// The kernel refused it.
+    /// The kernel refused an operation.
     pub(super) fn refused(&mut self, operation: &Operation, refusal: RefusedOperation) {
         let times = self
-            .refusals
+            .refused
             .get(operation)
             .map_or(0, |refused| refused.times);
         let refused = Refused {
             times: times + 1,
-            rest: doubled(RETRY.0, times).min(RETRY.1),
+            pause: doubled(RETRY.0, times).min(RETRY.1),
             refusal,
         };
-        self.refusals.insert(operation.clone(), refused);
+        self.refused.insert(operation.clone(), refused);
     }
 
-    /// Whether the kernel refused it the last time.
+    /// Whether the kernel refused this operation the last time.
     pub(super) fn is_refused(&self, operation: &Operation) -> bool {
-        self.refusals.contains_key(operation)
+        self.refused.contains_key(operation)
     }
 
-    /// A link has changed: what waits for that is tried again at once.
+    /// A link has changed: refusals that are not permanent are tried again at once.
     pub(super) fn links_changed(&mut self) {
-        for refused in self.refusals.values_mut() {
+        for refused in self.refused.values_mut() {
             if !refused.refusal.is_permanent {
-                refused.rest = 0;
+                refused.pause = 0;
                 refused.times = 0;
             }
         }
     }
 
-    /// Only these operations are still to be done; forgets the refusals of all others.
-    pub(super) fn keep(&mut self, open: &BTreeSet<&Operation>) {
-        self.refusals
-            .retain(|operation, _| open.contains(operation));
+    /// Forgets the refusals of all operations but these, which are still outstanding.
+    pub(super) fn keep(&mut self, outstanding: &BTreeSet<&Operation>) {
+        self.refused
+            .retain(|operation, _| outstanding.contains(operation));
     }
 
-    /// What the kernel refuses at present.
+    /// The present refusals.
     pub(super) fn refusals(&self) -> Vec<RefusedOperation> {
-        let refusals = self.refusals.values();
-        refusals.map(|refused| refused.refusal.clone()).collect()
+        let refused = self.refused.values();
+        refused.map(|refused| refused.refusal.clone()).collect()
     }
 
-    /// Something else is wanted now: everything is tried anew.
-    pub(super) fn forget(&mut self) {
+    /// The desired state has changed: everything may be tried.
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 
     /// Whether no tick is needed.
     pub(super) fn is_idle(&self) -> bool {
-        self.contested.is_empty() && self.refusals.is_empty()
+        self.undone.is_empty() && self.refused.is_empty()
     }
 
-    /// Time passes. True if something may be tried again.
+    /// A tick passes. True if an operation may be tried again.
     pub(super) fn tick(&mut self) -> bool {
         let mut is_due = false;
-        for contest in self.contested.values_mut() {
-            is_due |= contest.rest == 1;
-            contest.rest = contest.rest.saturating_sub(1);
-            contest.quiet = contest.quiet.saturating_sub(1);
+        for undone in self.undone.values_mut() {
+            is_due |= undone.pause == 1;
+            undone.pause = undone.pause.saturating_sub(1);
+            undone.quiet = undone.quiet.saturating_sub(1);
         }
-        for refused in self.refusals.values_mut() {
-            is_due |= refused.rest == 1;
-            refused.rest = refused.rest.saturating_sub(1);
+        for refused in self.refused.values_mut() {
+            is_due |= refused.pause == 1;
+            refused.pause = refused.pause.saturating_sub(1);
         }
-        self.contested.retain(|_, contest| contest.quiet > 0);
+        self.undone.retain(|_, undone| undone.quiet > 0);
         is_due
     }
 }
 
-/// `first` doubled so many times.
+/// `first`, doubled this many times.
 fn doubled(first: u32, times: u32) -> u32 {
     first.saturating_mul(2_u32.saturating_pow(times))
 }
@@ -153,8 +149,8 @@ mod tests {
         }
     }
 
-    /// How many ticks pass until the operation may be tried.
-    fn rest(backoff: &mut Backoff) -> u32 {
+    /// The ticks until the operation may be tried.
+    fn pause(backoff: &mut Backoff) -> u32 {
         let mut ticks = 0;
         while !backoff.allows(&operation()) {
             backoff.tick();
@@ -164,20 +160,20 @@ mod tests {
     }
 
     #[test]
-    fn a_fight_is_fought_ever_more_slowly_and_said_once() {
+    fn an_undone_operation_is_repeated_ever_more_slowly_and_reported_once() {
         let mut backoff = Backoff::default();
-        let mut said = 0;
-        let mut rests = Vec::new();
+        let mut reported = 0;
+        let mut pauses = Vec::new();
         for _ in 0..10 {
-            said += u32::from(backoff.put_back(&operation()));
-            rests.push(rest(&mut backoff));
+            reported += u32::from(backoff.put_back(&operation()));
+            pauses.push(pause(&mut backoff));
         }
-        assert_eq!(said, 1);
-        assert_eq!(rests, [1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
+        assert_eq!(reported, 1);
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
     }
 
     #[test]
-    fn peace_ends_a_fight() {
+    fn an_operation_that_stays_is_forgotten() {
         let mut backoff = Backoff::default();
         backoff.put_back(&operation());
         for _ in 0..QUIET {
@@ -185,11 +181,11 @@ mod tests {
             backoff.tick();
         }
         assert!(backoff.is_idle());
-        assert!(backoff.put_back(&operation()), "said again");
+        assert!(backoff.put_back(&operation()), "reported again");
     }
 
     #[test]
-    fn a_changed_link_cuts_the_wait_short_unless_it_cannot_help() {
+    fn a_changed_link_ends_the_pause_after_a_refusal_that_is_not_permanent() {
         for is_permanent in [false, true] {
             let mut backoff = Backoff::default();
             backoff.refused(&operation(), refusal(is_permanent));
@@ -202,11 +198,11 @@ mod tests {
     #[test]
     fn a_refused_operation_is_tried_again_ever_less_often() {
         let mut backoff = Backoff::default();
-        let mut rests = Vec::new();
+        let mut pauses = Vec::new();
         for _ in 0..7 {
             backoff.refused(&operation(), refusal(true));
-            rests.push(rest(&mut backoff));
+            pauses.push(pause(&mut backoff));
         }
-        assert_eq!(rests, [10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
     }
 }

@@ -1,18 +1,15 @@
 //! The counters of an interface.
 
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::{KernelError, message, observe};
+use super::error::KernelError;
+use super::exchange::Exchange;
+use super::message;
 use crate::units::{Counters, IfIndex};
 
-/// One interface fits into this with all its attributes.
-const DATAGRAM: usize = 16 * 1024;
-
-/// Reads counters, on a socket of its own; the kernel answers within the call that asks.
+/// Reads counters, on a socket of its own; the kernel answers within the system call.
 pub struct CounterReader {
-    socket: Socket,
-    sequence: u32,
-    datagram: Vec<u8>,
+    exchange: Exchange,
 }
 
 impl std::fmt::Debug for CounterReader {
@@ -25,23 +22,17 @@ impl CounterReader {
     /// Opens the socket.
     ///
     /// # Errors
-    /// If there is none to be had.
+    /// If there is no netlink socket.
     pub fn open() -> Result<Self, KernelError> {
-        Ok(Self {
-            socket: observe::open().map_err(KernelError::Socket)?,
-            sequence: 0,
-            datagram: Vec::with_capacity(DATAGRAM),
-        })
+        let exchange = Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?;
+        Ok(Self { exchange })
     }
 
     /// The counters of an interface now; none if there is no such interface.
     pub fn read(&mut self, index: IfIndex) -> Option<Counters> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let request = message::counters_of(index, self.sequence);
-        let kernel = SocketAddr::new(0, 0);
-        self.socket.send_to(&request, &kernel, 0).ok()?;
-        self.datagram.clear();
-        self.socket.recv(&mut self.datagram, 0).ok()?;
-        message::counters(&self.datagram, self.sequence)
+        let number = self.exchange.next_number();
+        let request = message::counters_of(index, number);
+        self.exchange.send(&request).ok()?;
+        message::counters(self.exchange.receive().ok()?, number)
     }
 }

@@ -1,6 +1,6 @@
-//! What the kernel's refusals mean, verb by verb.
+//! The error numbers that the kernel may answer, and what each means for each kind of request.
 
-/// What can be asked of the kernel; each may fail in ways of its own.
+/// The kinds of requests for a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     /// `ip route add`
@@ -21,20 +21,20 @@ pub(super) enum Verb {
     DeleteNextHop,
 }
 
-/// What to do about an error number.
+/// What an error number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// What was asked for is so already.
+    /// The kernel already holds what was requested.
     Held,
-    /// It may succeed later: with the next change of a link, or when the kernel has room again.
+    /// The request may succeed later: after a change of a link, or when the kernel has memory again.
     Later,
-    /// It will not succeed on this machine, or not as it was asked; do without.
+    /// The request will not succeed on this machine.
     Never,
-    /// This process may not do it, now or later.
+    /// This process lacks the capability.
     Forbidden,
 }
 
-/// One line of the table: for these verbs, this number means this, because.
+/// A row of the table.
 struct ErrnoLine {
     verbs: &'static [Verb],
     errno: i32,
@@ -52,7 +52,7 @@ const ANY: &[Verb] = &[
     Verb::ReplaceNextHop,
     Verb::DeleteNextHop,
 ];
-/// What needs a link that is fit for it.
+/// Requests that depend on the state of a link.
 const ROUTE: &[Verb] = &[
     Verb::AddRoute,
     Verb::ReplaceRoute,
@@ -85,33 +85,33 @@ const fn line(
 
 /// Every error number that is expected.
 const TABLE: &[ErrnoLine] = &[
-    line(HELD, libc::EEXIST, Meaning::Held, "an equal one is there"),
+    line(HELD, libc::EEXIST, Meaning::Held, "an equal object exists"),
     line(
         &[Verb::AddRoute],
         libc::EEXIST,
         Meaning::Later,
-        "somebody else's route has this metric, and is left alone: choose another `routing.metric`",
+        "a route of another program has this metric and is not replaced: choose another `routing.metric`",
     ),
     line(
         &[Verb::AddNextHop],
         libc::EEXIST,
         Meaning::Never,
-        "somebody else's nexthop object has this number, and is left alone: choose another \
+        "a nexthop object of another program has this number and is not replaced: choose another \
          `routing.nexthop`",
     ),
     line(
         &[Verb::ReplaceNextHop],
         libc::ENOENT,
         Meaning::Later,
-        "it went away with its link",
+        "it was removed with its link",
     ),
-    line(DELETE, libc::ESRCH, Meaning::Held, "it is gone already"),
-    line(DELETE, libc::ENOENT, Meaning::Held, "it is gone already"),
+    line(DELETE, libc::ESRCH, Meaning::Held, "it no longer exists"),
+    line(DELETE, libc::ENOENT, Meaning::Held, "it no longer exists"),
     line(
         DELETE,
         libc::ENODEV,
         Meaning::Held,
-        "its interface is gone, and it with it",
+        "its interface no longer exists",
     ),
     line(
         ROUTE,
@@ -131,12 +131,17 @@ const TABLE: &[ErrnoLine] = &[
         Meaning::Later,
         "the interface is down",
     ),
-    line(ADD, libc::ENODEV, Meaning::Later, "the interface is gone"),
+    line(
+        ADD,
+        libc::ENODEV,
+        Meaning::Later,
+        "the interface does not exist",
+    ),
     line(
         ROUTE,
         libc::EINVAL,
         Meaning::Later,
-        "an address on the link may make the next hop valid",
+        "the next hop may become valid with an address on the link",
     ),
     line(
         ANY,
@@ -162,7 +167,7 @@ const TABLE: &[ErrnoLine] = &[
         ANY,
         libc::EOPNOTSUPP,
         Meaning::Never,
-        "this kernel was built without it",
+        "this kernel does not support it",
     ),
     line(
         ANY,
@@ -184,8 +189,8 @@ const TABLE: &[ErrnoLine] = &[
     ),
 ];
 
-/// What an error number (positive) means for a verb, and why. One that the table does not know is
-/// not expected to go away by itself.
+/// What a positive error number means for a kind of request, and why. A number outside the table is
+/// not expected to change.
 pub(super) fn meaning(verb: Verb, errno: i32) -> (Meaning, Option<&'static str>) {
     TABLE
         .iter()
@@ -195,9 +200,9 @@ pub(super) fn meaning(verb: Verb, errno: i32) -> (Meaning, Option<&'static str>)
         })
 }
 
-/// Whether a dump that failed with this number merely says that there is nothing of the kind.
+/// Whether a list that failed with this number is empty.
 pub(super) fn means_nothing_there(errno: i32) -> bool {
-    // ENOENT: a table that nobody has written to; the others: no such family, no policy routing.
+    // ENOENT: a table without any route; the others: no such family, no policy routing.
     matches!(errno, libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
 }
 
@@ -206,9 +211,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_without_ipv6_is_asked_for_nothing_of_it_twice_and_has_nothing_of_it() {
-        // Routes of a family that is not there find nobody to take them (rtnetlink_rcv_msg), rules
-        // nobody to keep them (fib_nl_newrule).
+    fn writes_of_a_missing_family_are_not_repeated_and_its_lists_are_empty() {
+        // The answers of rtnetlink_rcv_msg for routes and of fib_nl_newrule for rules.
         let answers = [
             (Verb::AddRoute, libc::EOPNOTSUPP),
             (Verb::ReplaceRoute, libc::EOPNOTSUPP),
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_by_ipv6_where_it_is_disabled_waits_until_it_is_enabled() {
+    fn an_ipv6_route_on_an_interface_without_ipv6_is_tried_again() {
         assert_eq!(meaning(Verb::ReplaceRoute, libc::EACCES).0, Meaning::Later);
     }
 }

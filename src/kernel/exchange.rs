@@ -1,13 +1,12 @@
-//! Questions to the kernel that it answers within the call that asks: nothing waits, nothing needs a
-//! task.
+//! Requests to the kernel that it answers within the system call: no waiting, no task.
 
 use std::io;
 
 use netlink_sys::{Socket, SocketAddr};
 
-use super::message::{Acknowledgement, ListItem, acknowledgement};
+use super::message::{Acknowledgement, ListItem, ListReply, acknowledgement};
 
-/// Large enough for the kernel's largest piece of a list.
+/// Holds the kernel's largest part of a list.
 const DATAGRAM: usize = 64 * 1024;
 
 /// A netlink socket, and the number of the last request on it.
@@ -18,19 +17,29 @@ pub(super) struct Exchange {
     datagram: Vec<u8>,
 }
 
+/// The entries of a list.
+pub(super) struct List<T> {
+    pub(super) entries: Vec<T>,
+    /// The list changed while it was read.
+    pub(super) is_torn: bool,
+}
+
 impl Exchange {
     pub(super) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         socket.set_non_blocking(true)?;
-        // The kernel's own words in errors, and not the request repeated in front of them. A kernel
-        // before 4.12 has none, and the number alone must do.
+        let port = socket.bind_auto()?.port_number();
+        // Error texts of the kernel, without a copy of the request (since 4.12).
         if let Err(error) = socket
             .set_ext_ack(true)
             .and_then(|()| socket.set_cap_ack(true))
         {
             tracing::debug!(%error, "the kernel does not explain its errors");
         }
-        let port = socket.bind_auto()?.port_number();
+        // Lists that the kernel filters (since 4.20); otherwise they are longer.
+        if let Err(error) = socket.set_netlink_get_strict_chk(true) {
+            tracing::debug!(%error, "the kernel does not filter its lists");
+        }
         Ok(Self {
             socket,
             port,
@@ -45,42 +54,44 @@ impl Exchange {
         self.sequence
     }
 
-    /// All that the kernel lists when it is asked this.
-    pub(super) fn list<T>(
+    /// The entries that the kernel lists on this request.
+    pub(super) fn list<T, Replies: IntoIterator<Item = ListReply<T>>>(
         &mut self,
         request: impl Fn(u32) -> Vec<u8>,
-        answers: impl Fn(&[u8]) -> Vec<(u32, ListItem<T>)>,
-    ) -> io::Result<Vec<T>> {
-        let asked = self.next_number();
-        self.send(&request(asked))?;
-        let mut items = Vec::new();
+        replies: impl Fn(&[u8]) -> Replies,
+    ) -> io::Result<List<T>> {
+        let number = self.next_number();
+        self.send(&request(number))?;
+        let mut entries = Vec::new();
+        let mut is_torn = false;
         loop {
-            for (sequence, answer) in answers(self.receive()?) {
-                match answer {
-                    _ if sequence != asked => {}
-                    ListItem::Entry(item) => items.push(item),
-                    ListItem::Done => return Ok(items),
+            let replies = replies(self.receive()?).into_iter();
+            for reply in replies.filter(|reply| reply.sequence == number) {
+                is_torn |= reply.is_torn;
+                match reply.item {
+                    ListItem::Entry(entry) => entries.push(entry),
+                    ListItem::Done => return Ok(List { entries, is_torn }),
                     ListItem::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
                 }
             }
         }
     }
 
-    /// Asks for a change, and returns what became of it.
+    /// Requests a change and returns the kernel's acknowledgement.
     pub(super) fn change(
         &mut self,
         request: impl FnOnce(u32) -> Vec<u8>,
     ) -> io::Result<Acknowledgement> {
-        let asked = self.next_number();
-        self.send(&request(asked))?;
+        let number = self.next_number();
+        self.send(&request(number))?;
         loop {
-            if let Some(answer) = acknowledgement(self.receive()?, asked) {
+            if let Some(answer) = acknowledgement(self.receive()?, number) {
                 return Ok(answer);
             }
         }
     }
 
-    /// What the kernel's answers to this socket are addressed to.
+    /// The address of this socket in the kernel's answers.
     pub(super) fn port(&self) -> u32 {
         self.port
     }

@@ -1,65 +1,80 @@
-//! Looking at what others have where we want to be, for `uplinkd check`. The agent itself never
-//! asks.
+//! Routes, rules and nexthop objects of other programs that may conflict with ours, for `uplinkd
+//! check`. The agent itself does not read them.
 
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::KernelError;
-use super::message::{Dump, DumpEntry, LinkDetails, RouteEntry};
+use super::error::KernelError;
+use super::message::{Dump, DumpEntry, LinkDetails, RouteEntry, RuleEntry};
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Numbering, Rule};
 use crate::units::{IfIndex, Metric, NextHopId, Protocol, TableId};
 
-/// What others have in our way.
+/// The objects of other programs that may conflict with ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForeignObjects {
-    /// The kernel knows policy rules at all (`CONFIG_IP_MULTIPLE_TABLES`).
+    /// The kernel supports policy rules (`CONFIG_IP_MULTIPLE_TABLES`).
     pub are_rules_known: bool,
-    /// Every rule that does not carry our protocol number.
+    /// Every rule without our protocol number.
     pub rules: Vec<ForeignRule>,
-    /// Every route in our tables that does not carry it.
+    /// Every route in our tables without it.
     pub routes: Vec<ForeignRoute>,
-    /// Every default route in the main table that does not carry it.
+    /// Every default route in the main table without it.
     pub defaults: Vec<ForeignRoute>,
-    /// Every nexthop object with a number of ours that does not carry our protocol number, and whose
-    /// it is.
+    /// Every nexthop object with a number of ours but without our protocol number, and its protocol
+    /// number.
     pub next_hops: BTreeMap<NextHopId, Protocol>,
-    /// What the interfaces are made of.
+    /// The kind and the master of each interface.
     pub link_details: BTreeMap<IfIndex, LinkDetails>,
 }
 
-/// Somebody else's rule.
+/// A rule of another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignRule {
-    /// Whose it is.
+    /// Its protocol number.
     pub protocol: Protocol,
     /// What it says, as far as a [`Rule`] can.
     pub rule: Rule,
-    /// Which bits of the mark it looks at.
+    /// The bits of the mark that it compares.
     pub mask: u32,
-    /// It holds for everything but what it says.
+    /// It matches what its selectors do not.
     pub is_inverted: bool,
-    /// It holds for some of what its source, mark and interface say only: to some place, for some port,
-    /// by some bits of a mark, or whatever else a rule can say.
+    /// It has selectors beside its source, mark and output interface, or a mask.
     pub says_more: bool,
 }
 
-/// Somebody else's route.
+/// A route of another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignRoute {
-    /// Whose it is.
+    /// Its protocol number.
     pub protocol: Protocol,
-    /// The table it stands in.
+    /// Its table.
     pub table: TableId,
-    /// Where it leads.
+    /// Its destination.
     pub destination: IpNet,
     /// Its metric.
     pub metric: Metric,
-    /// The interface it goes through, the first if there are several; none if it leads nowhere
-    /// (`blackhole`, `unreachable` and their like).
+    /// Its interface, the first if there are several; none of a dead end (`blackhole`, `unreachable`,
+    /// `prohibit`, `throw`).
     pub through: Option<IfIndex>,
+}
+
+impl From<RuleEntry> for ForeignRule {
+    fn from(entry: RuleEntry) -> Self {
+        let rule = &entry.rule;
+        let has_ports = rule.protocol.is_some() || rule.sport.is_some() || rule.dport.is_some();
+        let has_more = rule.to.is_some() || rule.iif.is_some() || has_ports;
+        let says_more = has_more || rule.mask.is_some() || entry.listed.is_some();
+        Self {
+            protocol: entry.protocol,
+            rule: entry.rule,
+            mask: entry.mask,
+            is_inverted: entry.is_inverted,
+            says_more,
+        }
+    }
 }
 
 impl From<RouteEntry> for ForeignRoute {
@@ -75,11 +90,10 @@ impl From<RouteEntry> for ForeignRoute {
     }
 }
 
-/// Looks once for what others have at our priorities and in our tables, with so many uplinks and
-/// groups.
+/// Looks once for objects of others at our numbers, for this many uplinks and groups.
 ///
 /// # Errors
-/// If the kernel cannot be asked.
+/// If the kernel's lists cannot be read.
 pub fn foreign_objects(
     numbering: &Numbering,
     uplinks: u32,
@@ -90,19 +104,22 @@ pub fn foreign_objects(
         next_hops: observer.foreign_next_hops(numbering.protocol)?,
         ..ForeignObjects::default()
     };
-    let is_ours = |id: &NextHopId| {
+    let is_own_number = |id: &NextHopId| {
         Family::ROUTED.into_iter().any(|family| {
             let mut paths = (0..uplinks).map(|place| numbering.path_object(place, family));
             let mut shared = (0..=groups).map(|place| numbering.group_object(place, family));
             paths.any(|path| path == *id) || shared.any(|group| group == *id)
         })
     };
-    foreign.next_hops.retain(|id, _| is_ours(id));
+    foreign.next_hops.retain(|id, _| is_own_number(id));
     for entry in observer.list(Dump::Links)? {
         if let DumpEntry::Link(link) = entry {
             foreign.link_details.insert(link.index, link.details);
         }
     }
+    let own = (0..uplinks).map(|position| numbering.uplink_table(position));
+    let groups = (0..groups).map(|group| numbering.group_place(group).table);
+    let tables: Vec<_> = own.chain(groups).chain([numbering.table]).collect();
     for family in Family::ROUTED {
         for entry in observer.list(Dump::Rules(family))? {
             let DumpEntry::Rule(entry) = entry else {
@@ -110,52 +127,32 @@ pub fn foreign_objects(
             };
             foreign.are_rules_known = true;
             if entry.protocol != numbering.protocol {
-                let Rule {
-                    to,
-                    iif,
-                    protocol,
-                    sport,
-                    dport,
-                    ..
-                } = &entry.rule;
-                let names_ports = protocol.is_some() || sport.is_some() || dport.is_some();
-                let names_more = to.is_some() || iif.is_some() || names_ports;
-                let says_more = names_more || entry.rule.mask.is_some() || entry.listed.is_some();
-                foreign.rules.push(ForeignRule {
-                    protocol: entry.protocol,
-                    rule: entry.rule,
-                    mask: entry.mask,
-                    is_inverted: entry.is_inverted,
-                    says_more,
-                });
+                foreign.rules.push(entry.into());
             }
         }
-        let mut routes_of_others = |dump, table| -> Result<Vec<ForeignRoute>, KernelError> {
-            let entries = observer.list(dump)?.into_iter();
-            let routes = entries.filter_map(|entry| match entry {
-                DumpEntry::Route(entry) | DumpEntry::DeadEnd(entry) => {
-                    Some(ForeignRoute::from(entry))
-                }
-                DumpEntry::Link(_) | DumpEntry::Address(_) | DumpEntry::Rule(_) => None,
-            });
+        let mut foreign_routes = |dump, table| -> Result<Vec<ForeignRoute>, KernelError> {
+            let routes = observer.list(dump)?.into_iter().filter_map(route_of);
             // A kernel before 4.20 does not filter, and one without IPv6 lists IPv4 instead.
-            let is_asked_for = |foreign: &ForeignRoute| {
-                foreign.protocol != numbering.protocol
-                    && foreign.table == table
-                    && Family::of(foreign.destination.addr()) == family
+            let is_foreign = |route: &ForeignRoute| {
+                route.protocol != numbering.protocol
+                    && route.table == table
+                    && Family::of(route.destination.addr()) == family
             };
-            Ok(routes.filter(is_asked_for).collect())
+            Ok(routes.filter(is_foreign).collect())
         };
-        foreign
-            .defaults
-            .extend(routes_of_others(Dump::MainDefaults(family), MAIN)?);
-        let own = (0..uplinks).map(|position| numbering.uplink_table(position));
-        let groups = (0..groups).map(|group| numbering.group_place(group).table);
-        for table in own.chain(groups).chain([numbering.table]) {
-            foreign
-                .routes
-                .extend(routes_of_others(Dump::RoutesIn(family, table), table)?);
+        let defaults = foreign_routes(Dump::MainDefaults(family), MAIN)?;
+        foreign.defaults.extend(defaults);
+        for table in &tables {
+            let routes = foreign_routes(Dump::RoutesIn(family, *table), *table)?;
+            foreign.routes.extend(routes);
         }
     }
     Ok(foreign)
+}
+
+fn route_of(entry: DumpEntry) -> Option<ForeignRoute> {
+    match entry {
+        DumpEntry::Route(entry) | DumpEntry::DeadEnd(entry) => Some(entry.into()),
+        DumpEntry::Link(_) | DumpEntry::Address(_) | DumpEntry::Rule(_) => None,
+    }
 }

@@ -1,4 +1,4 @@
-//! Listening: the kernel's events, each of which says "look again" and nothing more.
+//! The kernel's events. Each means "look again" and nothing more.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,24 +7,24 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::KernelError;
+use super::error::KernelError;
 use super::message;
 use crate::routing::Family;
 use crate::units::Protocol;
 
-/// Room for some 5,000 events that nobody has read yet.
+/// Holds some 5,000 unread events.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
-/// The head of an event is all that is read of it.
+/// Only the beginning of an event is read.
 const HEAD: usize = 8 * 1024;
 
-/// How many events are read at once before the rest of the program gets its turn.
+/// Events that are read before other tasks run.
 const BATCH: u32 = 1_000;
 
 /// Why to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LookReason {
-    /// Something that may concern us has changed.
+    /// An object that may concern us has changed.
     Changed,
     /// Events were lost.
     Overrun,
@@ -36,9 +36,9 @@ pub(super) struct Monitor {
     head: Vec<u8>,
 }
 
-/// By what our own doings are known among the events.
+/// What marks our own changes among the events.
 #[derive(Clone, Copy)]
-pub(super) struct Ours {
+pub(super) struct OwnChanges {
     pub(super) protocol: Protocol,
     /// The port of the socket by which we write.
     pub(super) port: u32,
@@ -52,24 +52,24 @@ impl Monitor {
         })
     }
 
-    /// Waits until there is a reason to look again. Everything that has arrived by then is one
-    /// reason. Nothing is lost if this is dropped while it waits.
-    pub(super) async fn reason(&mut self, ours: Ours) -> Result<LookReason, KernelError> {
+    /// Waits until there is a reason to look again. All events that have arrived by then are one
+    /// reason. Cancel safe.
+    pub(super) async fn reason(&mut self, own: OwnChanges) -> Result<LookReason, KernelError> {
         loop {
             self.head.clear();
             let first = poll_fn(|context| self.socket.poll_recv(context, &mut self.head)).await;
-            let first = self.reason_in(first, ours)?;
-            if let Some(reason) = self.rest(first, ours)? {
+            let first = self.reason_in(first, own)?;
+            if let Some(reason) = self.rest(first, own)? {
                 return Ok(reason);
             }
         }
     }
 
-    /// Reads what else has arrived.
+    /// Reads the other events that have arrived.
     fn rest(
         &mut self,
         first: Option<LookReason>,
-        ours: Ours,
+        own: OwnChanges,
     ) -> Result<Option<LookReason>, KernelError> {
         let mut strongest = first;
         for _ in 0..BATCH {
@@ -81,7 +81,7 @@ impl Monitor {
             {
                 break;
             }
-            strongest = strongest.max(self.reason_in(received.map(drop), ours)?);
+            strongest = strongest.max(self.reason_in(received.map(drop), own)?);
         }
         Ok(strongest)
     }
@@ -89,10 +89,10 @@ impl Monitor {
     fn reason_in(
         &self,
         received: io::Result<()>,
-        ours: Ours,
+        own: OwnChanges,
     ) -> Result<Option<LookReason>, KernelError> {
         match received {
-            Ok(()) if message::concerns_us(&self.head, ours.protocol, ours.port) => {
+            Ok(()) if message::concerns_us(&self.head, own.protocol, own.port) => {
                 Ok(Some(LookReason::Changed))
             }
             Ok(()) => Ok(None),
@@ -108,7 +108,7 @@ impl Monitor {
 fn open() -> io::Result<TokioSocket> {
     let mut monitor = TokioSocket::new(NETLINK_ROUTE)?;
     let socket = monitor.socket_mut();
-    // Beyond the limit of the system if we may, up to it if not.
+    // Beyond `net.core.rmem_max` with CAP_NET_ADMIN, else up to it.
     setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)
         .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
     socket.bind(&SocketAddr::new(0, groups()))?;
@@ -126,6 +126,6 @@ fn groups() -> u32 {
     all.cast_unsigned() | (1 << (RTNLGRP_NEXTHOP - 1))
 }
 
-/// Those that have no `RTMGRP_` constant.
+/// Groups without an `RTMGRP_` constant.
 const RTNLGRP_IPV6_RULE: u32 = 19;
 const RTNLGRP_NEXTHOP: u32 = 32;

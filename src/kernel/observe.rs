@@ -1,66 +1,55 @@
-//! Looking: lists of the kernel become one [`Observed`].
+//! Looking: the kernel's lists become one [`Observed`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::time::Duration;
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::KernelError;
 use super::errno;
+use super::error::KernelError;
 use super::exchange::Exchange;
-use super::message::{self, Dump, DumpAnswer, DumpEntry, NextHopEntry};
+use super::message::{self, Dump, DumpEntry, NextHopEntry};
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, LearnedDefault, Link, Observed, OddRule};
 use crate::units::{IfIndex, InterfaceName, NextHopId, Protocol};
 
-/// How often a list that changes while it is being read is read again. Whatever changed it has also
-/// sent an event, so the last attempt is taken as it is.
+/// How often a list that changes while it is read is read at most. The change also sends an event, so
+/// the last attempt counts as it is.
 const ATTEMPTS: u32 = 5;
 
-/// Large enough for the kernel's largest piece of a list.
-const DATAGRAM: usize = 64 * 1024;
-
 /// Reads the kernel's lists, on a socket of its own.
-///
-/// The kernel answers within the system call that asks, so this neither waits nor needs a task.
 pub(super) struct Observer {
-    socket: Socket,
-    sequence: u32,
-    datagram: Vec<u8>,
+    exchange: Exchange,
     next_expiry: Option<Duration>,
-    /// For nexthop objects; none once the kernel turned out not to have any.
-    next_hops: Option<Exchange>,
+    /// False once the kernel has refused to list nexthop objects.
+    has_next_hops: bool,
 }
 
-/// What to look for.
+/// What a look is about.
 #[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
+pub(super) struct LookScope<'a> {
     pub(super) protocol: Protocol,
     pub(super) interfaces: &'a BTreeSet<InterfaceName>,
 }
 
 impl Observer {
     pub(super) fn open() -> Result<Self, KernelError> {
-        let socket = open().map_err(KernelError::Socket)?;
         Ok(Self {
-            socket,
-            sequence: 0,
-            datagram: Vec::with_capacity(DATAGRAM),
+            exchange: Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?,
             next_expiry: None,
-            next_hops: Some(Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?),
+            has_next_hops: true,
         })
     }
 
-    /// How long after the last look the first of the default routes that it saw is over. The kernel
-    /// stops using such a route at that moment but takes it away, and tells, up to half a minute
-    /// later (`net.ipv6.route.gc_interval`).
+    /// How long after the last look the first of the observed default routes expires. The kernel stops
+    /// using such a route then, but removes it, with an event, up to half a minute later
+    /// (`net.ipv6.route.gc_interval`).
     pub(super) fn next_expiry(&self) -> Option<Duration> {
         self.next_expiry
     }
 
-    /// Looks at everything that concerns us.
-    pub(super) fn look(&mut self, scope: Scope<'_>) -> Result<Observed, KernelError> {
+    /// Observes everything that concerns us.
+    pub(super) fn look(&mut self, scope: LookScope<'_>) -> Result<Observed, KernelError> {
         self.next_expiry = None;
         let mut observed = Observed {
             links: self.links()?,
@@ -74,7 +63,7 @@ impl Observer {
             self.rules(family, scope.protocol, &mut observed)?;
         }
         for link in observed.links.values_mut() {
-            // Stable: among equals the kernel's order counts.
+            // A stable sort: equals keep the kernel's order.
             link.defaults
                 .sort_by_key(|default| (default.metric, default.preference));
         }
@@ -107,7 +96,7 @@ impl Observer {
 
     fn addresses(&mut self, family: Family, observed: &mut Observed) -> Result<(), KernelError> {
         for entry in self.list(Dump::Addresses(family))? {
-            // A kernel without IPv6 answers with the addresses of the families that it has.
+            // A kernel without IPv6 lists the addresses of its other families.
             if let DumpEntry::Address(entry) = entry
                 && Family::of(entry.address.net.addr()) == family
                 && let Some(link) = observed.links.get_mut(&entry.index)
@@ -139,7 +128,7 @@ impl Observer {
     fn defaults(
         &mut self,
         family: Family,
-        scope: Scope<'_>,
+        scope: LookScope<'_>,
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
         let links = observed.links.values_mut();
@@ -204,7 +193,7 @@ impl Observer {
         Ok(())
     }
 
-    /// The nexthop objects of others, and whose they are.
+    /// The nexthop objects of others, with their protocol numbers.
     pub(super) fn foreign_next_hops(
         &mut self,
         protocol: Protocol,
@@ -215,13 +204,16 @@ impl Observer {
     }
 
     fn list_next_hops(&mut self) -> Result<Vec<NextHopEntry>, KernelError> {
-        let Some(exchange) = &mut self.next_hops else {
+        if !self.has_next_hops {
             return Ok(Vec::new());
-        };
-        match exchange.list(message::all_next_hops, message::next_hops) {
-            Ok(entries) => Ok(entries),
+        }
+        let listed = self
+            .exchange
+            .list(message::all_next_hops, message::next_hops);
+        match listed {
+            Ok(list) => Ok(list.entries),
             Err(error) if error.raw_os_error().is_some_and(errno::means_nothing_there) => {
-                self.next_hops = None;
+                self.has_next_hops = false;
                 Ok(Vec::new())
             }
             Err(error) => Err(KernelError::Look(error)),
@@ -229,57 +221,18 @@ impl Observer {
     }
 
     pub(super) fn list(&mut self, what: Dump) -> Result<Vec<DumpEntry>, KernelError> {
+        let request = |number| message::dump(what, number);
+        let entries = |datagram: &[u8]| message::entries(what, datagram);
         let mut attempt = 1;
         loop {
-            let (entries, is_torn) = self.list_once(what)?;
-            if !is_torn || attempt == ATTEMPTS {
-                return Ok(entries);
-            }
-            attempt += 1;
-        }
-    }
-
-    fn list_once(&mut self, what: Dump) -> Result<(Vec<DumpEntry>, bool), KernelError> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let request = message::dump(what, self.sequence);
-        let kernel = SocketAddr::new(0, 0);
-        self.socket
-            .send_to(&request, &kernel, 0)
-            .map_err(KernelError::Look)?;
-        let mut entries = Vec::new();
-        let mut is_torn = false;
-        loop {
-            self.datagram.clear();
-            self.socket
-                .recv(&mut self.datagram, 0)
-                .map_err(KernelError::Look)?;
-            for reply in message::replies(what, &self.datagram) {
-                if reply.sequence != self.sequence {
-                    continue;
+            match self.exchange.list(request, entries) {
+                Ok(list) if list.is_torn && attempt < ATTEMPTS => attempt += 1,
+                Ok(list) => return Ok(list.entries),
+                Err(error) if error.raw_os_error().is_some_and(errno::means_nothing_there) => {
+                    return Ok(Vec::new());
                 }
-                is_torn |= reply.is_torn;
-                match reply.answer {
-                    DumpAnswer::DumpEntry(entry) => entries.extend(entry),
-                    DumpAnswer::Done => return Ok((entries, is_torn)),
-                    DumpAnswer::Failed(errno) if errno::means_nothing_there(errno) => {
-                        return Ok((entries, is_torn));
-                    }
-                    DumpAnswer::Failed(errno) => {
-                        return Err(KernelError::Look(io::Error::from_raw_os_error(errno)));
-                    }
-                }
+                Err(error) => return Err(KernelError::Look(error)),
             }
         }
     }
-}
-
-pub(super) fn open() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.set_non_blocking(true)?;
-    socket.bind_auto()?;
-    // Lists that the kernel filters; before 4.20 it lists everything, which is only slower.
-    if let Err(error) = socket.set_netlink_get_strict_chk(true) {
-        tracing::debug!(%error, "the kernel does not filter its lists");
-    }
-    Ok(socket)
 }

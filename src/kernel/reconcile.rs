@@ -1,4 +1,4 @@
-//! Making it so: what is wanted against what is seen, until they agree.
+//! The loop that makes the kernel hold what is desired, and reads it back.
 //!
 //! ```text
 //!  watch<Wanted> (1, the latest wins) ─┐              ┌─> mpsc<KernelReport> (bounded) ─> daemon
@@ -6,7 +6,7 @@
 //!  ticks, only while something waits ──┘   (1 task)   ├─> socket for lists   ─> kernel, which
 //!                                                     └─> socket for changes ─> answers at once
 //! ```
-//! Level-triggered: nothing is remembered of an event but that it happened.
+//! Level-triggered: an event only causes another look.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,56 +20,57 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::backoff::Backoff;
-use super::monitor::{LookReason, Monitor, Ours};
-use super::observe::{Observer, Scope};
+use super::error::KernelError;
+use super::monitor::{LookReason, Monitor, OwnChanges};
+use super::observe::{LookScope, Observer};
+use super::report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
 use super::write::{RouteWriter, WriteOutcome};
-use super::{KernelAccess, KernelError, KernelReport, RefusedOperation, Wanted};
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
-use crate::units::InterfaceName;
+use crate::units::{InterfaceName, NextHopId};
 
-/// The shortest time between two looks that events ask for. The first event of a burst is
-/// answered at once, the rest of it together.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-/// Looks that find nothing new follow each other ever more slowly: in a long list of others' routes
-/// each costs much. What happens to a link may wait for this long.
-const LONGEST_REST: Duration = Duration::from_millis(150);
-/// The unit of all waiting in [`Backoff`].
+/// The shortest pause between two looks that events cause. The first event of a burst causes a look
+/// at once, the others one more.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+/// The pause doubles up to this with every look without news: a look is expensive where others have
+/// many routes. It is the longest delay before a change of a link is seen.
+const LONGEST_PAUSE: Duration = Duration::from_millis(150);
+/// The unit of the pauses in [`Backoff`].
 const TICK: Duration = Duration::from_millis(100);
 /// The kernel counts the lifetime of a route in ticks of its own.
 const AFTER_EXPIRY: Duration = Duration::from_millis(20);
-/// So many turns of the runtime the daemon needs at most to answer a report.
+/// Turns of the runtime in which the daemon answers a report.
 const TURNS: u32 = 3;
-/// How often plan, apply and look follow each other before what is still open is called refused.
+/// How often plan, apply and look are repeated before an outstanding operation counts as refused.
 const ROUNDS: u32 = 4;
-/// How many sessions in a row may fail before this program gives up loudly.
+/// After so many failed sessions in a row the kernel counts as lost.
 const FAILURES: u32 = 5;
 
-/// The task that owns the kernel's routes and rules, as far as they are ours.
+/// The task that owns our routes and rules in the kernel.
 pub(super) struct Reconciler {
     wanted: watch::Receiver<Arc<Wanted>>,
     reports: mpsc::Sender<KernelReport>,
-    mode: KernelAccess,
+    access: KernelAccess,
     overruns: Arc<AtomicU32>,
     sockets: KernelSockets,
-    /// What resilient groups this kernel has, as far as is known.
     groups: ResilientGroups,
-    cooling: Option<Pin<Box<Sleep>>>,
-    /// How long nobody looks after the next event.
-    rest: Duration,
-    /// Until a route that a router advertised is over.
+    /// The running pause after a look.
+    pausing: Option<Pin<Box<Sleep>>>,
+    /// The pause after the next look.
+    pause: Duration,
+    /// Until the first advertised route expires.
     expiry: Option<Pin<Box<Sleep>>>,
     ticks: Interval,
     backoff: Backoff,
     observed: Option<Arc<Observed>>,
-    /// The interfaces that the last look was about.
+    /// The interfaces of the last look.
     scope: BTreeSet<InterfaceName>,
-    /// The revision that was last brought about, and what the kernel refused of it.
+    /// The revision that was last applied, and what the kernel refused of it.
     applied: Option<(u64, Vec<RefusedOperation>)>,
     failures: u32,
 }
 
-/// The three ways to the kernel.
+/// The three sockets to the kernel.
 struct KernelSockets {
     observer: Observer,
     monitor: Monitor,
@@ -79,7 +80,7 @@ struct KernelSockets {
 impl KernelSockets {
     fn open() -> Result<Self, KernelError> {
         Ok(Self {
-            // First, so that nothing which happens after the first look is missed.
+            // First, so that no change after the first look is missed.
             monitor: Monitor::open()?,
             observer: Observer::open()?,
             writer: RouteWriter::open()?,
@@ -87,36 +88,36 @@ impl KernelSockets {
     }
 }
 
-/// Resilient groups of nexthop objects, by which several uplinks share a route.
+/// Whether this kernel has resilient groups of nexthop objects, by which several uplinks share a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ResilientGroups {
-    /// This kernel has them.
+    /// It has them.
     Available,
-    /// It has none, or refused one: paths stand in their routes.
-    Missing { is_said: bool },
+    /// It has none, or refused one: the paths stand in their routes.
+    Missing { is_logged: bool },
 }
 
 impl ResilientGroups {
-    fn of(are_there: bool) -> Self {
-        if are_there {
+    fn new(are_available: bool) -> Self {
+        if are_available {
             Self::Available
         } else {
-            Self::Missing { is_said: false }
+            Self::Missing { is_logged: false }
         }
     }
 }
 
-/// Why it is time to look again.
+/// Why the next look is due.
 enum WakeReason {
     Wanted,
     Event(LookReason),
     Tick,
     Expiry,
-    /// Nobody wants anything any more.
+    /// The daemon has dropped its end.
     Closed,
 }
 
-/// The other end of the reports is gone.
+/// The receiver of the reports is gone.
 struct ReportsClosed;
 
 /// How a session ends.
@@ -141,7 +142,7 @@ impl Reconciler {
     pub(super) fn open(
         wanted: watch::Receiver<Arc<Wanted>>,
         reports: mpsc::Sender<KernelReport>,
-        mode: KernelAccess,
+        access: KernelAccess,
         overruns: Arc<AtomicU32>,
     ) -> Result<Self, KernelError> {
         let mut ticks = interval(TICK);
@@ -150,12 +151,12 @@ impl Reconciler {
         Ok(Self {
             wanted,
             reports,
-            mode,
+            access,
             overruns,
-            groups: ResilientGroups::of(sockets.writer.has_groups()),
+            groups: ResilientGroups::new(sockets.writer.has_groups()),
             sockets,
-            cooling: None,
-            rest: BETWEEN_LOOKS,
+            pausing: None,
+            pause: SHORTEST_PAUSE,
             expiry: None,
             ticks,
             backoff: Backoff::default(),
@@ -166,7 +167,7 @@ impl Reconciler {
         })
     }
 
-    /// Runs until nobody listens any more, or until the kernel cannot be reached.
+    /// Runs until the daemon has dropped its end, or the kernel cannot be reached.
     pub(super) async fn run(mut self) {
         loop {
             let mut error = match self.session().await {
@@ -176,12 +177,12 @@ impl Reconciler {
             loop {
                 self.failures += 1;
                 if error.is_final() || self.failures >= FAILURES {
-                    // If nobody hears it, nobody depends on it.
+                    // Fails only if the daemon has gone, too.
                     let _ = self.reports.send(KernelReport::Lost(error)).await;
                     return;
                 }
                 let cause = error.source().map(ToString::to_string);
-                tracing::warn!(%error, cause, "lost the kernel; connecting again");
+                tracing::warn!(%error, cause, "lost the connection to the kernel; connecting again");
                 sleep(TICK * self.failures).await;
                 match KernelSockets::open() {
                     Ok(sockets) => break self.sockets = sockets,
@@ -204,10 +205,10 @@ impl Reconciler {
                 }
                 Ok(WakeReason::Event(reason)) => {
                     self.count(reason);
-                    // Unless the look finds news.
-                    self.rest = (self.rest * 2).min(LONGEST_REST);
+                    // A look with news shortens it again.
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                     let settled = self.settle().await;
-                    self.cooling = Some(Box::pin(sleep(self.rest)));
+                    self.pausing = Some(Box::pin(sleep(self.pause)));
                     settled
                 }
                 Err(error) => return SessionEnd::Failed(error),
@@ -221,14 +222,14 @@ impl Reconciler {
     fn count(&mut self, reason: LookReason) {
         if reason == LookReason::Overrun {
             self.overruns.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!("the kernel had more events than fit; looking at everything");
+            tracing::debug!("the kernel's event buffer overran; looking at everything");
         }
     }
 
     async fn cause(&mut self) -> Result<WakeReason, KernelError> {
         loop {
-            let is_cooling = self.cooling.is_some();
-            let ours = Ours {
+            let is_pausing = self.pausing.is_some();
+            let own = OwnChanges {
                 protocol: self.wanted.borrow().protocol,
                 port: self.sockets.writer.port(),
             };
@@ -238,12 +239,12 @@ impl Reconciler {
                     return Ok(if changed.is_ok() { WakeReason::Wanted } else { WakeReason::Closed });
                 }
                 () = self.reports.closed() => return Ok(WakeReason::Closed),
-                () = over(&mut self.cooling) => self.cooling = None,
+                () = over(&mut self.pausing) => self.pausing = None,
                 () = over(&mut self.expiry) => {
                     self.expiry = None;
                     return Ok(WakeReason::Expiry);
                 }
-                reason = self.sockets.monitor.reason(ours), if !is_cooling => {
+                reason = self.sockets.monitor.reason(own), if !is_pausing => {
                     return Ok(WakeReason::Event(reason?));
                 }
                 _ = self.ticks.tick(), if !self.backoff.is_idle() => {
@@ -255,26 +256,22 @@ impl Reconciler {
         }
     }
 
-    /// Brings the kernel and what is wanted together, and reports.
+    /// Makes the kernel hold what is desired, reads it back, and reports.
     async fn settle(&mut self) -> Result<(), SessionEnd> {
         let wanted = self.wanted.borrow_and_update().clone();
-        let is_new = self
-            .applied
-            .as_ref()
-            .is_none_or(|(revision, _)| *revision != wanted.revision);
+        let is_new = self.is_new(&wanted);
         let was_idle = self.backoff.is_idle();
         let mut operations = 0;
         if is_new {
-            self.backoff.forget();
-            // The last look is good enough to act on; the next one tells whether it was.
+            self.backoff.reset();
+            // Acts on the last look without delay; the next look corrects it.
             if let Some(observed) = self.observed.clone() {
                 operations += self.round(&wanted, &observed, is_new).await?;
             }
         }
         for _ in 0..ROUNDS {
             let observed = self.look(&wanted).await?;
-            if self.hears_otherwise(&wanted).await {
-                // What is wanted has changed by what was seen: no use in doing what was wanted.
+            if self.is_superseded(&wanted).await {
                 return Ok(());
             }
             let done = self.round(&wanted, &observed, is_new).await?;
@@ -289,13 +286,16 @@ impl Reconciler {
         self.conclude(&wanted, operations, is_new).await
     }
 
-    /// Lets the daemon draw its conclusions from what was just reported, and says whether it did.
-    async fn hears_otherwise(&mut self, wanted: &Wanted) -> bool {
-        if self
-            .applied
-            .as_ref()
-            .is_none_or(|(revision, _)| *revision != wanted.revision)
-        {
+    /// Whether this revision has not been applied yet.
+    fn is_new(&self, wanted: &Wanted) -> bool {
+        let applied = self.applied.as_ref();
+        applied.is_none_or(|(revision, _)| *revision != wanted.revision)
+    }
+
+    /// Lets the daemon decide by the last report. True if it now wants something else, so that the
+    /// present revision is not worth writing.
+    async fn is_superseded(&mut self, wanted: &Wanted) -> bool {
+        if self.is_new(wanted) {
             return false;
         }
         for _ in 0..TURNS {
@@ -305,7 +305,7 @@ impl Reconciler {
     }
 
     async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, SessionEnd> {
-        let scope = Scope {
+        let scope = LookScope {
             protocol: wanted.protocol,
             interfaces: &wanted.interfaces,
         };
@@ -324,13 +324,13 @@ impl Reconciler {
             self.scope.clone_from(&wanted.interfaces);
         }
         if is_other_scope || before.as_ref() != Some(&now) {
-            self.rest = BETWEEN_LOOKS;
+            self.pause = SHORTEST_PAUSE;
             self.report(KernelReport::Observed(now.clone())).await?;
         }
         Ok(now)
     }
 
-    /// Does what is to be done and may be tried now. Returns how many operations were done.
+    /// Does the outstanding operations that may be tried now. Returns how many were done.
     async fn round(
         &mut self,
         wanted: &Wanted,
@@ -344,18 +344,9 @@ impl Reconciler {
                 missing.extend(operation.makes());
                 continue;
             }
-            let line = operation.line(&observed.links, wanted.protocol).to_string();
-            let outcome = if operation.needs(&missing) {
-                // Whatever has the number of a missing object now is somebody else's.
-                WriteOutcome::Refused {
-                    reason: WITHOUT_NEXT_HOP.to_owned(),
-                    is_permanent: false,
-                }
-            } else {
-                let writer = &mut self.sockets.writer;
-                writer.apply(&operation, wanted.protocol)?
-            };
-            match outcome {
+            let line = operation.line(&observed.links, wanted.protocol);
+            let line = line.to_string();
+            match self.write(&operation, &missing, wanted)? {
                 WriteOutcome::Done => {
                     tracing::debug!(operation = line, "done");
                     done += 1;
@@ -366,19 +357,16 @@ impl Reconciler {
                 }
                 WriteOutcome::Refused {
                     reason,
+                    is_permanent: true,
+                } if operation.makes().is_some() => {
+                    self.do_without_groups(&line, &reason);
+                    // The next round plans without them.
+                    return Ok(done + 1);
+                }
+                WriteOutcome::Refused {
+                    reason,
                     is_permanent,
                 } => {
-                    if is_permanent && operation.makes().is_some() {
-                        tracing::warn!(
-                            operation = line,
-                            why = reason,
-                            "refused by the kernel: does without nexthop objects, flows may move \
-                             when the uplinks that share the traffic change"
-                        );
-                        self.groups = ResilientGroups::Missing { is_said: true };
-                        // Planned anew without them.
-                        return Ok(done + 1);
-                    }
                     missing.extend(operation.makes());
                     let refusal = RefusedOperation {
                         operation: line,
@@ -392,19 +380,46 @@ impl Reconciler {
         Ok(done)
     }
 
-    /// What still lies between the kernel and what is wanted, if anything may be written.
+    /// Does an operation, unless it refers to a nexthop object that is `missing`: that number may be
+    /// another program's.
+    fn write(
+        &mut self,
+        operation: &Operation,
+        missing: &BTreeSet<NextHopId>,
+        wanted: &Wanted,
+    ) -> Result<WriteOutcome, KernelError> {
+        if operation.needs(missing) {
+            return Ok(WriteOutcome::Refused {
+                reason: WITHOUT_NEXT_HOP.to_owned(),
+                is_permanent: false,
+            });
+        }
+        self.sockets.writer.apply(operation, wanted.protocol)
+    }
+
+    fn do_without_groups(&mut self, operation: &str, why: &str) {
+        tracing::warn!(
+            operation,
+            why,
+            "the kernel refuses nexthop objects: routes get their paths instead, and flows may move when \
+             the uplinks that share the traffic change"
+        );
+        self.groups = ResilientGroups::Missing { is_logged: true };
+    }
+
+    /// The operations between what the kernel holds and what is desired; none without write access.
     fn outstanding(&mut self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
-        match (self.mode, &wanted.desired) {
+        match (self.access, &wanted.desired) {
             (KernelAccess::Write, Some(desired)) => plan(&self.feasible(desired), observed),
             (KernelAccess::Write, None) | (KernelAccess::Observe, _) => Vec::new(),
         }
     }
 
-    /// What is wanted, as this kernel can hold it.
+    /// What is desired, in the form that this kernel supports.
     fn feasible<'a>(&mut self, desired: &'a Desired) -> Cow<'a, Desired> {
         match &mut self.groups {
-            ResilientGroups::Missing { is_said } if !desired.nexthops.is_empty() => {
-                if !std::mem::replace(is_said, true) {
+            ResilientGroups::Missing { is_logged } if !desired.nexthops.is_empty() => {
+                if !std::mem::replace(is_logged, true) {
                     tracing::info!(
                         "this kernel has no resilient groups of nexthop objects (Linux 5.13): flows \
                          may move when the uplinks that share the traffic change"
@@ -416,7 +431,8 @@ impl Reconciler {
         }
     }
 
-    /// Whatever was done and is still open does not stay; then reports, if there is news.
+    /// Counts operations as refused that were done and are still outstanding; then reports, if the
+    /// result is new.
     async fn conclude(
         &mut self,
         wanted: &Wanted,
@@ -440,8 +456,8 @@ impl Reconciler {
         }
         self.backoff
             .keep(&outstanding.iter().collect::<BTreeSet<_>>());
-        if is_new && self.mode == KernelAccess::Observe {
-            say_what_would_be_done(&self.feasible(desired), &observed, wanted);
+        if is_new && self.access == KernelAccess::Observe {
+            log_unwritten(&self.feasible(desired), &observed, wanted);
         }
         let refused = self.backoff.refusals();
         let applied = Some((wanted.revision, refused.clone()));
@@ -463,8 +479,8 @@ impl Reconciler {
     }
 }
 
-const DOES_NOT_STAY: &str = "the kernel accepts it and yet does not list it as ours: \
-    something of someone else stands in its place";
+const DOES_NOT_STAY: &str = "the kernel accepts it and does not list it as ours: an object of another \
+    program stands in its place";
 
 const WITHOUT_NEXT_HOP: &str = "a nexthop object that it needs is missing";
 
@@ -475,9 +491,9 @@ async fn over(sleep: &mut Option<Pin<Box<Sleep>>>) {
     }
 }
 
-fn say_what_would_be_done(desired: &Desired, observed: &Observed, wanted: &Wanted) {
+fn log_unwritten(desired: &Desired, observed: &Observed, wanted: &Wanted) {
     for operation in plan(desired, observed) {
         let operation = operation.line(&observed.links, wanted.protocol);
-        tracing::info!(%operation, "would be done, but this only observes");
+        tracing::info!(%operation, "not written: the agent only observes");
     }
 }

@@ -1,31 +1,31 @@
-//! Writing: one [`Operation`] becomes one acknowledged request.
+//! Writing: each [`Operation`] becomes one acknowledged request.
 
 use std::io;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::KernelError;
 use super::errno::{self, Meaning, Verb};
+use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, Acknowledgement, WriteMode};
 use crate::routing::plan::Operation;
 use crate::units::Protocol;
 
-/// A netlink socket for changes. The kernel makes each within the call that asks for it.
+/// A netlink socket for changes. The kernel makes each change within the system call.
 pub(super) struct RouteWriter {
     exchange: Exchange,
 }
 
-/// What became of an operation.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
-    /// It is as asked for.
+    /// The kernel holds what it says.
     Done,
-    /// The kernel would not.
+    /// The kernel refused it.
     Refused {
-        /// Its reason, and what that means.
+        /// The kernel's reason, and what it means.
         reason: String,
-        /// Waiting for a link to change will not help.
+        /// A change of a link will not help.
         is_permanent: bool,
     },
 }
@@ -37,17 +37,17 @@ impl RouteWriter {
         Ok(Self { exchange })
     }
 
-    /// The port that marks the events which this writer caused.
+    /// The port that marks the events of this writer's changes.
     pub(super) fn port(&self) -> u32 {
         self.exchange.port()
     }
 
-    /// Whether this kernel has resilient groups of nexthop objects: it lists their buckets then.
+    /// See [`has_groups`].
     pub(super) fn has_groups(&mut self) -> bool {
         has_groups(&mut self.exchange)
     }
 
-    /// Does it.
+    /// Does an operation.
     pub(super) fn apply(
         &mut self,
         operation: &Operation,
@@ -59,7 +59,7 @@ impl RouteWriter {
             .map_err(KernelError::Change)?;
         match answer {
             Acknowledgement::Done => Ok(WriteOutcome::Done),
-            Acknowledgement::Refused { number, words } => outcome(verb(operation), number, words),
+            Acknowledgement::Refused { number, text } => outcome(verb(operation), number, text),
         }
     }
 }
@@ -86,7 +86,7 @@ fn request(operation: &Operation, protocol: Protocol, number: u32) -> Vec<u8> {
     }
 }
 
-/// Whether a kernel has resilient groups of nexthop objects: it lists their buckets then.
+/// Whether the kernel has resilient groups of nexthop objects: then it lists their buckets.
 pub(super) fn has_groups(exchange: &mut Exchange) -> bool {
     exchange
         .list(message::all_buckets, message::next_hops)
@@ -106,7 +106,7 @@ fn verb(operation: &Operation) -> Verb {
     }
 }
 
-fn outcome(verb: Verb, number: i32, words: Option<String>) -> Result<WriteOutcome, KernelError> {
+fn outcome(verb: Verb, number: i32, text: Option<String>) -> Result<WriteOutcome, KernelError> {
     let error = io::Error::from_raw_os_error(number);
     let (meaning, hint) = errno::meaning(verb, number);
     let is_permanent = match meaning {
@@ -115,14 +115,13 @@ fn outcome(verb: Verb, number: i32, words: Option<String>) -> Result<WriteOutcom
         Meaning::Later => false,
         Meaning::Never => true,
     };
-    let words = words.map_or_else(
-        || error.to_string(),
-        |text| {
-            let text = text.trim_end_matches('.');
-            format!("{text} ({error})")
-        },
-    );
-    let reason = hint.map_or_else(|| words.clone(), |hint| format!("{words}: {hint}"));
+    let mut reason = match text {
+        Some(text) => format!("{} ({error})", text.trim_end_matches('.')),
+        None => error.to_string(),
+    };
+    if let Some(hint) = hint {
+        reason = format!("{reason}: {hint}");
+    }
     Ok(WriteOutcome::Refused {
         reason,
         is_permanent,

@@ -1,26 +1,26 @@
-//! From what the kernel says about an interface to the way out through it. Pure.
+//! How an uplink is attached: from the interface that the kernel holds to the paths through it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
+use serde::{Deserialize, Serialize};
 
-use super::{Attachment, Family, Gateway, Hints, Link, LinkAddress, Path, Prefixes, Trouble};
-use crate::units::Weight;
+use super::observed::{Link, LinkAddress};
+use super::route::{Family, Path};
+use crate::units::{IfIndex, InterfaceName, Weight};
 
-/// How an uplink is attached: its trouble, where its packets come from and a path for each family.
+/// How an uplink is attached: its trouble, its source addresses and a path for each family.
 ///
-/// The next hop is the configured one, else that of the best default route which someone else wrote
-/// through this interface, else the one our own table still holds (`own`), as long as it is on the
-/// link: a DHCP client that takes its default route out of main, or a restart, loses nothing. A
-/// link-local next hop is not remembered like that: it was advertised, and is gone when its lifetime
-/// has passed or its router says so (RFC 4861, 6.3.4). A point-to-point interface needs none.
-/// Without carrier the paths are kept, as the kernel keeps the routes; an interface that is down has
-/// none.
+/// The next hop is the configured one, else that of the best default route of another program through
+/// this interface, else that of our own route (`own`), as long as it is on the link: so it outlasts a
+/// DHCP client that removes its default route from main, and a restart. A link-local next hop is not
+/// kept like that: it was advertised, and expires or is withdrawn (RFC 4861, 6.3.4). A point-to-point
+/// interface needs no next hop. Without carrier the paths stay, as the kernel keeps the routes; an
+/// interface that is down has none.
 ///
-/// A family has a way out only if there is something to come from: an address of more than
-/// link-local scope or a delegated prefix. If all such addresses are deprecated, the path is there
-/// for what is under way, and nothing new is sent along it.
+/// A family has a path only with a source address: an address of more than link-local scope or a
+/// delegated prefix. If all its addresses are deprecated, the path serves existing flows only.
 pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) -> Attachment {
     let Some(link) = link else {
         return Attachment {
@@ -52,6 +52,118 @@ pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) 
     }
 }
 
+/// What the configuration says about the paths through an uplink.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Where its IPv4 next hop comes from.
+    pub gateway: Gateway,
+    /// Where its IPv6 next hop comes from.
+    pub gateway6: Gateway,
+    /// The prefixes that its provider delegates.
+    pub prefixes: Prefixes,
+}
+
+impl Hints {
+    fn gateway_of(&self, family: Family) -> Gateway {
+        match family {
+            Family::Ipv4 => self.gateway,
+            Family::Ipv6 => self.gateway6,
+        }
+    }
+}
+
+/// The IPv6 prefixes that a provider delegates for the networks behind this router.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefixes {
+    /// From the kernel's source-specific default routes, as netifd writes them.
+    #[default]
+    Auto,
+    /// From the configuration.
+    Listed(Vec<Ipv6Net>),
+}
+
+/// Where an uplink's next hop comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gateway {
+    /// From the kernel's routes.
+    #[default]
+    Auto,
+    /// From the configuration.
+    Address(IpAddr),
+    /// There is none: point to point, raw-ip.
+    None,
+}
+
+/// How an uplink is attached to this machine now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Why the link alone prevents traffic, if it does.
+    pub trouble: Option<Trouble>,
+    /// The index of its interface, if that exists.
+    pub index: Option<IfIndex>,
+    /// The lasting addresses of its interface: without link-local, deprecated and temporary ones.
+    pub addresses: BTreeSet<IpAddr>,
+    /// All source addresses of packets through it, each with its prefix.
+    #[serde(default)]
+    pub sources: BTreeSet<IpNet>,
+    /// The prefixes that are delegated through it.
+    #[serde(default)]
+    pub prefixes: BTreeSet<IpNet>,
+    /// The path of each family that has one; kept without carrier.
+    pub paths: BTreeMap<Family, Path>,
+    /// The path of each family whose addresses are all deprecated: for existing flows only.
+    #[serde(default)]
+    pub retiring: BTreeMap<Family, Path>,
+}
+
+/// Why a link cannot carry traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// There is no such interface.
+    Absent,
+    /// It is administratively down.
+    Down,
+    /// It has no carrier.
+    NoCarrier,
+    /// It has no address.
+    NoAddress,
+    /// No next hop is known for it.
+    NoNextHop,
+}
+
+impl Attachment {
+    /// The path of a family, deprecated or not.
+    pub(super) fn way(&self, family: Family) -> Option<&Path> {
+        let retiring = || self.retiring.get(&family);
+        self.paths.get(&family).or_else(retiring)
+    }
+
+    /// The families that have a path.
+    pub(super) fn families(&self) -> impl Iterator<Item = &Family> {
+        self.paths.keys().chain(self.retiring.keys())
+    }
+
+    /// Its addresses of a family that are valid beyond the link, each with its prefix.
+    pub(super) fn sources_of(&self, family: Family) -> impl Iterator<Item = IpNet> {
+        let sources = self.sources.iter().copied();
+        sources.filter(move |net| Family::of(net.addr()) == family && !is_scoped(net.addr()))
+    }
+}
+
+/// An uplink as routing needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct UplinkRoutes<'a> {
+    /// Its place in the configuration, from 0.
+    pub position: u32,
+    /// Its interface.
+    pub interface: &'a InterfaceName,
+    /// How it is attached.
+    pub attachment: &'a Attachment,
+}
+
 fn trouble(
     link: &Link,
     addresses: &BTreeSet<IpAddr>,
@@ -70,7 +182,7 @@ fn trouble(
     }
 }
 
-/// The addresses of a family that mean something beyond the link, or did in IPv4's early days.
+/// The addresses of a family that are valid beyond the link; IPv4 link-local ones are included.
 fn addresses(link: &Link, family: Family) -> impl Iterator<Item = &LinkAddress> {
     link.addresses.iter().filter(move |address| {
         let address = address.net.addr();
@@ -143,7 +255,7 @@ fn still_holds(link: &Link, own: Path) -> bool {
     own.index == link.index && is_reachable
 }
 
-/// A next hop outside every prefix of the link is taken at its word: it is `onlink`.
+/// A next hop outside every prefix of the link is used as `onlink`.
 fn through(link: &Link, gateway: Option<IpAddr>) -> Path {
     Path {
         index: link.index,
@@ -161,4 +273,12 @@ fn is_on_link(link: &Link, gateway: IpAddr) -> bool {
 
 fn is_link_local6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// An address that is not valid beyond its own link or host.
+fn is_scoped(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_loopback(),
+        IpAddr::V6(address) => address.is_unicast_link_local() || address.is_loopback(),
+    }
 }

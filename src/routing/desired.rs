@@ -1,60 +1,47 @@
-//! What the kernel should hold so that the chosen uplinks carry the traffic. Pure.
+//! What the kernel should hold so that the active uplinks carry the traffic. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+pub use super::attach::UplinkRoutes;
+pub use super::numbering::{BEHIND, MAIN};
+use super::numbering::{Numbering, RoutingMode};
+use super::objects::Desired;
+use super::route::{Family, Path, Route, RoutePlace};
+use super::rule::Rule;
 use super::traffic::{Flow, Selector};
-use super::{Attachment, Desired, Family, Numbering, Path, Route, RoutePlace, RoutingMode, Rule};
-use crate::units::{InterfaceName, Mark, Metric, RulePriority, TableId};
+use crate::units::{RulePriority, TableId};
 
-/// The table everybody else writes to (`RT_TABLE_MAIN`).
-pub const MAIN: TableId = TableId(254);
-
-/// So many addresses of one prefix get a rule each.
+/// Up to this many addresses of one prefix get a rule each.
 pub const FEW: usize = 4;
 
-/// An uplink, as far as routing is concerned.
-#[derive(Clone, Copy, Debug)]
-pub struct UplinkRoutes<'a> {
-    /// Its place in the configuration, from 0; gives its table.
-    pub position: u32,
-    /// Its interface.
-    pub interface: &'a InterfaceName,
-    /// How it is attached.
-    pub attachment: &'a Attachment,
-}
-
-/// Who carries the traffic: for each family one path, or several that share by weight.
+/// The paths that carry traffic: for each family one, or several that share by weight.
 pub type Carrying = BTreeMap<Family, Vec<Path>>;
 
-/// Where all traffic goes.
+/// The paths of all traffic.
 #[derive(Clone, Debug, Default)]
 pub struct TrafficRoutes<'a> {
-    /// What no group claims.
-    pub rest: Carrying,
-    /// Each group of the configuration.
+    /// The paths of the default group.
+    pub default_group: Carrying,
+    /// The paths of each configured group.
     pub groups: Vec<Carrying>,
-    /// What belongs to which group, by its place from 0 on; the first that matches counts.
+    /// The traffic of each group, by its place from 0; the first match counts.
     pub rules: Vec<(u32, &'a Selector)>,
-    /// Flows that stay with an uplink, by its place in the configuration.
+    /// Flows that stay on an uplink, by its place in the configuration.
     pub held: Vec<(u32, &'a Flow)>,
 }
 
 impl From<Carrying> for TrafficRoutes<'_> {
-    fn from(rest: Carrying) -> Self {
+    fn from(default_group: Carrying) -> Self {
         Self {
-            rest,
+            default_group,
             ..Self::default()
         }
     }
 }
 
-/// In [`RoutingMode::Main`] the default routes of the uplinks stand so much behind the one that carries.
-pub const BEHIND: u32 = 1_000_000;
-
-/// What the kernel should hold, by the mode that the numbering says.
+/// What the kernel should hold, in the mode of the numbering.
 pub fn desired(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
@@ -62,20 +49,20 @@ pub fn desired(
 ) -> Desired {
     match numbering.mode {
         RoutingMode::Table => table_mode(numbering, uplinks, traffic),
-        RoutingMode::Main => main_mode(numbering, uplinks, &traffic.rest),
+        RoutingMode::Main => main_mode(numbering, uplinks, &traffic.default_group),
     }
 }
 
-/// Main mode: the default route of whoever carries the traffic in the main table, with a metric
-/// before those of others, and no rules, and so no groups.
+/// Main mode: the default route of the active uplink in the main table, with a metric before those of
+/// others. No rules, and so no groups.
 ///
-/// The default route of each uplink stands there too, behind anybody's ([`BEHIND`]): the kernel
-/// passes over routes through other interfaces than a socket is bound to, so that each probe finds
-/// its own, and nothing else does unless all others are gone. More specific routes win over all of
-/// these, and so do default routes of others with a lower metric, such as those of VPNs.
+/// The default route of each uplink stands there too, behind all others ([`BEHIND`]): the kernel skips
+/// routes whose interface is not the one that a socket is bound to, so each probe takes its own
+/// uplink's, and other traffic takes one only when all others are gone. More specific routes take
+/// precedence, and so do default routes of others with a lower metric, such as those of VPNs.
 ///
-/// Without rules nothing follows its source address: what this machine answers from the address of
-/// an uplink that does not carry leaves by the one that does.
+/// Without rules no packet follows its source address: replies from the address of a standby leave by
+/// the active uplink.
 pub fn main_mode(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
@@ -88,36 +75,36 @@ pub fn main_mode(
             continue;
         };
         match family {
-            Family::Ipv4 => desired.add(route, REST, numbering, uplinks),
-            // By a nexthop group the kernel goes whatever interface a probe is bound to.
+            Family::Ipv4 => desired.add(route, DEFAULT_GROUP, numbering, uplinks),
+            // The kernel takes a nexthop group even if a probe is bound to another interface.
             Family::Ipv6 => desired.add_plain(route),
         }
     }
     desired
 }
 
-/// The place of the rest among the nexthop groups; those of the groups follow it.
-const REST: u32 = 0;
+/// The place of the default group among the nexthop groups; the configured groups follow.
+const DEFAULT_GROUP: u32 = 0;
 
-/// Table mode: the default route of each uplink in a table of its own, that of whoever carries the
-/// traffic in one more, that of whoever carries a group's in one for each group, and rules that lead
-/// there.
+/// Table mode: the default route of each uplink in a table of its own, that of each group in another,
+/// and rules that lead to these tables.
 ///
-/// Main comes first but without its default route, so that local, connected and VPN routes win, and
-/// a LAN host that talks to the router's address on an uplink gets its answer on the LAN. Then each
-/// address, each delegated prefix, each interface and each held flow of an uplink lead to its own table, then
-/// the traffic of each group to the group's, and everything else to whoever carries. Rules stand for
-/// the families in use and do not come and go with the links: packets from an address follow its
-/// uplink for as long as the address is there, deprecated or not, and a group that has no route falls
-/// through to the rest. Where an uplink has more than [`FEW`] IPv6 addresses in one prefix, as with
-/// temporary ones, and no other uplink has any there, one rule for the prefix stands for them all.
+/// Main is looked up first but without its default route, so that local, connected and VPN routes take
+/// precedence, and a LAN host that talks to the router's address on an uplink gets its reply on the
+/// LAN. Then each address, delegated prefix, interface and kept flow of an uplink leads to the uplink's
+/// table, then the traffic of each group to the group's, and all other traffic to the default group's.
+/// Rules exist for the families in use and do not depend on the state of the links: packets from an
+/// address follow its uplink as long as the address exists, deprecated or not. A group without a route
+/// falls through to the default group. Where an uplink has more than [`FEW`] IPv6 addresses in one
+/// prefix, such as temporary ones, and no other uplink has one there, one rule for the prefix replaces
+/// theirs.
 pub fn table_mode(
     numbering: &Numbering,
     uplinks: &[UplinkRoutes<'_>],
     traffic: &TrafficRoutes<'_>,
 ) -> Desired {
     let mut desired = Desired::default();
-    for family in families_in_use(uplinks, &traffic.rest) {
+    for family in families_in_use(uplinks, &traffic.default_group) {
         let rules = Rules { numbering, family };
         desired.rules.insert(rules.main_without_default());
         for uplink in uplinks {
@@ -135,20 +122,21 @@ pub fn table_mode(
                 .extend(rules.by_group(place, *group, selector));
         }
         add_own_routes(&mut desired, numbering, family, uplinks);
-        if let Some(route) = shared_route(numbering.carrier_place(), family, &traffic.rest) {
+        if let Some(route) = shared_route(numbering.carrier_place(), family, &traffic.default_group)
+        {
             desired.rules.insert(rules.everything_else());
-            desired.add(route, REST, numbering, uplinks);
+            desired.add(route, DEFAULT_GROUP, numbering, uplinks);
         }
         for (group, carrying) in (0..).zip(&traffic.groups) {
             if let Some(route) = shared_route(numbering.group_place(group), family, carrying) {
-                desired.add(route, REST + 1 + group, numbering, uplinks);
+                desired.add(route, DEFAULT_GROUP + 1 + group, numbering, uplinks);
             }
         }
     }
     desired
 }
 
-/// The default route of each uplink in its place.
+/// Adds the default route of each uplink.
 fn add_own_routes(
     desired: &mut Desired,
     numbering: &Numbering,
@@ -163,63 +151,10 @@ fn add_own_routes(
     desired.routes.extend(own);
 }
 
-/// The default route of those that carry a family, if any do.
+/// The default route of a family by the paths that carry it, if there are any.
 fn shared_route(place: RoutePlace, family: Family, carrying: &Carrying) -> Option<Route> {
     let paths = carrying.get(&family).filter(|paths| !paths.is_empty())?;
     Some(default_route(place, family, paths.clone()))
-}
-
-impl Numbering {
-    /// Where the default route of whoever carries the traffic stands.
-    pub fn carrier_place(&self) -> RoutePlace {
-        match self.mode {
-            RoutingMode::Table => RoutePlace {
-                table: self.table,
-                metric: Metric(0),
-            },
-            RoutingMode::Main => RoutePlace {
-                table: MAIN,
-                metric: self.metric,
-            },
-        }
-    }
-
-    /// Where the default route of the uplink at this place in the configuration stands.
-    pub fn uplink_place(&self, position: u32) -> RoutePlace {
-        match self.mode {
-            RoutingMode::Table => RoutePlace {
-                table: self.uplink_table(position),
-                metric: Metric(0),
-            },
-            RoutingMode::Main => RoutePlace {
-                table: MAIN,
-                metric: Metric(self.metric.0 + BEHIND + position),
-            },
-        }
-    }
-
-    /// Where the default route of whoever carries the traffic of the group at this place stands.
-    pub fn group_place(&self, group: u32) -> RoutePlace {
-        RoutePlace {
-            table: TableId(self.group_table.0 + group),
-            metric: Metric(0),
-        }
-    }
-
-    /// The priority of the rule for a group's traffic at this place.
-    pub fn group_rule(&self, place: u32) -> RulePriority {
-        RulePriority(self.rule.0 + 4 + place)
-    }
-
-    /// The table of the uplink at this place in the configuration.
-    pub fn uplink_table(&self, position: u32) -> TableId {
-        TableId(self.table.0 + 1 + position)
-    }
-
-    /// The mark of the probes through that uplink.
-    pub fn uplink_mark(&self, position: u32) -> Mark {
-        Mark(self.mark.0.wrapping_add(position))
-    }
 }
 
 fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSet<Family> {
@@ -227,23 +162,6 @@ fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSe
         .iter()
         .flat_map(|uplink| uplink.attachment.families());
     attached.chain(carrying.keys()).copied().collect()
-}
-
-impl Attachment {
-    fn way(&self, family: Family) -> Option<&Path> {
-        let retiring = || self.retiring.get(&family);
-        self.paths.get(&family).or_else(retiring)
-    }
-
-    fn families(&self) -> impl Iterator<Item = &Family> {
-        self.paths.keys().chain(self.retiring.keys())
-    }
-
-    /// Its addresses of a family that mean something beyond the link, each with its prefix.
-    fn sources_of(&self, family: Family) -> impl Iterator<Item = IpNet> {
-        let sources = self.sources.iter().copied();
-        sources.filter(move |net| Family::of(net.addr()) == family && !is_scoped(net.addr()))
-    }
 }
 
 fn default_route(place: RoutePlace, family: Family, paths: Vec<Path>) -> Route {
@@ -257,8 +175,8 @@ fn default_route(place: RoutePlace, family: Family, paths: Vec<Path>) -> Route {
     .canonical()
 }
 
-/// Whose packets come from an address that two uplinks have does not follow from it, as with two
-/// identical modems: they go with the traffic, not to whichever of the two has the first rule.
+/// Whether another uplink has the same address, as with two identical modems. Then the address does not
+/// tell the uplink, and packets from it follow their group.
 fn is_of_another(address: &IpNet, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> bool {
     let mut others = all.iter().filter(|other| other.position != uplink.position);
     others.any(|other| {
@@ -301,7 +219,7 @@ impl Rules<'_> {
         self.sources(uplink, all).into_iter().map(rule).collect()
     }
 
-    /// Where packets of this uplink come from, in as few prefixes as is safe.
+    /// The source addresses of an uplink's packets, in as few prefixes as is safe.
     fn sources(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> BTreeSet<IpNet> {
         let delegated = uplink.attachment.prefixes.iter().copied();
         let mut sources: BTreeSet<_> = delegated
@@ -339,7 +257,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Beside the interface's: nothing that one of the two matches may go to a group.
+    /// At the priority of the interface rule, before the groups.
     fn by_flow(self, position: u32, flow: &Flow) -> Option<Rule> {
         let priority = RulePriority(self.numbering.rule.0 + 3);
         flow.rule(&self.lookup(priority, self.numbering.uplink_table(position)))
@@ -356,13 +274,5 @@ impl Rules<'_> {
 
     fn lookup(self, priority: RulePriority, table: TableId) -> Rule {
         Rule::lookup(priority, self.family, table)
-    }
-}
-
-/// An address that means nothing beyond its own link or host.
-fn is_scoped(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_loopback(),
-        IpAddr::V6(address) => address.is_unicast_link_local() || address.is_loopback(),
     }
 }

@@ -1,50 +1,29 @@
-//! From what should be and what is to the operations between them. Pure.
+//! The operations between what the kernel holds and what it should hold. Pure.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use ipnet::IpNet;
 
-use super::desired::MAIN;
-use super::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
-use super::{Desired, Family, Link, Observed, OddRule, Path, Route, Rule};
-use crate::units::{IfIndex, Metric, NextHopId, Protocol, TableId, Weight};
+use super::nexthop::NextHop;
+use super::numbering::MAIN;
+use super::objects::Desired;
+use super::observed::Observed;
+pub use super::operation::Operation;
+use super::route::{Family, Route};
+use super::rule::Rule;
+use crate::units::{Metric, NextHopId, TableId};
 
-/// One change to the kernel's routes or rules.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// Add this route, unless there is one of its table, destination and metric.
-    AddRoute(Route),
-    /// Put this route in the place of whatever has its table, destination and metric.
-    ReplaceRoute(Route),
-    /// Remove this route of ours.
-    DeleteRoute(Route),
-    /// Add this rule.
-    AddRule(Rule),
-    /// Remove one rule of ours that is exactly this.
-    DeleteRule(Rule),
-    /// Remove this rule of ours, of which another version of this program knows what it is for.
-    DeleteOddRule(OddRule),
-    /// Add this nexthop object, unless there is one of its number.
-    AddNextHop(NextHopId, NextHop),
-    /// Put this nexthop object in the place of ours that has its number.
-    ReplaceNextHop(NextHopId, NextHop),
-    /// Remove this nexthop object of ours, and all routes that lead to it.
-    DeleteNextHop(NextHopId),
-}
-
-/// What must be done so that the kernel holds all of `desired` and nothing else of ours.
+/// The operations after which the kernel holds all of `desired` and nothing else of ours.
 ///
-/// Main belongs to everybody: there only a route of ours is replaced, and where we have none one is
-/// added, which the kernel refuses if somebody else's stands in its place.
+/// In main, a route of ours is replaced only by ours; where there is none one is added, which the
+/// kernel refuses if a route of another program stands in its place.
 ///
-/// Make before break: nexthop objects are made, then routes added and replaced, then rules added, then
-/// rules deleted, then routes deleted, then nexthop objects, so that at no point in between a packet
-/// finds less than before or after. Nothing is
-/// planned where nothing differs, and nothing that is not ours is ever deleted. The last rule is
-/// deleted first: while it stands, main without its default must stand before it, or packets to the
-/// LAN would leave through an uplink.
+/// Make before break: nexthop objects are added, then routes added and replaced, rules added, rules
+/// deleted, routes deleted, nexthop objects deleted, so that a packet in between finds no less than
+/// before or after. Objects of others are never deleted. The last rule is deleted first: while it
+/// exists, the rule for main without its default must precede it, or packets to the LAN would leave
+/// through an uplink.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     let desired = &*desired.by_numbers_of(&observed.nexthops);
     let (set, deleted) = plan_routes(desired, observed);
@@ -61,8 +40,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
         .collect()
 }
 
-/// Paths before the groups that they belong to. An object that is of another version of this program
-/// has to go before ours can have its number, and its routes are gone until they are written anew.
+/// Paths before their groups. An object of another version of this program is deleted first, to free
+/// its number, and its routes are gone until they are written again.
 fn made_next_hops(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     let is_in_the_way = |id: &&NextHopId| observed.nexthops.get(id) == Some(&NextHop::Odd);
     let odd = desired.nexthops.keys().filter(is_in_the_way);
@@ -82,7 +61,7 @@ fn made_next_hops(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     odd.chain(made).collect()
 }
 
-/// Groups before the paths that belong to them.
+/// Groups before their paths.
 fn unmade_next_hops(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     let unwanted =
         { observed.nexthops.iter() }.filter(|(id, _)| !desired.nexthops.contains_key(id));
@@ -92,7 +71,7 @@ fn unmade_next_hops(desired: &Desired, observed: &Observed) -> Vec<Operation> {
     all.map(|(id, _)| Operation::DeleteNextHop(*id)).collect()
 }
 
-/// What the kernel tells routes apart by when it replaces one.
+/// The kernel's key for replacing a route.
 type RouteKey = (TableId, IpNet, Metric);
 
 fn key(route: &Route) -> RouteKey {
@@ -127,8 +106,8 @@ fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Operation>, Vec<R
     (set, held.into_values().flatten().collect())
 }
 
-/// In whose place among those of its key the kernel puts a route: the first, and in IPv6 the first
-/// that has next hops if this one has, or has none if this one has none (`fib6_add_rt2node`).
+/// The route of the same key that the kernel replaces: the first, and in IPv6 the first that has next
+/// hops like this one, or none like this one (`fib6_add_rt2node`).
 fn replaced_by(route: &Route, others: &[Route]) -> usize {
     let is_ipv6 = Family::of(route.destination.addr()) == Family::Ipv6;
     let is_alike = |other: &Route| is_ipv6 && has_next_hops(other) == has_next_hops(route);
@@ -157,213 +136,4 @@ fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Operati
     removed.sort_by_key(|(priority, _)| Reverse(*priority));
     let removed = removed.into_iter().map(|(_, operation)| operation);
     (added, removed.collect())
-}
-
-impl Operation {
-    /// The nexthop object that this brings about.
-    pub fn makes(&self) -> Option<NextHopId> {
-        match self {
-            Self::AddNextHop(id, _) | Self::ReplaceNextHop(id, _) => Some(*id),
-            Self::AddRoute(_)
-            | Self::ReplaceRoute(_)
-            | Self::DeleteRoute(_)
-            | Self::AddRule(_)
-            | Self::DeleteRule(_)
-            | Self::DeleteOddRule(_)
-            | Self::DeleteNextHop(_) => None,
-        }
-    }
-
-    /// Whether this leads to one of these nexthop objects.
-    pub fn needs(&self, nexthops: &BTreeSet<NextHopId>) -> bool {
-        match self {
-            Self::AddRoute(route) | Self::ReplaceRoute(route) => {
-                route.group.is_some_and(|group| nexthops.contains(&group))
-            }
-            Self::AddNextHop(_, NextHop::Group(members))
-            | Self::ReplaceNextHop(_, NextHop::Group(members)) => {
-                members.keys().any(|member| nexthops.contains(member))
-            }
-            Self::AddNextHop(..)
-            | Self::ReplaceNextHop(..)
-            | Self::DeleteRoute(_)
-            | Self::AddRule(_)
-            | Self::DeleteRule(_)
-            | Self::DeleteOddRule(_)
-            | Self::DeleteNextHop(_) => false,
-        }
-    }
-
-    /// The operation as a line a person could type: `ip route replace …`. An interface whose name
-    /// is not among `links` is shown as `if` and its index.
-    pub fn line<'a>(
-        &'a self,
-        links: &'a BTreeMap<IfIndex, Link>,
-        protocol: Protocol,
-    ) -> impl fmt::Display + 'a {
-        OperationLine {
-            operation: self,
-            links,
-            protocol,
-        }
-    }
-}
-
-struct OperationLine<'a> {
-    operation: &'a Operation,
-    links: &'a BTreeMap<IfIndex, Link>,
-    protocol: Protocol,
-}
-
-impl fmt::Display for OperationLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.operation {
-            Operation::AddRoute(route) => self.route(f, "add", route),
-            Operation::ReplaceRoute(route) => self.route(f, "replace", route),
-            Operation::DeleteRoute(route) => self.route(f, "del", route),
-            Operation::AddRule(rule) => self.rule(f, "add", rule),
-            Operation::DeleteRule(rule) => self.rule(f, "del", rule),
-            Operation::DeleteOddRule(odd) => self.rule(f, "del", &odd.rule),
-            Operation::AddNextHop(id, hop) => self.next_hop(f, "add", *id, hop),
-            Operation::ReplaceNextHop(id, hop) => self.next_hop(f, "replace", *id, hop),
-            Operation::DeleteNextHop(id) => write!(f, "ip nexthop del id {id}"),
-        }
-    }
-}
-
-impl OperationLine<'_> {
-    fn route(&self, f: &mut fmt::Formatter<'_>, verb: &str, route: &Route) -> fmt::Result {
-        let family = Family::of(route.destination.addr());
-        write!(f, "{} route {verb} ", ip(family))?;
-        if route.destination.prefix_len() == 0 {
-            f.write_str("default")?;
-        } else {
-            write!(f, "{}", route.destination)?;
-        }
-        if let [path] = route.paths.as_slice() {
-            self.path(f, *path)?;
-        }
-        if let Some(group) = route.group {
-            write!(f, " nhid {group}")?;
-        }
-        write!(
-            f,
-            " proto {} table {}",
-            self.protocol,
-            TableName(route.table)
-        )?;
-        if route.metric != Metric(0) {
-            write!(f, " metric {}", route.metric)?;
-        }
-        if let [_, _, ..] = route.paths.as_slice() {
-            for path in &route.paths {
-                f.write_str(" nexthop")?;
-                self.path(f, *path)?;
-                write!(f, " weight {}", path.weight)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn path(&self, f: &mut fmt::Formatter<'_>, path: Path) -> fmt::Result {
-        if let Some(gateway) = path.gateway {
-            write!(f, " via {gateway}")?;
-        }
-        match self.links.get(&path.index) {
-            Some(link) => write!(f, " dev {}", link.name)?,
-            None => write!(f, " dev if{}", path.index)?,
-        }
-        if path.onlink {
-            f.write_str(" onlink")?;
-        }
-        Ok(())
-    }
-
-    fn next_hop(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        verb: &str,
-        id: NextHopId,
-        hop: &NextHop,
-    ) -> fmt::Result {
-        match hop {
-            NextHop::Path { family, path } => {
-                write!(f, "{} nexthop {verb} id {id}", ip(*family))?;
-                self.path(f, *path)?;
-            }
-            NextHop::Group(members) => {
-                write!(f, "ip nexthop {verb} id {id} group ")?;
-                for (place, (member, weight)) in members.iter().enumerate() {
-                    let before = if place == 0 { "" } else { "/" };
-                    write!(f, "{before}{member}")?;
-                    if *weight != Weight(1) {
-                        write!(f, ",{weight}")?;
-                    }
-                }
-                write!(
-                    f,
-                    " type resilient buckets {BUCKETS} idle_timer {IDLE} unbalanced_timer {UNEVEN}"
-                )?;
-            }
-            NextHop::Odd => write!(f, "ip nexthop {verb} id {id}")?,
-        }
-        write!(f, " proto {}", self.protocol)
-    }
-
-    fn rule(&self, f: &mut fmt::Formatter<'_>, verb: &str, rule: &Rule) -> fmt::Result {
-        write!(f, "{} rule {verb} pref {}", ip(rule.family), rule.priority)?;
-        for (word, net) in [("from", rule.from), ("to", rule.to)] {
-            match net {
-                Some(net) if net.prefix_len() == net.max_prefix_len() => {
-                    write!(f, " {word} {}", net.addr())?;
-                }
-                Some(net) => write!(f, " {word} {net}")?,
-                None => {}
-            }
-        }
-        if let Some(iif) = &rule.iif {
-            write!(f, " iif {iif}")?;
-        }
-        if let Some(protocol) = rule.protocol {
-            write!(f, " ipproto {protocol}")?;
-        }
-        for (word, ports) in [("sport", rule.sport), ("dport", rule.dport)] {
-            if let Some(ports) = ports {
-                write!(f, " {word} {ports}")?;
-            }
-        }
-        if let Some(mark) = rule.mark {
-            write!(f, " fwmark {:#x}", mark.0)?;
-        }
-        if let Some(mask) = rule.mask {
-            write!(f, "/{:#x}", mask.0)?;
-        }
-        if let Some(oif) = &rule.oif {
-            write!(f, " oif {oif}")?;
-        }
-        write!(f, " lookup {}", TableName(rule.table))?;
-        if let Some(length) = rule.suppress_prefix_length {
-            write!(f, " suppress_prefixlength {length}")?;
-        }
-        write!(f, " protocol {}", self.protocol)
-    }
-}
-
-fn ip(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ip",
-        Family::Ipv6 => "ip -6",
-    }
-}
-
-struct TableName(TableId);
-
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == MAIN {
-            f.write_str("main")
-        } else {
-            self.0.fmt(f)
-        }
-    }
 }

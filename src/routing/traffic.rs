@@ -1,46 +1,21 @@
-//! Which traffic belongs to a group: what a rule of the configuration may name, in the words of the
-//! kernel's own rules. Pure.
+//! The traffic of a group and of a flow, in the terms of the kernel's rules. Pure.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, Rule};
+use super::route::Family;
+pub use super::rule::Ports;
+use super::rule::Rule;
 use crate::units::{InterfaceName, IpProtocol, Mark};
 
-/// Some ports, from the first to the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Ports {
-    /// The lowest; not 0.
-    pub first: u16,
-    /// The highest.
-    pub last: u16,
-}
-
-impl Ports {
-    fn covers(self, other: Self) -> bool {
-        self.first <= other.first && other.last <= self.last
-    }
-}
-
-impl fmt::Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
-        }
-    }
-}
-
-/// Some marks: those that are `mark` in the bits of `mask`.
+/// The marks that equal `mark` in the bits of `mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Marks {
-    /// What the bits are.
+    /// The value of these bits.
     pub mark: Mark,
-    /// Which bits count.
+    /// The bits that are compared.
     pub mask: Mark,
 }
 
@@ -50,23 +25,23 @@ impl Marks {
     }
 }
 
-/// An established flow, as its packets are when they come to be routed: before any translation.
+/// An established flow as the router routes its packets: before translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Flow {
-    /// Who began it.
+    /// The address that began it.
     pub from: IpAddr,
-    /// With whom.
+    /// The address it goes to.
     pub to: IpAddr,
-    /// By which protocol, one that has ports.
+    /// Its protocol, which has ports.
     pub protocol: IpProtocol,
-    /// The port it comes from.
+    /// Its source port.
     pub sport: u16,
-    /// The port it goes to.
+    /// Its destination port.
     pub dport: u16,
 }
 
 impl Flow {
-    /// The kernel's rule for it in a family: `lookup`, for this flow only; none if it is of the other.
+    /// The kernel's rule for it: `lookup`, for this flow only; none if that is of the other family.
     pub fn rule(&self, lookup: &Rule) -> Option<Rule> {
         let port = |port| {
             Some(Ports {
@@ -85,27 +60,28 @@ impl Flow {
     }
 }
 
-/// Some traffic. What is not named is anything; of several prefixes one must match.
+/// A selection of traffic. A selector that is not given matches everything; of several prefixes one must
+/// match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {
-    /// Where it comes from.
+    /// Source prefixes.
     pub from: Vec<IpNet>,
-    /// Where it goes to.
+    /// Destination prefixes.
     pub to: Vec<IpNet>,
-    /// By which interface it came in.
+    /// The input interface.
     pub iif: Option<InterfaceName>,
-    /// Its protocol.
+    /// The protocol.
     pub protocol: Option<IpProtocol>,
-    /// The ports it comes from.
+    /// Source ports.
     pub sport: Option<Ports>,
-    /// The ports it goes to.
+    /// Destination ports.
     pub dport: Option<Ports>,
-    /// The marks that somebody gave it.
+    /// The packet marks.
     pub fwmark: Option<Marks>,
 }
 
 impl Selector {
-    /// Whether it can match anything of a family.
+    /// Whether it can match packets of a family.
     pub fn is_of(&self, family: Family) -> bool {
         let has = |nets: &[IpNet]| {
             nets.is_empty() || nets.iter().any(|net| Family::of(net.addr()) == family)
@@ -113,7 +89,7 @@ impl Selector {
         has(&self.from) && has(&self.to)
     }
 
-    /// Whether everything that `other` matches is matched here too.
+    /// Whether it matches everything that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
         covers_nets(&self.from, &other.from)
             && covers_nets(&self.to, &other.to)

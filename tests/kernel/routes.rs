@@ -731,7 +731,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         ..Selector::default()
     };
     let traffic = TrafficRoutes {
-        rest: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
+        default_group: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
         groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
         rules: vec![(0, &selector)],
         held: Vec::new(),

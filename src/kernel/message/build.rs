@@ -1,11 +1,10 @@
-//! Requests, built with the types of the netlink crates.
+//! Requests of rtnetlink, built with the types of the netlink crates.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::{
     DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE,
-    NLM_F_REQUEST,
 };
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::{
@@ -18,11 +17,12 @@ use netlink_packet_route::rule::{
 use netlink_packet_route::{AddressFamily, IpProtocol};
 use rtnetlink::RouteMessageBuilder;
 
-use super::flow::append;
-use super::{
-    Dump, RTM_DELROUTE, RTM_DELRULE, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE,
-    RTM_NEWROUTE, RTM_NEWRULE, WriteMode, attributes,
+use super::codes::{
+    RTM_DELROUTE, RTM_DELRULE, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_GETSTATS,
+    RTM_NEWROUTE, RTM_NEWRULE,
 };
+use super::entry::{Dump, WriteMode};
+use super::wire::{append, attributes, request};
 use crate::routing::desired::MAIN;
 use crate::routing::traffic::Ports;
 use crate::routing::{Family, OddRule, Path, Route, Rule};
@@ -54,7 +54,7 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
     request((kind, NLM_F_DUMP), &body, sequence)
 }
 
-/// The request to add a route of ours, or to put it in the place of another; answered in any case.
+/// The request to add a route of ours; always acknowledged.
 pub(in crate::kernel) fn add_route(
     route: &Route,
     mode: WriteMode,
@@ -70,46 +70,30 @@ pub(in crate::kernel) fn add_route(
     request(kind, &body, sequence)
 }
 
-/// The request to delete a route of ours; answered in any case.
+/// The request to delete a route of ours; always acknowledged.
 pub(in crate::kernel) fn delete_route(route: &Route, protocol: Protocol, sequence: u32) -> Vec<u8> {
     let body = bytes_of(&route_message(route, protocol));
     request((RTM_DELROUTE, NLM_F_ACK), &body, sequence)
 }
 
-/// The request to add a rule of ours; answered in any case. Without EXCL the kernel would add an
-/// equal rule a second time.
+/// The request to add a rule of ours; always acknowledged. Without EXCL the kernel adds an equal rule
+/// a second time.
 pub(in crate::kernel) fn add_rule(rule: &Rule, protocol: Protocol, sequence: u32) -> Vec<u8> {
     let body = bytes_of(&rule_message(rule, protocol));
     let kind = (RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     request(kind, &body, sequence)
 }
 
-/// The request to delete a rule of ours; answered in any case.
+/// The request to delete a rule of ours; always acknowledged.
 pub(in crate::kernel) fn delete_rule(rule: &Rule, protocol: Protocol, sequence: u32) -> Vec<u8> {
     let body = bytes_of(&rule_message(rule, protocol));
     request((RTM_DELRULE, NLM_F_ACK), &body, sequence)
 }
 
-/// The request to delete a rule as the kernel listed it; answered in any case.
+/// The request to delete a rule as the kernel listed it; always acknowledged.
 pub(in crate::kernel) fn delete_odd_rule(odd: &OddRule, sequence: u32) -> Vec<u8> {
     let body = bytes_of(&odd_rule_message(odd));
     request((RTM_DELRULE, NLM_F_ACK), &body, sequence)
-}
-
-/// A message of this kind, with these flags beside the one of every request. The crates' own message
-/// of messages would bring in the writers and readers of all kinds that there are.
-fn request((kind, flags): (u16, u16), body: &[u8], sequence: u32) -> Vec<u8> {
-    const HEADER: usize = 16;
-    // Far below 4 GiB: an interface's name is the longest thing in it.
-    let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-    let mut request = Vec::with_capacity(HEADER + body.len());
-    request.extend(length.to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-    request.extend(sequence.to_ne_bytes());
-    request.extend(0_u32.to_ne_bytes());
-    request.extend(body);
-    request
 }
 
 fn bytes_of(message: &impl Emitable) -> Vec<u8> {
@@ -119,18 +103,17 @@ fn bytes_of(message: &impl Emitable) -> Vec<u8> {
 }
 
 /// The request for the counters of one interface: `struct if_stats_msg` (`linux/if_link.h`), which
-/// the crates do not know. An interface as a whole would be twenty times as much to read.
+/// the crates do not know. A whole interface is twenty times as long.
 pub(in crate::kernel) fn counters_of(index: IfIndex, sequence: u32) -> Vec<u8> {
-    const RTM_GETSTATS: u16 = 94;
     const IFLA_STATS_LINK_64: u32 = 1;
-    // Family and padding, index, what is asked for.
+    // Family and padding, index, mask of the wanted attributes.
     let mut body = 0_u32.to_ne_bytes().to_vec();
     body.extend(index.get().to_ne_bytes());
     body.extend((1_u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
     request((RTM_GETSTATS, 0), &body, sequence)
 }
 
-/// All of them, without their counters: `struct ifinfomsg`, and what to leave out
+/// All interfaces without their counters: `struct ifinfomsg`, and a mask of what to leave out
 /// (`linux/rtnetlink.h`).
 fn link_dump() -> Vec<u8> {
     const IFLA_EXT_MASK: u16 = 29;
@@ -163,8 +146,8 @@ fn rule_dump(family: Family) -> RuleMessage {
     message
 }
 
-/// A route of ours as a message to add or delete it.
-pub(super) fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
+/// The body of a request about a route of ours.
+fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
     let mut builder = RouteMessageBuilder::<IpAddr>::new()
         .protocol(RouteProtocol::from(protocol.0))
         .table_id(route.table.0);
@@ -203,7 +186,7 @@ pub(super) fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
     message
 }
 
-/// The nexthop object that a route leads to, which the crates do not know.
+/// The nexthop object of a route, which the crates do not know.
 fn group(id: NextHopId) -> RouteAttribute {
     const RTA_NH_ID: u16 = 30;
     RouteAttribute::Other(DefaultNla::new(RTA_NH_ID, id.0.to_ne_bytes().to_vec()))
@@ -230,8 +213,8 @@ fn hop(route: &Route, path: Path) -> RouteNextHop {
     hop
 }
 
-/// A rule of ours as a message to add or delete it.
-pub(super) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
+/// The body of a request about a rule of ours.
+fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
     let mut message = rule_dump(rule.family);
     message.header.action = RuleAction::ToTable;
     let attributes = &mut message.attributes;
@@ -275,16 +258,16 @@ pub(super) fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
     message
 }
 
-/// A rule as the kernel listed it, word for word, as a message to delete it.
+/// The body of a request about a rule as the kernel listed it.
 fn odd_rule_message(odd: &OddRule) -> RuleMessage {
     let mut message = RuleMessage::default();
-    // What was listed can be read.
+    // The kernel listed it, so the header is well-formed.
     if let Ok(header) = RuleHeader::parse(&odd.listed) {
         message.header = header;
     }
     let listed = attributes(&odd.listed, 12);
-    let said = listed.map(|one| DefaultNla::new(one.kind(), one.value().to_vec()));
-    message.attributes.extend(said.map(RuleAttribute::Other));
+    let listed = listed.map(|one| DefaultNla::new(one.kind(), one.value().to_vec()));
+    message.attributes.extend(listed.map(RuleAttribute::Other));
     message
 }
 

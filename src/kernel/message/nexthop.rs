@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE};
 
-use super::WriteMode;
-use super::flow::{NESTED, append};
-use super::parse::{ip_of, u32_of};
+use super::entry::WriteMode;
+use super::wire::{
+    address_family, append, append_nested, attributes, family_of, ip_of, request, u16_of, u32_of,
+};
+use crate::routing::Path;
 use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
-use crate::routing::{Family, Path};
 use crate::units::{IfIndex, NextHopId, Protocol, Weight};
 
 pub(super) const RTM_NEWNEXTHOP: u16 = 104;
@@ -50,16 +49,15 @@ pub(in crate::kernel) struct NextHopEntry {
 
 /// The request for all nexthop objects.
 pub(in crate::kernel) fn all_next_hops(sequence: u32) -> Vec<u8> {
-    request(RTM_GETNEXTHOP, NLM_F_DUMP, sequence, [0; HEADER], &[])
+    request((RTM_GETNEXTHOP, NLM_F_DUMP), &[0; HEADER], sequence)
 }
 
-/// The request for the buckets of all resilient groups. A kernel without such groups does not know
-/// it.
+/// The request for the buckets of all resilient groups. A kernel without such groups refuses it.
 pub(in crate::kernel) fn all_buckets(sequence: u32) -> Vec<u8> {
-    request(RTM_GETNEXTHOPBUCKET, NLM_F_DUMP, sequence, [0; HEADER], &[])
+    request((RTM_GETNEXTHOPBUCKET, NLM_F_DUMP), &[0; HEADER], sequence)
 }
 
-/// The request to make a nexthop object; answered in any case.
+/// The request to add a nexthop object; always acknowledged.
 pub(in crate::kernel) fn next_hop(
     id: NextHopId,
     hop: &NextHop,
@@ -71,15 +69,14 @@ pub(in crate::kernel) fn next_hop(
         WriteMode::Create => NLM_F_CREATE | NLM_F_EXCL,
         WriteMode::Replace => NLM_F_REPLACE,
     };
-    let mut header = [0; HEADER];
-    header[PROTOCOL] = protocol.0;
-    let mut body = Vec::new();
+    let mut body = vec![0; HEADER];
+    body[PROTOCOL] = protocol.0;
     append(&mut body, NHA_ID, &id.0.to_ne_bytes());
     match hop {
         NextHop::Path { family, path } => {
-            header[0] = address_family(*family);
+            body[0] = address_family(*family);
             if path.onlink {
-                header[4..].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
+                body[4..HEADER].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
             }
             append(&mut body, NHA_OIF, &path.index.get().to_ne_bytes());
             match path.gateway {
@@ -89,10 +86,10 @@ pub(in crate::kernel) fn next_hop(
             }
         }
         NextHop::Group(members) => resilient_group(&mut body, members),
-        // Only ever found, never made.
+        // Only observed, never written.
         NextHop::Odd => {}
     }
-    request(RTM_NEWNEXTHOP, NLM_F_ACK | flags, sequence, header, &body)
+    request((RTM_NEWNEXTHOP, NLM_F_ACK | flags), &body, sequence)
 }
 
 fn resilient_group(body: &mut Vec<u8>, members: &BTreeMap<NextHopId, Weight>) {
@@ -103,54 +100,36 @@ fn resilient_group(body: &mut Vec<u8>, members: &BTreeMap<NextHopId, Weight>) {
     let members: Vec<_> = members.iter().flat_map(member).collect();
     append(body, NHA_GROUP, &members);
     append(body, NHA_GROUP_TYPE, &NEXTHOP_GRP_TYPE_RES.to_ne_bytes());
-    let mut inside = Vec::new();
-    append(&mut inside, NHA_RES_GROUP_BUCKETS, &BUCKETS.to_ne_bytes());
-    for (kind, seconds) in [
-        (NHA_RES_GROUP_IDLE_TIMER, IDLE),
-        (NHA_RES_GROUP_UNBALANCED_TIMER, UNEVEN),
-    ] {
-        append(&mut inside, kind, &(seconds * HUNDREDTHS).to_ne_bytes());
-    }
-    append(body, NHA_RES_GROUP | NESTED, &inside);
+    append_nested(body, NHA_RES_GROUP, |group| {
+        append(group, NHA_RES_GROUP_BUCKETS, &BUCKETS.to_ne_bytes());
+        for (kind, seconds) in [
+            (NHA_RES_GROUP_IDLE_TIMER, IDLE),
+            (NHA_RES_GROUP_UNBALANCED_TIMER, UNEVEN),
+        ] {
+            append(group, kind, &(seconds * HUNDREDTHS).to_ne_bytes());
+        }
+    });
 }
 
-/// The request to remove a nexthop object; answered in any case.
+/// The request to remove a nexthop object; always acknowledged.
 pub(in crate::kernel) fn no_next_hop(id: NextHopId, sequence: u32) -> Vec<u8> {
-    let mut body = Vec::new();
+    let mut body = vec![0; HEADER];
     append(&mut body, NHA_ID, &id.0.to_ne_bytes());
-    request(RTM_DELNEXTHOP, NLM_F_ACK, sequence, [0; HEADER], &body)
+    request((RTM_DELNEXTHOP, NLM_F_ACK), &body, sequence)
 }
 
-fn request(kind: u16, flags: u16, sequence: u32, header: [u8; HEADER], body: &[u8]) -> Vec<u8> {
-    const BEFORE: usize = 16;
-    let length = BEFORE + HEADER + body.len();
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(header);
-    bytes.extend(body);
-    bytes
-}
-
-/// Whose nexthop object a message is about.
+/// The protocol number of the nexthop object in a message.
 pub(super) fn owner(body: &[u8]) -> Option<Protocol> {
     body.get(PROTOCOL).copied().map(Protocol)
 }
 
 pub(super) fn entry(body: &[u8]) -> Option<NextHopEntry> {
-    let family = match i32::from(*body.first()?) {
-        libc::AF_INET => Some(Family::Ipv4),
-        libc::AF_INET6 => Some(Family::Ipv6),
-        _ => None,
-    };
+    let family = family_of(*body.first()?);
     let flags = u32_of(body.get(4..HEADER)?)?;
     let (mut id, mut index, mut gateway) = (None, None, None);
     let (mut members, mut kind, mut buckets) = (None, 0, 0);
     let mut is_plain = true;
-    for attribute in super::attributes(body, HEADER) {
+    for attribute in attributes(body, HEADER) {
         let value = attribute.value();
         match attribute.kind() {
             NHA_ID => id = Some(NextHopId(u32_of(value)?)),
@@ -159,16 +138,16 @@ pub(super) fn entry(body: &[u8]) -> Option<NextHopEntry> {
             NHA_GROUP => members = Some(members_of(value)?),
             NHA_GROUP_TYPE => kind = u16_of(value)?,
             NHA_RES_GROUP => {
-                let mut inside = super::attributes(value, 0);
+                let mut inside = attributes(value, 0);
                 let found = inside.find(|one| one.kind() == NHA_RES_GROUP_BUCKETS);
                 buckets = found.and_then(|one| u16_of(one.value())).unwrap_or(0);
             }
             _ => is_plain = false,
         }
     }
-    let is_ours_in_kind = kind == NEXTHOP_GRP_TYPE_RES && buckets == BUCKETS;
+    let is_our_group = kind == NEXTHOP_GRP_TYPE_RES && buckets == BUCKETS;
     let hop = match (members, family, index) {
-        (Some(members), _, _) if is_ours_in_kind => NextHop::Group(members),
+        (Some(members), _, _) if is_our_group => NextHop::Group(members),
         (None, Some(family), Some(index)) if is_plain => NextHop::Path {
             family,
             path: Path {
@@ -193,16 +172,4 @@ fn members_of(value: &[u8]) -> Option<BTreeMap<NextHopId, Weight>> {
         Some((NextHopId(u32_of(id)?), Weight(rest[0].saturating_add(1))))
     });
     members.collect()
-}
-
-fn u16_of(value: &[u8]) -> Option<u16> {
-    Some(u16::from_ne_bytes(value.try_into().ok()?))
-}
-
-fn address_family(family: Family) -> u8 {
-    let number = match family {
-        Family::Ipv4 => libc::AF_INET,
-        Family::Ipv6 => libc::AF_INET6,
-    };
-    u8::try_from(number).unwrap_or_default()
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use netlink_packet_core::NlaBuffer;
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressHeader;
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
-use super::{
-    AddressEntry, DumpEntry, LinkDetails, LinkEntry, LinkKind, RouteEntry, RuleEntry, attributes,
+use super::entry::{
+    AddressEntry, DumpEntry, LinkDetails, LinkEntry, LinkKind, RouteEntry, RuleEntry,
 };
+use super::wire::{attributes, family_of, ip_of, u32_of};
 use crate::routing::traffic::Ports;
-use crate::routing::{Family, LinkAddress, Path, Preference, Route, Rule};
+use crate::routing::{LinkAddress, Path, Preference, Route, Rule};
 use crate::units::{
     Counters, IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority,
     TableId, Weight,
@@ -25,7 +25,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
-/// Of those that routers and VPNs make; `tun` is what OpenVPN and Tailscale have.
+/// The tunnels of routers and VPNs; `tun` is that of OpenVPN and Tailscale.
 const TUNNELS: [&[u8]; 13] = [
     b"wireguard",
     b"tun",
@@ -101,7 +101,7 @@ pub(super) fn counters(body: &[u8]) -> Option<Counters> {
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
-/// Of IPv6; in IPv4 the same bit says that it is not the first address of its subnet.
+/// In IPv4 the same bit means `IFA_F_SECONDARY`.
 const IFA_F_TEMPORARY: u32 = 0x01;
 const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_DEPRECATED: u32 = 0x20;
@@ -166,60 +166,62 @@ pub(super) fn route(body: &[u8]) -> Option<DumpEntry> {
     let is_cloned = header.flags.bits() & RTM_F_CLONED != 0;
     let is_dead_end = DEAD_ENDS.contains(&header.kind);
     let is_routed = is_dead_end || header.kind == RouteType::Unicast;
-    let is_plain = is_routed && header.tos == 0 && !is_cloned;
-    let family = family_of(header.address_family).filter(|_| is_plain)?;
-    let mut table = TableId(header.table.into());
-    let mut metric = Metric(0);
-    let mut destination = family.default_destination().addr();
-    let (mut source, mut preference, mut expires_in) = (None, Preference::default(), None);
-    let mut paths = Vec::new();
-    let mut group = None;
-    for attribute in attributes(body, ROUTE_HEADER) {
-        match attribute.kind() {
-            RTA_NH_ID => group = Some(NextHopId(u32_of(attribute.value())?)),
-            RTA_TABLE => table = TableId(u32_of(attribute.value())?),
-            RTA_PRIORITY => metric = Metric(u32_of(attribute.value())?),
-            RTA_DST => destination = ip_of(attribute.value())?,
-            RTA_MULTIPATH => paths = next_hops(attribute.value())?,
-            RTA_SRC => {
-                let address = ip_of(attribute.value())?;
-                source = IpNet::new(address, header.source_prefix_length).ok();
-            }
-            RTA_PREF => preference = preference_of(*attribute.value().first()?),
-            RTA_CACHEINFO => expires_in = lifetime(attribute.value()),
-            _ => {}
-        }
+    if is_cloned || !is_routed || header.tos != 0 {
+        return None;
     }
-    if paths.is_empty() && !is_dead_end && group.is_none() {
+    let mut entry = route_entry(&header, body)?;
+    let paths = &mut entry.route.paths;
+    if is_dead_end {
+        // The kernel lists IPv6 ones with the loopback interface.
+        paths.clear();
+    } else if paths.is_empty() && entry.route.group.is_none() {
         let onlink = header.flags.contains(RouteFlags::Onlink);
         paths.push(single_path(attributes(body, ROUTE_HEADER), onlink)?);
     }
-    let route = Route {
-        table,
-        destination: IpNet::new(destination, header.destination_prefix_length).ok()?,
-        metric,
-        paths,
-        group,
-    };
-    let entry = RouteEntry {
-        protocol: Protocol(header.protocol.into()),
-        route: route.canonical(),
-        source,
-        preference,
-        expires_in,
-    };
+    entry.route = entry.route.canonical();
     Some(if is_dead_end {
-        DumpEntry::DeadEnd(RouteEntry {
-            // Of IPv6 the kernel says that it goes through the loopback interface.
-            route: Route {
-                paths: Vec::new(),
-                ..entry.route
-            },
-            ..entry
-        })
+        DumpEntry::DeadEnd(entry)
     } else {
         DumpEntry::Route(entry)
     })
+}
+
+/// A route; the path of one that has no list of paths is left out.
+fn route_entry(header: &RouteHeader, body: &[u8]) -> Option<RouteEntry> {
+    let family = family_of(u8::from(header.address_family))?;
+    let mut destination = family.default_destination().addr();
+    let mut entry = RouteEntry {
+        protocol: Protocol(header.protocol.into()),
+        route: Route {
+            table: TableId(header.table.into()),
+            destination: family.default_destination(),
+            metric: Metric(0),
+            paths: Vec::new(),
+            group: None,
+        },
+        source: None,
+        preference: Preference::default(),
+        expires_in: None,
+    };
+    let route = &mut entry.route;
+    for attribute in attributes(body, ROUTE_HEADER) {
+        let value = attribute.value();
+        match attribute.kind() {
+            RTA_NH_ID => route.group = Some(NextHopId(u32_of(value)?)),
+            RTA_TABLE => route.table = TableId(u32_of(value)?),
+            RTA_PRIORITY => route.metric = Metric(u32_of(value)?),
+            RTA_DST => destination = ip_of(value)?,
+            RTA_MULTIPATH => route.paths = next_hops(value)?,
+            RTA_SRC => {
+                entry.source = IpNet::new(ip_of(value)?, header.source_prefix_length).ok();
+            }
+            RTA_PREF => entry.preference = preference_of(*value.first()?),
+            RTA_CACHEINFO => entry.expires_in = lifetime(value),
+            _ => {}
+        }
+    }
+    route.destination = IpNet::new(destination, header.destination_prefix_length).ok()?;
+    Some(entry)
 }
 
 /// `ICMPV6_ROUTER_PREF_*` (`linux/icmpv6.h`), as on the wire (RFC 4191, 2.1).
@@ -231,8 +233,8 @@ fn preference_of(code: u8) -> Preference {
     }
 }
 
-/// The third field of `struct rta_cacheinfo` (`linux/rtnetlink.h`), in hundredths of a second: 0
-/// for ever, below that since when it is over.
+/// The third field of `struct rta_cacheinfo` (`linux/rtnetlink.h`), in hundredths of a second: 0 for
+/// an unlimited lifetime, negative once it is over.
 fn lifetime(value: &[u8]) -> Option<Duration> {
     const EXPIRES: std::ops::Range<usize> = 8..12;
     let ticks = i32::from_ne_bytes(value.get(EXPIRES)?.try_into().ok()?);
@@ -301,16 +303,16 @@ const FRA_PROTOCOL: u16 = 21;
 const FRA_IP_PROTO: u16 = 22;
 const FRA_SPORT_RANGE: u16 = 23;
 const FRA_DPORT_RANGE: u16 = 24;
-/// Which bits of a port count; since Linux 6.15, which says of a single port that all do.
+/// The compared bits of a port, since Linux 6.15, which lists all bits for a single port.
 const FRA_SPORT_MASK: u16 = 28;
 const FRA_DPORT_MASK: u16 = 29;
-/// The kernel's way of saying that a rule suppresses nothing.
+/// How the kernel lists a rule that suppresses nothing.
 const NO_SUPPRESSION: u32 = u32::MAX;
 
 pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
     let header = RuleHeader::parse(body).ok()?;
     let table = TableId(header.table.into());
-    let mut rule = Rule::lookup(RulePriority(0), family_of(header.family)?, table);
+    let mut rule = Rule::lookup(RulePriority(0), family_of(u8::from(header.family))?, table);
     let mut protocol = Protocol(0);
     let mut mask = u32::MAX;
     let is_inverted = header.flags.contains(RuleFlags::Invert);
@@ -360,29 +362,7 @@ fn ports(value: &[u8]) -> Option<Ports> {
     })
 }
 
-pub(super) fn u32_of(value: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(value.try_into().ok()?))
-}
-
-pub(super) fn ip_of(value: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(value) {
-        Some(IpAddr::from(octets))
-    } else {
-        Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?))
-    }
-}
-
 fn name_of(value: &[u8]) -> Option<InterfaceName> {
     let text = value.split(|byte| *byte == 0).next()?;
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn family_of(family: AddressFamily) -> Option<Family> {
-    if family == AddressFamily::Inet {
-        Some(Family::Ipv4)
-    } else if family == AddressFamily::Inet6 {
-        Some(Family::Ipv6)
-    } else {
-        None
-    }
 }

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
-use super::parse::ip_of;
+use super::wire::{address_family, family_of, ip_of, request};
 use crate::routing::Family;
 
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -17,8 +17,10 @@ const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 9;
 const LISTENING: u32 = 1 << 10;
 /// `struct inet_diag_sockid` in `struct inet_diag_msg`.
 const ID: std::ops::Range<usize> = 4..52;
+/// Matches every socket.
+const ANY: [u8; ID.end - ID.start] = [0; ID.end - ID.start];
 
-/// What can be connected.
+/// The transport of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernel) enum Transport {
     Tcp,
@@ -32,11 +34,11 @@ pub(in crate::kernel) struct SocketEntry {
     pub(in crate::kernel) local: IpAddr,
     /// Its own port.
     pub(in crate::kernel) port: u16,
-    /// It may use one interface only.
+    /// It is bound to an interface.
     pub(in crate::kernel) is_bound_to_interface: bool,
     family: Family,
     transport: Transport,
-    /// What the kernel knows it by.
+    /// `struct inet_diag_sockid`, which identifies it.
     id: Vec<u8>,
 }
 
@@ -46,30 +48,28 @@ pub(in crate::kernel) fn connected_sockets(
     transport: Transport,
     sequence: u32,
 ) -> Vec<u8> {
-    let anybody = [0; ID.end - ID.start];
     let query = SocketQuery {
         family,
         transport,
         states: CONNECTED,
-        id: &anybody,
+        id: &ANY,
     };
     query.request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence)
 }
 
 /// The request for the TCP sockets of a family that listen.
 pub(in crate::kernel) fn listening_sockets(family: Family, sequence: u32) -> Vec<u8> {
-    let anybody = [0; ID.end - ID.start];
     let query = SocketQuery {
         family,
         transport: Transport::Tcp,
         states: LISTENING,
-        id: &anybody,
+        id: &ANY,
     };
     query.request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence)
 }
 
 /// The request to end a socket: its owner sees `ECONNABORTED`, the far end of a TCP connection a
-/// reset. Answered in any case.
+/// reset. Always acknowledged.
 pub(in crate::kernel) fn end_of_socket(socket: &SocketEntry, sequence: u32) -> Vec<u8> {
     let query = SocketQuery {
         family: socket.family,
@@ -83,11 +83,7 @@ pub(in crate::kernel) fn end_of_socket(socket: &SocketEntry, sequence: u32) -> V
 pub(super) fn socket(transport: Transport, body: &[u8]) -> Option<SocketEntry> {
     const LOCAL: usize = 4;
     const INTERFACE: std::ops::Range<usize> = 36..40;
-    let family = match i32::from(*body.first()?) {
-        libc::AF_INET => Family::Ipv4,
-        libc::AF_INET6 => Family::Ipv6,
-        _ => return None,
-    };
+    let family = family_of(*body.first()?)?;
     let octets = match family {
         Family::Ipv4 => 4,
         Family::Ipv6 => 16,
@@ -113,23 +109,14 @@ struct SocketQuery<'a> {
 
 impl SocketQuery<'_> {
     fn request(&self, kind: u16, flags: u16, sequence: u32) -> Vec<u8> {
-        const LENGTH: u32 = 16 + 8 + 48;
-        let family = match self.family {
-            Family::Ipv4 => libc::AF_INET,
-            Family::Ipv6 => libc::AF_INET6,
-        };
         let transport = match self.transport {
             Transport::Tcp => libc::IPPROTO_TCP,
             Transport::Udp => libc::IPPROTO_UDP,
         };
-        let mut bytes = LENGTH.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-        bytes.extend(sequence.to_ne_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend([family.to_le_bytes()[0], transport.to_le_bytes()[0], 0, 0]);
-        bytes.extend(self.states.to_ne_bytes());
-        bytes.extend(self.id);
-        bytes
+        let family = address_family(self.family);
+        let mut body = vec![family, transport.to_le_bytes()[0], 0, 0];
+        body.extend(self.states.to_ne_bytes());
+        body.extend(self.id);
+        request((kind, flags), &body, sequence)
     }
 }

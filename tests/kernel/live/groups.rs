@@ -65,7 +65,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                 .map(|(group, selector)| (*group, selector))
                 .collect();
             move |attachments: &[Attachment]| TrafficRoutes {
-                rest: carrying(attachments, &[(0, 1)]),
+                default_group: carrying(attachments, &[(0, 1)]),
                 groups: groups
                     .map(|place| carrying(attachments, &[(place, 1)]))
                     .into(),
@@ -142,7 +142,7 @@ fn sixty_four_uplinks_and_groups_with_256_rules_are_reconciled_at_once() {
                 .map(|(place, selector)| (place % 64, selector))
                 .collect();
             move |attachments: &[Attachment]| TrafficRoutes {
-                rest: carrying(attachments, &[(offset, 1)]),
+                default_group: carrying(attachments, &[(offset, 1)]),
                 groups: (0..64)
                     .map(|group| carrying(attachments, &[((group + offset) % 64, 1)]))
                     .collect(),

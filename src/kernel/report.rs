@@ -1,0 +1,67 @@
+//! What goes in and out of the kernel side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::error::KernelError;
+use crate::routing::{Desired, Observed};
+use crate::units::{InterfaceName, Protocol};
+
+/// What the daemon wants of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Rises with every change; comes back in [`KernelReport::Applied`].
+    pub revision: u64,
+    /// What the kernel should hold. None before the first decision: the objects of an earlier run stay
+    /// as they are. Empty: nothing of ours.
+    pub desired: Option<Desired>,
+    /// The interfaces whose default routes are reported.
+    pub interfaces: BTreeSet<InterfaceName>,
+    /// The protocol number of our routes and rules.
+    pub protocol: Protocol,
+}
+
+/// Whether the kernel may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelAccess {
+    /// The kernel is made to hold what is desired.
+    Write,
+    /// The kernel is only read.
+    Observe,
+}
+
+/// What the kernel side reports.
+#[derive(Debug)]
+pub enum KernelReport {
+    /// What the kernel holds now. The first report, and one for every difference.
+    Observed(Arc<Observed>),
+    /// The kernel holds what is desired at this revision, except for what it refused. Sent after the
+    /// objects are read back, and again when the refusals change.
+    Applied {
+        /// The revision of [`Wanted`].
+        revision: u64,
+        /// How many operations were done.
+        operations: usize,
+        /// What the kernel refused.
+        refused: Vec<RefusedOperation>,
+    },
+    /// An object of ours was removed or changed by another program, and was put back. Reported once,
+    /// until the object has stayed for a while.
+    Reasserted {
+        /// The operation that put it back.
+        what: String,
+    },
+    /// The kernel cannot be reached, or cannot be written to. The last report.
+    Lost(KernelError),
+}
+
+/// An operation that the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedOperation {
+    /// The operation as an `ip` command.
+    pub operation: String,
+    /// The kernel's reason.
+    pub reason: String,
+    /// A change of a link will not help.
+    pub is_permanent: bool,
+}

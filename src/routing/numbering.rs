@@ -1,0 +1,141 @@
+//! The numbers by which our routes, rules and nexthop objects are known.
+
+use serde::{Deserialize, Serialize};
+
+use super::route::{Family, RoutePlace};
+use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, TableId};
+
+/// The table of other programs (`RT_TABLE_MAIN`).
+pub const MAIN: TableId = TableId(254);
+
+/// In [`RoutingMode::Main`], the distance of the uplinks' metrics from the active one's.
+pub const BEHIND: u32 = 1_000_000;
+
+/// The distance of the groups' numbers from the first.
+const GROUPS: u32 = 256;
+
+/// The count of numbers for nexthop objects.
+pub const NUMBERS: u32 = 512;
+
+/// The tables of our routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoutingMode {
+    /// Tables of our own, and rules that lead to them.
+    #[default]
+    Table,
+    /// The main table, beside the default routes of others, without rules: for machines without policy
+    /// routing and for software that reads the main table.
+    Main,
+}
+
+/// The mode, and all numbers of our routes, rules and nexthop objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Numbering {
+    /// The tables of our routes.
+    pub mode: RoutingMode,
+    /// The protocol number of all our routes and rules.
+    pub protocol: Protocol,
+    /// The table of the default group; the uplinks' tables follow it in the order of the configuration.
+    pub table: TableId,
+    /// The table of the first group; the others follow.
+    pub group_table: TableId,
+    /// The priority of the first of our rules: main without its default, then `fwmark MARK`, then
+    /// `from ADDRESS`, then `oif DEVICE`, then those of groups, one after the other.
+    pub rule: RulePriority,
+    /// The priority of our last rule, which sends all other traffic to [`Numbering::table`]: before main
+    /// (32766) and after the rules of VPNs.
+    pub default_rule: RulePriority,
+    /// The mark of the first uplink's probes; the others follow in the order of the configuration.
+    pub mark: Mark,
+    /// In [`RoutingMode::Main`], the metric of the active default route.
+    pub metric: Metric,
+    /// The number of our first nexthop object; see [`nexthop`](super::nexthop).
+    pub nexthop: NextHopId,
+}
+
+impl Default for Numbering {
+    fn default() -> Self {
+        Self {
+            mode: RoutingMode::default(),
+            protocol: Protocol(117),
+            table: TableId(11_700),
+            group_table: TableId(11_800),
+            rule: RulePriority(32_000),
+            // `wg-quick` takes the highest free priorities below main, 32765 and 32764, and the
+            // kernel puts a rule behind those of its own priority that are already there.
+            default_rule: RulePriority(32_765),
+            // "up"; no bits of mwan3 (0x3f00), and none of 0x40000 and 0x80000, which Tailscale uses of
+            // its mask 0xff0000.
+            mark: Mark(0x7570_0000),
+            // NetworkManager gives VPNs 50, which go before us, and wired links 100; networkd and
+            // routers that advertise themselves 1024.
+            metric: Metric(60),
+            nexthop: NextHopId(11_700_000),
+        }
+    }
+}
+
+impl Numbering {
+    /// The place of the default group's default route.
+    pub fn carrier_place(&self) -> RoutePlace {
+        match self.mode {
+            RoutingMode::Table => RoutePlace {
+                table: self.table,
+                metric: Metric(0),
+            },
+            RoutingMode::Main => RoutePlace {
+                table: MAIN,
+                metric: self.metric,
+            },
+        }
+    }
+
+    /// The place of the default route of the uplink at this position of the configuration.
+    pub fn uplink_place(&self, position: u32) -> RoutePlace {
+        match self.mode {
+            RoutingMode::Table => RoutePlace {
+                table: self.uplink_table(position),
+                metric: Metric(0),
+            },
+            RoutingMode::Main => RoutePlace {
+                table: MAIN,
+                metric: Metric(self.metric.0 + BEHIND + position),
+            },
+        }
+    }
+
+    /// The place of the default route of the group at this position.
+    pub fn group_place(&self, group: u32) -> RoutePlace {
+        RoutePlace {
+            table: TableId(self.group_table.0 + group),
+            metric: Metric(0),
+        }
+    }
+
+    /// The priority of the rule for a group's traffic at this place.
+    pub fn group_rule(&self, place: u32) -> RulePriority {
+        RulePriority(self.rule.0 + 4 + place)
+    }
+
+    /// The table of the uplink at this place in the configuration.
+    pub fn uplink_table(&self, position: u32) -> TableId {
+        TableId(self.table.0 + 1 + position)
+    }
+
+    /// The mark of the probes through that uplink.
+    pub fn uplink_mark(&self, position: u32) -> Mark {
+        Mark(self.mark.0.wrapping_add(position))
+    }
+
+    /// The object for the path of a family of the uplink at this place in the configuration.
+    pub fn path_object(&self, position: u32, family: Family) -> NextHopId {
+        NextHopId(self.nexthop.0 + 2 * position + family as u32)
+    }
+
+    /// The nexthop group of a family for the default group (0) or a configured group (from 1 on).
+    pub fn group_object(&self, group: u32, family: Family) -> NextHopId {
+        NextHopId(self.nexthop.0 + GROUPS + 2 * group + family as u32)
+    }
+}
