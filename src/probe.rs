@@ -1,7 +1,20 @@
-//! Sends the probes that the engine orders and says what became of them.
+//! Sends the probes that the engine orders and reports their outcomes.
 //!
-//! Probers live on a thread and a runtime of their own, so that nothing the agent does distorts a
-//! round trip. Each probe is bound to its uplink's interface.
+//! Probers run on a thread and a runtime of their own, so that the agent's other work does not distort
+//! round trips. Each probe is bound to its uplink's interface.
+//!
+//! # How to add a kind of probe
+//! A kind is a scheme of a target (`tcp://…`) and a prober for it. In this order, so that the compiler
+//! names the next place:
+//! 1. `src/units/target/KIND.rs`: what the target says. `parse` reads the text behind `://`, `Display`
+//!    writes it back, `wire_cost` bounds its bytes for metered uplinks.
+//! 2. `src/units/target.rs`: the variant of [`Target`], its row in `SCHEMES`, its texts in the tests.
+//! 3. `src/probe/KIND.rs`: the prober. It opens its sockets with `socket`, and returns an outcome, or
+//!    none if there was no answer in time. Errors of this machine are `NotSent`, never a miss.
+//! 4. `src/probe.rs`: its arm in `Prober::send`.
+//! 5. `tests/kernel/targets.rs`: the prober against a good, a silent and a wrong server.
+//! 6. `config/uplinkd.toml`: its syntax, under `targets`.
+//! 7. The reference of the configuration in `docs/`, and the line in `CHANGELOG.md`.
 
 mod dns;
 mod dns_message;
@@ -29,17 +42,17 @@ use crate::probe::names::Names;
 use crate::routing::Family;
 use crate::units::{Endpoint, Host, IfIndex, InterfaceName, Mark, ProbeId, Target, UplinkName};
 
-/// Orders and reports that may wait; far more than are ever under way.
+/// Orders and reports that may wait; far more than are ever in flight.
 const QUEUE: usize = 1024;
 
-/// A probe to send, and the way out.
+/// A probe to send, and its way out.
 #[derive(Clone, Debug)]
 pub struct ProbeJob {
-    /// What the engine asks for.
+    /// The engine's order.
     pub probe: ProbeOrder,
     /// The way it leaves the machine.
     pub exit: ProbeExit,
-    /// Who resolves names through this uplink; empty: those that the machine knows.
+    /// The resolvers for names through this uplink; empty: those of this machine.
     pub resolvers: Vec<IpAddr>,
 }
 
@@ -48,20 +61,20 @@ pub struct ProbeJob {
 pub struct ProbeExit {
     /// The uplink's interface.
     pub interface: InterfaceName,
-    /// Its index now; a new one means a new interface of the old name.
+    /// Its index now; another index means another interface of the same name.
     pub index: IfIndex,
-    /// The mark that leads to the uplink's table, also where two uplinks share an interface.
+    /// The mark whose rule leads to the uplink's table, also where two uplinks share an interface.
     pub mark: Mark,
 }
 
-/// What became of a probe.
+/// The outcome of a probe.
 #[derive(Clone, Debug)]
 pub struct ProbeReport {
-    /// Through which uplink.
+    /// Its uplink.
     pub uplink: UplinkName,
-    /// Which probe.
+    /// Its number.
     pub id: ProbeId,
-    /// Its outcome. A probe without any answer is not reported.
+    /// Its outcome. A probe without an answer is not reported.
     pub outcome: ProbeOutcome,
 }
 
@@ -76,7 +89,7 @@ impl Probers {
     /// Starts the thread. It ends when this value is dropped.
     ///
     /// # Errors
-    /// If this process may open no ICMP socket at all, or there is no thread to be had.
+    /// If this process may not open ICMP sockets, or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
         icmp::check()?;
         let (orders, inbox) = mpsc::channel(QUEUE);
@@ -90,7 +103,10 @@ impl Probers {
         Ok(Self { orders, reports })
     }
 
-    /// Orders probes, all with one wake-up. What cannot be taken is reported as not sent.
+    /// Orders probes, all with one wake-up.
+    ///
+    /// # Errors
+    /// If the queue is full; the probes are reported as not sent.
     pub fn order(&self, orders: Vec<ProbeJob>) -> Result<(), Vec<ProbeReport>> {
         if orders.is_empty() {
             return Ok(());
@@ -105,7 +121,7 @@ impl Probers {
         })
     }
 
-    /// The next report; none when the thread has ended, which it never does by itself.
+    /// The next report; none if the thread has ended, which it does not do by itself.
     pub async fn report(&mut self) -> Option<ProbeReport> {
         self.reports.recv().await
     }
@@ -139,13 +155,13 @@ async fn serve(mut inbox: mpsc::Receiver<Vec<ProbeJob>>, outbox: mpsc::Sender<Pr
                 }
                 None => break,
             },
-            () = prober.names.learn(), if prober.names.is_asking() => {}
+            () = prober.names.learn(), if prober.names.is_querying() => {}
             () = prober.flights.land(), if prober.flights.is_any() => {}
         }
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Prober {
     clients: Clients,
     names: Names,
@@ -153,7 +169,10 @@ struct Prober {
 }
 
 impl Prober {
-    /// Sends a probe, or says why it cannot be sent.
+    /// Sends a probe.
+    ///
+    /// # Errors
+    /// The reason why it cannot be sent.
     fn send(&mut self, order: &ProbeJob) -> Result<(), String> {
         let exit = order.exit.clone();
         let listen_for = order.probe.listen_for;
@@ -167,17 +186,17 @@ impl Prober {
             }
             Target::Tcp(endpoint) => {
                 let address = self.resolve(order, &endpoint)?;
-                let connect = async move { tcp::connect(address, &exit, listen_for).await };
+                let connect = async move { tcp::probe(address, &exit, listen_for).await };
                 self.flights.start_connected(&order.probe, connect);
             }
             Target::Http(page) => {
                 let address = self.resolve(order, &page.endpoint)?;
-                let get = async move { http::get(&page, address, &exit, listen_for).await };
+                let get = async move { http::probe(&page, address, &exit, listen_for).await };
                 self.flights.start_connected(&order.probe, get);
             }
             Target::Dns(question) => {
-                let ask = async move { dns::ask(&question, &exit, listen_for).await };
-                self.flights.start_connected(&order.probe, ask);
+                let query = async move { dns::probe(&question, &exit, listen_for).await };
+                self.flights.start_connected(&order.probe, query);
             }
         }
         Ok(())
@@ -192,7 +211,7 @@ impl Prober {
     }
 }
 
-/// One ICMP client per uplink and family, made anew when the interface is another one.
+/// One ICMP client per uplink and family, replaced when the interface is another one.
 #[derive(Default)]
 struct Clients {
     icmp: BTreeMap<(UplinkName, Family), Icmp>,

@@ -1,7 +1,7 @@
-//! What happened once: the fate of every probe of a recording, as the ground truth of a replay.
+//! Recordings: the outcome of every probe, as the ground truth of a replay.
 //!
-//! Three kinds of files are read: the JSON lines of the agent, CSV of `time,uplink,target,rtt_ms`,
-//! and what `ping -D` prints. All that is wrong with a file is reported at once, each with its line.
+//! Three formats are read: the JSON lines of the agent, CSV of `time,uplink,target,rtt_ms`, and the
+//! output of `ping -D`. All faults of a file are reported at once, each with its line.
 
 mod agent;
 mod counts;
@@ -33,30 +33,30 @@ const MOST_UPLINKS: usize = 64;
 /// More targets than any uplink may have.
 const MOST_TARGETS: usize = 16;
 
-/// Nobody records for longer: two years, in seconds.
+/// The longest span of a recording: two years, in seconds.
 const LONGEST_SPAN: f64 = 2.0 * 365.0 * 86_400.0;
 
-/// A file to read, and the uplink that it is about where it does not say so itself.
+/// A file to read, and its uplink where the file does not name one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingSource {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// The uplink of a file that names none.
     pub uplink: Option<UplinkName>,
 }
 
-/// Everything that was recorded.
+/// The content of one or more files.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// In the order in which they first appear.
+    /// The uplinks in the order in which they first appear.
     pub tracks: Vec<Track>,
-    /// What else the engine was told, and when; in order.
+    /// The other inputs of the engine with their times, in order.
     pub inputs: Vec<(f64, Input)>,
-    /// What was counted on each uplink's interface.
+    /// The counters of each uplink's interface.
     pub counts: BTreeMap<UplinkName, Counts>,
-    /// Outages that are marked as true.
+    /// The true outages.
     pub truth: Vec<MarkedOutage>,
-    /// Names of targets that are no addresses, by the address that stands for them.
+    /// Target names that do not parse, by the address that stands for them.
     pub aliases: BTreeMap<Target, String>,
 }
 
@@ -65,14 +65,14 @@ pub struct Recording {
 pub struct Track {
     /// Its name.
     pub uplink: UplinkName,
-    /// What became of the probes to each target, in the order in which they first appear.
+    /// The probes to each target, in the order in which the targets first appear.
     pub targets: Vec<(Target, Samples)>,
 }
 
-/// A time in which an uplink was truly dead. In seconds of the recording.
+/// A true outage of an uplink, in seconds of the recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarkedOutage {
-    /// Which uplink.
+    /// The uplink.
     pub uplink: UplinkName,
     /// Its beginning.
     pub from: f64,
@@ -80,7 +80,7 @@ pub struct MarkedOutage {
     pub to: f64,
 }
 
-/// What a file turned out to be.
+/// The format of a file.
 #[derive(Debug)]
 enum RecordingKind {
     Agent,
@@ -108,14 +108,14 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Reads marked truth.
+    /// Reads a file of true outages.
     pub fn read_truth(&mut self, path: &Path) -> Result<(), RecordingError> {
         let mut lines = open(path)?;
         csv::read_truth(&mut lines, &mut self.truth)?;
         lines.finish()
     }
 
-    /// The first and the last moment of which something is known, in seconds.
+    /// The times of the first and the last probe, in seconds.
     pub fn span(&self) -> (f64, f64) {
         let samples = self.tracks.iter().flat_map(|track| &track.targets);
         let spans = samples.filter_map(|(_, samples)| samples.span());
@@ -125,13 +125,13 @@ impl Recording {
         if from <= to { (from, to) } else { (0.0, 0.0) }
     }
 
-    /// How many probes it knows the fate of.
+    /// The number of probes.
     pub fn probes(&self) -> usize {
         let samples = self.tracks.iter().flat_map(|track| &track.targets);
         samples.map(|(_, samples)| samples.len()).sum()
     }
 
-    /// A clock that was set while it was read leaves decades in which nothing happened.
+    /// A clock that was set during the recording leaves a gap of decades.
     fn check_span(&self) -> Result<(), RecordingError> {
         let (from, to) = self.span();
         if to - from <= LONGEST_SPAN {
@@ -147,7 +147,7 @@ impl Recording {
     fn read(&mut self, source: &RecordingSource) -> Result<(), RecordingError> {
         let mut lines = open(&source.path)?;
         let before = self.probes();
-        match sniff(&mut lines)? {
+        match format_of(&mut lines)? {
             RecordingKind::Agent => agent::read_samples(lines, self)?,
             RecordingKind::Csv => {
                 csv::read(&mut lines, self)?;
@@ -167,7 +167,7 @@ impl Recording {
         Ok(())
     }
 
-    /// The samples of a target, which are begun if need be.
+    /// The samples of a target; a new target is added.
     fn samples(&mut self, uplink: &UplinkName, target: &Target) -> Result<&mut Samples, LineFault> {
         let place = match self.tracks.iter().position(|track| track.uplink == *uplink) {
             Some(place) => place,
@@ -192,8 +192,8 @@ impl Recording {
         Ok(&mut targets[place].1)
     }
 
-    /// The target that a text names. A text that is no target gets an address of the range that
-    /// nobody uses (240.0.0.0/4, RFC 1112) to stand for it.
+    /// The target of a text. A text that does not parse gets an address of the reserved range
+    /// 240.0.0.0/4 (RFC 1112).
     fn target(&mut self, text: &str) -> Result<Target, LineFault> {
         if let Ok(target) = text.parse() {
             return Ok(target);
@@ -213,10 +213,10 @@ impl Recording {
     }
 }
 
-/// Whether the file is one of the agent's own, of which the whole engine can be replayed.
+/// Whether a file is a recording of the agent, of which the whole engine can be replayed.
 pub fn is_of_agent(path: &Path) -> Result<bool, RecordingError> {
     let mut lines = open(path)?;
-    Ok(matches!(sniff(&mut lines)?, RecordingKind::Agent))
+    Ok(matches!(format_of(&mut lines)?, RecordingKind::Agent))
 }
 
 type FileLines = RecordingLines<BufReader<File>>;
@@ -232,21 +232,21 @@ fn open(path: &Path) -> Result<FileLines, RecordingError> {
     ))
 }
 
-/// By the first line that is not blank, which is read again.
-fn sniff(lines: &mut FileLines) -> Result<RecordingKind, RecordingError> {
+/// The format by the first line that is not blank; that line is read again.
+fn format_of(lines: &mut FileLines) -> Result<RecordingKind, RecordingError> {
     match lines.first()? {
         None => Err(RecordingError::Empty(lines.path().to_owned())),
         Some(line) if line.starts_with('{') => Ok(RecordingKind::Agent),
         Some(line) if ping::is_head(&line) => Ok(RecordingKind::Ping),
         Some(line) if csv::is_header(&line) => Ok(RecordingKind::Csv),
         Some(_) => {
-            lines.complain(LineFault::NoRecording);
-            Err(lines.complaints())
+            lines.note(LineFault::NoRecording);
+            Err(lines.faults())
         }
     }
 }
 
-/// The name of the file as far as it is a name.
+/// The uplink named by a file's name.
 fn named_after(path: &Path) -> Option<UplinkName> {
     path.file_stem()?.to_str()?.parse().ok()
 }

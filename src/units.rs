@@ -1,4 +1,4 @@
-//! Numbers with a unit and names with an identity. Every other module speaks in these.
+//! Numbers with a unit and names with an identity, used by all other modules.
 
 pub mod moment;
 pub mod names;
@@ -11,7 +11,4 @@ pub use quantities::{
     Bytes, Counters, IfIndex, IpProtocol, Loss, Mark, Metric, NextHopId, ProbeId, Protocol,
     RulePriority, Score, TableId, Tier, Weight,
 };
-pub use target::{
-    DnsTarget, Endpoint, Host, HostName, HttpTarget, PageExpectation, RecordType, Scheme, Target,
-    TargetError, TargetFault,
-};
+pub use target::*;

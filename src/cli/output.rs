@@ -25,6 +25,45 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// The columns of the terminal; 80 where standard output is none, or does not say.
+#[expect(
+    unsafe_code,
+    reason = "no crate in the tree wraps this request without the features of the lab"
+)]
+pub(super) fn width() -> usize {
+    const USUAL: usize = 80;
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the kernel writes one `winsize`, which is there.
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    let columns = usize::from(size.ws_col);
+    if result == 0 && columns > 0 {
+        columns
+    } else {
+        USUAL
+    }
+}
+
+/// The text in lines of so many columns, broken between words. A longer word has a line of its own.
+pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + length <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A colour of the terminal, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -61,5 +100,23 @@ impl Palette {
         } else {
             text.to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_wrapped_between_words_and_loses_none() {
+        let text = "no answer from 2001:db8:0:0:0:0:0:1 since 1.5 s";
+        for columns in [1, 10, 20, 46, 47, 80] {
+            let lines = wrapped(text, columns);
+            assert_eq!(lines.join(" "), text);
+            let fits = |line: &String| line.len() <= columns || !line.contains(' ');
+            assert!(lines.iter().all(fits), "{lines:?}");
+        }
+        assert_eq!(wrapped(text, 47).len(), 1);
+        assert_eq!(wrapped(text, 46).len(), 2);
     }
 }

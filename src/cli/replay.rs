@@ -19,15 +19,15 @@ use course::Course;
 /// The arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
-    /// What the agent recorded, CSV of `time,uplink,target,rtt_ms`, or the output of `ping -D`, which
-    /// is of one uplink: NAME=FILE names it
+    /// A recording of the agent, CSV of `time,uplink,target,rtt_ms`, or the output of `ping -D` for one
+    /// uplink: NAME=FILE names the uplink
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<String>,
-    /// A configuration to try; several are compared [default: the one that was recorded, or every
-    /// uplink at the defaults, the first the most preferred]
+    /// A configuration to try; several are compared [default: the recorded one, or all uplinks at the
+    /// defaults, the first the most preferred]
     #[arg(long = "config", value_name = "FILE")]
     configs: Vec<PathBuf>,
-    /// Outages that are known to have been real, as `uplink,from,to`
+    /// The true outages, as `uplink,from,to`
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
     /// One JSON object on standard output
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
     let text = if arguments.json {
         show::json(&courses)?
     } else {
-        show::text(&courses)
+        show::text(&courses, output::width())
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -52,13 +52,13 @@ fn courses(arguments: &ReplayArguments) -> Result<Vec<Course>> {
         .iter()
         .map(|word| source(word))
         .collect();
-    let is_life = arguments.configs.is_empty() && sources.len() == 1;
-    if is_life && recording::is_of_agent(&sources[0].path)? {
+    let is_rerun = arguments.configs.is_empty() && sources.len() == 1;
+    if is_rerun && recording::is_of_agent(&sources[0].path)? {
         let mut recording = Recording::default();
         if let Some(path) = &arguments.truth {
             recording.read_truth(path)?;
         }
-        return Ok(vec![trial::relive(&sources[0].path, &recording.truth)?]);
+        return Ok(vec![trial::rerun(&sources[0].path, &recording.truth)?]);
     }
     let mut recording = Recording::load(&sources)?;
     if let Some(path) = &arguments.truth {
@@ -79,12 +79,12 @@ fn courses(arguments: &ReplayArguments) -> Result<Vec<Course>> {
         for remark in &remarks {
             output::remark(&format!("{name}: {remark}"));
         }
-        let is_about_it = settings.uplinks.iter().any(|uplink| {
+        let is_recorded = settings.uplinks.iter().any(|uplink| {
             let mut tracks = recording.tracks.iter();
             tracks.any(|track| track.uplink == uplink.name)
         });
         ensure!(
-            is_about_it,
+            is_recorded,
             "{name}: none of its uplinks is in the recording"
         );
         Ok(trial::run(name, settings, &recording))

@@ -9,11 +9,10 @@
 //! the bucket: that is for the moment when the uplink that carries the traffic may be dead. Questions of
 //! quality get the upper half.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::engine::settings::{ProbeSettings, UplinkSettings};
-use crate::units::{Bytes, Host, Moment, Scheme, Target};
+use crate::units::{Bytes, DnsTarget, Host, Moment, Target, WireCost};
 
 /// The time for which a budget is given.
 pub const PERIOD: Duration = Duration::from_secs(30 * 86_400);
@@ -176,52 +175,35 @@ pub fn plan(uplink: &UplinkSettings) -> Option<Plan> {
 
 /// The headers of Ethernet with a VLAN tag, and its check sequence.
 const LINK: u64 = 22;
-/// ICMP echo: the header and what the prober puts into it.
-const ECHO: u64 = 8 + 32;
+/// The header of IPv6.
+const IPV6: u64 = 40;
 /// The header of TCP with all the options of a SYN.
 const TCP: u64 = 40;
 /// Packets of a connection that comes to its end, each way, with those that are sent again.
 const CLOSING: u64 = 12;
-/// As much of a page, or of a handshake, as can arrive before the prober has seen enough: what it
-/// reads, and what its socket has room for beyond that.
-const PAGE: u64 = 16 << 10;
-const HANDSHAKE: u64 = 16 << 10;
-/// The largest answer of a resolver (`DNS flag day 2020`), and a question without its name.
-const DNS_ANSWER: u64 = 1232 + 8;
-const DNS_QUESTION: u64 = 12 + 4 + 2 + 8;
 /// Servers that are asked for a name where none are configured.
 const RESOLVERS: u64 = 10;
 
 /// The bytes that one probe costs at most, both ways, as they are on the wire.
 pub fn cost(target: &Target, probe: &ProbeSettings) -> u64 {
-    match target {
-        Target::Icmp(address) => {
-            let request = packet(*address, ECHO);
-            // A router on the way may answer instead, and quotes the request.
-            request + packet(*address, 8 + request - LINK)
-        }
-        Target::Tcp(endpoint) => connection(probe) + lookup(&endpoint.host, probe),
-        Target::Http(page) => {
-            let asks = length(&page.path) + length(&page.authority()) + 256;
-            let secret = match page.scheme {
-                Scheme::Http => 0,
-                Scheme::Https => HANDSHAKE,
-            };
-            let conversation = asks * attempts(probe) + PAGE + secret;
-            conversation + connection(probe) + lookup(&page.endpoint.host, probe)
-        }
-        Target::Dns(question) => {
-            let server = question.server.ip();
-            let asks = DNS_QUESTION + length(question.name.as_str());
-            packet(server, asks) + packet(server, DNS_ANSWER)
-        }
-    }
+    let WireCost {
+        is_connection,
+        sent,
+        received,
+    } = target.wire_cost();
+    let exchange = if is_connection {
+        sent * attempts(probe) + received + connection(probe)
+    } else {
+        let header = target.address().map_or(IPV6, WireCost::ip_header);
+        2 * (LINK + header) + sent + received
+    };
+    exchange + lookup(&target.host(), probe)
 }
 
 /// Opening, with what is sent again for want of an answer (RFC 6298: each wait twice the last), and
 /// closing.
 fn connection(probe: &ProbeSettings) -> u64 {
-    let packet = LINK + 40 + TCP;
+    let packet = LINK + IPV6 + TCP;
     2 * packet * attempts(probe) + packet * CLOSING
 }
 
@@ -239,22 +221,10 @@ fn lookup(host: &Host, probe: &ProbeSettings) -> u64 {
                 0 => RESOLVERS,
                 some => some as u64,
             };
-            let question = LINK + 40 + DNS_QUESTION + length(name.as_str());
-            servers * 2 * (question + LINK + 40 + DNS_ANSWER)
+            let query = DnsTarget::QUERY_BYTES + name.as_str().len() as u64;
+            servers * 2 * (2 * (LINK + IPV6) + query + DnsTarget::ANSWER_BYTES)
         }
     }
-}
-
-fn packet(address: IpAddr, payload: u64) -> u64 {
-    LINK + payload
-        + match address {
-            IpAddr::V4(_) => 20,
-            IpAddr::V6(_) => 40,
-        }
-}
-
-fn length(text: &str) -> u64 {
-    text.len() as u64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 9 petabytes")]

@@ -1,4 +1,4 @@
-//! A question to a resolver, as a probe and for the names of other targets.
+//! A query to a resolver, as a probe and for the names of other targets.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -13,11 +13,10 @@ use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType};
 
-/// Asks through the interface; nothing comes of it if nobody answers.
+/// Queries through the interface; none if there is no answer in time.
 ///
-/// A resolver that answers with an error does not resolve through this uplink, and that is what the
-/// target is there to find out: only NOERROR is a reply.
-pub(super) async fn ask(
+/// The target tells whether the resolver resolves through this uplink, so only NOERROR is a reply.
+pub(super) async fn probe(
     target: &DnsTarget,
     exit: &ProbeExit,
     listen_for: Duration,
@@ -31,7 +30,7 @@ pub(super) async fn ask(
     })
 }
 
-/// Asks a server once, and waits for its answer for as long as it takes.
+/// Queries a server once, and waits for its answer without a limit.
 pub(super) async fn query(
     server: SocketAddr,
     name: &HostName,
@@ -44,7 +43,7 @@ pub(super) async fn query(
     let mut buffer = [0; MAX_ANSWER];
     loop {
         let length = socket.recv(&mut buffer).await?;
-        // Anything else is noise, or somebody who guesses.
+        // Other datagrams are noise, or forged.
         if let Some(answer) = question.read(&buffer[..length]) {
             return Ok(answer);
         }

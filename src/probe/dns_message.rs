@@ -1,38 +1,37 @@
-//! DNS messages (RFC 1035, section 4): one question out, and what is looked at of an answer.
+//! DNS messages (RFC 1035, section 4): a query with one question, and its answer.
 //!
-//! An answer is judged by its header, its question and the address records among its answers. Names
-//! in records are skipped, never followed, so that no compression pointer can lead anywhere; this is
-//! all there is to it, a tenth of a DNS library.
+//! Of an answer the header, the question and the address records are read. Names in records are
+//! skipped, and compression pointers not followed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::units::{HostName, RecordType};
 
-/// What a server without EDNS (RFC 6891) may send at most is 512 bytes; room for those that forget.
+/// Without EDNS (RFC 6891) an answer has 512 bytes at most; some servers send more.
 pub(super) const MAX_ANSWER: usize = 1232;
 
 const HEADER: usize = 12;
 const CLASS_IN: u16 = 1;
 
-/// A question as it is sent.
+/// A query as it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct DnsQuestion {
     bytes: Vec<u8>,
 }
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DnsAnswer {
-    /// How it went.
+    /// Its response code.
     pub(super) code: ResponseCode,
-    /// The addresses that the answer holds.
+    /// The addresses in it.
     pub(super) addresses: Vec<IpAddr>,
-    /// For how long they may be used: the least of theirs.
+    /// The least time to live of these.
     pub(super) lives: Duration,
 }
 
-/// How it went (RFC 1035, section 4.1.1).
+/// A response code (RFC 1035, section 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ResponseCode(u8);
 
@@ -54,7 +53,7 @@ impl std::fmt::Display for ResponseCode {
 }
 
 impl DnsQuestion {
-    /// A question that wants recursion.
+    /// A query with recursion.
     pub(super) fn new(id: u16, name: &HostName, record: RecordType) -> Self {
         let mut bytes = id.to_be_bytes().to_vec();
         // Recursion desired; one question, nothing else.
@@ -74,7 +73,7 @@ impl DnsQuestion {
         &self.bytes
     }
 
-    /// What a datagram answers to this question; nothing if it is no well-formed answer to it.
+    /// Reads a datagram; none if it is no well-formed answer to this query.
     pub(super) fn read(&self, datagram: &[u8]) -> Option<DnsAnswer> {
         let mut reader = DnsReader { rest: datagram };
         let id = reader.take(2)?;
@@ -90,7 +89,7 @@ impl DnsQuestion {
         }
         let asked = &self.bytes[HEADER..];
         match questions {
-            // A server that does not understand a question may leave it out.
+            // With an error a server may leave the question out.
             0 if code != ResponseCode::NO_ERROR => {}
             1 if reader.take(asked.len())?.eq_ignore_ascii_case(asked) => {}
             _ => return None,
@@ -135,7 +134,7 @@ impl DnsRecord<'_> {
     }
 }
 
-/// What has not been read yet.
+/// The unread part of a message.
 struct DnsReader<'a> {
     rest: &'a [u8],
 }
@@ -211,7 +210,7 @@ mod tests {
           \xc0\x2d\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x50";
 
     #[test]
-    fn the_question_is_as_rfc_1035_has_it() {
+    fn a_query_has_the_bytes_of_rfc_1035() {
         assert_eq!(
             question().as_bytes(),
             b"\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03com\0\0\x01\0\x01"
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_about_its_length_is_no_answer() {
+    fn a_message_with_a_wrong_length_is_no_answer() {
         let good = response(0, 2, ALIAS_AND_ADDRESS);
         for length in 0..good.len() {
             assert_eq!(question().read(&good[..length]), None, "{length}");

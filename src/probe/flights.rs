@@ -1,4 +1,4 @@
-//! The probes that are under way.
+//! The probes in flight.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,12 +10,11 @@ use crate::engine::action::ProbeOrder;
 use crate::engine::input::ProbeOutcome;
 use crate::units::UplinkName;
 
-/// How many probes of one uplink may hold a socket of their own. Nobody answers any more when they
-/// are so many: the oldest is ended, and the engine's clock has it missed.
+/// Probes of one uplink that may hold a socket of their own. With so many, none is answered any more:
+/// the oldest is aborted and counts as missed.
 const MOST_CONNECTED: usize = 256;
 
-/// The probes that are under way. A task ends with its answer or its time limit, and its socket
-/// with it.
+/// The probes in flight. A task ends, and closes its socket, with its answer or its time limit.
 pub(super) struct Flights {
     outbox: mpsc::Sender<ProbeReport>,
     tasks: JoinSet<()>,
@@ -59,7 +58,7 @@ impl Flights {
     ) {
         let handle = self.start(probe, flight);
         let connected = self.connected.entry(probe.uplink.clone()).or_default();
-        // A handle keeps the memory of its task.
+        // A handle keeps its task in memory.
         while connected.front().is_some_and(AbortHandle::is_finished) {
             connected.pop_front();
         }
@@ -78,7 +77,7 @@ impl Flights {
         !self.tasks.is_empty()
     }
 
-    /// Waits until one has ended.
+    /// Waits until a probe has ended.
     pub(super) async fn land(&mut self) {
         drop(self.tasks.join_next().await);
     }

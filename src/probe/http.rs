@@ -1,4 +1,4 @@
-//! A web page: the one that is expected, or the landing page of somebody on the way.
+//! A web page: the expected one, or the landing page of a captive portal.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,29 +12,29 @@ use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 use crate::units::{HttpTarget, Scheme};
 
-/// How much of an answer is read at most: head and body together.
+/// The part of an answer that is read: head and body together.
 const MAX_ANSWER: usize = 4096;
-/// The room that a socket has for what was not read yet; the kernel doubles it.
-const ROOM: u32 = 4096;
-/// How many header fields are looked at.
+/// The receive buffer of a socket; the kernel doubles it.
+const RECEIVE_BUFFER: u32 = 4096;
+/// Header fields that are read.
 const MAX_FIELDS: usize = 64;
 
-/// Gets the page through the interface; nothing comes of it if nobody answers to the end.
-pub(super) async fn get(
+/// Gets the page through the interface; none if there is no complete answer in time.
+pub(super) async fn probe(
     page: &HttpTarget,
     address: SocketAddr,
     exit: &ProbeExit,
     listen_for: Duration,
 ) -> Option<ProbeOutcome> {
     let begun = now();
-    let said = timeout(listen_for, fetch(page, address, exit)).await.ok()?;
-    Some(match said {
+    let fetched = timeout(listen_for, fetch(page, address, exit)).await.ok()?;
+    Some(match fetched {
         Ok(()) => ProbeOutcome::Reply(begun.elapsed()),
         Err(outcome) => outcome,
     })
 }
 
-/// Follows no redirect: where it leads is not what was asked for.
+/// Redirects are not followed: they lead to another page.
 async fn fetch(
     page: &HttpTarget,
     address: SocketAddr,
@@ -42,13 +42,13 @@ async fn fetch(
 ) -> Result<(), ProbeOutcome> {
     let failed = |error: io::Error| socket::read(page.url(), &error);
     let socket = socket::tcp(address, exit).map_err(|e| socket::none(exit, &e))?;
-    // Nobody sends more than there is room for: a long page costs no more than a short one.
+    // A small window: a long page costs no more than a short one.
     socket
-        .set_recv_buffer_size(ROOM)
+        .set_recv_buffer_size(RECEIVE_BUFFER)
         .map_err(|e| socket::none(exit, &e))?;
     let stream = socket.connect(address).await.map_err(failed)?;
     match page.scheme {
-        Scheme::Http => converse(page, stream).await.map_err(failed)?,
+        Scheme::Http => request(page, stream).await.map_err(failed)?,
         Scheme::Https => secured(page, stream).await?,
     }
 }
@@ -69,7 +69,7 @@ async fn secured(
     let stream = super::tls::secure(stream, &page.endpoint.host)
         .await
         .map_err(failed)?;
-    converse(page, stream).await.map_err(failed)
+    request(page, stream).await.map_err(failed)
 }
 
 #[cfg(not(feature = "tls"))]
@@ -83,12 +83,12 @@ async fn secured(
     ))
 }
 
-/// Asks, and reads until it is clear whether this is the page, or in which way it is not.
-pub(super) async fn converse(
+/// Requests the page, and reads until the verdict is clear.
+pub(super) async fn request(
     page: &HttpTarget,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
 ) -> io::Result<Result<(), ProbeOutcome>> {
-    stream.write_all(request(page).as_bytes()).await?;
+    stream.write_all(request_of(page).as_bytes()).await?;
     let mut answer = Vec::with_capacity(MAX_ANSWER);
     loop {
         let room = MAX_ANSWER - answer.len();
@@ -96,7 +96,7 @@ pub(super) async fn converse(
         let is_all = match count {
             Ok(count) => count == 0 || answer.len() >= MAX_ANSWER,
             Err(error) if answer.is_empty() => return Err(error),
-            // Some servers end a connection like this; what they said before is said.
+            // Some servers end a connection like this; what was read counts.
             Err(_) => true,
         };
         if is_all && answer.is_empty() {
@@ -108,7 +108,7 @@ pub(super) async fn converse(
     }
 }
 
-fn request(page: &HttpTarget) -> String {
+fn request_of(page: &HttpTarget) -> String {
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: uplinkd/{}\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n",
@@ -118,8 +118,8 @@ fn request(page: &HttpTarget) -> String {
     )
 }
 
-/// Whether this is the page, or in which way it is not; nothing while that is open. `is_all`: no more
-/// will be read.
+/// The verdict on an answer: the page, or how it differs; none while more has to be read. `is_all`: no
+/// more will be read.
 fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), ProbeOutcome>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
@@ -142,7 +142,7 @@ fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), Pr
     };
     let status = head.code?;
     if !page.is_status(status) {
-        return Some(Err(complain(page, status, location)));
+        return Some(Err(wrong_status(page, status, location)));
     }
     let Some(text) = &page.expect.text else {
         return Some(Ok(()));
@@ -158,13 +158,13 @@ fn judge(page: &HttpTarget, answer: &[u8], is_all: bool) -> Option<Result<(), Pr
     }
 }
 
-/// A redirect, a page where none should be and 511 (RFC 6585, section 6) are the work of somebody on
-/// the way; any other error is more likely the server's.
-fn complain(page: &HttpTarget, status: u16, location: Option<String>) -> ProbeOutcome {
+/// A redirect, a page instead of 204, and 511 (RFC 6585, section 6) come from a captive portal; other
+/// errors are more likely the server's.
+fn wrong_status(page: &HttpTarget, status: u16, location: Option<String>) -> ProbeOutcome {
     let url = page.url();
     match (status, location) {
         (300..400, Some(to)) if leads_to_itself(page, &to) => ProbeOutcome::Wrong(format!(
-            "{url} answered {status} to {to}, as it may do to everybody: take another target or \
+            "{url} answered {status} to {to}, which may be its usual answer: use another target or \
              expect status {status}"
         )),
         (300..400, Some(to)) => captive(page, &format!("answered {status} to {to}")),
@@ -177,7 +177,7 @@ fn captive(page: &HttpTarget, what: &str) -> ProbeOutcome {
     ProbeOutcome::Captive(format!("captive portal: {} {what}", page.url()))
 }
 
-/// To the same server by https.
+/// Whether a redirect leads to the same host by https.
 fn leads_to_itself(page: &HttpTarget, location: &str) -> bool {
     let host = page.endpoint.host.to_string();
     let rest = location
@@ -189,7 +189,7 @@ fn leads_to_itself(page: &HttpTarget, location: &str) -> bool {
         && (after.is_empty() || after.starts_with(['/', ':', '?', '#']))
 }
 
-/// Where a redirect leads, fit for a log.
+/// The destination of a redirect, in visible characters.
 fn location(fields: &[httparse::Header<'_>]) -> Option<String> {
     const MAX_SHOWN: usize = 120;
     let field = fields
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    /// What is said of an answer that is all there: empty if it is as expected.
+    /// The reason why a complete answer is wrong: empty if it is as expected.
     fn verdict(target: &str, answer: &str) -> String {
         let verdict = judge(&page(target), answer.as_bytes(), true);
         match verdict.expect("a verdict").err() {
@@ -248,7 +248,7 @@ mod tests {
     const TEXT: &str = "http://192.0.2.1/ncsi.txt#text=Success";
 
     #[test]
-    fn a_landing_page_is_told_from_the_page() {
+    fn a_landing_page_is_no_reply() {
         for (target, answer, says) in [
             (EMPTY, "HTTP/1.1 204 No Content\r\n\r\n", ""),
             (
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_is_enough_where_nothing_else_is_expected() {
+    fn a_verdict_needs_only_the_status_without_an_expected_text() {
         let flood = format!("HTTP/1.1 204 No Content\r\n{}", "A: b\r\n".repeat(500));
         assert_eq!(judge(&page(EMPTY), flood.as_bytes(), false), Some(Ok(())));
         let long = format!("HTTP/1.1 302 Found\r\nA: {}", "b".repeat(MAX_ANSWER));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_waits_for_what_is_expected() {
+    fn a_verdict_waits_for_the_expected_text() {
         let answer = b"HTTP/1.1 200 OK\r\n\r\nSuccess";
         for length in 0..answer.len() {
             assert_eq!(
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_of_a_redirect_is_short_and_visible() {
+    fn the_destination_of_a_redirect_is_shortened_and_visible() {
         let answer = format!(
             "HTTP/1.1 302 F\r\nLocation: a\tb\u{e4}{}\r\n\r\n",
             "c".repeat(999)

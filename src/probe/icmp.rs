@@ -16,7 +16,7 @@ use crate::probe::{ProbeExit, socket};
 use crate::routing::Family;
 use crate::units::InterfaceName;
 
-/// Makes an echo request of 60 bytes with its IP header, and 82 with those of Ethernet.
+/// An echo request has 60 bytes with its IP header, and 82 with that of Ethernet.
 const PAYLOAD: [u8; 32] = *b"uplinkd probes this path, sorry.";
 
 /// A client bound to one interface.
@@ -43,7 +43,7 @@ impl Icmp {
         let client = Client::new(&config).map_err(|error| explain(&error, interface))?;
         mark(&client, exit)?;
         if client.get_socket().get_type() != socket2::Type::RAW {
-            // A datagram socket works but is deaf to ICMP errors.
+            // A datagram socket does not receive ICMP errors.
             tracing::debug!(%interface, "no raw socket for ICMP, using a datagram socket");
         } else if let Err(error) = filter::only_answers(&client, family) {
             tracing::debug!(%interface, %error, "no ICMP filter");
@@ -61,7 +61,7 @@ impl Icmp {
         self.exit == *exit
     }
 
-    /// Sends one echo request; nothing comes of it if nobody answers.
+    /// Sends one echo request; none if there is no answer in time.
     pub(super) fn ping(
         &mut self,
         address: IpAddr,
@@ -79,7 +79,7 @@ impl Icmp {
     }
 }
 
-/// Whether this process may send ICMP at all.
+/// Whether this process may send ICMP.
 pub(super) fn check() -> io::Result<()> {
     let open = |kind| Socket::new(Domain::IPV4, kind, Some(Protocol::ICMPV4)).map(drop);
     match open(Type::RAW).or_else(|_| open(Type::DGRAM)) {
@@ -102,7 +102,7 @@ async fn ask(pinger: &mut Pinger, sequence: PingSequence) -> Option<ProbeOutcome
     }
 }
 
-/// A raw socket also delivers the errors that routers send about our request.
+/// A raw socket also receives the ICMP errors about our request.
 fn read(packet: &IcmpPacket, rtt: Duration) -> ProbeOutcome {
     const ECHO_REPLY: u8 = 0;
     const ECHO_REPLY_V6: u8 = 129;
@@ -140,8 +140,8 @@ fn explain(error: &io::Error, interface: &InterfaceName) -> io::Error {
     io::Error::new(error.kind(), what)
 }
 
-/// A raw ICMP socket is woken by every ICMP packet of its interface unless the kernel is told which
-/// ones matter: without this an inbound ping flood costs a third of a core.
+/// Without a filter a raw ICMP socket is woken by every ICMP packet of its interface: an inbound ping
+/// flood costs a third of a core.
 mod filter {
     use std::io;
 
@@ -152,7 +152,7 @@ mod filter {
     const ICMP_FILTER: libc::c_int = 1;
     const ICMPV6_FILTER: libc::c_int = 1;
 
-    /// Lets echo replies, unreachables, time exceeded and parameter problems through.
+    /// Passes echo replies, unreachables, time exceeded and parameter problems.
     pub(super) fn only_answers(client: &Client, family: Family) -> io::Result<()> {
         match family {
             Family::Ipv4 => {

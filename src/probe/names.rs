@@ -1,9 +1,8 @@
-//! The addresses of names in targets, per uplink: what resolves through one may not be reachable, or
-//! be another host, through the other.
+//! The addresses of names in targets, per uplink: providers may resolve a name to different hosts.
 //!
-//! No probe waits for a name: it is sent to the address that is known, or not at all, and the question
-//! goes out beside it. An address is used for as long as its record lives, within bounds, and longer
-//! while nobody says another: a resolver that fails is not the target's failure.
+//! No probe waits for a name: it is sent to the known address, or not at all, while a query runs. An
+//! address is used for the time to live of its record, within bounds, and longer while no resolver
+//! answers: the failure of a resolver is not the target's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,32 +19,32 @@ use super::socket::now;
 use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType, UplinkName};
 
-/// The least and the most that an address is used without asking again.
+/// The least and the most time that an address is used without a new query.
 const LIVES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// When a name without an address is asked for again.
+/// The pause before a new query for a name without an address.
 const RETRY: Duration = Duration::from_secs(1);
-/// When a name with an old address is asked for again: there is no hurry.
+/// The same for a name with an old address.
 const RETRY_OLD: Duration = Duration::from_secs(30);
 /// How long a server may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A name that no target has asked for since then is forgotten.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// A name that was not used for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
-/// So many servers are asked at most.
+/// Servers that are queried at most.
 const MAX_SERVERS: usize = 8;
 
-/// Where a machine writes down its name servers; the first that names one beyond this machine.
+/// The files with this machine's name servers; the first with a server beyond this machine counts.
 const RESOLV_CONFS: [&str; 3] = [
     "/etc/resolv.conf",
-    // What systemd-resolved asks, and what netifd learnt, where the first only names a local stub.
+    // The upstream servers of systemd-resolved and of netifd, where the first names a local stub.
     "/run/systemd/resolve/resolv.conf",
     "/tmp/resolv.conf.d/resolv.conf.auto",
 ];
-/// Asked last: a provider's resolver often refuses whoever comes through another provider.
+/// Queried last. A provider's resolver often refuses queries through another provider.
 const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(9, 9, 9, 9)];
 
 type NameKey = (UplinkName, HostName);
 
-/// The names that targets have, and who is being asked for them.
+/// The names of targets, and the queries for them.
 #[derive(Default)]
 pub(super) struct Names {
     known: BTreeMap<NameKey, CachedName>,
@@ -57,8 +56,8 @@ struct CachedName {
     address: Option<IpAddr>,
     /// Why there is no address.
     trouble: Option<String>,
-    is_asked: bool,
-    ask_at: Instant,
+    is_queried: bool,
+    query_at: Instant,
     used: Instant,
 }
 
@@ -74,7 +73,7 @@ struct ResolvedAddress {
 }
 
 impl Names {
-    /// The address to probe, or why there is none. Asks for it beside, if it is time.
+    /// The address to probe, or why there is none. Starts a query for it if one is due.
     pub(super) fn address(&mut self, order: &ProbeJob, name: &HostName) -> Result<IpAddr, String> {
         let key = (order.probe.uplink.clone(), name.clone());
         let now = now();
@@ -87,9 +86,9 @@ impl Names {
             return Err(format!("{name} is not resolved yet"));
         };
         entry.used = now;
-        let is_due = entry.ask_at <= now && !entry.is_asked;
+        let is_due = entry.query_at <= now && !entry.is_queried;
         if is_due {
-            entry.is_asked = true;
+            entry.is_queried = true;
             self.lookups.spawn(look_up(key, order.clone()));
         }
         entry.address.ok_or_else(|| match &entry.trouble {
@@ -98,11 +97,11 @@ impl Names {
         })
     }
 
-    pub(super) fn is_asking(&self) -> bool {
+    pub(super) fn is_querying(&self) -> bool {
         !self.lookups.is_empty()
     }
 
-    /// Waits until a question is answered, or has not been.
+    /// Waits until a query ends.
     pub(super) async fn learn(&mut self) {
         let Some(Ok(lookup)) = self.lookups.join_next().await else {
             return;
@@ -120,8 +119,8 @@ impl CachedName {
             exit: order.exit.clone(),
             address: None,
             trouble: None,
-            is_asked: false,
-            ask_at: now,
+            is_queried: false,
+            query_at: now,
             used: now,
         }
     }
@@ -131,17 +130,17 @@ impl CachedName {
     }
 
     fn learn(&mut self, result: Result<ResolvedAddress, String>, now: Instant) {
-        self.is_asked = false;
+        self.is_queried = false;
         match result {
             Ok(found) => {
                 self.address = Some(found.address);
                 self.trouble = None;
-                self.ask_at = now + found.lives.clamp(LIVES.0, LIVES.1);
+                self.query_at = now + found.lives.clamp(LIVES.0, LIVES.1);
             }
             Err(trouble) => {
                 self.trouble = Some(trouble);
                 let retry = self.address.map_or(RETRY, |_| RETRY_OLD);
-                self.ask_at = now + retry;
+                self.query_at = now + retry;
             }
         }
     }
@@ -150,9 +149,9 @@ impl CachedName {
 async fn look_up(key: NameKey, order: ProbeJob) -> NameLookup {
     let servers = servers(&order.resolvers);
     let name = &key.1;
-    let mut result = ask(&servers, name, RecordType::A, &order.exit).await;
+    let mut result = query(&servers, name, RecordType::A, &order.exit).await;
     if matches!(result, Ok(None)) {
-        result = ask(&servers, name, RecordType::Aaaa, &order.exit).await;
+        result = query(&servers, name, RecordType::Aaaa, &order.exit).await;
     }
     let result = result.and_then(|found| found.ok_or_else(|| "it has no address".to_owned()));
     NameLookup {
@@ -162,8 +161,8 @@ async fn look_up(key: NameKey, order: ProbeJob) -> NameLookup {
     }
 }
 
-/// Asks one server after the other until one knows; none if the name has no such record.
-async fn ask(
+/// Queries one server after the other until one knows; none if the name has no such record.
+async fn query(
     servers: &[IpAddr],
     name: &HostName,
     record: RecordType,
@@ -172,8 +171,8 @@ async fn ask(
     let mut troubles = Vec::new();
     for server in servers {
         let address = SocketAddr::new(*server, DnsTarget::PORT);
-        let query = dns::query(address, name, record, exit);
-        let trouble = match timeout(PATIENCE, query).await {
+        let answer = dns::query(address, name, record, exit);
+        let trouble = match timeout(SERVER_TIMEOUT, answer).await {
             Err(_) => "no answer".to_owned(),
             Ok(Err(error)) => error.to_string(),
             Ok(Ok(answer)) => match read(&answer, record) {
@@ -191,8 +190,8 @@ fn read(answer: &DnsAnswer, record: RecordType) -> Result<Option<ResolvedAddress
     if answer.code != ResponseCode::NO_ERROR {
         return Err(answer.code);
     }
-    let is_asked = |address: &&IpAddr| address.is_ipv6() == (record == RecordType::Aaaa);
-    let address = answer.addresses.iter().find(is_asked);
+    let is_of_type = |address: &&IpAddr| address.is_ipv6() == (record == RecordType::Aaaa);
+    let address = answer.addresses.iter().find(is_of_type);
     Ok(address.map(|address| ResolvedAddress {
         address: *address,
         lives: answer.lives,
@@ -203,7 +202,7 @@ fn servers(configured: &[IpAddr]) -> Vec<IpAddr> {
     if !configured.is_empty() {
         return configured.to_vec();
     }
-    // Small files of this machine, read again because a lease may have changed them.
+    // Read each time: a DHCP lease may have changed these small files.
     let texts = RESOLV_CONFS
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok());
@@ -220,12 +219,12 @@ fn servers(configured: &[IpAddr]) -> Vec<IpAddr> {
     servers
 }
 
-/// The servers of a resolv.conf(5) that are not this machine itself.
+/// The servers of a resolv.conf(5) other than this machine.
 fn nameservers(text: &str) -> Vec<IpAddr> {
     let server = |line: &str| {
         let mut words = line.split_ascii_whitespace();
         let is_server = words.next() == Some("nameserver");
-        // An address with a zone (fe80::1%eth0) is of one link and of no use on another.
+        // An address with a zone (fe80::1%eth0) does not parse: it is of no use on another link.
         words.next().filter(|_| is_server)?.parse::<IpAddr>().ok()
     };
     let servers = text.lines().filter_map(server);
@@ -238,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_local_stub_resolves_nothing_through_an_uplink() {
+    fn a_local_stub_is_not_queried_through_an_uplink() {
         let stub = "# by hand\nnameserver 127.0.0.53\nnameserver ::1\noptions edns0 trust-ad\n";
         assert_eq!(nameservers(stub), [] as [IpAddr; 0]);
         let real = "search lan\n nameserver 192.0.2.53 # wan\nnameserver fe80::1%eth0\n\
@@ -251,21 +250,21 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_of_the_configuration_are_the_only_ones_asked() {
+    fn only_the_configured_servers_are_queried() {
         let configured = [Ipv4Addr::new(192, 0, 2, 53).into()];
         assert_eq!(servers(&configured), configured);
         assert!(servers(&[]).ends_with(&PUBLIC.map(IpAddr::from)));
     }
 
     #[test]
-    fn an_address_outlives_its_record_while_nobody_says_another() {
+    fn an_address_outlives_its_record_while_no_resolver_answers() {
         let start = now();
         let order = ProbeJob {
             probe: crate::engine::action::ProbeOrder {
                 id: crate::units::ProbeId(1),
                 uplink: "fiber".parse().expect("a name"),
                 target: "tcp://www.example.com:443".parse().expect("a target"),
-                listen_for: PATIENCE,
+                listen_for: SERVER_TIMEOUT,
             },
             exit: ProbeExit {
                 interface: "eth1".parse().expect("a name"),
@@ -276,7 +275,7 @@ mod tests {
         };
         let mut entry = CachedName::new(&order, start);
         entry.learn(Err("192.0.2.53: no answer".to_owned()), start);
-        assert_eq!(entry.ask_at, start + RETRY);
+        assert_eq!(entry.query_at, start + RETRY);
         let address = Ipv4Addr::new(192, 0, 2, 80).into();
         for (seconds, used) in [
             (0, LIVES.0),
@@ -285,11 +284,14 @@ mod tests {
         ] {
             let lives = Duration::from_secs(seconds);
             entry.learn(Ok(ResolvedAddress { address, lives }), start);
-            assert_eq!((entry.address, entry.ask_at), (Some(address), start + used));
+            assert_eq!(
+                (entry.address, entry.query_at),
+                (Some(address), start + used)
+            );
         }
         entry.learn(Err("192.0.2.53: SERVFAIL".to_owned()), start);
         assert_eq!(
-            (entry.address, entry.ask_at),
+            (entry.address, entry.query_at),
             (Some(address), start + RETRY_OLD)
         );
     }

@@ -1,4 +1,4 @@
-//! Sockets that send through one uplink, and what their errors say.
+//! Sockets that send through one uplink, and the meaning of their errors.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 
-/// A socket of the family of `address`.
+/// A TCP socket of the family of `address`.
 pub(super) fn tcp(address: SocketAddr, exit: &ProbeExit) -> io::Result<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -20,7 +20,7 @@ pub(super) fn tcp(address: SocketAddr, exit: &ProbeExit) -> io::Result<TcpSocket
     Ok(socket)
 }
 
-/// A socket that hears nobody but `peer`, on a port that nobody can guess.
+/// A UDP socket that receives from `peer` only, on a random port.
 pub(super) async fn udp(peer: SocketAddr, exit: &ProbeExit) -> io::Result<UdpSocket> {
     let any: SocketAddr = match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -32,8 +32,8 @@ pub(super) async fn udp(peer: SocketAddr, exit: &ProbeExit) -> io::Result<UdpSoc
     Ok(socket)
 }
 
-/// Binds a socket to the way out. A mark needs CAP_NET_ADMIN: without it the agent only observes, and
-/// there are no rules that look at marks.
+/// Binds a socket to its way out. A mark needs CAP_NET_ADMIN: without it the agent only observes, and no
+/// rules for marks exist.
 pub(super) fn leave_by(socket: &SockRef<'_>, exit: &ProbeExit) -> io::Result<()> {
     socket.bind_device(Some(exit.interface.as_str().as_bytes()))?;
     match socket.set_mark(exit.mark.0) {
@@ -42,7 +42,7 @@ pub(super) fn leave_by(socket: &SockRef<'_>, exit: &ProbeExit) -> io::Result<()>
     }
 }
 
-/// An error on the way, or one of this machine. `what` failed, as in `tcp://192.0.2.1:443`.
+/// The outcome of an error: of the path, or of this machine. `what` is the target.
 pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> ProbeOutcome {
     let is_of_the_path = matches!(
         error.kind(),
@@ -61,7 +61,7 @@ pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> ProbeOutc
     }
 }
 
-/// The socket could not even be made.
+/// The outcome of a socket that could not be opened.
 pub(super) fn none(exit: &ProbeExit, error: &io::Error) -> ProbeOutcome {
     ProbeOutcome::NotSent(format!("no socket on {}: {error}", exit.interface))
 }

@@ -10,8 +10,8 @@ use super::socket::{self, now};
 use crate::engine::input::ProbeOutcome;
 use crate::probe::ProbeExit;
 
-/// Connects through the interface; nothing comes of it if nobody answers.
-pub(super) async fn connect(
+/// Connects through the interface; none if there is no answer in time.
+pub(super) async fn probe(
     address: SocketAddr,
     exit: &ProbeExit,
     listen_for: Duration,

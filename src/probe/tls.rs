@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::units::Host;
 
-/// Makes a connection safe; an error of kind `InvalidData` is about what the far end showed.
+/// Starts TLS on a connection; an error of kind `InvalidData` is about the far end's certificate.
 pub(super) async fn secure(stream: TcpStream, host: &Host) -> io::Result<TlsStream<TcpStream>> {
     web()?.connect(name(host)?, stream).await
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_got_from_whoever_can_prove_the_name() {
+    async fn a_page_is_fetched_from_a_server_with_a_valid_certificate() {
         for text in [
             "https://page.test/generate_204",
             "https://127.0.0.1/generate_204",
@@ -111,13 +111,13 @@ mod tests {
             let page = page(text);
             let server = name(&page.endpoint.host).expect("a name");
             let stream = ours().connect(server, connection().await).await;
-            let verdict = super::super::http::converse(&page, stream.expect("it is safe")).await;
+            let verdict = super::super::http::request(&page, stream.expect("it is safe")).await;
             assert_eq!(verdict.expect("an answer"), Ok(()));
         }
     }
 
     #[tokio::test]
-    async fn nobody_else_is_believed() {
+    async fn a_server_without_a_valid_certificate_is_refused() {
         let other = name(&page("https://other.test/").endpoint.host).expect("a name");
         let error = ours()
             .connect(other, connection().await)

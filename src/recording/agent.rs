@@ -1,4 +1,4 @@
-//! The agent's own recordings: everything its engine was told.
+//! The agent's own recordings: all inputs of its engine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,21 +13,21 @@ use crate::engine::input::{Input, ProbeOutcome};
 use crate::recorder::{Entry, FORM, Header};
 use crate::units::{Moment, ProbeId, UplinkName};
 
-/// What goes in and out of an engine that lives its life again.
+/// What goes in and out of an engine that runs on recorded inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplayStep {
-    /// It starts, and these are its settings.
+    /// The engine starts with these settings.
     Start(Box<Header>),
-    /// It is told this, or that time has passed.
+    /// An input, or a timeout.
     Input(Moment, Option<Input>),
-    /// It wants this.
+    /// An action of the engine.
     Action(Moment, Action),
-    /// From now on these carry the traffic that no group claims.
+    /// From now on these uplinks carry the default group.
     Carriers(Moment, Vec<UplinkName>),
 }
 
-/// Lets the engine of a recording live its life again, step by step: told the same at the same
-/// moments, it wants the same.
+/// Runs the engine on the inputs of a recording, step by step. The same inputs at the same moments give
+/// the same actions.
 pub fn replay_steps(path: &Path, see: impl FnMut(ReplayStep)) -> Result<(), RecordingError> {
     let mut lines = open(path)?;
     replay_lines(&mut lines, see)
@@ -67,18 +67,18 @@ fn replay_lines(
             }
         });
         match taken {
-            // The agent may be writing it.
+            // The agent may still be writing this line.
             Err(LineFault::Json(_)) if is_torn && engine.is_some() => {}
-            Err(fault) => lines.complain(fault),
+            Err(fault) => lines.note(fault),
             Ok(()) => {}
         }
-        // Without its settings nothing can be made of the rest, and a gap changes all that follows.
+        // Without the settings, or after a gap, the rest has no meaning.
         lines.finish()?;
     }
     Ok(())
 }
 
-/// Says whether the traffic may have moved.
+/// Returns whether the traffic may have moved.
 fn step(
     engine: &mut Engine,
     at: Moment,
@@ -118,19 +118,19 @@ fn entry(line: &str) -> Result<Entry, LineFault> {
     }
 }
 
-/// What became of each probe, and what else happened. Which target a probe went to stands in no
-/// line: the engine that lives again says it.
+/// Reads the outcome of each probe and the other inputs. No line names the target of a probe: the order
+/// of the engine that runs again does.
 pub(super) fn read_samples(
     mut lines: FileLines,
     recording: &mut Recording,
 ) -> Result<(), RecordingError> {
     let mut probes = Probes {
         recording,
-        asked: BTreeMap::new(),
+        ordered: BTreeMap::new(),
         fault: None,
     };
     replay_lines(&mut lines, |seen| match seen {
-        ReplayStep::Action(at, Action::Probe(order)) => probes.ask(at, order),
+        ReplayStep::Action(at, Action::Probe(order)) => probes.order(at, order),
         ReplayStep::Input(at, Some(Input::Probe { id, outcome, .. })) => {
             probes.answer(at, id, outcome)
         }
@@ -152,7 +152,7 @@ pub(super) fn read_samples(
             let counts = probes.recording.counts.entry(uplink).or_default();
             counts.push(at.since_start().as_secs_f64(), counters);
         }
-        // Other settings are tried, and what people wished for then is not wished for now.
+        // A replay has settings of its own, and no recorded commands.
         ReplayStep::Input(
             _,
             Some(
@@ -172,33 +172,33 @@ pub(super) fn read_samples(
         ) => {}
     })?;
     if let Some(fault) = probes.fault {
-        lines.complain(fault);
+        lines.note(fault);
     }
     lines.finish()
 }
 
-/// Probes that were asked for, until it is known what became of them.
+/// Ordered probes, until their outcomes are known.
 struct Probes<'a> {
     recording: &'a mut Recording,
-    asked: BTreeMap<ProbeId, (Moment, ProbeOrder)>,
+    ordered: BTreeMap<ProbeId, (Moment, ProbeOrder)>,
     fault: Option<LineFault>,
 }
 
 impl Probes<'_> {
-    fn ask(&mut self, at: Moment, order: ProbeOrder) {
+    fn order(&mut self, at: Moment, order: ProbeOrder) {
         let is_overdue =
             |(sent, order): &(Moment, ProbeOrder)| at.since(*sent) > order.listen_for * 2;
-        while let Some(oldest) = self.asked.first_entry()
+        while let Some(oldest) = self.ordered.first_entry()
             && is_overdue(oldest.get())
         {
             let (sent, order) = oldest.remove();
             self.note(sent, &order, None);
         }
-        self.asked.insert(order.id, (at, order));
+        self.ordered.insert(order.id, (at, order));
     }
 
     fn answer(&mut self, at: Moment, id: ProbeId, outcome: ProbeOutcome) {
-        let Some((sent, order)) = self.asked.remove(&id) else {
+        let Some((sent, order)) = self.ordered.remove(&id) else {
             return;
         };
         match outcome {

@@ -1,8 +1,8 @@
-//! What the interface of an uplink counted, whenever it was read.
+//! The counters of an uplink's interface over time.
 
 use crate::units::Counters;
 
-/// Between two readings that are farther apart nothing is known, in seconds.
+/// Readings farther apart than this are not interpolated, in seconds.
 const LONGEST_GAP: f64 = 10.0;
 
 /// Times and counters, in the order of time.
@@ -18,7 +18,7 @@ impl Counts {
         self.0.sort_by(|one, other| one.0.total_cmp(&other.0));
     }
 
-    /// What it would have shown `at`: between two readings packets come evenly.
+    /// The counters `at` a time, interpolated between two readings.
     pub fn at(&self, at: f64) -> Option<Counters> {
         let next = self.0.partition_point(|(time, _)| *time <= at);
         let (before, first) = *self.0.get(next.checked_sub(1)?)?;
@@ -40,7 +40,7 @@ impl Counts {
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    reason = "a share of what came in some seconds"
+    reason = "a share of the packets of some seconds"
 )]
 fn part(whole: u64, share: f64) -> u64 {
     (whole as f64 * share) as u64
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn between_two_readings_packets_come_evenly_and_beyond_them_nothing_is_known() {
+    fn counters_are_interpolated_between_two_readings_and_unknown_elsewhere() {
         let mut counts = Counts::default();
         for (at, packets) in [(20.0, 1_100), (10.0, 100), (40.0, 1_200), (41.0, 0)] {
             counts.push(at, counters(packets));
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(counts.at(15.0), Some(counters(600)));
         assert_eq!(counts.at(9.0), None);
         assert_eq!(counts.at(30.0), None, "too far apart");
-        assert_eq!(counts.at(40.5), None, "the counters began anew");
+        assert_eq!(counts.at(40.5), None, "the counters were reset");
         assert_eq!(counts.at(50.0), None);
     }
 }

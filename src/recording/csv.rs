@@ -1,5 +1,5 @@
-//! `time,uplink,target,rtt_ms` with `lost` for a miss, and `truth,uplink,from,to` for an outage that
-//! is known to have been one.
+//! CSV: `time,uplink,target,rtt_ms` with `lost` for a miss, and `truth,uplink,from,to` for a true
+//! outage.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn fields(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Reads everything below the header.
+/// Reads the lines below the header.
 pub(super) fn read<R: BufRead>(
     lines: &mut RecordingLines<R>,
     recording: &mut Recording,
@@ -62,7 +62,7 @@ pub(super) fn read<R: BufRead>(
     })
 }
 
-/// Reads a file of outages: `uplink,from,to`, with or without a header or `truth` before it.
+/// Reads a file of true outages: `uplink,from,to`, with or without a header or a leading `truth`.
 pub(super) fn read_truth<R: BufRead>(
     lines: &mut RecordingLines<R>,
     truth: &mut Vec<MarkedOutage>,
@@ -97,7 +97,7 @@ fn outage(uplink: &str, from: &str, to: &str) -> Result<MarkedOutage, LineFault>
     }
 }
 
-/// Seconds before or after the year 1970 by more than this are no times of anything.
+/// The largest distance of a time from 1970, in seconds.
 const FARTHEST: f64 = 1e11;
 
 /// A time in seconds.

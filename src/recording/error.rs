@@ -1,4 +1,4 @@
-//! What can be wrong with a recording.
+//! The faults of a recording.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::units::NameError;
 
-/// Why there is no recording.
+/// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be read.
@@ -17,16 +17,16 @@ pub enum RecordingError {
         /// Why.
         source: io::Error,
     },
-    /// Nothing is in it.
-    #[error("{}: no probe is in it", .0.display())]
+    /// It has no probe.
+    #[error("{}: the recording has no probe", .0.display())]
     Empty(PathBuf),
-    /// It does not say which uplink it is about, and its name is no name of one.
-    #[error("{}: of which uplink? Say so with NAME={}", .0.display(), .0.display())]
+    /// Neither its lines nor its name tell the uplink.
+    #[error("{}: the uplink is not known; name it: NAME={}", .0.display(), .0.display())]
     Nameless(PathBuf),
-    /// More than two years, mostly of nothing.
+    /// It spans more than two years, with a gap.
     #[error(
-        "the recording spans more than two years, and nothing happens from {from} to {to}: was a \
-         clock set? Cut it there"
+        "the recording spans more than two years and has no probe from {from} to {to}, as after a set \
+         clock: cut it there"
     )]
     Gap {
         /// The last time before the gap, in seconds.
@@ -34,8 +34,8 @@ pub enum RecordingError {
         /// The first after it.
         to: f64,
     },
-    /// RecordingLines are wrong.
-    #[error("{}", say(file, lines, *more))]
+    /// Some lines are wrong.
+    #[error("{}", enumerated(file, lines, *more))]
     Lines {
         /// The name of the file.
         file: String,
@@ -46,15 +46,15 @@ pub enum RecordingError {
     },
 }
 
-fn say(file: &str, lines: &[BadLine], more: usize) -> String {
-    let mut said: Vec<_> = lines
+fn enumerated(file: &str, lines: &[BadLine], more: usize) -> String {
+    let mut texts: Vec<_> = lines
         .iter()
         .map(|BadLine { line, fault }| format!("{file}:{line}: {fault}"))
         .collect();
     if more > 0 {
-        said.push(format!("{file}: {more} more lines are wrong"));
+        texts.push(format!("{file}: {more} more lines are wrong"));
     }
-    said.join("\n")
+    texts.join("\n")
 }
 
 /// One line that is wrong.
@@ -69,27 +69,27 @@ pub struct BadLine {
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 pub enum LineFault {
-    /// No kind of recording begins like this.
+    /// The first line of no known format.
     #[error(
         "neither a recording of the agent (JSON lines), nor CSV under the header \
          `time,uplink,target,rtt_ms`, nor the output of `ping -D`"
     )]
     NoRecording,
-    /// Longer than any line of a recording.
+    /// Longer than a line may be.
     #[error("longer than 1 MiB")]
     TooLong,
     /// Not a text.
     #[error("not a text in UTF-8")]
     NotText,
-    /// A zero byte, as a file has that a crash has cut.
+    /// A zero byte, as after a crash.
     #[error("holds a NUL byte")]
     Nul,
     /// Too many or too few fields.
     #[error("{found} fields: must be {expected}")]
     Fields {
-        /// What is there.
+        /// The number of fields.
         found: usize,
-        /// What would be right.
+        /// The fields of such a line.
         expected: &'static str,
     },
     /// Not a time.
@@ -121,21 +121,21 @@ pub enum LineFault {
     /// Not a line of the agent.
     #[error("no line of the agent")]
     Json(#[source] serde_json::Error),
-    /// A form that another version wrote.
+    /// The form of another version.
     #[error("a recording of form {0}: this version reads form 1")]
     Form(u32),
     /// The clock of the agent never goes back.
     #[error("earlier than the line before it")]
     Backwards,
-    /// Too much.
+    /// Too many uplinks.
     #[error("more than 64 uplinks")]
     TooManyUplinks,
-    /// Too much.
+    /// Too many targets.
     #[error("more than 16 targets of one uplink")]
     TooManyTargets,
 }
 
-/// A text as it stands in a message: in quotes, shortened, nothing that would disturb a terminal.
+/// A text for a message: in quotes, shortened, control characters escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quoted(String);
 

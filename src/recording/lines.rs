@@ -1,17 +1,17 @@
-//! The lines of a file, of any file: each is bounded, and what is wrong with it is noted by number.
+//! The lines of a file, each bounded, with their faults by line number.
 
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use super::error::{BadLine, LineFault, RecordingError};
 
-/// No line of a recording is longer; the settings of 64 uplinks are a tenth of it.
+/// The longest line; the settings of 64 uplinks are a tenth of it.
 const LONGEST: usize = 1 << 20;
 
-/// So many bad lines are named, the others counted.
+/// Faults that are reported with their lines; the others are counted.
 const NAMED: usize = 20;
 
-/// Reads lines and collects complaints about them.
+/// Reads lines and collects their faults.
 #[derive(Debug)]
 pub(super) struct RecordingLines<R> {
     reader: R,
@@ -44,7 +44,7 @@ impl<R: BufRead> RecordingLines<R> {
         &self.path
     }
 
-    /// The first line that is not blank, which comes again. None if all are.
+    /// The first line that is not blank, which is read again. None if all are blank.
     pub(super) fn first(&mut self) -> Result<Option<String>, RecordingError> {
         while self.advance()? {
             match self.line() {
@@ -55,15 +55,15 @@ impl<R: BufRead> RecordingLines<R> {
                     return Ok(Some(line));
                 }
                 Err(fault) => {
-                    self.complain(fault);
-                    return Err(self.complaints());
+                    self.note(fault);
+                    return Err(self.faults());
                 }
             }
         }
         Ok(None)
     }
 
-    /// Hands every line that is not blank to `take`, and notes what it objects to.
+    /// Passes every line that is not blank to `take`, and notes its faults.
     pub(super) fn each(
         &mut self,
         mut take: impl FnMut(&str) -> Result<(), LineFault>,
@@ -74,19 +74,19 @@ impl<R: BufRead> RecordingLines<R> {
                 line => take(line),
             });
             if let Err(fault) = taken {
-                self.complain(fault);
+                self.note(fault);
             }
         }
         Ok(())
     }
 
-    /// Whether the line ended with the file, as one does that is still being written.
+    /// Whether the line ends without a line feed, as one that is still being written.
     pub(super) fn is_torn(&self) -> bool {
         self.buffer.last() != Some(&b'\n')
     }
 
-    /// Something is wrong with the present line.
-    pub(super) fn complain(&mut self, fault: LineFault) {
+    /// Notes a fault of the present line.
+    pub(super) fn note(&mut self, fault: LineFault) {
         if self.bad.len() < NAMED {
             let line = self.number;
             self.bad.push(BadLine { line, fault });
@@ -95,8 +95,8 @@ impl<R: BufRead> RecordingLines<R> {
         }
     }
 
-    /// All that is wrong.
-    pub(super) fn complaints(&mut self) -> RecordingError {
+    /// The noted faults as an error.
+    pub(super) fn faults(&mut self) -> RecordingError {
         RecordingError::Lines {
             file: self.path.display().to_string(),
             lines: std::mem::take(&mut self.bad),
@@ -104,12 +104,12 @@ impl<R: BufRead> RecordingLines<R> {
         }
     }
 
-    /// An error if anything is wrong.
+    /// An error if there are faults.
     pub(super) fn finish(&mut self) -> Result<(), RecordingError> {
         if self.bad.is_empty() {
             Ok(())
         } else {
-            Err(self.complaints())
+            Err(self.faults())
         }
     }
 
@@ -127,7 +127,7 @@ impl<R: BufRead> RecordingLines<R> {
         })
     }
 
-    /// The present line without what surrounds it.
+    /// The present line, trimmed.
     pub(super) fn line(&self) -> Result<&str, LineFault> {
         if self.is_cut {
             return Err(LineFault::TooLong);
@@ -148,7 +148,7 @@ impl<R: BufRead> RecordingLines<R> {
                 break;
             }
             if self.is_cut {
-                // What has such a line is no recording, and may have no end.
+                // Such a file is no recording, and may be endless.
                 self.is_over = true;
                 break;
             }

@@ -1,7 +1,7 @@
-//! What `ping -D` of iputils prints, with or without `-O`.
+//! The output of `ping -D` of iputils, with or without `-O`.
 //!
-//! A reply says when it came and how long it took, so when its request was sent. A request that was
-//! not answered left a hole in the sequence, and was sent between its neighbours.
+//! A reply has its time and its round trip, and so the time of its request. A request without a reply is
+//! missing in the sequence, and was sent between its neighbours.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -13,10 +13,10 @@ use super::error::{LineFault, Quoted, RecordingError};
 use super::lines::RecordingLines;
 use crate::units::UplinkName;
 
-/// The sequence has 16 bits and begins again.
+/// The sequence has 16 bits and wraps.
 const SEQUENCES: u64 = 1 << 16;
 
-/// Whether the output of ping begins with this line.
+/// Whether this is the first line of a ping.
 pub(super) fn is_head(line: &str) -> bool {
     line.starts_with("PING ") || line.starts_with('[')
 }
@@ -39,8 +39,8 @@ pub(super) fn read<R: BufRead>(
         Ok(())
     });
     placed.map_err(|fault| {
-        lines.complain(fault);
-        lines.complaints()
+        lines.note(fault);
+        lines.faults()
     })
 }
 
@@ -48,18 +48,19 @@ pub(super) fn read<R: BufRead>(
 #[derive(Debug, Default)]
 struct PingRun {
     target: Option<String>,
-    /// Requests by number, and when they were sent; the round trip of those that were answered.
+    /// Requests by number.
     requests: BTreeMap<u64, PingRequest>,
     /// The highest number so far.
     last: u64,
-    /// How many requests it says it sent.
+    /// The number of requests in its statistics.
     transmitted: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum PingRequest {
+    /// When it was sent, and its round trip.
     Answered(f64, Duration),
-    /// And when that was noticed.
+    /// When ping reported it as lost.
     Lost(f64),
 }
 
@@ -107,7 +108,7 @@ impl PingRun {
         Ok(())
     }
 
-    /// The number of a request among all, from its 16 bits: the nearest to the last.
+    /// The number of a request from its 16 bits: the candidate nearest to the last.
     fn count(&mut self, sequence: u64) -> u64 {
         let sequence = sequence % SEQUENCES;
         let turn = self.last / SEQUENCES;
@@ -121,8 +122,8 @@ impl PingRun {
         nearest
     }
 
-    /// Tells of every request in order, those in the holes included.
-    fn place(&self, mut tell: impl FnMut(f64, Option<Duration>)) {
+    /// Passes every request in order to `push`, missing ones included.
+    fn place(&self, mut push: impl FnMut(f64, Option<Duration>)) {
         let answered = || {
             let requests = self.requests.iter();
             requests.filter_map(|(number, request)| match request {
@@ -133,7 +134,7 @@ impl PingRun {
         let (Some((first, from, _)), Some((last, to, _))) =
             (answered().next(), answered().next_back())
         else {
-            return self.place_lost(tell);
+            return self.place_lost(push);
         };
         let spacing = if last > first {
             ((to - from) / float(last - first)).max(1e-3)
@@ -142,37 +143,37 @@ impl PingRun {
         };
         // The first request of iputils is number 1, and of others number 0.
         for number in first.min(1)..first {
-            tell(from - float(first - number) * spacing, None);
+            push(from - float(first - number) * spacing, None);
         }
         let mut before: Option<(u64, f64)> = None;
         for (number, sent, rtt) in answered() {
             if let Some((earlier, at)) = before {
                 let step = (sent - at) / float(number - earlier);
                 for missing in earlier + 1..number {
-                    tell(at + float(missing - earlier) * step, None);
+                    push(at + float(missing - earlier) * step, None);
                 }
             }
-            tell(sent, Some(rtt));
+            push(sent, Some(rtt));
             before = Some((number, sent));
         }
         for number in last + 1..=self.end(last) {
-            tell(to + float(number - last) * spacing, None);
+            push(to + float(number - last) * spacing, None);
         }
     }
 
-    /// The number of the last request that is known of: a count of all that lags by more than a turn
-    /// of the sequence is of another run.
+    /// The number of the last request. A count in the statistics that differs by more than a wrap of the
+    /// sequence is of another run.
     fn end(&self, last: u64) -> u64 {
         let noticed = self.requests.keys().next_back().copied().unwrap_or(last);
         let counted = self.transmitted.min(last + SEQUENCES);
         last.max(noticed).max(counted)
     }
 
-    /// Nothing was answered: what is known is when that was noticed.
-    fn place_lost(&self, mut tell: impl FnMut(f64, Option<Duration>)) {
+    /// Without any reply the times of the reported losses count.
+    fn place_lost(&self, mut push: impl FnMut(f64, Option<Duration>)) {
         for request in self.requests.values() {
             match request {
-                PingRequest::Lost(at) | PingRequest::Answered(at, _) => tell(*at, None),
+                PingRequest::Lost(at) | PingRequest::Answered(at, _) => push(*at, None),
             }
         }
     }
@@ -209,7 +210,7 @@ fn target_of(text: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// What ping says beside the replies.
+/// Whether a line of ping is neither a reply nor a loss.
 fn is_remark(line: &str) -> bool {
     [
         "---",

@@ -1,19 +1,19 @@
-//! The fate of every probe to one target, small enough for a month of them.
+//! The outcomes of all probes to one target, small enough for a month.
 
 use std::time::Duration;
 
 use crate::engine::input::ProbeOutcome;
 
-/// Stands for a probe that was not answered.
+/// A probe without an answer.
 const LOST: u32 = u32::MAX;
 
-/// The longest round trip that counts as one.
+/// The longest round trip.
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);
 
-/// From here on a number stands for one of the wrong answers: no round trip is that long.
+/// From here on a number is the place of a wrong answer: no round trip is that long.
 const WRONG: u32 = 4_000_000_000;
 
-/// A probe is answered wrongly in a few ways at most.
+/// Distinct wrong answers that are kept.
 const MOST_WRONGS: usize = 64;
 
 /// Times and round trips, 12 bytes a probe.
@@ -23,40 +23,40 @@ pub struct Samples {
     sent: Vec<f64>,
     /// Microseconds, or [`LOST`], or [`WRONG`] and the place of a wrong answer.
     rtts: Vec<u32>,
-    /// Each kind of wrong answer, and after how long it first came.
+    /// The distinct wrong answers, and the round trip of the first of each.
     wrongs: Vec<(Duration, ProbeOutcome)>,
 }
 
 impl Samples {
-    /// How many.
+    /// The number of probes.
     pub fn len(&self) -> usize {
         self.sent.len()
     }
 
-    /// None at all.
+    /// Whether there are no probes.
     pub fn is_empty(&self) -> bool {
         self.sent.is_empty()
     }
 
-    /// The first and the last time.
+    /// The times of the first and the last probe.
     pub fn span(&self) -> Option<(f64, f64)> {
         Some((*self.sent.first()?, *self.sent.last()?))
     }
 
-    /// The longest time without a probe, from one to the next.
+    /// The longest time between two probes.
     pub(super) fn longest_gap(&self) -> Option<(f64, f64)> {
         let gaps = self.sent.windows(2).map(|pair| (pair[0], pair[1]));
         gaps.max_by(|one, other| (one.1 - one.0).total_cmp(&(other.1 - other.0)))
     }
 
-    /// The round trip of the probe that was sent nearest to `at`; of two, the later. `from` is where
-    /// the search begins, and is moved: whoever asks in the order of time is answered at once.
+    /// The round trip of the probe that was sent nearest to `at`; of two, the later. The search begins at
+    /// `from`, which is moved: calls in the order of time are quick.
     pub fn nearest(&self, at: f64, from: &mut usize) -> Option<Duration> {
         let rtt = self.nearest_number(at, from)?;
         (rtt < WRONG).then(|| Duration::from_micros(u64::from(rtt)))
     }
 
-    /// The same with what was answered, right or wrong.
+    /// The same with its outcome, right or wrong.
     pub(super) fn nearest_outcome(
         &self,
         at: f64,
@@ -89,7 +89,7 @@ impl Samples {
         Some(self.rtts[place + usize::from(is_next_nearer)])
     }
 
-    /// One more probe, sent `at`, and its round trip if it was answered.
+    /// Adds a probe, sent `at`, with its round trip if it was answered.
     pub(super) fn push(&mut self, at: f64, rtt: Option<Duration>) {
         let micros = rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(WRONG));
         self.sent.push(at);
@@ -97,8 +97,8 @@ impl Samples {
             .push(micros.map_or(LOST, |micros| micros.min(WRONG - 1)));
     }
 
-    /// One more probe, sent `at`, and how it was answered wrongly. Of too many kinds the last counts
-    /// as lost.
+    /// Adds a probe, sent `at`, with its wrong answer. Beyond [`MOST_WRONGS`] distinct ones it counts as
+    /// lost.
     pub(super) fn push_wrong(&mut self, at: f64, after: Duration, outcome: ProbeOutcome) {
         let known = self.wrongs.iter().position(|(_, known)| *known == outcome);
         let place = known.or_else(|| {
@@ -111,7 +111,7 @@ impl Samples {
         self.rtts.push(number.map_or(LOST, |number| WRONG + number));
     }
 
-    /// Puts them in the order of time, which most recordings have.
+    /// Sorts by time; most recordings are sorted already.
     pub(super) fn sort(&mut self) {
         if self.sent.is_sorted() {
             return;

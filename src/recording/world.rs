@@ -8,14 +8,14 @@ use crate::engine::input::{Input, ProbeOutcome};
 use crate::replay::World;
 use crate::units::{Counters, Moment, UplinkName};
 
-/// What happened once, happening again: each probe is answered as the recorded one was that is
-/// nearest to it in time, of the same uplink and target; counters show what lies between two readings.
+/// Answers each probe like the nearest recorded one of the same uplink and target. Counters are
+/// interpolated.
 #[derive(Clone, Debug)]
 pub struct RecordedWorld<'a> {
     recording: &'a Recording,
     /// The time of the recording at which the engine starts.
     begin: f64,
-    /// Where to search next, for each target of each uplink.
+    /// Where the next search begins, for each target of each uplink.
     places: Vec<Vec<usize>>,
     inputs: usize,
 }

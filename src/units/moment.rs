@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// A point in monotonic time: the time since the agent, a recording or a simulation began.
 ///
-/// Kept in nanoseconds, which last for five centuries, and counted from one, so that a moment that
-/// may be missing takes no more room; serialised as seconds with a fraction.
+/// In nanoseconds, which last for five centuries, from one on, so that an `Option` takes no more room;
+/// serialised as seconds with a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(NonZeroU64);
 
@@ -40,7 +40,7 @@ impl Default for Moment {
     }
 }
 
-/// A span in nanoseconds, or as many as there can be.
+/// A span in nanoseconds, saturating.
 const fn nanos(span: Duration) -> u64 {
     span.as_secs()
         .saturating_mul(1_000_000_000)
@@ -85,10 +85,10 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
-/// What the wall clock showed at [`Moment::START`], as far as is known now.
+/// The wall clock at [`Moment::START`], as far as it is known now.
 ///
-/// The daemon reads both clocks together whenever it renders a time, so that a router without a
-/// battery-backed clock, whose wall clock jumps by decades after boot, still reports true spans.
+/// The daemon reads both clocks together whenever it renders a time, so that spans are right on a
+/// router without a battery-backed clock, whose wall clock jumps by decades after boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wall {
     start: SystemTime,

@@ -1,4 +1,4 @@
-//! Names that people give: of uplinks and of network interfaces.
+//! Names of uplinks, groups and network interfaces.
 
 use std::fmt;
 use std::str::FromStr;
@@ -80,7 +80,7 @@ name!(
     is_plain_name
 );
 name!(
-    /// The name of a group of traffic as the configuration gives it: of the letters of an uplink's.
+    /// The name of a group of traffic as the configuration gives it; the letters of an uplink's name.
     GroupName,
     Group,
     is_plain_name

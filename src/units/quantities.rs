@@ -1,4 +1,4 @@
-//! Numbers whose kind matters: a table is no metric, a loss is no score.
+//! Numbers with a unit or an identity.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -34,15 +34,15 @@ number!(
     TableId(u32)
 );
 number!(
-    /// The priority of a policy rule; lower is looked at first.
+    /// The priority of a policy rule; lower is looked up first.
     RulePriority(u32)
 );
 number!(
-    /// The route protocol number that marks what is ours.
+    /// The protocol number of a route, rule or nexthop object: the program that wrote it.
     Protocol(u8)
 );
 number!(
-    /// A packet mark (`SO_MARK`), by which the sockets of one uplink's probes are known to its rule.
+    /// A packet mark (`SO_MARK`), which the rule for one uplink's probes matches.
     Mark(u32)
 );
 number!(
@@ -58,7 +58,7 @@ number!(
     Tier(u16)
 );
 number!(
-    /// The share of an uplink among those of its tier that carry traffic together, 1 to 255.
+    /// The share of an uplink among those that share the traffic, 1 to 255.
     Weight(u8)
 );
 number!(
@@ -66,7 +66,7 @@ number!(
     Score(u8)
 );
 number!(
-    /// The number of one probe; never used twice within a run.
+    /// The number of a probe, unique within a run.
     ProbeId(u64)
 );
 
@@ -91,7 +91,7 @@ impl Loss {
     /// Nothing is lost.
     pub const NONE: Self = Self(0.0);
 
-    /// From a ratio; anything outside 0.0 to 1.0, and NaN, is brought inside.
+    /// From a ratio, clamped to 0.0 to 1.0; NaN counts as 0.0.
     pub fn from_ratio(ratio: f64) -> Self {
         Self(if ratio.is_nan() {
             0.0
@@ -100,7 +100,7 @@ impl Loss {
         })
     }
 
-    /// From percent, likewise.
+    /// From percent, clamped likewise.
     pub fn from_percent(percent: f64) -> Self {
         Self::from_ratio(percent / 100.0)
     }
@@ -163,7 +163,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// What has gone through an interface since it was made.
+/// The traffic of an interface since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Packets in.

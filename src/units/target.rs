@@ -1,9 +1,10 @@
-//! What is probed: a host on the internet and the way to ask it.
+//! What is probed: a host on the internet and how.
 
 mod dns;
 mod fault;
 mod host;
 mod http;
+mod wire_cost;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ pub use dns::{DnsTarget, RecordType};
 pub use fault::{TargetError, TargetFault};
 pub use host::{Endpoint, Host, HostName};
 pub use http::{HttpTarget, PageExpectation, Scheme};
+pub use wire_cost::WireCost;
 
 /// A probe target as the configuration writes it: a bare address is an ICMP echo, anything else
 /// names its scheme. Its text parses back to the same target. Cheap to clone.
@@ -24,18 +26,17 @@ pub use http::{HttpTarget, PageExpectation, Scheme};
 pub enum Target {
     /// `192.0.2.1`: ICMP echo request and reply.
     Icmp(IpAddr),
-    /// `tcp://192.0.2.1:443`: a TCP connection that is accepted or refused; both prove that the far
-    /// end answers.
+    /// `tcp://192.0.2.1:443`: a TCP connection, accepted or refused: both are answers of the far end.
     Tcp(Endpoint),
-    /// `http://192.0.2.80/generate_204`: a web page that must be the one that is expected, so that
-    /// the landing page of a captive portal is told from the internet.
+    /// `http://192.0.2.80/generate_204`: a web page that must be the expected one. The landing page of a
+    /// captive portal is not.
     Http(Arc<HttpTarget>),
-    /// `dns://192.0.2.53/example.com`: a question that a resolver must answer without an error.
+    /// `dns://192.0.2.53/example.com`: a query that a resolver must answer without an error.
     Dns(DnsTarget),
 }
 
 impl Target {
-    /// The host that the probe's packets go to.
+    /// The destination of its probes.
     pub fn host(&self) -> Host {
         match self {
             Self::Icmp(address) => Host::Address(*address),
@@ -45,38 +46,48 @@ impl Target {
         }
     }
 
-    /// The address that the probe's packets go to; none if it has to be looked up.
+    /// The address of the destination; none if a name has to be resolved.
     pub fn address(&self) -> Option<IpAddr> {
-        let host = match self {
-            Self::Icmp(address) => return Some(*address),
-            Self::Dns(target) => return Some(target.server.ip()),
-            Self::Tcp(endpoint) => &endpoint.host,
-            Self::Http(target) => &target.endpoint.host,
-        };
-        match host {
-            Host::Address(address) => Some(*address),
+        match self.host() {
+            Host::Address(address) => Some(address),
             Host::Name(_) => None,
+        }
+    }
+
+    /// What a probe puts on the wire at most.
+    pub fn wire_cost(&self) -> WireCost {
+        match self {
+            Self::Icmp(address) => WireCost::echo(*address),
+            Self::Tcp(_) => WireCost::CONNECTION,
+            Self::Http(target) => target.wire_cost(),
+            Self::Dns(target) => target.wire_cost(),
         }
     }
 }
 
-/// The schemes that a target can name, as they are written.
-const SCHEMES: [&str; 4] = ["tcp", "http", "https", "dns"];
+type Parse = fn(&str) -> Result<Target, TargetFault>;
+
+/// The schemes of targets, and how the text behind `://` is read.
+const SCHEMES: [(&str, Parse); 4] = [
+    ("tcp", |rest| Endpoint::parse(rest, None).map(Target::Tcp)),
+    ("http", |rest| http(Scheme::Http, rest)),
+    ("https", |rest| http(Scheme::Https, rest)),
+    ("dns", |rest| DnsTarget::parse(rest).map(Target::Dns)),
+];
 
 impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let parsed = match text.split_once("://") {
-            None => text
-                .parse()
-                .map(Self::Icmp)
-                .map_err(|_| TargetFault::Address),
-            Some(("tcp", rest)) => Endpoint::parse(rest, None).map(Self::Tcp),
-            Some(("http", rest)) => http(Scheme::Http, rest),
-            Some(("https", rest)) => http(Scheme::Https, rest),
-            Some(("dns", rest)) => DnsTarget::parse(rest).map(Self::Dns),
-            Some((scheme, _)) => Err(TargetFault::scheme(scheme, &SCHEMES)),
+            None => { text.parse().map(Self::Icmp) }.map_err(|_| TargetFault::Address),
+            Some((scheme, rest)) => match SCHEMES.iter().find(|(known, _)| *known == scheme) {
+                Some((_, parse)) => parse(rest),
+                None => Err(TargetFault::scheme(
+                    scheme,
+                    &SCHEMES.map(|(known, _)| known),
+                )),
+            },
         };
         parsed.map_err(|fault| TargetError {
             target: text.to_owned(),
@@ -147,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_left_out_is_left_out() {
+    fn the_text_of_a_target_leaves_out_what_is_default() {
         for (long, short) in [
             ("http://WWW.Example.com.:80", "http://www.example.com/"),
             ("https://192.0.2.1:443/#", "https://192.0.2.1/"),
@@ -163,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_answers_with_nothing_is_expected_to() {
+    fn generate_204_must_answer_204_and_other_pages_200_to_299() {
         let expected = |text: &str| match text.parse() {
             Ok(Target::Http(target)) => [200, 204, 302].map(|status| target.is_status(status)),
             other => panic!("{text}: {other:?}"),
@@ -181,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_target_is_refused_with_what_would_be_right() {
+    fn a_bad_target_is_refused_with_what_is_allowed() {
         for (text, says) in [
             ("example", "is no address and has no scheme such as tcp://"),
             ("htp://192.0.2.1/", "scheme `htp`"),
@@ -207,11 +218,14 @@ mod tests {
                 "status `100`: must be 200 to 599",
             ),
             ("http://192.0.2.1/#status=200&status=204", "twice"),
-            ("http://192.0.2.1/#text=", "text: must be 1 to 256 bytes"),
-            ("http://192.0.2.1/#text=%zz", "text: must be 1 to 256 bytes"),
+            ("http://192.0.2.1/#text=", "text ``: must be 1 to 256 bytes"),
+            (
+                "http://192.0.2.1/#text=%zz",
+                "text `%zz`: must be 1 to 256 bytes",
+            ),
             ("dns://example.com/example.com", "needs a numeric server"),
-            ("dns://192.0.2.53", "needs a name to ask for"),
-            ("dns://192.0.2.53/", "needs a name to ask for"),
+            ("dns://192.0.2.53", "needs a name to query"),
+            ("dns://192.0.2.53/", "needs a name to query"),
             ("dns://192.0.2.53/a..b", "`a..b` is no name"),
             ("dns://192.0.2.53/example.com?type=AAA", "type `AAA`"),
             ("dns://192.0.2.53/example.com?typ=A", "unknown option `typ`"),
@@ -260,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_parses_is_the_same_when_it_comes_back(
+        fn a_target_that_parses_is_the_same_after_a_round_trip(
             pieces in prop::collection::vec(select(&PIECES[..]), 0..10),
         ) {
             if let Ok(target) = pieces.concat().parse::<Target>() {
@@ -269,7 +283,7 @@ mod tests {
         }
 
         #[test]
-        fn a_page_and_what_it_must_answer_come_back(
+        fn a_page_and_its_expectation_are_the_same_after_a_round_trip(
             status in prop::option::of(200..600_u16),
             text in prop::option::of(prop::collection::vec(any::<char>(), 1..64)),
         ) {

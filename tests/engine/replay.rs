@@ -194,7 +194,7 @@ fn a_configuration_is_tried_with_the_targets_that_were_recorded() {
     let output = uplinkd(&[text(&csv), "--config", text(&named)]);
     assert!(output.status.success());
     assert!(
-        stderr(&output).contains("192.0.2.9 was not asked"),
+        stderr(&output).contains("192.0.2.9 was not probed"),
         "{}",
         stderr(&output)
     );

@@ -1,4 +1,4 @@
-//! What the engine did in the course of a recording.
+//! The verdicts and switches of one run of the engine on a recording.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::engine::state::State;
 use crate::recording::MarkedOutage;
 use crate::units::{Target, UplinkName};
 
-/// Everything; times in seconds of the recording.
+/// The result of a run; times in seconds of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Course {
-    /// What was tried.
+    /// The configuration that was tried.
     #[serde(skip)]
     pub(super) name: String,
     pub(super) from: f64,
@@ -20,7 +20,7 @@ pub(super) struct Course {
     pub(super) verdicts: Vec<ReplayVerdict>,
     pub(super) switches: Vec<ReplaySwitch>,
     pub(super) uplinks: Vec<UplinkTotal>,
-    /// Only where the truth is marked.
+    /// Only where true outages are marked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) truth: Option<TruthScore>,
 }
@@ -42,7 +42,7 @@ pub(super) struct ReplaySwitch {
     pub(super) reason: String,
 }
 
-/// One uplink over all.
+/// One uplink over the whole run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct UplinkTotal {
     pub(super) name: UplinkName,
@@ -60,15 +60,15 @@ impl UplinkTotal {
     }
 }
 
-/// The verdicts against what is known to have been.
+/// The verdicts compared with the true outages.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct TruthScore {
-    /// Outages that are marked.
+    /// True outages.
     pub(super) outages: usize,
-    /// Those of them that were called so while they lasted.
+    /// Those with a verdict while they lasted.
     pub(super) found: usize,
     pub(super) missed: usize,
-    /// Verdicts of an outage where none is marked.
+    /// Verdicts of an outage outside true ones.
     #[serde(rename = "false")]
     pub(super) false_ones: usize,
     /// From the beginning of an outage to the verdict.
@@ -76,7 +76,7 @@ pub(super) struct TruthScore {
     pub(super) delay_worst_seconds: Option<f64>,
 }
 
-/// Collects what happens.
+/// Collects the verdicts and switches of a run.
 #[derive(Debug)]
 pub(super) struct ReplayNotes {
     from: f64,
@@ -88,7 +88,7 @@ pub(super) struct ReplayNotes {
 }
 
 impl ReplayNotes {
-    /// Of these uplinks, from a time of the recording on, at which the engine started.
+    /// For these uplinks, from the time of the recording at which the engine starts.
     pub(super) fn new(uplinks: &[UplinkName], from: f64) -> Self {
         Self {
             from,
@@ -140,7 +140,7 @@ impl ReplayNotes {
         }
     }
 
-    /// From then on these carry the traffic.
+    /// From then on these uplinks are active.
     pub(super) fn carry(&mut self, at: f64, carriers: Vec<UplinkName>) {
         if carriers != self.active {
             self.count_until(at);
@@ -152,7 +152,7 @@ impl ReplayNotes {
         self.total(uplink).probes += count;
     }
 
-    /// A reload may have brought one that was not there at the start.
+    /// A reload may have added an uplink.
     fn total(&mut self, uplink: &UplinkName) -> &mut UplinkTotal {
         let known = self.totals.iter().position(|total| total.name == *uplink);
         let place = known.unwrap_or_else(|| {
@@ -198,8 +198,7 @@ impl ReplayNotes {
     }
 }
 
-/// Holds the verdicts of an outage against those that are marked. A verdict is true if it stands at
-/// some moment of a marked outage.
+/// Compares the verdicts with the true outages. A verdict is true if it overlaps one.
 fn judge(verdicts: &[ReplayVerdict], truth: &[MarkedOutage], end: f64) -> TruthScore {
     let downs = downs(verdicts, end);
     let meet = |one: &MarkedOutage, other: &MarkedOutage| {
@@ -224,20 +223,20 @@ fn judge(verdicts: &[ReplayVerdict], truth: &[MarkedOutage], end: f64) -> TruthS
     }
 }
 
-/// The times for which uplinks were held for dead.
+/// The times for which uplinks had the verdict of an outage.
 fn downs(verdicts: &[ReplayVerdict], end: f64) -> Vec<MarkedOutage> {
     let mut downs: Vec<MarkedOutage> = Vec::new();
-    let is_dead = |state: State| matches!(state, State::Down | State::Absent);
+    let is_down = |state: State| matches!(state, State::Down | State::Absent);
     for verdict in verdicts {
-        let was_dead = is_dead(verdict.from);
-        let was_alive = !was_dead && verdict.from != State::Unknown;
-        if is_dead(verdict.to) && was_alive {
+        let was_down = is_down(verdict.from);
+        let was_usable = !was_down && verdict.from != State::Unknown;
+        if is_down(verdict.to) && was_usable {
             downs.push(MarkedOutage {
                 uplink: verdict.uplink.clone(),
                 from: verdict.at,
                 to: end,
             });
-        } else if was_dead && !is_dead(verdict.to) {
+        } else if was_down && !is_down(verdict.to) {
             let mut last = downs.iter_mut().rev();
             if let Some(down) = last.find(|down| down.uplink == verdict.uplink) {
                 down.to = verdict.at;
@@ -247,7 +246,7 @@ fn downs(verdicts: &[ReplayVerdict], end: f64) -> Vec<MarkedOutage> {
     downs
 }
 
-/// To the microsecond: more is noise.
+/// Rounded to a microsecond.
 fn micros(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }

@@ -1,4 +1,4 @@
-//! What the engine did, for people and for machines.
+//! The results of a replay as text and as JSON.
 
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::course::{Course, ReplaySwitch, ReplayVerdict, TruthScore};
-use crate::cli::output::{Colour, Palette};
+use super::course::{Course, ReplaySwitch, ReplayVerdict, TruthScore, UplinkTotal};
+use crate::cli::output::{Colour, Palette, wrapped};
 use crate::engine::state::State;
 use crate::units::UplinkName;
 
-/// One object; of several courses, one with a list of them by name.
+/// One object; for several runs one with a list of them by name.
 pub(super) fn json(courses: &[Course]) -> Result<String> {
     let value = match courses {
         [course] => serde_json::to_value(course)?,
@@ -27,35 +27,42 @@ pub(super) fn json(courses: &[Course]) -> Result<String> {
     Ok(serde_json::to_string(&value)? + "\n")
 }
 
-/// A timeline for each course, then all of them in a table.
-pub(super) fn text(courses: &[Course]) -> String {
+/// A timeline for each run, then all runs in a table, in so many columns.
+pub(super) fn text(courses: &[Course], columns: usize) -> String {
     let palette = Palette::of_stdout();
     let mut text = String::new();
     for course in courses {
         if courses.len() > 1 {
             let _ = writeln!(text, "{}", course.name);
         }
-        let _ = write!(text, "{}", ReplayTimeline { course, palette });
-        text.push('\n');
+        let timeline = ReplayTimeline {
+            course,
+            palette,
+            columns,
+        };
+        let _ = writeln!(text, "{timeline}");
     }
-    let names = courses.iter().map(|course| course.name.len());
-    let width = names.max().unwrap_or(0);
-    text.push_str(&heading(width));
-    for course in courses {
-        text.push_str(&rows(course, width));
-    }
+    text.push_str(&Totals { courses, columns }.text());
     for course in courses {
         if let Some(truth) = &course.truth {
-            let _ = writeln!(text, "{:<width$}  {truth}", course.name);
+            let line = format!("{}: {truth}", course.name);
+            text.push_str(&hanging(&line, 2, columns));
         }
     }
     text
+}
+
+/// A text whose further lines are indented.
+fn hanging(text: &str, indent: usize, columns: usize) -> String {
+    let lines = wrapped(text, columns.saturating_sub(indent));
+    lines.join(&format!("\n{:indent$}", "")) + "\n"
 }
 
 /// Verdicts and switches in the order of time.
 struct ReplayTimeline<'a> {
     course: &'a Course,
     palette: Palette,
+    columns: usize,
 }
 
 impl Display for ReplayTimeline<'_> {
@@ -72,11 +79,15 @@ impl Display for ReplayTimeline<'_> {
         }
         switches.try_for_each(|switch| self.switch(f, switch))?;
         if verdicts.is_empty() {
-            writeln!(f, "nothing happened")?;
+            writeln!(f, "no uplink changed its state")?;
         }
         Ok(())
     }
 }
+
+/// The columns of what happened, and the fewest for its reason beside it.
+const WHAT: usize = 28;
+const REASON: usize = 30;
 
 impl ReplayTimeline<'_> {
     fn verdict(&self, f: &mut fmt::Formatter<'_>, verdict: &ReplayVerdict) -> fmt::Result {
@@ -90,34 +101,49 @@ impl ReplayTimeline<'_> {
             | State::Cold => Colour::Yellow,
         };
         let what = format!("{} is {}", verdict.uplink, verdict.to);
-        self.line(
-            f,
-            verdict.at,
-            &self.palette.paint(colour, &format!("{what:<28}")),
-            &verdict.reason,
-        )
+        self.line(f, verdict.at, (&what, Some(colour)), &verdict.reason)
     }
 
     fn switch(&self, f: &mut fmt::Formatter<'_>, switch: &ReplaySwitch) -> fmt::Result {
         let from = list(&switch.from);
         let what = format!("  switch: {from} -> {}", list(&switch.to));
-        self.line(f, switch.at, &format!("{what:<28}"), &switch.reason)
+        self.line(f, switch.at, (&what, None), &switch.reason)
     }
 
-    fn line(&self, f: &mut fmt::Formatter<'_>, at: f64, what: &str, why: &str) -> fmt::Result {
-        let at = RecordingTime(at).to_string();
-        writeln!(
-            f,
-            "{}  {what}  {why}",
-            self.palette.paint(Colour::Dim, &format!("{at:>14}"))
-        )
+    /// The reason stands beside what happened, or below it where there is too little room.
+    fn line(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        at: f64,
+        (what, colour): (&str, Option<Colour>),
+        why: &str,
+    ) -> fmt::Result {
+        let at = format!("{:>14}", RecordingTime(at).to_string());
+        let is_beside = what.len() <= WHAT && at.len() + WHAT + 4 + REASON <= self.columns;
+        let (padding, indent) = if is_beside {
+            (WHAT - what.len() + 2, at.len() + WHAT + 4)
+        } else {
+            (0, at.len() + 4)
+        };
+        let painted = colour.map_or_else(
+            || what.to_owned(),
+            |colour| self.palette.paint(colour, what),
+        );
+        write!(f, "{}  {painted}", self.palette.paint(Colour::Dim, &at))?;
+        if is_beside {
+            write!(f, "{:padding$}", "")?;
+        } else {
+            write!(f, "\n{:indent$}", "")?;
+        }
+        let lines = wrapped(why, self.columns.saturating_sub(indent));
+        writeln!(f, "{}", lines.join(&format!("\n{:indent$}", "")))
     }
 }
 
-/// A time of the recording: of the day if it is one, else in seconds.
+/// A time of the recording: a wall-clock time if it is one, else in seconds.
 struct RecordingTime(f64);
 
-/// Seconds since 1970 are at least as many as this; it is 2001.
+/// Seconds from here on (2001) are wall-clock times.
 const FIRST_WALL_TIME: f64 = 1e9;
 
 impl Display for RecordingTime {
@@ -135,34 +161,59 @@ impl Display for RecordingTime {
     }
 }
 
-fn heading(width: usize) -> String {
-    format!(
-        "{:<width$}  {:<12}{:>10}{:>8}{:>9}{:>7}{:>10}\n",
-        "", "uplink", "carried", "", "probes", "down", "degraded"
-    )
+/// What each uplink did in each run.
+struct Totals<'a> {
+    courses: &'a [Course],
+    columns: usize,
 }
 
-fn rows(course: &Course, width: usize) -> String {
+impl Totals<'_> {
+    /// The columns beside the names of runs and uplinks.
+    const FIGURES: usize = 44;
+
+    fn text(&self) -> String {
+        let widest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0);
+        let totals = self.courses.iter().flat_map(|course| &course.uplinks);
+        let uplink = widest(&mut totals.map(|total| total.name.as_str().len())).max(10) + 2;
+        let names = self.courses.iter().map(|course| course.name.len());
+        let name = widest(&mut { names }) + 2;
+        // A long name, such as a path, has a line of its own.
+        let is_apart = name + uplink + Self::FIGURES > self.columns;
+        let name = if is_apart { 2 } else { name };
+        let mut text = format!(
+            "{:name$}{:uplink$}{:>10}{:>8}{:>9}{:>7}{:>10}\n",
+            "", "uplink", "carried", "", "probes", "down", "degraded"
+        );
+        for course in self.courses {
+            if is_apart {
+                let _ = writeln!(text, "{}", course.name);
+            }
+            for (place, total) in course.uplinks.iter().enumerate() {
+                let is_named = place == 0 && !is_apart;
+                let named = if is_named { course.name.as_str() } else { "" };
+                let _ = write!(text, "{named:name$}{:uplink$}", total.name);
+                let _ = writeln!(text, "{}", figures(course, total));
+            }
+        }
+        text
+    }
+}
+
+fn figures(course: &Course, total: &UplinkTotal) -> String {
     let span = (course.to - course.from).max(1e-9);
-    let rows = course.uplinks.iter().enumerate().map(|(place, total)| {
-        let name = if place == 0 { course.name.as_str() } else { "" };
-        let count = |state: State| {
-            let verdicts = course.verdicts.iter();
-            let such =
-                |verdict: &&ReplayVerdict| verdict.uplink == total.name && verdict.to == state;
-            verdicts.filter(such).count()
-        };
-        let share = total.carried_seconds / span * 100.0;
-        format!(
-            "{name:<width$}  {:<12}{:>10}{share:>6.1} %{:>9}{:>7}{:>10}\n",
-            total.name,
-            lasting(total.carried_seconds),
-            total.probes,
-            count(State::Down),
-            count(State::Degraded)
-        )
-    });
-    rows.collect::<Vec<_>>().concat()
+    let count = |state: State| {
+        let verdicts = course.verdicts.iter();
+        let such = |verdict: &&ReplayVerdict| verdict.uplink == total.name && verdict.to == state;
+        verdicts.filter(such).count()
+    };
+    format!(
+        "{:>10}{:>6.1} %{:>9}{:>7}{:>10}",
+        lasting(total.carried_seconds),
+        total.carried_seconds / span * 100.0,
+        total.probes,
+        count(State::Down),
+        count(State::Degraded)
+    )
 }
 
 /// A span of time in its two greatest units.
@@ -184,11 +235,11 @@ impl Display for TruthScore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "of {} marked outages {} found, {} missed; {} false",
+            "{} marked outages, {} found, {} missed; {} false verdicts",
             self.outages, self.found, self.missed, self.false_ones
         )?;
         if let (Some(median), Some(worst)) = (self.delay_p50_seconds, self.delay_worst_seconds) {
-            write!(f, "; noticed after {median:.2} s, at worst {worst:.2} s")?;
+            write!(f, "; delay {median:.2} s (median), {worst:.2} s (worst)")?;
         }
         Ok(())
     }

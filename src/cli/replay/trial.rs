@@ -49,7 +49,7 @@ fn targets(track: &Track) -> Vec<Target> {
     targets.map(|(target, _)| target.clone()).collect()
 }
 
-/// The settings as far as the recording knows them, and what a person should know about the rest.
+/// The settings as far as the recording covers them, and remarks about the rest.
 pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, Vec<String>) {
     let mut remarks = Vec::new();
     for uplink in &mut settings.uplinks {
@@ -58,7 +58,7 @@ pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, V
         match tracks.find(|track| track.uplink == *name) {
             Some(track) => fit_targets(uplink, &targets(track), &mut remarks),
             None => remarks.push(format!(
-                "{name} is not in the recording, and taken as absent"
+                "{name} is not in the recording and counts as absent"
             )),
         }
     }
@@ -69,7 +69,7 @@ pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, V
             .any(|uplink| uplink.name == track.uplink)
         {
             remarks.push(format!(
-                "has no uplink {}, which was recorded",
+                "the recorded uplink {} is not configured",
                 track.uplink
             ));
         }
@@ -77,7 +77,7 @@ pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, V
     (settings, remarks)
 }
 
-/// The targets that are configured and were recorded; those that were recorded if none is configured.
+/// The configured targets that were recorded; without any, all that were recorded.
 fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut Vec<String>) {
     let probe = &mut uplink.probe;
     let is_configured = probe.targets != default::probe().targets;
@@ -85,10 +85,10 @@ fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut V
         (probe.targets.drain(..)).partition(|target| recorded.contains(target));
     if is_configured {
         let unknown = unknown.iter();
-        remarks.extend(
-            unknown
-                .map(|target| format!("{}: {target} was not asked in the recording", uplink.name)),
-        );
+        remarks
+            .extend(unknown.map(|target| {
+                format!("{}: {target} was not probed in the recording", uplink.name)
+            }));
     }
     probe.targets = if is_configured && !known.is_empty() {
         known
@@ -104,8 +104,8 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
     let past = RecordedWorld::new(recording);
     let (from, to) = recording.span();
     let end = past.moment(to);
-    let told = recording.inputs.iter();
-    let told: Vec<_> = told.map(|(at, _)| (*at, past.moment(*at))).collect();
+    let inputs = recording.inputs.iter();
+    let inputs: Vec<_> = inputs.map(|(at, _)| (*at, past.moment(*at))).collect();
     let mut notes = ReplayNotes::new(&names, from);
     let mut replay = Replay::new(settings, past);
     for uplink in names {
@@ -118,8 +118,8 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
             notes.events(replay.input(Input::Attachment { uplink, attachment }));
         }
     }
-    // What it was told may move the traffic without an event.
-    for (at, moment) in told {
+    // An input may move the traffic without an event.
+    for (at, moment) in inputs {
         notes.events(replay.run_until(moment));
         notes.carry(at, replay.engine().carriers());
     }
@@ -131,7 +131,7 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
 }
 
 /// What the agent did when it was recorded.
-pub(super) fn relive(path: &Path, truth: &[MarkedOutage]) -> Result<Course> {
+pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<Course> {
     let mut notes = ReplayNotes::new(&[], 0.0);
     let mut last = Moment::START;
     replay_steps(path, |seen| match seen {

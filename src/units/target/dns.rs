@@ -1,19 +1,20 @@
-//! A question that a resolver must answer.
+//! A query that a resolver must answer.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use super::fault::TargetFault;
-use super::{Endpoint, Host, HostName};
+use super::host::{Endpoint, Host, HostName};
+use super::wire_cost::WireCost;
 
-/// A question that a resolver must answer without an error: `dns://192.0.2.53/example.com?type=A`.
+/// A query that a resolver must answer without an error: `dns://192.0.2.53/example.com?type=A`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsTarget {
     /// The resolver.
     pub server: SocketAddr,
-    /// What is asked about.
+    /// The name that is queried.
     pub name: HostName,
-    /// What is asked.
+    /// The type of record that is queried.
     pub record: RecordType,
 }
 
@@ -36,7 +37,7 @@ pub enum RecordType {
 }
 
 impl RecordType {
-    /// All that can be asked for.
+    /// All types that can be queried.
     pub const ALL: [Self; 6] = [
         Self::A,
         Self::Aaaa,
@@ -79,16 +80,32 @@ impl RecordType {
 impl DnsTarget {
     /// The port of DNS.
     pub const PORT: u16 = 53;
+    /// The bytes of a query without its name: UDP and DNS header, question.
+    pub const QUERY_BYTES: u64 = 8 + 12 + 2 + 4;
+    /// The largest answer with its UDP header (DNS flag day 2020).
+    pub const ANSWER_BYTES: u64 = 8 + 1232;
+
+    pub(super) fn wire_cost(&self) -> WireCost {
+        WireCost {
+            is_connection: false,
+            sent: Self::QUERY_BYTES + self.name.as_str().len() as u64,
+            received: Self::ANSWER_BYTES,
+        }
+    }
 
     pub(super) fn parse(rest: &str) -> Result<Self, TargetFault> {
         let (server, question) = rest.split_once('/').unwrap_or((rest, ""));
         let endpoint = Endpoint::parse(server, Some(Self::PORT))?;
         let Host::Address(address) = endpoint.host else {
-            return Err(TargetFault::Server);
+            return Err(TargetFault::Missing(
+                "a numeric server address, as in dns://9.9.9.9/example.com",
+            ));
         };
         let (name, options) = question.split_once('?').unwrap_or((question, ""));
         if name.is_empty() {
-            return Err(TargetFault::NoName);
+            return Err(TargetFault::Missing(
+                "a name to query, as in dns://9.9.9.9/example.com",
+            ));
         }
         Ok(Self {
             server: SocketAddr::new(address, endpoint.port),
@@ -102,10 +119,12 @@ fn record(options: &str) -> Result<RecordType, TargetFault> {
     match options.split_once('=') {
         None if options.is_empty() => Ok(RecordType::default()),
         Some(("type", text)) => {
-            RecordType::parse(text).ok_or_else(|| TargetFault::RecordType(text.to_owned()))
+            let types = RecordType::ALL.map(RecordType::as_str).join(", ");
+            RecordType::parse(text)
+                .ok_or_else(|| TargetFault::bound("type", text, &format!("one of {types}")))
         }
-        Some((key, _)) => Err(TargetFault::Option(key.to_owned())),
-        None => Err(TargetFault::Option(options.to_owned())),
+        Some((key, _)) => Err(TargetFault::option("option", key, &["type"])),
+        None => Err(TargetFault::option("option", options, &["type"])),
     }
 }
 

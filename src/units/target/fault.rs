@@ -2,8 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use super::{HttpTarget, RecordType};
-
 /// Why a text is not a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("target `{target}`{fault}")]
@@ -14,21 +12,23 @@ pub struct TargetError {
     pub fault: TargetFault,
 }
 
-/// What is wrong with a target. The text goes on after the target's.
+/// What is wrong with a target. Its text continues that of the target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetFault {
-    /// The scheme is none of ours.
+    /// The scheme is unknown.
     #[error(
-        ": unknown scheme `{scheme}`; known are a bare address (ICMP), tcp://, http://, https:// \
-         and dns://{}", hint(*.nearest, "://")
+        ": unknown scheme `{scheme}`; known are a bare address (ICMP), {known}{}",
+        hint(*.nearest, "://")
     )]
     Scheme {
-        /// What stands before `://`.
+        /// The text before `://`.
         scheme: String,
-        /// The scheme most like it.
+        /// The known schemes.
+        known: String,
+        /// The most similar one.
         nearest: Option<&'static str>,
     },
-    /// Not an address.
+    /// Neither an address nor a text with a scheme.
     #[error(" is no address and has no scheme such as tcp://")]
     Address,
     /// Neither an address nor a name.
@@ -36,76 +36,88 @@ pub enum TargetFault {
         ": `{0}` is no host: an IPv4 address, an IPv6 address in [], or a name such as www.example.com"
     )]
     Host(String),
-    /// An IPv6 address and perhaps a port, and nobody can tell.
+    /// An IPv6 address without brackets, which may end in a port.
     #[error(": an IPv6 address stands in [], as in [{0}]:443")]
     Brackets(String),
-    /// No port, and the scheme has no usual one.
-    #[error(" needs a port, as in tcp://192.0.2.1:443")]
-    NoPort,
-    /// Not a port.
-    #[error(": port `{0}`: must be 1 to 65535")]
-    Port(String),
-    /// What cannot stand in a request.
+    /// A part is missing.
+    #[error(" needs {0}")]
+    Missing(&'static str),
+    /// A character that cannot stand in a request.
     #[error(": a blank or a letter beyond ASCII in the path must be written as %XX")]
     Path,
-    /// An expectation that nobody knows.
-    #[error(": unknown expectation `{key}`; known are `status` and `text`{}", hint(*.nearest, ""))]
-    Expectation {
-        /// What stands before `=`.
-        key: String,
-        /// The one most like it.
-        nearest: Option<&'static str>,
-    },
-    /// The same expectation again.
-    #[error(": `{0}` is there twice")]
-    Twice(&'static str),
-    /// Not the status of an answer.
-    #[error(": status `{0}`: must be {low} to {high}", low = HttpTarget::STATUS.start(), high = HttpTarget::STATUS.end())]
-    Status(String),
-    /// Not a text to look for.
-    #[error(
-        ": text: must be 1 to {} bytes, with %XX for what is no letter or digit",
-        HttpTarget::MAX_TEXT
-    )]
-    Text,
-    /// No address of a name server.
-    #[error(" needs a numeric server address, as in dns://9.9.9.9/example.com")]
-    Server,
-    /// Nothing to ask.
-    #[error(" needs a name to ask for, as in dns://9.9.9.9/example.com")]
-    NoName,
     /// Not a domain name.
     #[error(": `{0}` is no name: labels of 1 to 63 letters, digits, `-` or `_`, 253 bytes in all")]
     Name(String),
-    /// A record type that is not asked for.
-    #[error(": type `{0}`: must be one of {types}", types = RecordType::ALL.map(RecordType::as_str).join(", "))]
-    RecordType(String),
-    /// An option that nobody knows.
-    #[error(": unknown option `{0}`; known is `type`, as in dns://9.9.9.9/example.com?type=AAAA")]
-    Option(String),
+    /// A value that is not allowed.
+    #[error(": {key} `{value}`: must be {allowed}")]
+    Bound {
+        /// The part of the target.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// An option that this kind of target does not have.
+    #[error(": unknown {what} `{key}`; known: {known}{}", hint(*.nearest, ""))]
+    Option {
+        /// What this kind calls its options.
+        what: &'static str,
+        /// The option.
+        key: String,
+        /// The known options.
+        known: String,
+        /// The most similar one.
+        nearest: Option<&'static str>,
+    },
+    /// An option that is given twice.
+    #[error(": `{0}` is there twice")]
+    Twice(&'static str),
 }
 
 impl TargetFault {
     pub(super) fn scheme(scheme: &str, known: &[&'static str]) -> Self {
+        let texts: Vec<_> = known.iter().map(|known| format!("{known}://")).collect();
         Self::Scheme {
             scheme: scheme.to_owned(),
+            known: enumerated(&texts),
             nearest: nearest(scheme, known),
         }
     }
 
-    pub(super) fn expectation(key: &str, known: &[&'static str]) -> Self {
-        Self::Expectation {
+    pub(super) fn option(what: &'static str, key: &str, known: &[&'static str]) -> Self {
+        let texts: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
+        Self::Option {
+            what,
             key: key.to_owned(),
+            known: enumerated(&texts),
             nearest: nearest(key, known),
+        }
+    }
+
+    pub(super) fn bound(key: &'static str, value: &str, allowed: &str) -> Self {
+        Self::Bound {
+            key,
+            value: value.to_owned(),
+            allowed: allowed.to_owned(),
         }
     }
 }
 
-/// A number between these bounds, as plain digits.
+/// A number between these bounds, in plain digits.
 pub(super) fn number(text: &str, bounds: &RangeInclusive<u16>) -> Option<u16> {
     let are_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| are_digits)?;
     bounds.contains(&number).then_some(number)
+}
+
+/// `a, b and c`
+fn enumerated(texts: &[String]) -> String {
+    match texts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {

@@ -1,4 +1,4 @@
-//! Who is asked: a host and a port.
+//! The destination of a probe: a host and a port.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::fault::{TargetFault, number};
 
-/// A host, by its address or by a name that is resolved through the uplink that is probed.
+/// A host, by its address or by a name that is resolved through the probed uplink.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
-    /// By its address.
+    /// An address.
     Address(IpAddr),
-    /// By a name.
+    /// A name.
     Name(HostName),
 }
 
@@ -26,8 +26,7 @@ impl Host {
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Ok(Self::Address(address.into()));
         }
-        // A name whose last label is a number would be taken for an address elsewhere (RFC 1123,
-        // section 2.1).
+        // A name whose last label is a number is read as an address elsewhere (RFC 1123, section 2.1).
         HostName::parse(text)
             .filter(|name| !name.is_root() && !name.ends_in_a_number())
             .map(Self::Name)
@@ -54,7 +53,7 @@ impl HostName {
     const MAX_BYTES: usize = 253;
     const MAX_LABEL: usize = 63;
 
-    /// The name that a text is, if it is one.
+    /// Reads a name.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "." {
             return Some(Self(text.into()));
@@ -97,28 +96,28 @@ impl fmt::Display for HostName {
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
-    /// Who.
+    /// The host.
     pub host: Host,
     /// 1 to 65535.
     pub port: u16,
 }
 
 impl Endpoint {
-    /// `host:port`, where `usual` stands for a port that is not there.
-    pub(super) fn parse(text: &str, usual: Option<u16>) -> Result<Self, TargetFault> {
+    /// Reads `host:port`, or `host` where there is a default port.
+    pub(super) fn parse(text: &str, default: Option<u16>) -> Result<Self, TargetFault> {
         if text.parse::<Ipv6Addr>().is_ok() {
             return Err(TargetFault::Brackets(text.to_owned()));
         }
         let after_host = text.find(']').map_or(0, |end| end + 1);
         let (host, port) = match text[after_host..].find(':') {
-            None => (text, usual.ok_or(TargetFault::NoPort)?),
+            None => (text, default.ok_or(NO_PORT)?),
             Some(colon) => {
                 let (host, port) = text.split_at(after_host + colon);
                 let port = &port[1..];
                 let parsed = number(port, &(1..=u16::MAX));
                 (
                     host,
-                    parsed.ok_or_else(|| TargetFault::Port(port.to_owned()))?,
+                    parsed.ok_or_else(|| TargetFault::bound("port", port, "1 to 65535"))?,
                 )
             }
         };
@@ -126,15 +125,17 @@ impl Endpoint {
         Ok(Self { host, port })
     }
 
-    /// The text without the port if it is the usual one.
-    pub(super) fn brief(&self, usual: u16) -> String {
-        if self.port == usual {
+    /// The text without the port if it is the default one.
+    pub(super) fn brief(&self, default: u16) -> String {
+        if self.port == default {
             self.host.to_string()
         } else {
             self.to_string()
         }
     }
 }
+
+const NO_PORT: TargetFault = TargetFault::Missing("a port, as in tcp://192.0.2.1:443");
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

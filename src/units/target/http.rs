@@ -1,27 +1,28 @@
-//! A web page, and what it must answer.
+//! A web page and its expected answer.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::fault::{TargetFault, number};
-use super::{Endpoint, TargetError};
+use super::fault::{TargetError, TargetFault, number};
+use super::host::Endpoint;
+use super::wire_cost::WireCost;
 
-/// A web page, and what it must answer. What is expected stands behind `#`, where a URL has what is
-/// never sent: `http://host/path#status=200&text=Success`.
+/// A web page and its expected answer. The expectation stands in the fragment of the URL, which is not
+/// sent: `http://host/path#status=200&text=Success`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HttpTarget {
-    /// In the clear or not.
+    /// With or without TLS.
     pub scheme: Scheme,
     /// The web server.
     pub endpoint: Endpoint,
-    /// The path and the query, beginning with `/`; visible ASCII only.
+    /// The path and the query, from `/` on; visible ASCII only.
     pub path: String,
-    /// What must come back.
+    /// The expected answer.
     pub expect: PageExpectation,
 }
 
-/// In the clear or not.
+/// With or without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
     /// `http`
@@ -30,17 +31,17 @@ pub enum Scheme {
     Https,
 }
 
-/// What must come back.
+/// The expected answer of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageExpectation {
-    /// This status. Unless said: 204 for a path that ends in `generate_204`, else any of 200 to 299.
+    /// Its status; if not given, 204 for a path that ends in `generate_204`, else any of 200 to 299.
     pub status: Option<u16>,
-    /// This text, somewhere in the beginning of the answer.
+    /// A text in the beginning of its body.
     pub text: Option<String>,
 }
 
 impl Scheme {
-    /// The port that goes without saying.
+    /// The default port.
     pub const fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -57,9 +58,9 @@ impl Scheme {
 }
 
 impl HttpTarget {
-    /// The status of an answer; less than that is not the end of it (RFC 9110, section 15.2).
+    /// The final status codes (RFC 9110, section 15).
     pub const STATUS: RangeInclusive<u16> = 200..=599;
-    /// The longest text to look for, in bytes.
+    /// The longest expected text, in bytes.
     pub const MAX_TEXT: usize = 256;
 
     pub(super) fn parse(scheme: Scheme, rest: &str) -> Result<Self, TargetFault> {
@@ -78,7 +79,10 @@ impl HttpTarget {
         })
     }
 
-    /// This page with another expectation, unless it has one already.
+    /// This page with one more expectation.
+    ///
+    /// # Errors
+    /// If it already has one of that kind.
     pub fn expecting(&self, expect: PageExpectation) -> Result<Self, TargetError> {
         let mut target = self.clone();
         target.expect.merge(expect).map_err(|fault| TargetError {
@@ -88,7 +92,7 @@ impl HttpTarget {
         Ok(target)
     }
 
-    /// The status is as expected.
+    /// Whether a status is as expected.
     pub fn is_status(&self, status: u16) -> bool {
         match self.expect.status {
             Some(expected) => status == expected,
@@ -102,10 +106,27 @@ impl HttpTarget {
         self.endpoint.brief(self.scheme.port())
     }
 
-    /// The address of the page, without what is expected of it.
+    /// The URL of the page, without its expectation.
     pub fn url(&self) -> String {
         let scheme = self.scheme.as_str();
         format!("{scheme}://{}{}", self.authority(), self.path)
+    }
+
+    pub(super) fn wire_cost(&self) -> WireCost {
+        /// Request line and header fields, without path and host.
+        const REQUEST: u64 = 256;
+        /// The prober reads 4 KiB, and its socket has room for as much again, twice.
+        const ANSWER: u64 = 16 << 10;
+        const HANDSHAKE: u64 = 16 << 10;
+        let handshake = match self.scheme {
+            Scheme::Http => 0,
+            Scheme::Https => HANDSHAKE,
+        };
+        WireCost {
+            is_connection: true,
+            sent: self.path.len() as u64 + self.authority().len() as u64 + REQUEST,
+            received: ANSWER + handshake,
+        }
     }
 
     fn is_empty_page(&self) -> bool {
@@ -115,10 +136,10 @@ impl HttpTarget {
 }
 
 impl PageExpectation {
-    /// The keys by which an expectation is said.
+    /// The keys of expectations.
     pub const KEYS: [&str; 2] = ["status", "text"];
 
-    /// Takes what another one says; nothing may be said twice.
+    /// Adds the expectations of another; none may be given twice.
     fn merge(&mut self, other: Self) -> Result<(), TargetFault> {
         if other.status.is_some() && self.status.is_some() {
             return Err(TargetFault::Twice("status"));
@@ -131,17 +152,18 @@ impl PageExpectation {
         Ok(())
     }
 
-    /// This status and nothing else.
+    /// An expected status.
     pub fn of_status(status: &str) -> Result<Self, TargetFault> {
+        let (first, last) = HttpTarget::STATUS.into_inner();
         let number = number(status, &HttpTarget::STATUS)
-            .ok_or_else(|| TargetFault::Status(status.to_owned()))?;
+            .ok_or_else(|| TargetFault::bound("status", status, &format!("{first} to {last}")))?;
         Ok(Self {
             status: Some(number),
             text: None,
         })
     }
 
-    /// This text and nothing else.
+    /// An expected text.
     pub fn of_text(text: String) -> Result<Self, TargetFault> {
         if (1..=HttpTarget::MAX_TEXT).contains(&text.len()) {
             Ok(Self {
@@ -149,7 +171,7 @@ impl PageExpectation {
                 text: Some(text),
             })
         } else {
-            Err(TargetFault::Text)
+            Err(bad_text(&text))
         }
     }
 }
@@ -165,9 +187,9 @@ impl FromStr for PageExpectation {
             expect.merge(match key {
                 "status" => Self::of_status(value),
                 "text" => decode(value)
-                    .ok_or(TargetFault::Text)
+                    .ok_or_else(|| bad_text(value))
                     .and_then(Self::of_text),
-                key => Err(TargetFault::expectation(key, &Self::KEYS)),
+                key => Err(TargetFault::option("expectation", key, &Self::KEYS)),
             }?)?;
         }
         Ok(expect)
@@ -192,6 +214,12 @@ impl fmt::Display for HttpTarget {
         }
         write!(f, "#{}", self.expect)
     }
+}
+
+fn bad_text(text: &str) -> TargetFault {
+    let most = HttpTarget::MAX_TEXT;
+    let allowed = format!("1 to {most} bytes, with %XX for other bytes than letters and digits");
+    TargetFault::bound("text", text, &allowed)
 }
 
 /// Percent-encoding of all but the unreserved characters (RFC 3986, section 2.3).
