@@ -1,10 +1,10 @@
-//! What the routing side costs: a switch, the routes of others, flows that are ended, and whether a
-//! lookup is ever without a route. On the real kernel, in a network namespace of its own.
+//! The cost of the kernel side: a switch, routes of other programs, flows that are ended, and lookups
+//! without a route. On the real kernel, in a network namespace of its own.
 //!
 //! `cargo bench --bench routing`
 //!
-//! Needs no `ip`; where there is one, a fork of `ip route replace` stands beside the switch. How long a
-//! client is without traffic when a cable is pulled is measured by `uplinkd lab carrier`.
+//! Needs no `ip`; where there is one, a fork of `ip route replace` is measured as well. `uplinkd lab
+//! carrier` measures how long a client is without traffic when a cable is unplugged.
 #![expect(clippy::disallowed_methods, reason = "figures")]
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -46,7 +46,7 @@ use tracked::{Tracked, Tracking};
 
 const FIBER: &str = "fiber";
 const LTE: &str = "lte";
-const STRANGER: &str = "stranger";
+const OTHER: &str = "other";
 const SWITCHES: usize = 2_000;
 const SWITCHES_WITH_LOOKUPS: usize = 10_000;
 /// A fork takes milliseconds.
@@ -66,7 +66,7 @@ fn main() {
     });
 }
 
-/// A line on standard output; a reader that has seen enough ends the program.
+/// Prints a line; ends the program when the reader has closed the pipe.
 fn say(line: &str) {
     if writeln!(io::stdout(), "{line}").is_err() {
         std::process::exit(0);
@@ -77,8 +77,8 @@ fn row(what: &str, found: &str, must: &str) {
     say(&format!("{what:66} {found:>22}  {must}"));
 }
 
-/// Two uplinks with addresses of both families; returns their indices. The default route of IPv4 is
-/// there as of a DHCP client, that of IPv6 is configured.
+/// Two uplinks with addresses of both families; returns their indices. The IPv4 default route is that of
+/// a DHCP client, the IPv6 one is configured.
 async fn two_uplinks(world: &World) -> [u32; 2] {
     world.speak_ipv6();
     let mut indices = [0; 2];
@@ -98,7 +98,7 @@ async fn two_uplinks(world: &World) -> [u32; 2] {
     indices
 }
 
-/// From the moment when it is decided to the kernel's word that the route is in place.
+/// From the decision to the kernel's acknowledgement.
 async fn switches(indices: [u32; 2]) {
     for (families, what, must) in [
         (Families::Ipv4, "IPv4", "50 us / 1 ms"),
@@ -144,8 +144,8 @@ fn forks() -> Option<Spans> {
     Some(spans)
 }
 
-/// Someone asks for the way all the time, while the traffic of both families goes to and fro. IPv6 has
-/// no default in main, so that it is the agent's table or nothing.
+/// Lookups as fast as possible while both families switch to and fro. IPv6 has no default route in main,
+/// so that only the agent's table answers.
 async fn lookups() {
     let mut side = Side::start([FIBER, LTE]).await;
     side.carry(0, Families::Both).await;
@@ -165,7 +165,7 @@ async fn lookups() {
     side.stop().await;
 }
 
-/// From any address to some address in the internet.
+/// From any address to one in the internet.
 type Anywhere = (SocketAddr, SocketAddr);
 const V4: Anywhere = (
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
@@ -179,7 +179,7 @@ const V6: Anywhere = (
     ),
 );
 
-/// A thread that asks for the way as fast as it can.
+/// A thread that looks up a route as fast as it can.
 struct Search {
     ends: Arc<AtomicBool>,
     thread: JoinHandle<(u64, u64)>,
@@ -201,20 +201,20 @@ impl Search {
         Self { ends, thread }
     }
 
-    /// How often the kernel was asked, and how often in vain.
+    /// The number of lookups, and of those without a route.
     fn end(self) -> (u64, u64) {
         self.ends.store(true, Ordering::Relaxed);
         self.thread.join().expect("the lookups end")
     }
 }
 
-/// What the agent's thread uses of a core while others change a hundred routes a second.
+/// The share of a core that the agent's thread uses while others change a hundred routes a second.
 async fn routes_of_others(world: &World) {
     let hosts = (0..40).flat_map(|c| (0..250).map(move |d| Ipv4Addr::new(172, 16, c, d)));
     world.add_hosts(LTE, hosts).await;
-    world.wire(STRANGER).await;
+    world.wire(OTHER).await;
     let address = "10.9.0.2/24".parse().expect("a network");
-    world.add_address(STRANGER, address).await;
+    world.add_address(OTHER, address).await;
     let mut side = Side::start([FIBER, LTE]).await;
     side.carry(0, Families::Both).await;
     let look = Instant::now();
@@ -254,7 +254,10 @@ async fn share_under(side: &mut Side, change: Change) -> (f64, f64) {
     let (spent, elapsed) = (cpu_time().saturating_sub(before), start.elapsed());
     ends.store(true, Ordering::Relaxed);
     let changes = others.join().expect("the others end");
-    assert!(report.is_err(), "this concerns nobody: {report:?}");
+    assert!(
+        report.is_err(),
+        "a change of others was reported: {report:?}"
+    );
     let share = spent.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
     (share, f64::from(changes) / elapsed.as_secs_f64())
 }
@@ -280,7 +283,7 @@ fn others(change: Change, ends: &Arc<AtomicBool>) -> JoinHandle<u32> {
                     Change::Default => {
                         let metric = 50_000 + count;
                         world
-                            .add_default(STRANGER, ForeignDefault { via, metric })
+                            .add_default(OTHER, ForeignDefault { via, metric })
                             .await;
                     }
                 }
@@ -291,13 +294,13 @@ fn others(change: Change, ends: &Arc<AtomicBool>) -> JoinHandle<u32> {
     })
 }
 
-/// What this thread, which is the agent's, has spent on a processor.
+/// The CPU time of this thread, which is the agent's.
 fn cpu_time() -> Duration {
     let spent = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
     spent.expect("the clock").into()
 }
 
-/// The flows of the uplink that is left are ended among many others.
+/// The flows of one uplink are ended among many others.
 fn flows() {
     const ROUNDS: usize = 5;
     let left = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));

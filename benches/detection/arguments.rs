@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use uplinkd::recording::{Recording, RecordingSource, Track};
 
-use crate::Row;
 use crate::link::Process;
 use crate::ours::Extent;
+use crate::rows::Row;
 
 /// What is to be run.
 #[derive(Debug)]
@@ -24,7 +24,10 @@ pub(crate) struct Arguments {
 const USAGE: &str = "[RECORDING]... [--quick] [--days N] [--interval SECONDS]... [--only WORD]... [--seed N] [--svg FILE | --no-svg]";
 
 impl Arguments {
-    /// Reads the words of the command line; in vain, an explanation.
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What is wrong, and the usage.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut days = None;
         let mut seed = 1;
@@ -76,7 +79,7 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Whether a part of the simulation is wanted.
+    /// Whether a part of the simulation is to run.
     pub(crate) fn part(&self, name: &str) -> bool {
         let is_all = self.only.is_empty() && self.recorded.is_empty();
         is_all || self.only.iter().any(|word| name.contains(word.as_str()))

@@ -1,24 +1,23 @@
-//! What an oracle would take: a rule that asks a link that may be dead without pause, and is told
-//! beforehand how long each of its silences will last. An estimate, from other days than those that
-//! ours is counted on: where few silences are long, one of them more or less moves it by a tenth.
+//! The delay of an oracle: a rule that probes a silent link without pause and knows how long each
+//! silence lasts. An estimate, from other days than those of our figures: where long silences are rare,
+//! one of them more or less changes it by a tenth.
 
 use std::time::Duration;
 
 use crate::link::{Link, Process};
 use crate::peers::PEERS_SEED;
 
-/// Between two looks at a silent link, in seconds.
+/// The pause between two probes of a silent link, in seconds.
 const LOOK: f64 = 0.05;
 
-/// Targets that are asked in turn.
+/// Targets that are probed in turn.
 const TARGETS: u8 = 3;
 
 /// The median delay of the verdict on a blackhole at one steady interval, with no more false verdicts
 /// in so many days than are allowed.
 ///
-/// Silences are those that steady probes meet, from the first missed probe on. To be wrong `allowed`
-/// times is to bear every silence but so many of the longest; and a dead link is first met half an
-/// interval after it died.
+/// A silence begins with the first missed steady probe. A rule that is wrong `allowed` times outlasts all
+/// silences but so many of the longest, and meets an outage half an interval after its beginning.
 pub(crate) fn blackhole(process: Process, steady: Duration, allowed: u32, days: u32) -> f64 {
     let steady = steady.as_secs_f64();
     let mut silences = silences(process, steady, days);

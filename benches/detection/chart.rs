@@ -7,7 +7,7 @@ use std::{fs, io};
 use crate::link::{Process, Trouble};
 use crate::ours::{self, Extent, Figures, Tuning};
 use crate::peers::{self, Alarms, Trial};
-use crate::{ROWS, Row};
+use crate::rows::{ROWS, Row};
 
 /// The rows that are drawn.
 const PANELS: [&str; 4] = [

@@ -16,11 +16,11 @@ use crate::must::Verdicts;
 use crate::ours::{Tuning, settings};
 use crate::report::say;
 
-/// The fastest of so many parts counts: whoever else uses the machine only slows it down.
+/// The fastest of so many parts counts: other programs on the machine only slow it down.
 const PARTS: u32 = 10;
 const OUTCOMES: u32 = 400_000;
 
-/// Engines that are built to see what one weighs.
+/// Engines that are built to measure the memory of one.
 const ENGINES: u32 = 300;
 const TARGETS: u32 = 6;
 
@@ -53,7 +53,7 @@ fn outcomes_per_second() -> f64 {
     (0..PARTS).map(part).fold(0.0, f64::max)
 }
 
-/// Round trips and losses, made beforehand: it is the engine that is measured.
+/// Round trips and losses, made beforehand so that only the engine is measured.
 fn fates(loss: f64, seed: u64) -> Vec<Option<Duration>> {
     let mut link = Link::new(Process::Independent { loss }, 0.012, seed);
     let answers = (0..4096).map(|_| link.answer(0, 0.0));
@@ -62,13 +62,13 @@ fn fates(loss: f64, seed: u64) -> Vec<Option<Duration>> {
         .collect()
 }
 
-/// What this process has used of one core, whoever else uses the machine.
+/// The CPU time of this process, independent of other programs.
 fn cpu_seconds() -> f64 {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
         .map_or(f64::NAN, |time| Duration::from(time).as_secs_f64())
 }
 
-/// Answers at once whatever is asked, until there were so many outcomes.
+/// Answers each probe at once, until there were so many outcomes.
 fn drive(engine: &mut Engine, fates: &[Option<Duration>], outcomes: u32) {
     let mut now = Moment::START;
     let mut orders = Vec::new();

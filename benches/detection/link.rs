@@ -1,52 +1,18 @@
-//! How links lose and delay. The state of a link is a function of time, shared by all who probe
-//! through it; only independent losses and jitter are of the single packet.
+//! How links lose and delay packets. The state of a link depends on time only; independent losses and
+//! jitter are drawn for each packet.
 
-use std::net::IpAddr;
-use std::time::Duration;
-
-use uplinkd::engine::action::ProbeOrder;
 use uplinkd::recording::Track;
-use uplinkd::replay::World;
-use uplinkd::units::{Counters, Host, Moment, Target, UplinkName};
 
-use crate::traffic::Traffic;
+use crate::chance::Chance;
 
-/// A splitmix64 sequence (Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Uniform in 0.0 to 1.0, 1.0 excluded.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    pub(crate) fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * self.unit()
-    }
-
-    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.unit()).ln()
-    }
-}
-
-/// How a link that is alive behaves. Times in seconds.
+/// How a link without an outage behaves. Times in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Process {
     /// Each packet is lost by itself.
     Independent { loss: f64 },
     /// Gilbert-Elliott: everything is lost in bursts of exponential length, nothing between them.
     Bursts { mean: f64, share: f64 },
-    /// The evening costs up to 3 % and 60 ms (a cable segment or a cell that others fill).
+    /// In the evening up to 3 % loss and 60 ms more (a shared cable segment or cell).
     Diurnal,
     /// A moving LTE terminal: once a minute another cell, gone for 30 to 150 ms; one handover in
     /// fifty fails and takes 0.5 s and an exponential 0.7 s.
@@ -54,11 +20,11 @@ pub(crate) enum Process {
     /// Starlink: every 15 s another satellite and another round trip; every second time 20 to 150 ms
     /// are lost, one time in a hundred 0.2 s and an exponential 0.4 s.
     Starlink,
-    /// As it was recorded, again and again.
+    /// A recording, repeated.
     Recorded(&'static Track),
 }
 
-/// What is wrong with the link, on top of its process.
+/// A trouble on top of the process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Trouble {
     None,
@@ -79,7 +45,7 @@ pub(crate) struct Link {
     interruption: (f64, f64),
     /// What the present cell or satellite adds to a round trip, in seconds.
     level: f64,
-    /// Where each target of a recording is searched next.
+    /// Where the next search begins, for each target of a recording.
     places: Vec<usize>,
     chance: Chance,
     pub(crate) trouble: Trouble,
@@ -209,53 +175,5 @@ impl Link {
                 (from, from + length)
             }
         };
-    }
-}
-
-/// The observed uplink goes through the link, any other is perfect.
-#[derive(Clone, Debug)]
-pub(crate) struct Scene {
-    pub(crate) observed: UplinkName,
-    pub(crate) link: Link,
-    pub(crate) traffic: Traffic,
-}
-
-impl Scene {
-    /// Something befalls the link now.
-    pub(crate) fn strike(&mut self, trouble: Trouble, now: Moment) {
-        self.flow(now);
-        self.link.trouble = trouble;
-    }
-
-    fn flow(&mut self, now: Moment) -> f64 {
-        let at = now.since_start().as_secs_f64();
-        self.traffic.pass(at, &mut self.link);
-        at
-    }
-}
-
-impl World for Scene {
-    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
-        if order.uplink != self.observed {
-            return Some(Duration::from_millis(10));
-        }
-        let at = self.flow(now);
-        self.link
-            .answer(place(&order.target), at)
-            .map(Duration::from_secs_f64)
-    }
-
-    fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {
-        self.flow(now);
-        (*uplink == self.observed).then(|| self.traffic.counters())
-    }
-}
-
-/// The last octet, which the simulation's targets are told apart by.
-fn place(target: &Target) -> u8 {
-    match target.host() {
-        Host::Address(IpAddr::V4(address)) => address.octets()[3],
-        Host::Address(IpAddr::V6(address)) => address.octets()[15],
-        Host::Name(_) => 0,
     }
 }

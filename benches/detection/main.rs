@@ -1,11 +1,12 @@
-//! How fast and how calm is the verdict? The shipped engine in virtual time on links of many kinds,
-//! with the peers' rules beside it.
+//! The delay of true verdicts and the rate of false ones: the shipped engine in virtual time on links of
+//! many kinds, and the rules of other programs on the same links.
 //!
 //! `cargo bench --bench detection -- [RECORDING]... [--quick] [--days N] [--interval SECONDS] [--only WORD]
 //! [--seed N] [--svg FILE | --no-svg]`
 
 mod arguments;
 mod bound;
+mod chance;
 mod chart;
 mod cost;
 mod link;
@@ -14,6 +15,8 @@ mod must;
 mod ours;
 mod peers;
 mod report;
+mod rows;
+mod scene;
 mod traffic;
 
 use std::num::NonZero;
@@ -28,46 +31,8 @@ use must::Verdicts;
 use ours::{Extent, Figures, Tuning};
 use peers::{Alarms, Trial};
 use report::{Comparison, Line, say};
+use rows::{ROWS, Row};
 use traffic::Habit;
-
-/// A link that is tried, and what the tables call it.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    name: &'static str,
-    process: Process,
-}
-
-const ROWS: [Row; 10] = [
-    independent("independent 0 %", 0.0),
-    independent("independent 1 %", 0.01),
-    independent("independent 5 %", 0.05),
-    independent("independent 10 %", 0.10),
-    bursts("bursts 150 ms, 2 %", 0.15, 0.02),
-    bursts("bursts 600 ms, 2.8 %", 0.6, 0.028),
-    bursts("bursts 2 s, 1.6 %", 2.0, 0.016),
-    Row {
-        name: "diurnal load",
-        process: Process::Diurnal,
-    },
-    Row {
-        name: "LTE handovers",
-        process: Process::Handover,
-    },
-    Row {
-        name: "Starlink, 15 s",
-        process: Process::Starlink,
-    },
-];
-
-const fn independent(name: &'static str, loss: f64) -> Row {
-    let process = Process::Independent { loss };
-    Row { name, process }
-}
-
-const fn bursts(name: &'static str, mean: f64, share: f64) -> Row {
-    let process = Process::Bursts { mean, share };
-    Row { name, process }
-}
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read(std::env::args().skip(1)) {
@@ -92,6 +57,9 @@ fn main() -> ExitCode {
     }
     if arguments.part("traffic") {
         under_traffic(arguments.extent, &mut verdicts);
+    }
+    if arguments.part("series") {
+        series(arguments.extent, &mut verdicts);
     }
     for interval in &arguments.intervals {
         detection(&arguments, *interval, &mut verdicts);
@@ -224,6 +192,35 @@ fn under_traffic(extent: Extent, verdicts: &mut Verdicts) {
 
 /// Its counters are read ten times a second, so that a day of it costs as much as nine.
 const TRAFFIC_SHARE: u32 = 9;
+
+/// The first, the second and the tenth of ten outages in a row: what one teaches must not delay the
+/// next.
+fn series(extent: Extent, verdicts: &mut Verdicts) {
+    let count = (extent.outages / 10).max(10);
+    say(&format!(
+        "Ten outages of {} s in a row, steady 1 s, {count} times: median delay",
+        ours::SERIES_OUTAGE.as_secs()
+    ));
+    say(&format!(
+        "  {:<22}{:>9}{:>9}{:>9}",
+        "", "first", "second", "tenth"
+    ));
+    let found = at_once(&ROWS, |row| ours::series(row.process, count, extent.seed));
+    for (row, delays) in ROWS.iter().zip(found) {
+        let medians = [0, 1, 9].map(|place| delays[place].median());
+        let [first, second, tenth] = medians.map(report::seconds);
+        say(&format!(
+            "  {:<22}{first:>9}{second:>9}{tenth:>9}",
+            row.name
+        ));
+        if row.name == "independent 1 %" {
+            let what = "ten outages in a row, 1 % loss: p50 of the";
+            verdicts.at_most(&format!("{what} second"), medians[1], 1.1);
+            verdicts.at_most(&format!("{what} tenth"), medians[2], 1.1);
+        }
+    }
+    say("");
+}
 
 /// Round trips become five times as long.
 fn slower(extent: Extent, verdicts: &mut Verdicts) {

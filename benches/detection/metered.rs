@@ -6,7 +6,8 @@ use uplinkd::config::defaults::PROBE_BUDGET;
 use uplinkd::engine::budget::{PERIOD, cost, plan};
 use uplinkd::engine::state::State;
 
-use crate::link::{Chance, Link, Process, Trouble};
+use crate::chance::Chance;
+use crate::link::{Link, Process, Trouble};
 use crate::must::Verdicts;
 use crate::ours::{Delays, Tuning, Watch, settings};
 use crate::report::{count, say, seconds};
@@ -75,7 +76,7 @@ fn delays(watch: &mut Watch, outages: u32) -> Delays {
     let mut chance = Chance::new(7);
     let delays = (0..outages).map(|_| {
         watch.pass_until_up(Duration::from_secs_f64(chance.between(60.0, 120.0)));
-        watch.delay(Trouble::Dead, &[State::Down], 600.0)
+        watch.delay(Trouble::Dead)
     });
     Delays::new(delays.collect())
 }

@@ -10,7 +10,9 @@ use uplinkd::replay::Replay;
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 use uplinkd::units::{Bytes, Moment, Tier, UplinkName, Wall, Weight};
 
-use crate::link::{Chance, Link, Process, Scene, Trouble};
+use crate::chance::Chance;
+use crate::link::{Link, Process, Trouble};
+use crate::scene::Scene;
 use crate::traffic::{Habit, Traffic};
 
 /// The time to learn, before anything is counted.
@@ -163,19 +165,50 @@ impl Watch {
         self.replay.probes()[&self.observed]
     }
 
-    /// How long it takes until one of `verdicts` if `trouble` begins now.
-    pub(crate) fn delay(&self, trouble: Trouble, verdicts: &[State], at_most: f64) -> f64 {
+    /// The delays of verdicts after so many changes for the worse, at random times while it is up.
+    fn delays(&mut self, count: u32, trouble: Trouble, chance: &mut Chance) -> Delays {
+        let delays = (0..count).map(|_| {
+            self.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
+            self.delay(trouble)
+        });
+        Delays::new(delays.collect())
+    }
+
+    /// The delay of the verdict if `trouble` begins now: of an outage if nothing comes back, else of bad
+    /// quality or an outage.
+    pub(crate) fn delay(&self, trouble: Trouble) -> f64 {
+        const LONGEST: f64 = 600.0;
+        let is_verdict = |to: State| match trouble {
+            Trouble::Dead => to == State::Down,
+            Trouble::None | Trouble::Loses(_) | Trouble::Slow(_) => {
+                matches!(to, State::Down | State::Degraded)
+            }
+        };
         let mut watch = self.clone();
         let begin = watch.seconds();
-        let now = watch.replay.now();
-        watch.replay.world().strike(trouble, now);
-        while watch.seconds() - begin < at_most {
+        watch.strike(trouble);
+        while watch.seconds() - begin < LONGEST {
             let events = watch.pass(Duration::from_millis(500));
-            if let Some((at, _)) = events.iter().find(|(_, to)| verdicts.contains(to)) {
+            if let Some((at, _)) = events.iter().find(|(_, to)| is_verdict(*to)) {
                 return at - begin;
             }
         }
         f64::INFINITY
+    }
+
+    /// The delay of the verdict on an outage that begins now and ends after `length`.
+    fn outage(&mut self, length: Duration) -> f64 {
+        let begin = self.seconds();
+        self.strike(Trouble::Dead);
+        let events = self.pass(length);
+        self.strike(Trouble::None);
+        let verdict = events.iter().find(|(_, to)| *to == State::Down);
+        verdict.map_or(f64::INFINITY, |(at, _)| at - begin)
+    }
+
+    fn strike(&mut self, trouble: Trouble) {
+        let now = self.replay.now();
+        self.replay.world().strike(trouble, now);
     }
 
     fn state(&self, event: &Event) -> Option<(f64, State)> {
@@ -217,17 +250,10 @@ pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figur
         figures.days += more.days;
     }
     let mut chance = Chance::new(7);
-    let mut delays = |count: u32, trouble: Trouble, verdicts: &[State]| {
-        let delays = (0..count).map(|_| {
-            watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
-            watch.delay(trouble, verdicts, 600.0)
-        });
-        Delays::new(delays.collect())
-    };
-    let worse = [State::Down, State::Degraded];
-    figures.blackhole = delays(extent.outages, Trouble::Dead, &[State::Down]);
-    figures.loss_30 = delays(extent.changes, Trouble::Loses(0.3), &worse);
-    figures.loss_50 = delays(extent.changes, Trouble::Loses(0.5), &worse);
+    let mut delays = |count, trouble| watch.delays(count, trouble, &mut chance);
+    figures.blackhole = delays(extent.outages, Trouble::Dead);
+    figures.loss_30 = delays(extent.changes, Trouble::Loses(0.3));
+    figures.loss_50 = delays(extent.changes, Trouble::Loses(0.5));
     figures
 }
 
@@ -264,12 +290,7 @@ pub(crate) fn busy(habit: Habit, process: Process, tuning: Tuning, extent: Exten
     let traffic = Traffic::new(habit, extent.seed);
     let watch = Watch::under(traffic, tuning, Link::new(process, 0.012, extent.seed));
     let (mut watch, mut figures) = live(watch, extent);
-    let mut chance = Chance::new(7);
-    let delays = (0..extent.outages).map(|_| {
-        watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
-        watch.delay(Trouble::Dead, &[State::Down], 600.0)
-    });
-    figures.blackhole = Delays::new(delays.collect());
+    figures.blackhole = watch.delays(extent.outages, Trouble::Dead, &mut Chance::new(7));
     figures
 }
 
@@ -277,12 +298,7 @@ pub(crate) fn busy(habit: Habit, process: Process, tuning: Tuning, extent: Exten
 pub(crate) fn trade_off(process: Process, tuning: Tuning, extent: Extent) -> Figures {
     let watch = Watch::new(tuning, Link::new(process, 0.012, extent.seed));
     let (mut watch, mut figures) = live(watch, extent);
-    let mut chance = Chance::new(7);
-    let delays = (0..extent.changes).map(|_| {
-        watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
-        watch.delay(Trouble::Dead, &[State::Down], 600.0)
-    });
-    figures.blackhole = Delays::new(delays.collect());
+    figures.blackhole = watch.delays(extent.changes, Trouble::Dead, &mut Chance::new(7));
     figures
 }
 
@@ -295,13 +311,26 @@ pub(crate) fn slow(rtt: f64, latency: Duration, count: u32) -> Delays {
     let process = Process::Independent { loss: 0.01 };
     let mut watch = Watch::new(tuning, Link::new(process, rtt, 1));
     watch.pass(Duration::from_secs(3600));
-    let mut chance = Chance::new(7);
-    let delays = (0..count).map(|_| {
-        watch.pass_until_up(Duration::from_secs_f64(chance.between(20.0, 60.0)));
-        let worse = [State::Down, State::Degraded];
-        watch.delay(Trouble::Slow(5.0), &worse, 600.0)
-    });
-    Delays::new(delays.collect())
+    watch.delays(count, Trouble::Slow(5.0), &mut Chance::new(7))
+}
+
+/// The length of each outage of [`series`].
+pub(crate) const SERIES_OUTAGE: Duration = Duration::from_secs(4);
+
+/// The delays of ten outages in a row, by their place, over so many series.
+pub(crate) fn series(process: Process, count: u32, seed: u64) -> Vec<Delays> {
+    let mut chance = Chance::new(seed);
+    let mut delays = vec![Vec::new(); 10];
+    for number in 0..count {
+        let link = Link::new(process, 0.012, seed + u64::from(number));
+        let mut watch = Watch::new(Tuning::steady(Duration::from_secs(1)), link);
+        watch.pass(Duration::from_secs(3600));
+        for delays in &mut delays {
+            watch.pass_until_up(Duration::from_secs_f64(chance.between(60.0, 120.0)));
+            delays.push(watch.outage(SERIES_OUTAGE));
+        }
+    }
+    delays.into_iter().map(Delays::new).collect()
 }
 
 /// Changes of state in 24 h of steady loss, after an hour.

@@ -5,7 +5,8 @@
 //! A rule turns outcomes into a level. At its threshold that is a verdict; the next one can come
 //! once the level has fallen to a quarter of it, as in ours (20 % in, 5 % out).
 
-use crate::link::{Chance, Link, Process, Trouble};
+use crate::chance::Chance;
+use crate::link::{Link, Process, Trouble};
 use crate::ours::Delays;
 
 /// After so many seconds without an answer a probe is missed, as with an adaptive time limit.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::Row;
 use crate::ours::{Delays, Extent, Figures};
+use crate::rows::Row;
 
 /// A line on standard output; a reader that has seen enough ends the program.
 pub(crate) fn say(line: &str) {

@@ -2,7 +2,8 @@
 
 use uplinkd::units::Counters;
 
-use crate::link::{Chance, Link};
+use crate::chance::Chance;
+use crate::link::Link;
 
 /// Counters move in steps of so many seconds.
 const STEP: f64 = 0.02;
@@ -10,22 +11,22 @@ const STEP: f64 = 0.02;
 /// What the client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Habit {
-    /// Nothing.
+    /// No traffic.
     Idle,
     /// A call: packets both ways all the time.
     Stream,
     /// The same, while broadcast as strong as the call comes in from the provider's network.
     StreamInNoise,
-    /// Pages: seconds of answers to requests, and many seconds of nothing.
+    /// Pages: seconds of traffic, and many seconds without.
     Pages,
-    /// Calls whose far end goes away now and then, while the client goes on talking for a while.
+    /// Calls whose far end stops now and then, while the client sends on for a while.
     DeadFarEnds,
-    /// Calls, and between them telemetry that nobody answers.
+    /// Calls, and between them one-way telemetry.
     OneWay,
 }
 
 impl Habit {
-    /// All that the client does anything in.
+    /// All habits with traffic.
     pub(crate) const BUSY: [Self; 5] = [
         Self::Stream,
         Self::StreamInNoise,
@@ -53,7 +54,7 @@ impl Habit {
         }
     }
 
-    /// What comes after this flow, and for how many seconds.
+    /// The next flow, and for how many seconds.
     fn next(self, flow: Flow, chance: &mut Chance) -> (Flow, f64) {
         match (self, flow) {
             (Self::Idle, _) => (Flow::None, f64::INFINITY),
@@ -67,7 +68,7 @@ impl Habit {
     }
 }
 
-/// What flows at present.
+/// The present flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
     None,
@@ -88,7 +89,7 @@ impl Flow {
     }
 }
 
-/// The client and the counters so far.
+/// The client's traffic and the counters so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Traffic {
     habit: Habit,
@@ -113,7 +114,7 @@ impl Traffic {
         }
     }
 
-    /// Lets it flow through the link up to a moment, before anybody asks the link about a later one.
+    /// Passes the traffic through the link up to a moment, before the link is used at a later one.
     pub(crate) fn pass(&mut self, until: f64, link: &mut Link) {
         if self.habit == Habit::Idle {
             return;
@@ -131,7 +132,7 @@ impl Traffic {
         }
     }
 
-    /// As the interface counts.
+    /// The counters of the interface.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! The kernel's part of a switch: one request, sent and waited for, without a program around it.
+//! The kernel's part of a switch: one request and its answer.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use rtnetlink::RouteMessageBuilder;
 
 use crate::spans::Spans;
 
-/// Where nobody else writes.
+/// A table without other routes.
 const TABLE: u32 = 998;
 
 /// Replaces a default route so many times, through one interface and the other in turn.

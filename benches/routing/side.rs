@@ -1,4 +1,4 @@
-//! The kernel's side of the agent as the daemon runs it, told what to do from the same thread.
+//! The kernel side of the agent as the daemon runs it, driven from the same thread.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -16,12 +16,12 @@ use uplinkd::routing::desired::{Carrying, UplinkRoutes, desired};
 use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Numbering, Observed};
 use uplinkd::units::{InterfaceName, Protocol};
 
-/// Whose traffic moves.
+/// The families that switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Families {
-    /// That of IPv4; IPv6 stays where the first uplink is.
+    /// IPv4; IPv6 stays on the first uplink.
     Ipv4,
-    /// That of both.
+    /// Both.
     Both,
 }
 
@@ -65,7 +65,7 @@ impl Side {
         side
     }
 
-    /// Lets the uplink at this place carry the traffic.
+    /// Makes the uplink at this place active.
     pub(crate) async fn carry(&mut self, place: usize, families: Families) -> Switch {
         let desired = self.desired(place, families);
         DONE.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -81,7 +81,7 @@ impl Side {
         }
     }
 
-    /// Removes everything of ours.
+    /// Removes all objects of ours.
     pub(crate) async fn stop(mut self) {
         self.want(Desired::default());
         self.applied().await;
@@ -159,28 +159,29 @@ impl Side {
     }
 }
 
-/// When the kernel's side said that an operation was done, which it does as soon as the kernel has
-/// acknowledged it.
+/// When each operation was acknowledged: the kernel side logs it at once.
 static DONE: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
 
 fn listen() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Ear).expect("the first listener"));
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(OperationLog).expect("the first listener")
+    });
 }
 
-/// Hears of operations, and of nothing else.
-struct Ear;
+/// Records when operations are logged.
+struct OperationLog;
 
-impl Subscriber for Ear {
+impl Subscriber for OperationLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("uplinkd::kernel")
     }
 
     fn event(&self, event: &Event<'_>) {
         let now = Instant::now();
-        let mut said = Message(false);
-        event.record(&mut said);
-        if said.0 {
+        let mut message = Message(false);
+        event.record(&mut message);
+        if message.0 {
             let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
             done.push(now);
         }
@@ -196,7 +197,7 @@ impl Subscriber for Ear {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// Whether the message of an event is that an operation was done.
+/// Whether the message of an event says that an operation is done.
 struct Message(bool);
 
 impl Visit for Message {

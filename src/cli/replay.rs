@@ -47,11 +47,8 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
 }
 
 fn courses(arguments: &ReplayArguments) -> Result<Vec<Course>> {
-    let sources: Vec<_> = arguments
-        .recordings
-        .iter()
-        .map(|word| source(word))
-        .collect();
+    let words = arguments.recordings.iter();
+    let sources: Vec<_> = words.map(|word| source(word)).collect();
     let is_rerun = arguments.configs.is_empty() && sources.len() == 1;
     if is_rerun && recording::is_of_agent(&sources[0].path)? {
         let mut recording = Recording::default();

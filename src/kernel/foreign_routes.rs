@@ -1,7 +1,7 @@
 //! Routes, rules and nexthop objects of other programs that may conflict with ours, for `uplinkd
 //! check`. The agent itself does not read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -100,18 +100,10 @@ pub fn foreign_objects(
     groups: u32,
 ) -> Result<ForeignObjects, KernelError> {
     let mut observer = Observer::open()?;
-    let mut foreign = ForeignObjects {
-        next_hops: observer.foreign_next_hops(numbering.protocol)?,
-        ..ForeignObjects::default()
-    };
-    let is_own_number = |id: &NextHopId| {
-        Family::ROUTED.into_iter().any(|family| {
-            let mut paths = (0..uplinks).map(|place| numbering.path_object(place, family));
-            let mut shared = (0..=groups).map(|place| numbering.group_object(place, family));
-            paths.any(|path| path == *id) || shared.any(|group| group == *id)
-        })
-    };
-    foreign.next_hops.retain(|id, _| is_own_number(id));
+    let mut foreign = ForeignObjects::default();
+    let numbers = own_numbers(numbering, uplinks, groups);
+    let next_hops = observer.foreign_next_hops(numbering.protocol)?.into_iter();
+    foreign.next_hops = next_hops.filter(|(id, _)| numbers.contains(id)).collect();
     for entry in observer.list(Dump::Links)? {
         if let DumpEntry::Link(link) = entry {
             foreign.link_details.insert(link.index, link.details);
@@ -148,6 +140,16 @@ pub fn foreign_objects(
         }
     }
     Ok(foreign)
+}
+
+/// The numbers of our nexthop objects.
+fn own_numbers(numbering: &Numbering, uplinks: u32, groups: u32) -> BTreeSet<NextHopId> {
+    let of_family = |family| {
+        let paths = (0..uplinks).map(move |place| numbering.path_object(place, family));
+        let shared = (0..=groups).map(move |place| numbering.group_object(place, family));
+        paths.chain(shared)
+    };
+    Family::ROUTED.into_iter().flat_map(of_family).collect()
 }
 
 fn route_of(entry: DumpEntry) -> Option<ForeignRoute> {

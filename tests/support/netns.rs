@@ -541,9 +541,15 @@ impl World {
         routes.chain(rules).collect()
     }
 
-    /// Routes and rules, all of them, as text.
+    /// All routes and rules as text, without the kernel's own to the link-local prefix: those appear
+    /// whenever an interface has finished its duplicate address detection.
     pub(crate) async fn everything(&self) -> Vec<String> {
-        let routes = self.routes().await.into_iter();
+        let link_local = RouteAddress::Inet6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+        let is_lasting = |route: &RouteMessage| {
+            let destination = RouteAttribute::Destination(link_local.clone());
+            !route.attributes.contains(&destination)
+        };
+        let routes = self.routes().await.into_iter().filter(is_lasting);
         let routes = routes.map(|route| format!("{route:?}"));
         let rules = self.rules().await.into_iter();
         routes

@@ -116,7 +116,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
 }
 
 #[test]
-fn sixty_four_uplinks_and_groups_with_256_rules_are_reconciled_at_once() {
+fn a_switch_of_sixty_four_groups_takes_less_than_writing_all_their_routes_and_rules() {
     netns::run(async |world| {
         let names: Vec<_> = (0..64_u8).map(|place| format!("wan{place}")).collect();
         for (place, name) in (0..).zip(&names) {
@@ -170,8 +170,9 @@ fn sixty_four_uplinks_and_groups_with_256_rules_are_reconciled_at_once() {
             switches[switches.len() / 2],
             switches[switches.len() - 1],
         );
-        // Generous: for a build that is not optimized on a machine that is busy.
-        assert!(whole < Duration::from_secs(2), "{whole:?}");
-        assert!(switches[10] < Duration::from_millis(500), "{switches:?}");
+        assert!(
+            switches[10] < whole,
+            "{switches:?}, and all of it {whole:?}"
+        );
     });
 }
