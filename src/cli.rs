@@ -42,7 +42,7 @@ enum Command {
     /// Run the agent in the foreground
     Run(run::Arguments),
     /// Look for mistakes in the configuration and in the machine it would run on
-    Check(check::Arguments),
+    Check(check::CheckArguments),
     /// Show what is active, how each uplink is, since when and why
     Status(status::Arguments),
     /// Show what happened, also before a restart
@@ -58,7 +58,7 @@ enum Command {
     /// Take over a changed configuration; a bad one is refused and the old one stays
     Reload(Connection),
     /// Make a configuration from that of another program, and say what has no counterpart
-    Import(import::Arguments),
+    Import(import::ImportArguments),
     /// Run the decisions on a recorded trace: when would it have switched, and why
     #[cfg(feature = "replay")]
     Replay(replay::ReplayArguments),
@@ -130,11 +130,7 @@ impl Connection {
         let is_named = self.file.config.as_os_str() != Config::default_path();
         match Config::load(&self.file.config) {
             Ok(config) => Ok(config.agent.control),
-            Err(ConfigError::Read { source, .. })
-                if !is_named && source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Ok(defaults::CONTROL.into())
-            }
+            Err(ConfigError::NoFile { .. }) if !is_named => Ok(defaults::CONTROL.into()),
             // Whatever is wrong with the file, an agent may run that has read a better one.
             Err(_) if !is_named && Path::new(defaults::CONTROL).exists() => {
                 Ok(defaults::CONTROL.into())
@@ -195,7 +191,12 @@ pub fn explain(error: &anyhow::Error) -> String {
     match error.downcast_ref() {
         // Each line begins with a file and a line, as editors and people expect.
         Some(ConfigError::Refused { .. }) => error.to_string(),
-        Some(ConfigError::Read { .. } | ConfigError::TooLarge(_) | ConfigError::NotText(_))
+        Some(
+            ConfigError::NoFile { .. }
+            | ConfigError::Read { .. }
+            | ConfigError::TooLarge(_)
+            | ConfigError::NotText(_),
+        )
         | None => format!("uplinkd: {error:#}"),
     }
 }

@@ -1,155 +1,73 @@
-//! The configuration. A [`Config`] exists only as the result of parsing, and whoever holds one need
-//! not check it again.
+//! The configuration. A [`Config`] exists only as the result of parsing, and is right wherever it is.
 //!
 //! All that is wrong with a file is reported at once, each problem with its line. TOML and UCI become
-//! the same tree of values, so that they share one schema.
+//! the same tree of values, and one reading of it yields the settings:
+//!
+//! ```text
+//!  toml_text ─┐              ┌─> agent, probe, health, failover, routing ─┐
+//!             ├─> document ──┤                                           ├─> read ─> Config, Schema
+//!  uci_text ──┴─> uci_tree   └─> uplinks, groups ────────────────────────┘
+//!                                 each by section (a key) and kinds (what it may be)
+//! ```
+//!
+//! # How to add a key
+//!
+//! A key exists by being read, in one line that holds its name, what it may be, and its default:
+//!
+//! ```text
+//!  failback_after: section.read("failback_after", &Span(Duration::ZERO..=DAY), secs(60)),
+//! ```
+//!
+//! From that line follow the schema ([`schema()`]), the hints for misspelt and misplaced keys, the
+//! default, the bounds in messages, the option of UCI in both directions, and the tests that hold the
+//! sample, the documents and UCI to it. Five files, and two for people:
+//!
+//! 1. `src/engine/settings.rs` (or the struct of `src/config/agent.rs` or `routing.rs`): the field.
+//! 2. `src/config/SECTION.rs`: the line above. A new kind of value goes to `src/config/kinds.rs`, what
+//!    must hold between two keys to a `check_…` beside the line.
+//! 3. The file that acts on it.
+//! 4. A test of what it does.
+//! 5. `config/uplinkd.toml`: what it means, and `#key = DEFAULT`. That is the reference.
+//! 6. `docs/configuration.md`, which is made from it.
+//! 7. `CHANGELOG.md`.
 
+mod agent;
 pub mod defaults;
+mod document;
 mod error;
+mod failover;
 mod groups;
+mod health;
+mod kinds;
 pub mod mwan3;
-mod options;
-mod raw;
+mod probe;
 mod read;
-pub mod schema;
+mod routing;
+mod schema;
 mod section;
-mod uci;
+mod targets;
+mod times;
+mod toml_text;
+mod uci_text;
+mod uci_tree;
 mod uplinks;
-mod values;
 pub mod write;
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+pub use agent::{AgentSettings, LogSink, UbusPlace};
+pub use error::{ConfigError, Fault, Hint, Problem, printable};
+pub use read::{Config, schema};
+pub use routing::{FlowSettings, Flows, LocalSockets, OnStop};
+pub use schema::{KnownKey, Schema};
+pub use uplinks::Followed;
 
-pub use error::{ConfigError, Fault, Problem};
-
-use section::{Form, Problems};
-
-use crate::engine::settings::Settings;
-use crate::routing::Gateway;
-use crate::units::{InterfaceName, UplinkName};
-
-/// What a configuration file says, checked, with the defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// How the agent meets the world.
-    pub agent: AgentSettings,
-    /// What the decisions are made by. The seed is 0: the daemon chooses one.
-    pub engine: Settings,
-    /// The uplinks that are where a network of netifd is.
-    pub networks: BTreeMap<UplinkName, Followed>,
-    /// What becomes of our routes and rules at a clean stop.
-    pub on_stop: OnStop,
-    /// What becomes of flows when the traffic goes another way.
-    pub flows: FlowSettings,
-}
-
-/// An uplink that is where a network of netifd is, and what the file says where netifd says nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Followed {
-    /// The name of the network.
-    pub network: InterfaceName,
-    /// The IPv4 next hop.
-    pub gateway: Gateway,
-    /// The IPv6 next hop.
-    pub gateway6: Gateway,
-}
-
-/// What becomes of the flows of an uplink that is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowSettings {
-    /// Of one that no longer carries traffic as it should.
-    pub on_failover: Flows,
-    /// Of one that is left although it is well, as at a failback.
-    pub on_failback: Flows,
-    /// Of the connections of the machine itself.
-    pub local_sockets: LocalSockets,
-}
-
-/// What becomes of flows whose uplink is left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Flows {
-    /// They are ended, so that they begin anew where the traffic goes now.
-    #[default]
-    Move,
-    /// They are left to the kernel.
-    Keep,
-}
-
-/// What becomes of connections of the machine itself by an address that is left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LocalSockets {
-    /// They go on by their uplink, for as long as that works.
-    #[default]
-    Keep,
-    /// They are ended together with the flows.
-    End,
-}
-
-/// How the agent meets the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentSettings {
-    /// The path of the control socket.
-    pub control: PathBuf,
-    /// Where what was learnt is kept.
-    pub state_dir: PathBuf,
-    /// Where the log goes.
-    pub log: LogSink,
-    /// Where the programs are that are run when something happens.
-    pub hooks: PathBuf,
-    /// Where what the engine is told is recorded, if it is.
-    pub record: Option<PathBuf>,
-    /// Where ubusd listens.
-    pub ubus: UbusPlace,
-}
-
-/// Where ubusd, the bus of OpenWrt, listens.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum UbusPlace {
-    /// Where it usually does, if there is one.
-    #[default]
-    Auto,
-    /// It is left alone.
-    Off,
-    /// At this path.
-    At(PathBuf),
-}
-
-/// Where the log goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogSink {
-    /// To journald if it holds our standard error, to syslog if we are a service beside one, to
-    /// standard error otherwise.
-    #[default]
-    Auto,
-    /// To `/dev/log`.
-    Syslog,
-    /// To journald, with fields.
-    Journald,
-    /// To standard error.
-    Stderr,
-}
-
-/// What becomes of our routes and rules at a clean stop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnStop {
-    /// They are removed, and the machine's own default route takes over.
-    #[default]
-    Remove,
-    /// They stay as they are.
-    Keep,
-}
+use section::{Form, Reading};
 
 impl Config {
-    /// Where the configuration is looked for unless told otherwise.
+    /// Where the configuration is looked for unless another place is named.
     pub const DEFAULT_PATH: &str = "/etc/uplinkd/uplinkd.toml";
 
     /// Where it is looked for if it is not there: its place on OpenWrt.
@@ -167,7 +85,13 @@ impl Config {
 
     /// Reads and parses a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::parse(&read(path)?, &path.display().to_string())
+        let text = read(path).map_err(|error| match error {
+            ConfigError::Read { path, source } if source.kind() == ErrorKind::NotFound => {
+                ConfigError::NoFile { path }
+            }
+            error => error,
+        })?;
+        Self::parse(&text, &path.display().to_string())
     }
 
     /// Parses the text of a file, TOML or UCI; `file_name` is what the errors call it.
@@ -181,26 +105,25 @@ impl Config {
         };
         // Some editors begin a file with it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let schema = schema();
         let form = form(text, file_name);
-        let (document, problems) = match form {
-            Form::Toml => (raw::Node::from_toml(text).map_err(refused)?, Vec::new()),
-            Form::Uci => options::tree(text).map_err(refused)?,
+        let tree = match form {
+            Form::Toml => toml_text::tree(text),
+            Form::Uci => uci_tree::tree(text, &schema),
         };
-        read::config(&document, Problems::new(form, problems)).map_err(refused)
+        let (document, problems) = tree.map_err(refused)?;
+        read::config(&document, Reading::new(form, schema, problems)).map_err(refused)
     }
 }
 
 /// A file whose name ends in `.toml` is TOML; so is one that begins, comments aside, with a `[` or a
-/// line with a `=` in it that is no section of UCI. Any other is UCI.
+/// line with a `=` in it that is no statement of UCI. Any other is UCI.
 fn form(text: &str, file_name: &str) -> Form {
     let mut lines = text.lines().map(str::trim_start);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
-    let is_section = |line: &str| {
-        let mut words = line.split_whitespace();
-        matches!(words.next(), Some("config" | "package")) && words.next() != Some("=")
-    };
-    let is_like_toml = first
-        .is_some_and(|line| line.starts_with('[') || (line.contains('=') && !is_section(line)));
+    let is_like_toml = first.is_some_and(|line| {
+        line.starts_with('[') || (line.contains('=') && !toml_text::is_uci(line))
+    });
     let extension = Path::new(file_name).extension();
     if extension.is_some_and(|extension| extension == "toml") || is_like_toml {
         Form::Toml

@@ -18,7 +18,7 @@ use findings::{Finding, Severity};
 
 /// The arguments of `check`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct CheckArguments {
     #[command(flatten)]
     file: ConfigFile,
     /// For machines
@@ -26,7 +26,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut config = match Config::load(&arguments.file.config) {
         Ok(config) => config,
         Err(error) if arguments.json => {
@@ -71,7 +71,7 @@ fn of_configuration(error: &ConfigError) -> Vec<Finding> {
             let what = format!("cannot be read: {source}");
             vec![finding(path.display().to_string(), what)]
         }
-        ConfigError::TooLarge(path) | ConfigError::NotText(path) => {
+        ConfigError::NoFile { path } | ConfigError::TooLarge(path) | ConfigError::NotText(path) => {
             vec![finding(path.display().to_string(), error.to_string())]
         }
     }
@@ -116,14 +116,14 @@ fn count(findings: &[Finding], severity: Severity) -> usize {
 
 /// The JSON of `check --json`.
 #[derive(Serialize)]
-struct Report<'a> {
+struct CheckReport<'a> {
     errors: usize,
     warnings: usize,
     findings: &'a [Finding],
 }
 
 fn print_json(findings: &[Finding]) -> Result<()> {
-    let report = Report {
+    let report = CheckReport {
         errors: count(findings, Severity::Error),
         warnings: count(findings, Severity::Warning),
         findings,

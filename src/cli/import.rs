@@ -8,14 +8,14 @@ use anyhow::Result;
 use clap::Args;
 
 use super::output;
-use crate::config::mwan3::{self, Files};
+use crate::config::mwan3::{self, Mwan3Files};
 use crate::config::{self, Config};
 
 /// The arguments of `import`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct ImportArguments {
     /// Whose configuration it is: mwan3
-    program: Program,
+    program: ImportedProgram,
     /// The configuration, such as /etc/config/mwan3
     #[arg(value_name = "FILE")]
     path: PathBuf,
@@ -29,11 +29,11 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Program {
+enum ImportedProgram {
     Mwan3,
 }
 
-impl FromStr for Program {
+impl FromStr for ImportedProgram {
     type Err = &'static str;
 
     fn from_str(name: &str) -> std::result::Result<Self, Self::Err> {
@@ -44,18 +44,18 @@ impl FromStr for Program {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode> {
     let text = config::read(&arguments.path)?;
     let network = network(arguments);
     let network_text = network.as_deref().map(config::read).transpose()?;
     let name = |path: &Path| path.display().to_string();
     let (file, network) = (name(&arguments.path), network.as_deref().map(name));
-    let files = Files {
+    let files = Mwan3Files {
         mwan3: (&file, &text),
         network: network.as_deref().zip(network_text.as_deref()),
     };
     let draft = match arguments.program {
-        Program::Mwan3 => mwan3::import(files)?,
+        ImportedProgram::Mwan3 => mwan3::import(files)?,
     };
     let (text, form) = if arguments.toml {
         (draft.to_toml(), "result.toml")
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// The file of the network. What nobody named must not be there.
-fn network(arguments: &Arguments) -> Option<PathBuf> {
+fn network(arguments: &ImportArguments) -> Option<PathBuf> {
     let beside = arguments.path.with_file_name("network");
     let beside = Some(beside).filter(|path| path.is_file());
     arguments.network.clone().or(beside)

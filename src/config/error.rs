@@ -1,16 +1,26 @@
-//! What can be wrong with a configuration, in words that help to mend it.
+//! What can be wrong with a configuration, in words that help to correct it.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::document::Value;
 use crate::units::{NameError, TargetError};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// There is no such file.
+    #[error(
+        "there is no configuration {}: copy the sample there, {SAMPLE}, and name the uplinks in it",
+        printable(path.display())
+    )]
+    NoFile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The file cannot be read.
-    #[error("cannot read the configuration {}", path.display())]
+    #[error("cannot read the configuration {}", printable(path.display()))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -18,10 +28,10 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is a megabyte or more.
-    #[error("{}: larger than 1 MiB, no configuration is", .0.display())]
+    #[error("{}: larger than 1 MiB, no configuration is", printable(.0.display()))]
     TooLarge(PathBuf),
     /// The file is not UTF-8.
-    #[error("{}: not a text in UTF-8", .0.display())]
+    #[error("{}: not a text in UTF-8", printable(.0.display()))]
     NotText(PathBuf),
     /// The file was read and says something that cannot be.
     #[error("{}", lines(file, problems))]
@@ -33,12 +43,35 @@ pub enum ConfigError {
     },
 }
 
+/// Where the sample is.
+const SAMPLE: &str =
+    "/usr/share/doc/uplinkd/uplinkd.toml (config/uplinkd.toml where uplinkd was built)";
+
 fn lines(file: &str, problems: &[Problem]) -> String {
+    let file = printable(file);
     let lines: Vec<_> = problems
         .iter()
         .map(|problem| format!("{file}:{problem}"))
         .collect();
     lines.join("\n")
+}
+
+/// The text without what a terminal would obey: control characters, and those that turn the direction
+/// of writing, are escaped.
+pub fn printable(text: impl fmt::Display) -> String {
+    let is_obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::new();
+    for c in text.to_string().chars() {
+        if is_obeyed(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// One thing that is wrong.
@@ -48,13 +81,27 @@ pub struct Problem {
     pub line: usize,
     /// The section, such as `[probe]` or `[[uplink]] fiber`; empty at the top of the file.
     pub section: String,
-    /// The key within the section; empty where it is about the section as a whole.
+    /// The key within the section; empty where the section as a whole is wrong.
     pub key: String,
     /// What is wrong.
     pub fault: Fault,
 }
 
 impl Problem {
+    /// After so many the rest is most likely the echo of what came before.
+    pub(super) const MAX_OF_SYNTAX: usize = 10;
+
+    /// A problem of the syntax: `form` is TOML or UCI.
+    pub(super) fn of_syntax(line: usize, form: &'static str, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self {
+            line,
+            section: String::new(),
+            key: String::new(),
+            fault: Fault::Syntax { form, what },
+        }
+    }
+
     /// By line; those of one line stay as they are.
     pub(super) fn put_in_order(problems: &mut [Self]) {
         problems.sort_by_key(|problem| problem.line);
@@ -66,10 +113,10 @@ impl fmt::Display for Problem {
         write!(f, "{}: ", self.line)?;
         for place in [&self.section, &self.key] {
             if !place.is_empty() {
-                write!(f, "{place}: ")?;
+                write!(f, "{}: ", printable(place))?;
             }
         }
-        self.fault.fmt(f)
+        f.write_str(&printable(&self.fault))
     }
 }
 
@@ -81,7 +128,7 @@ pub enum Fault {
     Syntax {
         /// TOML or UCI.
         form: &'static str,
-        /// What is there.
+        /// What is there, and what to write.
         what: String,
     },
     /// There is no such kind of section.
@@ -96,30 +143,14 @@ pub enum Fault {
     /// A key without a default is not there.
     #[error("missing: {0}")]
     Missing(&'static str),
-    /// The value is of another kind.
-    #[error("{found}: must be {expected}")]
-    Kind {
-        /// What would be right.
-        expected: &'static str,
-        /// What is there.
-        found: String,
-    },
-    /// The value is out of bounds.
-    #[error("{value}: must be {bound}")]
-    Bound {
+    /// The value cannot be.
+    #[error("{value}: must be {bound}{hint}")]
+    Value {
         /// What is there.
         value: String,
         /// What would be right.
         bound: String,
-    },
-    /// The word is none of those that are possible.
-    #[error("{value}: must be {choices}{hint}")]
-    Choice {
-        /// What is there.
-        value: String,
-        /// What would be right.
-        choices: String,
-        /// The nearest of them.
+        /// What was probably meant.
         hint: Hint,
     },
     /// Not a name.
@@ -128,13 +159,13 @@ pub enum Fault {
     /// Not a target.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A well-formed target that cannot tell anything about an uplink.
+    /// A target that cannot tell anything about an uplink.
     #[error("target `{target}` {reason}")]
     UselessTarget {
         /// The target.
         target: String,
-        /// Why it is of no use.
-        reason: &'static str,
+        /// Why it is of no use, and what would be.
+        reason: String,
     },
     /// A table that says more than a target takes.
     #[error("unknown key `{key}` of a target; known are `url`, `status` and `text`{hint}")]
@@ -155,52 +186,84 @@ pub enum Fault {
     /// Two uplinks cannot be told apart.
     #[error(
         "{interface}: also the interface of the uplink on line {first}; two uplinks on one interface \
-         need two different addresses as `gateway`"
+         need {needs}"
     )]
     SharedInterface {
         /// The interface.
         interface: String,
         /// Where the other uplink is.
         first: usize,
-    },
-    /// Two uplinks cannot be told apart without rules.
-    #[error(
-        "{interface}: also the interface of the uplink on line {first}; two uplinks on one interface \
-         need `routing.mode` \"table\""
-    )]
-    SharedInterfaceInMain {
-        /// The interface.
-        interface: String,
-        /// Where the other uplink is.
-        first: usize,
+        /// What would tell them apart.
+        needs: &'static str,
     },
 }
 
-/// Where the writer of a wrong word may have wanted to go.
+impl Fault {
+    /// A value that must be something else.
+    pub(super) fn value(value: impl fmt::Display, bound: impl Into<String>) -> Self {
+        Self::Value {
+            value: value.to_string(),
+            bound: bound.into(),
+            hint: Hint::None,
+        }
+    }
+
+    /// The same, and what was probably meant.
+    pub(super) fn value_or(value: impl fmt::Display, bound: impl Into<String>, hint: Hint) -> Self {
+        Self::Value {
+            value: value.to_string(),
+            bound: bound.into(),
+            hint,
+        }
+    }
+
+    /// A value where a list of values must be.
+    pub(super) fn no_list(value: &Value) -> Self {
+        let hint = match value {
+            Value::Text(_) => Hint::write(format_args!("[{value}]")),
+            _ => Hint::None,
+        };
+        Self::value_or(value, "a list", hint)
+    }
+}
+
+/// What was probably meant by something wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Hint {
-    /// Nobody knows.
+    /// There is nothing like it.
     #[default]
     None,
     /// A word like it.
     Nearest(String),
-    /// The same word in another section.
-    Elsewhere(&'static str),
+    /// The same word in these sections.
+    Elsewhere(String),
+    /// What to write, or what else helps.
+    Advice(String),
 }
 
 impl Hint {
     /// The nearest of the words that are possible, if any is like this one.
     pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        // Jaro-Winkler 0.8 takes a swapped, a missing and a doubled letter for the word that was
-        // meant, and keeps words apart that merely share letters.
-        const ALIKE: f64 = 0.8;
-        let alike = known
-            .into_iter()
-            .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-            .filter(|(likeness, _)| *likeness > ALIKE);
-        let nearest = alike.max_by(|(one, _), (other, _)| one.total_cmp(other));
-        nearest.map_or(Self::None, |(_, word)| Self::Nearest(word.to_owned()))
+        nearest(word, known).map_or(Self::None, |word| Self::Nearest(word.to_owned()))
     }
+
+    /// `write TEXT`
+    pub(super) fn write(text: impl fmt::Display) -> Self {
+        Self::Advice(format!("write {text}"))
+    }
+}
+
+/// The word most like another one, if any is like it.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Jaro-Winkler 0.8 takes a swapped, a missing and a doubled letter for the word that was meant,
+    // and keeps words apart that merely share letters.
+    const ALIKE: f64 = 0.8;
+    let alike = known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > ALIKE);
+    let nearest = alike.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    nearest.map(|(_, word)| word)
 }
 
 impl fmt::Display for Hint {
@@ -208,7 +271,8 @@ impl fmt::Display for Hint {
         match self {
             Self::None => Ok(()),
             Self::Nearest(word) => write!(f, "; did you mean `{word}`?"),
-            Self::Elsewhere(section) => write!(f, "; it belongs under {section}"),
+            Self::Elsewhere(sections) => write!(f, "; it belongs under {sections}"),
+            Self::Advice(advice) => write!(f, "; {advice}"),
         }
     }
 }

@@ -1,15 +1,21 @@
 //! The `[[group]]` and `[[rule]]` sections, each on its own and all together.
 
-use super::raw::Node;
-use super::section::{Problems, Section};
-use super::{Fault, defaults, read, schema, values};
+use super::error::Fault;
+use super::failover::POLICIES;
+use super::kinds::{MARKS, NETS, NameOf, PORTS, PROTOCOL, WITH_PORTS, name};
+use super::section::Section;
 use crate::engine::settings::{GroupSettings, Policy, RuleSettings, UplinkSettings};
 use crate::routing::traffic::Selector;
 use crate::routing::{Family, RoutingMode};
-use crate::units::{GroupName, IpProtocol};
+use crate::units::{GroupName, IpProtocol, UplinkName};
 
-/// What groups are made of and where they stand.
-pub(super) struct Common<'a> {
+/// Each has a table.
+pub(super) const MAX_GROUPS: usize = 64;
+/// The kernel looks at them one after the other.
+pub(super) const MAX_RULES: usize = 256;
+
+/// What holds for every group.
+pub(super) struct GroupContext<'a> {
     pub(super) mode: RoutingMode,
     pub(super) policy: Policy,
     pub(super) uplinks: &'a [UplinkSettings],
@@ -18,23 +24,15 @@ pub(super) struct Common<'a> {
 const UPLINKS: &str = "the uplinks that may carry it, as in [\"fiber\", \"lte\"]";
 
 /// Every group that could be read, in the order of the file.
-pub(super) fn groups(
-    top: &Section<'_>,
-    common: &Common<'_>,
-    problems: &Problems,
-) -> Vec<GroupSettings> {
-    if common.mode == RoutingMode::Main && top.has("group") {
-        let value = "groups".to_owned();
-        let bound = "left out with `routing.mode` \"main\": they need rules".to_owned();
-        top.refuse("group", Fault::Bound { value, bound });
+pub(super) fn groups(top: &Section<'_>, context: &GroupContext<'_>) -> Vec<GroupSettings> {
+    if context.mode == RoutingMode::Main && top.has("group") {
+        let bound = "left out with `routing.mode` \"main\": they need rules";
+        top.refuse("group", Fault::value("groups", bound));
         return Vec::new();
     }
-    let nodes = nodes(top, "group", defaults::MAX_GROUPS);
     let mut earlier: Vec<(GroupSettings, Section<'_>)> = Vec::new();
-    for (node, number) in nodes.iter().zip(1..) {
-        let title = problems.title("group", node, number);
-        let section = Section::new(node, title, &schema::GROUP, problems);
-        let Some(group) = group(&section, common) else {
+    for section in top.sections("group", MAX_GROUPS) {
+        let Some(group) = group(&section, context) else {
             continue;
         };
         if let Some((_, same)) = earlier.iter().find(|(other, _)| other.name == group.name) {
@@ -48,75 +46,49 @@ pub(super) fn groups(
 }
 
 /// Every rule that could be read, in the order of the file.
-pub(super) fn rules(
-    top: &Section<'_>,
-    groups: &[GroupSettings],
-    problems: &Problems,
-) -> Vec<RuleSettings> {
-    let nodes = nodes(top, "rule", defaults::MAX_RULES);
+pub(super) fn rules(top: &Section<'_>, groups: &[GroupSettings]) -> Vec<RuleSettings> {
     let mut earlier: Vec<(RuleSettings, Section<'_>)> = Vec::new();
-    for (node, number) in nodes.iter().zip(1..) {
-        let title = problems.title("rule", node, number);
-        let section = Section::new(node, title, &schema::RULE, problems);
+    for section in top.sections("rule", MAX_RULES) {
         let Some(rule) = rule(&section, groups) else {
             continue;
         };
         let mut covering = earlier.iter();
         if let Some((_, first)) = covering.find(|(other, _)| other.traffic.covers(&rule.traffic)) {
-            let value = "this rule is never reached".to_owned();
             let line = first.line_of("group");
             let bound = format!("before the rule on line {line}, which matches all of it");
-            section.refuse("group", Fault::Bound { value, bound });
+            section.refuse("group", Fault::value("this rule is never reached", bound));
         }
         earlier.push((rule, section));
     }
     earlier.into_iter().map(|(rule, _)| rule).collect()
 }
 
-/// The sections of a list of them, unless there are too many.
-fn nodes<'a>(top: &Section<'a>, key: &str, most: usize) -> &'a [Node] {
-    let Some(node) = top.node(key) else {
-        return &[];
-    };
-    let Some(nodes) = node.value.as_list() else {
-        let expected = "a list of sections, each under a title in double brackets";
-        let found = node.value.to_string();
-        top.refuse(key, Fault::Kind { expected, found });
-        return &[];
-    };
-    if nodes.len() > most {
-        let value = format!("{} of them", nodes.len());
-        let bound = format!("at most {most}");
-        top.refuse(key, Fault::Bound { value, bound });
-        return &[];
-    }
-    nodes
-}
-
-fn group(section: &Section<'_>, common: &Common<'_>) -> Option<GroupSettings> {
-    section.require("name", "the name by which rules and people know the group");
+fn group(section: &Section<'_>, context: &GroupContext<'_>) -> Option<GroupSettings> {
+    section.require(
+        "name",
+        "the name by which rules and operators know the group",
+    );
     section.require("uplinks", UPLINKS);
-    let name = section.get("name", values::name);
-    let policy = section.get("policy", values::word(read::POLICIES));
-    let mut uplinks = Vec::new();
-    let known = common.uplinks.iter().map(|uplink| &uplink.name);
-    let known: Vec<_> = known.collect();
-    section.set_list("uplinks", values::one_of(&known), &mut uplinks);
-    if uplinks.is_empty() {
-        if section.node("uplinks").is_some_and(is_empty_list) {
-            section.refuse("uplinks", Fault::Missing(UPLINKS));
-        }
-        return None;
+    let name = section.find("name", &name("1 to 32 letters, digits, `_`, `-` or `.`"));
+    let policy = section.read("policy", &POLICIES, context.policy);
+    let known: Vec<&UplinkName> = context.uplinks.iter().map(|uplink| &uplink.name).collect();
+    let of_uplinks = NameOf {
+        known: &known,
+        what: "an uplink",
+    };
+    let uplinks = section.list("uplinks", &of_uplinks, Vec::new());
+    let is_empty = section.node("uplinks").is_some_and(|node| {
+        let items = node.value.as_items(node.line);
+        items.is_some_and(|items| items.is_empty())
+    });
+    if is_empty {
+        section.refuse("uplinks", Fault::Missing(UPLINKS));
     }
     Some(GroupSettings {
         name: name?,
-        policy: policy.unwrap_or(common.policy),
-        uplinks,
+        policy,
+        uplinks: Some(uplinks).filter(|uplinks| !uplinks.is_empty())?,
     })
-}
-
-fn is_empty_list(node: &Node) -> bool {
-    (node.value.as_items(node.line)).is_some_and(|items| items.is_empty())
 }
 
 fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings> {
@@ -127,18 +99,21 @@ fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings>
         "the name of the group that this traffic belongs to",
     );
     let names: Vec<&GroupName> = groups.iter().map(|group| &group.name).collect();
-    let group = section.get("group", values::one_of(&names));
-    let traffic = Selector {
-        from: section.get("from", values::nets).unwrap_or_default(),
-        to: section.get("to", values::nets).unwrap_or_default(),
-        iif: section.get("iif", values::name),
-        protocol: section.get("protocol", values::protocol),
-        sport: section.get("sport", values::ports),
-        dport: section.get("dport", values::ports),
-        fwmark: section.get("fwmark", values::marks),
+    let of_groups = NameOf {
+        known: &names,
+        what: "a group",
     };
-    let keys = schema::RULE.keys.iter().skip(1);
-    if !{ keys }.any(|key| section.has(key)) {
+    let group = section.find("group", &of_groups);
+    let traffic = Selector {
+        from: section.read("from", &NETS, Vec::new()),
+        to: section.read("to", &NETS, Vec::new()),
+        iif: section.find("iif", &name("the name of a network interface")),
+        protocol: section.find("protocol", &PROTOCOL),
+        sport: section.find("sport", &PORTS),
+        dport: section.find("dport", &PORTS),
+        fwmark: section.find("fwmark", &MARKS),
+    };
+    if section.is_nothing_but("group") {
         section.refuse("group", Fault::Missing(WHAT));
     }
     check_ports(section, &traffic);
@@ -150,28 +125,24 @@ fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings>
 }
 
 fn check_ports(section: &Section<'_>, traffic: &Selector) {
-    let with_ports = values::WITH_PORTS.map(IpProtocol);
+    let with_ports = WITH_PORTS.map(IpProtocol);
     let has_ports = traffic
         .protocol
         .is_some_and(|one| with_ports.contains(&one));
     for (key, ports) in [("sport", traffic.sport), ("dport", traffic.dport)] {
         if let Some(ports) = ports.filter(|_| !has_ports) {
-            let value = ports.to_string();
             let bound =
                 "beside a `protocol` that has ports: \"tcp\", \"udp\", \"sctp\" or \"dccp\"";
-            let bound = bound.to_owned();
-            section.refuse(key, Fault::Bound { value, bound });
+            section.refuse(key, Fault::value(ports, bound));
         }
     }
 }
 
-/// Nothing is of two families.
+/// No packet is of two families.
 fn check_families(section: &Section<'_>, traffic: &Selector) {
     let is_of_any = Family::ROUTED.iter().any(|family| traffic.is_of(*family));
     if !is_of_any {
-        let value = "the prefixes".to_owned();
-        let bound =
-            "of the family of those in `from`: nothing goes from one to the other".to_owned();
-        section.refuse("to", Fault::Bound { value, bound });
+        let bound = "of the family of those in `from`: no packet goes from one to the other";
+        section.refuse("to", Fault::value("the prefixes", bound));
     }
 }

@@ -10,21 +10,19 @@
 
 mod links;
 mod network;
+mod order;
 mod policies;
 mod rules;
+mod source;
+mod tracking;
 
-use std::fmt;
-
-use super::raw;
-use super::uci::{self, File, Item, Section};
-use super::write::{self, Draft, Setting};
-use super::{ConfigError, Fault, Problem};
-use links::Link;
-use policies::Order;
+use super::error::{ConfigError, Fault};
+use super::write::{self, Draft};
+use source::{Mwan3File, note, problem, refused, show, text};
 
 /// The files to read: each with what errors call it, and its text.
 #[derive(Clone, Copy, Debug)]
-pub struct Files<'a> {
+pub struct Mwan3Files<'a> {
     /// The configuration of mwan3.
     pub mwan3: (&'a str, &'a str),
     /// That of the network, which tells the devices of interfaces, if there is one.
@@ -32,9 +30,9 @@ pub struct Files<'a> {
 }
 
 /// The configuration that does what one of mwan3 does, as far as there is one.
-pub fn import(files: Files<'_>) -> Result<Draft, ConfigError> {
-    let source = Source::parse(files.mwan3, "mwan3")?;
-    let network = files.network.map(|file| Source::parse(file, "network"));
+pub fn import(files: Mwan3Files<'_>) -> Result<Draft, ConfigError> {
+    let source = Mwan3File::parse(files.mwan3, "mwan3")?;
+    let network = files.network.map(|file| Mwan3File::parse(file, "network"));
     let network = network.transpose()?;
     let mut draft = Draft {
         remarks: introduction(files.mwan3.0),
@@ -46,7 +44,7 @@ pub fn import(files: Files<'_>) -> Result<Draft, ConfigError> {
         let fault = Fault::Missing(what);
         return Err(refused(files.mwan3.0, vec![problem(1, "interface", fault)]));
     }
-    let mut globals = write::Section::new("globals", None);
+    let mut globals = write::DraftSection::new("globals", None);
     of_globals(&source, &mut draft.remarks);
     links::flushes(&links, &mut draft.remarks);
     let policies = policies::Policies::new(&source, &links, &mut draft.remarks);
@@ -83,116 +81,11 @@ fn introduction(file: &str) -> Vec<String> {
     .to_vec()
 }
 
-/// A file of UCI.
-pub(super) struct Source {
-    sections: Vec<Section>,
-}
-
-impl Source {
-    /// As libuci takes it: sections of one name are one.
-    fn parse((name, text): (&str, &str), package: &str) -> Result<Self, ConfigError> {
-        let file = File::parse(text).map_err(|problems| refused(name, problems))?;
-        if let Some((other, line)) = file.package.filter(|(other, _)| other != package) {
-            let fault = Fault::Bound {
-                value: format!("package {other:?}"),
-                bound: format!("{package:?}"),
-            };
-            return Err(refused(name, vec![problem(line, "", fault)]));
-        }
-        let mut names = file.sections.iter().map(|section| section.name.as_deref());
-        let firsts = uci::firsts(&mut names);
-        let mut sections: Vec<Section> = Vec::new();
-        // Where each of the file has gone.
-        let mut places = Vec::new();
-        for (mut section, first) in file.sections.into_iter().zip(firsts) {
-            let place = first.map_or(sections.len(), |first| places[first]);
-            places.push(place);
-            match sections.get_mut(place) {
-                Some(first) => first.options.append(&mut section.options),
-                None => sections.push(section),
-            }
-        }
-        Ok(Self { sections })
-    }
-
-    fn all<'a>(&'a self, kind: &'static str) -> impl Iterator<Item = &'a Section> {
-        self.sections
-            .iter()
-            .filter(move |section| section.kind == kind)
-    }
-
-    fn find(&self, kind: &'static str, name: &str) -> Option<&Section> {
-        self.all(kind)
-            .find(|section| section.name.as_deref() == Some(name))
-    }
-}
-
-impl Section {
-    fn title(&self) -> String {
-        match &self.name {
-            Some(name) => format!("{} {name}", self.kind),
-            None => format!("the {} on line {}", self.kind, self.line),
-        }
-    }
-
-    /// The value of an option. One without a value is not there.
-    fn get(&self, name: &str) -> Option<&str> {
-        let mut items = self.options.iter().rev();
-        let item = items.find(|item| item.name == name)?;
-        Some(item.value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    fn number(&self, name: &str) -> Option<u32> {
-        self.get(name)?.parse().ok()
-    }
-
-    fn is_set(&self, name: &str) -> bool {
-        self.get(name).and_then(raw::boolean).unwrap_or_default()
-    }
-
-    /// The items of a list; an option is the list of its words.
-    fn list<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        let items = self.options.iter().filter(move |item| item.name == name);
-        items.flat_map(|item| item.value.split_whitespace())
-    }
-
-    /// `option 'value'`, to be pointed at.
-    fn cite(&self, name: &'static str) -> String {
-        let items = self.options.iter().filter(|item| item.name == name);
-        let values = items.map(|item| format!(" '{}'", show(&item.value)));
-        format!("{name}{}", values.collect::<String>())
-    }
-
-    /// Remarks on the options that are in a table of them, and on those that mwan3 does not know.
-    fn remark(&self, notes: &[(&'static str, &str)], known: &[&str], remarks: &mut Vec<String>) {
-        for (option, meaning) in notes {
-            if self.get(option).is_some() {
-                note(remarks, format_args!("{}: {meaning}.", self.cite(option)));
-            }
-        }
-        let mut strangers: Vec<&str> = Vec::new();
-        for Item { name, .. } in &self.options {
-            let name = name.as_str();
-            let is_known = known.contains(&name) || notes.iter().any(|(option, _)| *option == name);
-            if !is_known && !strangers.contains(&name) {
-                strangers.push(name);
-            }
-        }
-        if !strangers.is_empty() {
-            let (title, names) = (self.title(), strangers.join(", "));
-            note(
-                remarks,
-                format_args!("{title}: {names}: unknown to mwan3 2.12, left out."),
-            );
-        }
-    }
-}
-
 /// All that mwan3 has.
 const KINDS: [&str; 5] = ["globals", "interface", "member", "policy", "rule"];
 
 /// What it has to say beside rules and interfaces.
-fn of_globals(source: &Source, remarks: &mut Vec<String>) {
+fn of_globals(source: &Mwan3File, remarks: &mut Vec<String>) {
     const NOTES: [(&str, &str); 7] = [
         (
             "mmx_mask",
@@ -235,55 +128,5 @@ fn of_globals(source: &Source, remarks: &mut Vec<String>) {
                 format_args!("{title}: unknown to mwan3 2.12, left out."),
             );
         }
-    }
-}
-
-fn problem(line: usize, key: &str, fault: Fault) -> Problem {
-    Problem {
-        line,
-        section: String::new(),
-        key: key.to_owned(),
-        fault,
-    }
-}
-
-fn refused(file: &str, problems: Vec<Problem>) -> ConfigError {
-    let file = file.to_owned();
-    ConfigError::Refused { file, problems }
-}
-
-/// Adds a remark.
-fn note(remarks: &mut Vec<String>, remark: fmt::Arguments<'_>) {
-    remarks.push(remark.to_string());
-}
-
-/// A value in a remark, which must stay on its line.
-fn show(value: &str) -> String {
-    value.escape_debug().take(200).collect()
-}
-
-fn text(value: impl Into<String>) -> Setting {
-    Setting::Text(value.into())
-}
-
-fn plain(value: u32) -> Setting {
-    Setting::Plain(value.to_string())
-}
-
-/// `a, b and c`
-fn join(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [name] => (*name).to_owned(),
-        [names @ .., last] => format!("{} and {last}", names.join(", ")),
-    }
-}
-
-impl Order {
-    /// Where an uplink stands in it.
-    fn tier(&self, link: usize) -> Option<(u32, u32)> {
-        let mut places = self.places.iter();
-        let place = places.find(|place| place.link == link)?;
-        Some((place.metric, place.weight))
     }
 }

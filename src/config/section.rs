@@ -1,146 +1,212 @@
-//! A section of the file, read key by key. What is wrong is noted and the reading goes on, so that
-//! a person sees all of it at once.
+//! A section of the file, read key by key. What is wrong is noted and the reading goes on, so that all
+//! of it is reported at once.
+//!
+//! A key exists by being read: [`Section::read`] and its likes name it, what it may be, and its default.
+//! Without a file the same reading yields the [`Schema`] and the defaults.
 
 use std::cell::RefCell;
 
-use super::raw::{Entries, Node, Value};
-use super::schema::{SECTIONS, SectionKeys};
-use super::{Fault, Problem, error::Hint};
+use super::document::{Entries, Node};
+use super::error::{Fault, Problem};
+use super::kinds::ValueKind;
+use super::schema::{Known, KnownKey, Schema};
 
-/// What a file is written in. Messages call things as it does.
+/// What a file is written in. Messages name sections and keys as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Toml,
     Uci,
 }
 
-/// Everything found wrong so far. Sections read from one place write here from many.
-pub(super) struct Problems {
+/// One reading of a file. Sections read from one place write here from many.
+pub(super) struct Reading {
     form: Form,
-    found: RefCell<Vec<Problem>>,
+    schema: Schema,
+    problems: RefCell<Vec<Problem>>,
+    /// The keys that were read, while they are collected.
+    keys: Option<RefCell<Vec<KnownKey>>>,
 }
 
-impl Problems {
-    pub(super) fn new(form: Form, found: Vec<Problem>) -> Self {
-        let found = RefCell::new(found);
-        Self { form, found }
+impl Reading {
+    /// Of a file in which `problems` are known already.
+    pub(super) fn new(form: Form, schema: Schema, problems: Vec<Problem>) -> Self {
+        Self {
+            form,
+            schema,
+            problems: RefCell::new(problems),
+            keys: None,
+        }
     }
 
-    pub(super) fn into_inner(self) -> Vec<Problem> {
-        self.found.into_inner()
+    /// Of no file, to see what is read.
+    pub(super) fn of_nothing() -> Self {
+        Self {
+            keys: Some(RefCell::default()),
+            ..Self::new(Form::Toml, Schema(Vec::new()), Vec::new())
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+
+    pub(super) fn into_schema(self) -> Schema {
+        Schema(self.keys.unwrap_or_default().into_inner())
+    }
+
+    /// The section that is the file.
+    pub(super) fn top<'a>(&'a self, document: Option<&'a Node>) -> Section<'a> {
+        Section::of(self, Vec::new(), String::new(), document)
     }
 
     /// `[[uplink]] fiber` or `uplink fiber`, or by number while it has no name.
-    pub(super) fn title(&self, kind: &str, node: &Node, number: usize) -> String {
+    fn title(&self, list: &str, node: &Node, number: usize) -> String {
         let name = (node.value.as_table())
             .and_then(|entries| entries.get("name")?.value.as_text())
             .map_or_else(|| format!("number {number}"), str::to_owned);
         match self.form {
-            Form::Toml => format!("[[{kind}]] {name}"),
-            Form::Uci => format!("{kind} {name}"),
+            Form::Toml => format!("[[{list}]] {name}"),
+            Form::Uci => format!("{list} {name}"),
         }
     }
 }
 
 /// A section; one that is not in the file reads as empty.
 pub(super) struct Section<'a> {
+    /// The names of the sections from the top to this one.
+    path: Vec<&'static str>,
+    /// It stands once for each uplink, group or rule, or is a part of such a one.
+    is_of_list: bool,
     /// As messages call it.
     title: String,
     /// What stands before a key of this section in messages.
     prefix: String,
     line: usize,
     entries: Option<&'a Entries>,
-    keys: &'static SectionKeys,
-    problems: &'a Problems,
+    reading: &'a Reading,
 }
 
 impl<'a> Section<'a> {
-    /// The section that `node` is.
-    pub(super) fn new(
-        node: &'a Node,
+    fn of(
+        reading: &'a Reading,
+        path: Vec<&'static str>,
         title: String,
-        keys: &'static SectionKeys,
-        problems: &'a Problems,
+        node: Option<&'a Node>,
     ) -> Self {
         let mut section = Self {
+            is_of_list: false,
+            path,
             title,
             prefix: String::new(),
-            line: node.line,
+            line: 1,
             entries: None,
-            keys,
-            problems,
+            reading,
         };
-        section.enter(node);
-        section
-    }
-
-    /// The section `name` within this one.
-    pub(super) fn section(&self, name: &str, keys: &'static SectionKeys) -> Self {
-        let is_named_by_path = keys.title.starts_with(self.title.trim_end_matches(']'));
-        let (title, prefix) = match self.problems.form {
-            Form::Uci if self.title.is_empty() => ("globals", format!("{name}_")),
-            Form::Uci => (self.title.as_str(), format!("{}{name}_", self.prefix)),
-            Form::Toml if is_named_by_path => (keys.title, String::new()),
-            Form::Toml => (self.title.as_str(), format!("{}{name}.", self.prefix)),
-        };
-        let mut section = Self {
-            title: title.to_owned(),
-            prefix,
-            line: self.line,
-            entries: None,
-            keys,
-            problems: self.problems,
-        };
-        if let Some(node) = self.node(name) {
-            section.line = node.line;
+        if let Some(node) = node {
             section.enter(node);
         }
         section
     }
 
-    /// The value of a key, if it is there and is one.
-    pub(super) fn get<T>(
+    /// The section `name` within this one.
+    pub(super) fn section(&self, name: &'static str) -> Self {
+        let path: Vec<_> = self.path.iter().copied().chain([name]).collect();
+        let (title, prefix) = match self.reading.form {
+            Form::Uci if self.title.is_empty() => (Schema::GLOBALS.to_owned(), format!("{name}_")),
+            Form::Uci => (self.title.clone(), format!("{}{name}_", self.prefix)),
+            Form::Toml if self.is_of_list => {
+                (self.title.clone(), format!("{}{name}.", self.prefix))
+            }
+            Form::Toml => (format!("[{}]", path.join(".")), String::new()),
+        };
+        let mut section = Self {
+            path,
+            is_of_list: self.is_of_list,
+            title,
+            prefix,
+            line: self.line,
+            entries: None,
+            reading: self.reading,
+        };
+        if let Some(node) = self.node(name) {
+            section.enter(node);
+        }
+        section
+    }
+
+    /// The sections of a list, such as all under `[[uplink]]`, unless there are more than `most`.
+    pub(super) fn sections(&self, list: &'static str, most: usize) -> Vec<Self> {
+        let one = |title: String, node: Option<&'a Node>| {
+            let mut section = Self::of(self.reading, vec![list], title, None);
+            section.is_of_list = true;
+            if let Some(node) = node {
+                section.enter(node);
+            }
+            section
+        };
+        if self.reading.keys.is_some() {
+            return vec![one(String::new(), None)];
+        }
+        let Some(node) = self.node(list) else {
+            return Vec::new();
+        };
+        let Some(nodes) = node.value.as_list() else {
+            let bound = format!("a list of sections, each under [[{list}]]");
+            self.refuse(list, Fault::value(&node.value, bound));
+            return Vec::new();
+        };
+        if nodes.len() > most {
+            let value = format!("{} {list}s", nodes.len());
+            self.refuse(list, Fault::value(value, format!("at most {most}")));
+            return Vec::new();
+        }
+        let numbered = nodes.iter().zip(1..);
+        numbered
+            .map(|(node, number)| one(self.reading.title(list, node, number), Some(node)))
+            .collect()
+    }
+
+    /// The value of a key; `default` if the file does not say it.
+    pub(super) fn read<K: ValueKind>(
         &self,
-        key: &str,
-        parse: impl Fn(&Value) -> Result<T, Fault>,
-    ) -> Option<T> {
+        key: &'static str,
+        kind: &K,
+        default: K::Output,
+    ) -> K::Output {
+        self.find(key, kind).unwrap_or(default)
+    }
+
+    /// The value of a key that has no default of its own.
+    pub(super) fn find<K: ValueKind>(&self, key: &'static str, kind: &K) -> Option<K::Output> {
+        self.is_known_to_take(key, || kind.takes());
         let node = self.node(key)?;
-        parse(&node.value)
+        kind.parse(&node.value)
             .map_err(|fault| self.note(node.line, key, fault))
             .ok()
     }
 
-    /// Puts the value of a key in its place, which keeps its default if there is none.
-    pub(super) fn set<T>(
+    /// The items of a list, each of which is judged on its own line.
+    pub(super) fn list<K: ValueKind>(
         &self,
-        key: &str,
-        parse: impl Fn(&Value) -> Result<T, Fault>,
-        place: &mut T,
-    ) {
-        if let Some(value) = self.get(key, parse) {
-            *place = value;
-        }
-    }
-
-    /// The same for a list, each item of which is judged on its own line.
-    pub(super) fn set_list<T: PartialEq>(
-        &self,
-        key: &str,
-        parse: impl Fn(&Value) -> Result<T, Fault>,
-        place: &mut Vec<T>,
-    ) {
+        key: &'static str,
+        kind: &K,
+        default: Vec<K::Output>,
+    ) -> Vec<K::Output>
+    where
+        K::Output: PartialEq,
+    {
+        self.is_known_to_take(key, || format!("a list, each {}", kind.takes()));
         let Some(node) = self.node(key) else {
-            return;
+            return default;
         };
         let Some(items) = node.value.as_items(node.line) else {
-            let expected = "a list";
-            let found = node.value.to_string();
-            return self.note(node.line, key, Fault::Kind { expected, found });
+            self.note(node.line, key, Fault::no_list(&node.value));
+            return default;
         };
-        let mut kept: Vec<(T, usize)> = Vec::new();
+        let mut kept: Vec<(K::Output, usize)> = Vec::new();
         for Node { line, value } in items.as_ref() {
             let line = *line;
-            match parse(value) {
+            match kind.parse(value) {
                 Err(fault) => self.note(line, key, fault),
                 Ok(item) => match kept.iter().find(|(known, _)| *known == item) {
                     Some(&(_, first)) => {
@@ -153,9 +219,14 @@ impl<'a> Section<'a> {
         }
         let are_all_faulty = kept.is_empty() && !items.is_empty();
         if are_all_faulty {
-            return;
+            return default;
         }
-        *place = kept.into_iter().map(|(item, _)| item).collect();
+        kept.into_iter().map(|(item, _)| item).collect()
+    }
+
+    /// A key of the contract on which nothing acts yet: it is refused, so that it is not relied on.
+    pub(super) fn not_yet(&self, key: &'static str) {
+        self.add(key, String::new(), false);
     }
 
     /// Notes that a key without a default must be here.
@@ -175,6 +246,12 @@ impl<'a> Section<'a> {
         self.node(key).is_some()
     }
 
+    /// The section holds no other key than this one.
+    pub(super) fn is_nothing_but(&self, key: &str) -> bool {
+        let keys = self.entries.into_iter().flat_map(Entries::keys);
+        keys.into_iter().all(|own| own == key)
+    }
+
     /// The line of a key; that of the section if the key is not there.
     pub(super) fn line_of(&self, key: &str) -> usize {
         self.node(key).map_or(self.line, |node| node.line)
@@ -184,44 +261,53 @@ impl<'a> Section<'a> {
         self.entries?.get(key)
     }
 
+    fn is_known_to_take(&self, key: &'static str, takes: impl Fn() -> String) {
+        if self.reading.keys.is_some() {
+            self.add(key, takes(), true);
+        }
+    }
+
+    fn add(&self, key: &'static str, takes: String, is_supported: bool) {
+        if let Some(keys) = &self.reading.keys {
+            keys.borrow_mut().push(KnownKey {
+                path: self.path.iter().copied().chain([key]).collect(),
+                is_of_list: self.is_of_list,
+                takes,
+                is_supported,
+            });
+        }
+    }
+
     fn enter(&mut self, node: &'a Node) {
+        self.line = node.line;
         if let Some(entries) = node.value.as_table() {
             self.entries = Some(entries);
-            self.note_strangers(entries);
+            self.note_unknown(entries);
         } else {
-            let expected = "a section";
-            let found = node.value.to_string();
             let path = std::mem::take(&mut self.prefix);
-            let path = path.trim_end_matches('.');
-            self.note(node.line, path, Fault::Kind { expected, found });
+            let path = path.trim_end_matches(['.', '_']);
+            let bound = match node.value.as_list() {
+                Some(_) => format!("one section, under [{}]", self.path.join(".")),
+                None => "a section".to_owned(),
+            };
+            self.note(node.line, path, Fault::value(&node.value, bound));
         }
     }
 
-    fn note_strangers(&self, entries: &Entries) {
+    fn note_unknown(&self, entries: &Entries) {
+        let schema = &self.reading.schema;
         for (key, node) in entries {
-            let SectionKeys { keys, sections, .. } = self.keys;
-            let is_known = keys.contains(&key.as_str()) || sections.contains(&key.as_str());
-            if self.keys.not_yet.contains(&key.as_str()) {
-                self.note(node.line, key, Fault::NotSupported);
-            } else if !is_known {
-                self.note(node.line, key, Fault::UnknownKey(self.hint(key)));
-            }
-        }
-    }
-
-    fn hint(&self, key: &str) -> Hint {
-        let own = self.keys.keys.iter().chain(self.keys.sections);
-        match Hint::nearest(key, own.copied()) {
-            Hint::None => SECTIONS
-                .iter()
-                .find(|section| section.keys.contains(&key))
-                .map_or(Hint::None, |section| Hint::Elsewhere(section.title)),
-            near @ (Hint::Nearest(_) | Hint::Elsewhere(_)) => near,
+            let fault = match schema.find(&self.path, key) {
+                Some(Known::Key(known)) if !known.is_supported => Fault::NotSupported,
+                Some(Known::Key(_) | Known::Section) => continue,
+                None => Fault::UnknownKey(schema.hint(&self.path, key)),
+            };
+            self.note(node.line, key, fault);
         }
     }
 
     fn note(&self, line: usize, key: &str, fault: Fault) {
-        self.problems.found.borrow_mut().push(Problem {
+        self.reading.problems.borrow_mut().push(Problem {
             line,
             section: self.title.clone(),
             key: format!("{}{key}", self.prefix),

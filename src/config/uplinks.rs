@@ -5,77 +5,96 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use super::section::{Problems, Section};
-use super::{Fault, Followed, defaults, read, schema, values};
+use super::error::Fault;
+use super::kinds::{
+    Data, GATEWAY, GATEWAY6, Own, PREFIXES, Span, Words, YesNo, name, own, show, text, whole,
+};
+use super::section::Section;
+use super::times::{DAY, HOUR, secs};
+use super::{health, probe};
 use crate::engine::budget;
-use crate::engine::settings::{HealthSettings, ProbeSettings, Standby, UplinkSettings};
+use crate::engine::settings::{
+    ColdSettings, HealthSettings, ProbeSettings, Standby, UplinkSettings,
+};
 use crate::routing::{Gateway, Prefixes, RoutingMode};
-use crate::units::{InterfaceName, Tier, UplinkName, Weight};
+use crate::units::{Bytes, InterfaceName, Tier, UplinkName, Weight};
+
+/// An uplink that follows a network of netifd, and what the file says where netifd says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The name of the network.
+    pub network: InterfaceName,
+    /// The IPv4 next hop.
+    pub gateway: Gateway,
+    /// The IPv6 next hop.
+    pub gateway6: Gateway,
+}
 
 /// What holds for every uplink that does not say otherwise.
-pub(super) struct Common {
+pub(super) struct CommonSettings {
     pub(super) mode: RoutingMode,
     pub(super) has_ubus: bool,
     pub(super) probe: ProbeSettings,
     pub(super) health: HealthSettings,
 }
 
-const AT_LEAST_ONE: &str = "at least one uplink with name, interface and tier";
+/// More than any router has ports and modems for.
+pub(super) const MAX_UPLINKS: usize = 64;
+
+/// The default of `weight`.
+pub const WEIGHT: Weight = Weight(1);
+
+/// The default of `probe_budget`, for 30 days: some percent of the smallest plans, and a ping every 16
+/// seconds.
+pub const PROBE_BUDGET: Bytes = Bytes(50_000_000);
+/// Steady probes of a metered uplink must not be rarer.
+const RAREST: Duration = HOUR;
+
+/// The default of `probe.standby_interval` of a warm standby, sixty times that of a hot one.
+const WARM_INTERVAL: Duration = secs(300);
+
+/// The defaults of a cold uplink: it is still up after a failback that does not hold; a modem takes up
+/// to a minute.
+pub const COLD: ColdSettings = ColdSettings {
+    linger: secs(300),
+    ready_within: secs(60),
+    exercise_every: None,
+};
+
+const NETWORK: Own<Option<InterfaceName>> =
+    own("the name of a network", |value| match text(value)? {
+        "" => Ok(None),
+        network => Ok(Some(network.parse()?)),
+    });
 
 /// Every uplink that could be read, in the order of the file, and those that follow netifd.
-pub(super) fn uplinks(
+pub(super) fn read(
     top: &Section<'_>,
-    common: &Common,
-    problems: &Problems,
+    common: &CommonSettings,
 ) -> (Vec<UplinkSettings>, BTreeMap<UplinkName, Followed>) {
+    const AT_LEAST_ONE: &str = "at least one uplink with name, interface and tier";
+    let has_none = top
+        .node("uplink")
+        .is_none_or(|node| node.value.as_list().is_some_and(<[_]>::is_empty));
+    if has_none {
+        top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
+    }
     let mut networks = BTreeMap::new();
-    let uplinks = listed_uplinks(top, common, problems, &mut networks);
-    (uplinks, networks)
-}
-
-fn listed_uplinks(
-    top: &Section<'_>,
-    common: &Common,
-    problems: &Problems,
-    networks: &mut BTreeMap<UplinkName, Followed>,
-) -> Vec<UplinkSettings> {
-    let Some(node) = top.node("uplink") else {
-        top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
-        return Vec::new();
-    };
-    let Some(nodes) = node.value.as_list() else {
-        let expected = "a list of sections, each under [[uplink]]";
-        let found = node.value.to_string();
-        top.refuse("uplink", Fault::Kind { expected, found });
-        return Vec::new();
-    };
-    if nodes.is_empty() {
-        top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
-    }
-    if nodes.len() > defaults::MAX_UPLINKS {
-        let value = format!("{} uplinks", nodes.len());
-        let bound = format!("at most {}", defaults::MAX_UPLINKS);
-        top.refuse("uplink", Fault::Bound { value, bound });
-        return Vec::new();
-    }
-    let sections = nodes.iter().zip(1..).map(|(node, number)| {
-        let title = problems.title("uplink", node, number);
-        Section::new(node, title, &schema::UPLINK, problems)
-    });
     let mut earlier = Vec::new();
-    for section in sections {
+    for section in top.sections("uplink", MAX_UPLINKS) {
         if let Some((uplink, network)) = uplink(&section, common) {
-            check_beside(&section, &uplink, &earlier);
+            check_name(&section, &uplink, &earlier);
             check_interface(&section, &uplink, &earlier, common.mode);
             check_prefixes(&section, &uplink, &earlier);
             if let Some(network) = network {
-                let followed = followed(&section, &uplink, network, common, networks);
+                let followed = followed(&section, &uplink, network, common, &networks);
                 networks.insert(uplink.name.clone(), followed);
             }
             earlier.push((uplink, section));
         }
     }
-    earlier.into_iter().map(|(uplink, _)| uplink).collect()
+    let uplinks = earlier.into_iter().map(|(uplink, _)| uplink);
+    (uplinks.collect(), networks)
 }
 
 /// The network that an uplink follows.
@@ -83,16 +102,12 @@ fn followed(
     section: &Section<'_>,
     uplink: &UplinkSettings,
     network: InterfaceName,
-    common: &Common,
+    common: &CommonSettings,
     others: &BTreeMap<UplinkName, Followed>,
 ) -> Followed {
-    let refuse = |bound: &str| {
-        let value = format!("\"{network}\"");
-        let bound = bound.to_owned();
-        section.refuse("network", Fault::Bound { value, bound });
-    };
+    let refuse = |bound| section.refuse("network", Fault::value(format!("\"{network}\""), bound));
     if !common.has_ubus {
-        refuse("left out while [agent] `ubus` is \"off\": netifd tells of its networks there");
+        refuse("left out while [agent] `ubus` is \"off\": netifd reports its networks there");
     }
     if others.values().any(|other| other.network == network) {
         refuse("another network than that of an uplink above");
@@ -106,44 +121,31 @@ fn followed(
 
 fn uplink(
     section: &Section<'_>,
-    common: &Common,
+    common: &CommonSettings,
 ) -> Option<(UplinkSettings, Option<InterfaceName>)> {
     section.require("name", "the name by which the uplink is known");
-    let network = section.get("network", values::name_or_none).flatten();
-    if network.is_none() {
-        section.require("interface", "the network interface, such as \"eth1\"");
-    }
+    let name = section.find("name", &name("1 to 32 letters, digits, `_`, `-` or `.`"));
+    let (interface, network) = interface(section);
     section.require("tier", "the order of preference, 1 is the most preferred");
-    let name = section.get("name", values::name);
-    // Until netifd says where its network is, there most likely is nothing of its name.
-    let interface = section.get("interface", values::name).or(network.clone());
-    let tier = section.get("tier", values::integer(&[defaults::TIER]));
-    let weight = section.get("weight", values::integer(&[defaults::WEIGHTS]));
-    let gateway = section.get("gateway", values::gateway);
-    let gateway6 = section.get("gateway6", values::gateway6);
-    let prefixes = section.get("prefixes", values::prefixes);
-    let metered = section.get("metered", values::boolean);
-    let budget = section.get("probe_budget", values::bytes(defaults::BUDGET));
-    let budget = budget.unwrap_or(defaults::PROBE_BUDGET);
+    let tier = section.find("tier", &whole(&[(1, 1000)], Tier));
+    let weight = section.read("weight", &whole(&[(1, 255)], Weight), WEIGHT);
+    let gateway = section.read("gateway", &GATEWAY, Gateway::Auto);
+    let gateway6 = section.read("gateway6", &GATEWAY6, Gateway::Auto);
+    let prefixes = section.read("prefixes", &PREFIXES, Prefixes::Auto);
+    let is_metered = section.read("metered", &YesNo, false);
+    let budgets = Data(Bytes(1_000_000)..=Bytes(1_000_000_000_000));
+    let budget = section.read("probe_budget", &budgets, PROBE_BUDGET);
     let standby = standby(section);
-    let probe_section = section.section("probe", &schema::PROBE);
-    let health_section = section.section("health", &schema::HEALTH);
-    let mut inherited = common.probe.clone();
-    if standby == Standby::Warm {
-        inherited.standby_interval = defaults::WARM_INTERVAL;
-    }
-    let mut probe = read::probe(&probe_section, &inherited);
-    let health = read::health(&health_section, &common.health);
-    check_window(&probe_section, &mut probe, &health, standby);
+    let (probe, health) = judgement(section, common, standby);
     let uplink = UplinkSettings {
         name: name?,
         interface: interface?,
-        tier: Tier(tier?),
-        weight: weight.map_or(defaults::WEIGHT, Weight),
-        gateway: gateway.unwrap_or_default(),
-        gateway6: gateway6.unwrap_or_default(),
-        prefixes: prefixes.unwrap_or_default(),
-        probe_budget: metered.unwrap_or_default().then_some(budget),
+        tier: tier?,
+        weight,
+        gateway,
+        gateway6,
+        prefixes,
+        probe_budget: is_metered.then_some(budget),
         standby,
         probe,
         health,
@@ -152,50 +154,67 @@ fn uplink(
     Some((uplink, network))
 }
 
-fn standby(section: &Section<'_>) -> Standby {
-    let mut cold = defaults::COLD;
-    let mut exercise_every = Duration::ZERO;
-    let spans = [
-        ("standby_linger", defaults::LINGER, &mut cold.linger),
-        (
-            "ready_within",
-            defaults::READY_WITHIN,
-            &mut cold.ready_within,
-        ),
-        (
-            "exercise_every",
-            defaults::EXERCISE_EVERY,
-            &mut exercise_every,
-        ),
-    ];
-    for (key, bounds, span) in spans {
-        section.set(key, values::duration(bounds), span);
+/// The interface, and the network of netifd that it follows. Until netifd reports it, an interface of
+/// the network's name stands for it, which most likely does not exist.
+fn interface(section: &Section<'_>) -> (Option<InterfaceName>, Option<InterfaceName>) {
+    let takes = "the name of a network interface";
+    let interface = section.find("interface", &name(takes));
+    let network = section.read("network", &NETWORK, None);
+    if network.is_none() {
+        section.require("interface", "the network interface, such as \"eth1\"");
     }
-    cold.exercise_every = Some(exercise_every).filter(|every| !every.is_zero());
-    let choices = &[
-        ("hot", Kept::Hot),
-        ("warm", Kept::Warm),
-        ("cold", Kept::Cold),
-    ];
-    let kept = section.get("standby", values::word(choices));
-    match kept.unwrap_or(Kept::Hot) {
-        Kept::Hot | Kept::Warm if cold.exercise_every.is_some() => {
-            let value = values::show(exercise_every);
-            let bound = "0s, never, unless `standby` is \"cold\"".to_owned();
-            section.refuse("exercise_every", Fault::Bound { value, bound });
-            Standby::default()
-        }
-        Kept::Hot => Standby::Hot,
-        Kept::Warm => Standby::Warm,
-        Kept::Cold => Standby::Cold(cold),
+    (interface.or(network.clone()), network)
+}
+
+fn judgement(
+    section: &Section<'_>,
+    common: &CommonSettings,
+    standby: Standby,
+) -> (ProbeSettings, HealthSettings) {
+    let (of_probe, of_health) = (section.section("probe"), section.section("health"));
+    let mut inherited = common.probe.clone();
+    if standby == Standby::Warm {
+        inherited.standby_interval = WARM_INTERVAL;
     }
+    let mut probe = probe::read(&of_probe, Some(&inherited));
+    let health = health::read(&of_health, Some(&common.health));
+    check_window(&of_probe, &mut probe, &health, standby);
+    (probe, health)
 }
 
 #[derive(Clone, Copy)]
-enum Kept {
+enum StandbyWord {
     Hot,
     Warm,
     Cold,
+}
+
+fn standby(section: &Section<'_>) -> Standby {
+    const STANDBYS: Words<StandbyWord> = Words(&[
+        ("hot", StandbyWord::Hot),
+        ("warm", StandbyWord::Warm),
+        ("cold", StandbyWord::Cold),
+    ]);
+    let standby = section.read("standby", &STANDBYS, StandbyWord::Hot);
+    let lingers = Span(Duration::ZERO..=DAY);
+    let exercises = Span(Duration::ZERO..=secs(30 * 24 * 3600));
+    let linger = section.read("standby_linger", &lingers, COLD.linger);
+    let ready_within = section.read("ready_within", &Span(secs(1)..=HOUR), COLD.ready_within);
+    let every = section.read("exercise_every", &exercises, Duration::ZERO);
+    match standby {
+        StandbyWord::Hot | StandbyWord::Warm if !every.is_zero() => {
+            let bound = "0s, never, unless `standby` is \"cold\"";
+            section.refuse("exercise_every", Fault::value(show(every), bound));
+            Standby::default()
+        }
+        StandbyWord::Hot => Standby::Hot,
+        StandbyWord::Warm => Standby::Warm,
+        StandbyWord::Cold => Standby::Cold(ColdSettings {
+            linger,
+            ready_within,
+            exercise_every: Some(every).filter(|every| !every.is_zero()),
+        }),
+    }
 }
 
 /// A budget that buys next to nothing is a mistake, or meant for cheaper targets.
@@ -203,52 +222,44 @@ fn check_budget(section: &Section<'_>, uplink: &UplinkSettings) {
     let (Some(budget), Some(plan)) = (uplink.probe_budget, budget::plan(uplink)) else {
         return;
     };
-    if plan.every > defaults::RAREST {
-        let key = if section.has("probe_budget") {
-            "probe_budget"
-        } else {
-            "metered"
-        };
-        let round = plan.round;
-        let least = values::show(defaults::RAREST);
+    if plan.every > RAREST {
+        let has_own = section.has("probe_budget");
+        let key = if has_own { "probe_budget" } else { "metered" };
         let bound = format!(
-            "enough for a probe every {least}: a round to these targets costs up to {round}, and a \
-             ping the least"
+            "enough for a probe every {}: a round to these targets costs up to {}, and a ping the \
+             least",
+            show(RAREST),
+            plan.round
         );
-        let value = budget.to_string();
-        section.refuse(key, Fault::Bound { value, bound });
+        section.refuse(key, Fault::value(budget, bound));
     }
 }
 
-/// A window without a probe in it measures nothing, which is borne of a warm standby. Whoever shortens
-/// only the window means the standby interval as well.
+/// A window without a probe in it measures nothing, which is accepted of a warm standby. A shorter
+/// window shortens the standby interval with it.
 fn check_window(
     section: &Section<'_>,
     probe: &mut ProbeSettings,
     health: &HealthSettings,
     standby: Standby,
 ) {
+    let refuse = |key, interval| {
+        let bound = format!("at most `health.window`, {}", show(health.window));
+        section.refuse(key, Fault::value(show(interval), bound));
+    };
     if probe.interval > health.window {
-        let value = values::show(probe.interval);
-        let window = values::show(health.window);
-        let bound = format!("at most `health.window`, {window}");
-        section.refuse("interval", Fault::Bound { value, bound });
+        refuse("interval", probe.interval);
     } else if standby == Standby::Warm {
         return;
     } else if probe.standby_interval > health.window && section.has("standby_interval") {
-        let value = values::show(probe.standby_interval);
-        let window = values::show(health.window);
-        let bound = format!("at most `health.window`, {window}");
-        section.refuse("standby_interval", Fault::Bound { value, bound });
+        refuse("standby_interval", probe.standby_interval);
     }
     probe.standby_interval = probe.standby_interval.min(health.window);
 }
 
-fn check_beside(
-    section: &Section<'_>,
-    uplink: &UplinkSettings,
-    earlier: &[(UplinkSettings, Section<'_>)],
-) {
+type Earlier<'a> = [(UplinkSettings, Section<'a>)];
+
+fn check_name(section: &Section<'_>, uplink: &UplinkSettings, earlier: &Earlier<'_>) {
     if let Some((_, same)) = earlier.iter().find(|(other, _)| other.name == uplink.name) {
         let value = format!("\"{}\"", uplink.name);
         let first = same.line_of("name");
@@ -260,7 +271,7 @@ fn check_beside(
 fn check_interface(
     section: &Section<'_>,
     uplink: &UplinkSettings,
-    earlier: &[(UplinkSettings, Section<'_>)],
+    earlier: &Earlier<'_>,
     mode: RoutingMode,
 ) {
     let mut others = earlier.iter();
@@ -270,21 +281,20 @@ fn check_interface(
     }) else {
         return;
     };
-    let interface = format!("\"{}\"", uplink.interface);
-    let first = same.line_of("interface");
-    let fault = match mode {
-        RoutingMode::Table => Fault::SharedInterface { interface, first },
-        RoutingMode::Main => Fault::SharedInterfaceInMain { interface, first },
+    let needs = match mode {
+        RoutingMode::Table => "two different addresses as `gateway`",
+        RoutingMode::Main => "`routing.mode` \"table\"",
+    };
+    let fault = Fault::SharedInterface {
+        interface: format!("\"{}\"", uplink.interface),
+        first: same.line_of("interface"),
+        needs,
     };
     section.refuse("interface", fault);
 }
 
 /// A prefix belongs to one provider.
-fn check_prefixes(
-    section: &Section<'_>,
-    uplink: &UplinkSettings,
-    earlier: &[(UplinkSettings, Section<'_>)],
-) {
+fn check_prefixes(section: &Section<'_>, uplink: &UplinkSettings, earlier: &Earlier<'_>) {
     for prefix in listed(uplink) {
         let holds = |other: &Ipv6Net| other.contains(prefix) || prefix.contains(other);
         let mut others = earlier.iter();

@@ -1,6 +1,6 @@
-//! A configuration to be written for people, in either form, with remarks.
+//! A configuration to be written, in either form, with remarks.
 
-use super::uci;
+use super::uci_text;
 
 /// What a file is to say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -8,12 +8,12 @@ pub struct Draft {
     /// What stands above everything.
     pub remarks: Vec<String>,
     /// The sections in their order: first `globals`, if there is one.
-    pub sections: Vec<Section>,
+    pub sections: Vec<DraftSection>,
 }
 
 /// What stands under one title.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Section {
+pub struct DraftSection {
     /// `globals`, `uplink`, `group` or `rule`.
     pub kind: &'static str,
     /// The name of an uplink or a group.
@@ -21,12 +21,12 @@ pub struct Section {
     /// What is to be said of it as a whole.
     pub remarks: Vec<String>,
     /// Its keys in their order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<DraftEntry>,
 }
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct DraftEntry {
     /// What is to be said of it, if anything.
     pub remark: String,
     /// The path of the key as in TOML, such as `health.loss.enter`.
@@ -46,7 +46,7 @@ pub enum Setting {
     List(Vec<String>),
 }
 
-impl Section {
+impl DraftSection {
     /// A section without a key.
     pub fn new(kind: &'static str, name: Option<String>) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Section {
 
     /// Adds a key.
     pub fn set(&mut self, path: &str, setting: Setting, remark: &str) {
-        self.entries.push(Entry {
+        self.entries.push(DraftEntry {
             remark: remark.to_owned(),
             path: path.to_owned(),
             setting,
@@ -78,7 +78,7 @@ impl Draft {
             text.push('\n');
             remark(&mut text, "", &in_uci(&section.remarks.join("\n")));
             let name = section.name.as_deref();
-            let own = name.filter(|name| uci::is_name(name) && !names.contains(name));
+            let own = name.filter(|name| uci_text::is_name(name) && !names.contains(name));
             names.extend(own);
             text += "config ";
             text += section.kind;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
-use uplinkd::config::mwan3::{Files, import};
+use uplinkd::config::mwan3::{Mwan3Files, import};
 use uplinkd::config::write::Draft;
 use uplinkd::config::{Config, ConfigError};
 use uplinkd::engine::settings::Policy;
@@ -18,7 +18,7 @@ const OFFICE: &str = include_str!("mwan3/office");
 const EVERY_OPTION: &str = include_str!("mwan3/every-option");
 
 fn draft(text: &str, network: Option<&str>) -> Result<Draft, ConfigError> {
-    import(Files {
+    import(Mwan3Files {
         mwan3: ("mwan3", text),
         network: network.map(|text| ("network", text)),
     })
@@ -316,7 +316,7 @@ fn what_is_no_configuration_of_mwan3_is_refused_with_its_line() {
         ),
         (
             "config interface 'wan\n",
-            "mwan3:1: not valid UCI: a quote that does not end",
+            "mwan3:1: not valid UCI: the quote that opens on this line does not close on it",
         ),
         (
             "config interface 'wan'\n",

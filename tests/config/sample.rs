@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use uplinkd::config::schema::{self, SectionKeys};
-use uplinkd::config::{Config, defaults};
+use uplinkd::config::{Config, defaults, schema};
 use uplinkd::routing::{Gateway, Numbering, Prefixes};
 
 const SAMPLE: &str = include_str!("../../config/uplinkd.toml");
@@ -25,7 +24,7 @@ fn uncommented() -> String {
 fn every_commented_key_of_the_sample_stands_at_its_default() {
     let untouched = Config::parse(SAMPLE, "uplinkd.toml").expect("the sample");
     let mut explicit = Config::parse(&uncommented(), "uplinkd.toml").expect("the sample");
-    // There is no group unless somebody wants one.
+    // By default there is no group.
     let group = explicit.engine.groups.pop().expect("an example");
     assert_eq!(group.policy, untouched.engine.failover.policy);
     assert_eq!(
@@ -65,14 +64,12 @@ fn every_key_of_the_schema_is_in_the_sample_and_no_other() {
     }
     // Sections of an uplink are shown by one key each: their keys are those of the common sections.
     shown.retain(|(section, _)| !section.starts_with("[uplink."));
-    let keys = |section: &&'static SectionKeys| {
-        let title = section.title;
-        section
-            .keys
-            .iter()
-            .map(move |key| (title.to_owned(), (*key).to_owned()))
-    };
-    let known: BTreeSet<_> = schema::SECTIONS.iter().flat_map(keys).collect();
+    let schema = schema();
+    let keys = schema.keys().iter();
+    let known = keys.filter(|key| key.is_supported && !key.section().starts_with("[uplink."));
+    let known: BTreeSet<_> = known
+        .map(|key| (key.section(), key.name().to_owned()))
+        .collect();
     assert_eq!(shown, known);
 }
 

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use uplinkd::config::schema::{SECTIONS, SectionKeys, TOP};
-use uplinkd::config::write::{Draft, Section, Setting};
-use uplinkd::config::{Config, ConfigError};
+use uplinkd::config::write::{Draft, DraftSection, Setting};
+use uplinkd::config::{Config, ConfigError, schema};
 
 const SHIPPED: &str = include_str!("../../openwrt/uplinkd/files/uplinkd.config");
 
@@ -255,11 +254,11 @@ fn broken_syntax_is_told_with_its_line() {
     let cases = [
         (
             "config uplink 'a\n\n",
-            "1: not valid UCI: a quote that does not end",
+            "1: not valid UCI: the quote that opens on this line does not close on it",
         ),
         (
             "\nconfig uplink \"a\n",
-            "2: not valid UCI: a quote that does not end",
+            "2: not valid UCI: the quote that opens on this line does not close on it",
         ),
         ("config\n", "1: not valid UCI: a section without a type"),
         (
@@ -301,7 +300,7 @@ fn broken_syntax_is_told_with_its_line() {
     let text = format!("package network\n{TWO_UPLINKS}");
     assert_refused(
         &text,
-        &["uplinkd:1: package \"network\": must be \"uplinkd\", or not be said"],
+        &["uplinkd:1: package \"network\": must be \"uplinkd\", or not be there"],
     );
 }
 
@@ -361,27 +360,40 @@ fn a_file_full_of_mistakes_is_told_in_a_hundred_lines() {
 }
 
 #[test]
-fn every_key_has_one_option() {
-    let kinds = SECTIONS
-        .iter()
-        .filter(|keys| keys.title.starts_with("[[") || keys.title.is_empty());
-    for keys in kinds {
-        let options = keys.options();
-        let names: BTreeSet<_> = options.iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), options.len(), "{}", keys.title);
+fn every_key_has_an_option_of_its_own() {
+    let schema = schema();
+    let options = schema.keys().iter();
+    let options = options.map(|key| (key.uci_section(), key.uci_option().1));
+    let names: BTreeSet<_> = options.collect();
+    assert_eq!(names.len(), schema.keys().len());
+}
+
+/// The value of a key in the sample, which is right whatever else is said.
+fn of_sample(path: &str) -> Setting {
+    const SAMPLE: &str = include_str!("../../config/uplinkd.toml");
+    let key = path.rsplit('.').next().unwrap_or(path);
+    let mut values = SAMPLE.lines().filter_map(|line| {
+        let (name, value) = line.trim_start_matches('#').split_once(" = ")?;
+        (name == key).then_some(value)
+    });
+    let value = values
+        .next()
+        .unwrap_or_else(|| panic!("no value for {path}"));
+    let strip = |item: &str| item.trim().trim_matches('"').to_owned();
+    match value
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+    {
+        Some(items) => Setting::List(
+            items
+                .split(", ")
+                .filter(|item| !item.is_empty())
+                .map(strip)
+                .collect(),
+        ),
+        None if value.starts_with('"') => Setting::Text(strip(value)),
+        None => Setting::Plain(value.to_owned()),
     }
-    let globals: usize = [&TOP]
-        .into_iter()
-        .map(SectionKeys::options)
-        .map(|options| options.len())
-        .sum();
-    let common = |keys: &&&SectionKeys| !keys.title.is_empty() && !keys.title.starts_with("[[");
-    let keys = SECTIONS.iter().filter(common);
-    assert_eq!(
-        globals,
-        keys.map(|keys| keys.keys.len() + keys.not_yet.len())
-            .sum::<usize>()
-    );
 }
 
 fn text(texts: &'static [&'static str]) -> BoxedStrategy<Setting> {
@@ -405,8 +417,9 @@ fn list(least: usize, items: &'static [&'static str]) -> BoxedStrategy<Setting> 
         .boxed()
 }
 
-/// A value that a key may have, whatever else is said.
-fn setting(option: &str) -> BoxedStrategy<Setting> {
+/// A value that a key may have, whatever else is said: of most keys, several; of a key that is not here,
+/// that of the sample.
+fn setting(option: &str, path: &str) -> BoxedStrategy<Setting> {
     match option {
         "agent_control" => text(&["/run/a b/it's.sock", "/x", "/tmp/#;\"$\\n"]),
         "agent_state_dir" | "agent_hooks" => text(&["/var/lib/x", "/a'b'", "/\u{e9}\u{20ac} \\"]),
@@ -469,13 +482,12 @@ fn setting(option: &str) -> BoxedStrategy<Setting> {
         "protocol" => text(&["tcp", "udp", "sctp"]),
         "sport" | "dport" => text(&["1", "5060-5080"]),
         "fwmark" => text(&["0x10/0xff", "7"]),
-        _ => panic!("no value for {option}"),
+        _ => Just(of_sample(path)).boxed(),
     }
 }
 
 /// What each section needs, what is chosen by hand because it must differ, and what goes with another.
-const BY_HAND: [&str; 10] = [
-    "agent_metrics",
+const BY_HAND: [&str; 9] = [
     "network",
     "name",
     "interface",
@@ -487,41 +499,38 @@ const BY_HAND: [&str; 10] = [
     "to",
 ];
 
-/// Some of the keys of a section, each with a value.
-fn some_of(keys: &'static SectionKeys) -> impl Strategy<Value = Vec<(String, Setting)>> {
-    let mut options = keys.options();
-    options.retain(|(option, _)| !BY_HAND.contains(&option.as_str()));
-    let entries: Vec<_> = options
-        .into_iter()
-        .map(|(option, path)| {
-            let path = path.join(".");
-            let entry = setting(&option).prop_map(move |setting| (path.clone(), setting));
+/// Some of the options of a section of UCI, each with the path of its key and a value.
+fn some_of(section: &str) -> impl Strategy<Value = Vec<(String, Setting)>> + use<> {
+    let schema = schema();
+    let keys = schema.keys().iter();
+    let keys = keys.filter(|key| key.uci_section() == section && key.is_supported);
+    let entries: Vec<_> = keys
+        .map(|key| {
+            let (path, option) = key.uci_option();
+            (path.join("."), option)
+        })
+        .filter(|(_, option)| !BY_HAND.contains(&option.as_str()))
+        .map(|(path, option)| {
+            let entry = setting(&option, &path).prop_map(move |setting| (path.clone(), setting));
             prop::option::weighted(0.3, entry)
         })
         .collect();
     entries.prop_map(|entries| entries.into_iter().flatten().collect())
 }
 
-fn keys(title: &str) -> &'static SectionKeys {
-    SECTIONS
-        .into_iter()
-        .find(|keys| keys.title == title)
-        .expect(title)
-}
-
 const NAMES: [&str; 4] = ["wan", "lte-2", "Backup.3", "globals"];
 
 fn drafts() -> impl Strategy<Value = Draft> {
-    let uplinks = prop::collection::vec((some_of(keys("[[uplink]]")), 1..1000_u32), 1..=4);
-    let groups = prop::collection::vec(some_of(keys("[[group]]")), 0..=3);
-    let rules = prop::collection::vec(some_of(keys("[[rule]]")), 0..=3);
+    let uplinks = prop::collection::vec((some_of("uplink"), 1..1000_u32), 1..=4);
+    let groups = prop::collection::vec(some_of("group"), 0..=3);
+    let rules = prop::collection::vec(some_of("rule"), 0..=3);
     let remark = prop::option::of("[ -~\n]{0,200}");
-    (some_of(&TOP), uplinks, groups, rules, remark).prop_map(
+    (some_of("globals"), uplinks, groups, rules, remark).prop_map(
         |(globals, uplinks, groups, rules, remark)| {
             let mut draft = Draft::default();
             draft.remarks.extend(remark);
             let section = |kind, name: Option<&str>, entries: Vec<(String, Setting)>| {
-                let mut section = Section::new(kind, name.map(str::to_owned));
+                let mut section = DraftSection::new(kind, name.map(str::to_owned));
                 for (path, setting) in entries {
                     section.set(&path, setting, &format!("{path} and `{path}`"));
                 }

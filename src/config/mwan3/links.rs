@@ -1,27 +1,32 @@
 //! Interfaces, which become uplinks: one of IPv4 with its twin of IPv6, or one alone.
 
-use super::policies::{NO_POLICY, Order};
-use super::{Section, Source, join, network, note, plain, show, text};
-use crate::config::defaults::{MAX_TARGETS, MAX_UPLINKS};
-use crate::config::raw::Value;
-use crate::config::values;
+use super::network;
+use super::order::{NO_POLICY, PolicyOrder};
+use super::source::{Mwan3File, join, note, plain, show, text};
+use super::tracking;
+use crate::config::document::Value;
+use crate::config::kinds::ValueKind;
+use crate::config::probe::MAX_TARGETS;
+use crate::config::targets::TARGET;
+use crate::config::uci_text::UciSection;
+use crate::config::uplinks::MAX_UPLINKS;
 use crate::config::write::{self, Setting};
 
 /// An uplink and the interfaces that it stands for.
-pub(super) struct Link<'a> {
+pub(super) struct Mwan3Link<'a> {
     /// Its name, and that of its first interface.
     pub(super) name: String,
     device: Option<String>,
-    interfaces: Vec<&'a Section>,
+    interfaces: Vec<&'a UciSection>,
 }
 
 /// The uplinks that enabled interfaces make, and remarks on the others.
 pub(super) fn links<'a>(
-    source: &'a Source,
-    network: Option<&Source>,
+    source: &'a Mwan3File,
+    network: Option<&Mwan3File>,
     remarks: &mut Vec<String>,
-) -> Vec<Link<'a>> {
-    let mut links: Vec<Link<'a>> = Vec::new();
+) -> Vec<Mwan3Link<'a>> {
+    let mut links: Vec<Mwan3Link<'a>> = Vec::new();
     let named = source.all("interface").filter_map(|section| {
         let name = section.name.as_deref()?;
         Some((section, name))
@@ -60,7 +65,7 @@ pub(super) fn links<'a>(
                 format_args!("{title}: left out, one more than {MAX_UPLINKS}."),
             );
         } else {
-            links.push(Link {
+            links.push(Mwan3Link {
                 name: plain_name(name, &links),
                 device,
                 interfaces: vec![section],
@@ -70,12 +75,12 @@ pub(super) fn links<'a>(
     links
 }
 
-fn is_ipv6(section: &Section) -> bool {
+fn is_ipv6(section: &UciSection) -> bool {
     section.get("family") == Some("ipv6")
 }
 
 /// A name of UCI as that of an uplink, which begins with a letter or a digit and is shorter.
-fn plain_name(name: &str, links: &[Link<'_>]) -> String {
+fn plain_name(name: &str, links: &[Mwan3Link<'_>]) -> String {
     let mut plain: String = name.trim_start_matches('_').chars().take(28).collect();
     if plain.is_empty() || links.iter().any(|link| link.name == plain) {
         plain = format!("{plain}{}", links.len());
@@ -83,7 +88,7 @@ fn plain_name(name: &str, links: &[Link<'_>]) -> String {
     plain
 }
 
-impl Link<'_> {
+impl Mwan3Link<'_> {
     /// It stands for this interface.
     pub(super) fn is_of(&self, interface: &str) -> bool {
         let mut names = self.interfaces.iter();
@@ -92,7 +97,7 @@ impl Link<'_> {
 
     /// An interface of IPv6 that has the device of this one, or its name with a 6 as far as devices
     /// are not known.
-    fn is_twin(&self, section: &Section, name: &str, device: Option<&String>) -> bool {
+    fn is_twin(&self, section: &UciSection, name: &str, device: Option<&String>) -> bool {
         let [own] = self.interfaces.as_slice() else {
             return false;
         };
@@ -126,8 +131,8 @@ impl Link<'_> {
     }
 
     /// The section of the uplink.
-    pub(super) fn section(&self, at: usize, order: &Order) -> write::Section {
-        let mut section = write::Section::new("uplink", Some(self.name.clone()));
+    pub(super) fn section(&self, at: usize, order: &PolicyOrder) -> write::DraftSection {
+        let mut section = write::DraftSection::new("uplink", Some(self.name.clone()));
         let names: Vec<_> = self
             .interfaces
             .iter()
@@ -167,7 +172,7 @@ impl Link<'_> {
         }
     }
 
-    fn place(&self, section: &mut write::Section, at: usize, order: &Order) {
+    fn place(&self, section: &mut write::DraftSection, at: usize, order: &PolicyOrder) {
         if let Some(device) = &self.device {
             section.set("interface", text(device.clone()), "");
         } else {
@@ -201,16 +206,16 @@ impl Link<'_> {
         }
     }
 
-    fn targets(&self, section: &mut write::Section) {
+    fn targets(&self, section: &mut write::DraftSection) {
         let mut targets: Vec<String> = Vec::new();
         let mut least = usize::MAX;
         let mut remarks = Vec::new();
         for interface in &self.interfaces {
-            let method = method(interface, &mut remarks);
+            let method = tracking::method(interface, &mut remarks);
             let before = targets.len();
             for address in interface.list("track_ip") {
                 let target = method.target(address);
-                let is_target = values::target(&Value::Text(target.clone())).is_ok();
+                let is_target = TARGET.parse(&Value::Text(target.clone())).is_ok();
                 if !is_target || targets.len() == MAX_TARGETS {
                     let address = show(address);
                     note(
@@ -253,7 +258,7 @@ impl Link<'_> {
         );
     }
 
-    fn times(&self, section: &mut write::Section) {
+    fn times(&self, section: &mut write::DraftSection) {
         let seconds = |option, most| self.number(option).map(|number: u32| number.clamp(1, most));
         if let Some(interval) = seconds("interval", 3600) {
             let remark = format!(
@@ -278,7 +283,7 @@ impl Link<'_> {
     }
 
     /// Loss and latency, which call an uplink offline in mwan3 and degraded here.
-    fn quality(&self, section: &mut write::Section) {
+    fn quality(&self, section: &mut write::DraftSection) {
         let is_checked = self
             .interfaces
             .iter()
@@ -365,79 +370,8 @@ const NOTES: [(&str, &str); 6] = [
     ),
 ];
 
-/// How an address is tracked.
-enum Method {
-    Ping,
-    Connect { port: u16 },
-    Lookup,
-}
-
-impl Method {
-    fn target(&self, address: &str) -> String {
-        match self {
-            Self::Ping => address.to_owned(),
-            Self::Connect { port } => {
-                let host = address.split('/').next().unwrap_or(address);
-                let is_bare_ipv6 = host.matches(':').count() > 1 && !host.starts_with('[');
-                let has_port =
-                    !is_bare_ipv6 && host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-                match (is_bare_ipv6, has_port) {
-                    (true, _) => format!("tcp://[{host}]:{port}"),
-                    (false, true) => format!("tcp://{host}"),
-                    (false, false) => format!("tcp://{host}:{port}"),
-                }
-            }
-            Self::Lookup if address.contains(':') => format!("dns://[{address}]/www.google.com"),
-            Self::Lookup => format!("dns://{address}/www.google.com"),
-        }
-    }
-}
-
-fn method(interface: &Section, remarks: &mut Vec<String>) -> Method {
-    let name = interface.get("track_method").unwrap_or("ping");
-    let is_tls = interface.is_set("httping_ssl");
-    let (method, remark) = match name {
-        "ping" | "nping-icmp" => (Method::Ping, ""),
-        "httping" => (
-            Method::Connect {
-                port: if is_tls { 443 } else { 80 },
-            },
-            "differently: that the server accepts or refuses a connection is an answer. Add a page, such \
-             as http://HOST/generate_204, to tell a captive portal",
-        ),
-        "nping-tcp" => (
-            Method::Connect { port: 80 },
-            "as here: a connection to port 80",
-        ),
-        "nslookup" => (
-            Method::Lookup,
-            "as here: a question to each of these servers",
-        ),
-        "arping" | "nping-arp" => (
-            Method::Ping,
-            "no counterpart: pinged. A neighbour that answers does not mean that there is an internet \
-             beyond it: take addresses out there",
-        ),
-        "nping-udp" => (Method::Ping, "no counterpart: pinged"),
-        _ => (Method::Ping, "unknown to mwan3 2.12, which pings as well"),
-    };
-    if !remark.is_empty() {
-        note(
-            remarks,
-            format_args!("{}: {remark}.", interface.cite("track_method")),
-        );
-    }
-    if is_tls && name != "httping" {
-        remarks.push("httping_ssl: without httping of no effect, left out.".to_owned());
-    } else if is_tls {
-        let remark = "httping_ssl '1': the connection goes to port 443, without TLS.";
-        remarks.push(remark.to_owned());
-    }
-    method
-}
-
 /// What becomes of flows, for all interfaces at once.
-pub(super) fn flushes(links: &[Link<'_>], remarks: &mut Vec<String>) {
+pub(super) fn flushes(links: &[Mwan3Link<'_>], remarks: &mut Vec<String>) {
     let flushing = links.iter().flat_map(|link| &link.interfaces);
     let flushing: Vec<_> = flushing
         .filter(|one| one.list("flush_conntrack").any(|action| action != "never"))
@@ -465,17 +399,17 @@ pub(super) fn flushes(links: &[Link<'_>], remarks: &mut Vec<String>) {
 /// How long an interface must have answered to be used again, which is a property of the choice here,
 /// and how long it must not have.
 pub(super) fn verdicts(
-    links: &[Link<'_>],
-    globals: &mut write::Section,
+    links: &[Mwan3Link<'_>],
+    globals: &mut write::DraftSection,
     remarks: &mut Vec<String>,
 ) {
     let interfaces = || links.iter().flat_map(|link| &link.interfaces);
-    let says_up = |one: &&&Section| {
+    let says_up = |one: &&&UciSection| {
         ["up", "recovery_interval"]
             .iter()
             .any(|name| one.get(name).is_some())
     };
-    let wait = |one: &Section| {
+    let wait = |one: &UciSection| {
         let interval = one.number("interval").unwrap_or(10);
         let interval = one.number("recovery_interval").unwrap_or(interval);
         one.number("up").unwrap_or(5).saturating_mul(interval)

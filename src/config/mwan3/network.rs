@@ -1,10 +1,11 @@
 //! The devices of netifd's interfaces, as far as /etc/config/network tells them.
 
-use super::{Section, Source};
+use super::source::Mwan3File;
+use crate::config::uci_text::UciSection;
 use crate::units::InterfaceName;
 
 /// The device of an interface, if the file tells it. Modems and such get theirs when they dial.
-pub(super) fn device(network: &Source, name: &str) -> Option<String> {
+pub(super) fn device(network: &Mwan3File, name: &str) -> Option<String> {
     let device = resolve(network, name, MAX_ALIASES)?;
     device.parse::<InterfaceName>().ok().map(String::from)
 }
@@ -28,7 +29,7 @@ const MODEMS: [&str; 7] = [
     "wwan",
 ];
 
-fn resolve(network: &Source, name: &str, aliases: usize) -> Option<String> {
+fn resolve(network: &Mwan3File, name: &str, aliases: usize) -> Option<String> {
     let Some(section) = network.find("interface", name) else {
         // What netifd makes of an interface of both families.
         let parent = name
@@ -58,7 +59,7 @@ fn resolve(network: &Source, name: &str, aliases: usize) -> Option<String> {
     }
 }
 
-fn own_device(section: &Section) -> Option<&str> {
+fn own_device(section: &UciSection) -> Option<&str> {
     let device = section.get("device").or_else(|| section.get("ifname"));
     device.and_then(|device| device.split_whitespace().next())
 }

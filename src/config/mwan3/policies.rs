@@ -1,62 +1,24 @@
-//! Policies and their members: in which order uplinks are preferred, and which share.
+//! Policies and their members.
 
-use super::links::Link;
-use super::{Section, Source, note};
-
-/// Which uplinks carry some traffic, the most preferred first.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Order {
-    /// Of the policy.
-    pub(super) name: String,
-    pub(super) places: Vec<Place>,
-}
-
-/// An uplink in an order.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Place {
-    pub(super) link: usize,
-    pub(super) metric: u32,
-    pub(super) weight: u32,
-}
-
-impl Order {
-    /// Several uplinks are of one rank.
-    pub(super) fn is_shared(&self) -> bool {
-        let mut pairs = self.places.windows(2);
-        pairs.any(|pair| pair[0].metric == pair[1].metric)
-    }
-
-    /// All are.
-    pub(super) fn is_flat(&self) -> bool {
-        let mut pairs = self.places.windows(2);
-        self.places.len() > 1 && pairs.all(|pair| pair[0].metric == pair[1].metric)
-    }
-
-    /// The same uplinks, as preferred and as shared, weights aside.
-    pub(super) fn is_as(&self, other: &Self) -> bool {
-        let are_as_many = self.places.len() == other.places.len();
-        let mut places = self.places.iter();
-        are_as_many && places.all(|place| other.rank(place.link) == self.rank(place.link))
-    }
-
-    /// How many uplinks go before one.
-    fn rank(&self, link: usize) -> Option<usize> {
-        let own = self.places.iter().find(|place| place.link == link)?;
-        let mut places = self.places.iter();
-        places.position(|place| place.metric == own.metric)
-    }
-}
+use super::links::Mwan3Link;
+use super::order::{NO_POLICY, OrderPlace, PolicyOrder};
+use super::source::{Mwan3File, note, show};
+use crate::config::uci_text::UciSection;
 
 /// The policies of a file, by their names.
 pub(super) struct Policies {
-    known: Vec<(String, Order)>,
+    known: Vec<(String, PolicyOrder)>,
     /// What takes the place of a policy where there is none.
-    pub(super) all: Order,
+    pub(super) all: PolicyOrder,
 }
 
 impl Policies {
     /// All of them, with remarks on what is lost.
-    pub(super) fn new(source: &Source, links: &[Link<'_>], remarks: &mut Vec<String>) -> Self {
+    pub(super) fn new(
+        source: &Mwan3File,
+        links: &[Mwan3Link<'_>],
+        remarks: &mut Vec<String>,
+    ) -> Self {
         for member in source.all("member") {
             member.remark(&[], &["interface", "metric", "weight"], remarks);
         }
@@ -78,7 +40,7 @@ impl Policies {
             } else {
                 let places = places(source, policy, links, remarks);
                 let name = name.clone();
-                known.push((name.clone(), Order { name, places }));
+                known.push((name.clone(), PolicyOrder { name, places }));
             }
         }
         for last_resort in last_resorts {
@@ -89,18 +51,18 @@ impl Policies {
                      of which none works goes with the rest. To forbid that is up to the firewall"
                 }
             };
-            let last_resort = super::show(last_resort);
+            let last_resort = show(last_resort);
             note(
                 remarks,
                 format_args!("last_resort '{last_resort}': {meaning}."),
             );
         }
-        let places = (0..).zip(links).map(|(link, _)| Place {
+        let places = (0..).zip(links).map(|(link, _)| OrderPlace {
             link,
             metric: u32::try_from(link).unwrap_or_default() + 1,
             weight: 1,
         });
-        let all = Order {
+        let all = PolicyOrder {
             name: NO_POLICY.to_owned(),
             places: places.collect(),
         };
@@ -108,15 +70,12 @@ impl Policies {
     }
 
     /// The policy of a name, if it has a member that works.
-    pub(super) fn find(&self, name: &str) -> Option<&Order> {
+    pub(super) fn find(&self, name: &str) -> Option<&PolicyOrder> {
         let mut known = self.known.iter();
         let (_, order) = known.find(|(other, _)| other == name)?;
         Some(order).filter(|order| !order.places.is_empty())
     }
 }
-
-/// The main table, as rules name it.
-pub(super) const NO_POLICY: &str = "default";
 
 /// The names of chains must not be longer.
 pub(super) const MAX_NAME: usize = 15;
@@ -125,12 +84,12 @@ pub(super) const MAX_NAME: usize = 15;
 const MAX_METRIC: u32 = 256;
 
 fn places(
-    source: &Source,
-    policy: &Section,
-    links: &[Link<'_>],
+    source: &Mwan3File,
+    policy: &UciSection,
+    links: &[Mwan3Link<'_>],
     remarks: &mut Vec<String>,
-) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
+) -> Vec<OrderPlace> {
+    let mut places: Vec<OrderPlace> = Vec::new();
     for name in policy.list("use_member") {
         let member = source.find("member", name);
         let interface = member.and_then(|member| member.get("interface"));
@@ -138,14 +97,14 @@ fn places(
             .iter()
             .position(|link| interface.is_some_and(|name| link.is_of(name)));
         let (Some(member), Some(link)) = (member, link) else {
-            let (title, name) = (policy.title(), super::show(name));
+            let (title, name) = (policy.title(), show(name));
             note(
                 remarks,
                 format_args!("{title}: use_member '{name}': no enabled interface, left out."),
             );
             continue;
         };
-        let place = Place {
+        let place = OrderPlace {
             link,
             metric: member.number("metric").unwrap_or(1),
             weight: member.number("weight").unwrap_or(1),

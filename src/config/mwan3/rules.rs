@@ -4,40 +4,44 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::policies::{MAX_NAME, NO_POLICY, Order, Policies};
-use super::{Link, Section, Source, network, note, text};
-use crate::config::defaults::{MAX_GROUPS, MAX_RULES};
-use crate::config::raw::Value;
-use crate::config::values;
+use super::links::Mwan3Link;
+use super::network;
+use super::order::{NO_POLICY, PolicyOrder};
+use super::policies::{MAX_NAME, Policies};
+use super::source::{Mwan3File, note, text};
+use crate::config::document::Value;
+use crate::config::groups::{MAX_GROUPS, MAX_RULES};
+use crate::config::kinds::{PORTS, PROTOCOL, ValueKind};
+use crate::config::uci_text::UciSection;
 use crate::config::write::{self, Setting};
 use crate::routing::Family;
 use crate::routing::traffic::{Ports, Selector};
 use crate::units::IpProtocol;
 
 /// A rule of mwan3, which may be several here.
-pub(super) struct Rule {
+pub(super) struct Mwan3Rule {
     remarks: Vec<String>,
     selectors: Vec<Selector>,
-    order: Order,
+    order: PolicyOrder,
 }
 
 /// What the rules come to.
-pub(super) struct Walk {
+pub(super) struct RuleWalk {
     /// Who carries what no rule takes.
-    pub(super) rest: Order,
-    pub(super) rules: Vec<Rule>,
+    pub(super) rest: PolicyOrder,
+    pub(super) rules: Vec<Mwan3Rule>,
 }
 
 /// Goes through the rules as a packet does.
 pub(super) fn walk(
-    source: &Source,
+    source: &Mwan3File,
     policies: &Policies,
-    network: Option<&Source>,
+    network: Option<&Mwan3File>,
     remarks: &mut Vec<String>,
-) -> Walk {
+) -> RuleWalk {
     let mut open: Vec<Family> = Family::ROUTED.to_vec();
-    let mut rests: Vec<(Family, Order)> = Vec::new();
-    let mut rules: Vec<Rule> = Vec::new();
+    let mut rests: Vec<(Family, PolicyOrder)> = Vec::new();
+    let mut rules: Vec<Mwan3Rule> = Vec::new();
     for section in source.all("rule") {
         let title = section.title();
         let mut own = Vec::new();
@@ -108,15 +112,15 @@ pub(super) fn walk(
             note(remarks, format_args!("{remark} As the rest, left out."));
         }
     }
-    Walk { rest, rules }
+    RuleWalk { rest, rules }
 }
 
 /// Adds a rule, but for what earlier ones take.
 fn add(
-    rules: &mut Vec<Rule>,
+    rules: &mut Vec<Mwan3Rule>,
     selectors: Vec<Selector>,
     mut remarks: Vec<String>,
-    order: Order,
+    order: PolicyOrder,
 ) -> Result<(), String> {
     let count = selectors.len();
     let mut kept: Vec<Selector> = Vec::new();
@@ -136,7 +140,7 @@ fn add(
     if kept.len() < count {
         remarks.push("an earlier rule takes some of it, which is not repeated.".to_owned());
     }
-    rules.push(Rule {
+    rules.push(Mwan3Rule {
         remarks,
         selectors: kept,
         order,
@@ -168,12 +172,12 @@ const NOTES: [(&str, &str); 3] = [
 ];
 
 /// Nobody carries what the rule takes.
-fn is_refusal(section: &Section) -> bool {
+fn is_refusal(section: &UciSection) -> bool {
     matches!(section.get("use_policy"), Some("unreachable" | "blackhole"))
 }
 
 /// Who carries what a rule takes.
-fn way(section: &Section, policies: &Policies) -> Result<Order, String> {
+fn way(section: &UciSection, policies: &Policies) -> Result<PolicyOrder, String> {
     let is_long = section
         .name
         .as_ref()
@@ -198,7 +202,7 @@ fn way(section: &Section, policies: &Policies) -> Result<Order, String> {
 }
 
 /// What a rule takes.
-struct Traffic {
+struct RuleTraffic {
     selectors: Vec<Selector>,
     /// Everything of these families.
     is_all: bool,
@@ -206,11 +210,11 @@ struct Traffic {
 }
 
 fn traffic(
-    section: &Section,
+    section: &UciSection,
     open: &[Family],
-    network: Option<&Source>,
+    network: Option<&Mwan3File>,
     remarks: &mut Vec<String>,
-) -> Result<Traffic, String> {
+) -> Result<RuleTraffic, String> {
     if section.get("ipset").is_some() {
         let cite = section.cite("ipset");
         return Err(format!(
@@ -282,7 +286,7 @@ fn traffic(
     if !families.iter().any(|family| base.is_of(*family)) {
         return Err("its addresses are of two families".to_owned());
     }
-    Ok(Traffic {
+    Ok(RuleTraffic {
         selectors,
         is_all: is_bare,
         families,
@@ -301,7 +305,7 @@ fn whole(family: Family) -> Vec<IpNet> {
 /// The prefixes of an option, of these families only; everything of a family is no prefix but leaves
 /// one family.
 fn nets(
-    section: &Section,
+    section: &UciSection,
     option: &'static str,
     families: &mut Vec<Family>,
 ) -> Result<Vec<IpNet>, String> {
@@ -339,14 +343,14 @@ fn net(word: &str) -> Option<IpNet> {
     net.map(|net| net.trunc())
 }
 
-fn protocol(section: &Section) -> Result<Option<IpProtocol>, String> {
+fn protocol(section: &UciSection) -> Result<Option<IpProtocol>, String> {
     let word = section.get("proto").unwrap_or("all").to_ascii_lowercase();
     let word = match word.as_str() {
         "all" | "any" | "0" => return Ok(None),
         "ipv6-icmp" => "icmpv6",
         word => word,
     };
-    let protocol = values::protocol(&Value::Word(word.to_owned()));
+    let protocol = PROTOCOL.parse(&Value::Word(word.to_owned()));
     let protocol = protocol.map_err(|_| format!("{}: unknown here", section.cite("proto")))?;
     Ok(Some(protocol))
 }
@@ -355,7 +359,7 @@ fn protocol(section: &Section) -> Result<Option<IpProtocol>, String> {
 const MOST_PORTS: usize = 15;
 
 /// The ports of an option, each a rule of its own; nothing is any port.
-fn ports(section: &Section, option: &'static str) -> Result<Vec<Option<Ports>>, String> {
+fn ports(section: &UciSection, option: &'static str) -> Result<Vec<Option<Ports>>, String> {
     let Some(value) = section.get(option) else {
         return Ok(vec![None]);
     };
@@ -363,7 +367,7 @@ fn ports(section: &Section, option: &'static str) -> Result<Vec<Option<Ports>>, 
         .split([',', ' '])
         .filter(|word| !word.is_empty())
         .take(MOST_PORTS);
-    let ports = words.map(|word| values::ports(&Value::Text(word.replace(':', "-"))).ok());
+    let ports = words.map(|word| PORTS.parse(&Value::Text(word.replace(':', "-"))).ok());
     let ports: Vec<_> = ports.collect();
     if ports.is_empty() || ports.contains(&None) {
         return Err(format!("{}: no numbers of ports", section.cite(option)));
@@ -373,10 +377,10 @@ fn ports(section: &Section, option: &'static str) -> Result<Vec<Option<Ports>>, 
 
 /// The groups that rules lead to, and then the rules.
 pub(super) fn groups(
-    rules: &[Rule],
-    links: &[Link<'_>],
+    rules: &[Mwan3Rule],
+    links: &[Mwan3Link<'_>],
     remarks: &mut Vec<String>,
-) -> Vec<write::Section> {
+) -> Vec<write::DraftSection> {
     let mut names: Vec<&str> = Vec::new();
     let mut groups = Vec::new();
     let mut sections = Vec::new();
@@ -394,7 +398,7 @@ pub(super) fn groups(
             groups.push(group(&rule.order, links));
         }
         for (at, selector) in rule.selectors.iter().enumerate() {
-            let mut section = write::Section::new("rule", None);
+            let mut section = write::DraftSection::new("rule", None);
             if at == 0 {
                 section.remarks.clone_from(&rule.remarks);
             }
@@ -416,9 +420,9 @@ fn group_name(name: &str) -> String {
     }
 }
 
-fn group(order: &Order, links: &[Link<'_>]) -> write::Section {
+fn group(order: &PolicyOrder, links: &[Mwan3Link<'_>]) -> write::DraftSection {
     let name = &order.name;
-    let mut section = write::Section::new("group", Some(group_name(name)));
+    let mut section = write::DraftSection::new("group", Some(group_name(name)));
     note(&mut section.remarks, format_args!("mwan3: policy {name}."));
     if order.is_flat() {
         let remark = "members of one metric share the traffic, by the weights of the uplinks: a weight \
@@ -442,7 +446,7 @@ fn group(order: &Order, links: &[Link<'_>]) -> write::Section {
     section
 }
 
-fn select(selector: &Selector, section: &mut write::Section) {
+fn select(selector: &Selector, section: &mut write::DraftSection) {
     let mut set = |path, setting| section.set(path, setting, "");
     for (path, nets) in [("from", &selector.from), ("to", &selector.to)] {
         if !nets.is_empty() {

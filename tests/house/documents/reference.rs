@@ -8,8 +8,7 @@ use clap::CommandFactory;
 
 use super::Document;
 use uplinkd::cli::Cli;
-use uplinkd::config::Config;
-use uplinkd::config::schema::{SECTIONS, SectionKeys, TOP};
+use uplinkd::config::{Config, KnownKey, schema};
 use uplinkd::engine::event::{EventKind, Severity};
 use uplinkd::engine::state::State;
 
@@ -57,10 +56,6 @@ fn entries(reference: &Document) -> (BTreeMap<String, Entry>, Vec<String>) {
         }
     }
     (entries, faults)
-}
-
-fn path(section: &SectionKeys, key: &str) -> String {
-    format!("{}.{key}", section.title.trim_matches(['[', ']']))
 }
 
 /// Text between backticks.
@@ -142,7 +137,10 @@ fn outside(kind: &str) -> Vec<(String, [String; 2])> {
     };
     let low = before.rsplit('`').next().unwrap_or_default();
     let high = after.split('`').next().unwrap_or_default();
-    let show = |span: Duration| humantime::format_duration(span).to_string();
+    let show = |span: Duration| {
+        let shown = humantime::format_duration(span).to_string();
+        shown.replace("days", "d").replace("day", "d")
+    };
     let (below, above, bounds) = if kind.starts_with("duration") {
         let span = |text: &str| humantime::parse_duration(text).expect("a duration");
         let (low, high) = (span(low), span(high));
@@ -176,12 +174,11 @@ fn outside(kind: &str) -> Vec<(String, [String; 2])> {
 
 /// Everything that the reference says of a key and is not so.
 fn contradictions(
-    section: &SectionKeys,
-    key: &str,
+    known: &KnownKey,
     entry: &Entry,
     sample: &BTreeMap<String, String>,
 ) -> Vec<String> {
-    let title = section.title;
+    let (title, key, place) = (&known.section(), known.name(), known.path.join("."));
     let mut found = Vec::new();
     let example = code(&entry.example).concat();
     if !example.starts_with(&format!("{key} = ")) {
@@ -190,7 +187,7 @@ fn contradictions(
     if let Some(why) = refusal(title, &example) {
         found.push(format!("the example is refused: {why}"));
     }
-    let shown = sample.get(&path(section, key)).map(String::as_str);
+    let shown = sample.get(&place).map(String::as_str);
     let default = code(&entry.default);
     if !entry.default.starts_with("none") && default.first().copied() != shown {
         found.push(format!(
@@ -225,16 +222,10 @@ fn contradictions(
             found.push(format!("has {known} words: {why}"));
         }
     }
-    let is_listed = title.starts_with("[[");
-    let mut options = TOP.options().into_iter();
-    let wanted = path(section, key);
-    let option = options.find(|(_, path)| path.join(".") == wanted);
-    let option = option.filter(|_| !is_listed).map(|(option, _)| option);
-    let option = option.unwrap_or_else(|| key.to_owned());
+    let (_, option) = known.uci_option();
     if code(&entry.uci) != [&*option] {
         found.push(format!("the UCI option is `{option}`, not {}", entry.uci));
     }
-    let place = path(section, key);
     found
         .iter()
         .map(|what| format!("{place}: {what}"))
@@ -246,15 +237,16 @@ fn faults(reference: &Document) -> Vec<String> {
     let (entries, mut faults) = entries(reference);
     let sample = sample();
     let mut known = BTreeSet::new();
-    for section in SECTIONS.iter().filter(|section| !section.title.is_empty()) {
-        for key in section.keys {
-            let path = path(section, key);
-            match entries.get(&path) {
-                Some(entry) => faults.extend(contradictions(section, key, entry, &sample)),
-                None => faults.push(format!("{path} is missing")),
-            }
-            known.insert(path);
+    let schema = schema();
+    // The keys of an uplink's own [uplink.probe] and [uplink.health] are those of the common sections.
+    let is_own = |key: &&KnownKey| key.is_supported && !key.section().starts_with("[uplink.");
+    for key in schema.keys().iter().filter(is_own) {
+        let path = key.path.join(".");
+        match entries.get(&path) {
+            Some(entry) => faults.extend(contradictions(key, entry, &sample)),
+            None => faults.push(format!("{path} is missing")),
         }
+        known.insert(path);
     }
     let strange = entries.keys().filter(|path| !known.contains(*path));
     faults.extend(strange.map(|path| format!("{path} is no key")));

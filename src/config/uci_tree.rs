@@ -5,26 +5,24 @@
 //! `uplink`. The name of a section is that of its uplink or group, unless there is a `name`, which may
 //! have `-` and `.` in it.
 
-use super::error::Hint;
-use super::raw::{Entries, Node, Value};
-use super::schema::{SECTIONS, SectionKeys, TOP};
-use super::uci::{self, File, Item, Section};
-use super::{Fault, Problem};
+use super::document::{Entries, Node, Value};
+use super::error::{Fault, Hint, Problem};
+use super::schema::Schema;
+use super::uci_text::{self, UciFile, UciItem, UciSection};
 
 /// The package that the file may say to be.
 const PACKAGE: &str = "uplinkd";
-const GLOBALS: &str = "globals";
 
 /// The tree of a file, and what cannot stand in it; or what is wrong with its syntax.
-pub(super) fn tree(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
-    let file = File::parse(text)?;
-    let mut tree = Tree::new();
+pub(super) fn tree(text: &str, schema: &Schema) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
+    let file = UciFile::parse(text)?;
+    let mut tree = UciTree::new(schema);
     if let Some((name, line)) = file.package.filter(|(name, _)| name != PACKAGE) {
-        let value = format!("package \"{name}\"");
-        let bound = format!("\"{PACKAGE}\", or not be said");
-        tree.note(line, "", "", Fault::Bound { value, bound });
+        let bound = format!("\"{PACKAGE}\", or not be there");
+        let fault = Fault::value(format!("package \"{name}\""), bound);
+        tree.note(line, "", "", fault);
     }
-    let firsts = uci::firsts(&mut file.sections.iter().map(name));
+    let firsts = uci_text::firsts(&mut file.sections.iter().map(name));
     for (section, first) in file.sections.iter().zip(firsts) {
         if let Some(first) = first {
             let first = file.sections[first].line;
@@ -41,9 +39,9 @@ pub(super) fn tree(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
 }
 
 /// What libuci takes for the same if it is there twice; there is one of `globals`.
-fn name(section: &Section) -> Option<&str> {
-    if section.kind == GLOBALS {
-        Some(GLOBALS)
+fn name(section: &UciSection) -> Option<&str> {
+    if section.kind == Schema::GLOBALS {
+        Some(Schema::GLOBALS)
     } else {
         section.name.as_deref()
     }
@@ -53,30 +51,35 @@ fn name(section: &Section) -> Option<&str> {
 const MAX_PROBLEMS: usize = 100;
 
 /// A kind of section and its options, each with the path of its key.
-struct Kind {
+struct SectionKind<'a> {
     name: &'static str,
     has_name: bool,
-    options: Vec<(String, Vec<&'static str>)>,
+    options: Vec<(String, &'a [&'static str])>,
 }
 
-struct Tree {
-    kinds: Vec<Kind>,
+struct UciTree<'a> {
+    kinds: Vec<SectionKind<'a>>,
     top: Entries,
     problems: Vec<Problem>,
 }
 
-impl Tree {
-    fn new() -> Self {
-        let kind = |name, keys: &SectionKeys| Kind {
-            name,
-            has_name: keys.keys.contains(&"name"),
-            options: keys.options(),
-        };
-        let mut kinds = vec![kind(GLOBALS, &TOP)];
-        for name in TOP.sections {
-            let title = format!("[[{name}]]");
-            let keys = SECTIONS.into_iter().find(|keys| keys.title == title);
-            kinds.extend(keys.map(|keys| kind(name, keys)));
+impl<'a> UciTree<'a> {
+    fn new(schema: &'a Schema) -> Self {
+        let mut kinds: Vec<SectionKind<'a>> = Vec::new();
+        for key in schema.keys() {
+            let (path, option) = key.uci_option();
+            let name = key.uci_section();
+            let at = kinds.iter().position(|kind| kind.name == name);
+            let at = at.unwrap_or_else(|| {
+                kinds.push(SectionKind {
+                    name,
+                    has_name: false,
+                    options: Vec::new(),
+                });
+                kinds.len() - 1
+            });
+            kinds[at].has_name |= path == ["name"];
+            kinds[at].options.push((option, path));
         }
         Self {
             kinds,
@@ -85,9 +88,9 @@ impl Tree {
         }
     }
 
-    fn take(&mut self, section: &Section) {
+    fn take(&mut self, section: &UciSection) {
         let line = section.line;
-        let is_kind = |kind: &Kind| kind.name == section.kind;
+        let is_kind = |kind: &SectionKind<'_>| kind.name == section.kind;
         let Some(at) = self.kinds.iter().position(is_kind) else {
             let hint = Hint::nearest(&section.kind, self.kinds.iter().map(|kind| kind.name));
             return self.note(line, &section.kind, "", Fault::UnknownSection(hint));
@@ -95,11 +98,11 @@ impl Tree {
         let kind = &self.kinds[at];
         let (name, has_name) = (kind.name, kind.has_name);
         let title = match &section.name {
-            Some(own) if name != GLOBALS => format!("{name} {own}"),
+            Some(own) if name != Schema::GLOBALS => format!("{name} {own}"),
             Some(_) | None => name.to_owned(),
         };
         let mut entries = self.entries(section, at, &title);
-        if name == GLOBALS {
+        if name == Schema::GLOBALS {
             return self.top.append(&mut entries);
         }
         if let Some(own) = section.name.as_ref().filter(|_| has_name) {
@@ -112,9 +115,10 @@ impl Tree {
     }
 
     /// The options of a section where their keys would stand.
-    fn entries(&mut self, section: &Section, kind: usize, title: &str) -> Entries {
+    fn entries(&mut self, section: &UciSection, kind: usize, title: &str) -> Entries {
         let mut entries = Entries::new();
-        let firsts = uci::firsts(&mut section.options.iter().map(|item| Some(item.name.as_str())));
+        let firsts =
+            uci_text::firsts(&mut section.options.iter().map(|item| Some(item.name.as_str())));
         for (item, first) in section.options.iter().zip(firsts) {
             let first = first.map(|first| &section.options[first]);
             let first = first.filter(|first| !(first.is_of_list && item.is_of_list));
@@ -126,10 +130,10 @@ impl Tree {
                     value: format!("\"{}\"", item.value.escape_debug()),
                     first: first.line,
                 },
-                (Some(_), None) if item.value.is_empty() => Fault::Bound {
-                    value: "\"\"".to_owned(),
-                    bound: "a value, or not be there: UCI keeps no option without one".to_owned(),
-                },
+                (Some(_), None) if item.value.is_empty() => Fault::value(
+                    "\"\"",
+                    "a value, or not be there: UCI keeps no option without one",
+                ),
                 (Some((_, path)), None) => {
                     insert(&mut entries, path, item);
                     continue;
@@ -154,7 +158,7 @@ impl Tree {
 }
 
 /// A word like it, or the one whose last part it is.
-fn hint(name: &str, known: &[(String, Vec<&str>)]) -> Hint {
+fn hint(name: &str, known: &[(String, &[&str])]) -> Hint {
     let ends_so = |option: &&str| {
         option
             .strip_suffix(name)
@@ -167,7 +171,7 @@ fn hint(name: &str, known: &[(String, Vec<&str>)]) -> Hint {
     }
 }
 
-fn insert(entries: &mut Entries, path: &[&str], item: &Item) {
+fn insert(entries: &mut Entries, path: &[&str], item: &UciItem) {
     let line = item.line;
     let [key, below @ ..] = path else {
         return;

@@ -9,65 +9,72 @@
 use std::collections::BTreeMap;
 use std::str::Chars;
 
-use super::raw::MAX_SYNTAX_PROBLEMS;
-use super::{Fault, Problem};
+use super::error::Problem;
 
 /// A file.
 #[derive(Debug, Default)]
-pub(super) struct File {
+pub(super) struct UciFile {
     /// What it says to be the configuration of, with the line.
     pub(super) package: Option<(String, usize)>,
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Vec<UciSection>,
 }
 
 /// A `config` and what stands under it.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(super) struct UciSection {
     pub(super) line: usize,
     pub(super) kind: String,
     /// None of an anonymous one.
     pub(super) name: Option<String>,
-    pub(super) options: Vec<Item>,
+    pub(super) options: Vec<UciItem>,
 }
 
 /// An `option`, or one item of a `list`.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(super) struct UciItem {
     pub(super) line: usize,
     pub(super) name: String,
     pub(super) value: String,
     pub(super) is_of_list: bool,
 }
 
-impl File {
+impl UciFile {
     /// A file, or the first things that are wrong with its syntax.
     pub(super) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        let mut scanner = Scanner {
+        let mut scanner = UciScanner {
             rest: text.chars(),
             line: 1,
+            open_line: None,
         };
         if let Some(at) = text.find('\0') {
             let line = 1 + text[..at].matches('\n').count();
-            return Err(vec![Slip::new(line, "a NUL byte").into()]);
+            return Err(vec![UciSlip::new(line, "a NUL byte").into()]);
         }
         let mut file = Self::default();
-        let mut problems = Vec::new();
+        let mut slips: Vec<UciSlip> = Vec::new();
         while let Some(statement) = scanner.statement() {
             let taken = statement.and_then(|statement| file.take(statement));
-            problems.extend(taken.err().map(Problem::from));
-            if problems.len() == MAX_SYNTAX_PROBLEMS {
+            let is_toml = |slip: &UciSlip| slip.what == IS_TOML;
+            let is_known = slips.iter().any(is_toml);
+            slips.extend(taken.err().filter(|slip| !(is_known && is_toml(slip))));
+            if slips.len() == Problem::MAX_OF_SYNTAX {
                 break;
             }
         }
-        if problems.is_empty() {
-            Ok(file)
-        } else {
-            Err(problems)
+        if slips.is_empty() {
+            return Ok(file);
         }
+        // A quote that is missing turns the inside of all later ones outside: what is wrong there is
+        // an echo.
+        if let Some(line) = scanner.open_line {
+            slips.retain(|slip| slip.line < line);
+            slips.push(UciSlip::new(line, IS_OPEN));
+        }
+        Err(slips.into_iter().map(Problem::from).collect())
     }
 
-    fn take(&mut self, statement: Statement) -> Result<(), Slip> {
-        let Statement { line, words } = statement;
+    fn take(&mut self, statement: UciStatement) -> Result<(), UciSlip> {
+        let UciStatement { line, words } = statement;
         let mut words = words.into_iter();
         // libuci knows the keywords without quotes, and by their first letters.
         let keyword = words.next().filter(|word| !word.is_quoted);
@@ -75,8 +82,11 @@ impl File {
         let mut arguments = words.map(|word| word.text);
         let first = arguments.next().unwrap_or_default();
         let second = arguments.next();
+        if keyword.starts_with('[') || keyword.contains('=') || first.starts_with('=') {
+            return Err(UciSlip::new(line, IS_TOML));
+        }
         if arguments.next().is_some() {
-            return Err(Slip::new(
+            return Err(UciSlip::new(
                 line,
                 "more words than a line takes; is a quote missing?",
             ));
@@ -88,33 +98,36 @@ impl File {
             "list" | "l" => self.item(line, first, second, true),
             _ => {
                 let what = "a line that does not begin with config, option, list or package";
-                Err(Slip::new(line, what))
+                Err(UciSlip::new(line, what))
             }
         }
     }
 
-    fn package(&mut self, line: usize, name: String, more: Option<&String>) -> Result<(), Slip> {
+    fn package(&mut self, line: usize, name: String, more: Option<&String>) -> Result<(), UciSlip> {
         if name.is_empty() || more.is_some() {
-            return Err(Slip::new(line, "a package has one name"));
+            return Err(UciSlip::new(line, "a package has one name"));
         }
         if self.package.is_some() || !self.sections.is_empty() {
-            return Err(Slip::new(line, "a package within a file, which is of one"));
+            return Err(UciSlip::new(
+                line,
+                "a package within a file, which is of one",
+            ));
         }
         self.package = Some((name, line));
         Ok(())
     }
 
-    fn section(&mut self, line: usize, kind: String, name: Option<String>) -> Result<(), Slip> {
+    fn section(&mut self, line: usize, kind: String, name: Option<String>) -> Result<(), UciSlip> {
         let is_type = |byte: u8| byte.is_ascii_graphic();
         if !(1..=MAX_NAME).contains(&kind.len()) || !kind.bytes().all(is_type) {
-            return Err(Slip::new(line, "a section without a type"));
+            return Err(UciSlip::new(line, "a section without a type"));
         }
         let name = name.filter(|name| !name.is_empty());
         if name.as_ref().is_some_and(|name| !is_name(name)) {
             let what = "the name of a section is of up to 64 letters, digits and _";
-            return Err(Slip::new(line, what));
+            return Err(UciSlip::new(line, what));
         }
-        self.sections.push(Section {
+        self.sections.push(UciSection {
             line,
             kind,
             name,
@@ -129,15 +142,15 @@ impl File {
         name: String,
         value: Option<String>,
         is_of_list: bool,
-    ) -> Result<(), Slip> {
+    ) -> Result<(), UciSlip> {
         if !is_name(&name) {
             let what = "the name of an option is of 1 to 64 letters, digits and _";
-            return Err(Slip::new(line, what));
+            return Err(UciSlip::new(line, what));
         }
         let section = self.sections.last_mut();
         let section =
-            section.ok_or_else(|| Slip::new(line, "an option before the first config"))?;
-        section.options.push(Item {
+            section.ok_or_else(|| UciSlip::new(line, "an option before the first config"))?;
+        section.options.push(UciItem {
             line,
             name,
             value: value.unwrap_or_default(),
@@ -164,52 +177,50 @@ pub(super) fn firsts(names: &mut dyn Iterator<Item = Option<&str>>) -> Vec<Optio
         .collect()
 }
 
+const IS_OPEN: &str = "the quote that opens on this line does not close on it";
+const IS_TOML: &str = "from here on this looks like TOML, and the file begins as UCI: write \
+                       `config uplink 'NAME'` and `option tier '1'`, or let all of it be TOML";
+
 /// What is wrong with the syntax, and on which line.
-struct Slip {
+struct UciSlip {
     line: usize,
     what: &'static str,
 }
 
-impl Slip {
+impl UciSlip {
     fn new(line: usize, what: &'static str) -> Self {
         Self { line, what }
     }
 }
 
-impl From<Slip> for Problem {
-    fn from(slip: Slip) -> Self {
-        Self {
-            line: slip.line,
-            section: String::new(),
-            key: String::new(),
-            fault: Fault::Syntax {
-                form: "UCI",
-                what: slip.what.to_owned(),
-            },
-        }
+impl From<UciSlip> for Problem {
+    fn from(slip: UciSlip) -> Self {
+        Self::of_syntax(slip.line, "UCI", slip.what)
     }
 }
 
-struct Statement {
+struct UciStatement {
     line: usize,
-    words: Vec<Word>,
+    words: Vec<UciWord>,
 }
 
 #[derive(Default)]
-struct Word {
+struct UciWord {
     text: String,
     is_quoted: bool,
 }
 
 /// Where in the text we are.
-struct Scanner<'a> {
+struct UciScanner<'a> {
     rest: Chars<'a>,
     line: usize,
+    /// Where the first quote opened that did not close on its line.
+    open_line: Option<usize>,
 }
 
-impl Scanner<'_> {
+impl UciScanner<'_> {
     /// The next statement that says something.
-    fn statement(&mut self) -> Option<Result<Statement, Slip>> {
+    fn statement(&mut self) -> Option<Result<UciStatement, UciSlip>> {
         let mut words = Vec::new();
         let mut line = self.line;
         loop {
@@ -237,7 +248,7 @@ impl Scanner<'_> {
                 }
             };
             if is_over && !words.is_empty() {
-                return Some(Ok(Statement { line, words }));
+                return Some(Ok(UciStatement { line, words }));
             }
             if is_over && self.peek().is_none() {
                 return None;
@@ -245,8 +256,8 @@ impl Scanner<'_> {
         }
     }
 
-    fn word(&mut self) -> Result<Word, Slip> {
-        let mut word = Word::default();
+    fn word(&mut self) -> Result<UciWord, UciSlip> {
+        let mut word = UciWord::default();
         while let Some(c) = self.peek() {
             if is_space(c) || c == ';' || c == '#' {
                 break;
@@ -264,14 +275,22 @@ impl Scanner<'_> {
         Ok(word)
     }
 
-    fn quoted(&mut self, quote: char, text: &mut String) -> Result<(), Slip> {
+    fn quoted(&mut self, quote: char, text: &mut String) -> Result<(), UciSlip> {
         let line = self.line;
         loop {
             match self.next() {
-                None => return Err(Slip::new(line, "a quote that does not end")),
+                None => {
+                    self.open_line.get_or_insert(line);
+                    return Err(UciSlip::new(line, IS_OPEN));
+                }
                 Some(c) if c == quote => return Ok(()),
                 Some('\\') if quote == '"' => self.escaped(text),
-                Some(c) => text.push(c),
+                Some(c) => {
+                    if c == '\n' {
+                        self.open_line.get_or_insert(line);
+                    }
+                    text.push(c);
+                }
             }
         }
     }

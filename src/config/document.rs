@@ -3,12 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
-
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-use super::{Fault, Problem};
 
 /// A value and the line it begins on.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +18,7 @@ pub(super) type Entries = BTreeMap<String, Node>;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
-    /// A text of UCI, which has no other values: whoever asks for a number reads one from it.
+    /// A text of UCI, which has no other values: where a number is expected, it is read as one.
     Word(String),
     Integer(i64),
     Float(f64),
@@ -34,26 +28,6 @@ pub(super) enum Value {
     List(Vec<Node>),
     Table(Entries),
 }
-
-impl Node {
-    /// The tree of a TOML file, or the first things that are wrong with its syntax, one a line.
-    pub(super) fn from_toml(text: &str) -> Result<Self, Vec<Problem>> {
-        let lines = Lines::of(text);
-        let (document, errors) = DeTable::parse_recoverable(text);
-        if errors.is_empty() {
-            let value = Value::Table(lines.entries(document.into_inner()));
-            return Ok(Self { line: 1, value });
-        }
-        let mut problems: Vec<_> = errors.iter().map(|error| lines.problem(error)).collect();
-        Problem::put_in_order(&mut problems);
-        problems.dedup_by_key(|problem| problem.line);
-        problems.truncate(MAX_SYNTAX_PROBLEMS);
-        Err(problems)
-    }
-}
-
-/// What comes after so many is most likely the echo of what came before.
-pub(super) const MAX_SYNTAX_PROBLEMS: usize = 10;
 
 impl Value {
     pub(super) fn as_text(&self) -> Option<&str> {
@@ -166,62 +140,5 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
         "1" | "on" | "yes" | "true" | "enabled" => Some(true),
         "0" | "off" | "no" | "false" | "disabled" => Some(false),
         _ => None,
-    }
-}
-
-/// Where the lines of a text begin.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self(std::iter::once(0).chain(after_breaks).collect())
-    }
-
-    fn line(&self, span: &Range<usize>) -> usize {
-        self.0.partition_point(|&start| start <= span.start)
-    }
-
-    fn problem(&self, error: &toml::de::Error) -> Problem {
-        Problem {
-            line: error.span().map_or(1, |span| self.line(&span)),
-            section: String::new(),
-            key: String::new(),
-            fault: Fault::Syntax {
-                form: "TOML",
-                what: error.message().trim().replace('\n', ", "),
-            },
-        }
-    }
-
-    fn entries(&self, table: DeTable<'_>) -> Entries {
-        let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
-            let line = self.line(&key.span());
-            let value = self.value(value.into_inner());
-            (String::from(key.into_inner()), Node { line, value })
-        };
-        table.into_iter().map(entry).collect()
-    }
-
-    fn value(&self, value: DeValue<'_>) -> Value {
-        match value {
-            DeValue::String(text) => Value::Text(text.into_owned()),
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or_else(|_| Value::Other(number.to_string()), Value::Integer),
-            DeValue::Float(number) => (number.as_str().parse())
-                .map_or_else(|_| Value::Other(number.to_string()), Value::Float),
-            DeValue::Boolean(truth) => Value::Boolean(truth),
-            DeValue::Datetime(date) => Value::Other(date.to_string()),
-            DeValue::Array(items) => Value::List(
-                items
-                    .into_iter()
-                    .map(|item| Node {
-                        line: self.line(&item.span()),
-                        value: self.value(item.into_inner()),
-                    })
-                    .collect(),
-            ),
-            DeValue::Table(table) => Value::Table(self.entries(table)),
-        }
     }
 }

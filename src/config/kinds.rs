@@ -1,0 +1,510 @@
+//! The kinds of values: what a key may be, and from a value in the file to the type that stands for it.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv6Net};
+
+use super::document::Value;
+use super::error::{Fault, Hint};
+use crate::routing::traffic::{Marks, Ports};
+use crate::routing::{Gateway, Prefixes};
+use crate::units::{Bytes, IpProtocol, Loss, Mark};
+
+/// What a key may be.
+pub(super) trait ValueKind {
+    /// What its value becomes.
+    type Output;
+
+    /// The value, or what is wrong with it.
+    fn parse(&self, value: &Value) -> Result<Self::Output, Fault>;
+
+    /// What it may be, as it follows on "must be".
+    fn takes(&self) -> String;
+}
+
+/// A text.
+pub(super) fn text(value: &Value) -> Result<&str, Fault> {
+    let hint = match value {
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Other(_) => {
+            Hint::write(format_args!("\"{value}\""))
+        }
+        Value::Text(_) | Value::Word(_) | Value::List(_) | Value::Table(_) => Hint::None,
+    };
+    let text = value.as_text();
+    text.ok_or_else(|| Fault::value_or(value, "a text in quotes", hint))
+}
+
+/// A text in quotes of which only the inside counts in TOML.
+fn without_quotes(value: &Value, is_wanted: impl Fn(&str) -> bool) -> Hint {
+    match value {
+        Value::Text(text) if is_wanted(text) => {
+            Hint::Advice(format!("write {text}, without quotes"))
+        }
+        _ => Hint::None,
+    }
+}
+
+/// What is read by a function of its own.
+pub(super) struct Own<T> {
+    takes: &'static str,
+    parse: fn(&Value) -> Result<T, Fault>,
+}
+
+/// What `parse` reads.
+pub(super) const fn own<T>(takes: &'static str, parse: fn(&Value) -> Result<T, Fault>) -> Own<T> {
+    Own { takes, parse }
+}
+
+impl<T> ValueKind for Own<T> {
+    type Output = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        (self.parse)(value)
+    }
+
+    fn takes(&self) -> String {
+        self.takes.to_owned()
+    }
+}
+
+/// A text that `parse` takes.
+pub(super) struct Text<T> {
+    takes: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+/// A text that `parse` takes.
+pub(super) const fn text_of<T>(takes: &'static str, parse: fn(&str) -> Option<T>) -> Text<T> {
+    Text { takes, parse }
+}
+
+impl<T> ValueKind for Text<T> {
+    type Output = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        (self.parse)(text(value)?).ok_or_else(|| Fault::value(value, self.takes))
+    }
+
+    fn takes(&self) -> String {
+        self.takes.to_owned()
+    }
+}
+
+/// A name, with what it may be.
+pub(super) const fn name<T>(takes: &'static str) -> Own<T>
+where
+    T: FromStr,
+    Fault: From<T::Err>,
+{
+    own(takes, |value| Ok(text(value)?.parse()?))
+}
+
+/// A whole number within bounds, each of them included.
+pub(super) struct Whole<N, T> {
+    bounds: &'static [(i64, i64)],
+    make: fn(N) -> T,
+}
+
+/// A whole number, of which `make` makes something.
+pub(super) const fn whole<N, T>(bounds: &'static [(i64, i64)], make: fn(N) -> T) -> Whole<N, T> {
+    Whole { bounds, make }
+}
+
+impl<N: TryFrom<i64>, T> ValueKind for Whole<N, T> {
+    type Output = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        let number = value.as_integer().ok_or_else(|| {
+            let hint = without_quotes(value, |text| text.parse::<i64>().is_ok());
+            Fault::value_or(value, "a whole number", hint)
+        })?;
+        let mut bounds = self.bounds.iter();
+        let is_within = bounds.any(|(least, most)| (*least..=*most).contains(&number));
+        let number = N::try_from(number).ok().filter(|_| is_within);
+        let number = number.ok_or_else(|| Fault::value(value, self.takes()))?;
+        Ok((self.make)(number))
+    }
+
+    fn takes(&self) -> String {
+        let ranges = self.bounds.iter();
+        let ranges = ranges.map(|(least, most)| format!("{least} to {most}"));
+        ranges.collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// A duration with a unit, within bounds.
+pub(super) struct Span(pub(super) RangeInclusive<Duration>);
+
+impl ValueKind for Span {
+    type Output = Duration;
+
+    fn parse(&self, value: &Value) -> Result<Duration, Fault> {
+        const TAKES: &str = "a duration with a unit, such as \"1s\" or \"250ms\"";
+        let duration = value
+            .as_text()
+            .and_then(|text| humantime::parse_duration(text).ok());
+        let duration = duration.ok_or_else(|| Fault::value(value, TAKES))?;
+        if self.0.contains(&duration) {
+            return Ok(duration);
+        }
+        Err(Fault::value(value, self.takes()))
+    }
+
+    fn takes(&self) -> String {
+        format!("{} to {}", show(*self.0.start()), show(*self.0.end()))
+    }
+}
+
+/// A duration as the file writes it.
+pub(super) fn show(duration: Duration) -> String {
+    let shown = humantime::format_duration(duration).to_string();
+    shown.replace("days", "d").replace("day", "d")
+}
+
+/// An amount of data with a unit, within bounds.
+pub(super) struct Data(pub(super) RangeInclusive<Bytes>);
+
+impl ValueKind for Data {
+    type Output = Bytes;
+
+    fn parse(&self, value: &Value) -> Result<Bytes, Fault> {
+        const TAKES: &str = "an amount of data with a unit, such as \"50MB\"";
+        let bytes = value.as_text().and_then(|text| text.parse().ok());
+        let bytes = bytes.ok_or_else(|| Fault::value(value, TAKES))?;
+        if self.0.contains(&bytes) {
+            return Ok(bytes);
+        }
+        Err(Fault::value(value, self.takes()))
+    }
+
+    fn takes(&self) -> String {
+        format!("{} to {}", self.0.start(), self.0.end())
+    }
+}
+
+/// `true` or `false`.
+pub(super) struct YesNo;
+
+impl ValueKind for YesNo {
+    type Output = bool;
+
+    fn parse(&self, value: &Value) -> Result<bool, Fault> {
+        let hint = match value {
+            Value::Text(text) => super::document::boolean(text).map_or(Hint::None, |truth| {
+                Hint::Advice(format!("write {truth}, without quotes"))
+            }),
+            _ => Hint::None,
+        };
+        let truth = value.as_boolean();
+        truth.ok_or_else(|| Fault::value_or(value, self.takes(), hint))
+    }
+
+    fn takes(&self) -> String {
+        "true or false".to_owned()
+    }
+}
+
+/// A number, whole or not, within bounds.
+pub(super) struct Number(pub(super) RangeInclusive<f64>);
+
+impl ValueKind for Number {
+    type Output = f64;
+
+    fn parse(&self, value: &Value) -> Result<f64, Fault> {
+        let number = value.as_number().ok_or_else(|| {
+            let hint = without_quotes(value, |text| text.parse::<f64>().is_ok());
+            Fault::value_or(value, "a number", hint)
+        })?;
+        if self.0.contains(&number) {
+            return Ok(number);
+        }
+        Err(Fault::value(value, self.takes()))
+    }
+
+    fn takes(&self) -> String {
+        format!("{} to {}", self.0.start(), self.0.end())
+    }
+}
+
+/// A share in percent, this much at least.
+pub(super) struct Percent {
+    pub(super) least: f64,
+}
+
+impl ValueKind for Percent {
+    type Output = Loss;
+
+    fn parse(&self, value: &Value) -> Result<Loss, Fault> {
+        let number = value.as_number().ok_or_else(|| {
+            let hint = without_quotes(value, |text| text.parse::<f64>().is_ok());
+            Fault::value_or(value, "a number of percent", hint)
+        })?;
+        if (self.least..=100.0).contains(&number) {
+            return Ok(Loss::from_percent(number));
+        }
+        let hint = if number > 0.0 && number < self.least {
+            let percent = Loss::from_ratio(number).percent();
+            Hint::Advice(format!(
+                "the unit is percent: write {percent:.1} for {percent:.1} %"
+            ))
+        } else {
+            Hint::None
+        };
+        Err(Fault::value_or(value, self.takes(), hint))
+    }
+
+    fn takes(&self) -> String {
+        format!("{} to 100 percent", self.least)
+    }
+}
+
+/// One of several words, each with its meaning.
+pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl<T: Copy> ValueKind for Words<T> {
+    type Output = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        let given = text(value)?;
+        let mut words = self.0.iter();
+        let meaning = words.find(|(word, _)| *word == given);
+        meaning.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let hint = Hint::nearest(given, self.0.iter().map(|(word, _)| *word));
+            Fault::value_or(value, self.takes(), hint)
+        })
+    }
+
+    fn takes(&self) -> String {
+        quoted(self.0.iter().map(|(word, _)| word))
+    }
+}
+
+/// The name of something that stands in the file.
+pub(super) struct NameOf<'a, T> {
+    pub(super) known: &'a [&'a T],
+    /// `an uplink` or `a group`.
+    pub(super) what: &'static str,
+}
+
+impl<T: FromStr + PartialEq + Display> ValueKind for NameOf<'_, T>
+where
+    Fault: From<T::Err>,
+{
+    type Output = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        let name: T = text(value)?.parse()?;
+        if self.known.contains(&&name) {
+            return Ok(name);
+        }
+        let bound = match self.known {
+            [] => format!("{}, and there is none", self.takes()),
+            known => quoted(known.iter()),
+        };
+        Err(Fault::value(value, bound))
+    }
+
+    fn takes(&self) -> String {
+        format!("the name of {}", self.what)
+    }
+}
+
+fn quoted(words: impl Iterator<Item = impl Display>) -> String {
+    let quoted = words.map(|word| format!("\"{word}\""));
+    quoted.collect::<Vec<_>>().join(" or ")
+}
+
+/// A prefix or an address, or a list of them.
+pub(super) const NETS: Own<Vec<IpNet>> = own(
+    "a prefix such as \"192.168.1.0/24\", an address, or a list of them",
+    |value| match value.as_items(0).as_deref() {
+        Some([]) => Err(Fault::value(value, "a prefix or a list of them")),
+        Some(nodes) => nodes.iter().map(|node| NET.parse(&node.value)).collect(),
+        None => Ok(vec![NET.parse(value)?]),
+    },
+);
+
+const NET: Text<IpNet> = text_of(
+    "a prefix such as \"192.168.1.0/24\", or an address",
+    |text| {
+        let address = text.parse::<IpAddr>().ok().map(IpNet::from);
+        // One of no length is everything, which the kernel does not list as a prefix.
+        let is_whole = |net: &IpNet| net.addr() == net.network() && net.prefix_len() > 0;
+        text.parse().ok().or(address).filter(is_whole)
+    },
+);
+
+/// The protocols whose packets have ports: TCP, UDP, DCCP and SCTP.
+pub(super) const WITH_PORTS: [u8; 4] = [6, 17, 33, 132];
+
+/// A transport protocol by its name or number.
+pub(super) const PROTOCOL: Own<IpProtocol> = own("a name such as \"udp\", or 1 to 255", |value| {
+    match value.as_integer() {
+        Some(_) => whole(&[(1, 255)], IpProtocol).parse(value),
+        None => PROTOCOL_NAMES.parse(value),
+    }
+});
+
+const PROTOCOL_NAMES: Words<IpProtocol> = Words(&[
+    ("tcp", IpProtocol(6)),
+    ("udp", IpProtocol(17)),
+    ("icmp", IpProtocol(1)),
+    ("icmpv6", IpProtocol(58)),
+    ("sctp", IpProtocol(132)),
+    ("dccp", IpProtocol(33)),
+    ("gre", IpProtocol(47)),
+    ("esp", IpProtocol(50)),
+    ("ah", IpProtocol(51)),
+]);
+
+/// `443`, `"443"` or `"5060-5080"`.
+pub(super) const PORTS: Own<Ports> = own(
+    "a port from 1 to 65535, or a range such as \"5060-5080\"",
+    |value| {
+        let refused = || Fault::value(value, PORTS.takes);
+        let text = number_or_text(value).ok_or_else(refused)?;
+        let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+        let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Ports { first, last }),
+            (_, _) => Err(refused()),
+        }
+    },
+);
+
+/// `"0x10"`, or with the bits that count: `"0x10/0xff"`.
+pub(super) const MARKS: Own<Marks> = own(
+    "a mark such as \"0x10\", or \"0x10/0xff\" with all its bits in the mask",
+    |value| {
+        let refused = || Fault::value(value, MARKS.takes);
+        let given = number_or_text(value).ok_or_else(refused)?;
+        let (mark, bits) = given.split_once('/').unwrap_or((&given, "0xffffffff"));
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        };
+        match (number(mark), number(bits)) {
+            (Some(mark), Some(bits)) if mark != 0 && mark & bits == mark => Ok(Marks {
+                mark: Mark(mark),
+                mask: Mark(bits),
+            }),
+            (_, _) => Err(refused()),
+        }
+    },
+);
+
+/// What may be written either way.
+fn number_or_text(value: &Value) -> Option<String> {
+    match value.as_text() {
+        Some(text) => Some(text.to_owned()),
+        None => value.as_integer().map(|number| number.to_string()),
+    }
+}
+
+/// An absolute path that a Unix socket can be bound to.
+pub(super) const SOCKET: Text<PathBuf> = text_of("an absolute path of at most 107 bytes", |path| {
+    // `sun_path` (unix(7)) holds 108 bytes with the final zero.
+    const MAX_BYTES: usize = 107;
+    let is_good = is_absolute(path) && !path.ends_with('/') && path.len() <= MAX_BYTES;
+    is_good.then(|| PathBuf::from(path))
+});
+
+/// An absolute path of a directory.
+pub(super) const DIRECTORY: Text<PathBuf> = text_of("an absolute path", |path| {
+    is_absolute(path).then(|| PathBuf::from(path))
+});
+
+/// The absolute path of a file, or none.
+pub(super) const FILE_OR_OFF: Text<Option<PathBuf>> =
+    text_of("\"off\" or the absolute path of a file", |text| {
+        let is_file = is_absolute(text) && !text.ends_with('/');
+        (text == "off" || is_file).then(|| Some(text.into()).filter(|_| is_file))
+    });
+
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/') && !path.contains('\0')
+}
+
+/// An IPv4 next hop, or where it comes from.
+pub(super) const GATEWAY: Own<Gateway> = own(
+    "\"auto\", \"none\" or the IPv4 address of a router",
+    |value| gateway(value, GATEWAY.takes, "gateway6"),
+);
+
+/// An IPv6 next hop, or where it comes from.
+pub(super) const GATEWAY6: Own<Gateway> = own(
+    "\"auto\", \"none\" or the IPv6 address of a router",
+    |value| gateway(value, GATEWAY6.takes, "gateway"),
+);
+
+/// A next hop of the family that is not that of the key `other`.
+fn gateway(value: &Value, takes: &'static str, other: &str) -> Result<Gateway, Fault> {
+    let text = text(value)?;
+    let is_other_family = |address: &IpAddr| address.is_ipv6() == (other == "gateway6");
+    let is_router = |address: &IpAddr| match address {
+        IpAddr::V4(address) => is_host(*address),
+        IpAddr::V6(address) => is_router(*address),
+    };
+    match (text, text.parse::<IpAddr>()) {
+        ("auto", _) => Ok(Gateway::Auto),
+        ("none", _) => Ok(Gateway::None),
+        (_, Ok(address)) if is_other_family(&address) && is_router(&address) => {
+            let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
+            let hint = format!("an {family} next hop belongs in `{other}`");
+            Err(Fault::value_or(value, takes, Hint::Advice(hint)))
+        }
+        (_, Ok(address)) if is_router(&address) => Ok(Gateway::Address(address)),
+        (_, Ok(_) | Err(_)) => Err(Fault::value(value, takes)),
+    }
+}
+
+fn is_router(address: Ipv6Addr) -> bool {
+    let is_no_host = address.is_unspecified() || address.is_multicast() || address.is_loopback();
+    !is_no_host && address.to_ipv4_mapped().is_none()
+}
+
+/// The IPv6 prefixes that a provider delegates, or where they are learnt.
+pub(super) const PREFIXES: Own<Prefixes> = own("\"auto\" or a list of IPv6 prefixes", |value| {
+    if value.as_text() == Some("auto") {
+        return Ok(Prefixes::Auto);
+    }
+    let nodes = value.as_items(0);
+    let nodes = nodes.ok_or_else(|| Fault::value(value, PREFIXES.takes))?;
+    let prefixes = nodes.iter().map(|node| PREFIX.parse(&node.value));
+    Ok(Prefixes::Listed(prefixes.collect::<Result<_, _>>()?))
+});
+
+const PREFIX: Text<Ipv6Net> = text_of(
+    "the prefix of a network, such as \"2001:db8:1::/48\"",
+    |text| {
+        let is_delegated = |net: &Ipv6Net| {
+            let is_whole = net.addr() == net.network() && net.prefix_len() > 0;
+            is_whole && is_router(net.addr()) && !net.addr().is_unicast_link_local()
+        };
+        text.parse().ok().filter(is_delegated)
+    },
+);
+
+/// The address of a name server.
+pub(super) const RESOLVER: Text<IpAddr> =
+    text_of("the address of a name server beyond this machine", |text| {
+        text.parse().ok().filter(|address| is_global_host(*address))
+    });
+
+/// The address of one host that is not on the link alone.
+pub(super) fn is_global_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_host(address),
+        IpAddr::V6(address) => is_router(address) && !address.is_unicast_link_local(),
+    }
+}
+
+fn is_host(address: Ipv4Addr) -> bool {
+    let is_no_host = address.octets()[0] == 0;
+    !(is_no_host || address.is_multicast() || address.is_broadcast() || address.is_loopback())
+}

@@ -1,0 +1,109 @@
+//! Targets: a text, or a table of a page and what it must answer.
+
+use std::net::Ipv4Addr;
+
+use super::document::{Entries, Value};
+use super::error::{Fault, Hint};
+use super::kinds::{Own, is_global_host, own, text};
+use crate::units::{
+    Host, HostName, HttpTarget, PageExpectation, Scheme, Target, TargetError, TargetFault,
+};
+
+/// A target that a probe through an uplink can tell something about.
+pub(super) const TARGET: Own<Target> = own(
+    "an address, tcp://HOST:PORT, http://HOST/PATH, https://HOST/PATH or dns://SERVER/NAME",
+    target,
+);
+
+fn target(value: &Value) -> Result<Target, Fault> {
+    let target: Target = match value.as_table() {
+        Some(entries) => page(entries)?,
+        None => parsed(text(value)?)?,
+    };
+    let useless = |reason| useless(&target.to_string(), reason);
+    let needs_tls = matches!(&target, Target::Http(page) if page.scheme == Scheme::Https);
+    if needs_tls && !cfg!(feature = "tls") {
+        return Err(useless(
+            "is https, which needs a build with the feature tls",
+        ));
+    }
+    match target.host() {
+        Host::Address(address) if address.is_loopback() => Err(useless("is this machine itself")),
+        Host::Address(address) if !is_global_host(address) => {
+            Err(useless("is not the address of one host on the internet"))
+        }
+        Host::Address(_) | Host::Name(_) => Ok(target),
+    }
+}
+
+fn useless(target: &str, reason: impl Into<String>) -> Fault {
+    Fault::UselessTarget {
+        target: target.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+/// A target of a text. What has no scheme is most often a name, or an address with a slip in it.
+fn parsed(text: &str) -> Result<Target, Fault> {
+    text.parse().map_err(|error: TargetError| {
+        let is_without_scheme = error.fault == TargetFault::Address;
+        if !is_without_scheme {
+            return error.into();
+        }
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let is_numeric = text.split('.').all(are_digits);
+        let is_host = host.parse::<Ipv4Addr>().is_ok() || HostName::parse(host).is_some();
+        if is_numeric {
+            useless(text, "is no address: four numbers from 0 to 255")
+        } else if are_digits(port) && is_host {
+            useless(text, format!("has no scheme: write tcp://{text}"))
+        } else if is_host && text.contains('.') {
+            let reason = format!(
+                "is a name, and a ping goes to an address: write an address, tcp://{text}:443, \
+                 http://{text}/ or dns://9.9.9.9/{text}"
+            );
+            useless(text, reason)
+        } else {
+            error.into()
+        }
+    })
+}
+
+/// `{ url = "http://…", status = 200, text = "Success" }`
+fn page(entries: &Entries) -> Result<Target, Fault> {
+    const KEYS: [&str; 3] = ["url", "status", "text"];
+    if let Some(key) = entries.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return Err(Fault::TargetKey {
+            key: key.clone(),
+            hint: Hint::nearest(key, KEYS),
+        });
+    }
+    let url = entries.get("url").ok_or(Fault::Missing(
+        "the `url` of the target, as in { url = \"http://example.com/\", status = 200 }",
+    ))?;
+    let target = parsed(text(&url.value)?)?;
+    let Target::Http(page) = &target else {
+        return Err(useless(
+            &target.to_string(),
+            "is no web page: only http:// and https:// stand in a table",
+        ));
+    };
+    let mut page = HttpTarget::clone(page);
+    let fault = |fault| TargetError {
+        target: target.to_string(),
+        fault,
+    };
+    if let Some(status) = entries.get("status") {
+        let Value::Integer(number) = status.value else {
+            return Err(Fault::value(&status.value, "a status such as 200"));
+        };
+        let expect = PageExpectation::of_status(&number.to_string());
+        page = page.expecting(expect.map_err(fault)?)?;
+    }
+    if let Some(node) = entries.get("text") {
+        let expect = PageExpectation::of_text(text(&node.value)?.to_owned());
+        page = page.expecting(expect.map_err(fault)?)?;
+    }
+    Ok(Target::Http(page.into()))
+}

@@ -1,0 +1,170 @@
+//! TOML's syntax, and what to write where it is broken.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::{Entries, Node, Value, boolean};
+use super::error::Problem;
+
+/// The sections that stand in double brackets, once for each.
+const LISTS: [&str; 3] = ["uplink", "group", "rule"];
+
+/// The tree of a file and what cannot stand in it, or what is wrong with its syntax, one problem a line.
+pub(super) fn tree(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
+    let whole = parse(text);
+    let is_list = |node: &Node| {
+        let table = node.value.as_table();
+        let lists = table.map(|table| LISTS.map(|list| table.get(list)));
+        let nodes = lists.into_iter().flatten().flatten();
+        { nodes }.all(|node| node.value.as_list().is_some())
+    };
+    if whole.as_ref().is_ok_and(is_list) {
+        return whole.map(|node| (node, Vec::new()));
+    }
+    // Read as if the brackets were double, so that the rest of what is wrong is reported as well.
+    let (doubled, mut problems) = with_double_brackets(text);
+    if problems.is_empty() {
+        return whole.map(|node| (node, problems));
+    }
+    match parse(&doubled) {
+        Ok(node) => Ok((node, problems)),
+        Err(mut others) => {
+            problems.append(&mut others);
+            Err(problems)
+        }
+    }
+}
+
+/// The text with `[uplink]` and its likes as `[[uplink]]`, and a problem for each kind of them.
+fn with_double_brackets(text: &str) -> (String, Vec<Problem>) {
+    let mut doubled = String::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let header = line.split('#').next().unwrap_or_default().trim();
+        let inside = header
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let list = inside.and_then(|name| LISTS.into_iter().find(|list| *list == name.trim()));
+        let Some(list) = list else {
+            doubled.extend([line, "\n"]);
+            continue;
+        };
+        doubled.extend(["[[", list, "]]\n"]);
+        let what = format!("[{list}] in single brackets: write [[{list}]] above each {list}");
+        let problem = Problem::of_syntax(number, "TOML", what);
+        if !problems.iter().any(|known| known.fault == problem.fault) {
+            problems.push(problem);
+        }
+    }
+    (doubled, problems)
+}
+
+fn parse(text: &str) -> Result<Node, Vec<Problem>> {
+    let starts = Lines::of(text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        let value = Value::Table(starts.entries(document.into_inner()));
+        return Ok(Node { line: 1, value });
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let mut is_uci_known = false;
+    let mut problems = Vec::new();
+    for error in &errors {
+        let number = error.span().map_or(1, |span| starts.line(&span));
+        let line = lines.get(number - 1).copied().unwrap_or_default();
+        let is_uci = is_uci(line);
+        let what = if is_uci {
+            "this looks like UCI, and the file is TOML by its name or by how it begins: let its name \
+             not end in .toml, or write [[uplink]] and `tier = 1`"
+                .to_owned()
+        } else {
+            advice(line).unwrap_or_else(|| error.message().trim().replace('\n', ", "))
+        };
+        if !(is_uci && is_uci_known) {
+            problems.push(Problem::of_syntax(number, "TOML", what));
+        }
+        is_uci_known |= is_uci;
+    }
+    Problem::put_in_order(&mut problems);
+    problems.dedup_by_key(|problem| problem.line);
+    problems.truncate(Problem::MAX_OF_SYNTAX);
+    Err(problems)
+}
+
+/// A statement of UCI, such as `option tier '1'`.
+pub(super) fn is_uci(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let keyword = words.next().unwrap_or_default();
+    let argument = words.next();
+    ["config", "option", "list", "package"].contains(&keyword)
+        && argument.is_some_and(|word| !word.starts_with('='))
+}
+
+/// What to write instead of a line that gives a key a value that TOML does not know.
+fn advice(line: &str) -> Option<String> {
+    let (key, value) = line.split_once('=')?;
+    let value = value.split('#').next().unwrap_or_default().trim();
+    let key = key.trim();
+    let is_bare = |c: char| c.is_alphanumeric() || "_-.,:/+%".contains(c);
+    let is_good = || DeTable::parse(&format!("x = {value}")).is_ok();
+    if value.is_empty() || !value.chars().all(is_bare) || is_good() {
+        return None;
+    }
+    let number = value.replace(',', ".");
+    let number = number.trim_end_matches('%');
+    let advice = if let Some(truth) = boolean(&value.to_lowercase()) {
+        format!("`{key} = {truth}`: yes and no are `true` and `false`")
+    } else if number.parse::<f64>().is_ok_and(f64::is_finite) {
+        format!("`{key} = {number}`: a number has a point and no unit")
+    } else {
+        format!("`{key} = \"{value}\"`: a text stands in quotes")
+    };
+    Some(format!("write {advice}"))
+}
+
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self(std::iter::once(0).chain(after_breaks).collect())
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.0.partition_point(|&start| start <= span.start)
+    }
+
+    fn entries(&self, table: DeTable<'_>) -> Entries {
+        let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
+            let line = self.line(&key.span());
+            let value = self.value(value.into_inner());
+            (String::from(key.into_inner()), Node { line, value })
+        };
+        table.into_iter().map(entry).collect()
+    }
+
+    fn value(&self, value: DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::Text(text.into_owned()),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_or_else(|_| Value::Other(number.to_string()), Value::Integer),
+            DeValue::Float(number) => (number.as_str().parse())
+                .map_or_else(|_| Value::Other(number.to_string()), Value::Float),
+            DeValue::Boolean(truth) => Value::Boolean(truth),
+            DeValue::Datetime(date) => Value::Other(date.to_string()),
+            DeValue::Array(items) => Value::List(
+                items
+                    .into_iter()
+                    .map(|item| Node {
+                        line: self.line(&item.span()),
+                        value: self.value(item.into_inner()),
+                    })
+                    .collect(),
+            ),
+            DeValue::Table(table) => Value::Table(self.entries(table)),
+        }
+    }
+}
