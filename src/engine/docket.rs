@@ -178,14 +178,7 @@ impl Case {
         let Some(uplink) = uplinks.iter_mut().find(|u| u.settings().name == name) else {
             return;
         };
-        match charge {
-            Charge::SetAside(why) => {
-                let reason = format!("{target} {why}: set aside, asked again later");
-                uplink.tell_of_target(target, [State::Up, State::Down], reason, now, out);
-            }
-            Charge::Outage(_) => uplink.found_silent(now, out),
-            Charge::Captive(what) => uplink.found_captive(what, now, out),
-        }
+        uplink.found_at_fault(target, charge, now, out);
     }
 
     fn blame_target(self, uplinks: &mut [Uplink], now: Moment, out: &mut Outbox) {

@@ -42,12 +42,12 @@ struct FamilyTrack {
     /// It was broken or lost its way out at some time in this run.
     has_failed: bool,
     /// Only where both families have targets to be judged by.
-    judge: Option<Box<Judge>>,
+    judge: Option<Box<FamilyJudge>>,
 }
 
 #[derive(Clone, Debug)]
-struct Judge {
-    verdict: Verdict,
+struct FamilyJudge {
+    verdict: FamilyVerdict,
     /// Since when nothing has spoken against it, trial time included.
     well_since: Moment,
     has_worked: bool,
@@ -63,7 +63,7 @@ struct Judge {
 
 /// What is held of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum FamilyVerdict {
     Unheard,
     Works,
     Broken,
@@ -72,7 +72,7 @@ enum Verdict {
 
 /// What a round said about a family has changed what is held of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum FamilyTurn {
     /// People need not know.
     Quiet,
     /// It does not work any more.
@@ -83,7 +83,7 @@ pub enum Turn {
 
 /// How the election of who carries a family sees the family of an uplink.
 #[derive(Clone, Copy, Debug)]
-pub struct Outlook<'a> {
+pub struct FamilyOutlook<'a> {
     /// Its state as far as it is judged apart; none: it is as the uplink is.
     pub state: Option<State>,
     /// Since when nothing has spoken against it; none: as long as the uplink.
@@ -121,7 +121,7 @@ impl Families {
             if !are_apart {
                 track.judge = None;
             } else if track.judge.is_none() {
-                track.judge = Some(Box::new(Judge::new(learner, now)));
+                track.judge = Some(Box::new(FamilyJudge::new(learner, now)));
             }
         }
     }
@@ -130,8 +130,8 @@ impl Families {
     pub fn restart(&mut self) {
         for track in &mut self.of {
             if let Some(judge) = &mut track.judge {
-                track.has_failed |= judge.verdict != Verdict::Unheard;
-                judge.verdict = Verdict::Unheard;
+                track.has_failed |= judge.verdict != FamilyVerdict::Unheard;
+                judge.verdict = FamilyVerdict::Unheard;
                 judge.complaint.clear();
                 judge.interrupt();
             }
@@ -140,7 +140,7 @@ impl Families {
 
     /// What was going on is over, and teaches nothing.
     pub fn interrupt(&mut self) {
-        self.judges_mut().for_each(Judge::interrupt);
+        self.judges_mut().for_each(FamilyJudge::interrupt);
     }
 
     /// What an earlier run learnt about the uplink holds for both.
@@ -162,7 +162,7 @@ impl Families {
 
     /// It does not work although it has a way out.
     pub fn is_broken(&self, family: Family) -> bool {
-        self.has(family, Verdict::Broken)
+        self.has(family, FamilyVerdict::Broken)
     }
 
     /// What is wrong, in words, if one is broken that has worked on this link.
@@ -175,10 +175,10 @@ impl Families {
 
     /// It is open whether one of them works.
     pub fn are_in_doubt(&self) -> bool {
-        let is_in_doubt = |judge: &Judge| match judge.verdict {
-            Verdict::Unheard => true,
-            Verdict::Works | Verdict::Trial => judge.outage.is_suspected(),
-            Verdict::Broken => false,
+        let is_in_doubt = |judge: &FamilyJudge| match judge.verdict {
+            FamilyVerdict::Unheard => true,
+            FamilyVerdict::Works | FamilyVerdict::Trial => judge.outage.is_suspected(),
+            FamilyVerdict::Broken => false,
         };
         let mut judges = self.of.iter().filter_map(|track| track.judge.as_deref());
         judges.any(is_in_doubt)
@@ -187,7 +187,7 @@ impl Families {
     /// One of them has to win its trust back.
     pub fn are_on_trial(&self) -> bool {
         let mut families = Family::ROUTED.into_iter();
-        families.any(|family| self.has(family, Verdict::Trial))
+        families.any(|family| self.has(family, FamilyVerdict::Trial))
     }
 
     /// The broken one, if it is due to be asked again.
@@ -209,26 +209,26 @@ impl Families {
         now: Moment,
         demand: Demand,
         trust_after: Duration,
-    ) -> Option<Turn> {
+    ) -> Option<FamilyTurn> {
         let judge = self.track_mut(family).judge.as_mut()?;
         judge.outage.answered(sent, demand);
         judge.unshared = 0;
         judge.mute_since = None;
         judge.wrong_answer = None;
         match judge.verdict {
-            Verdict::Unheard => {
-                judge.verdict = Verdict::Works;
+            FamilyVerdict::Unheard => {
+                judge.verdict = FamilyVerdict::Works;
                 judge.well_since = now;
                 judge.has_worked = true;
-                Some(Turn::Quiet)
+                Some(FamilyTurn::Quiet)
             }
-            Verdict::Works => None,
-            Verdict::Broken => {
-                judge.verdict = Verdict::Trial;
+            FamilyVerdict::Works => None,
+            FamilyVerdict::Broken => {
+                judge.verdict = FamilyVerdict::Trial;
                 judge.well_since = now;
-                Some(Turn::Quiet)
+                Some(FamilyTurn::Quiet)
             }
-            Verdict::Trial => {
+            FamilyVerdict::Trial => {
                 let is_trusted = now.since(judge.well_since) >= trust_after;
                 (is_trusted && !judge.outage.is_suspected()).then(|| judge.heal())
             }
@@ -242,13 +242,13 @@ impl Families {
         round: (Moment, u32),
         now: Moment,
         demand: Demand,
-    ) -> Option<Turn> {
+    ) -> Option<FamilyTurn> {
         let (sent, losses) = round;
         let other_answered = self.last_answer_of_other(family);
         let track = self.track_mut(family);
         let judge = track.judge.as_mut()?;
         judge.mute_since = None;
-        if judge.verdict == Verdict::Broken {
+        if judge.verdict == FamilyVerdict::Broken {
             return None;
         }
         judge.outage.failed(sent, losses);
@@ -279,7 +279,7 @@ impl Families {
         why: &str,
         now: Moment,
         demand: Demand,
-    ) -> Option<Turn> {
+    ) -> Option<FamilyTurn> {
         // Where neither can be asked it is the uplink's own trouble.
         if self.is_broken(other(family)) {
             return None;
@@ -288,7 +288,7 @@ impl Families {
         let judge = track.judge.as_mut()?;
         let since = *judge.mute_since.get_or_insert(now);
         let is_long = now.since(since) >= demand.outage_within;
-        if !is_long || judge.verdict == Verdict::Broken {
+        if !is_long || judge.verdict == FamilyVerdict::Broken {
             return None;
         }
         Some(track.break_down(format!("{family} cannot be probed: {why}"), now))
@@ -313,19 +313,19 @@ impl Families {
             return false;
         };
         let is_plain = round.asked_of(family) > 1 || judge.unshared >= DOUBT;
-        judge.verdict == Verdict::Broken || (is_plain && round.is_answered_only_by(other))
+        judge.verdict == FamilyVerdict::Broken || (is_plain && round.is_answered_only_by(other))
     }
 
     /// How the election sees the family.
-    pub fn outlook(&self, family: Family) -> Outlook<'_> {
+    pub fn outlook(&self, family: Family) -> FamilyOutlook<'_> {
         let track = self.track(family);
         let judge = track.judge.as_ref();
-        Outlook {
+        FamilyOutlook {
             state: judge.map(|judge| match judge.verdict {
-                Verdict::Unheard => State::Unknown,
-                Verdict::Works => State::Up,
-                Verdict::Broken => State::Down,
-                Verdict::Trial => State::Recovering,
+                FamilyVerdict::Unheard => State::Unknown,
+                FamilyVerdict::Works => State::Up,
+                FamilyVerdict::Broken => State::Down,
+                FamilyVerdict::Trial => State::Recovering,
             }),
             well_since: judge.map(|judge| judge.well_since),
             way_since: track.way.map(|(_, since)| since),
@@ -341,7 +341,7 @@ impl Families {
         judge.outage.last_answer()
     }
 
-    fn has(&self, family: Family, verdict: Verdict) -> bool {
+    fn has(&self, family: Family, verdict: FamilyVerdict) -> bool {
         let judge = self.track(family).judge.as_ref();
         judge.is_some_and(|judge| judge.verdict == verdict)
     }
@@ -354,7 +354,7 @@ impl Families {
         &mut self.of[family as usize]
     }
 
-    fn judges_mut(&mut self) -> impl Iterator<Item = &mut Judge> {
+    fn judges_mut(&mut self) -> impl Iterator<Item = &mut FamilyJudge> {
         self.of
             .iter_mut()
             .filter_map(|track| track.judge.as_deref_mut())
@@ -362,12 +362,12 @@ impl Families {
 }
 
 impl FamilyTrack {
-    fn break_down(&mut self, complaint: String, now: Moment) -> Turn {
+    fn break_down(&mut self, complaint: String, now: Moment) -> FamilyTurn {
         let Some(judge) = &mut self.judge else {
-            return Turn::Quiet;
+            return FamilyTurn::Quiet;
         };
-        let was_on_trial = judge.verdict == Verdict::Trial;
-        judge.verdict = Verdict::Broken;
+        let was_on_trial = judge.verdict == FamilyVerdict::Trial;
+        judge.verdict = FamilyVerdict::Broken;
         judge.well_since = now;
         judge.retry_at = now + RETRY_EVERY;
         judge.interrupt();
@@ -376,19 +376,19 @@ impl FamilyTrack {
         }
         self.has_failed |= judge.has_worked;
         if judge.has_worked && !was_on_trial {
-            Turn::Broke
+            FamilyTurn::Broke
         } else {
-            Turn::Quiet
+            FamilyTurn::Quiet
         }
     }
 }
 
-impl Judge {
+impl FamilyJudge {
     fn new(learner: Learner, now: Moment) -> Self {
         let mut outage = Outage::default();
         outage.recall(learner);
         Self {
-            verdict: Verdict::Unheard,
+            verdict: FamilyVerdict::Unheard,
             well_since: now,
             has_worked: false,
             outage,
@@ -400,14 +400,14 @@ impl Judge {
         }
     }
 
-    fn heal(&mut self) -> Turn {
-        self.verdict = Verdict::Works;
+    fn heal(&mut self) -> FamilyTurn {
+        self.verdict = FamilyVerdict::Works;
         self.complaint.clear();
         let has_worked = std::mem::replace(&mut self.has_worked, true);
         if has_worked {
-            Turn::Healed
+            FamilyTurn::Healed
         } else {
-            Turn::Quiet
+            FamilyTurn::Quiet
         }
     }
 

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use crate::engine::loss::{Learner, LossProcess, Run, Tally, independent};
+use crate::engine::settings::UplinkSettings;
 use crate::units::Moment;
 
 /// A quarter of the accepted rate of false verdicts is aimed at. What comes once a month on average
@@ -48,6 +49,15 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// What the settings of an uplink ask.
+    pub fn of(settings: &UplinkSettings) -> Self {
+        Self {
+            false_alarm_every: settings.health.false_alarm_every,
+            interval: settings.probe.interval,
+            outage_within: settings.health.outage_within,
+        }
+    }
+
     /// The log-likelihood ratio to reach, in nats.
     pub fn threshold(&self) -> f64 {
         let chances = self.false_alarm_every.as_secs_f64() / self.interval.as_secs_f64();
@@ -187,17 +197,12 @@ impl Outage {
         self.silent_since.is_some()
     }
 
-    /// When the first of the rounds was sent that are unanswered, with none answered since.
-    pub fn began(&self) -> Option<Moment> {
-        self.run.first().map(|failure| failure.sent)
-    }
-
     /// Whether some round is unanswered and no later one is answered.
     pub fn is_suspected(&self) -> bool {
         !self.run.is_empty()
     }
 
-    /// Since when that is so.
+    /// When the first of these rounds was sent.
     pub fn suspected_since(&self) -> Option<Moment> {
         self.run.first().map(|failure| failure.sent)
     }

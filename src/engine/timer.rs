@@ -5,8 +5,6 @@ use crate::units::Moment;
 /// Why an uplink wants to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// The next round of probes is due.
-    Round,
     /// The oldest unanswered probe is missed unless its answer comes by now.
     Deadline,
     /// The uplink has answered for long enough to be trusted again, unless something happens.
@@ -15,7 +13,7 @@ pub enum Timer {
     Count,
 }
 
-const COUNT: usize = 4;
+const COUNT: usize = 3;
 
 /// The timers of one uplink.
 #[derive(Clone, Debug, Default)]

@@ -24,7 +24,7 @@ const CARRIES: &str = "the traffic is there";
 
 /// Whether a cold uplink is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Call {
+pub struct StandbyCall {
     /// Why it is needed; none if it is not.
     pub why: Option<String>,
     /// Another uplink is well: this one may be taken down.
@@ -36,16 +36,16 @@ pub struct Call {
 /// Whether a cold uplink is up.
 #[derive(Clone, Debug)]
 pub(super) struct Cold {
-    pub(super) settings: ColdSettings,
-    pub(super) stance: Stance,
+    settings: ColdSettings,
+    stance: Stance,
     /// Why the last call was in vain.
-    pub(super) unready: Option<String>,
-    pub(super) exercise_at: Option<Moment>,
-    pub(super) due: Option<Moment>,
+    unready: Option<String>,
+    exercise_at: Option<Moment>,
+    due: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Stance {
+enum Stance {
     /// It is down, or was told to be.
     Asleep,
     /// It was told to come up, and is not usable yet.
@@ -64,13 +64,13 @@ pub(super) enum Stance {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
-    pub(super) at: Moment,
-    pub(super) aim: Aim,
+struct Attempt {
+    at: Moment,
+    aim: Aim,
     /// How many there were before in vain.
-    pub(super) before: u32,
+    before: u32,
     /// It has taken too long.
-    pub(super) is_overdue: bool,
+    is_overdue: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +83,13 @@ pub(super) enum Aim {
 
 /// What a cold uplink is seen to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sight {
+pub(super) struct StandbySight {
     pub(super) is_usable: bool,
     pub(super) is_carrying: bool,
 }
 
 /// What is to be told or noted.
-pub(super) enum Turn {
+pub(super) enum StandbyTurn {
     Quiet,
     Up(String),
     Down(String),
@@ -138,8 +138,139 @@ impl Cold {
         }))
     }
 
-    /// What changes now; to be asked until nothing does.
-    pub(super) fn turn(&self, call: &Call, sight: Sight, now: Moment) -> Option<(Stance, Turn)> {
+    /// Under changed settings. One that is cold only now may be up, and then goes down when it is not
+    /// needed.
+    pub(super) fn adapted(
+        old: Option<Box<Self>>,
+        settings: &UplinkSettings,
+        is_attached: bool,
+        now: Moment,
+    ) -> Option<Box<Self>> {
+        let mut new = Self::of(settings, now)?;
+        match old {
+            Some(old) => {
+                let is_same = old.settings.exercise_every == new.settings.exercise_every;
+                let exercise_at = if is_same {
+                    old.exercise_at
+                } else {
+                    new.exercise_at
+                };
+                return Some(Box::new(Self {
+                    settings: new.settings,
+                    exercise_at,
+                    ..*old
+                }));
+            }
+            None if is_attached => {
+                new.stance = new.found("is cold now, and is not needed", now);
+            }
+            None => {}
+        }
+        Some(new)
+    }
+
+    /// Its link has come up without having been called: it goes down when it is not needed, unless it
+    /// is taken down before.
+    fn found(&self, reason: &str, now: Moment) -> Stance {
+        Stance::Idle {
+            until: now + self.settings.linger,
+            reason: reason.to_owned(),
+            is_found: true,
+            last: None,
+        }
+    }
+
+    /// Its link has come up, or partly, without having been called; or is gone again.
+    pub(super) fn find(&mut self, has_come: bool, is_gone: bool, now: Moment) {
+        match self.stance {
+            Stance::Asleep if has_come => {
+                self.stance = self.found("was found up, and is not needed", now);
+            }
+            Stance::Idle { is_found: true, .. } if is_gone => self.stance = Stance::Asleep,
+            Stance::Asleep | Stance::Idle { .. } | Stance::Called(_) | Stance::Serving => {}
+        }
+    }
+
+    /// The machine slept: an attempt has not been given its time.
+    pub(super) fn wake(&mut self, now: Moment) {
+        if let Stance::Called(attempt) = &mut self.stance {
+            attempt.at = now;
+        }
+    }
+
+    /// Its link is not expected to be up, or not yet.
+    pub(super) fn is_resting(&self) -> bool {
+        match &self.stance {
+            Stance::Serving => false,
+            Stance::Called(last) => last.aim != Aim::Return,
+            Stance::Asleep | Stance::Idle { .. } => true,
+        }
+    }
+
+    /// It was called, and may still become usable in time.
+    pub(super) fn is_coming_up(&self) -> bool {
+        matches!(&self.stance, Stance::Called(attempt) if !attempt.is_overdue)
+    }
+
+    /// What it is while its link is not up and need not be; none: what it was found to be the last
+    /// time, and why.
+    pub(super) fn rests_as(&self, link: &str) -> Result<String, String> {
+        match (&self.stance, &self.unready) {
+            (Stance::Called(first), _) if first.before == 0 && !first.is_overdue => {
+                Ok(format!("is brought up; {link}"))
+            }
+            (_, Some(unready)) => Err(unready.clone()),
+            (_, None) => Ok(format!("brought up when needed; {link}")),
+        }
+    }
+
+    /// It was not usable in time, for this reason.
+    pub(super) fn found_unready(&mut self, reason: &str) {
+        self.unready = Some(reason.to_owned());
+    }
+
+    /// How long it may take to become usable.
+    pub(super) fn ready_within(&self) -> Duration {
+        self.settings.ready_within
+    }
+
+    /// When it wants to be looked at again.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.due
+    }
+
+    /// Takes the next turn, if one is due; to be called until none is.
+    pub(super) fn take_turn(
+        &mut self,
+        call: &StandbyCall,
+        sight: StandbySight,
+        now: Moment,
+    ) -> Option<StandbyTurn> {
+        let Some((stance, turn)) = self.turn(call, sight, now) else {
+            self.due = self.next_due(call).filter(|due| *due > now);
+            return None;
+        };
+        self.stance = stance;
+        match &turn {
+            StandbyTurn::Down(_) => {
+                self.exercise_at = self.settings.exercise_every.map(|every| now + every);
+            }
+            StandbyTurn::Ready => self.unready = None,
+            StandbyTurn::Quiet
+            | StandbyTurn::Up(_)
+            | StandbyTurn::Unready(_)
+            | StandbyTurn::StillUnready => {}
+        }
+        Some(turn)
+    }
+
+    /// What changes now.
+    fn turn(
+        &self,
+        call: &StandbyCall,
+        sight: StandbySight,
+        now: Moment,
+    ) -> Option<(Stance, StandbyTurn)> {
         let why = call.why.as_ref();
         let is_needed = why.is_some() || sight.is_carrying;
         match &self.stance {
@@ -149,16 +280,16 @@ impl Cold {
                 (Aim::Exercise, Some(_)) => {
                     let aim = Aim::Need;
                     let last = last.clone();
-                    Some((Stance::Called(Attempt { aim, ..last }), Turn::Quiet))
+                    Some((Stance::Called(Attempt { aim, ..last }), StandbyTurn::Quiet))
                 }
                 (Aim::Need | Aim::Return, None) if !is_needed => {
-                    Some((self.unneeded(Some(last.clone()), now), Turn::Quiet))
+                    Some((self.unneeded(Some(last.clone()), now), StandbyTurn::Quiet))
                 }
                 (Aim::Exercise | Aim::Need | Aim::Return, _) => self.turn_late(last, call, now),
             },
-            Stance::Serving if !is_needed => Some((self.unneeded(None, now), Turn::Quiet)),
+            Stance::Serving if !is_needed => Some((self.unneeded(None, now), StandbyTurn::Quiet)),
             Stance::Serving if !sight.is_usable => {
-                Some((Attempt::stance(Aim::Return, 0, now), Turn::Quiet))
+                Some((Attempt::stance(Aim::Return, 0, now), StandbyTurn::Quiet))
             }
             Stance::Serving => None,
             Stance::Idle {
@@ -168,19 +299,27 @@ impl Cold {
                 ..
             } => match why {
                 Some(why) if !sight.is_usable => Some(match last {
-                    Some(last) => (Stance::Called(last.clone()), Turn::Quiet),
-                    None => (Attempt::stance(Aim::Need, 0, now), Turn::Up(why.clone())),
+                    Some(last) => (Stance::Called(last.clone()), StandbyTurn::Quiet),
+                    None => (
+                        Attempt::stance(Aim::Need, 0, now),
+                        StandbyTurn::Up(why.clone()),
+                    ),
                 }),
-                _ if is_needed => Some((Stance::Serving, Turn::Quiet)),
+                _ if is_needed => Some((Stance::Serving, StandbyTurn::Quiet)),
                 Some(_) | None => {
                     let is_over = call.may_rest && now >= *until;
-                    is_over.then(|| (Stance::Asleep, Turn::Down(reason.clone())))
+                    is_over.then(|| (Stance::Asleep, StandbyTurn::Down(reason.clone())))
                 }
             },
         }
     }
 
-    fn turn_asleep(&self, call: &Call, sight: Sight, now: Moment) -> Option<(Stance, Turn)> {
+    fn turn_asleep(
+        &self,
+        call: &StandbyCall,
+        sight: StandbySight,
+        now: Moment,
+    ) -> Option<(Stance, StandbyTurn)> {
         let is_due = call.may_rest && self.exercise_at.is_some_and(|at| at <= now);
         let (aim, reason) = match &call.why {
             Some(why) => (Aim::Need, why.clone()),
@@ -191,10 +330,10 @@ impl Cold {
             ),
             None => return None,
         };
-        Some((Attempt::stance(aim, 0, now), Turn::Up(reason)))
+        Some((Attempt::stance(aim, 0, now), StandbyTurn::Up(reason)))
     }
 
-    fn turn_ready(last: &Attempt, is_needed: bool, now: Moment) -> (Stance, Turn) {
+    fn turn_ready(last: &Attempt, is_needed: bool, now: Moment) -> (Stance, StandbyTurn) {
         let next = match last.aim {
             Aim::Exercise if !is_needed => {
                 let took = seconds(now.since(last.at));
@@ -202,17 +341,22 @@ impl Cold {
             }
             Aim::Exercise | Aim::Need | Aim::Return => Stance::Serving,
         };
-        (next, Turn::Ready)
+        (next, StandbyTurn::Ready)
     }
 
     /// It is not usable yet.
-    fn turn_late(&self, last: &Attempt, call: &Call, now: Moment) -> Option<(Stance, Turn)> {
+    fn turn_late(
+        &self,
+        last: &Attempt,
+        call: &StandbyCall,
+        now: Moment,
+    ) -> Option<(Stance, StandbyTurn)> {
         if last.is_overdue {
             let is_time = now >= last.at + self.retry_after(last.before);
             let why = call.why.as_deref().unwrap_or(CARRIES);
             let reason = format!("once more: {why}");
             let next = Attempt::stance(Aim::Need, last.before + 1, now);
-            return is_time.then_some((next, Turn::Up(reason)));
+            return is_time.then_some((next, StandbyTurn::Up(reason)));
         }
         let is_late = now >= last.at + self.settings.ready_within;
         let late = || {
@@ -223,10 +367,10 @@ impl Cold {
         is_late.then(|| match last.aim {
             Aim::Exercise => {
                 let over = Stance::over(now, "the exercise has failed".to_owned());
-                (over, Turn::Unready(Aim::Exercise))
+                (over, StandbyTurn::Unready(Aim::Exercise))
             }
-            Aim::Need | Aim::Return if last.before == 0 => (late(), Turn::Unready(last.aim)),
-            Aim::Need | Aim::Return => (late(), Turn::StillUnready),
+            Aim::Need | Aim::Return if last.before == 0 => (late(), StandbyTurn::Unready(last.aim)),
+            Aim::Need | Aim::Return => (late(), StandbyTurn::StillUnready),
         })
     }
 
@@ -247,7 +391,7 @@ impl Cold {
     }
 
     /// When it changes by itself.
-    pub(super) fn due(&self, call: &Call) -> Option<Moment> {
+    fn next_due(&self, call: &StandbyCall) -> Option<Moment> {
         let own = match &self.stance {
             Stance::Asleep => self.exercise_at.filter(|_| call.may_rest),
             Stance::Called(last) if last.is_overdue => {

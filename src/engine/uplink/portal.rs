@@ -1,27 +1,25 @@
-//! Captive portals and landing pages: somebody on the way answers web pages in place of their
-//! servers, while pings may pass.
+//! Captive portals and landing pages: another server on the way answers web pages in place of
+//! theirs, while pings may pass.
 //!
 //! That is a statement, not silence: a web target that is answered like this twice in a row makes the
 //! uplink captive, unless another web target is answered rightly, or the same page is wrong on every
 //! uplink and so has changed itself. With two web targets that say so there is no doubt left. The
 //! first right page ends it.
 
-use super::{Outbox, Phase, Signal, Uplink};
-use crate::engine::docket::Charge;
-use crate::units::{Moment, Target};
+use crate::units::Moment;
 
 /// So many rounds in a row, at the pace of doubt.
 const ENOUGH: u32 = 2;
 
-/// Who answers web pages.
+/// Which server answers web pages.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Portal {
-    said: Option<Said>,
+    said: Option<WrongPage>,
     is_certain: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Said {
+struct WrongPage {
     /// The place of the target that was answered for.
     place: usize,
     /// Several were.
@@ -32,10 +30,35 @@ struct Said {
     what: String,
 }
 
+/// What wrong pages amount to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PortalFinding {
+    /// The uplink is captive: what was answered.
+    Captive(String),
+    /// It is, unless the target at this place is at fault everywhere.
+    Suspected {
+        place: usize,
+        since: Moment,
+        what: String,
+    },
+}
+
 impl Portal {
-    /// Somebody else seems to answer.
+    /// Another server seems to answer.
     pub(super) fn is_suspected(&self) -> bool {
         self.said.is_some() && !self.is_certain
+    }
+
+    /// Another server answers.
+    pub(super) fn is_certain(&self) -> bool {
+        self.is_certain
+    }
+
+    /// There is no doubt left; whether there was any.
+    pub(super) fn confirm(&mut self) -> bool {
+        let is_news = self.is_suspected();
+        self.is_certain |= is_news;
+        is_news
     }
 
     /// The page was right, or nothing follows from it.
@@ -50,8 +73,9 @@ impl Portal {
         }
     }
 
-    fn hear(&mut self, place: usize, sent: Moment, what: String) {
-        let said = self.said.get_or_insert_with(|| Said {
+    /// The target at this place was answered for by another server.
+    pub(super) fn answered_wrongly(&mut self, place: usize, sent: Moment, what: String) {
+        let said = self.said.get_or_insert_with(|| WrongPage {
             place,
             are_several: false,
             first: sent,
@@ -64,57 +88,75 @@ impl Portal {
         said.last = said.last.max(sent);
         said.what = what;
     }
+
+    /// A target answered as it should: if that is a web page, or the one that was answered for, the way
+    /// is free.
+    pub(super) fn answered(&mut self, place: usize, is_page: bool) {
+        if is_page {
+            self.forget();
+        } else {
+            self.excuse(place);
+        }
+    }
+
+    /// A round is complete: is there a portal? Targets that do not count cannot tell.
+    pub(super) fn judge(&mut self, counts: impl Fn(usize) -> bool) -> Option<PortalFinding> {
+        let Some(said) = self.said.as_ref().filter(|said| counts(said.place)) else {
+            self.forget();
+            return None;
+        };
+        if said.rounds < ENOUGH || self.is_certain {
+            return None;
+        }
+        let what = said.what.clone();
+        Some(if said.are_several {
+            PortalFinding::Captive(what)
+        } else {
+            PortalFinding::Suspected {
+                place: said.place,
+                since: said.first,
+                what,
+            }
+        })
+    }
 }
 
-impl Uplink {
-    /// Somebody answered in the place of a target that counts.
-    pub(super) fn met_portal(&mut self, place: usize, sent: Moment, what: String) {
-        self.portal.hear(place, sent, what);
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::after_start(Duration::from_secs(seconds))
     }
 
-    /// A round is complete: is there a portal?
-    pub(super) fn judge_portal(&mut self, now: Moment, out: &mut Outbox) {
-        // Those that were set aside cannot tell.
-        let counts = |said: &&Said| self.targets[said.place].is_standing();
-        let Some(said) = self.portal.said.as_ref().filter(counts).cloned() else {
-            self.portal.forget();
-            return;
-        };
-        if said.rounds < ENOUGH || self.portal.is_certain {
-            return;
-        }
-        if said.are_several {
-            self.found_captive(said.what, now, out);
-        } else {
-            let target = self.targets[said.place].target().clone();
-            self.appeal(target, Charge::Captive(said.what), said.first, out);
-        }
+    fn wrong(portal: &mut Portal, place: usize, second: u64) -> Option<PortalFinding> {
+        portal.answered_wrongly(place, at(second), "a login page".to_owned());
+        portal.judge(|_| true)
     }
 
-    /// It leads to a landing page. A right page since then ends it before it begins.
-    pub fn found_captive(&mut self, what: String, now: Moment, out: &mut Outbox) {
-        if self.portal.is_suspected() {
-            self.portal.is_certain = true;
-            self.signal(Signal::Captive(what), now, out);
-        }
+    #[test]
+    fn one_target_that_says_so_twice_may_be_at_fault_and_two_are_not() {
+        let mut portal = Portal::default();
+        assert_eq!(wrong(&mut portal, 0, 1), None);
+        let what = "a login page".to_owned();
+        let (place, since) = (0, at(1));
+        let suspected = PortalFinding::Suspected { place, since, what };
+        assert_eq!(wrong(&mut portal, 0, 2), Some(suspected));
+        let captive = PortalFinding::Captive("a login page".to_owned());
+        assert_eq!(wrong(&mut portal, 1, 2), Some(captive));
+        assert!(portal.confirm() && portal.is_certain());
+        assert_eq!(wrong(&mut portal, 1, 3), None, "is known");
     }
 
-    /// A target answered as it should: if it is a web page, or the one that was answered for, the way
-    /// is free.
-    pub(super) fn met_target(&mut self, place: usize) {
-        let is_page = matches!(self.targets[place].target(), Target::Http(_));
-        let is_the_one = self
-            .portal
-            .said
-            .as_ref()
-            .is_some_and(|said| said.place == place);
-        if is_page || is_the_one {
-            self.portal.forget();
-        }
-    }
-
-    /// Only the pings come through.
-    pub(super) fn is_captive(&self) -> bool {
-        self.standing == Phase::Down && self.portal.is_certain
+    #[test]
+    fn a_right_page_ends_it_and_a_ping_does_not() {
+        let mut portal = Portal::default();
+        wrong(&mut portal, 0, 1);
+        portal.answered(1, false);
+        assert!(portal.is_suspected());
+        portal.answered(1, true);
+        assert!(!portal.is_suspected() && !portal.confirm());
     }
 }

@@ -1,0 +1,233 @@
+//! What speaks for and against an uplink, by source: silence, quality, families, its own traffic, and
+//! other servers that answer in the place of its targets.
+
+use std::time::Duration;
+
+use super::health::Phase;
+use super::portal::Portal;
+use super::targets::Targets;
+use crate::engine::family::{Families, FamilyTurn};
+use crate::engine::loss::Learner;
+use crate::engine::outage::{Demand, Outage, Silence};
+use crate::engine::passive::Passive;
+use crate::engine::quality::Quality;
+use crate::engine::round::{Round, RoundResult};
+use crate::engine::schedule::{Doubt, Wait};
+use crate::engine::settings::{HealthSettings, ProbeSettings};
+use crate::engine::wording::seconds;
+use crate::routing::Family;
+use crate::units::{Counters, Moment};
+
+/// The evidence about one uplink.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    pub(super) outage: Outage,
+    pub(super) families: Families,
+    pub(super) quality: Quality,
+    pub(super) passive: Passive,
+    pub(super) portal: Portal,
+    /// Since when no probe could be sent.
+    mute_since: Option<Moment>,
+    /// What was answered in place of a target, since the last true answer.
+    wrong_answer: Option<String>,
+    /// When an answer last came that had been given up, and was slower than latency may be.
+    late_answer: Option<Moment>,
+}
+
+impl Evidence {
+    /// Nothing is known.
+    pub(super) fn new(health: &HealthSettings) -> Self {
+        Self {
+            outage: Outage::default(),
+            families: Families::default(),
+            quality: Quality::new(health),
+            passive: Passive::default(),
+            portal: Portal::default(),
+            mute_since: None,
+            wrong_answer: None,
+            late_answer: None,
+        }
+    }
+
+    /// What an earlier run learnt about its loss.
+    pub(super) fn recall(&mut self, learner: Learner) {
+        self.outage.recall(learner);
+        self.families.recall(learner);
+    }
+
+    /// What was going on is over, and teaches nothing.
+    pub(super) fn interrupt(&mut self) {
+        self.outage.interrupt();
+        self.families.interrupt();
+    }
+
+    /// What the counters showed is of another time or place.
+    pub(super) fn forget_traffic(&mut self) {
+        self.passive.restart();
+        self.quality.set_full(false);
+    }
+
+    /// It is of no use for now: each family has to prove itself anew.
+    pub(super) fn lost(&mut self) {
+        self.families.restart();
+    }
+
+    /// How much speaks against it, beyond what it has been judged for.
+    pub(super) fn doubt(&self) -> Doubt {
+        let is_grave = self.outage.unanswered() > 1 || self.outage.is_traffic_silent();
+        if is_grave {
+            Doubt::Grave
+        } else if self.is_suspected() || self.quality.is_suspected() {
+            Doubt::Slight
+        } else {
+            Doubt::None
+        }
+    }
+
+    /// It misses probes, or a family of it does.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.outage.is_suspected() || self.families.are_in_doubt() || self.portal.is_suspected()
+    }
+
+    /// The present silence, if more probes say nothing more about it.
+    pub(super) fn wait(&self, demand: Demand) -> Option<Wait> {
+        let began = self.outage.suspected_since()?;
+        let decided = self.outage.decided_at(demand)?;
+        Some(Wait { began, decided })
+    }
+
+    /// Takes the counters of its interface; whether its own traffic gets no answers.
+    pub(super) fn counted(&mut self, counters: Counters, rtt: Duration, now: Moment) -> bool {
+        self.passive.observe(counters, now);
+        self.quality.set_full(self.passive.is_full());
+        let silent = self.passive.silent_since(rtt, now);
+        self.outage.traffic_is_silent(silent);
+        silent.is_some()
+    }
+
+    /// A probe left the machine and says something about the uplink.
+    pub(super) fn sent(&mut self) {
+        self.mute_since = None;
+    }
+
+    /// A probe could not be sent. That says nothing about the path; but an uplink through which nothing
+    /// can be sent for long is of no use, and to call it up would be a lie.
+    pub(super) fn is_mute(&mut self, now: Moment, outage_within: Duration) -> bool {
+        let since = *self.mute_since.get_or_insert(now);
+        now.since(since) >= outage_within
+    }
+
+    /// A target answered.
+    pub(super) fn answered_rightly(&mut self, place: usize, is_page: bool) {
+        self.wrong_answer = None;
+        self.portal.answered(place, is_page);
+    }
+
+    /// Another server answered in the place of a target, or the target did not answer as it should.
+    pub(super) fn answered_wrongly(&mut self, family: Family, what: String) {
+        self.families.wrongly_answered(family, &what);
+        self.wrong_answer = Some(what);
+    }
+
+    /// A target is at fault on all uplinks.
+    pub(super) fn excuse(&mut self, place: usize) {
+        self.portal.excuse(place);
+        self.wrong_answer = None;
+    }
+
+    /// A round sent at `sent` was answered.
+    pub(super) fn answered(&mut self, sent: Moment, demand: Demand, now: Moment) {
+        if self.outage.is_traffic_silent() {
+            self.passive.disprove(now);
+            self.outage.traffic_is_silent(None);
+        }
+        self.outage.answered(sent, demand);
+    }
+
+    /// A probe from before the verdict was answered after it: slow is not dead. What is wrong with so
+    /// slow a link.
+    pub(super) fn disproved(&mut self, rtt: Duration, limit: Duration) -> Option<String> {
+        (rtt >= limit).then(|| {
+            self.quality.blame_latency(rtt);
+            self.quality.complaint().unwrap_or_default()
+        })
+    }
+
+    /// An answer came that had been given up, and was slower than latency may be.
+    pub(super) fn answered_late(&mut self, now: Moment) {
+        self.late_answer = Some(now);
+    }
+
+    /// It is degraded, and answers keep coming that are given up before they come: as long as they
+    /// do, it is alive. Each vouches for the time in which another was to come.
+    pub(super) fn is_known_to_be_slow(
+        &self,
+        phase: Phase,
+        probe: &ProbeSettings,
+        now: Moment,
+    ) -> bool {
+        let vouches_for = probe.timeout.max(probe.interval) * 2;
+        let is_recent = |late| now.since(late) < vouches_for;
+        phase == Phase::Degraded && self.late_answer.is_some_and(is_recent)
+    }
+
+    /// What a round says about each family. A probe speaks for its own, so one turns at the most.
+    pub(super) fn judge_families(
+        &mut self,
+        round: &mut Round,
+        targets: &Targets,
+        demand: Demand,
+        trust_after: Duration,
+        now: Moment,
+    ) -> Option<(Family, FamilyTurn)> {
+        if !self.families.are_apart() {
+            return None;
+        }
+        let mut turned = None;
+        for family in Family::ROUTED {
+            let Some(result) = round.take_family_result(family) else {
+                continue;
+            };
+            let turn = match result {
+                RoundResult::Open => None,
+                RoundResult::Wrong if !targets.takes_any_answer(family) => None,
+                RoundResult::Answered | RoundResult::Wrong => {
+                    let sent = round.sent;
+                    self.families
+                        .answered(family, sent, now, demand, trust_after)
+                }
+                RoundResult::Failed => {
+                    let failed = (round.sent, round.losses_of(family));
+                    self.families.failed(family, failed, now, demand)
+                }
+            };
+            turned = turn.map(|turn| (family, turn)).or(turned);
+        }
+        turned
+    }
+
+    /// A silence in words.
+    pub(super) fn explain_silence(
+        &self,
+        silence: Silence,
+        targets: &Targets,
+        quorum: usize,
+    ) -> String {
+        if let Some(what) = &self.wrong_answer {
+            return what.clone();
+        }
+        let lasts = seconds(silence.lasts);
+        let rounds = silence.rounds;
+        let count = targets.len();
+        if count == 1 {
+            let target = targets.at(0).target();
+            format!(
+                "no answer for {lasts}, in {rounds} probes to 1 target, {target}: nobody else is asked"
+            )
+        } else if quorum == 1 {
+            format!("no answer for {lasts}, in {rounds} rounds of probes to {count} targets")
+        } else {
+            format!("fewer than {quorum} of {count} targets answer for {lasts}, {rounds} rounds")
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What was asked, and what came of it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::places::Places;
+use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
+use crate::engine::schedule::Breadth;
+use crate::routing::Family;
+use crate::units::{Moment, ProbeId};
+
+/// The rounds of one uplink that an answer may still come to, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rounds {
+    rounds: VecDeque<Round>,
+    /// Room for the probes of the next round, from one that is over.
+    spare_room: Vec<RoundProbe>,
+    turn: usize,
+}
+
+/// Where a probe stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProbePlace {
+    pub(super) round: usize,
+    probe: usize,
+}
+
+/// What a new fate of a probe means for its round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    pub(super) probe: RoundProbe,
+    pub(super) sent: Moment,
+    /// It had been missed.
+    pub(super) undoes_a_miss: bool,
+    /// The round was complete before.
+    pub(super) was_closed: bool,
+    /// What its family answers says something about the uplink.
+    pub(super) speaks_for_all: bool,
+}
+
+/// Probes of one round that a later answer has overtaken: they are lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overtaken {
+    pub(super) round: usize,
+    pub(super) probes: Places,
+}
+
+impl Rounds {
+    /// The targets whose turn it is: families take turns, and the targets of a family do. Those of a
+    /// family that is retried are asked as well.
+    pub(super) fn choose(
+        &mut self,
+        breadth: Breadth,
+        groups: &[Places],
+        retried: Places,
+        quorum: usize,
+    ) -> Places {
+        let filled = || groups.iter().filter(|group| !group.is_empty());
+        let count = filled().count().max(1);
+        let chosen: Places = match breadth {
+            Breadth::All => groups.iter().flat_map(|group| group.iter()).collect(),
+            Breadth::Turn => {
+                let group = filled().nth(self.turn % count).copied();
+                let group = group.unwrap_or_default();
+                group.in_turn(quorum, self.turn / count).collect()
+            }
+        };
+        let retried = retried.in_turn(quorum, self.turn);
+        let chosen = chosen.iter().chain(retried).collect();
+        self.turn = self.turn.wrapping_add(1);
+        chosen
+    }
+
+    /// Room for the probes of a round.
+    pub(super) fn take_room(&mut self) -> Vec<RoundProbe> {
+        std::mem::take(&mut self.spare_room)
+    }
+
+    /// A round has been sent.
+    pub(super) fn push(&mut self, round: Round) {
+        self.rounds.push_back(round);
+    }
+
+    pub(super) fn at(&self, round: usize) -> &Round {
+        &self.rounds[round]
+    }
+
+    pub(super) fn at_mut(&mut self, round: usize) -> &mut Round {
+        &mut self.rounds[round]
+    }
+
+    /// Where the probe of this number stands.
+    pub(super) fn find(&self, id: ProbeId) -> Option<ProbePlace> {
+        let after = self
+            .rounds
+            .partition_point(|round| round.probes[0].id <= id);
+        let round = after.checked_sub(1)?;
+        let probes = &self.rounds[round].probes;
+        let probe = probes.iter().position(|probe| probe.id == id)?;
+        Some(ProbePlace { round, probe })
+    }
+
+    /// A probe, and when it was sent.
+    pub(super) fn probe(&self, place: ProbePlace) -> (RoundProbe, Moment) {
+        let round = &self.rounds[place.round];
+        (round.probes[place.probe], round.sent)
+    }
+
+    /// The fate of a probe is this.
+    pub(super) fn settle(&mut self, place: ProbePlace, fate: Fate) -> Settled {
+        let round = &mut self.rounds[place.round];
+        let was_closed = round.is_closed();
+        let probe = &mut round.probes[place.probe];
+        let before = std::mem::replace(&mut probe.fate, fate);
+        Settled {
+            probe: *probe,
+            sent: round.sent,
+            undoes_a_miss: before == Fate::Missed,
+            was_closed,
+            speaks_for_all: Some(probe.family) != round.without,
+        }
+    }
+
+    /// The first probe that is under way and whose answer is overdue.
+    pub(super) fn first_overdue(&self, now: Moment) -> Option<ProbePlace> {
+        let is_overdue = |probe: &RoundProbe| probe.fate == Fate::Pending && probe.deadline <= now;
+        (0..).zip(&self.rounds).find_map(|(round, of)| {
+            let probe = of.probes.iter().position(is_overdue)?;
+            Some(ProbePlace { round, probe })
+        })
+    }
+
+    /// The answer of a probe is waited for until then.
+    pub(super) fn wait_until(&mut self, place: ProbePlace, until: Moment) {
+        self.rounds[place.round].probes[place.probe].deadline = until;
+    }
+
+    /// What a probe by `family` that was sent at `answered` and is answered has overtaken. A queue keeps
+    /// its order: earlier probes that are overdue are lost. `patience`: how long each target has.
+    pub(super) fn overtaken(
+        &self,
+        family: Family,
+        answered: Moment,
+        patience: impl Fn(usize) -> Duration,
+        now: Moment,
+    ) -> Vec<Overtaken> {
+        let mut all = Vec::new();
+        for (place, round) in (0..).zip(&self.rounds) {
+            if round.sent >= answered || round.is_closed() {
+                continue;
+            }
+            let is_lost = |probe: &RoundProbe| {
+                let is_overdue = round.sent + patience(probe.target) <= now;
+                is_overdue && probe.fate == Fate::Pending && probe.family == family
+            };
+            let places = 0..round.probes.len();
+            let probes: Places = places.filter(|at| is_lost(&round.probes[*at])).collect();
+            if !probes.is_empty() {
+                all.push(Overtaken {
+                    round: place,
+                    probes,
+                });
+            }
+        }
+        all
+    }
+
+    /// When the next probe is missed.
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        self.rounds.iter().filter_map(Round::next_deadline).min()
+    }
+
+    /// When the last round was sent.
+    pub(super) fn last_sent(&self) -> Option<Moment> {
+        self.rounds.back().map(|round| round.sent)
+    }
+
+    /// A round after `since` asked more targets than the quorum.
+    pub(super) fn has_asked_all_since(&self, since: Moment, quorum: usize) -> bool {
+        let rounds = self.rounds.iter().rev();
+        let mut recent = rounds.take_while(|round| round.sent > since);
+        recent.any(|round| round.probes.len() > quorum)
+    }
+
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        self.rounds.clear();
+    }
+
+    /// Forgets those to which nothing can come any more after being listened for so long.
+    pub(super) fn forget_old(&mut self, listened: Duration, now: Moment) {
+        while let Some(oldest) = self.rounds.front()
+            && oldest.is_closed()
+            && (oldest.is_answered_in_full() || now.since(oldest.sent) > listened)
+            && let Some(over) = self.rounds.pop_front()
+        {
+            self.spare_room = over.into_room();
+        }
+    }
+}
+
+impl Round {
+    /// The result of a family if it is another now.
+    pub(super) fn take_family_result(&mut self, family: Family) -> Option<RoundResult> {
+        let result = self.judge_family(family);
+        let before = std::mem::replace(&mut self.of_families[family as usize], result);
+        (before != result).then_some(result)
+    }
+
+    /// The result, before and now, if it is another now.
+    pub(super) fn take_result(&mut self) -> Option<[RoundResult; 2]> {
+        let result = self.judge();
+        let before = std::mem::replace(&mut self.result, result);
+        (before != result).then_some([before, result])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::after_start(Duration::from_millis(millis))
+    }
+
+    /// A round at each of these times, of two probes each, all under way for 100 ms.
+    fn rounds(times: &[u64]) -> Rounds {
+        let mut rounds = Rounds::default();
+        for (number, time) in (0..).zip(times) {
+            let probes = [0, 1].map(|target| RoundProbe {
+                id: ProbeId(number * 2 + u64::from(target > 0)),
+                target,
+                family: Family::Ipv4,
+                counts: true,
+                deadline: at(time + 100),
+                fate: Fate::Pending,
+            });
+            rounds.push(Round::new(at(*time), 1, probes.to_vec()));
+        }
+        rounds
+    }
+
+    #[test]
+    fn a_probe_is_found_by_its_number_until_its_round_is_over() {
+        let mut rounds = rounds(&[0, 1_000]);
+        let place = rounds.find(ProbeId(3)).expect("is under way");
+        let (probe, sent) = rounds.probe(place);
+        assert_eq!((probe.target, sent), (1, at(1_000)));
+        for id in [0, 1].map(ProbeId) {
+            let place = rounds.find(id).expect("is under way");
+            rounds.settle(place, Fate::Answered(Duration::ZERO));
+        }
+        rounds.forget_old(Duration::from_secs(3), at(1_000));
+        assert_eq!(rounds.find(ProbeId(0)), None);
+        assert_eq!(rounds.last_sent(), Some(at(1_000)));
+    }
+
+    #[test]
+    fn what_is_overdue_comes_in_the_order_in_which_it_was_sent() {
+        let mut rounds = rounds(&[0, 50]);
+        assert_eq!(rounds.next_deadline(), Some(at(100)));
+        let mut missed = Vec::new();
+        while let Some(place) = rounds.first_overdue(at(200)) {
+            missed.push(rounds.settle(place, Fate::Missed).probe.id);
+        }
+        assert_eq!(missed, [0, 1, 2, 3].map(ProbeId));
+    }
+
+    #[test]
+    fn an_answer_overtakes_what_is_overdue_from_before_it_and_nothing_else() {
+        let rounds = rounds(&[0, 50, 400]);
+        let patience = |_| Duration::from_millis(100);
+        let lost = rounds.overtaken(Family::Ipv4, at(400), patience, at(120));
+        let lost: Vec<_> = lost.iter().map(|o| (o.round, o.probes.len())).collect();
+        assert_eq!(lost, [(0, 2)]);
+        let other = rounds.overtaken(Family::Ipv6, at(400), patience, at(500));
+        assert!(other.is_empty());
+    }
+
+    #[test]
+    fn families_take_turns_and_so_do_their_targets() {
+        let mut rounds = Rounds::default();
+        let groups: [Places; 2] = [[0, 1].into_iter().collect(), [2].into_iter().collect()];
+        let mut turn = |breadth| {
+            let chosen = rounds.choose(breadth, &groups, Places::default(), 1);
+            chosen.iter().collect::<Vec<_>>()
+        };
+        let turns: Vec<_> = (0..4).map(|_| turn(Breadth::Turn)).collect();
+        assert_eq!(turns, [[0], [2], [1], [2]]);
+        assert_eq!(turn(Breadth::All), [0, 1, 2]);
+    }
+}
