@@ -27,8 +27,8 @@
 //!    must hold between two keys to a `check_…` beside the line.
 //! 3. The file that acts on it.
 //! 4. A test of what it does.
-//! 5. `config/uplinkd.toml`: what it means, and `#key = DEFAULT`. That is the reference.
-//! 6. `docs/configuration.md`, which is made from it.
+//! 5. `config/uplinkd.toml`: what it means, and `#key = DEFAULT`.
+//! 6. `docs/configuration.md`: its entry, which becomes uplinkd.toml(5); a test holds it to the program.
 //! 7. `CHANGELOG.md`.
 
 mod agent;
