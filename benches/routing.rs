@@ -12,6 +12,9 @@
 )]
 
 #[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../tests/support/machine.rs"]
+mod machine;
+#[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../tests/support/netns.rs"]
 mod netns;
 #[expect(dead_code, reason = "the tests need more of it")]

@@ -1,5 +1,7 @@
 //! Routes, rules, flows and probes: the plans alone, and all of it on a real kernel.
 
+#[path = "../support/machine.rs"]
+mod machine;
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the netlink crates' enums are open"

@@ -1,4 +1,7 @@
 //! What is installed beside the program.
 
+#[path = "../support/machine.rs"]
+mod machine;
+
 mod hooks;
 mod openwrt;

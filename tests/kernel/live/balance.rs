@@ -190,7 +190,7 @@ fn with_plain_multipath_some_flows_of_the_others_move() {
                 "plain multipath: {:.1} % of the flows of the others moved",
                 moved * 100.0
             );
-            assert!((0.0..0.6).contains(&moved), "{moved}");
+            assert!((0.05..0.6).contains(&moved), "{moved}");
         }
     });
 }

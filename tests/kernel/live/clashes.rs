@@ -21,7 +21,7 @@ tier = 2
 
 /// What `uplinkd check` says here, as `severity object`; what it says of this machine's capabilities,
 /// services and sysctls is left out.
-fn check(routing: &str) -> Vec<String> {
+pub(super) fn check(routing: &str) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("uplinkd.toml");
     std::fs::write(&file, format!("{routing}\n{CONFIG}")).expect("a file");

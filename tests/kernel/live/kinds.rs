@@ -10,6 +10,7 @@ use uplinkd::routing::{Family, Gateway};
 
 use super::netns::{self, World};
 use super::*;
+use crate::machine::{not_run, this_test};
 use crate::tun::Tun;
 
 /// Far longer than it takes on any machine; how long it takes is printed.
@@ -40,14 +41,6 @@ async fn at_once<T>(what: &str, follows: impl Future<Output = T>) -> T {
     let outcome = timeout(FOLLOWS_WITHIN, follows).await.expect(what);
     eprintln!("{what}: followed after {} us", start.elapsed().as_micros());
     outcome
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that did not run must not pass in silence"
-)]
-fn has_not_run(kind: &str) {
-    eprintln!("\n*** NOT RUN: this kernel has no {kind} ***\n");
 }
 
 fn way(interface: &str, next_hop: &str) -> (String, Option<IpAddr>) {
@@ -259,15 +252,13 @@ async fn assert_serves(
 }
 
 #[test]
+#[ignore = "needs a kernel with 8021q: tests/vm/run tests"]
 fn a_vlan_is_an_uplink() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let make = async || world.vlan("fiber.7", LTE, 7).await;
-        if make().await {
-            assert_serves(&world, "fiber.7", LTE, make).await;
-        } else {
-            has_not_run("VLAN; tests/vm/run brings one that has");
-        }
+        assert!(make().await, "this kernel has no VLAN");
+        assert_serves(&world, "fiber.7", LTE, make).await;
     });
 }
 
@@ -279,7 +270,7 @@ fn a_bridge_is_an_uplink() {
         if make().await {
             assert_serves(&world, "br-wan", LTE, make).await;
         } else {
-            has_not_run("bridge");
+            not_run(&this_test(), &"this kernel has no bridge");
         }
     });
 }
@@ -292,8 +283,61 @@ fn a_macvlan_is_an_uplink() {
         if make().await {
             assert_serves(&world, "mac0", LTE, make).await;
         } else {
-            has_not_run("macvlan");
+            not_run(&this_test(), &"this kernel has no macvlan");
         }
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with wireguard: tests/vm/run tests"]
+fn a_wireguard_tunnel_is_an_uplink_without_a_next_hop_and_is_followed_when_it_is_made_again() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let make = async || {
+            assert!(world.wireguard("wg0").await, "this kernel has no WireGuard");
+            world.add_address("wg0", net("10.8.0.2/32")).await;
+        };
+        make().await;
+        let mut agent = agent_for(&[(FIBER, LEARNT), ("wg0", LEARNT)]).await;
+        assert_eq!(agent.carry("wg0").await, []);
+        assert_eq!(world.way_of(Packet::ANY).await, Some(direct("wg0")));
+        assert_eq!(way_of_probes(&world, &agent, 1).await, Some(direct("wg0")));
+        world.remove("wg0").await;
+        let is_gone = |observed: &Observed| observed.link(&name("wg0")).is_none();
+        at_once("a tunnel goes", agent.observed(is_gone)).await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        make().await;
+        let is_back = |observed: &Observed| {
+            let attachment = attach(observed.link(&name("wg0")), &LEARNT, &BTreeMap::new());
+            attachment.trouble.is_none() && !attachment.paths.is_empty()
+        };
+        at_once("a tunnel returns", agent.observed(is_back)).await;
+        assert_eq!(agent.carry("wg0").await, []);
+        assert_eq!(world.way_of(Packet::ANY).await, Some(direct("wg0")));
+        assert_eq!(plan(&agent.desired("wg0"), &agent.observed), []);
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with vrf: tests/vm/run tests"]
+fn a_vrf_beside_the_uplinks_keeps_its_rule_and_an_uplink_in_it_is_an_error() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        assert!(world.vrf("red", 1_001).await, "this kernel has no VRF");
+        let before = world.everything().await;
+        let mut agent = Agent::start().await;
+        assert_eq!(agent.carry(LTE).await, []);
+        assert_eq!(world.way_of(Packet::ANY).await, Some(way(LTE, "10.2.0.1")));
+        assert!(!clashes::check("").iter().any(|line| line.contains("fiber")));
+        agent.want(Desired::default());
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(world.everything().await, before);
+        world.join(FIBER, "red").await;
+        let findings = clashes::check("");
+        assert!(
+            findings.contains(&"error uplink fiber".to_owned()),
+            "{findings:?}"
+        );
     });
 }
 

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::netns::{self, World};
 use super::{FIBER, LTE};
+use crate::machine;
 
 const FIBERS: &str = "2001:db8:1::/48";
 
@@ -49,11 +50,8 @@ impl Lan {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that could not run must say so")]
 fn the_hook_deprecates_the_addresses_of_an_uplinks_prefix_on_the_lan_and_reverts_that() {
-    if Command::new("ip").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "no ip");
-        eprintln!("NOT RUN: the hook `prefix`: this machine has no `ip`");
+    if !machine::has("ip", &["-V"]) {
         return;
     }
     netns::run(|world: World| async move {
