@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod check;
+mod command;
 pub mod history;
 pub mod import;
 #[cfg(feature = "lab")]
@@ -12,51 +13,41 @@ mod packaging;
 pub mod replay;
 pub mod run;
 pub mod status;
-mod wish;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
 use crate::alert::InitError;
 use crate::config::{Config, ConfigError, defaults};
-use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::socket::BindError;
 #[cfg(feature = "replay")]
 use crate::recording::RecordingError;
-use crate::units::UplinkName;
 
 /// Keeps a router online when an internet uplink fails.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the agent in the foreground
     Run(run::Arguments),
     /// Look for mistakes in the configuration and in the machine it would run on
     Check(check::CheckArguments),
     /// Show what is active, how each uplink is, since when and why
-    Status(status::Arguments),
+    Status(status::StatusArguments),
     /// Show what happened, also before a restart
-    History(history::Arguments),
-    /// Send the traffic through one uplink until `auto`
-    Switch(Switch),
-    /// Let the agent choose again
-    Auto(Connection),
-    /// Take an uplink out for maintenance: no traffic, still probed
-    Disable(Disable),
-    /// End the maintenance of an uplink
-    Enable(OneUplink),
-    /// Take over a changed configuration; a bad one is refused and the old one stays
-    Reload(Connection),
+    History(history::HistoryArguments),
+    #[command(flatten)]
+    Agent(command::AgentCommand),
     /// Make a configuration from that of another program, and say what has no counterpart
     Import(import::ImportArguments),
     /// Run the decisions on a recorded trace: when would it have switched, and why
@@ -71,32 +62,6 @@ enum Command {
     /// Break and mend a whole network in throw-away namespaces and see what the agent does
     #[cfg(feature = "lab")]
     Lab(Box<lab::LabArguments>),
-}
-
-#[derive(Debug, Args)]
-struct Switch {
-    /// Stay there even if it fails; without this a failed choice is overridden
-    #[arg(long)]
-    pin: bool,
-    #[command(flatten)]
-    uplink: OneUplink,
-}
-
-#[derive(Debug, Args)]
-struct Disable {
-    /// Let established flows go on through it until they end, or for so long
-    #[arg(long, value_name = "LIMIT", num_args = 0..=1, require_equals = true, default_missing_value = "10m")]
-    drain: Option<humantime::Duration>,
-    #[command(flatten)]
-    uplink: OneUplink,
-}
-
-#[derive(Debug, Args)]
-struct OneUplink {
-    /// The name of the uplink
-    name: UplinkName,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Where the configuration is.
@@ -117,6 +82,13 @@ struct Connection {
     file: ConfigFile,
 }
 
+impl ConfigFile {
+    /// It is not the one at the usual place.
+    fn is_named(&self) -> bool {
+        self.config.as_os_str() != Config::default_path()
+    }
+}
+
 impl Connection {
     fn open(&self) -> Result<Client> {
         Ok(Client::connect(&self.path()?)?)
@@ -127,7 +99,7 @@ impl Connection {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
-        let is_named = self.file.config.as_os_str() != Config::default_path();
+        let is_named = self.file.is_named();
         match Config::load(&self.file.config) {
             Ok(config) => Ok(config.agent.control),
             Err(ConfigError::NoFile { .. }) if !is_named => Ok(defaults::CONTROL.into()),
@@ -141,43 +113,43 @@ impl Connection {
 }
 
 impl Cli {
+    /// Reads the command line of this process; ends it where that is wrong.
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            let arguments = std::env::args_os().map(|text| text.to_string_lossy().into_owned());
+            if let Some(hint) = command::hint(&arguments.collect::<Vec<_>>()) {
+                let hint = ContextValue::StyledStrs(vec![hint.into()]);
+                error.insert(ContextKind::Suggested, hint);
+            }
+            error.exit()
+        })
+    }
+
     /// Does what the command line asks for.
     pub fn run(self) -> Result<ExitCode> {
-        use crate::engine::command::Command as Wish;
         match self.command {
-            Command::Run(arguments) => run::run(&arguments),
-            Command::Check(arguments) => check::run(&arguments),
-            Command::Status(arguments) => status::run(&arguments),
-            Command::History(arguments) => history::run(&arguments),
-            Command::Switch(Switch { pin, uplink }) => {
-                let OneUplink { name, connection } = uplink;
-                wish::send(&connection, &Wish::Switch { uplink: name, pin }.into())
-            }
-            Command::Auto(connection) => wish::send(&connection, &Wish::Auto {}.into()),
-            Command::Disable(Disable { drain, uplink }) => {
-                let OneUplink { name, connection } = uplink;
-                let wish = Wish::Disable {
-                    uplink: name,
-                    drain: drain.map(Into::into),
-                };
-                wish::send(&connection, &wish.into())
-            }
-            Command::Enable(OneUplink { name, connection }) => {
-                wish::send(&connection, &Wish::enable(name).into())
-            }
-            Command::Reload(connection) => wish::send(&connection, &Request::Reload),
-            Command::Import(arguments) => import::run(&arguments),
+            CliCommand::Run(arguments) => run::run(&arguments),
+            CliCommand::Check(arguments) => check::run(&arguments),
+            CliCommand::Status(arguments) => status::run(&arguments),
+            CliCommand::History(arguments) => history::run(&arguments),
+            CliCommand::Agent(command) => command.run(),
+            CliCommand::Import(arguments) => import::run(&arguments),
             #[cfg(feature = "replay")]
-            Command::Replay(arguments) => replay::run(&arguments),
+            CliCommand::Replay(arguments) => replay::run(&arguments),
             #[cfg(feature = "packaging")]
-            Command::Completions(arguments) => packaging::completions(&arguments),
+            CliCommand::Completions(arguments) => packaging::completions(&arguments),
             #[cfg(feature = "packaging")]
-            Command::Man(arguments) => packaging::man(&arguments),
+            CliCommand::Man(arguments) => packaging::man(&arguments),
             #[cfg(feature = "lab")]
-            Command::Lab(arguments) => lab::run(&arguments),
+            CliCommand::Lab(arguments) => lab::run(&arguments),
         }
     }
 }
+
+/// What is wrong with the command line is known only now, such as the name of an uplink.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does not answer";
@@ -204,6 +176,7 @@ pub fn explain(error: &anyhow::Error) -> String {
 /// What the contract says a failure of this kind ends with.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_configuration = error.is::<ConfigError>()
+        || error.is::<UsageError>()
         || error.is::<InitError>()
         || matches!(
             error.downcast_ref(),

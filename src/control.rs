@@ -9,34 +9,67 @@ pub mod socket;
 pub mod ubus;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::engine::command::{Caller, Command};
+use crate::engine::command::{Caller, Command, CommandRefusal};
 use crate::engine::event::EventRecord;
 use crate::engine::status::Status;
 
-/// A question or a wish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A question or a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// The status, once.
+    #[command(skip)]
     Status,
     /// The status now, then every event as it happens, each followed by the status after it.
+    #[command(skip)]
     Watch,
-    /// A command of an operator.
-    Command(Command),
-    /// Read the configuration again.
-    Reload,
-    /// The events that happened and are not in the history's files yet.
-    Waiting,
     /// What happened, as far as it is kept.
+    #[command(skip)]
     History {
-        /// Only of so many seconds until now.
-        seconds: Option<u64>,
+        /// Only within this time until now.
+        #[serde(default, with = "span_text")]
+        since: Option<Duration>,
+        /// At most so many, the newest.
+        #[serde(default)]
+        newest: Option<usize>,
     },
+    /// Take over a changed configuration; a bad one is refused and the old one stays
+    Reload,
+    /// What an operator chooses by hand.
+    #[command(flatten)]
+    #[serde(untagged)]
+    Command(Command),
+}
+
+/// A span such as `24h`.
+mod span_text {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the form that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = span.map(|span| humantime::format_duration(span).to_string());
+        text.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        source: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(source)?;
+        let span = text.as_deref().map(humantime::parse_duration).transpose();
+        span.map_err(D::Error::custom)
+    }
 }
 
 impl From<Command> for Request {
@@ -53,16 +86,26 @@ pub enum Response {
     Status(Box<Status>),
     /// Something happened.
     Event(Box<EventRecord>),
-    /// The wish is granted; the text says what that means now.
+    /// The command is followed; the text says what that means now.
     Done(String),
     /// It is not, and why.
     Refused(String),
     /// It is not, since there is nothing of that name.
     NotFound(String),
-    /// Events that are not written yet, oldest first.
-    Waiting(Vec<EventRecord>),
     /// The newest events, oldest first.
     History(Vec<EventRecord>),
+}
+
+impl From<CommandRefusal> for Response {
+    fn from(refusal: CommandRefusal) -> Self {
+        let why = refusal.to_string();
+        match refusal {
+            CommandRefusal::NoSuchUplink { .. } => Self::NotFound(why),
+            CommandRefusal::Unusable { .. }
+            | CommandRefusal::Last(_)
+            | CommandRefusal::Pinned(_) => Self::Refused(why),
+        }
+    }
 }
 
 impl Response {

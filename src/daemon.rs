@@ -16,12 +16,12 @@
 
 mod alarm;
 mod announce;
-mod byhand;
+mod commands;
 mod drain;
 mod flows;
+mod history_query;
 mod links;
 mod networks;
-mod past;
 mod supervisor;
 
 pub use networks::find_networks;
@@ -47,7 +47,7 @@ use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
 use crate::daemon::drain::Drain;
 use crate::daemon::flows::Mover;
-use crate::daemon::past::Readers;
+use crate::daemon::history_query::HistoryReaders;
 use crate::daemon::supervisor::Supervisor;
 use crate::engine::Engine;
 use crate::engine::action::{Action, ProbeOrder};
@@ -146,7 +146,7 @@ struct Daemon {
     /// What the log has heard too often.
     repeats: Repeats,
     history: History,
-    readers: Readers,
+    readers: HistoryReaders,
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     mover: Mover,
@@ -214,7 +214,7 @@ impl Daemon {
             kernel: kernel::start(wishes, mode)?,
             counter: CounterReader::open()?,
             wanted,
-            readers: Readers::default(),
+            readers: HistoryReaders::default(),
             probers: Probers::start().context("cannot start the probers")?,
             ubus: ubus(&config.agent.ubus, &control),
             networks: Networks::new(),
@@ -381,17 +381,16 @@ impl Daemon {
                 uplink,
                 drain: Some(limit),
             }) => {
-                let (uplink, limit) = (uplink.clone(), *limit);
+                let (uplink, limit) = (uplink.clone(), limit.span());
                 self.drain(call, uplink, limit);
                 return;
             }
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.obey(&call, command),
             Request::Reload => self.reload(),
-            Request::Waiting => Response::Waiting(self.history.waiting().to_vec()),
-            Request::History { seconds } => {
-                let span = seconds.map(Duration::from_secs);
-                self.tell_history(call, span);
+            Request::History { since, newest } => {
+                let (since, newest) = (*since, *newest);
+                self.answer_history(call, since, newest);
                 return;
             }
         };

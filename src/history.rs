@@ -12,11 +12,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::event::{EventRecord, Urgency};
+use crate::units::Timestamp;
 
 /// The most that one of the two files holds, in bytes: some thousand events.
 const FULL: u64 = 256 * 1024;
 
-/// Whoever puts a pipe there keeps nobody waiting.
+/// A pipe in the place of a file does not block.
 const PROMPT: i32 = libc::O_NONBLOCK;
 
 /// So many that wait are written at once: memory is scarce, too.
@@ -44,27 +45,30 @@ pub enum HistoryError {
         source: io::Error,
     },
     /// A file has something else in it.
-    #[error("line {line} of {} is no event: {source}; it is set aside as {}", path.display(), aside.display())]
+    #[error("{fault}; the file is set aside as {}", aside.display())]
     Corrupt {
-        /// Which file.
-        path: PathBuf,
-        /// Where it is now.
+        /// The first line that is wrong.
+        fault: CorruptLine,
+        /// Where the file is now.
         aside: PathBuf,
-        /// The first such line.
-        line: usize,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
     },
 }
 
-/// Events, oldest first, and how many lines were none.
+/// A line of the history that holds no event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of {} is damaged: it holds no event", path.display())]
+pub struct CorruptLine {
+    path: PathBuf,
+    line: usize,
+}
+
+/// Events, oldest first, and the lines that hold none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Past {
+pub struct StoredHistory {
     /// The events.
     pub events: Vec<EventRecord>,
-    /// Lines that are no event.
-    pub unreadable: usize,
+    /// Lines that hold no event.
+    pub corrupt: Vec<CorruptLine>,
 }
 
 impl History {
@@ -146,27 +150,70 @@ fn append(directory: &Path, path: &Path, events: &[EventRecord]) -> io::Result<(
 ///
 /// # Errors
 /// If there is a file that cannot be read.
-pub fn read(directory: &Path) -> Result<Past, HistoryError> {
-    let mut past = Past::default();
-    for path in [older(directory), newer(directory)] {
-        let text = text(&path)?;
-        for line in whole_lines(&text) {
-            match serde_json::from_slice(line) {
-                Ok(event) => past.events.push(event),
-                Err(_) => past.unreadable += 1,
+pub fn read(directory: &Path) -> Result<StoredHistory, HistoryError> {
+    let mut stored = StoredHistory::default();
+    // The agent may make the newer file the older one meanwhile: read in this order it is read twice
+    // rather than not at all.
+    let (newer, older) = (newer(directory), older(directory));
+    let newer_text = text(&newer)?;
+    let older_text = text(&older)?;
+    let is_rotated = !newer_text.is_empty() && older_text.starts_with(&newer_text);
+    stored.add(&older, &older_text);
+    if !is_rotated {
+        stored.add(&newer, &newer_text);
+    }
+    Ok(stored)
+}
+
+impl StoredHistory {
+    fn add(&mut self, path: &Path, text: &[u8]) {
+        for (content, line) in whole_lines(text).zip(1..) {
+            match read_line(content) {
+                HistoryLine::Event(event) => self.events.push(*event),
+                HistoryLine::Skipped => {}
+                HistoryLine::Corrupt => self.corrupt.push(CorruptLine {
+                    path: path.to_owned(),
+                    line,
+                }),
             }
         }
     }
-    Ok(past)
+}
+
+/// What a line of a file holds.
+enum HistoryLine {
+    Event(Box<EventRecord>),
+    /// Nothing, or an event that this version does not know.
+    Skipped,
+    Corrupt,
+}
+
+fn read_line(content: &[u8]) -> HistoryLine {
+    /// What the events of all versions have.
+    #[derive(serde::Deserialize)]
+    struct AnyEvent {
+        #[serde(rename = "at")]
+        _at: Timestamp,
+        #[serde(rename = "event")]
+        _event: String,
+    }
+    if let Ok(event) = serde_json::from_slice(content) {
+        HistoryLine::Event(event)
+    } else if content.trim_ascii().is_empty() || serde_json::from_slice::<AnyEvent>(content).is_ok()
+    {
+        HistoryLine::Skipped
+    } else {
+        HistoryLine::Corrupt
+    }
 }
 
 /// Cuts off a torn line, and sets a file aside that is none of ours.
 fn mend(path: &Path) -> Result<(), HistoryError> {
     let text = text(path)?;
     let whole = end_of_lines(&text);
-    let wrong = whole_lines(&text).zip(1..).find_map(|(content, line)| {
-        Some((line, serde_json::from_slice::<EventRecord>(content).err()?))
-    });
+    let wrong = whole_lines(&text)
+        .zip(1..)
+        .find(|(content, _)| matches!(read_line(content), HistoryLine::Corrupt));
     let failed = |verb| {
         move |source| HistoryError::File {
             verb,
@@ -174,15 +221,12 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
             source,
         }
     };
-    if let Some((line, source)) = wrong {
+    if let Some((_, line)) = wrong {
         let aside = path.with_extension("corrupt");
         fs::rename(path, &aside).map_err(failed("set aside"))?;
-        return Err(HistoryError::Corrupt {
-            path: path.to_owned(),
-            aside,
-            line,
-            source,
-        });
+        let path = path.to_owned();
+        let fault = CorruptLine { path, line };
+        return Err(HistoryError::Corrupt { fault, aside });
     }
     if whole < text.len() {
         let file = OpenOptions::new().write(true).open(path);
@@ -213,8 +257,7 @@ fn text(path: &Path) -> Result<Vec<u8>, HistoryError> {
 
 /// Without what follows the last end of a line.
 fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text[..end_of_lines(text)].split(|byte| *byte == b'\n');
-    lines.filter(|line| !line.is_empty())
+    text[..end_of_lines(text)].split_inclusive(|byte| *byte == b'\n')
 }
 
 /// How long the text is up to the last end of a line.
@@ -238,7 +281,6 @@ mod tests {
 
     use super::*;
     use crate::engine::event::EventKind;
-    use crate::units::Timestamp;
 
     fn event(kind: EventKind, number: u64) -> EventRecord {
         EventRecord {
@@ -305,7 +347,7 @@ mod tests {
                 .note(&event(EventKind::Switch, 99))
                 .expect("written");
             let past = read(directory.path()).expect("there");
-            assert_eq!(past.unreadable, 0, "cut at {length}");
+            assert_eq!(past.corrupt, [], "cut at {length}");
             assert_eq!(
                 past.events[..complete],
                 events[..complete],

@@ -1,21 +1,25 @@
 //! `uplinkd history`: what happened, from the store that survives restarts.
+//!
+//! A running agent answers it all, with what it has not written yet. Without one its files are read.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
+use super::command::unexpected;
 use super::status::table;
 use super::{Connection, output};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
 use crate::engine::event::EventRecord;
 use crate::history;
 
-/// What to show.
+/// The arguments of `history`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct HistoryArguments {
     /// As a list in JSON, of what hooks get
     #[arg(long)]
     json: bool,
@@ -26,25 +30,17 @@ pub struct Arguments {
     connection: Connection,
 }
 
-/// Prints it. Without an agent what it wrote is still there.
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = Config::load(&arguments.connection.file.config)?;
-    let past = history::read(&config.agent.state_dir)?;
-    if past.unreadable > 0 {
-        output::remark(&format!("{} lines are no events", past.unreadable));
-    }
-    let mut events = past.events;
-    match waiting(&arguments.connection) {
-        Ok(waiting) => events.extend(waiting),
-        Err(error) => output::remark(&format!("{error:#}: the latest events may be missing")),
-    }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a person asks how long ago it was; nothing is decided by it"
-    )]
-    let now = SystemTime::now();
-    let begin = arguments.since.and_then(|since| now.checked_sub(since));
-    events.retain(|event| begin.is_none_or(|begin| event.at.0 >= begin));
+/// Prints it.
+pub(super) fn run(arguments: &HistoryArguments) -> Result<ExitCode> {
+    let events = match asked(arguments) {
+        Err(error) if !error.is::<ConfigError>() => {
+            output::remark(&format!(
+                "{error:#}; this is what was written, and the latest events may be missing"
+            ));
+            stored(arguments)?
+        }
+        answered => answered?,
+    };
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&events)?)
     } else {
@@ -54,12 +50,41 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn waiting(connection: &Connection) -> Result<Vec<EventRecord>> {
-    match connection.open()?.request(&Request::Waiting)? {
-        Response::Waiting(events) => Ok(events),
-        Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
-        Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::History(_) => {
-            bail!("the agent answered something else")
+fn asked(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
+    let request = Request::History {
+        since: arguments.since,
+        newest: None,
+    };
+    match arguments.connection.open()?.request(&request)? {
+        Response::History(events) => Ok(events),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn stored(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
+    let stored = history::read(&state_dir(&arguments.connection)?)?;
+    for line in stored.corrupt {
+        output::remark(&line.to_string());
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a span ends when it is asked for; nothing is decided by it"
+    )]
+    let now = SystemTime::now();
+    let begin = arguments.since.and_then(|since| now.checked_sub(since));
+    let mut events = stored.events;
+    events.retain(|event| begin.is_none_or(|begin| event.at.0 >= begin));
+    Ok(events)
+}
+
+fn state_dir(connection: &Connection) -> Result<PathBuf> {
+    match Config::load(&connection.file.config) {
+        Ok(config) => Ok(config.agent.state_dir),
+        Err(ConfigError::Read { source, .. })
+            if !connection.file.is_named() && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(defaults::agent().state_dir)
         }
+        Err(error) => Err(error.into()),
     }
 }

@@ -1,5 +1,7 @@
 //! The one way to standard output.
 
+mod terminal;
+
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -25,27 +27,21 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The columns of the terminal; 80 where standard output is none, or does not say.
-#[expect(
-    unsafe_code,
-    reason = "no crate in the tree wraps this request without the features of the lab"
-)]
+/// The width of a screen where none is known.
+const USUAL_WIDTH: usize = 80;
+/// Nothing is made to fit less.
+const LEAST_WIDTH: usize = 40;
+
+/// How many columns there are: as `COLUMNS` says, or the terminal; none in a pipe.
+pub(super) fn known_width() -> Option<usize> {
+    let named = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let width = named.or_else(terminal::width)?;
+    Some(width.max(LEAST_WIDTH))
+}
+
+/// How many columns there are, or usually are.
 pub(super) fn width() -> usize {
-    const USUAL: usize = 80;
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the kernel writes one `winsize`, which is there.
-    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-    let columns = usize::from(size.ws_col);
-    if result == 0 && columns > 0 {
-        columns
-    } else {
-        USUAL
-    }
+    known_width().unwrap_or(USUAL_WIDTH)
 }
 
 /// The text in lines of so many columns, broken between words. A longer word has a line of its own.
@@ -62,6 +58,27 @@ pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A text in lines of at most `width` columns, broken between words. The first line is indented by
+/// `indent`, and those that continue it by two more.
+pub(super) fn paragraph(text: &str, indent: usize, width: usize) -> String {
+    let mut lines = wrapped(text, width.saturating_sub(indent)).into_iter();
+    let first = lines.next().unwrap_or_default();
+    let mut paragraph = format!("{:indent$}{first}\n", "");
+    let rest = lines.collect::<Vec<_>>().join(" ");
+    if !rest.is_empty() {
+        let indent = indent + 2;
+        for line in wrapped(&rest, width.saturating_sub(indent)) {
+            paragraph.push_str(&format!("{:indent$}{line}\n", ""));
+        }
+    }
+    paragraph
+}
+
+/// A text in lines that fit the screen, if there is one.
+pub(super) fn fitted(text: &str) -> String {
+    paragraph(text, 0, known_width().unwrap_or(usize::MAX))
 }
 
 /// A colour of the terminal, or none.

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
-use super::{Connection, output};
+use super::command::unexpected;
+use super::{Connection, UsageError, output};
 use crate::control::client::Client;
 use crate::control::{Request, Response};
 use crate::engine::event::EventRecord;
@@ -18,7 +19,7 @@ use crate::units::{Timestamp, UplinkName};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct StatusArguments {
     /// Only this uplink, with its targets
     name: Option<UplinkName>,
     /// For machines; with --watch, one line for each change
@@ -31,7 +32,7 @@ pub struct Arguments {
     connection: Connection,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(super) fn run(arguments: &StatusArguments) -> Result<ExitCode> {
     let mut client = arguments.connection.open()?;
     let is_for_a_person = !arguments.json && output::is_terminal();
     match (arguments.watch, is_for_a_person) {
@@ -42,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_once(client: &mut Client, arguments: &Arguments) -> Result<()> {
+fn show_once(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
     let status = only(ask(client)?, arguments.name.as_ref())?;
     if arguments.json {
         output::print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
@@ -53,7 +54,7 @@ fn show_once(client: &mut Client, arguments: &Arguments) -> Result<()> {
 }
 
 /// Draws the status anew each second. Ends with the agent or the person.
-fn redraw(client: &mut Client, arguments: &Arguments) -> Result<()> {
+fn redraw(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
     const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
     loop {
         let status = only(ask(client)?, arguments.name.as_ref())?;
@@ -68,7 +69,7 @@ fn redraw(client: &mut Client, arguments: &Arguments) -> Result<()> {
 
 /// Prints the status and what happens from then on: for machines one status a line, for people one
 /// event a line. Ends with the agent or the reader.
-fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
+fn stream(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
     let mut response = client.watch()?;
     let mut is_first = true;
     loop {
@@ -84,12 +85,8 @@ fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
             Response::Event(event) if !arguments.json && concerns(&event, arguments) => {
                 output::print(&table::event(&event))?;
             }
-            Response::Status(_)
-            | Response::Event(_)
-            | Response::Done(_)
-            | Response::Waiting(_)
-            | Response::History(_) => {}
-            Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
+            Response::Status(_) | Response::Event(_) => {}
+            other => return Err(unexpected(other)),
         }
         is_first = false;
         response = client.next_event()?;
@@ -99,10 +96,7 @@ fn stream(client: &mut Client, arguments: &Arguments) -> Result<()> {
 fn ask(client: &mut Client) -> Result<Status> {
     match client.request(&Request::Status)? {
         Response::Status(status) => Ok(*status),
-        Response::Refused(why) | Response::NotFound(why) => bail!("{why}"),
-        Response::Event(_) | Response::Done(_) | Response::Waiting(_) | Response::History(_) => {
-            bail!("the agent answered something else")
-        }
+        other => Err(unexpected(other)),
     }
 }
 
@@ -114,22 +108,29 @@ fn only(mut status: Status, name: Option<&UplinkName>) -> Result<Status> {
     let names: Vec<_> = status.uplinks.iter().map(|u| u.name.to_string()).collect();
     status.uplinks.retain(|uplink| uplink.name == *name);
     if status.uplinks.is_empty() {
-        bail!("no uplink `{name}`; there are {}", names.join(", "));
+        let why = format!("no uplink `{name}`; there are {}", names.join(", "));
+        return Err(UsageError(why).into());
     }
     Ok(status)
 }
 
-fn concerns(event: &EventRecord, arguments: &Arguments) -> bool {
+fn concerns(event: &EventRecord, arguments: &StatusArguments) -> bool {
     let is_of_another = |name| event.uplink.as_ref().is_some_and(|uplink| uplink != name);
     !arguments.name.as_ref().is_some_and(is_of_another)
 }
 
-fn draw(status: &Status, arguments: &Arguments) -> String {
+fn draw(status: &Status, arguments: &StatusArguments) -> String {
     #[expect(
         clippy::disallowed_methods,
         reason = "a person asks how long it has been; nothing is decided by it"
     )]
     let now = Timestamp(SystemTime::now());
     let palette = output::Palette::of_stdout();
-    table::Table { now, palette }.draw(status, arguments.name.is_some())
+    let width = output::width();
+    let table = table::Table {
+        now,
+        palette,
+        width,
+    };
+    table.draw(status, arguments.name.is_some())
 }

@@ -1,6 +1,10 @@
 //! Commands of an operator, and why one is refused.
+//!
+//! One definition serves all three ways in: the attributes of clap make it the subcommands of the
+//! command line and the methods of ubus, those of serde the lines of the control socket.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,32 +12,118 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Timestamp, UplinkName};
 
 /// What an operator chooses by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Manual failover to an uplink until `auto`, as long as it is usable.
+    /// Send the traffic through one uplink until `auto`
     Switch {
-        /// Which uplink.
+        /// The name of the uplink
+        #[arg(value_name = "NAME")]
         uplink: UplinkName,
-        /// The traffic stays there even when the uplink fails.
+        /// Stay there even if it fails; without this a failed choice is overridden
+        #[arg(long)]
         #[serde(default)]
         pin: bool,
     },
-    /// Back to automatic.
-    Auto {},
-    /// Maintenance of an uplink: no traffic, still probed.
+    /// Let the agent choose again
+    Auto,
+    /// Take an uplink out for maintenance: no traffic, still probed
     Disable {
-        /// Which uplink.
+        /// The name of the uplink
+        #[arg(value_name = "NAME")]
         uplink: UplinkName,
-        /// Established flows go on through it until they end, or for so long.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        drain: Option<Duration>,
+        /// Let established flows go on through it until they end, or for so long (1s to 7days)
+        #[arg(long, value_name = "LIMIT", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_DRAIN)]
+        #[serde(
+            default,
+            deserialize_with = "drain",
+            skip_serializing_if = "Option::is_none"
+        )]
+        drain: Option<DrainLimit>,
     },
-    /// The end of maintenance.
+    /// End the maintenance of an uplink
     Enable {
-        /// Which uplink.
+        /// The name of the uplink
+        #[arg(value_name = "NAME")]
         uplink: UplinkName,
     },
+}
+
+/// How long a drain may take where the operator does not say.
+const DEFAULT_DRAIN: &str = "10m";
+
+/// How long the flows of a drained uplink may go on, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct DrainLimit(Duration);
+
+impl DrainLimit {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+    /// The limit.
+    pub const fn span(self) -> Duration {
+        self.0
+    }
+}
+
+/// What is no limit of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a duration from 1s to 7days, such as --drain=2h; --drain alone means 10m")]
+pub struct InvalidDrainLimit;
+
+impl TryFrom<Duration> for DrainLimit {
+    type Error = InvalidDrainLimit;
+
+    fn try_from(span: Duration) -> Result<Self, Self::Error> {
+        let is_within = (Self::SHORTEST..=Self::LONGEST).contains(&span);
+        is_within.then_some(Self(span)).ok_or(InvalidDrainLimit)
+    }
+}
+
+impl FromStr for DrainLimit {
+    type Err = InvalidDrainLimit;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = humantime::parse_duration(text).map_err(|_| InvalidDrainLimit)?;
+        span.try_into()
+    }
+}
+
+impl TryFrom<String> for DrainLimit {
+    type Error = InvalidDrainLimit;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<DrainLimit> for String {
+    fn from(limit: DrainLimit) -> Self {
+        limit.to_string()
+    }
+}
+
+impl fmt::Display for DrainLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = humantime::format_duration(self.0).to_string();
+        f.pad(&text.replace(' ', ""))
+    }
+}
+
+/// `true` for the default limit, as a switch of the command line.
+fn drain<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Option<DrainLimit>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Drain {
+        Wanted(bool),
+        Limited(DrainLimit),
+    }
+    Ok(match Drain::deserialize(source)? {
+        Drain::Wanted(false) => None,
+        Drain::Wanted(true) => DEFAULT_DRAIN.parse().ok(),
+        Drain::Limited(limit) => Some(limit),
+    })
 }
 
 impl Command {
@@ -67,7 +157,7 @@ impl fmt::Display for Command {
         match self {
             Self::Switch { uplink, pin: false } => write!(f, "switch {uplink}"),
             Self::Switch { uplink, pin: true } => write!(f, "switch {uplink} --pin"),
-            Self::Auto {} => f.write_str("auto"),
+            Self::Auto => f.write_str("auto"),
             Self::Disable {
                 uplink,
                 drain: None,
@@ -75,10 +165,7 @@ impl fmt::Display for Command {
             Self::Disable {
                 uplink,
                 drain: Some(limit),
-            } => {
-                let limit = humantime::format_duration(*limit);
-                write!(f, "disable {uplink} --drain={limit}")
-            }
+            } => write!(f, "disable {uplink} --drain={limit}"),
             Self::Enable { uplink } => write!(f, "enable {uplink}"),
         }
     }

@@ -18,7 +18,7 @@ impl Engine {
     /// rest of the traffic, and taken out of service for all of it.
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
         match command {
-            Command::Auto {} => Ok(()),
+            Command::Auto => Ok(()),
             Command::Enable { uplink } => self.find(uplink).map(|_| ()),
             Command::Switch { uplink: name, .. } => {
                 let uplink = self.find(name)?;
@@ -64,7 +64,7 @@ impl Engine {
         }
         match command {
             Command::Switch { uplink, pin } => self.choose_by_hand(uplink, pin, now),
-            Command::Auto {} => {
+            Command::Auto => {
                 self.rest_mut().choose_by_itself();
                 // Where only a person says when to go back, it is said now.
                 if self.settings.failover.failback == Failback::Manual {
@@ -91,7 +91,7 @@ impl Engine {
             Command::Disable { uplink, .. } => {
                 self.set_disabled(&uplink, true, "disabled by hand before a restart", now);
             }
-            Command::Auto {} | Command::Enable { .. } => {}
+            Command::Auto | Command::Enable { .. } => {}
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::command::Command;
+use crate::engine::command::{Command, DrainLimit};
 use crate::lab::clock::{self, pause};
 use crate::lab::error::{Doing, LabError};
 use crate::lab::family::LabFamily;
@@ -71,7 +71,7 @@ pub(super) fn switch_to_and_fro(
     drop(crowd);
     spans.sort_unstable();
     answers.sort_unstable();
-    command(&mut agent, Command::Auto {})?;
+    command(&mut agent, Command::Auto)?;
     let (lookups, without_a_route) = search.end()?;
     testbed.seen.phase = heading;
     Ok(LookupCounts {
@@ -134,7 +134,8 @@ fn connect() -> Result<Client, LabError> {
 /// Takes an uplink out of service, and lets its flows go on for so long.
 pub(super) fn drain(uplink: &str, limit: Duration) -> Result<(), LabError> {
     let uplink = name(uplink)?;
-    let drain = Some(limit);
+    let drain = DrainLimit::try_from(limit).map_err(io::Error::other);
+    let drain = Some(drain.doing(|| "drain".to_owned())?);
     command(&mut connect()?, Command::Disable { uplink, drain })
 }
 
@@ -145,13 +146,9 @@ fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {
 fn request(agent: &mut Client, request: &Request) -> Result<(), LabError> {
     let answer = match agent.request(request) {
         Ok(Response::Refused(why) | Response::NotFound(why)) => Err(io::Error::other(why)),
-        Ok(
-            Response::Done(_)
-            | Response::Status(_)
-            | Response::Event(_)
-            | Response::Waiting(_)
-            | Response::History(_),
-        ) => Ok(()),
+        Ok(Response::Done(_) | Response::Status(_) | Response::Event(_) | Response::History(_)) => {
+            Ok(())
+        }
         Err(error) => Err(io::Error::other(error)),
     };
     answer.doing(|| "command the agent".to_owned())

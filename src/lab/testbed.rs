@@ -281,7 +281,6 @@ impl Observations {
                 Response::Done(_)
                 | Response::Refused(_)
                 | Response::NotFound(_)
-                | Response::Waiting(_)
                 | Response::History(_) => {}
             },
             LabEvent::Silence(at) => {

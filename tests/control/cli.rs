@@ -320,7 +320,8 @@ fn the_status_of_one_uplink_has_its_targets() {
         "{said}"
     );
     for line in [
-        "usually loses 1.2 %, in bursts of 40 ms: can be declared dead in 0.9 s",
+        "loses 1.2 % while healthy, in bursts of 40 ms\n",
+        "an outage is declared after 0.9 s\n",
         "set aside: does not answer while others do",
     ] {
         assert!(said.contains(line), "{said}");
@@ -347,7 +348,7 @@ fn the_status_in_json_is_what_the_contract_says() {
 }
 
 #[test]
-fn the_history_is_what_was_written_and_what_waits_and_outlives_the_agent() {
+fn the_agent_answers_its_history_and_without_an_agent_its_files_do() {
     let directory = tempfile::tempdir().expect("a directory");
     let (mut history, _) = History::open(directory.path());
     for number in [1, 2] {
@@ -369,15 +370,27 @@ fn the_history_is_what_was_written_and_what_waits_and_outlives_the_agent() {
         let reasons = events.iter().map(|event| event["reason"].to_string());
         reasons.collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(reasons(&ask(&["--json"])), "\"1\" \"2\" \"99\"");
-    assert_eq!(stdout(&ask(&[])).lines().count(), 3);
-    // All of it is from 1970.
-    assert_eq!(reasons(&ask(&["--json", "--since", "7d"])), "");
+    assert_eq!(reasons(&ask(&["--json"])), "\"0\" \"1\"");
+    let three_seconds = ask(&["--json", "--since", "3s"]);
+    assert_eq!(reasons(&three_seconds), "\"0\" \"1\" \"2\"");
+    assert_eq!(stdout(&ask(&[])).lines().count(), 2);
     drop(agent);
     let alone = ask(&["--json"]);
     assert_eq!(code(&alone), Some(0), "{}", stderr(&alone));
     assert_eq!(reasons(&alone), "\"1\" \"2\"");
     assert!(stderr(&alone).contains("the latest events may be missing"));
+    // All of it is from 1970.
+    assert_eq!(reasons(&ask(&["--json", "--since", "7d"])), "");
+    let newer = directory.path().join("history.jsonl");
+    let torn = fs::read_to_string(&newer)
+        .expect("there")
+        .replacen('{', "", 1);
+    fs::write(&newer, torn).expect("our own file");
+    let told = ask(&["--json"]);
+    assert_eq!(reasons(&told), "\"2\"");
+    let said = stderr(&told).matches("history.jsonl is damaged").count();
+    assert_eq!(said, 1, "{}", stderr(&told));
+    assert!(stderr(&told).contains("line 1 of "), "{}", stderr(&told));
 }
 
 #[test]
@@ -389,11 +402,60 @@ fn an_unknown_uplink_is_told_with_those_that_there_are() {
         "--socket",
         text(&agent.path()),
     ]));
-    assert_eq!(code(&output), Some(1));
+    assert_eq!(code(&output), Some(2));
     assert_eq!(
         stderr(&output),
         "uplinkd: no uplink `fibre`; there are fiber, lte\n"
     );
+}
+
+#[test]
+fn a_command_for_an_unknown_uplink_names_those_that_there_are_and_ends_with_2() {
+    let agent = start();
+    let socket = agent.path();
+    for command in ["switch", "disable", "enable"] {
+        let told = output(&mut uplinkd(&[command, "lt", "--socket", text(&socket)]));
+        assert_eq!(code(&told), Some(2), "{command}");
+        assert_eq!(
+            stderr(&told),
+            "uplinkd: no uplink `lt`; there are fiber, lte\n"
+        );
+    }
+}
+
+#[test]
+fn a_limit_of_a_drain_is_taken_or_said_how_to_write() {
+    let agent = start();
+    let socket = agent.path();
+    let drain = |arguments: &[&str]| {
+        let arguments = [&["disable"], arguments, &["--socket", text(&socket)]].concat();
+        output(&mut uplinkd(&arguments))
+    };
+    let taken = [
+        ("--drain", "disable lte --drain=10m\n"),
+        ("--drain=2h", "disable lte --drain=2h\n"),
+    ];
+    for (limit, command) in taken {
+        assert_eq!(stdout(&drain(&["lte", limit])), command);
+    }
+    for wrong in ["--drain=-2h", "--drain=0s", "--drain=8d", "--drain=soon"] {
+        let told = drain(&["lte", wrong]);
+        assert_eq!(code(&told), Some(2), "{wrong}");
+        let said = stderr(&told);
+        assert!(
+            said.contains("from 1s to 7days, such as --drain=2h"),
+            "{said}"
+        );
+    }
+    for apart in [["lte", "--drain", "2h"], ["--drain", "2h", "lte"]] {
+        let told = drain(&apart);
+        assert_eq!(code(&told), Some(2));
+        let said = stderr(&told);
+        assert!(
+            said.contains("follows an equals sign: --drain=2h"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
@@ -667,4 +729,40 @@ fn on_a_terminal(command: &mut Command) -> String {
     // A terminal whose other side is closed reads as an error.
     drop(fs::File::from(terminal.master).read_to_end(&mut said));
     String::from_utf8(said).expect("a text")
+}
+
+#[test]
+fn the_status_and_the_history_fit_the_columns_there_are_without_breaking_a_word() {
+    let mut status = status();
+    let reason =
+        "answers again, but not for long enough: its failback waits for sixty seconds of health";
+    status["uplinks"][0]["reason"] = json!(reason);
+    status["uplinks"][0]["state"] = json!("recovering");
+    status["uplinks"][0]["name"] = json!("a-rather-long-name-of-an-uplink");
+    let agent = start_with(&status);
+    for (columns, is_on_one_line) in [("60", false), ("80", false), ("200", true)] {
+        let path = agent.path();
+        let mut command = uplinkd(&["status", "--socket", text(&path)]);
+        let told = output(command.env("COLUMNS", columns));
+        let width = columns.parse().expect("a number");
+        let shown = stdout(&told);
+        assert!(
+            shown.lines().all(|line| line.chars().count() <= width),
+            "{shown}"
+        );
+        let words: Vec<_> = shown.split_whitespace().collect();
+        let whole: Vec<_> = reason.split(' ').collect();
+        assert!(
+            words.windows(whole.len()).any(|part| part == whole),
+            "{shown}"
+        );
+        assert_eq!(shown.contains(reason), is_on_one_line, "{shown}");
+        let mut command = uplinkd(&["history", "--since", "9s", "--socket", text(&path)]);
+        let told = output(command.env("COLUMNS", columns));
+        assert!(
+            stdout(&told)
+                .lines()
+                .all(|line| line.chars().count() <= width)
+        );
+    }
 }

@@ -74,10 +74,10 @@ fn the_object_has_the_methods_of_the_command_line_with_their_types() {
         panic!("{:?}", client.objects);
     };
     assert_eq!(object.path, "uplinkd");
-    let text = 3;
+    let (text, truth) = (3, 7);
     let expected = json!({
-        "status": {}, "history": {"since": text}, "switch": {"uplink": text}, "auto": {},
-        "disable": {"uplink": text}, "enable": {"uplink": text}, "reload": {},
+        "status": {}, "history": {"since": text}, "switch": {"uplink": text, "pin": truth}, "auto": {},
+        "disable": {"uplink": text, "drain": text}, "enable": {"uplink": text}, "reload": {},
     });
     assert_eq!(object.signature, expected);
 }
@@ -104,6 +104,18 @@ fn each_method_asks_the_agent_for_what_it_is_named_after() {
     assert_eq!(done("disable", &lte), "disable lte");
     assert_eq!(done("enable", &lte), "enable lte");
     assert_eq!(done("auto", &json!({})), "auto");
+    let pinned = json!({"uplink": "lte", "pin": true});
+    assert_eq!(done("switch", &pinned), "switch lte --pin");
+    let drained = |drain: Value| json!({"uplink": "lte", "drain": drain});
+    assert_eq!(
+        done("disable", &drained(json!("2h"))),
+        "disable lte --drain=2h"
+    );
+    assert_eq!(
+        done("disable", &drained(json!(true))),
+        "disable lte --drain=10m"
+    );
+    assert_eq!(done("disable", &drained(json!(false))), "disable lte");
     // rpcd adds the session of whoever asks by HTTP.
     let with_session = json!({"ubus_rpc_session": "x", "uplink": "lte"});
     assert_eq!(done("enable", &with_session), "enable lte");
@@ -137,7 +149,7 @@ fn what_is_refused_says_why() {
     let mut client = site.bus.accept();
     let refused = (UNKNOWN_ERROR, Some(json!({"refused": "not now"})));
     assert_eq!(client.call("reload", &json!({})), refused);
-    let nobody = json!({"not_found": "no uplink is named `nobody`"});
+    let nobody = json!({"not_found": "no uplink `nobody`; there are fiber, lte"});
     let answer = client.call("switch", &json!({"uplink": "nobody"}));
     assert_eq!(answer, (NOT_FOUND, Some(nobody)));
 }
@@ -154,6 +166,9 @@ fn a_call_with_wrong_or_missing_arguments_is_an_invalid_argument() {
         ("switch", json!({"uplink": {"lte": true}})),
         ("switch", json!({"uplink": ""})),
         ("switch", json!({"uplink": "l t e"})),
+        ("switch", json!({"uplink": "lte", "pin": "yes"})),
+        ("disable", json!({"uplink": "lte", "drain": "-2h"})),
+        ("disable", json!({"uplink": "lte", "drain": ""})),
         ("enable", json!({"uplink": 0.5})),
         ("disable", json!({"Uplink": "lte"})),
         ("history", json!({"since": 86_400})),

@@ -186,7 +186,7 @@ fn failback_by_hand_waits_for_the_person() {
     });
     let events = replay.run_until(at(1000.0));
     assert_eq!(switches(&events), 2, "{:?}", brief(&events));
-    let events = replay.input(Input::Command(Command::Auto {}.into()));
+    let events = replay.input(Input::Command(Command::Auto.into()));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
 }
 
@@ -503,7 +503,7 @@ fn a_pinned_uplink_is_not_left_when_it_dies_and_that_is_said_once() {
     );
     let events = replay.run_until(at(200.0));
     assert_eq!(switches(&events), 0, "{:?}", brief(&events));
-    let events = replay.input(Input::Command(Command::Auto {}.into()));
+    let events = replay.input(Input::Command(Command::Auto.into()));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
     assert_eq!(chosen(&replay), None);
 }

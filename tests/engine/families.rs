@@ -254,7 +254,7 @@ fn failback_by_hand_holds_for_one_family_too() {
     let mut replay = world(settings, 3, fiber_without(Ipv6, 30.0, 60.0));
     replay.run_until(at(1000.0));
     assert_eq!(carriers(&replay), by("fiber", "lte"));
-    let events = replay.input(Input::Command(Command::Auto {}.into()));
+    let events = replay.input(Input::Command(Command::Auto.into()));
     assert_eq!(brief(&events), ["switch fiber,lte -> fiber"]);
 }
 
@@ -477,7 +477,7 @@ fn a_person_s_choice_moves_both_families_but_not_one_that_is_broken_there() {
     let events = replay.input(Input::Command(Command::switch(name("lte")).into()));
     assert_eq!(brief(&events), ["switch fiber -> lte,fiber"]);
     assert_eq!(carriers(&replay), by("lte", "fiber"));
-    let events = replay.input(Input::Command(Command::Auto {}.into()));
+    let events = replay.input(Input::Command(Command::Auto.into()));
     assert_eq!(brief(&events), ["switch lte,fiber -> fiber"]);
 }
 

@@ -163,7 +163,7 @@ fn what_a_person_chose_carries_everything_alone_until_auto() {
     assert_eq!(active(&replay), ["b"]);
     replay.run_until(at(100.0));
     assert_eq!(active(&replay), ["b"]);
-    replay.input(Input::Command(Command::Auto {}.into()));
+    replay.input(Input::Command(Command::Auto.into()));
     assert_eq!(active(&replay), ["a", "b"]);
 }
 

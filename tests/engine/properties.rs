@@ -272,7 +272,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         2 => uplink.clone().prop_map(Command::switch),
         1 => uplink.clone().prop_map(Command::pin),
-        2 => Just(Command::Auto {}),
+        2 => Just(Command::Auto),
         2 => uplink.clone().prop_map(Command::disable),
         2 => uplink.prop_map(Command::enable),
     ]

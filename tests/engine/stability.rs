@@ -140,7 +140,7 @@ fn whom_a_person_chooses_is_pardoned_and_keeps_the_traffic_when_the_agent_choose
     replay.run_until(at(HOUR + 15.0));
     // `auto` waives the wait, not the penalty.
     assert_eq!(
-        brief(&replay.input(Input::Command(Command::Auto {}.into()))),
+        brief(&replay.input(Input::Command(Command::Auto.into()))),
         [""; 0]
     );
     let fiber = Command::switch(name("fiber"));
@@ -150,7 +150,7 @@ fn whom_a_person_chooses_is_pardoned_and_keeps_the_traffic_when_the_agent_choose
     );
     assert_eq!(shown(&replay, "fiber").suppressed_until, None);
     assert_eq!(
-        brief(&replay.input(Input::Command(Command::Auto {}.into()))),
+        brief(&replay.input(Input::Command(Command::Auto.into()))),
         [""; 0]
     );
     assert_eq!(brief(&replay.run_until(at(2.0 * HOUR))), [""; 0]);
@@ -169,7 +169,7 @@ fn where_only_a_person_says_when_to_go_back_a_penalty_does_not_object() {
     assert_eq!(switches(&events), 2, "{}", lines(&events));
     assert!(shown(&replay, "fiber").suppressed_until.is_some());
     assert_eq!(
-        brief(&replay.input(Input::Command(Command::Auto {}.into()))),
+        brief(&replay.input(Input::Command(Command::Auto.into()))),
         ["switch lte -> fiber"]
     );
 }

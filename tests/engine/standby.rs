@@ -391,7 +391,7 @@ fn a_switch_by_hand_wakes_it_and_goes_there_once_it_is_usable() {
     assert_eq!(site.carrier(), "lte");
     site.until(3_000.0);
     assert_eq!(site.carrier(), "lte");
-    site.tell(Input::Command(Command::Auto {}.into()));
+    site.tell(Input::Command(Command::Auto.into()));
     assert_eq!(site.carrier(), "fiber");
     site.until(3_400.0);
     assert_eq!(site.lte().state, State::Cold);

@@ -162,6 +162,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
         "unsafe_code",
         &[
             "src/alert/clock.rs",
+            "src/cli/output/terminal.rs",
             "src/daemon/alarm.rs",
             "src/lab/sys.rs",
             "src/probe/icmp.rs",

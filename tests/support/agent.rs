@@ -11,7 +11,7 @@ use uplinkd::control::socket::{Server, Watchers};
 use uplinkd::control::ubus::Ubus;
 use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
-use uplinkd::engine::command::Command;
+use uplinkd::engine::command::{Command, CommandRefusal};
 use uplinkd::engine::event::{EventKind, EventRecord};
 use uplinkd::engine::status::Status;
 use uplinkd::units::Timestamp;
@@ -124,16 +124,23 @@ async fn serve(
             Some(call) = server.calls.recv() => match &call.request {
                 Request::Status => call.answer(&Response::Status(Box::new(status.clone()))),
                 Request::Watch => watchers.add(call, status),
-                Request::Command(Command::Switch { uplink, .. }) if uplink.as_str() == "nobody" => {
-                    call.answer(&Response::NotFound("no uplink is named `nobody`".to_owned()));
+                Request::Command(
+                    Command::Switch { uplink, .. }
+                    | Command::Disable { uplink, .. }
+                    | Command::Enable { uplink },
+                ) if uplink.as_str() != "lte" => {
+                    let refusal = CommandRefusal::NoSuchUplink {
+                        name: uplink.clone(),
+                        known: ["fiber", "lte"].map(|name| name.parse().expect("a name")).into(),
+                    };
+                    call.answer(&refusal.into());
                 }
                 Request::Command(command) => {
                     let done = Response::Done(command.to_string());
                     call.answer(&done);
                 }
-                Request::Waiting => call.answer(&Response::Waiting(vec![event(99)])),
-                Request::History { seconds } => {
-                    let count = seconds.unwrap_or(2);
+                Request::History { since, .. } => {
+                    let count = since.map_or(2, |since| since.as_secs());
                     call.answer(&Response::History((0..count).map(event).collect()));
                 }
                 Request::Reload => call.answer(&Response::Refused("not now".to_owned())),

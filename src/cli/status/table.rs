@@ -1,9 +1,9 @@
-//! The status as a person reads it: aligned, within 80 columns for common names.
+//! The status as a table that fits the screen.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::cli::output::{Colour, Palette};
+use crate::cli::output::{Colour, Palette, fitted, paragraph};
 use crate::engine::event::EventRecord;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
@@ -18,6 +18,8 @@ use crate::units::{Timestamp, UplinkName};
 pub(super) struct Table {
     pub(super) now: Timestamp,
     pub(super) palette: Palette,
+    /// The columns of the screen.
+    pub(super) width: usize,
 }
 
 /// A column: its title and, for each row, its text.
@@ -28,28 +30,28 @@ impl Table {
     pub(super) fn draw(&self, status: &Status, with_targets: bool) -> String {
         let mut text = self.summary(status);
         let rows: Vec<Row> = status.uplinks.iter().map(|u| self.row(u)).collect();
-        let widths = widths(&rows);
-        let indent = start_of(INTERFACE, &widths);
+        let layout = Layout::of(&rows, self.width);
+        let indent = layout.start_of(INTERFACE).min(DEEPEST_INDENT);
         text.push('\n');
-        let titles = aligned(&TITLES.map(str::to_owned), &widths);
+        let titles = layout.aligned(&TITLES.map(str::to_owned));
         text.push_str(self.palette.paint(Colour::Dim, &titles).trim_end());
         text.push('\n');
         for (uplink, row) in status.uplinks.iter().zip(&rows) {
-            text.push_str(&self.coloured(uplink.state, row, &widths));
+            text.push_str(&self.coloured(uplink.state, row, &layout));
             text.push('\n');
-            let carries = part(status, uplink);
-            let _ = writeln!(text, "{:indent$}{}{carries}", "", uplink.reason);
-            if let Some(maintenance) = self.maintenance(status, uplink) {
-                let _ = writeln!(text, "{:indent$}{maintenance}", "");
+            let mut notes = vec![uplink.reason.clone() + &part(status, uplink)];
+            notes.extend(self.maintenance(status, uplink));
+            notes.extend(self.penalty(uplink));
+            if with_targets {
+                notes.extend(learnt(uplink));
             }
-            if let Some(penalty) = self.penalty(uplink) {
-                let _ = writeln!(text, "{:indent$}{penalty}", "");
+            for note in notes {
+                text.push_str(&paragraph(&note, indent, self.width));
             }
             if with_targets {
-                text.push_str(&learnt(uplink, indent));
-                text.push_str(&targets(uplink, indent));
+                text.push_str(&self.targets(uplink, indent));
                 if let Some(budget) = &uplink.probe_budget {
-                    let _ = writeln!(text, "{:indent$}{}", "", probe_budget(budget));
+                    text.push_str(&paragraph(&probe_budget(budget), indent, self.width));
                 }
             }
         }
@@ -103,9 +105,18 @@ impl Table {
             (false, _) => format!("{verb} {uplink}{by}{fate}, so it goes elsewhere for now"),
         };
         if is_there && !is_dead {
-            return line + "\n";
+            return self.line(&line);
         }
-        self.palette.paint(Colour::Red, &line) + "\n"
+        self.red(&line)
+    }
+
+    fn line(&self, text: &str) -> String {
+        paragraph(text, 0, self.width)
+    }
+
+    fn red(&self, text: &str) -> String {
+        let lines = self.line(text);
+        self.palette.paint(Colour::Red, lines.trim_end()) + "\n"
     }
 
     fn by_whom(&self, by: Option<&str>, at: Option<Timestamp>) -> String {
@@ -152,9 +163,7 @@ impl Table {
             RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
         };
         let lines = (!works).then_some(nothing_works).into_iter().chain(routes);
-        lines
-            .map(|line| self.palette.paint(Colour::Red, line) + "\n")
-            .collect()
+        lines.map(|line| self.red(line)).collect()
     }
 
     fn row(&self, uplink: &UplinkStatus) -> Row {
@@ -175,15 +184,15 @@ impl Table {
 
     /// The row with its state in colour. The colour comes after the alignment, which counts
     /// characters.
-    fn coloured(&self, state: State, row: &Row, widths: &[usize; COLUMNS]) -> String {
+    fn coloured(&self, state: State, row: &Row, layout: &Layout) -> String {
         let colour = match state {
             State::Up => Colour::Green,
             State::Degraded | State::Recovering => Colour::Yellow,
             State::Down | State::Absent => Colour::Red,
             State::Unknown | State::Disabled | State::Cold => Colour::Dim,
         };
-        let line = aligned(row, widths);
-        let (before, rest) = line.split_at(start_of(STATE, widths));
+        let line = layout.aligned(row);
+        let (before, rest) = line.split_at(layout.start_of(STATE));
         let (word, after) = rest.split_at(row[STATE].len());
         format!("{before}{}{after}", self.palette.paint(colour, word))
     }
@@ -208,18 +217,18 @@ impl Table {
             } else {
                 ""
             };
-            let _ = write!(
-                text,
-                "\ngroup {}: {}{}{with_rest} (policy {}, of {})",
+            let line = format!(
+                "group {}: {}{}{with_rest} (policy {}, of {})",
                 group.name,
                 list(&group.active),
                 since.unwrap_or_default(),
                 word(group.policy),
                 list(&group.uplinks),
             );
+            text.push_str(&self.line(&line));
         }
         if !text.is_empty() {
-            text.push('\n');
+            text.insert(0, '\n');
         }
         text
     }
@@ -228,7 +237,35 @@ impl Table {
         let from = list(&last.from);
         let to = list(&last.to);
         let age = self.age(last.at);
-        format!("\nlast switch {age} ago: {from} -> {to}, {}\n", last.reason)
+        let line = format!("last switch {age} ago: {from} -> {to}, {}", last.reason);
+        format!("\n{}", self.line(&line))
+    }
+
+    fn targets(&self, uplink: &UplinkStatus, indent: usize) -> String {
+        let longest = uplink.targets.iter().map(|t| t.target.to_string().len());
+        let width = longest.max().unwrap_or(0);
+        let mut text = String::new();
+        for target in &uplink.targets {
+            let TargetStatus {
+                target,
+                state,
+                rtt_ms,
+                loss_percent,
+                set_aside,
+            } = target;
+            let rtt = milliseconds(*rtt_ms);
+            let loss = percent(*loss_percent);
+            let _ = writeln!(
+                text,
+                "{:indent$}{target:width$}  {state:7}  {rtt:>9}  {loss:>7} loss",
+                ""
+            );
+            if let Some(why) = set_aside {
+                let why = format!("set aside: {why}");
+                text.push_str(&paragraph(&why, indent + 2, self.width));
+            }
+        }
+        text
     }
 
     fn age(&self, since: Timestamp) -> String {
@@ -246,23 +283,21 @@ fn word(policy: Policy) -> &'static str {
 }
 
 /// What the agent has learnt about the link, as a sentence or two.
-fn learnt(uplink: &UplinkStatus, indent: usize) -> String {
-    let mut text = String::new();
+fn learnt(uplink: &UplinkStatus) -> Vec<String> {
+    let mut notes = Vec::new();
     if let Some(p95) = uplink.rtt_p95_ms {
         let median = milliseconds(uplink.rtt_ms);
-        let _ = writeln!(text, "{:indent$}RTT {median}, 95 % within {p95:.1} ms", "");
+        notes.push(format!("RTT {median}, 95 % within {p95:.1} ms"));
     }
     if let Some(learnt) = uplink.learnt {
-        let _ = writeln!(
-            text,
-            "{:indent$}usually loses {:.1} %, in bursts of {:.0} ms: can be declared dead in {:.1} s",
-            "",
-            learnt.loss_percent,
-            learnt.burst_ms,
-            learnt.dead_in_ms / 1e3
-        );
+        notes.push(format!(
+            "loses {:.1} % while healthy, in bursts of {:.0} ms",
+            learnt.loss_percent, learnt.burst_ms
+        ));
+        let detected = learnt.dead_in_ms / 1e3;
+        notes.push(format!("an outage is declared after {detected:.1} s"));
     }
-    text
+    notes
 }
 
 /// What an uplink carries, where others carry the rest.
@@ -280,32 +315,6 @@ fn part(status: &Status, uplink: &UplinkStatus) -> String {
     }
 }
 
-fn targets(uplink: &UplinkStatus, indent: usize) -> String {
-    let longest = uplink.targets.iter().map(|t| t.target.to_string().len());
-    let width = longest.max().unwrap_or(0);
-    let mut text = String::new();
-    for target in &uplink.targets {
-        let TargetStatus {
-            target,
-            state,
-            rtt_ms,
-            loss_percent,
-            set_aside,
-        } = target;
-        let rtt = milliseconds(*rtt_ms);
-        let loss = percent(*loss_percent);
-        let _ = writeln!(
-            text,
-            "{:indent$}{target:width$}  {state:7}  {rtt:>9}  {loss:>7} loss",
-            ""
-        );
-        if let Some(why) = set_aside {
-            let _ = writeln!(text, "{:indent$}  set aside: {why}", "");
-        }
-    }
-    text
-}
-
 fn probe_budget(budget: &BudgetStatus) -> String {
     let BudgetStatus {
         limit_bytes: limit,
@@ -320,7 +329,7 @@ fn probe_budget(budget: &BudgetStatus) -> String {
     )
 }
 
-/// An event as one line.
+/// An event as one line, or as more where the screen is not as wide.
 pub(in crate::cli) fn event(event: &EventRecord) -> String {
     let mut text = format!("{}  {}", event.at, event.event);
     if let Some(group) = &event.group {
@@ -332,36 +341,55 @@ pub(in crate::cli) fn event(event: &EventRecord) -> String {
     if let (Some(from), Some(to)) = (&event.from, &event.to) {
         let _ = write!(text, "  {from} -> {to}");
     }
-    let _ = writeln!(text, ": {}", event.reason);
-    text
+    let _ = write!(text, ": {}", event.reason);
+    fitted(&text)
 }
 
-fn widths(rows: &[Row]) -> [usize; COLUMNS] {
-    std::array::from_fn(|column| {
-        let texts = rows.iter().map(|row| row[column].chars().count());
-        texts.chain([TITLES[column].len()]).max().unwrap_or(0)
-    })
+/// Which columns there is room for, and how wide each is.
+struct Layout {
+    shown: Vec<usize>,
+    widths: [usize; COLUMNS],
 }
 
-fn start_of(column: usize, widths: &[usize; COLUMNS]) -> usize {
-    widths[..column].iter().map(|width| width + GAP.len()).sum()
-}
-
-fn aligned(row: &Row, widths: &[usize; COLUMNS]) -> String {
-    let cells: Vec<_> = row
-        .iter()
-        .zip(widths)
-        .enumerate()
-        .map(|(column, (text, &width))| {
-            let is_number = column > STATE;
-            if is_number {
-                format!("{text:>width$}")
-            } else {
-                format!("{text:width$}")
+impl Layout {
+    fn of(rows: &[Row], room: usize) -> Self {
+        let widths = std::array::from_fn(|column| {
+            let texts = rows.iter().map(|row| row[column].chars().count());
+            texts.chain([TITLES[column].len()]).max().unwrap_or(0)
+        });
+        let shown = (0..COLUMNS).collect();
+        let mut layout = Self { shown, widths };
+        for least in LEAST_WANTED {
+            if layout.start_of(COLUMNS) <= room + GAP.len() {
+                break;
             }
-        })
-        .collect();
-    cells.join(GAP)
+            layout.shown.retain(|column| *column != least);
+        }
+        layout
+    }
+
+    /// Where a column begins, or would begin.
+    fn start_of(&self, column: usize) -> usize {
+        let before = self.shown.iter().filter(|shown| **shown < column);
+        before.map(|shown| self.widths[*shown] + GAP.len()).sum()
+    }
+
+    fn aligned(&self, row: &Row) -> String {
+        let cells: Vec<_> = self
+            .shown
+            .iter()
+            .map(|&column| {
+                let (text, width) = (&row[column], self.widths[column]);
+                let is_number = column > STATE;
+                if is_number {
+                    format!("{text:>width$}")
+                } else {
+                    format!("{text:width$}")
+                }
+            })
+            .collect();
+        cells.join(GAP)
+    }
 }
 
 fn list(names: &[UplinkName]) -> String {
@@ -412,4 +440,8 @@ const TITLES: [&str; COLUMNS] = [
 const INTERFACE: usize = 2;
 /// The column that is coloured; those after it are numbers.
 const STATE: usize = 4;
+/// The columns that go first where there is no room for all.
+const LEAST_WANTED: [usize; 6] = [8, 3, 5, INTERFACE, 7, 6];
+/// Below long names notes would have no room.
+const DEEPEST_INDENT: usize = 16;
 const GAP: &str = "  ";

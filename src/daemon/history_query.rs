@@ -12,40 +12,54 @@ use crate::control::{Call, Response};
 use crate::engine::event::EventRecord;
 use crate::history::{self, MOST_WAITING};
 
-/// The most that one answer tells: a message of ubus has a megabyte at most, and memory is scarce.
-const MOST_TOLD: usize = 1_000;
-
-/// The turn of those who want the history.
+/// The one that may read at a time: memory is scarce.
 #[derive(Debug)]
-pub(super) struct Readers(Arc<Semaphore>);
+pub(super) struct HistoryReaders(Arc<Semaphore>);
 
-impl Default for Readers {
+impl Default for HistoryReaders {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 }
 
+/// Which events are wanted.
+#[derive(Clone, Copy)]
+struct HistoryRange {
+    begin: Option<SystemTime>,
+    newest: Option<usize>,
+}
+
 impl Daemon {
-    /// Answers with what happened within a span, when it is the caller's turn.
-    pub(super) fn tell_history(&self, call: Call, span: Option<Duration>) {
+    /// Answers with what happened, when it is the caller's turn.
+    pub(super) fn answer_history(
+        &self,
+        call: Call,
+        since: Option<Duration>,
+        newest: Option<usize>,
+    ) {
         let waiting = self.history.waiting().to_vec();
         let directory = self.config.agent.state_dir.clone();
         let now = self.clock.wall().at(self.clock.now()).0;
-        let begin = span.map(|span| now.checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH));
+        let begin = since.map(|span| now.checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH));
+        let range = HistoryRange { begin, newest };
         let turns = Arc::clone(&self.readers.0);
         spawn(async move {
             if let Ok(_turn) = turns.acquire().await {
-                let told = spawn_blocking(move || call.answer(&past(&directory, waiting, begin)));
+                let answer = move || call.answer(&stored_and_waiting(&directory, waiting, range));
                 // An answer that was not given ends the conversation of its client.
-                let _ = told.await;
+                let _ = spawn_blocking(answer).await;
             }
         });
     }
 }
 
-fn past(directory: &Path, waiting: Vec<EventRecord>, begin: Option<SystemTime>) -> Response {
+fn stored_and_waiting(
+    directory: &Path,
+    waiting: Vec<EventRecord>,
+    range: HistoryRange,
+) -> Response {
     let mut events = match history::read(directory) {
-        Ok(past) => past.events,
+        Ok(stored) => stored.events,
         Err(error) => return Response::Refused(format!("{:#}", anyhow::Error::from(error))),
     };
     // They may have been written since they were counted as waiting.
@@ -55,7 +69,8 @@ fn past(directory: &Path, waiting: Vec<EventRecord>, begin: Option<SystemTime>) 
             events.push(event);
         }
     }
-    events.retain(|event| begin.is_none_or(|begin| event.at.0 >= begin));
-    events.drain(..events.len().saturating_sub(MOST_TOLD));
+    events.retain(|event| range.begin.is_none_or(|begin| event.at.0 >= begin));
+    let most = range.newest.unwrap_or(usize::MAX);
+    events.drain(..events.len().saturating_sub(most));
     Response::History(events)
 }

@@ -5,20 +5,14 @@ use std::collections::BTreeSet;
 use super::Daemon;
 use crate::choices;
 use crate::control::{Call, Response};
-use crate::engine::command::{Caller, Command, CommandRefusal, IssuedCommand};
+use crate::engine::command::{Caller, Command, IssuedCommand};
 use crate::engine::input::Input;
 use crate::engine::status::{Choices, Chosen, Draining, Maintenance};
 
 impl Daemon {
     pub(super) fn obey(&mut self, call: &Call, command: &Command) -> Response {
         if let Err(refusal) = self.engine.check(command) {
-            let why = refusal.to_string();
-            return match refusal {
-                CommandRefusal::NoSuchUplink { .. } => Response::NotFound(why),
-                CommandRefusal::Unusable { .. }
-                | CommandRefusal::Last(_)
-                | CommandRefusal::Pinned(_) => Response::Refused(why),
-            };
+            return refusal.into();
         }
         self.tell(Input::Command(self.issued(&call.by, command)));
         if let Command::Enable { uplink } | Command::Disable { uplink, .. } = command {
@@ -35,7 +29,7 @@ impl Daemon {
             Command::Switch { uplink, pin: true } => {
                 format!("the traffic goes through {uplink} until `auto`, even if it fails")
             }
-            Command::Auto {} => "the agent chooses again".to_owned(),
+            Command::Auto => "the agent chooses again".to_owned(),
             Command::Disable { uplink, .. } => {
                 format!("{uplink} carries no traffic until `enable`")
             }
