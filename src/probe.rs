@@ -14,7 +14,8 @@
 //! 4. `src/probe.rs`: its arm in `Prober::send`.
 //! 5. `tests/kernel/targets.rs`: the prober against a good, a silent and a wrong server.
 //! 6. `config/uplinkd.toml`: its syntax, under `targets`.
-//! 7. The reference of the configuration in `docs/`, and the line in `CHANGELOG.md`.
+//! 7. `docs/configuration.md`: the same in the reference.
+//! 8. `CHANGELOG.md`: its line.
 
 mod dns;
 mod dns_message;
@@ -42,7 +43,7 @@ use crate::probe::names::Names;
 use crate::routing::Family;
 use crate::units::{Endpoint, Host, IfIndex, InterfaceName, Mark, ProbeId, Target, UplinkName};
 
-/// Orders and reports that may wait; far more than are ever in flight.
+/// Jobs and reports that may wait; far more than are ever in flight.
 const QUEUE: usize = 1024;
 
 /// A probe to send, and its way out.
@@ -81,7 +82,7 @@ pub struct ProbeReport {
 /// The prober thread.
 #[derive(Debug)]
 pub struct Probers {
-    orders: mpsc::Sender<Vec<ProbeJob>>,
+    jobs: mpsc::Sender<Vec<ProbeJob>>,
     reports: mpsc::Receiver<ProbeReport>,
 }
 
@@ -92,7 +93,7 @@ impl Probers {
     /// If this process may not open ICMP sockets, or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
         icmp::check()?;
-        let (orders, inbox) = mpsc::channel(QUEUE);
+        let (jobs, inbox) = mpsc::channel(QUEUE);
         let (outbox, reports) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -100,23 +101,23 @@ impl Probers {
         thread::Builder::new()
             .name("probers".to_owned())
             .spawn(move || runtime.block_on(serve(inbox, outbox)))?;
-        Ok(Self { orders, reports })
+        Ok(Self { jobs, reports })
     }
 
     /// Orders probes, all with one wake-up.
     ///
     /// # Errors
     /// If the queue is full; the probes are reported as not sent.
-    pub fn order(&self, orders: Vec<ProbeJob>) -> Result<(), Vec<ProbeReport>> {
-        if orders.is_empty() {
+    pub fn order(&self, jobs: Vec<ProbeJob>) -> Result<(), Vec<ProbeReport>> {
+        if jobs.is_empty() {
             return Ok(());
         }
-        self.orders.try_send(orders).map_err(|error| {
-            let (why, orders) = match error {
-                mpsc::error::TrySendError::Full(orders) => ("the probers are overloaded", orders),
-                mpsc::error::TrySendError::Closed(orders) => ("the probers have ended", orders),
+        self.jobs.try_send(jobs).map_err(|error| {
+            let (why, jobs) = match error {
+                mpsc::error::TrySendError::Full(jobs) => ("the probers are overloaded", jobs),
+                mpsc::error::TrySendError::Closed(jobs) => ("the probers have ended", jobs),
             };
-            let reports = orders.iter().map(|order| order.not_sent(why.to_owned()));
+            let reports = jobs.iter().map(|job| job.not_sent(why.to_owned()));
             reports.collect()
         })
     }
@@ -145,11 +146,11 @@ async fn serve(mut inbox: mpsc::Receiver<Vec<ProbeJob>>, outbox: mpsc::Sender<Pr
     };
     loop {
         tokio::select! {
-            orders = inbox.recv() => match orders {
-                Some(orders) => {
-                    for order in orders {
-                        if let Err(why) = prober.send(&order) {
-                            drop(outbox.try_send(order.not_sent(why)));
+            jobs = inbox.recv() => match jobs {
+                Some(jobs) => {
+                    for job in jobs {
+                        if let Err(why) = prober.send(&job) {
+                            drop(outbox.try_send(job.not_sent(why)));
                         }
                     }
                 }
@@ -173,39 +174,39 @@ impl Prober {
     ///
     /// # Errors
     /// The reason why it cannot be sent.
-    fn send(&mut self, order: &ProbeJob) -> Result<(), String> {
-        let exit = order.exit.clone();
-        let listen_for = order.probe.listen_for;
-        match order.probe.target.clone() {
+    fn send(&mut self, job: &ProbeJob) -> Result<(), String> {
+        let exit = job.exit.clone();
+        let listen_for = job.probe.listen_for;
+        match job.probe.target.clone() {
             Target::Icmp(address) => {
-                let client = self.clients.icmp(order, Family::of(address));
+                let client = self.clients.icmp(job, Family::of(address));
                 let ping = client
                     .map_err(|error| error.to_string())?
                     .ping(address, listen_for);
-                self.flights.start(&order.probe, ping);
+                self.flights.start(&job.probe, ping);
             }
             Target::Tcp(endpoint) => {
-                let address = self.resolve(order, &endpoint)?;
+                let address = self.resolve(job, &endpoint)?;
                 let connect = async move { tcp::probe(address, &exit, listen_for).await };
-                self.flights.start_connected(&order.probe, connect);
+                self.flights.start_connected(&job.probe, connect);
             }
             Target::Http(page) => {
-                let address = self.resolve(order, &page.endpoint)?;
+                let address = self.resolve(job, &page.endpoint)?;
                 let get = async move { http::probe(&page, address, &exit, listen_for).await };
-                self.flights.start_connected(&order.probe, get);
+                self.flights.start_connected(&job.probe, get);
             }
             Target::Dns(question) => {
                 let query = async move { dns::probe(&question, &exit, listen_for).await };
-                self.flights.start_connected(&order.probe, query);
+                self.flights.start_connected(&job.probe, query);
             }
         }
         Ok(())
     }
 
-    fn resolve(&mut self, order: &ProbeJob, endpoint: &Endpoint) -> Result<SocketAddr, String> {
+    fn resolve(&mut self, job: &ProbeJob, endpoint: &Endpoint) -> Result<SocketAddr, String> {
         let address = match &endpoint.host {
             Host::Address(address) => *address,
-            Host::Name(name) => self.names.address(order, name)?,
+            Host::Name(name) => self.names.address(job, name)?,
         };
         Ok(SocketAddr::new(address, endpoint.port))
     }
@@ -218,15 +219,15 @@ struct Clients {
 }
 
 impl Clients {
-    fn icmp(&mut self, order: &ProbeJob, family: Family) -> io::Result<&mut Icmp> {
-        let key = (order.probe.uplink.clone(), family);
+    fn icmp(&mut self, job: &ProbeJob, family: Family) -> io::Result<&mut Icmp> {
+        let key = (job.probe.uplink.clone(), family);
         let is_current = self
             .icmp
             .get(&key)
-            .is_some_and(|client| client.is_bound_to(&order.exit));
+            .is_some_and(|client| client.is_bound_to(&job.exit));
         if !is_current {
             self.icmp.remove(&key);
-            let client = Icmp::open(family, &order.exit)?;
+            let client = Icmp::open(family, &job.exit)?;
             self.icmp.insert(key.clone(), client);
         }
         self.icmp

@@ -17,7 +17,7 @@ const PANELS: [&str; 4] = [
     "bursts 600 ms, 2.8 %",
 ];
 
-/// Ours is asked for one false verdict in so many hours.
+/// Ours accepts one false verdict in so many hours.
 const SENSITIVITIES: [u64; 5] = [1, 6, 24, 30 * 24, 365 * 24];
 
 /// The peers' rules that are drawn, by name, and their colours.
@@ -166,7 +166,7 @@ impl Curve {
     }
 }
 
-/// None at all stands at the left edge, as a tenth in 30 days.
+/// A rate of none stands at the left edge, as a tenth in 30 days.
 const RATES: (f64, f64) = (0.1, 100_000.0);
 const DELAYS: (f64, f64) = (0.2, 50.0);
 
@@ -213,7 +213,7 @@ fn grid() -> String {
 fn legend() -> String {
     let top = 2.0 * (PANEL_HEIGHT + MARGIN * 1.4) + MARGIN;
     let mut parts = vec![format!(
-        "<text x=\"{MARGIN}\" y=\"24\" font-size=\"14\">Median delay until a dead uplink is declared dead, \
+        "<text x=\"{MARGIN}\" y=\"24\" font-size=\"14\">Median delay until an outage is found, \
          against false verdicts, at the same number of probes</text>\n"
     )];
     for (place, (name, colour)) in (0_u32..).zip(PEERS.iter().chain([&OURS])) {

@@ -10,9 +10,9 @@ use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::replay::attached;
 use uplinkd::units::Moment;
 
+use crate::demands::Demands;
 use crate::link::Link;
 use crate::link::Process;
-use crate::must::Verdicts;
 use crate::ours::{Tuning, settings};
 use crate::report::say;
 
@@ -25,18 +25,18 @@ const ENGINES: u32 = 300;
 const TARGETS: u32 = 6;
 
 /// Measures, prints and judges.
-pub(crate) fn print(verdicts: &mut Verdicts) {
+pub(crate) fn print(demands: &mut Demands) {
     let per_second = outcomes_per_second();
     say(&format!(
         "Engine: {:.2} million probe outcomes a second",
         per_second / 1e6
     ));
-    verdicts.at_least("million probe outcomes a second", per_second / 1e6, 2.0);
+    demands.at_least("million probe outcomes a second", per_second / 1e6, 2.0);
     if let Some(bytes) = bytes_per_target() {
         say(&format!(
             "State: {bytes:.0} bytes a target, its share of the uplink included"
         ));
-        verdicts.at_most("bytes of state a target", bytes, 4096.0);
+        demands.at_most("bytes of state a target", bytes, 4096.0);
     }
     say("");
 }

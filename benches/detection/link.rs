@@ -74,7 +74,7 @@ impl Link {
     }
 
     /// The round trip of a packet sent `at` to the target at `place`; none if it is lost. Packets
-    /// are asked for in the order of time.
+    /// come in the order of time.
     pub(crate) fn answer(&mut self, place: u8, at: f64) -> Option<f64> {
         if let Process::Recorded(track) = self.process {
             return self.recorded(track, place, at);
@@ -94,7 +94,7 @@ impl Link {
         Some((path + self.level + delay) * factor + jitter)
     }
 
-    /// The share of packets that get through at a moment, asked in the order of time.
+    /// The share of packets that get through at a moment; moments come in the order of time.
     pub(crate) fn passes(&mut self, at: f64) -> f64 {
         while at >= self.interruption.1 {
             self.next_interruption();

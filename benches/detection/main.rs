@@ -1,4 +1,4 @@
-//! The delay of true verdicts and the rate of false ones: the shipped engine in virtual time on links of
+//! The delay of true demands and the rate of false ones: the shipped engine in virtual time on links of
 //! many kinds, and the rules of other programs on the same links.
 //!
 //! `cargo bench --bench detection -- [RECORDING]... [--quick] [--days N] [--interval SECONDS] [--only WORD]
@@ -9,9 +9,9 @@ mod bound;
 mod chance;
 mod chart;
 mod cost;
+mod demands;
 mod link;
 mod metered;
-mod must;
 mod ours;
 mod peers;
 mod report;
@@ -26,8 +26,8 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use arguments::Arguments;
+use demands::Demands;
 use link::{Process, Trouble};
-use must::Verdicts;
 use ours::{Extent, Figures, Tuning};
 use peers::{Alarms, Trial};
 use report::{Comparison, Line, say};
@@ -42,27 +42,27 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut verdicts = Verdicts::default();
+    let mut demands = Demands::default();
     if arguments.part("cost") {
-        cost::print(&mut verdicts);
+        cost::print(&mut demands);
     }
     if arguments.part("metered") {
-        metered::print(arguments.is_quick, &mut verdicts);
+        metered::print(arguments.is_quick, &mut demands);
     }
     if arguments.part("slow") {
-        slower(arguments.extent, &mut verdicts);
+        slower(arguments.extent, &mut demands);
     }
     if arguments.part("steady") {
-        steady_loss(&mut verdicts, arguments.is_quick);
+        steady_loss(&mut demands, arguments.is_quick);
     }
     if arguments.part("traffic") {
-        under_traffic(arguments.extent, &mut verdicts);
+        under_traffic(arguments.extent, &mut demands);
     }
     if arguments.part("series") {
-        series(arguments.extent, &mut verdicts);
+        series(arguments.extent, &mut demands);
     }
     for interval in &arguments.intervals {
-        detection(&arguments, *interval, &mut verdicts);
+        detection(&arguments, *interval, &mut demands);
     }
     if let Some(path) = &arguments.svg
         && let Err(error) = chart::write(path, arguments.is_quick)
@@ -70,12 +70,12 @@ fn main() -> ExitCode {
         say(&format!("cannot write {}: {error}", path.display()));
         return ExitCode::FAILURE;
     }
-    verdicts.print();
+    demands.print();
     ExitCode::SUCCESS
 }
 
 /// The main table at one steady interval, and the peers beside it.
-fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts) {
+fn detection(arguments: &Arguments, interval: Duration, demands: &mut Demands) {
     let recorded = arguments.recorded.iter().copied();
     let known = ROWS.into_iter().filter(|row| arguments.part(row.name));
     let rows: Vec<_> = known.chain(recorded).collect();
@@ -96,13 +96,13 @@ fn detection(arguments: &Arguments, interval: Duration, verdicts: &mut Verdicts)
             figures: &figures,
         };
         say(&line.to_string());
-        verdicts.detection(row.name, interval, &figures);
+        demands.detection(row.name, interval, &figures);
         comparisons.push(comparison);
     }
     report::comparisons(interval, &comparisons);
-    // A rule that is tuned on three days knows nothing of what happens once in thirty.
+    // Three days are too few to tune a rule for what happens once in thirty.
     if !arguments.is_quick {
-        verdicts.comparison(interval, &comparisons);
+        demands.comparison(interval, &comparisons);
     }
 }
 
@@ -132,7 +132,7 @@ fn at_once<T: Send>(rows: &[Row], measure: impl Fn(Row) -> T + Sync) -> Vec<T> {
 const TUNED_ON: u32 = 3;
 
 /// The best that each of the peers' rules can be tuned to on a link, at no higher a rate of false
-/// verdicts than ours, or one in all the days, and with the probes that ours spent; and what an oracle
+/// demands than ours, or one in all the days, and with the probes that ours spent; and what an oracle
 /// would take.
 fn compare(row: Row, figures: &Figures, steady: Duration, extent: Extent) -> Comparison {
     let interval = 3600.0 / figures.probes_per_hour;
@@ -164,13 +164,13 @@ fn compare(row: Row, figures: &Figures, steady: Duration, extent: Extent) -> Com
 }
 
 /// What the client's own traffic adds to the evidence, and where it misleads.
-fn under_traffic(extent: Extent, verdicts: &mut Verdicts) {
+fn under_traffic(extent: Extent, demands: &mut Demands) {
     let extent = Extent {
         days: extent.days / TRAFFIC_SHARE + 1,
         ..extent
     };
     say(&format!(
-        "A client's traffic on the uplink, steady 1 s: {} days for false verdicts, {} outages",
+        "A client's traffic on the uplink, steady 1 s: {} days for false demands, {} outages",
         extent.days, extent.outages
     ));
     report::traffic_head();
@@ -184,7 +184,7 @@ fn under_traffic(extent: Extent, verdicts: &mut Verdicts) {
             let figures = ours::busy(habit, process, tuning, extent);
             let name = format!("{}, {link}", habit.name());
             report::traffic(&name, &figures);
-            verdicts.traffic(&name, habit, process, &figures);
+            demands.traffic(&name, habit, process, &figures);
         }
     }
     say("");
@@ -195,7 +195,7 @@ const TRAFFIC_SHARE: u32 = 9;
 
 /// The first, the second and the tenth of ten outages in a row: what one teaches must not delay the
 /// next.
-fn series(extent: Extent, verdicts: &mut Verdicts) {
+fn series(extent: Extent, demands: &mut Demands) {
     let count = (extent.outages / 10).max(10);
     say(&format!(
         "Ten outages of {} s in a row, steady 1 s, {count} times: median delay",
@@ -215,15 +215,15 @@ fn series(extent: Extent, verdicts: &mut Verdicts) {
         ));
         if row.name == "independent 1 %" {
             let what = "ten outages in a row, 1 % loss: p50 of the";
-            verdicts.at_most(&format!("{what} second"), medians[1], 1.1);
-            verdicts.at_most(&format!("{what} tenth"), medians[2], 1.1);
+            demands.at_most(&format!("{what} second"), medians[1], 1.1);
+            demands.at_most(&format!("{what} tenth"), medians[2], 1.1);
         }
     }
     say("");
 }
 
 /// Round trips become five times as long.
-fn slower(extent: Extent, verdicts: &mut Verdicts) {
+fn slower(extent: Extent, demands: &mut Demands) {
     say("Round trips become five times as long, steady 1 s, 1 % loss");
     for (rtt, limit) in [(0.025, 100), (0.12, 500)] {
         let delays = ours::slow(rtt, Duration::from_millis(limit), extent.changes);
@@ -233,13 +233,13 @@ fn slower(extent: Extent, verdicts: &mut Verdicts) {
             report::seconds(delays.median()),
             report::seconds(delays.quantile(0.99))
         ));
-        verdicts.at_most(&format!("RTT {what}: p50"), delays.median(), 1.1);
+        demands.at_most(&format!("RTT {what}: p50"), delays.median(), 1.1);
     }
     say("");
 }
 
 /// Steady loss must not make it change its mind.
-fn steady_loss(verdicts: &mut Verdicts, is_quick: bool) {
+fn steady_loss(demands: &mut Demands, is_quick: bool) {
     let step = if is_quick { 20 } else { 5 };
     say("Steady independent loss, 1 s: changes of state in 24 h after the first hour");
     let mut worst = 0;
@@ -248,7 +248,7 @@ fn steady_loss(verdicts: &mut Verdicts, is_quick: bool) {
         worst = worst.max(changes);
         say(&format!("  {percent:>3} %  {changes:>4}"));
     }
-    verdicts.at_most(
+    demands.at_most(
         "steady loss 0 to 60 %: changes in 24 h",
         report::count(worst),
         2.0,

@@ -7,8 +7,8 @@ use uplinkd::engine::budget::{PERIOD, cost, plan};
 use uplinkd::engine::state::State;
 
 use crate::chance::Chance;
+use crate::demands::Demands;
 use crate::link::{Link, Process, Trouble};
-use crate::must::Verdicts;
 use crate::ours::{Delays, Tuning, Watch, settings};
 use crate::report::{count, say, seconds};
 
@@ -33,7 +33,7 @@ const LINKS: [(&str, Process); 4] = [
 
 /// Months and outages of a metered uplink that carries the traffic, with nothing flowing: traffic
 /// would both save probes and tell of outages sooner.
-pub(crate) fn print(is_quick: bool, verdicts: &mut Verdicts) {
+pub(crate) fn print(is_quick: bool, demands: &mut Demands) {
     let tuning = Tuning {
         budget: Some(PROBE_BUDGET),
         ..Tuning::steady(Duration::from_secs(1))
@@ -67,7 +67,7 @@ pub(crate) fn print(is_quick: bool, verdicts: &mut Verdicts) {
             seconds(delays.median()),
             seconds(delays.quantile(0.99))
         ));
-        verdicts.at_most(&format!("metered, {name}: MB in 30 days"), worst, 50.0);
+        demands.at_most(&format!("metered, {name}: MB in 30 days"), worst, 50.0);
     }
     say("");
 }

@@ -15,7 +15,7 @@ use crate::link::{Link, Process, Trouble};
 use crate::scene::Scene;
 use crate::traffic::{Habit, Traffic};
 
-/// The time to learn, before anything is counted.
+/// The time to learn before figures count.
 const LEARNING: Duration = Duration::from_secs(86_400);
 
 const DAY: f64 = 86_400.0;
@@ -27,7 +27,7 @@ pub(crate) struct Tuning {
     pub(crate) interval: Duration,
     /// The accepted mean time between false verdicts.
     pub(crate) false_alarm_every: Duration,
-    /// The latency that makes an uplink degraded; half of it makes it well.
+    /// The latency that makes an uplink degraded; three fifths of it make it healthy.
     pub(crate) latency: Duration,
     /// The observed uplink is metered.
     pub(crate) budget: Option<Bytes>,
@@ -45,18 +45,18 @@ impl Tuning {
     }
 }
 
-/// How much of everything.
+/// The extent of a simulation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     /// Days for false verdicts.
     pub(crate) days: u32,
-    /// So many times, each with another chance: what is rare is known no better than it was seen often.
+    /// So many times, each with other random numbers: rare events need many days.
     pub(crate) lives: u32,
     /// Outages for the delay.
     pub(crate) outages: u32,
     /// Changes for the worse.
     pub(crate) changes: u32,
-    /// Where chance begins.
+    /// The seed of the random numbers.
     pub(crate) seed: u64,
 }
 
@@ -113,7 +113,7 @@ impl Delays {
     }
 }
 
-/// An engine that watches a link of that kind, in its own time.
+/// An engine that watches a link, in virtual time.
 #[derive(Clone)]
 pub(crate) struct Watch {
     replay: Replay<Scene>,
@@ -125,7 +125,7 @@ impl Watch {
         Self::under(Traffic::new(Habit::Idle, 0), tuning, link)
     }
 
-    /// While the client does something.
+    /// With a client's traffic.
     pub(crate) fn under(traffic: Traffic, tuning: Tuning, link: Link) -> Self {
         let settings = settings(tuning);
         let observed = settings.uplinks[0].name.clone();
@@ -257,7 +257,7 @@ pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figur
     figures
 }
 
-/// The link lives for so many days after a day of learning, and is learnt at the end.
+/// The figures of so many days after a day of learning; the engine has learnt the link at the end.
 fn live(mut watch: Watch, extent: Extent) -> (Watch, Figures) {
     let days = extent.days;
     watch.pass(LEARNING);
@@ -284,8 +284,7 @@ fn live(mut watch: Watch, extent: Extent) -> (Watch, Figures) {
     (watch, figures)
 }
 
-/// While the client does something: false verdicts, and the delay of a blackhole that begins while
-/// it does, or does not.
+/// False verdicts and the delay of an outage with a client's traffic.
 pub(crate) fn busy(habit: Habit, process: Process, tuning: Tuning, extent: Extent) -> Figures {
     let traffic = Traffic::new(habit, extent.seed);
     let watch = Watch::under(traffic, tuning, Link::new(process, 0.012, extent.seed));

@@ -1,9 +1,8 @@
-//! The peers' rules, written from their description, each tuned by hand as well as it can be: the
-//! lowest threshold with no more false verdicts than are allowed, on the very link that it is then
-//! tried on, at the very rate of probes that ours spends.
+//! The rules of other programs, written from their description, each with the best threshold: the lowest
+//! with no more false verdicts than allowed, on the link that it is tried on, at our rate of probes.
 //!
-//! A rule turns outcomes into a level. At its threshold that is a verdict; the next one can come
-//! once the level has fallen to a quarter of it, as in ours (20 % in, 5 % out).
+//! A rule turns outcomes into a level. The threshold is a verdict; the next verdict can come once the
+//! level has fallen to a quarter of it, as in ours (20 % in, 5 % out).
 
 use crate::chance::Chance;
 use crate::link::{Link, Process, Trouble};
@@ -15,7 +14,7 @@ const MISSED_AFTER: f64 = 0.15;
 /// Levels of the running mean: -ln(1 - mean) in steps of a fiftieth.
 const STEPS: f64 = 50.0;
 
-/// A rule and its memory.
+/// A rule and its state.
 #[derive(Clone, Debug)]
 pub(crate) enum Rule {
     /// keepalived, foolsm, HAproxy: misses in a row.
@@ -28,11 +27,11 @@ pub(crate) enum Rule {
     },
     /// The exponentially weighted mean loss.
     Mean { weight: f64, mean: f64 },
-    /// mwan3: rounds in a row in which no target answers; asked one after another.
-    Rounds { failed: usize, asked: usize },
+    /// mwan3: rounds in a row in which no target answers; probed one after another.
+    Rounds { failed: usize, probed: usize },
 }
 
-/// The name of a rule and the rule with an empty memory.
+/// A rule in its first state, and its name.
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) rule: Rule,
@@ -47,7 +46,7 @@ pub(crate) fn rules(interval: f64) -> Vec<Named> {
             "mwan3 counter".to_owned(),
             Rule::Rounds {
                 failed: 0,
-                asked: 0,
+                probed: 0,
             },
         ),
     ];
@@ -80,7 +79,7 @@ fn window(length: usize) -> Rule {
 }
 
 impl Rule {
-    /// The level after one more outcome.
+    /// The level after an outcome.
     fn observe(&mut self, is_missed: bool) -> usize {
         match self {
             Self::Row { misses } => {
@@ -103,14 +102,14 @@ impl Rule {
                 let level = (-(1.0 - mean.min(1.0 - 1e-9)).ln() * STEPS) as usize;
                 level
             }
-            Self::Rounds { failed, asked } => {
+            Self::Rounds { failed, probed } => {
                 if !is_missed {
-                    (*failed, *asked) = (0, 0);
-                } else if *asked + 1 < TARGETS {
-                    *asked += 1;
+                    (*failed, *probed) = (0, 0);
+                } else if *probed + 1 < TARGETS {
+                    *probed += 1;
                 } else {
                     *failed += 1;
-                    *asked = 0;
+                    *probed = 0;
                 }
                 *failed
             }
@@ -120,7 +119,7 @@ impl Rule {
     /// When the next probe goes out after one that was sent `at`.
     fn next(&self, at: f64, interval: f64) -> f64 {
         match self {
-            Self::Rounds { asked, .. } if *asked > 0 => at + MISSED_AFTER,
+            Self::Rounds { probed, .. } if *probed > 0 => at + MISSED_AFTER,
             Self::Rounds { .. } | Self::Row { .. } | Self::Window { .. } | Self::Mean { .. } => {
                 at + interval
             }
@@ -128,7 +127,7 @@ impl Rule {
     }
 }
 
-/// So many does a round of mwan3 ask at most.
+/// The targets of a round of mwan3.
 const TARGETS: usize = 3;
 
 /// A link, a rule and the time.

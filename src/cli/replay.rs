@@ -1,6 +1,6 @@
 //! `uplinkd replay`: the decisions on a recorded trace, in virtual time.
 
-mod course;
+mod run;
 mod show;
 mod trial;
 
@@ -14,7 +14,7 @@ use super::output;
 use crate::config::Config;
 use crate::recording::{self, Recording, RecordingSource};
 use crate::units::UplinkName;
-use course::Course;
+use run::ReplayRun;
 
 /// The arguments of `replay`.
 #[derive(Debug, Args)]
@@ -36,17 +36,17 @@ pub struct ReplayArguments {
 }
 
 pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
-    let courses = courses(arguments)?;
+    let runs = all_runs(arguments)?;
     let text = if arguments.json {
-        show::json(&courses)?
+        show::json(&runs)?
     } else {
-        show::text(&courses, output::width())
+        show::text(&runs, output::width())
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn courses(arguments: &ReplayArguments) -> Result<Vec<Course>> {
+fn all_runs(arguments: &ReplayArguments) -> Result<Vec<ReplayRun>> {
     let words = arguments.recordings.iter();
     let sources: Vec<_> = words.map(|word| source(word)).collect();
     let is_rerun = arguments.configs.is_empty() && sources.len() == 1;

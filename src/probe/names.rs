@@ -74,24 +74,24 @@ struct ResolvedAddress {
 
 impl Names {
     /// The address to probe, or why there is none. Starts a query for it if one is due.
-    pub(super) fn address(&mut self, order: &ProbeJob, name: &HostName) -> Result<IpAddr, String> {
-        let key = (order.probe.uplink.clone(), name.clone());
+    pub(super) fn address(&mut self, job: &ProbeJob, name: &HostName) -> Result<IpAddr, String> {
+        let key = (job.probe.uplink.clone(), name.clone());
         let now = now();
-        if self.known.get(&key).is_none_or(|entry| !entry.is_of(order)) {
-            let is_in_use = |entry: &CachedName| now.duration_since(entry.used) < FORGET;
-            self.known.retain(|_, entry| is_in_use(entry));
-            self.known.insert(key.clone(), CachedName::new(order, now));
+        if self.known.get(&key).is_none_or(|cached| !cached.is_of(job)) {
+            let is_in_use = |cached: &CachedName| now.duration_since(cached.used) < FORGET;
+            self.known.retain(|_, cached| is_in_use(cached));
+            self.known.insert(key.clone(), CachedName::new(job, now));
         }
-        let Some(entry) = self.known.get_mut(&key) else {
+        let Some(cached) = self.known.get_mut(&key) else {
             return Err(format!("{name} is not resolved yet"));
         };
-        entry.used = now;
-        let is_due = entry.query_at <= now && !entry.is_queried;
+        cached.used = now;
+        let is_due = cached.query_at <= now && !cached.is_queried;
         if is_due {
-            entry.is_queried = true;
-            self.lookups.spawn(look_up(key, order.clone()));
+            cached.is_queried = true;
+            self.lookups.spawn(look_up(key, job.clone()));
         }
-        entry.address.ok_or_else(|| match &entry.trouble {
+        cached.address.ok_or_else(|| match &cached.trouble {
             None => format!("{name} is not resolved yet"),
             Some(trouble) => format!("{name} is not resolved: {trouble}"),
         })
@@ -106,17 +106,17 @@ impl Names {
         let Some(Ok(lookup)) = self.lookups.join_next().await else {
             return;
         };
-        let entry = self.known.get_mut(&lookup.key);
-        if let Some(entry) = entry.filter(|entry| entry.exit == lookup.exit) {
-            entry.learn(lookup.result, now());
+        let cached = self.known.get_mut(&lookup.key);
+        if let Some(cached) = cached.filter(|cached| cached.exit == lookup.exit) {
+            cached.learn(lookup.result, now());
         }
     }
 }
 
 impl CachedName {
-    fn new(order: &ProbeJob, now: Instant) -> Self {
+    fn new(job: &ProbeJob, now: Instant) -> Self {
         Self {
-            exit: order.exit.clone(),
+            exit: job.exit.clone(),
             address: None,
             trouble: None,
             is_queried: false,
@@ -125,8 +125,8 @@ impl CachedName {
         }
     }
 
-    fn is_of(&self, order: &ProbeJob) -> bool {
-        self.exit == order.exit
+    fn is_of(&self, job: &ProbeJob) -> bool {
+        self.exit == job.exit
     }
 
     fn learn(&mut self, result: Result<ResolvedAddress, String>, now: Instant) {
@@ -146,16 +146,16 @@ impl CachedName {
     }
 }
 
-async fn look_up(key: NameKey, order: ProbeJob) -> NameLookup {
-    let servers = servers(&order.resolvers);
+async fn look_up(key: NameKey, job: ProbeJob) -> NameLookup {
+    let servers = servers(&job.resolvers);
     let name = &key.1;
-    let mut result = query(&servers, name, RecordType::A, &order.exit).await;
+    let mut result = query(&servers, name, RecordType::A, &job.exit).await;
     if matches!(result, Ok(None)) {
-        result = query(&servers, name, RecordType::Aaaa, &order.exit).await;
+        result = query(&servers, name, RecordType::Aaaa, &job.exit).await;
     }
     let result = result.and_then(|found| found.ok_or_else(|| "it has no address".to_owned()));
     NameLookup {
-        exit: order.exit,
+        exit: job.exit,
         key,
         result,
     }
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn an_address_outlives_its_record_while_no_resolver_answers() {
         let start = now();
-        let order = ProbeJob {
+        let job = ProbeJob {
             probe: crate::engine::action::ProbeOrder {
                 id: crate::units::ProbeId(1),
                 uplink: "fiber".parse().expect("a name"),
@@ -273,9 +273,9 @@ mod tests {
             },
             resolvers: Vec::new(),
         };
-        let mut entry = CachedName::new(&order, start);
-        entry.learn(Err("192.0.2.53: no answer".to_owned()), start);
-        assert_eq!(entry.query_at, start + RETRY);
+        let mut cached = CachedName::new(&job, start);
+        cached.learn(Err("192.0.2.53: no answer".to_owned()), start);
+        assert_eq!(cached.query_at, start + RETRY);
         let address = Ipv4Addr::new(192, 0, 2, 80).into();
         for (seconds, used) in [
             (0, LIVES.0),
@@ -283,15 +283,15 @@ mod tests {
             (86_400, LIVES.1),
         ] {
             let lives = Duration::from_secs(seconds);
-            entry.learn(Ok(ResolvedAddress { address, lives }), start);
+            cached.learn(Ok(ResolvedAddress { address, lives }), start);
             assert_eq!(
-                (entry.address, entry.query_at),
+                (cached.address, cached.query_at),
                 (Some(address), start + used)
             );
         }
-        entry.learn(Err("192.0.2.53: SERVFAIL".to_owned()), start);
+        cached.learn(Err("192.0.2.53: SERVFAIL".to_owned()), start);
         assert_eq!(
-            (entry.address, entry.query_at),
+            (cached.address, cached.query_at),
             (Some(address), start + RETRY_OLD)
         );
     }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::course::{Course, ReplaySwitch, ReplayVerdict, TruthScore, UplinkTotal};
+use super::run::{ReplayRun, ReplaySwitch, ReplayVerdict, TruthScore, UplinkTotal};
 use crate::cli::output::{Colour, Palette, wrapped};
 use crate::engine::state::State;
 use crate::units::UplinkName;
 
 /// One object; for several runs one with a list of them by name.
-pub(super) fn json(courses: &[Course]) -> Result<String> {
-    let value = match courses {
-        [course] => serde_json::to_value(course)?,
-        courses => {
-            let named = courses.iter().map(|course| {
-                let mut value = serde_json::to_value(course)?;
-                value["config"] = Value::from(course.name.clone());
+pub(super) fn json(runs: &[ReplayRun]) -> Result<String> {
+    let value = match runs {
+        [run] => serde_json::to_value(run)?,
+        runs => {
+            let named = runs.iter().map(|run| {
+                let mut value = serde_json::to_value(run)?;
+                value["config"] = Value::from(run.name.clone());
                 Ok(value)
             });
             json!({ "runs": named.collect::<Result<Vec<_>>>()? })
@@ -28,24 +28,24 @@ pub(super) fn json(courses: &[Course]) -> Result<String> {
 }
 
 /// A timeline for each run, then all runs in a table, in so many columns.
-pub(super) fn text(courses: &[Course], columns: usize) -> String {
+pub(super) fn text(runs: &[ReplayRun], columns: usize) -> String {
     let palette = Palette::of_stdout();
     let mut text = String::new();
-    for course in courses {
-        if courses.len() > 1 {
-            let _ = writeln!(text, "{}", course.name);
+    for run in runs {
+        if runs.len() > 1 {
+            let _ = writeln!(text, "{}", run.name);
         }
         let timeline = ReplayTimeline {
-            course,
+            run,
             palette,
             columns,
         };
         let _ = writeln!(text, "{timeline}");
     }
-    text.push_str(&Totals { courses, columns }.text());
-    for course in courses {
-        if let Some(truth) = &course.truth {
-            let line = format!("{}: {truth}", course.name);
+    text.push_str(&Totals { runs, columns }.text());
+    for run in runs {
+        if let Some(truth) = &run.truth {
+            let line = format!("{}: {truth}", run.name);
             text.push_str(&hanging(&line, 2, columns));
         }
     }
@@ -60,16 +60,16 @@ fn hanging(text: &str, indent: usize, columns: usize) -> String {
 
 /// Verdicts and switches in the order of time.
 struct ReplayTimeline<'a> {
-    course: &'a Course,
+    run: &'a ReplayRun,
     palette: Palette,
     columns: usize,
 }
 
 impl Display for ReplayTimeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Course {
+        let ReplayRun {
             verdicts, switches, ..
-        } = self.course;
+        } = self.run;
         let mut switches = switches.iter().peekable();
         for verdict in verdicts {
             while let Some(switch) = switches.next_if(|switch| switch.at < verdict.at) {
@@ -163,7 +163,7 @@ impl Display for RecordingTime {
 
 /// What each uplink did in each run.
 struct Totals<'a> {
-    courses: &'a [Course],
+    runs: &'a [ReplayRun],
     columns: usize,
 }
 
@@ -173,9 +173,9 @@ impl Totals<'_> {
 
     fn text(&self) -> String {
         let widest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0);
-        let totals = self.courses.iter().flat_map(|course| &course.uplinks);
+        let totals = self.runs.iter().flat_map(|run| &run.uplinks);
         let uplink = widest(&mut totals.map(|total| total.name.as_str().len())).max(10) + 2;
-        let names = self.courses.iter().map(|course| course.name.len());
+        let names = self.runs.iter().map(|run| run.name.len());
         let name = widest(&mut { names }) + 2;
         // A long name, such as a path, has a line of its own.
         let is_apart = name + uplink + Self::FIGURES > self.columns;
@@ -184,25 +184,25 @@ impl Totals<'_> {
             "{:name$}{:uplink$}{:>10}{:>8}{:>9}{:>7}{:>10}\n",
             "", "uplink", "carried", "", "probes", "down", "degraded"
         );
-        for course in self.courses {
+        for run in self.runs {
             if is_apart {
-                let _ = writeln!(text, "{}", course.name);
+                let _ = writeln!(text, "{}", run.name);
             }
-            for (place, total) in course.uplinks.iter().enumerate() {
+            for (place, total) in run.uplinks.iter().enumerate() {
                 let is_named = place == 0 && !is_apart;
-                let named = if is_named { course.name.as_str() } else { "" };
+                let named = if is_named { run.name.as_str() } else { "" };
                 let _ = write!(text, "{named:name$}{:uplink$}", total.name);
-                let _ = writeln!(text, "{}", figures(course, total));
+                let _ = writeln!(text, "{}", figures(run, total));
             }
         }
         text
     }
 }
 
-fn figures(course: &Course, total: &UplinkTotal) -> String {
-    let span = (course.to - course.from).max(1e-9);
+fn figures(run: &ReplayRun, total: &UplinkTotal) -> String {
+    let span = (run.to - run.from).max(1e-9);
     let count = |state: State| {
-        let verdicts = course.verdicts.iter();
+        let verdicts = run.verdicts.iter();
         let such = |verdict: &&ReplayVerdict| verdict.uplink == total.name && verdict.to == state;
         verdicts.filter(such).count()
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::course::{Course, ReplayNotes};
+use super::run::{ReplayNotes, ReplayRun};
 use crate::config::defaults as default;
 use crate::engine::action::Action;
 use crate::engine::input::Input;
@@ -99,7 +99,7 @@ fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut V
 }
 
 /// Runs the engine from the first moment of the recording to the last.
-pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Course {
+pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> ReplayRun {
     let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
     let past = RecordedWorld::new(recording);
     let (from, to) = recording.span();
@@ -131,7 +131,7 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Co
 }
 
 /// What the agent did when it was recorded.
-pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<Course> {
+pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<ReplayRun> {
     let mut notes = ReplayNotes::new(&[], 0.0);
     let mut last = Moment::START;
     replay_steps(path, |seen| match seen {

@@ -11,7 +11,7 @@ use crate::units::{Target, UplinkName};
 
 /// The result of a run; times in seconds of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Course {
+pub(super) struct ReplayRun {
     /// The configuration that was tried.
     #[serde(skip)]
     pub(super) name: String,
@@ -168,7 +168,7 @@ impl ReplayNotes {
         to: f64,
         truth: &[MarkedOutage],
         aliases: &BTreeMap<Target, String>,
-    ) -> Course {
+    ) -> ReplayRun {
         self.count_until(to);
         for total in &mut self.totals {
             total.carried_seconds = micros(total.carried_seconds);
@@ -178,7 +178,7 @@ impl ReplayNotes {
                 verdict.reason = verdict.reason.replace(&target.to_string(), alias);
             }
         }
-        Course {
+        ReplayRun {
             truth: (!truth.is_empty()).then(|| judge(&self.verdicts, truth, to)),
             name,
             from: self.from,

@@ -1,4 +1,4 @@
-//! What is asked of the figures, and whether they keep it.
+//! The demands on the figures, and whether they are met.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::ours::Figures;
 use crate::report::{Comparison, count, say};
 use crate::traffic::Habit;
 
-/// Everything that is asked, with what was found.
+/// All demands with what was found.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
+pub(crate) struct Demands {
     lines: Vec<(bool, String)>,
 }
 
-/// What a row asks for at some interval: name, milliseconds, false verdicts in 30 days, p50, p99.
+/// The demands on a row at an interval: name, milliseconds, false verdicts in 30 days, p50, p99.
 struct Demand(&'static str, u128, Option<f64>, Option<f64>, Option<f64>);
 
 const DEMANDS: [Demand; 6] = [
@@ -25,11 +25,11 @@ const DEMANDS: [Demand; 6] = [
     Demand("bursts 2 s, 1.6 %", 1000, None, None, Some(10.5)),
 ];
 
-/// Probes that a clean link may cost in an hour at 1 s.
+/// Probes in an hour on a clean link at 1 s.
 const PROBES: f64 = 4300.0;
 
-impl Verdicts {
-    /// Notes a demand and what was found.
+impl Demands {
+    /// Adds a demand and what was found.
     pub(crate) fn at_most(&mut self, what: &str, found: f64, most: f64) {
         self.note(
             found <= most,
@@ -37,7 +37,7 @@ impl Verdicts {
         );
     }
 
-    /// The same the other way.
+    /// The same with a lower bound.
     pub(crate) fn at_least(&mut self, what: &str, found: f64, least: f64) {
         self.note(
             found >= least,
@@ -45,11 +45,11 @@ impl Verdicts {
         );
     }
 
-    /// What is asked of a row.
+    /// The demands on a row.
     pub(crate) fn detection(&mut self, name: &str, interval: Duration, figures: &Figures) {
         let mut demands = DEMANDS.iter();
-        let asked = demands.find(|demand| demand.0 == name && demand.1 == interval.as_millis());
-        let Some(Demand(.., downs, p50, p99)) = asked else {
+        let demand = demands.find(|demand| demand.0 == name && demand.1 == interval.as_millis());
+        let Some(Demand(.., downs, p50, p99)) = demand else {
             return;
         };
         let at = format!("{name}, {} s:", interval.as_secs_f64());
@@ -81,11 +81,11 @@ impl Verdicts {
         }
     }
 
-    /// What traffic may cost and must gain: no more false verdicts than are accepted, and a call that
-    /// falls silent on a link without bursts is an outage within half a second, in noise within 1.2 s.
+    /// The demands under traffic: no more false verdicts than are accepted; an outage during a call on a
+    /// link without bursts is found within half a second, in noise within 1.2 s.
     pub(crate) fn traffic(&mut self, name: &str, habit: Habit, process: Process, found: &Figures) {
         let months = f64::from(found.days) / 30.0;
-        // A day or two cannot show less than one in them.
+        // In a few days one is the least that can be counted.
         let most = (1.0 / months).max(1.0);
         self.at_most(
             &format!("{name}: false verdicts in 30 days"),
@@ -107,8 +107,8 @@ impl Verdicts {
         }
     }
 
-    /// No slower than the best peer on any row, and 1.5 times as fast on half of them. Beside a
-    /// blackhole stands what an oracle would take: where the best come close to that, luck decides.
+    /// No slower than the best peer on any row, and 1.5 times as fast on half of them. The oracle's delay
+    /// stands beside: where the best come close to it, chance decides.
     pub(crate) fn comparison(&mut self, interval: Duration, comparisons: &[Comparison]) {
         let at = format!("{} s", interval.as_secs_f64());
         let mut clear = 0;
@@ -139,7 +139,7 @@ impl Verdicts {
         );
     }
 
-    /// All of it.
+    /// Prints all demands.
     pub(crate) fn print(&self) {
         say("What the figures must keep");
         for (is_kept, line) in &self.lines {
