@@ -7,71 +7,84 @@
 //! [`Engine::poll_timeout`].
 
 pub mod action;
-mod attention;
+pub mod best_policy;
 pub mod budget;
+pub mod candidate;
 pub mod command;
 pub mod common_outage;
-pub mod contest;
 pub mod damping;
 pub mod deadline;
-mod departure;
+mod desired_routes;
 pub mod detection_time;
-pub mod docket;
 pub mod election;
 pub mod event;
 pub mod family;
-mod group;
+pub mod fault_isolation;
+pub mod group;
+mod groups;
+mod held_flows;
+pub mod ids;
 pub mod input;
 pub mod loss;
 mod manual;
+mod no_usable;
 pub mod outage;
 pub mod passive;
 mod prefixes;
+mod probe_rate;
 pub mod quality;
+mod reload;
 pub mod round;
-mod rouse;
 pub mod schedule;
 pub mod score;
 pub mod settings;
+mod stale_flows;
+mod standby_wake;
 pub mod state;
 pub mod status;
 pub mod target;
 pub mod timer;
 pub mod uplink;
+mod view;
 pub mod window;
 pub mod wording;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::engine::action::{Action, Departure};
+use crate::engine::action::Action;
+use crate::engine::candidate::Fitness;
 pub use crate::engine::command::CommandRefusal;
-use crate::engine::common_outage::explain_nobody;
+use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
-use crate::engine::departure::Exits;
-use crate::engine::docket::Docket;
-use crate::engine::election::Fitness;
+use crate::engine::desired_routes::{DesiredRoutes, desired_routes};
 use crate::engine::event::{Change, Event};
-use crate::engine::group::{Around, Asked, Group, find};
-use crate::engine::input::{Input, ProbeOutcome};
+use crate::engine::fault_isolation::Docket;
+use crate::engine::group::draft::ManualChoice;
+use crate::engine::group::{AskedFor, Group, GroupView, names};
+use crate::engine::groups::Groups;
+use crate::engine::held_flows::HeldFlows;
+use crate::engine::ids::{GroupId, UplinkId};
+use crate::engine::input::Input;
 use crate::engine::loss::Learner;
-use crate::engine::prefixes::ToldPrefixes;
-use crate::engine::schedule::{Doubt, Spread};
-use crate::engine::settings::{Settings, UplinkSettings};
-use crate::engine::state::State;
-use crate::engine::status::{RoutesState, SelectionMode, Status, UplinkStatus};
+use crate::engine::manual::PinWatch;
+use crate::engine::no_usable::{NoUsableNews, NoUsableUplink};
+use crate::engine::prefixes::PrefixAnnouncements;
+use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
+use crate::engine::reload::uplinks_of;
+use crate::engine::settings::{Failback, Settings};
+use crate::engine::stale_flows::StaleFlows;
+use crate::engine::standby_wake::call_of;
+use crate::engine::status::{Choices, RoutesState, SelectionMode, Status, UplinkStatus};
 use crate::engine::uplink::{Outbox, Uplink};
+use crate::engine::view::EngineView;
 use crate::engine::wording::tenths;
-use crate::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
+use crate::routing::Family;
 use crate::routing::traffic::Flow;
-use crate::routing::{Desired, Family};
-use crate::units::{Bytes, GroupName, InterfaceName, Moment, ProbeId, UplinkName, Wall};
+use crate::units::{Bytes, GroupName, Moment, UplinkName, Wall};
 
-/// Who is called later than this was held up, or slept.
+/// An engine that is called later than this was held up, or its machine slept.
 const ASLEEP: Duration = Duration::from_secs(5);
-
-/// For so long after the start it is no news that no uplink is usable yet.
-const BOOT: Duration = Duration::from_secs(10);
 
 /// The whole of the decisions. See the module for the order of calls.
 #[derive(Clone, Debug)]
@@ -79,101 +92,99 @@ pub struct Engine {
     settings: Settings,
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
-    /// Who carries which traffic: first the rest, then each group of the configuration.
-    groups: Vec<Group>,
+    groups: Groups,
     flaps: Flaps,
-    exits: Exits,
-    departures: VecDeque<Departure>,
-    started: Moment,
-    nobody_since: Option<Moment>,
-    /// A pin keeps the traffic where it is of no use, and that was said.
-    is_stranded: bool,
-    /// Flows that stay with their uplink while others go another way.
-    held: BTreeMap<UplinkName, BTreeSet<Flow>>,
-    docket: Docket,
+    isolation: Docket,
+    probe_rate: ProbeRate,
+    no_usable: NoUsableUplink,
+    pin_watch: PinWatch,
+    prefixes: PrefixAnnouncements,
+    held: HeldFlows,
+    stale_flows: StaleFlows,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
-    /// How much speaks against whoever carries the traffic.
-    doubt: Doubt,
-    desired: Option<Desired>,
-    /// What the networks behind this machine were told of each uplink's prefixes.
-    told_prefixes: ToldPrefixes,
+    routes: DesiredRoutes,
     outbox: Outbox,
-    /// Routes that nobody has taken yet: only the last ones matter.
-    routes: Option<Desired>,
     events: VecDeque<Event>,
 }
 
 impl Engine {
     /// An engine that knows nothing but its settings.
     pub fn new(settings: Settings, now: Moment) -> Self {
-        let mut engine = Self {
-            uplinks: Vec::new(),
-            groups: vec![Group::rest(settings.failover.policy)],
+        let (uplinks, _) = uplinks_of(&settings, Vec::new(), now);
+        Self {
+            uplinks,
+            groups: Groups::new(&settings),
             settings,
             flaps: Flaps::default(),
-            exits: Exits::new(),
-            departures: VecDeque::new(),
-            started: now,
-            nobody_since: None,
-            is_stranded: false,
-            held: BTreeMap::new(),
-            docket: Docket::default(),
+            isolation: Docket::default(),
+            probe_rate: ProbeRate::default(),
+            no_usable: NoUsableUplink::new(now),
+            pin_watch: PinWatch::default(),
+            prefixes: PrefixAnnouncements::default(),
+            held: HeldFlows::default(),
+            stale_flows: StaleFlows::default(),
             is_stale: true,
-            doubt: Doubt::None,
-            desired: None,
-            told_prefixes: ToldPrefixes::new(),
+            routes: DesiredRoutes::default(),
             outbox: Outbox::default(),
-            routes: None,
             events: VecDeque::new(),
-        };
-        engine.set_uplinks(now);
-        engine
-            .groups
-            .extend(engine.settings.groups.iter().map(Group::new));
-        engine
+        }
     }
 
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Moment, input: Input) {
         self.is_stale |= !matches!(input, Input::Probe { .. } | Input::Counters { .. });
         self.wake_up(now);
+        self.take(input, now);
+        self.decide(now);
+    }
+
+    fn take(&mut self, input: Input, now: Moment) {
         match input {
             Input::Attachment { uplink, attachment } => {
-                if let Some(place) = self.place(&uplink) {
-                    self.uplinks[place].attach(attachment, now, &mut self.outbox);
+                if let Some(id) = self.id(&uplink) {
+                    self.uplinks[id.place()].attach(attachment, now, &mut self.outbox);
                 }
             }
-            Input::Carrying(uplink) => self.adopt(&uplink, now),
+            Input::Carrying(uplink) => {
+                if let Some(id) = self.id(&uplink) {
+                    let default_group = self.groups.default_group_mut();
+                    default_group.adopt(&self.uplinks[id.place()], now);
+                }
+            }
             Input::CarryingApart { family, uplink } => {
-                if let Some(place) = self.place(&uplink) {
-                    let uplink = &self.uplinks[place];
-                    self.groups[REST].adopt_apart(family, uplink);
+                if let Some(id) = self.id(&uplink) {
+                    let default_group = self.groups.default_group_mut();
+                    default_group.adopt_apart(family, &self.uplinks[id.place()]);
                 }
             }
             Input::Sharing {
                 group,
                 family,
                 uplinks,
-            } => self.adopt_sharers(group.as_ref(), family, uplinks, now),
+            } => self.adopt_sharers(group.as_ref(), family, &uplinks, now),
             Input::Learnt { uplink, learner } => {
-                if let Some(place) = self.place(&uplink) {
-                    self.uplinks[place].recall(learner);
+                if let Some(id) = self.id(&uplink) {
+                    self.uplinks[id.place()].recall(learner);
                 }
             }
             Input::Unspent { uplink, left } => {
-                if let Some(place) = self.place(&uplink) {
-                    self.uplinks[place].recall_budget(left);
+                if let Some(id) = self.id(&uplink) {
+                    self.uplinks[id.place()].recall_budget(left);
                 }
             }
             Input::Probe {
                 uplink,
                 id,
                 outcome,
-            } => self.probed(&uplink, id, outcome, now),
+            } => {
+                if let Some(place) = self.id(&uplink) {
+                    self.uplinks[place.place()].probed(id, outcome, now, &mut self.outbox);
+                }
+            }
             Input::Counters { uplink, counters } => {
-                if let Some(place) = self.place(&uplink) {
-                    self.uplinks[place].counted(counters, now);
+                if let Some(id) = self.id(&uplink) {
+                    self.uplinks[id.place()].counted(counters, now);
                 }
             }
             Input::Settings(settings) => self.reload(*settings, now),
@@ -183,33 +194,29 @@ impl Engine {
                 gateway,
                 gateway6,
             } => {
-                if let Some(place) = self.place(&uplink) {
-                    let settings = &mut self.settings.uplinks[place];
+                if let Some(id) = self.id(&uplink) {
+                    let settings = &mut self.settings.uplinks[id.place()];
                     settings.interface = interface;
                     (settings.gateway, settings.gateway6) = (gateway, gateway6);
-                    self.uplinks[place].adapt(settings.clone(), now);
+                    self.uplinks[id.place()].adapt(settings.clone(), now);
                 }
             }
-            Input::Command(command) => self.obey(command, now),
+            Input::Command(command) => self.follow(command, now),
             Input::Restored(command) => self.restore(command, now),
-            Input::Held { uplink, flows } => {
-                self.held.insert(uplink, flows);
-                self.held.retain(|_, flows| !flows.is_empty());
-            }
+            Input::Held { uplink, flows } => self.held.set(uplink, flows),
         }
-        self.decide(now);
     }
 
     /// Does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Moment) {
         self.wake_up(now);
-        let leader = self.share_the_wake(now);
+        let leader = share_wake_up(&mut self.uplinks, now);
         for uplink in &mut self.uplinks {
             if uplink.next_timeout().is_some_and(|at| at <= now) {
                 uplink.handle_timeout(now, &mut self.outbox);
             }
         }
-        self.keep_step_with(leader);
+        keep_step(&mut self.uplinks, leader);
         self.decide(now);
     }
 
@@ -219,7 +226,7 @@ impl Engine {
         if let Some(routes) = self.routes.take() {
             return Some(Action::Route(routes));
         }
-        if let Some(departure) = self.departures.pop_front() {
+        if let Some(departure) = self.stale_flows.take() {
             return Some(Action::Leave(departure));
         }
         let order = self.outbox.take_order();
@@ -230,19 +237,21 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Moment> {
         let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
         let groups = self.groups.iter().filter_map(Group::look_again);
-        let others = [self.flaps.next_timeout(), self.docket.next_timeout()];
+        let others = [self.flaps.next_timeout(), self.isolation.next_timeout()];
         let others = others.into_iter().flatten();
         uplinks.chain(groups).chain(others).min()
     }
 
-    /// Who carries the traffic that no group claims: whoever leads there.
+    /// The uplink that leads the default group.
     pub fn carrier(&self) -> Option<&UplinkName> {
-        self.groups[REST].leader()
+        let leader = self.view().uplink(self.groups.default_group().leader()?)?;
+        Some(&leader.settings().name)
     }
 
-    /// Everybody who carries the traffic that no group claims.
+    /// All uplinks that carry the default group.
     pub fn carriers(&self) -> Vec<UplinkName> {
-        self.groups[REST].carriers(&self.uplinks)
+        let carriers = self.groups.default_group().carriers(&self.uplinks);
+        names(&carriers, &self.uplinks)
     }
 
     /// What was learnt about how each uplink loses packets, for [`Input::Learnt`] after a restart.
@@ -266,33 +275,55 @@ impl Engine {
         self.uplinks.iter().any(Uplink::has_spent)
     }
 
+    /// Whether a command can be followed; [`Engine::handle_input`] follows it.
+    pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
+        manual::check(self.view(), command)
+    }
+
+    /// What operators chose, as it is now.
+    pub fn choices(&self) -> Choices {
+        manual::choices(self.view())
+    }
+
+    /// An uplink is of no use, whether or not it is in maintenance; so is one that is not there.
+    pub fn is_dead(&self, name: &UplinkName) -> bool {
+        let id = self.id(name);
+        id.is_none_or(|id| self.uplinks[id.place()].is_dead())
+    }
+
+    /// The flows that stay with an uplink, if there are any.
+    pub fn held(&self, name: &UplinkName) -> Option<&BTreeSet<Flow>> {
+        self.held.of(name)
+    }
+
     /// The read model. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
-        let rest = &self.groups[REST];
-        let carrying = self.all_carriers();
+        let default_group = self.groups.default_group();
+        let carrying = self.groups.all_carriers(&self.uplinks);
         let uplink_status = |uplink: &Uplink| {
-            let name = &uplink.settings().name;
-            let carries = self.carried_by(name);
-            let status = uplink.status(carries, carrying.contains(name), wall);
+            let carries = self.groups.carried_by(uplink.id(), &self.uplinks);
+            let status = uplink.status(carries, carrying.contains(&uplink.id()), wall);
             self.with_penalty(status, wall)
         };
-        let groups = (0..self.groups.len())
-            .filter_map(|place| self.groups[place].status(self.carriers_of(place), wall));
+        let groups = self.groups.ids().filter_map(|id| {
+            let active = names(&self.groups.carriers(id, &self.uplinks), &self.uplinks);
+            self.groups.get(id).status(active, &self.uplinks, wall)
+        });
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: if rest.chosen().is_some() {
+            mode: if default_group.by_hand().is_some() {
                 SelectionMode::Manual
             } else {
                 SelectionMode::Auto
             },
             choices: self.choices(),
             policy: self.settings.failover.policy,
-            since: rest.since().map(|since| wall.at(since)),
+            since: default_group.since().map(|since| wall.at(since)),
             uplinks: self.uplinks.iter().map(uplink_status).collect(),
             active: self.carriers(),
             groups: groups.collect(),
             routes: RoutesState::InPlace,
-            last_switch: rest.last_switch(wall),
+            last_switch: default_group.last_switch(wall),
         }
     }
 
@@ -307,7 +338,22 @@ impl Engine {
         }
     }
 
-    /// What nobody looked at for long is no evidence.
+    fn view(&self) -> EngineView<'_> {
+        EngineView {
+            settings: &self.settings,
+            uplinks: &self.uplinks,
+            groups: &self.groups,
+            flaps: &self.flaps,
+        }
+    }
+
+    fn id(&self, name: &UplinkName) -> Option<UplinkId> {
+        let mut uplinks = self.uplinks.iter();
+        let uplink = uplinks.find(|uplink| uplink.settings().name == *name);
+        uplink.map(Uplink::id)
+    }
+
+    /// What was not looked at for long is no evidence.
     fn wake_up(&mut self, now: Moment) {
         for uplink in &mut self.uplinks {
             let due = uplink.next_timeout();
@@ -318,105 +364,47 @@ impl Engine {
         }
     }
 
-    fn place(&self, name: &UplinkName) -> Option<usize> {
-        self.uplinks
-            .iter()
-            .position(|uplink| uplink.settings().name == *name)
-    }
+    // ---- what an earlier run left, and other settings ----
 
-    fn find(&self, name: &UplinkName) -> Result<&Uplink, CommandRefusal> {
-        self.place(name)
-            .map(|place| &self.uplinks[place])
-            .ok_or_else(|| CommandRefusal::NoSuchUplink {
-                name: name.clone(),
-                known: self
-                    .settings
-                    .uplinks
-                    .iter()
-                    .map(|uplink| uplink.name.clone())
-                    .collect(),
-            })
-    }
-
-    fn adopt(&mut self, uplink: &UplinkName, now: Moment) {
-        if let Some(place) = self.place(uplink) {
-            self.groups[REST].adopt(&self.uplinks[place], now);
-        }
-    }
-
-    /// Goes on as an earlier run left a family of a group; of the rest it is known to whom that was
-    /// led.
+    /// Goes on as an earlier run left a family of a group; of the default group it is known already to which uplink
+    /// that was led.
     fn adopt_sharers(
         &mut self,
         name: Option<&GroupName>,
         family: Family,
-        mut uplinks: Vec<UplinkName>,
+        uplinks: &[UplinkName],
         now: Moment,
     ) {
+        let ids: Vec<_> = uplinks.iter().filter_map(|name| self.id(name)).collect();
         let mut groups = self.groups.iter_mut();
         let Some(group) = groups.find(|group| group.name() == name) else {
             return;
         };
-        let is_member = |name: &UplinkName| {
-            let uplink = group::find(&self.uplinks, name);
-            uplink.is_some_and(|uplink| group.tier_of(uplink).is_some())
-        };
-        uplinks.retain(is_member);
-        let first = uplinks
-            .first()
-            .and_then(|name| group::find(&self.uplinks, name));
-        if let Some(first) = first.filter(|_| name.is_some()) {
+        let sharers: Vec<_> = ids
+            .into_iter()
+            .map(|id| &self.uplinks[id.place()])
+            .collect();
+        let is_member = |uplink: &&&Uplink| group.tier_of(uplink).is_some();
+        let sharers: Vec<_> = sharers.iter().filter(is_member).copied().collect();
+        if let Some(first) = sharers.first().filter(|_| name.is_some()) {
             group.adopt(first, now);
             group.adopt_apart(family, first);
         }
-        group.adopt_sharers(family, uplinks);
-    }
-
-    fn probed(&mut self, uplink: &UplinkName, id: ProbeId, outcome: ProbeOutcome, now: Moment) {
-        if let Some(place) = self.place(uplink) {
-            self.uplinks[place].probed(id, outcome, now, &mut self.outbox);
-        }
+        group.adopt_sharers(family, sharers.into_iter().map(Uplink::id).collect());
     }
 
     fn reload(&mut self, settings: Settings, now: Moment) {
-        let carrying: Vec<_> = (0..self.groups.len())
-            .map(|place| self.groups[place].carrying(&self.uplinks))
-            .collect();
+        let carrying = self.groups.default_group().carrying(&self.uplinks);
         self.settings = settings;
-        let renamed = self.set_uplinks(now);
-        let new_name = |old: &UplinkName| {
-            let has = |name: &UplinkName| self.settings.uplinks.iter().any(|u| u.name == *name);
-            let renamed = renamed.iter().find(|(from, _)| from == old);
-            renamed
-                .map(|(_, to)| to.clone())
-                .or_else(|| has(old).then(|| old.clone()))
-        };
+        let old = std::mem::take(&mut self.uplinks);
+        let (uplinks, renumbering) = uplinks_of(&self.settings, old, now);
+        self.uplinks = uplinks;
         let damping = self.settings.failover.damping;
-        self.flaps.adapt(damping, &renamed, |name| {
+        self.flaps.adapt(damping, &renumbering.renamed, |name| {
             self.settings.uplinks.iter().any(|u| u.name == *name)
         });
-        let mut old: Vec<_> = std::mem::take(&mut self.groups)
-            .into_iter()
-            .zip(carrying)
-            .collect();
-        let mut keep = |name: Option<&GroupName>| {
-            let place = old.iter().position(|(group, _)| group.name() == name)?;
-            Some(old.swap_remove(place))
-        };
-        if let Some((mut rest, carrying)) = keep(None) {
-            let policy = self.settings.failover.policy;
-            rest.adapt(policy, None, carrying, new_name);
-            self.groups.push(rest);
-        }
-        for settings in &self.settings.groups {
-            let mut group = Group::new(settings);
-            if let Some((kept, _)) = keep(Some(&settings.name)) {
-                group = kept;
-                let members = Some(settings.uplinks.clone());
-                group.adapt(settings.policy, members, Carrying::new(), new_name);
-            }
-            self.groups.push(group);
-        }
+        self.groups
+            .adapt(&self.settings, carrying, |old| renumbering.new_id(old));
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -424,76 +412,74 @@ impl Engine {
         });
     }
 
-    /// One uplink for each of the settings; those whose name and interface are known stay, and those
-    /// that only have another name. Returns these. Of uplinks that share an interface the gateway
-    /// tells which is which; elsewhere another gateway is another way out of the same uplink.
-    fn set_uplinks(&mut self, now: Moment) -> Vec<(UplinkName, UplinkName)> {
-        let mut old = std::mem::take(&mut self.uplinks);
-        let mut renamed = Vec::new();
-        let names: Vec<_> = self.settings.uplinks.iter().map(|u| &u.name).collect();
-        let shared_before = shared_interfaces(old.iter().map(Uplink::settings));
-        let shared_now = shared_interfaces(&self.settings.uplinks);
-        for (place, settings) in self.settings.uplinks.iter().enumerate() {
-            let kept = old.iter().position(|uplink| {
-                let known = uplink.settings();
-                let is_same_name = known.name == settings.name;
-                let is_free = is_same_name || !names.contains(&&known.name);
-                let mut shared = shared_before.union(&shared_now);
-                let is_alone = !shared.any(|interface| *interface == known.interface);
-                let is_same_way = known.gateway == settings.gateway || (is_same_name && is_alone);
-                is_free && known.interface == settings.interface && is_same_way
-            });
-            let uplink = if let Some(kept) = kept {
-                let mut kept = old.swap_remove(kept);
-                let name = kept.settings().name.clone();
-                if kept.settings() != settings {
-                    kept.adapt(settings.clone(), now);
-                }
-                if name != settings.name {
-                    renamed.push((name, settings.name.clone()));
-                }
-                kept
-            } else {
-                let seed = self.settings.seed.wrapping_add(place as u64);
-                Uplink::new(settings.clone(), now, Spread::new(seed))
-            };
-            self.uplinks.push(uplink);
+    // ---- commands ----
+
+    fn follow(&mut self, issued: IssuedCommand, now: Moment) {
+        let command = issued.command;
+        if self.check(&command).is_err() {
+            return;
         }
-        renamed
+        match command {
+            Command::Switch { uplink, pin } => {
+                self.flaps.pardon(&uplink);
+                self.choose_by_hand(&uplink, pin);
+                self.elect(now, AskedFor::Default);
+            }
+            Command::Auto => {
+                self.groups.default_group_mut().set_by_hand(None);
+                // Where only an operator says when to go back, this is when.
+                if self.settings.failover.failback == Failback::Manual {
+                    self.flaps.pardon_all();
+                }
+                self.elect(now, AskedFor::Everything);
+            }
+            Command::Disable { uplink, .. } => {
+                self.set_disabled(&uplink, true, "disabled by hand", now);
+            }
+            Command::Enable { uplink } => {
+                self.flaps.pardon(&uplink);
+                self.set_disabled(&uplink, false, "enabled by hand", now);
+            }
+        }
     }
 
-    fn rest_mut(&mut self) -> &mut Group {
-        &mut self.groups[REST]
+    /// Takes up a command of before a restart. The uplink that the traffic was sent to may only be coming up now.
+    fn restore(&mut self, issued: IssuedCommand, now: Moment) {
+        match issued.command {
+            Command::Switch { uplink, pin } => self.choose_by_hand(&uplink, pin),
+            Command::Disable { uplink, .. } => {
+                self.set_disabled(&uplink, true, "disabled by hand before a restart", now);
+            }
+            Command::Auto | Command::Enable { .. } => {}
+        }
     }
 
-    /// Whether an uplink has proven to be better than one that leads.
-    fn is_contest_won(&mut self, now: Moment) -> bool {
-        let around = Around {
-            uplinks: &mut self.uplinks,
-            flaps: &self.flaps,
-            failover: self.settings.failover,
-            is_asked: false,
-            refuge: None,
-        };
-        let mut is_won = false;
-        for group in &mut self.groups {
-            is_won |= group.is_contest_won(&around, now);
+    fn choose_by_hand(&mut self, name: &UplinkName, is_pinned: bool) {
+        if let Some(uplink) = self.id(name) {
+            let choice = ManualChoice { uplink, is_pinned };
+            self.groups.default_group_mut().set_by_hand(Some(choice));
         }
-        is_won
     }
+
+    fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
+        if let Some(id) = self.id(name) {
+            self.uplinks[id.place()].set_disabled(is_disabled, now, reason, &mut self.outbox);
+        }
+    }
+
+    // ---- decisions ----
 
     fn decide(&mut self, now: Moment) {
-        self.docket.hear(&mut self.uplinks, now, &mut self.outbox);
+        self.isolation
+            .hear(&mut self.uplinks, now, &mut self.outbox);
         let is_settled = self.settle(now);
-        // Whether one is needed depends on who carries now.
-        let is_stale = self.rouse(now) && self.settle(now);
-        self.attend(is_settled || is_stale, now);
-        if !self.outbox.events.is_empty() {
-            self.events.extend(self.outbox.events.drain(..));
-        }
+        // Whether a cold uplink is needed depends on what carries now.
+        let is_stale = self.wake_standbys(now) && self.settle(now);
+        self.set_needs(is_settled || is_stale, now);
+        self.events.extend(self.outbox.events.drain(..));
     }
 
-    /// Decides who carries the traffic, if anything speaks for another decision.
+    /// Decides which uplinks carry the traffic, if anything speaks for another decision.
     fn settle(&mut self, now: Moment) -> bool {
         let is_reused = self.flaps.next_timeout().is_some_and(|until| until <= now);
         if is_reused || !self.outbox.turns.is_empty() {
@@ -505,62 +491,62 @@ impl Engine {
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.groups.iter().any(|group| group.is_due(now));
-        self.is_stale |= self.is_contest_won(now);
+        self.is_stale |= self.has_better_rival(now);
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
-            self.elect(now, Asked::None);
-            self.tell_of_pin(now);
+            self.elect(now, AskedFor::Nothing);
+            let mut pin_watch = self.pin_watch;
+            self.outbox
+                .events
+                .extend(pin_watch.stranded(self.view(), now));
+            self.pin_watch = pin_watch;
             self.route(now);
         }
         is_stale
     }
 
-    fn route(&mut self, now: Moment) {
-        let carriers = self.all_carriers();
-        for uplink in &mut self.uplinks {
-            let is_carrying = carriers.contains(&uplink.settings().name);
-            uplink.set_carrying(is_carrying, now);
+    /// Whether an uplink has proven to be better than one that leads.
+    fn has_better_rival(&mut self, now: Moment) -> bool {
+        let view = GroupView {
+            uplinks: &self.uplinks,
+            flaps: &self.flaps,
+            failover: self.settings.failover,
+            now,
+        };
+        let mut is_better = false;
+        for group in self.groups.iter_mut() {
+            is_better |= group.has_better_rival(view);
         }
-        let desired = self.desire();
-        if self.desired.as_ref() != Some(&desired) {
-            self.desired = Some(desired.clone());
-            self.routes = Some(desired);
-        }
-        let departure = self.depart();
-        self.departures.extend(departure);
-        self.tell_of_prefixes(now);
+        is_better
     }
 
-    /// Decides who carries the traffic, that of the rest first.
-    fn elect(&mut self, now: Moment, asked: Asked) {
+    /// Decides which uplinks carry the traffic, that of the default group first.
+    fn elect(&mut self, now: Moment, asked_for: AskedFor) {
         let mut refuge = None;
-        for place in 0..self.groups.len() {
-            let mut around = Around {
-                uplinks: &mut self.uplinks,
+        for id in self.groups.ids() {
+            let is_default = id == GroupId::DEFAULT;
+            let is_asked = match asked_for {
+                AskedFor::Nothing => false,
+                AskedFor::Default => is_default,
+                AskedFor::Everything => true,
+            };
+            let view = GroupView {
+                uplinks: &self.uplinks,
                 flaps: &self.flaps,
                 failover: self.settings.failover,
-                is_asked: match asked {
-                    Asked::None => false,
-                    Asked::Rest => place == REST,
-                    Asked::All => true,
-                },
-                refuge: refuge.clone(),
+                now,
             };
-            let outcome = self.groups[place].elect(&mut around, now);
-            if place == REST {
-                match outcome.is_usable {
-                    Some(true) => self.nobody_since = None,
-                    Some(false) => self.tell_of_nobody(now),
-                    None => {}
-                }
-                refuge = Some(self.carriers_of(REST)).filter(|carriers| {
-                    let carriers = carriers.iter();
-                    let mut carriers = carriers.filter_map(|name| find(&self.uplinks, name));
-                    carriers.any(|uplink| uplink.candidate().fitness() > Fitness::Unusable)
-                });
+            let group = self.groups.get_mut(id);
+            let outcome = group.decide(view, is_asked, refuge.as_deref());
+            for passed_over in outcome.passed_over {
+                self.uplinks[passed_over.place()].pass_over(now);
+            }
+            if is_default {
+                self.note_usable(outcome.is_usable, now);
+                refuge = self.refuge();
             }
             if let Some(switch) = outcome.switch {
-                let group = self.groups[place].name().cloned();
+                let group = self.groups.get(id).name().cloned();
                 let (from, to) = (switch.from, switch.to);
                 self.outbox.events.push(Event {
                     at: now,
@@ -571,96 +557,75 @@ impl Engine {
         }
     }
 
-    /// Who carries a group, be it with the rest.
-    fn carriers_of(&self, place: usize) -> Vec<UplinkName> {
-        self.carrying_group(place).carriers(&self.uplinks)
+    /// The uplinks of the default group, if one of them is usable.
+    fn refuge(&self) -> Option<Vec<UplinkId>> {
+        let carriers = self.groups.default_group().carriers(&self.uplinks);
+        let is_usable = |id: &UplinkId| {
+            let uplink = &self.uplinks[id.place()];
+            uplink.candidate().fitness() > Fitness::Unusable
+        };
+        carriers.iter().any(is_usable).then_some(carriers)
     }
 
-    /// The group by whose uplinks a group goes: itself or the rest.
-    fn carrying_group(&self, place: usize) -> &Group {
-        let own = &self.groups[place];
-        if own.leader().is_some() {
-            own
-        } else {
-            &self.groups[REST]
+    fn note_usable(&mut self, is_usable: Option<bool>, now: Moment) {
+        match is_usable {
+            Some(true) => self.no_usable.usable(),
+            Some(false) => {
+                let default_group = self.groups.default_group_mut();
+                let has_switched = default_group.has_switched();
+                match self.no_usable.none_usable(&self.uplinks, has_switched, now) {
+                    NoUsableNews::None => {}
+                    NoUsableNews::LookAgain(then) => default_group.look_again_at(then),
+                    NoUsableNews::Event(event) => self.outbox.events.push(event),
+                }
+            }
+            None => {}
         }
     }
 
-    /// Everybody who carries any traffic.
-    fn all_carriers(&self) -> BTreeSet<UplinkName> {
-        let groups = self.groups.iter();
-        groups
-            .flat_map(|group| group.carriers(&self.uplinks))
-            .collect()
-    }
-
-    /// The families of which an uplink carries any traffic.
-    fn carried_by(&self, uplink: &UplinkName) -> Vec<Family> {
-        let carries = |family: &Family| {
-            let mut groups = self.groups.iter();
-            groups.any(|group| group.carriers_of(*family, &self.uplinks).contains(uplink))
+    fn route(&mut self, now: Moment) {
+        let carriers = self.groups.all_carriers(&self.uplinks);
+        for uplink in &mut self.uplinks {
+            uplink.set_carrying(carriers.contains(&uplink.id()), now);
+        }
+        let view = EngineView {
+            settings: &self.settings,
+            uplinks: &self.uplinks,
+            groups: &self.groups,
+            flaps: &self.flaps,
         };
-        Family::ROUTED.into_iter().filter(carries).collect()
+        self.routes.set(desired_routes(view, &self.held));
+        self.stale_flows.note(view);
+        self.outbox.events.extend(self.prefixes.changes(view, now));
     }
 
-    fn tell_of_nobody(&mut self, now: Moment) {
-        let still_learning = self
-            .uplinks
-            .iter()
-            .any(|uplink| uplink.state() == State::Unknown);
-        if still_learning || self.nobody_since.is_some() {
+    /// Lets each cold uplink know whether it is needed; whether there are any.
+    fn wake_standbys(&mut self, now: Moment) -> bool {
+        let mut is_any = false;
+        for place in 0..self.uplinks.len() {
+            if self.uplinks[place].is_cold() {
+                let booted = self.no_usable.booted();
+                let call = call_of(self.view(), &self.uplinks[place], booted, now);
+                self.uplinks[place].rouse(&call, now, &mut self.outbox);
+                is_any = true;
+            }
+        }
+        is_any
+    }
+
+    /// Lets each uplink know how much depends on it, if that may have changed.
+    fn set_needs(&mut self, is_stale: bool, now: Moment) {
+        let view = EngineView {
+            settings: &self.settings,
+            uplinks: &self.uplinks,
+            groups: &self.groups,
+            flaps: &self.flaps,
+        };
+        let Some(needs) = self.probe_rate.needs(view, is_stale) else {
             return;
-        }
-        // While a machine boots its links come one after another.
-        let booted = self.started + BOOT;
-        if !self.groups[REST].has_switched() && now < booted {
-            self.rest_mut().look_again_at(booted);
-            return;
-        }
-        self.nobody_since = Some(now);
-        self.outbox.events.push(Event {
-            at: now,
-            change: Change::NoUsableUplink,
-            reason: explain_nobody(&self.uplinks),
-        });
-    }
-
-    fn desire(&self) -> Desired {
-        let routes: Vec<_> = (0_u32..)
-            .zip(&self.uplinks)
-            .map(|(position, uplink)| UplinkRoutes {
-                position,
-                interface: &uplink.settings().interface,
-                attachment: uplink.attachment(),
-            })
-            .collect();
-        let carrying = |place| self.carrying_group(place).carrying(&self.uplinks);
-        let place_of = |name: &GroupName| {
-            let mut groups = (0_u32..).zip(&self.settings.groups);
-            groups.find_map(|(place, group)| (group.name == *name).then_some(place))
         };
-        let rules = self.settings.rules.iter();
-        let rules = rules.filter_map(|rule| Some((place_of(&rule.group)?, &rule.traffic)));
-        let traffic = TrafficRoutes {
-            default_group: carrying(REST),
-            groups: (REST + 1..self.groups.len()).map(carrying).collect(),
-            rules: rules.collect(),
-            held: self.held_flows().collect(),
-        };
-        desired(&self.settings.numbering, &routes, &traffic)
+        for (uplink, need) in self.uplinks.iter_mut().zip(needs) {
+            uplink.set_need(need, now);
+        }
     }
-}
-
-/// The place of the rest among the groups.
-const REST: usize = 0;
-
-fn shared_interfaces<'a>(
-    uplinks: impl IntoIterator<Item = &'a UplinkSettings>,
-) -> BTreeSet<InterfaceName> {
-    let mut seen = BTreeSet::new();
-    let interfaces = uplinks.into_iter().map(|uplink| &uplink.interface);
-    interfaces
-        .filter(|interface| !seen.insert(*interface))
-        .cloned()
-        .collect()
 }

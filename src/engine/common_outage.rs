@@ -1,21 +1,19 @@
 //! When several uplinks fall silent at once.
 
+use crate::engine::ids::UplinkId;
 use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
-use crate::units::UplinkName;
 
 /// The carrier is down, and these have not answered since either, though they are not yet called down.
 /// A target that everybody asks may have died, or everything: to move there would be to guess.
-pub fn as_silent_as(carrier: Option<&Uplink>, uplinks: &[Uplink]) -> Vec<UplinkName> {
-    let dead = carrier.filter(|uplink| uplink.state() == State::Down);
-    let Some(since) = dead.and_then(Uplink::silent_since_round) else {
+pub fn as_silent_as(carrier: &Uplink, uplinks: &[Uplink]) -> Vec<UplinkId> {
+    let silent_since = carrier.silent_since_round();
+    let Some(since) = silent_since.filter(|_| carrier.state() == State::Down) else {
         return Vec::new();
     };
     let others = uplinks.iter();
     let silent = others.filter(|uplink| uplink.is_alive_but_silent_since(since));
-    silent
-        .map(|uplink| uplink.settings().name.clone())
-        .collect()
+    silent.map(Uplink::id).collect()
 }
 
 /// Why nobody can carry the traffic. One target that nobody hears is as likely to have died as all

@@ -1,65 +1,67 @@
-//! What the hosts behind this machine should be told of delegated prefixes.
+//! What the hosts behind this machine should know of delegated prefixes.
 //!
-//! An address of a provider's prefix works through that provider only. So the prefixes of an uplink
-//! are preferred while it carries the rest of IPv6, alone or with others, and deprecated while another uplink carries it or none does
-//! because the traffic has gone to one without IPv6. Where an uplink carries the rest and has lost its
-//! IPv6 that nobody else has, its prefixes stay what they are. At the start, and when a prefix is
-//! learnt, it is told as well: an earlier run may have left it otherwise.
+//! An address of a provider's prefix works through that provider only. So the prefixes of an uplink are preferred
+//! while it carries the IPv6 traffic of the default group, alone or with others, and deprecated while another uplink
+//! carries it, or none because the traffic has gone to one without IPv6. Where an uplink carries the default group
+//! and has lost its IPv6, which no other uplink has, its prefixes stay what they are. They are announced at the start
+//! and whenever a prefix is learnt as well: an earlier run may have left them otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
 use super::event::{Change, Event};
-use super::{Engine, REST};
-use crate::engine::uplink::Uplink;
+use super::uplink::Uplink;
+use super::view::EngineView;
 use crate::routing::Family;
 use crate::units::{Moment, UplinkName};
 
-/// What was told last of each uplink that has prefixes.
-pub(super) type ToldPrefixes = BTreeMap<UplinkName, Told>;
+/// What was announced last of each uplink that has prefixes. By name, since reloads change ids.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PrefixAnnouncements(BTreeMap<UplinkName, Announced>);
 
-/// What was told last of an uplink's prefixes.
+/// What was announced last of an uplink's prefixes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+struct Announced {
     prefixes: BTreeSet<IpNet>,
     is_preferred: bool,
 }
 
-impl Engine {
-    /// Tells which prefixes are preferred, and which no longer are.
-    pub(super) fn tell_of_prefixes(&mut self, now: Moment) {
-        let uplinks = &self.uplinks;
-        let has = |name: &UplinkName| uplinks.iter().any(|u| u.settings().name == *name);
-        self.told_prefixes.retain(|name, _| has(name));
-        let news: Vec<_> = (self.uplinks.iter())
-            .filter_map(|uplink| Some((uplink, self.news_of_prefixes(uplink)?)))
-            .map(|(uplink, told)| (uplink.settings().clone(), told))
-            .collect();
-        for (settings, told) in news {
-            let reason = if told.is_preferred {
+impl PrefixAnnouncements {
+    /// Which prefixes are preferred now and were not, and which no longer are.
+    pub(super) fn changes(&mut self, view: EngineView<'_>, now: Moment) -> Vec<Event> {
+        let has = |name: &UplinkName| view.uplinks.iter().any(|u| u.settings().name == *name);
+        self.0.retain(|name, _| has(name));
+        let mut events = Vec::new();
+        for uplink in view.uplinks {
+            let Some(announced) = self.change_of(view, uplink) else {
+                continue;
+            };
+            let settings = uplink.settings();
+            let reason = if announced.is_preferred {
                 format!("{} carries IPv6", settings.name)
             } else {
                 format!("{} does not carry IPv6", settings.name)
             };
-            self.outbox.events.push(Event {
+            events.push(Event {
                 at: now,
                 change: Change::Prefix {
                     uplink: settings.name.clone(),
-                    interface: settings.interface,
-                    prefixes: told.prefixes.clone(),
-                    is_preferred: told.is_preferred,
+                    interface: settings.interface.clone(),
+                    prefixes: announced.prefixes.clone(),
+                    is_preferred: announced.is_preferred,
                 },
                 reason,
             });
-            self.told_prefixes.insert(settings.name, told);
+            self.0.insert(settings.name.clone(), announced);
         }
+        events
     }
 
-    fn news_of_prefixes(&self, uplink: &Uplink) -> Option<Told> {
-        let name = &uplink.settings().name;
-        let leader = self.carrier()?;
-        let before = self.told_prefixes.get(name);
+    fn change_of(&self, view: EngineView<'_>, uplink: &Uplink) -> Option<Announced> {
+        let default_group = view.groups.default_group();
+        let leader = default_group.leader()?;
+        let before = self.0.get(&uplink.settings().name);
         let seen = uplink.attachment().prefixes.iter();
         let seen: BTreeSet<_> = seen
             .filter(|net| Family::of(net.addr()) == Family::Ipv6)
@@ -70,13 +72,13 @@ impl Engine {
             Some(before) if seen.is_empty() => before.prefixes.clone(),
             Some(_) | None => seen,
         };
-        let carriers = self.groups[REST].carriers_of(Family::Ipv6, &self.uplinks);
-        let stays = || leader == name && before.is_none_or(|before| before.is_preferred);
-        let is_preferred = carriers.contains(name) || (carriers.is_empty() && stays());
-        let told = Told {
+        let carriers = default_group.carriers_of(Family::Ipv6, view.uplinks);
+        let stays = || leader == uplink.id() && before.is_none_or(|before| before.is_preferred);
+        let is_preferred = carriers.contains(&uplink.id()) || (carriers.is_empty() && stays());
+        let announced = Announced {
             prefixes,
             is_preferred,
         };
-        (!told.prefixes.is_empty() && before != Some(&told)).then_some(told)
+        (!announced.prefixes.is_empty() && before != Some(&announced)).then_some(announced)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::deadline::RoundTrip;
-use crate::engine::docket::Testimony;
+use crate::engine::fault_isolation::Testimony;
 use crate::engine::loss::LossProcess;
 use crate::engine::state::State;
 use crate::engine::status::TargetStatus;

@@ -22,10 +22,11 @@ mod read_model;
 mod rounds;
 mod targets;
 
-use crate::engine::docket::{Charge, Testimony};
-use crate::engine::election::{Candidate, Fitness, Role};
+use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::event::{Change, Errand};
 use crate::engine::family::FamilyOutlook;
+use crate::engine::fault_isolation::{Charge, Testimony};
+use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::Learner;
 use crate::engine::schedule::{Doubt, Need, Pace, Spread};
@@ -45,12 +46,10 @@ use monitor::{Monitor, of_target};
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
 
-/// Why a family without a next hop is of no use.
-const NO_WAY: &str = "has no way out";
-
 /// One uplink.
 #[derive(Clone, Debug)]
 pub struct Uplink {
+    id: UplinkId,
     attachment: Attachment,
     monitor: Monitor,
     /// Of a cold one: whether it is up, and why.
@@ -59,8 +58,9 @@ pub struct Uplink {
 
 impl Uplink {
     /// An uplink of which nothing is known, from `now` on.
-    pub fn new(settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
+    pub fn new(id: UplinkId, settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         Self {
+            id,
             attachment: Attachment {
                 trouble: Some(Trouble::Absent),
                 ..Attachment::default()
@@ -68,6 +68,16 @@ impl Uplink {
             cold: Cold::of(&settings, now),
             monitor: Monitor::new(settings, now, spread),
         }
+    }
+
+    /// Its place in the configuration.
+    pub fn id(&self) -> UplinkId {
+        self.id
+    }
+
+    /// It has another place in the configuration now.
+    pub fn set_id(&mut self, id: UplinkId) {
+        self.id = id;
     }
 
     /// Its settings.
@@ -90,6 +100,7 @@ impl Uplink {
         } = &self.monitor;
         let outage = &evidence.outage;
         Candidate {
+            id: self.id,
             name: &settings.name,
             tier: settings.tier,
             state: health.state(),
@@ -104,35 +115,9 @@ impl Uplink {
         }
     }
 
-    /// How the election of the carrier of a family sees it. `is_leader`: it carries the traffic of the
-    /// other family.
-    pub fn candidate_for(&self, family: Family, is_leader: bool) -> Candidate<'_> {
-        let FamilyOutlook {
-            state: apart,
-            well_since,
-            way_since,
-            has_failed,
-            complaint,
-        } = self.monitor.evidence.families.outlook(family);
-        let whole = self.candidate();
-        let since = well_since.unwrap_or(whole.well_since);
-        let reason = match way_since {
-            Some(_) => complaint.unwrap_or(whole.reason),
-            None => NO_WAY,
-        };
-        Candidate {
-            state: together(whole.state, apart, is_leader),
-            well_since: way_since.map_or(since, |way| way.max(since)),
-            has_path: way_since.is_some(),
-            has_failed: has_failed || (apart.is_none() && whole.has_failed),
-            reason,
-            ..whole
-        }
-    }
-
-    /// What is wrong with a family of it and not with the other.
-    pub fn complaint_of(&self, family: Family) -> Option<&str> {
-        self.monitor.evidence.families.outlook(family).complaint
+    /// How the election of the carrier of a family sees that.
+    pub fn outlook(&self, family: Family) -> FamilyOutlook<'_> {
+        self.monitor.evidence.families.outlook(family)
     }
 
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
@@ -531,18 +516,5 @@ fn explain(trouble: Trouble, interface: &str) -> String {
         Trouble::NoNextHop => format!(
             "no next hop on {interface}: no default route goes through it and no `gateway` is set"
         ),
-    }
-}
-
-/// The state in which an uplink is for a family that is judged apart, or not. One that carries the
-/// other family is left only for what is wrong with this family.
-fn together(whole: State, apart: Option<State>, is_leader: bool) -> State {
-    match whole {
-        State::Up | State::Degraded | State::Recovering => match apart {
-            Some(State::Up) | None if is_leader => State::Up,
-            Some(State::Up) | None => whole,
-            Some(apart) => apart,
-        },
-        State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => whole,
     }
 }

@@ -1,176 +1,148 @@
-//! Who shares the traffic: the policy `balance`.
+//! Which uplinks share the traffic: the policy `balance`.
 //!
-//! Each family is led to one uplink, and shared by all others of its tier that are as fit for it, by
-//! their weights. Whoever becomes less fit than the one that it is led to is left at once: one that is
-//! dead, and one that is degraded while another is well. Whoever is well joins by the rules of failback,
-//! at once at the start and after `failback_after` when it has failed. Where all of them are equally
-//! unfit nobody is left. What a person chose carries everything alone.
+//! Each family is led to one uplink, and shared by all others of its tier that are as fit for it, by their weights.
+//! An uplink that becomes less fit than the one that the family is led to is left at once: a dead one, and a
+//! degraded one while another is healthy. A healthy one joins by the rules of failback, at once at the start and
+//! after `failback_after` when it has failed. Where all of them are equally unfit none is left. What an operator
+//! chose carries everything alone.
 
 use std::collections::BTreeSet;
 
-use super::families::has_way;
-use super::{Around, Group, find};
-use crate::engine::common_outage::as_silent_as;
-use crate::engine::election::{Candidate, Fitness, Role};
+use super::draft::Draft;
+use super::member::Member;
+use crate::engine::candidate::{Candidate, Fitness, Role};
+use crate::engine::ids::UplinkId;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
-use crate::engine::uplink::Uplink;
 use crate::engine::wording::seconds;
 use crate::routing::Family;
-use crate::units::{Moment, UplinkName};
+use crate::units::Moment;
 
-impl Group {
-    /// Who carries a family: the one that it is led to, then those that share it.
-    pub(in crate::engine) fn carriers_of(
-        &self,
-        family: Family,
-        uplinks: &[Uplink],
-    ) -> Vec<UplinkName> {
-        let Some(led_to) = self.carrier_of(family, uplinks) else {
-            return Vec::new();
-        };
-        let sharers = self.sharers.get(&family).into_iter().flatten();
-        let others = sharers.filter(|name| *name != led_to && has_way(family, name, uplinks));
-        [led_to].into_iter().chain(others).cloned().collect()
-    }
-
-    /// What an uplink does for any family beside leading it.
-    pub(super) fn role(&self, uplink: &UplinkName) -> Role {
-        let mut families = self.sharers.values();
-        role(families.any(|sharers| sharers.contains(uplink)))
-    }
-
-    pub(super) fn role_in(&self, family: Family, uplink: &UplinkName) -> Role {
-        let sharers = self.sharers.get(&family);
-        role(sharers.is_some_and(|sharers| sharers.contains(uplink)))
-    }
-
-    /// Goes on as an earlier run left a family, once it is known to whom it was led.
-    pub(in crate::engine) fn adopt_sharers(&mut self, family: Family, uplinks: Vec<UplinkName>) {
-        let is_adopted = self.active.as_ref().is_some_and(|active| active.is_adopted);
-        if is_adopted && self.policy == Policy::Balance {
-            self.sharers.entry(family).or_default().extend(uplinks);
-        }
-    }
-
-    /// Decides who shares each family that was carried by those in `before`; says why that changes.
-    pub(super) fn share(
-        &mut self,
-        before: &[(Family, Vec<UplinkName>)],
-        around: &Around<'_>,
-        now: Moment,
-    ) -> Vec<String> {
-        let is_shared = self.policy == Policy::Balance;
-        let is_by_hand = self.chosen.is_some() && self.chosen.as_ref() == self.leader();
-        if !is_shared || is_by_hand {
-            let were_shared = std::mem::take(&mut self.sharers).into_values();
-            // Without a leader, after a reload, nobody shared anything any more.
-            let has_left = self.leader().is_some() && were_shared.flatten().next().is_some();
-            let reason = if is_by_hand {
-                "chosen by hand".to_owned()
-            } else {
-                "the traffic is not shared any more".to_owned()
-            };
-            return has_left.then_some(reason).into_iter().collect();
-        }
-        let mut reasons: Vec<String> = Vec::new();
-        for (family, carriers) in before {
-            for reason in self.share_family(*family, carriers, around, now) {
-                if !reasons.contains(&reason) {
-                    reasons.push(reason);
-                }
-            }
-        }
-        reasons
-    }
-
-    fn share_family(
-        &mut self,
-        family: Family,
-        before: &[UplinkName],
-        around: &Around<'_>,
-        now: Moment,
-    ) -> Vec<String> {
-        let led_to = self.carrier_of(family, around.uplinks).cloned();
-        let Some(led_to) = led_to.and_then(|name| find(around.uplinks, &name)) else {
-            let is_adopted = self.active.as_ref().is_some_and(|active| active.is_adopted);
-            if !is_adopted {
-                self.sharers.remove(&family);
-            }
-            return Vec::new();
-        };
-        let Some(held) = self.candidate_for(family, led_to, false, around) else {
-            return Vec::new();
-        };
-        // Who was left for another is told of by the election.
-        let told = before.first().filter(|first| **first != *held.name);
-        let (mut sharers, mut reasons) = (BTreeSet::new(), Vec::new());
-        for uplink in &*around.uplinks {
-            let candidate = self.candidate_for(family, uplink, false, around);
-            let Some(candidate) = candidate.filter(|one| one.name != held.name) else {
-                continue;
-            };
-            // What an earlier run left is kept until it is judged.
-            let is_unheard = candidate.state == State::Unknown;
-            if is_unheard && candidate.role == Role::Sharing {
-                sharers.insert(candidate.name.clone());
-                continue;
-            }
-            let is_in = before.contains(candidate.name);
-            let is_fit = candidate.has_path && candidate.tier == held.tier;
-            if is_in && is_fit && candidate.fitness() >= held.fitness() {
-                sharers.insert(candidate.name.clone());
-            } else if is_in && is_fit && is_dead_with(led_to, uplink, around.uplinks) {
-                self.is_undecided = true;
-                sharers.insert(candidate.name.clone());
-            } else if is_in {
-                let reason = explain_leaving(&candidate, &held, uplink, family);
-                reasons.extend((told != Some(candidate.name)).then_some(reason));
-            } else if is_fit
-                && candidate.fitness() == Fitness::Good
-                && held.fitness() == Fitness::Good
-            {
-                let terms = self.terms(around);
-                match terms.ready(&candidate, now) {
-                    Some(ready) if ready <= now => {
-                        reasons.push(if terms.is_failback(&candidate) {
-                            let well_for = seconds(now.since(candidate.well_since));
-                            format!("failback: {} well for {well_for}", candidate.name)
-                        } else {
-                            format!("{} shares the traffic", candidate.name)
-                        });
-                        sharers.insert(candidate.name.clone());
-                    }
-                    later => self.look_again = self.look_again.into_iter().chain(later).min(),
-                }
-            }
-        }
-        self.sharers.insert(family, sharers);
-        reasons
-    }
+/// What becomes of an uplink that might share a family.
+enum Sharing {
+    Joins(String),
+    Stays,
+    /// It is dead, and the uplink that the family is led to has been as silent since: to leave one for the other
+    /// would be to guess.
+    StaysUndecided,
+    Leaves(String),
+    /// Not now; perhaps then.
+    Aside(Option<Moment>),
 }
 
-fn role(is_sharing: bool) -> Role {
-    if is_sharing {
-        Role::Sharing
+/// Decides which uplinks share each family, which was carried by those in `carried`; says why that changes.
+pub(super) fn choose_sharers(
+    draft: &mut Draft<'_, '_>,
+    carried: &[(Family, Vec<UplinkId>)],
+) -> Vec<String> {
+    let is_shared = draft.terms.failover.policy == Policy::Balance;
+    let is_by_hand = draft.is_led_by_hand();
+    if !is_shared || is_by_hand {
+        let were_shared = std::mem::take(&mut draft.allocation.sharers).into_values();
+        // Without a leader, after a reload, nothing was shared any more.
+        let has_left =
+            draft.allocation.leader().is_some() && were_shared.flatten().next().is_some();
+        let reason = if is_by_hand {
+            "chosen by hand".to_owned()
+        } else {
+            "the traffic is not shared any more".to_owned()
+        };
+        return has_left.then_some(reason).into_iter().collect();
+    }
+    let families = carried.iter();
+    families
+        .flat_map(|(family, carriers)| share_family(draft, *family, carriers))
+        .collect()
+}
+
+fn share_family(draft: &mut Draft<'_, '_>, family: Family, before: &[UplinkId]) -> Vec<String> {
+    let led_to = draft.allocation.carrier_of(family, draft.terms.ways);
+    let Some(led_to) = led_to.and_then(|id| draft.member(id)).cloned() else {
+        if !draft.allocation.is_adopted() {
+            draft.allocation.sharers.remove(&family);
+        }
+        return Vec::new();
+    };
+    // The election gives the reason for leaving the one that the family was led to.
+    let is_explained = |id| before.first() == Some(&id) && id != led_to.id();
+    let (mut sharers, mut reasons) = (BTreeSet::new(), Vec::new());
+    for place in 0..draft.members.len() {
+        let member = &draft.members[place];
+        let id = member.id();
+        if id == led_to.id() {
+            continue;
+        }
+        match judge(draft, family, member, &led_to, before) {
+            Sharing::Joins(reason) => {
+                sharers.insert(id);
+                reasons.push(reason);
+            }
+            Sharing::Stays => {
+                sharers.insert(id);
+            }
+            Sharing::StaysUndecided => {
+                draft.is_undecided = true;
+                sharers.insert(id);
+            }
+            Sharing::Leaves(reason) => {
+                reasons.extend((!is_explained(id)).then_some(reason));
+            }
+            Sharing::Aside(until) => draft.look_again_at(until),
+        }
+    }
+    draft.allocation.sharers.insert(family, sharers);
+    reasons
+}
+
+/// What becomes of an uplink beside the one that a family is led to.
+fn judge(
+    draft: &Draft<'_, '_>,
+    family: Family,
+    member: &Member<'_>,
+    led_to: &Member<'_>,
+    before: &[UplinkId],
+) -> Sharing {
+    let candidate = draft.candidate_for(family, member, false);
+    let held = draft.candidate_for(family, led_to, false);
+    let is_in = before.contains(&candidate.id);
+    let is_fit = candidate.has_path && candidate.tier == held.tier;
+    // What an earlier run left is kept until it is judged.
+    let is_unheard = candidate.state == State::Unknown && candidate.role == Role::Sharing;
+    let are_healthy = candidate.fitness() == Fitness::Good && held.fitness() == Fitness::Good;
+    if is_unheard || (is_in && is_fit && candidate.fitness() >= held.fitness()) {
+        Sharing::Stays
+    } else if is_in && is_fit && member.silent_with.contains(&led_to.id()) {
+        Sharing::StaysUndecided
+    } else if is_in {
+        Sharing::Leaves(explain_leaving(&candidate, &held, member, family))
+    } else if is_fit && are_healthy {
+        let terms = draft.election();
+        let now = draft.terms.now;
+        match terms.ready(&candidate, now) {
+            Some(ready) if ready <= now && terms.is_failback(&candidate) => {
+                let healthy_for = seconds(now.since(candidate.well_since));
+                Sharing::Joins(format!(
+                    "failback: {} well for {healthy_for}",
+                    candidate.name
+                ))
+            }
+            Some(ready) if ready <= now => {
+                Sharing::Joins(format!("{} shares the traffic", candidate.name))
+            }
+            until => Sharing::Aside(until),
+        }
     } else {
-        Role::Aside
+        Sharing::Aside(None)
     }
-}
-
-/// The uplink that shares is dead, and the one that the family is led to has been as silent since: to
-/// leave one for the other would be to guess.
-fn is_dead_with(led_to: &Uplink, sharer: &Uplink, uplinks: &[Uplink]) -> bool {
-    as_silent_as(Some(sharer), uplinks).contains(&led_to.settings().name)
 }
 
 fn explain_leaving(
     candidate: &Candidate<'_>,
     held: &Candidate<'_>,
-    uplink: &Uplink,
+    member: &Member<'_>,
     family: Family,
 ) -> String {
-    match uplink.complaint_of(family) {
+    match member.complaint_of(family) {
         Some(complaint) => format!("{}: {complaint}", candidate.name),
         None if !candidate.has_path => format!("{}: {family} has no way out", candidate.name),
         None if candidate.tier != held.tier => {

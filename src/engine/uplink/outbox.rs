@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::engine::action::{Action, ProbeOrder};
 use crate::engine::damping::Turn;
-use crate::engine::docket::Notice;
 use crate::engine::event::Event;
+use crate::engine::fault_isolation::Notice;
 use crate::units::{ProbeId, UplinkName};
 
 /// Where an uplink puts what it wants done.

@@ -1,0 +1,81 @@
+//! What an allocation knows of each uplink of a group.
+
+use crate::engine::candidate::Candidate;
+use crate::engine::family::FamilyOutlook;
+use crate::engine::ids::UplinkId;
+use crate::routing::Family;
+use crate::units::{Moment, Score, Tier};
+
+/// An uplink of a group, as the allocation of its traffic sees it.
+#[derive(Clone, Debug)]
+pub struct Member<'a> {
+    /// The uplink as a whole.
+    pub whole: Candidate<'a>,
+    /// Each family of it.
+    pub outlooks: [FamilyOutlook<'a>; Family::ROUTED.len()],
+    /// Its rank in the order of preference of the group.
+    pub tier: Tier,
+    /// How good it has been of late, where that decides.
+    pub score: Option<Score>,
+    /// It keeps falling and has to wait until then.
+    pub suppressed_until: Option<Moment>,
+    /// It is down, and these have not answered since either, though they are not yet called down. They need not be
+    /// of the group.
+    pub silent_with: Vec<UplinkId>,
+}
+
+impl<'a> Member<'a> {
+    /// Which uplink.
+    pub fn id(&self) -> UplinkId {
+        self.whole.id
+    }
+
+    /// What is wrong with a family of it and not with the other.
+    pub fn complaint_of(&self, family: Family) -> Option<&'a str> {
+        self.outlooks[family as usize].complaint
+    }
+
+    /// It was not chosen because it misses probes at the moment: it must win its way back like one that was down.
+    pub fn pass_over(&mut self, now: Moment) {
+        self.whole.well_since = now;
+        self.whole.has_failed = true;
+    }
+
+    /// The uplink in the election of the leader.
+    pub fn candidate(&self) -> Candidate<'a> {
+        Candidate {
+            tier: self.tier,
+            score: self.score,
+            ..self.whole.clone().suppressed_by(self.suppressed_until)
+        }
+    }
+
+    /// The uplink in the election of the carrier of one family. That the leader keeps falling matters for the lead
+    /// only.
+    pub fn candidate_for(&self, family: Family, is_leader: bool) -> Candidate<'a> {
+        let whole = self.whole.clone();
+        let candidate = whole.of_family(self.outlooks[family as usize], is_leader);
+        Candidate {
+            tier: self.tier,
+            ..candidate.suppressed_by(self.suppressed_until.filter(|_| !is_leader))
+        }
+    }
+}
+
+/// By which families each uplink has a way out.
+#[derive(Clone, Debug, Default)]
+pub struct Ways(Vec<[bool; Family::ROUTED.len()]>);
+
+impl Ways {
+    /// Whether a family has a way out through an uplink.
+    pub fn has(&self, family: Family, id: UplinkId) -> bool {
+        let ways = self.0.get(id.place());
+        ways.is_some_and(|ways| ways[family as usize])
+    }
+}
+
+impl FromIterator<[bool; Family::ROUTED.len()]> for Ways {
+    fn from_iter<T: IntoIterator<Item = [bool; Family::ROUTED.len()]>>(ways: T) -> Self {
+        Self(ways.into_iter().collect())
+    }
+}

@@ -1,0 +1,133 @@
+//! All groups of traffic: the default group first, then those of the configuration.
+
+use std::collections::BTreeSet;
+
+use super::group::Group;
+use super::ids::{GroupId, UplinkId};
+use super::settings::{GroupSettings, Settings};
+use super::uplink::Uplink;
+use crate::routing::Family;
+use crate::routing::desired::Carrying;
+use crate::units::UplinkName;
+
+/// All groups; a [`GroupId`] is a place among them.
+#[derive(Clone, Debug)]
+pub(super) struct Groups(Vec<Group>);
+
+impl Groups {
+    /// As the configuration has them; nothing carries any of them yet.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let own = settings.groups.iter();
+        let own = own.map(|group| Group::new(group, members(group, settings)));
+        let default_group = Group::default_group(settings.failover.policy);
+        Self([default_group].into_iter().chain(own).collect())
+    }
+
+    /// The group of what no rule claims.
+    pub(super) fn default_group(&self) -> &Group {
+        &self.0[GroupId::DEFAULT.place()]
+    }
+
+    /// The same, to change it.
+    pub(super) fn default_group_mut(&mut self) -> &mut Group {
+        &mut self.0[GroupId::DEFAULT.place()]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.0.iter_mut()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..self.0.len()).map(GroupId::new)
+    }
+
+    /// A group.
+    pub(super) fn get(&self, id: GroupId) -> &Group {
+        &self.0[id.place()]
+    }
+
+    /// A group, to change it.
+    pub(super) fn get_mut(&mut self, id: GroupId) -> &mut Group {
+        &mut self.0[id.place()]
+    }
+
+    /// The group by whose uplinks a group goes: itself or the default group.
+    pub(super) fn followed_by(&self, id: GroupId) -> &Group {
+        let own = self.get(id);
+        if own.leader().is_some() {
+            own
+        } else {
+            self.default_group()
+        }
+    }
+
+    /// The uplinks that carry a group, be it with the default group.
+    pub(super) fn carriers(&self, id: GroupId, uplinks: &[Uplink]) -> Vec<UplinkId> {
+        self.followed_by(id).carriers(uplinks)
+    }
+
+    /// The uplinks that carry any traffic.
+    pub(super) fn all_carriers(&self, uplinks: &[Uplink]) -> BTreeSet<UplinkId> {
+        let groups = self.0.iter();
+        groups.flat_map(|group| group.carriers(uplinks)).collect()
+    }
+
+    /// The families of which an uplink carries any traffic.
+    pub(super) fn carried_by(&self, id: UplinkId, uplinks: &[Uplink]) -> Vec<Family> {
+        let carries = |family: &Family| {
+            let mut groups = self.0.iter();
+            groups.any(|group| group.carriers_of(*family, uplinks).contains(&id))
+        };
+        Family::ROUTED.into_iter().filter(carries).collect()
+    }
+
+    /// The settings are others now, and uplinks have other places. `carrying`: what the default group still carries
+    /// until there is a successor, if its leader is gone.
+    pub(super) fn adapt(
+        &mut self,
+        settings: &Settings,
+        carrying: Carrying,
+        new_id: impl Fn(UplinkId) -> Option<UplinkId>,
+    ) {
+        let mut old = std::mem::take(&mut self.0).into_iter();
+        let mut default_group = old.next();
+        if let Some(default_group) = &mut default_group {
+            default_group.adapt(settings.failover.policy, None, carrying, &new_id);
+        }
+        self.0.extend(default_group);
+        let mut old: Vec<_> = old.collect();
+        for settings_of_group in &settings.groups {
+            let members = members(settings_of_group, settings);
+            let known = Some(&settings_of_group.name);
+            let group = match old.iter().position(|group| group.name() == known) {
+                Some(place) => {
+                    let mut group = old.swap_remove(place);
+                    group.adapt(
+                        settings_of_group.policy,
+                        Some(members),
+                        Carrying::new(),
+                        &new_id,
+                    );
+                    group
+                }
+                None => Group::new(settings_of_group, members),
+            };
+            self.0.push(group);
+        }
+    }
+}
+
+/// The uplinks that a group lists.
+fn members(group: &GroupSettings, settings: &Settings) -> Vec<UplinkId> {
+    let id = |name: &UplinkName| {
+        let mut uplinks = settings.uplinks.iter();
+        uplinks
+            .position(|uplink| uplink.name == *name)
+            .map(UplinkId::new)
+    };
+    group.uplinks.iter().filter_map(id).collect()
+}

@@ -1,0 +1,30 @@
+//! What decisions about all uplinks look at.
+
+use super::candidate::Fitness;
+use super::damping::Flaps;
+use super::groups::Groups;
+use super::ids::UplinkId;
+use super::settings::Settings;
+use super::uplink::Uplink;
+
+/// The engine's state, to read.
+#[derive(Clone, Copy)]
+pub(super) struct EngineView<'a> {
+    pub(super) settings: &'a Settings,
+    /// In the order of the configuration.
+    pub(super) uplinks: &'a [Uplink],
+    pub(super) groups: &'a Groups,
+    pub(super) flaps: &'a Flaps,
+}
+
+impl<'a> EngineView<'a> {
+    pub(super) fn uplink(self, id: UplinkId) -> Option<&'a Uplink> {
+        self.uplinks.get(id.place())
+    }
+
+    /// How fit an uplink is to carry traffic, damping included.
+    pub(super) fn fitness(self, uplink: &Uplink) -> Fitness {
+        let until = self.flaps.suppressed_until(&uplink.settings().name);
+        uplink.candidate().suppressed_by(until).fitness()
+    }
+}
