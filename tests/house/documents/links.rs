@@ -102,6 +102,36 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
     assert_eq!(broken(&documents), Vec::<String>::new());
 }
 
+/// The paths of the repository that a document names in backticks.
+fn named_paths(document: &Document) -> impl Iterator<Item = &str> {
+    const DIRECTORIES: [&str; 7] = [
+        "src/", "tests/", "benches/", "docs/", "config/", "openwrt/", ".ci/",
+    ];
+    let text = document.text.split('`').skip(1).step_by(2);
+    // Of a command the program; of a pattern nothing.
+    let words = text.filter_map(|code| code.split_whitespace().next());
+    words.filter(|word| {
+        let is_fixed = !word.contains(['*', '|', ':']) && !word.contains("NAME");
+        is_fixed && DIRECTORIES.iter().any(|start| word.starts_with(start))
+    })
+}
+
+#[test]
+fn every_file_of_the_repository_that_a_document_names_is_there() {
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for document in documents() {
+        for path in named_paths(&document) {
+            count += 1;
+            if !root().join(path).exists() {
+                missing.push(format!("{}: {path}", document.path.display()));
+            }
+        }
+    }
+    assert!(count > 20, "only {count} are named");
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn a_link_to_a_missing_file_or_heading_is_found() {
     let text = "# One\n[a](README.md) [b](missing.md) [c](#one) [d](#two) [e](README.md#nowhere)\n";
