@@ -42,9 +42,7 @@ fn examples(document: &Document) -> Vec<Example> {
         let indent = line.len() - line.trim_start().len();
         let inside = lines.by_ref().map(|(line, _)| line);
         let inside = inside.take_while(|line| !line.trim_start().starts_with("```"));
-        let text: String = inside
-            .map(|line| format!("{}\n", line.get(indent..).unwrap_or_default()))
-            .collect();
+        let text = lines_of(inside.map(|line| line.get(indent..).unwrap_or_default()));
         let reason = before.trim().strip_prefix("<!-- not run: ");
         let reason = reason.and_then(|reason| reason.strip_suffix(" -->"));
         examples.push(Example {
@@ -58,6 +56,10 @@ fn examples(document: &Document) -> Vec<Example> {
     examples
 }
 
+fn lines_of<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 fn all() -> Vec<Example> {
     documents().iter().flat_map(examples).collect()
 }
@@ -69,7 +71,7 @@ impl Example {
             "sh" => Some(self.text.clone()),
             "console" => {
                 let commands = self.text.lines().filter_map(|line| line.strip_prefix("$ "));
-                Some(commands.map(|command| format!("{command}\n")).collect())
+                Some(lines_of(commands))
             }
             _ => None,
         }

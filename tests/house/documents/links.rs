@@ -95,7 +95,7 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
     let documents = documents();
     let count: usize = documents
         .iter()
-        .flat_map(|document| document.prose())
+        .flat_map(Document::prose)
         .map(|(_, line)| targets(line).len())
         .sum();
     assert!(count > 30, "only {count} links were found");

@@ -160,10 +160,8 @@ fn outside(kind: &str) -> Vec<(String, [String; 2])> {
         let number = |text: &str| text.parse::<f64>().expect("a number");
         let is_whole = kind.contains("integer");
         let step = if is_whole { 1.0 } else { 0.01 };
-        let show = |number: f64| match is_whole {
-            true => format!("{number:.0}"),
-            false => format!("{number:.2}"),
-        };
+        let places = if is_whole { 0 } else { 2 };
+        let show = |number: f64| format!("{number:.places$}");
         let (below, above) = (number(low) - step, number(high) + step);
         let bounds = [low.to_owned(), high.to_owned()];
         (Some(show(below)), show(above), bounds)
@@ -448,7 +446,7 @@ fn every_variable_of_the_environment_and_every_signal_is_described() {
         let rest = source.split(begin).skip(1);
         used.extend(rest.map(|text| format!("{quoted}{}", name(text))));
     }
-    let is_inner = |name: &String| name.ends_with("_") || name.contains("LAB");
+    let is_inner = |name: &String| name.ends_with('_') || name.contains("LAB");
     used.retain(|name| !is_inner(name) && !matches!(&**name, "CI" | "PATH"));
     assert!(used.len() > 10, "{used:?}");
     let reference = Document::read("docs/files.md");
