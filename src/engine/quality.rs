@@ -478,14 +478,15 @@ impl Bernoulli {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::engine::loss::Learner;
     use crate::engine::settings::ScoreBand;
 
-    fn health() -> HealthSettings {
+    /// Limits at their defaults.
+    pub(in crate::engine) fn health() -> HealthSettings {
         HealthSettings {
             false_alarm_every: Duration::from_secs(30 * 86_400),
             outage_within: Duration::from_secs(10),

@@ -85,6 +85,11 @@ impl TargetTrack {
         &self.target
     }
 
+    /// It is a web page.
+    pub fn is_page(&self) -> bool {
+        matches!(self.target, Target::Http(_))
+    }
+
     /// The recent outcomes.
     pub fn window(&self) -> &Window {
         &self.window

@@ -19,6 +19,7 @@ mod places;
 mod portal;
 mod purse;
 mod read_model;
+mod reports;
 mod rounds;
 mod targets;
 
@@ -41,7 +42,7 @@ use crate::units::{Bytes, Counters, Moment, ProbeId, Score, Target, Wall};
 
 use cold::{Aim, Cold, StandbySight, StandbyTurn};
 use health::{Phase, Signal};
-use monitor::{Monitor, of_target};
+use monitor::Monitor;
 
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
@@ -238,7 +239,7 @@ impl Uplink {
     pub fn set_disabled(&mut self, is_disabled: bool, now: Moment, reason: &str, out: &mut Outbox) {
         self.monitor.health.set_disabled(is_disabled);
         self.monitor.report(reason.to_owned(), now);
-        self.monitor.collect(out);
+        self.monitor.reports.collect(out);
     }
 
     /// The link is now like this.
@@ -274,13 +275,13 @@ impl Uplink {
         // A family that was broken may have lost its next hop.
         let reason = self.monitor.health.reason().to_owned();
         self.monitor.report(reason, now);
-        self.monitor.collect(out);
+        self.monitor.reports.collect(out);
     }
 
     /// Takes what became of a probe.
     pub fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Moment, out: &mut Outbox) {
         self.monitor.probed(id, outcome, now);
-        self.monitor.collect(out);
+        self.monitor.reports.collect(out);
     }
 
     /// Takes the counters of its interface.
@@ -291,7 +292,7 @@ impl Uplink {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) {
         self.monitor.handle_timeout(now, &mut out.ids);
-        self.monitor.collect(out);
+        self.monitor.reports.collect(out);
     }
 
     /// So much depends on it from now on.
@@ -368,11 +369,11 @@ impl Uplink {
     ) {
         if let Charge::SetAside(why) = &charge {
             let reason = format!("{target} {why}: set aside, asked again later");
-            let change = of_target(self.settings(), target, [State::Up, State::Down]);
-            self.monitor.tell(change, reason, now);
+            let reports = &mut self.monitor.reports;
+            reports.target(target, [State::Up, State::Down], reason, now);
         }
         self.monitor.found_at_fault(charge, now);
-        self.monitor.collect(out);
+        self.monitor.reports.collect(out);
     }
 
     /// The target is at fault on all uplinks: it is no reason to call this one anything.
@@ -427,7 +428,7 @@ impl Uplink {
             self.monitor.is_coming_up = self.is_coming_up();
             self.apply_standby_turn(turn, now);
         }
-        self.monitor.collect(out);
+        self.monitor.reports.collect(out);
     }
 
     fn apply_standby_turn(&mut self, turn: StandbyTurn, now: Moment) {
@@ -454,7 +455,7 @@ impl Uplink {
             interface: self.settings().interface.clone(),
             errand,
         };
-        self.monitor.tell(change, reason, now);
+        self.monitor.reports.tell(change, reason, now);
         if errand != Errand::Unready
             && let Some(trouble) = self.attachment.trouble
         {

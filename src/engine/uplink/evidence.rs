@@ -7,10 +7,10 @@ use super::health::Phase;
 use super::portal::Portal;
 use super::targets::Targets;
 use crate::engine::family::{Families, FamilyTurn};
-use crate::engine::loss::Learner;
+use crate::engine::loss::{Learner, LossProcess};
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
-use crate::engine::quality::Quality;
+use crate::engine::quality::{ClosedRound, Quality};
 use crate::engine::round::{Round, RoundResult};
 use crate::engine::schedule::{Doubt, Wait};
 use crate::engine::settings::{HealthSettings, ProbeSettings};
@@ -32,6 +32,17 @@ pub(super) struct Evidence {
     wrong_answer: Option<String>,
     /// When an answer last came that had been given up, and was slower than latency may be.
     late_answer: Option<Moment>,
+}
+
+/// What a round says about the uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoundFinding {
+    Nothing,
+    /// A probe from before the outage was answered after it, so late.
+    Disproof(Duration),
+    Answered,
+    /// Too few targets answer; perhaps for too long.
+    Missed(Option<Silence>),
 }
 
 impl Evidence {
@@ -135,15 +146,6 @@ impl Evidence {
         self.wrong_answer = None;
     }
 
-    /// A round sent at `sent` was answered.
-    pub(super) fn answered(&mut self, sent: Moment, demand: Demand, now: Moment) {
-        if self.outage.is_traffic_silent() {
-            self.passive.disprove(now);
-            self.outage.traffic_is_silent(None);
-        }
-        self.outage.answered(sent, demand);
-    }
-
     /// A probe from before the verdict was answered after it: slow is not dead. What is wrong with so
     /// slow a link.
     pub(super) fn disproved(&mut self, rtt: Duration, limit: Duration) -> Option<String> {
@@ -169,6 +171,69 @@ impl Evidence {
         let vouches_for = probe.timeout.max(probe.interval) * 2;
         let is_recent = |late| now.since(late) < vouches_for;
         phase == Phase::Degraded && self.late_answer.is_some_and(is_recent)
+    }
+
+    /// What a round says about the uplink. `down_since`: it is down since then.
+    pub(super) fn judge_round(
+        &mut self,
+        round: &mut Round,
+        targets: &Targets,
+        down_since: Option<Moment>,
+        demand: Demand,
+        now: Moment,
+    ) -> RoundFinding {
+        let Some([before, result]) = round.take_result() else {
+            return RoundFinding::Nothing;
+        };
+        let sent = round.sent;
+        let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
+        let is_disproof = is_late && down_since.is_some_and(|since| sent < since);
+        if let Some(rtt) = round.slowest_answer().filter(|_| is_disproof) {
+            self.outage.answered(sent, demand);
+            return RoundFinding::Disproof(rtt);
+        }
+        match result {
+            RoundResult::Open => RoundFinding::Nothing,
+            RoundResult::Answered | RoundResult::Wrong => {
+                if self.outage.is_traffic_silent() {
+                    self.passive.disprove(now);
+                    self.outage.traffic_is_silent(None);
+                }
+                self.outage.answered(sent, demand);
+                let is_right = result == RoundResult::Answered || targets.take_any_answer(round);
+                if is_right {
+                    RoundFinding::Answered
+                } else {
+                    RoundFinding::Nothing
+                }
+            }
+            RoundResult::Failed => {
+                self.outage.failed(sent, round.losses());
+                RoundFinding::Missed(self.outage.verdict(now, demand))
+            }
+        }
+    }
+
+    /// A round is complete: what it says about the quality of the link. `process`: the loss that was
+    /// known before.
+    pub(super) fn closed(
+        &mut self,
+        round: &Round,
+        targets: &Targets,
+        process: &LossProcess,
+        demand: Demand,
+    ) {
+        let tally = round.tally(|probe| {
+            targets.at(probe.target).is_doubtful() || self.families.is_at_fault(probe.family, round)
+        });
+        if round.result == RoundResult::Answered {
+            self.outage.closed(tally);
+        }
+        let sent = round.sent;
+        (self.quality).round(ClosedRound { sent, tally }, process, &demand);
+        if let Some(jitter) = targets.jitter() {
+            self.quality.jitter(jitter);
+        }
     }
 
     /// What a round says about each family. A probe speaks for its own, so one turns at the most.
@@ -229,5 +294,99 @@ impl Evidence {
         } else {
             format!("fewer than {quorum} of {count} targets answer for {lasts}, {rounds} rounds")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::quality::tests::health;
+    use crate::engine::round::{Fate, RoundProbe};
+    use crate::units::ProbeId;
+
+    const DEMAND: Demand = Demand {
+        false_alarm_every: Duration::from_secs(30 * 86_400),
+        interval: Duration::from_secs(1),
+        outage_within: Duration::from_secs(10),
+    };
+
+    fn at(millis: u64) -> Moment {
+        Moment::after_start(Duration::from_millis(millis))
+    }
+
+    fn targets() -> Targets {
+        let target = "192.0.2.1".parse().expect("a target");
+        Targets::new(&[target], 1, Duration::from_secs(30))
+    }
+
+    fn round(sent: Moment, fate: Fate) -> Round {
+        let probe = RoundProbe {
+            id: ProbeId(0),
+            target: 0,
+            family: Family::Ipv4,
+            counts: true,
+            deadline: sent,
+            fate,
+        };
+        Round::new(sent, 1, vec![probe])
+    }
+
+    /// What a round of one probe says of an uplink that is not down.
+    fn judge(evidence: &mut Evidence, sent: Moment, fate: Fate) -> RoundFinding {
+        evidence.judge_round(&mut round(sent, fate), &targets(), None, DEMAND, sent)
+    }
+
+    #[test]
+    fn misses_raise_doubt_until_they_are_an_outage_and_an_answer_ends_it() {
+        let mut evidence = Evidence::new(&health());
+        judge(&mut evidence, at(0), Fate::Answered(Duration::ZERO));
+        assert_eq!(evidence.doubt(), Doubt::None);
+        let first = judge(&mut evidence, at(1_000), Fate::Missed);
+        assert_eq!(first, RoundFinding::Missed(None));
+        assert_eq!(evidence.doubt(), Doubt::Slight);
+        let mut found = None;
+        for millis in (1_050..3_000).step_by(50) {
+            if let RoundFinding::Missed(Some(silence)) =
+                judge(&mut evidence, at(millis), Fate::Missed)
+            {
+                found = found.or(Some(silence));
+            }
+        }
+        assert_eq!(evidence.doubt(), Doubt::Grave);
+        let lasts = found.expect("is an outage").lasts;
+        assert!(lasts < Duration::from_millis(1_700), "{lasts:?}");
+        let answered = Fate::Answered(Duration::ZERO);
+        assert_eq!(
+            judge(&mut evidence, at(3_000), answered),
+            RoundFinding::Answered
+        );
+        assert_eq!(evidence.doubt(), Doubt::None);
+    }
+
+    #[test]
+    fn an_answer_from_before_the_outage_disproves_it_and_one_from_after_does_not() {
+        let rtt = Duration::from_secs(2);
+        for (sent, finding) in [
+            (at(500), RoundFinding::Disproof(rtt)),
+            (at(1_500), RoundFinding::Answered),
+        ] {
+            let mut evidence = Evidence::new(&health());
+            let mut late = round(sent, Fate::Missed);
+            evidence.judge_round(&mut late, &targets(), None, DEMAND, at(1_000));
+            late.probes[0].fate = Fate::Answered(rtt);
+            let down_since = Some(at(1_000));
+            let judged = evidence.judge_round(&mut late, &targets(), down_since, DEMAND, at(2_500));
+            assert_eq!(judged, finding);
+        }
+    }
+
+    #[test]
+    fn an_uplink_is_mute_after_nothing_could_be_sent_for_long() {
+        let mut evidence = Evidence::new(&health());
+        let limit = DEMAND.outage_within;
+        assert!(!evidence.is_mute(at(0), limit));
+        assert!(evidence.is_mute(at(10_000), limit));
+        evidence.sent();
+        assert!(!evidence.is_mute(at(20_000), limit));
     }
 }

@@ -8,32 +8,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, RoundFinding};
 use super::health::{Health, Phase, Signal};
-use super::outbox::{Outbox, ProbeIds};
+use super::outbox::ProbeIds;
 use super::pacer::{Pacer, Situation};
 use super::places::Places;
 use super::portal::PortalFinding;
 use super::purse::{Chosen, Purse};
+use super::reports::Reports;
 use super::rounds::{Overtaken, ProbePlace, Rounds};
 use super::targets::Targets;
-use crate::engine::action::ProbeOrder;
-use crate::engine::damping::Turn;
-use crate::engine::event::{Change, Event};
 use crate::engine::family::FamilyTurn;
-use crate::engine::fault_isolation::{Appeal, Charge, Notice, Testimony};
+use crate::engine::fault_isolation::{Charge, Testimony};
 use crate::engine::input::ProbeOutcome;
 use crate::engine::outage::{Demand, Silence};
 use crate::engine::passive::BUSY_EVERY;
-use crate::engine::quality::{ClosedRound, Quality};
+use crate::engine::quality::Quality;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
-use crate::engine::state::State;
-use crate::engine::target::Standing;
 use crate::engine::timer::{Timer, Timers};
 use crate::routing::{Family, Path};
-use crate::units::{Counters, Loss, Moment, ProbeId, Target};
+use crate::units::{Counters, Loss, Moment, ProbeId};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
 const LEAST_ROUNDS: u32 = 3;
@@ -56,16 +52,7 @@ pub(super) struct Monitor {
     pub(super) is_coming_up: bool,
     rounds: Rounds,
     timers: Timers,
-    /// What it wants done since that was last collected.
-    out: Outbox,
-}
-
-/// What the judgement of a round leads to.
-enum Consequence {
-    Nothing,
-    Signal(Signal),
-    /// Too few targets have answered for too long.
-    Silence(Silence),
+    pub(super) reports: Reports,
 }
 
 impl Monitor {
@@ -76,13 +63,13 @@ impl Monitor {
             targets: Targets::new(&probe.targets, probe.quorum, health.window),
             evidence: Evidence::new(health),
             pacer: Pacer::new(spread, Purse::of(&settings, now), now),
+            reports: Reports::new(&settings),
             settings,
             is_carrying: false,
             is_attached: false,
             is_coming_up: false,
             rounds: Rounds::default(),
             timers: Timers::default(),
-            out: Outbox::default(),
         }
     }
 
@@ -101,6 +88,7 @@ impl Monitor {
         self.rounds.clear();
         let purse = self.pacer.purse_mut();
         *purse = Purse::adapted(purse.take(), &settings, now);
+        self.reports.adapt(&settings);
         self.settings = settings;
         self.set_paths(paths, now);
         self.probe_soon(now);
@@ -200,7 +188,7 @@ impl Monitor {
     ) -> Fate {
         match outcome {
             ProbeOutcome::Reply(rtt) => {
-                let is_page = is_page(self.targets.at(target).target());
+                let is_page = self.targets.at(target).is_page();
                 self.evidence.answered_rightly(target, is_page);
                 Fate::Answered(rtt.min(listen_for(self.settings.probe.timeout)))
             }
@@ -274,7 +262,7 @@ impl Monitor {
             }
         }
         if self.is_carrying && is_time_to_look {
-            self.out.counts.push_back(self.settings.name.clone());
+            self.reports.count();
         }
         self.arm_deadline();
     }
@@ -301,12 +289,21 @@ impl Monitor {
         };
         let mut probes = self.rounds.take_room();
         probes.reserve_exact(chosen.counting.len() + chosen.retried.len());
+        let timeout = self.settings.probe.timeout;
         for (places, counts) in [(chosen.counting, true), (chosen.retried, false)] {
-            probes.extend(
-                places
-                    .iter()
-                    .map(|place| self.order(place, counts, now, ids)),
-            );
+            for place in places.iter() {
+                let id = ids.take();
+                let track = self.targets.at(place);
+                self.reports.probe(id, track.target(), listen_for(timeout));
+                probes.push(RoundProbe {
+                    id,
+                    target: place,
+                    family: self.targets.family_of(place),
+                    counts,
+                    deadline: now + track.deadline(timeout),
+                    fate: Fate::Pending,
+                });
+            }
         }
         self.pacer.sent();
         let mut round = Round::new(now, self.settings.probe.quorum, probes);
@@ -332,32 +329,6 @@ impl Monitor {
         is_any.then_some(paid)
     }
 
-    fn order(
-        &mut self,
-        target: usize,
-        counts: bool,
-        now: Moment,
-        ids: &mut ProbeIds,
-    ) -> RoundProbe {
-        let id = ids.take();
-        let most = self.settings.probe.timeout;
-        let track = self.targets.at(target);
-        self.out.probes.push_back(ProbeOrder {
-            id,
-            uplink: self.settings.name.clone(),
-            target: track.target().clone(),
-            listen_for: listen_for(most),
-        });
-        RoundProbe {
-            id,
-            target,
-            family: self.targets.family_of(target),
-            counts,
-            deadline: now + track.deadline(most),
-            fate: Fate::Pending,
-        }
-    }
-
     /// What was under way is over.
     pub(super) fn forget_rounds(&mut self) {
         self.rounds.clear();
@@ -381,7 +352,7 @@ impl Monitor {
                 && self.evidence.passive.is_full_and_flows(now);
             if may_be_queued {
                 self.rounds.wait_until(place, now + BUSY_EVERY);
-                self.out.counts.push_back(self.settings.name.clone());
+                self.reports.count();
             } else {
                 self.settle(place, Fate::Missed, now);
             }
@@ -443,7 +414,9 @@ impl Monitor {
                 }
                 let track = self.targets.at_mut(target);
                 let standing = track.answered(now, id, settled.sent, rtt);
-                self.note_standing(target, standing, now);
+                if let Some(standing) = standing {
+                    self.reports.standing(track.target(), standing, now);
+                }
             }
             Fate::Missed => self.targets.at_mut(target).missed(id, settled.sent),
             Fate::Pending | Fate::Wrong | Fate::Void => {}
@@ -455,11 +428,7 @@ impl Monitor {
         let round = self.rounds.at_mut(place.round);
         let turn = (self.evidence).judge_families(round, &self.targets, demand, trust_after, now);
         self.take_family_turn(turn, now);
-        match self.judge_round(place.round, now) {
-            Consequence::Nothing => {}
-            Consequence::Signal(signal) => self.signal(signal, now),
-            Consequence::Silence(silence) => self.judge_silence(silence, now),
-        }
+        self.judge_round(place.round, demand, now);
         if !settled.was_closed && self.rounds.at(place.round).is_closed() {
             self.close(place.round, now);
         }
@@ -467,40 +436,29 @@ impl Monitor {
     }
 
     /// What a round says about the uplink.
-    fn judge_round(&mut self, place: usize, now: Moment) -> Consequence {
-        let demand = Demand::of(&self.settings);
+    fn judge_round(&mut self, place: usize, demand: Demand, now: Moment) {
+        let phase = self.health.phase();
+        let down_since = (phase == Phase::Down).then_some(self.health.since());
+        let is_captive = self.is_captive();
         let round = self.rounds.at_mut(place);
-        let Some([before, result]) = round.take_result() else {
-            return Consequence::Nothing;
-        };
-        let (sent, losses) = (round.sent, round.losses());
-        let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
-        let is_disproof =
-            is_late && self.health.phase() == Phase::Down && sent < self.health.since();
-        if let Some(rtt) = round.slowest_answer().filter(|_| is_disproof) {
-            self.evidence.outage.answered(sent, demand);
-            let complaint = self
-                .evidence
-                .disproved(rtt, self.settings.health.latency.enter);
-            return Consequence::Signal(Signal::Disproved(complaint));
-        }
-        match result {
-            RoundResult::Open => Consequence::Nothing,
-            RoundResult::Answered | RoundResult::Wrong => {
-                self.evidence.answered(sent, demand, now);
-                let is_right = result == RoundResult::Answered
-                    || self.targets.take_any_answer(self.rounds.at(place));
-                if !is_right || self.is_captive() {
-                    return Consequence::Nothing;
-                }
-                self.health.count_round(false);
-                Consequence::Signal(Signal::Answered)
+        let finding = (self.evidence).judge_round(round, &self.targets, down_since, demand, now);
+        match finding {
+            RoundFinding::Nothing => {}
+            RoundFinding::Disproof(rtt) => {
+                let limit = self.settings.health.latency.enter;
+                let complaint = self.evidence.disproved(rtt, limit);
+                self.signal(Signal::Disproved(complaint), now);
             }
-            RoundResult::Failed => {
-                self.evidence.outage.failed(sent, losses);
+            RoundFinding::Answered if is_captive => {}
+            RoundFinding::Answered => {
+                self.health.count_round(false);
+                self.signal(Signal::Answered, now);
+            }
+            RoundFinding::Missed(silence) => {
                 self.health.count_round(true);
-                let silence = self.evidence.outage.verdict(now, demand);
-                silence.map_or(Consequence::Nothing, Consequence::Silence)
+                if let Some(silence) = silence {
+                    self.judge_silence(silence, now);
+                }
             }
         }
     }
@@ -508,66 +466,33 @@ impl Monitor {
     /// A round is complete: what it says about its targets and about the quality of the link.
     fn close(&mut self, place: usize, now: Moment) {
         let process = self.evidence.outage.process();
-        self.evidence.families.closed(self.rounds.at(place));
-        for (target, standing) in self.blame_targets(place, now) {
-            self.note_standing(target, Some(standing), now);
+        let round = self.rounds.at(place);
+        self.evidence.families.closed(round);
+        let overflows = self.evidence.quality.overflows();
+        for (target, standing) in self.targets.blame(round, overflows, &process, now) {
+            let target = self.targets.at(target).target();
+            self.reports.standing(target, standing, now);
         }
+        self.judge_portal(now);
+        let demand = Demand::of(&self.settings);
+        let round = self.rounds.at(place);
+        (self.evidence).closed(round, &self.targets, &process, demand);
+        if self.health.has_dwelt(self.settings.health.dwell, now) {
+            let complaint = self.evidence.quality.complaint();
+            self.signal(complaint.map_or(Signal::Better, Signal::Worse), now);
+        }
+    }
+
+    fn judge_portal(&mut self, now: Moment) {
         let counts = |place: usize| self.targets.at(place).is_standing();
         match self.evidence.portal.judge(counts) {
             None => {}
             Some(PortalFinding::Captive(what)) => self.found_at_fault(Charge::Captive(what), now),
             Some(PortalFinding::Suspected { place, since, what }) => {
                 let target = self.targets.at(place).target().clone();
-                self.appeal(target, Charge::Captive(what), since);
+                self.reports.appeal(target, Charge::Captive(what), since);
             }
         }
-        let round = self.rounds.at(place);
-        let tally = round.tally(|probe| {
-            self.targets.at(probe.target).is_doubtful()
-                || self.evidence.families.is_at_fault(probe.family, round)
-        });
-        if round.result == RoundResult::Answered {
-            self.evidence.outage.closed(tally);
-        }
-        let sent = round.sent;
-        let demand = Demand::of(&self.settings);
-        let quality = &mut self.evidence.quality;
-        quality.round(ClosedRound { sent, tally }, &process, &demand);
-        if let Some(jitter) = self.targets.jitter() {
-            quality.jitter(jitter);
-        }
-        if self.health.has_dwelt(self.settings.health.dwell, now) {
-            let complaint = quality.complaint();
-            self.signal(complaint.map_or(Signal::Better, Signal::Worse), now);
-        }
-    }
-
-    /// The targets of a round that are set aside for what they alone did not answer. What all targets
-    /// of a family share is no target's fault.
-    fn blame_targets(&mut self, place: usize, now: Moment) -> Vec<(usize, Standing)> {
-        let round = self.rounds.at(place);
-        let process = self.evidence.outage.process();
-        let overflows = self.evidence.quality.overflows();
-        let is_right_page = |probe: &RoundProbe| {
-            let is_page = is_page(self.targets.at(probe.target).target());
-            is_page && matches!(probe.fate, Fate::Answered(_))
-        };
-        let has_right_page = round.probes.iter().any(is_right_page);
-        let mut changed = Vec::new();
-        for probe in &round.probes {
-            let is_alone = match probe.fate {
-                Fate::Missed => !overflows && round.has_answer_of(probe.family),
-                Fate::Wrong => has_right_page,
-                Fate::Pending | Fate::Answered(_) | Fate::Void => false,
-            };
-            if is_alone {
-                let may_set_aside = self.targets.may_set_aside(probe.family);
-                let track = self.targets.at_mut(probe.target);
-                let standing = track.missed_alone(now, round.sent, &process, may_set_aside);
-                changed.extend(standing.map(|standing| (probe.target, standing)));
-            }
-        }
-        changed
     }
 
     /// Too few targets answered for too long. If some said anything at all, the others may be to
@@ -587,7 +512,7 @@ impl Monitor {
         let silent = standing.filter(|track| track.testimony(since) != Testimony::Heard);
         let targets: Vec<_> = silent.map(|track| track.target().clone()).collect();
         for target in targets {
-            self.appeal(target, Charge::Outage(silence), since);
+            self.reports.appeal(target, Charge::Outage(silence), since);
         }
     }
 
@@ -671,7 +596,7 @@ impl Monitor {
         let Some(step) = self.health.apply(signal, now) else {
             return;
         };
-        self.out.is_changed = true;
+        self.reports.changed();
         if step.to == Phase::Down && step.from != Phase::Down {
             self.pacer.await_return(now);
         }
@@ -693,38 +618,15 @@ impl Monitor {
     pub(super) fn report(&mut self, reason: String, now: Moment) {
         let complaint = self.evidence.families.complaint();
         let report = self.health.report(reason, complaint, now);
-        let UplinkSettings {
-            name, interface, ..
-        } = &self.settings;
-        if let Some([from, to]) = report.whole {
-            self.out.turns.push(Turn {
-                uplink: name.clone(),
-                interface: interface.clone(),
-                from,
-                to,
-            });
-        }
-        let is_cold = matches!(self.settings.standby, Standby::Cold(_));
-        let shown = (report.shown).filter(|[from, to]| !is_cold || !errands_tell(*from, *to));
-        if let Some([from, to]) = shown {
-            self.out.events.push(Event {
-                at: now,
-                change: Change::Uplink {
-                    uplink: name.clone(),
-                    interface: interface.clone(),
-                    from,
-                    to,
-                },
-                reason: self.health.shown_reason(complaint),
-            });
-        }
+        let reason = || self.health.shown_reason(complaint);
+        self.reports.state(report, reason, now);
     }
 
     fn take_family_turn(&mut self, turn: Option<(Family, FamilyTurn)>, now: Moment) {
         let Some((family, turn)) = turn else {
             return;
         };
-        self.out.is_changed = true;
+        self.reports.changed();
         let is_healed = turn == FamilyTurn::Healed && self.health.phase() == Phase::Up;
         let reason = if is_healed {
             format!("{family} answers again")
@@ -732,45 +634,6 @@ impl Monitor {
             self.health.reason().to_owned()
         };
         self.report(reason, now);
-    }
-
-    /// The standing of a target has changed.
-    fn note_standing(&mut self, place: usize, standing: Option<Standing>, now: Moment) {
-        let Some(standing) = standing else {
-            return;
-        };
-        let target = self.targets.at(place).target().clone();
-        match standing {
-            Standing::SetAside { since } => {
-                let why = "does not answer while others do".to_owned();
-                self.appeal(target, Charge::SetAside(why), since);
-            }
-            Standing::AnswersEverywhere => self.out.notices.push(Notice::AnswersAgain(target)),
-            Standing::Reinstated => {
-                let reason = format!("{target} answers again");
-                let change = of_target(&self.settings, target, [State::Down, State::Up]);
-                self.tell(change, reason, now);
-            }
-        }
-    }
-
-    /// Something happened to this uplink.
-    pub(super) fn tell(&mut self, change: Change, reason: String, at: Moment) {
-        self.out.events.push(Event { at, change, reason });
-    }
-
-    fn appeal(&mut self, target: Target, charge: Charge, since: Moment) {
-        self.out.notices.push(Notice::Appeal(Appeal {
-            uplink: self.settings.name.clone(),
-            target,
-            charge,
-            since,
-        }));
-    }
-
-    /// Hands over what it wants done.
-    pub(super) fn collect(&mut self, out: &mut Outbox) {
-        out.append(&mut self.out);
     }
 
     /// It may be asked soon.
@@ -805,34 +668,6 @@ impl Monitor {
             last_round: self.rounds.last_sent(),
         }
     }
-}
-
-/// The errands of a cold standby tell that it is not usable; for which reason is no news.
-fn errands_tell(from: State, to: State) -> bool {
-    let is_out = |state| match state {
-        State::Unknown | State::Down | State::Absent | State::Cold => true,
-        State::Up | State::Degraded | State::Recovering | State::Disabled => false,
-    };
-    to == State::Cold || (is_out(from) && is_out(to))
-}
-
-/// A target of this uplink alone is not what it was.
-pub(super) fn of_target(
-    settings: &UplinkSettings,
-    target: Target,
-    [from, to]: [State; 2],
-) -> Change {
-    Change::Target {
-        uplink: Some(settings.name.clone()),
-        interface: Some(settings.interface.clone()),
-        target,
-        from,
-        to,
-    }
-}
-
-fn is_page(target: &Target) -> bool {
-    matches!(target, Target::Http(_))
 }
 
 /// Long after the deadline, so that a late answer still undoes a miss.

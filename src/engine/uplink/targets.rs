@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::places::Places;
-use crate::engine::round::{Round, RoundResult};
-use crate::engine::target::TargetTrack;
+use crate::engine::loss::LossProcess;
+use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
+use crate::engine::target::{Standing, TargetTrack};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Family, Path};
 use crate::units::{Loss, Moment, Target};
@@ -160,6 +161,36 @@ impl Targets {
         let is_wrong = |family: Family| round.judge_family(family) == RoundResult::Wrong;
         let mut families = Family::ROUTED.into_iter();
         families.any(|family| is_wrong(family) && self.takes_any_answer(family))
+    }
+
+    /// The targets of a round that are set aside for what they alone did not answer. What all targets
+    /// of a family share is no target's fault, nor is what a full queue (`overflows`) loses.
+    pub(super) fn blame(
+        &mut self,
+        round: &Round,
+        overflows: bool,
+        process: &LossProcess,
+        now: Moment,
+    ) -> Vec<(usize, Standing)> {
+        let is_right_page = |probe: &RoundProbe| {
+            self.at(probe.target).is_page() && matches!(probe.fate, Fate::Answered(_))
+        };
+        let has_right_page = round.probes.iter().any(is_right_page);
+        let mut changed = Vec::new();
+        for probe in &round.probes {
+            let is_alone = match probe.fate {
+                Fate::Missed => !overflows && round.has_answer_of(probe.family),
+                Fate::Wrong => has_right_page,
+                Fate::Pending | Fate::Answered(_) | Fate::Void => false,
+            };
+            if is_alone {
+                let may_set_aside = self.may_set_aside(probe.family);
+                let track = self.at_mut(probe.target);
+                let standing = track.missed_alone(now, round.sent, process, may_set_aside);
+                changed.extend(standing.map(|standing| (probe.target, standing)));
+            }
+        }
+        changed
     }
 
     /// Those that were set aside, are due to be asked again, and are not asked anyway.
