@@ -15,7 +15,7 @@
 //! A key exists by being read, in one line that holds its name, what it may be, and its default:
 //!
 //! ```text
-//!  failback_after: section.read("failback_after", &Span(Duration::ZERO..=DAY), secs(60)),
+//!  failback_after: section.read("failback_after", &DurationRange(Duration::ZERO..=DAY), secs(60)),
 //! ```
 //!
 //! From that line follow the schema ([`schema()`]), the hints for misspelt and misplaced keys, the

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match Cli::read().run() {
         Ok(code) => code,
         Err(error) => {
-            // Without a standard error there is nobody left to tell.
+            // Without a standard error there is nowhere left to report to.
             drop(writeln!(std::io::stderr(), "{}", cli::explain(&error)));
             cli::exit_code(&error)
         }

@@ -1,6 +1,8 @@
 //! `uplinkd check`: first the configuration, then the machine it would run on.
 
+mod clashes;
 mod facts;
+mod finding;
 mod findings;
 
 use std::process::ExitCode;
@@ -9,12 +11,12 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{self, Colour, Palette};
+use super::output::{self, Colour, Palette, wrapped};
 use super::{ConfigFile, exit_code};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
 use facts::Facts;
-use findings::{Finding, Severity};
+use finding::{Finding, FindingSeverity};
 
 /// The arguments of `check`.
 #[derive(Debug, Args)]
@@ -40,9 +42,11 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode> {
     if arguments.json {
         print_json(&findings)?;
     } else {
-        output::print(&text(&config, &findings, Palette::of_stdout()))?;
+        let palette = Palette::of_stdout();
+        let paint = |colour, word: &str| palette.paint(colour, word);
+        output::print(&text(&config, &findings, paint, output::width()))?;
     }
-    let has_error = count(&findings, Severity::Error) > 0;
+    let has_error = count(&findings, FindingSeverity::Error) > 0;
     Ok(if has_error {
         ExitCode::FAILURE
     } else {
@@ -53,7 +57,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode> {
 /// What is wrong with a configuration, in the form of findings.
 fn of_configuration(error: &ConfigError) -> Vec<Finding> {
     let finding = |object: String, what: String| Finding {
-        severity: Severity::Error,
+        severity: FindingSeverity::Error,
         object,
         what,
         remedy: "correct the configuration".to_owned(),
@@ -77,30 +81,37 @@ fn of_configuration(error: &ConfigError) -> Vec<Finding> {
     }
 }
 
-fn text(config: &Config, findings: &[Finding], palette: Palette) -> String {
-    let lines = findings.iter().map(|finding| {
-        let Finding {
-            severity,
-            object,
-            what,
-            remedy,
-        } = finding;
-        let (word, colour) = match severity {
-            Severity::Error => ("error  ", Colour::Red),
-            Severity::Warning => ("warning", Colour::Yellow),
-            Severity::Note => ("note   ", Colour::Dim),
+fn text(
+    config: &Config,
+    findings: &[Finding],
+    paint: impl Fn(Colour, &str) -> String,
+    columns: usize,
+) -> String {
+    const INDENT: usize = 9;
+    const ARROW: &str = "-> ";
+    let mut text = String::new();
+    for finding in findings {
+        let (word, colour) = match finding.severity {
+            FindingSeverity::Error => ("error", Colour::Red),
+            FindingSeverity::Warning => ("warning", Colour::Yellow),
+            FindingSeverity::Note => ("note", Colour::Dim),
         };
-        let word = palette.paint(colour, word);
-        format!("{word}  {object}: {what}\n         {remedy}\n")
-    });
-    let text: String = lines.collect();
+        let what = printable(format!("{}: {}", finding.object, finding.what));
+        let remedy = printable(&finding.remedy);
+        let room = columns.saturating_sub(INDENT);
+        let what = wrapped(&what, room).join(&format!("\n{:INDENT$}", ""));
+        let remedy = wrapped(&remedy, room.saturating_sub(ARROW.len()));
+        let remedy = remedy.join(&format!("\n{:1$}", "", INDENT + ARROW.len()));
+        let word = paint(colour, &format!("{word:<INDENT$}"));
+        text += &format!("{word}{what}\n{:INDENT$}{ARROW}{remedy}\n", "");
+    }
     text + &summary(config, findings)
 }
 
 fn summary(config: &Config, findings: &[Finding]) -> String {
     let uplinks = plural(config.engine.uplinks.len(), "uplink");
-    let errors = plural(count(findings, Severity::Error), "error");
-    let warnings = plural(count(findings, Severity::Warning), "warning");
+    let errors = plural(count(findings, FindingSeverity::Error), "error");
+    let warnings = plural(count(findings, FindingSeverity::Warning), "warning");
     format!("{uplinks}: {errors}, {warnings}\n")
 }
 
@@ -109,7 +120,7 @@ fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{ending}")
 }
 
-fn count(findings: &[Finding], severity: Severity) -> usize {
+fn count(findings: &[Finding], severity: FindingSeverity) -> usize {
     let of_severity = |finding: &&Finding| finding.severity == severity;
     findings.iter().filter(of_severity).count()
 }
@@ -124,11 +135,47 @@ struct CheckReport<'a> {
 
 fn print_json(findings: &[Finding]) -> Result<()> {
     let report = CheckReport {
-        errors: count(findings, Severity::Error),
-        warnings: count(findings, Severity::Warning),
+        errors: count(findings, FindingSeverity::Error),
+        warnings: count(findings, FindingSeverity::Warning),
         findings,
     };
     let json = serde_json::to_string_pretty(&report)?;
     output::print(&format!("{json}\n"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_fit_the_terminal_without_breaking_words_or_obeying_names() {
+        let text_of_uplink = "[[uplink]]\nname = \"a\"\ninterface = \"b\"\ntier = 1\n";
+        let config = Config::parse(text_of_uplink, "a.toml").expect("a configuration");
+        let finding = Finding {
+            severity: FindingSeverity::Warning,
+            object: "uplink \u{1b}[31m".to_owned(),
+            what: "is a word ".repeat(20).trim().to_owned(),
+            remedy: "do that or this ".repeat(20).trim().to_owned(),
+        };
+        let findings = [finding];
+        for columns in [40, 80, 200] {
+            let shown = text(&config, &findings, |_, word| word.to_owned(), columns);
+            assert!(
+                shown.lines().all(|line| line.chars().count() <= columns),
+                "{shown}"
+            );
+            assert!(
+                shown.lines().any(|line| line.chars().count() > columns / 2),
+                "{shown}"
+            );
+            assert!(!shown.contains('\u{1b}'), "{shown:?}");
+            let words = |text: &str| {
+                text.split_whitespace()
+                    .filter(|word| *word == "word")
+                    .count()
+            };
+            assert_eq!(words(&shown), 20, "{shown}");
+        }
+    }
 }

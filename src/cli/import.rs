@@ -14,13 +14,13 @@ use crate::config::{self, Config};
 /// The arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// Whose configuration it is: mwan3
+    /// The program that the configuration is of: mwan3
     program: ImportedProgram,
     /// The configuration, such as /etc/config/mwan3
     #[arg(value_name = "FILE")]
     path: PathBuf,
-    /// That of the network, which tells the devices of interfaces [default: `network` beside FILE, if
-    /// there is one]
+    /// The network configuration, which names the devices of interfaces [default: `network` beside
+    /// FILE, if it exists]
     #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
     /// Write TOML instead of UCI
@@ -63,12 +63,12 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode> {
         (draft.to_uci(), "result")
     };
     output::print(&text)?;
-    // What is wrong with the result is told, and the result as well, for a person to mend.
+    // The result is printed even if it is wrong, with what is wrong, so that it can be corrected.
     Config::parse(&text, form)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file of the network. What nobody named must not be there.
+/// The file of the network. One that is not named need not exist.
 fn network(arguments: &ImportArguments) -> Option<PathBuf> {
     let beside = arguments.path.with_file_name("network");
     let beside = Some(beside).filter(|path| path.is_file());

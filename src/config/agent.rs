@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::Value;
+use super::document::ConfigValue;
 use super::error::Fault;
 use super::kinds::{DIRECTORY, FILE_OR_OFF, Own, SOCKET, ValueKind, Words, own, text};
 use super::section::Section;
@@ -78,7 +78,7 @@ pub(super) fn read(section: &Section<'_>) -> AgentSettings {
 
 const UBUS: Own<UbusPlace> = own(
     "\"auto\", \"off\" or the absolute path of a socket",
-    |value: &Value| match text(value)? {
+    |value: &ConfigValue| match text(value)? {
         "auto" => Ok(UbusPlace::Auto),
         "off" => Ok(UbusPlace::Off),
         _ => {

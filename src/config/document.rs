@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub(super) line: usize,
-    pub(super) value: Value,
+    pub(super) value: ConfigValue,
 }
 
 /// The keys of a section with their values. A node's line here is that of its key.
@@ -16,7 +16,7 @@ pub(super) type Entries = BTreeMap<String, Node>;
 
 /// A value as the file writes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum ConfigValue {
     Text(String),
     /// A text of UCI, which has no other values: where a number is expected, it is read as one.
     Word(String),
@@ -29,7 +29,7 @@ pub(super) enum Value {
     Table(Entries),
 }
 
-impl Value {
+impl ConfigValue {
     pub(super) fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) | Self::Word(text) = self {
             Some(text)
@@ -49,7 +49,7 @@ impl Value {
         }
     }
 
-    /// Whole or not. A whole number that is too large for this is too large for every key.
+    /// WholeNumber or not. A whole number that is too large for this is too large for every key.
     pub(super) fn as_number(&self) -> Option<f64> {
         if let Self::Word(text) = self {
             return text.parse().ok();
@@ -103,7 +103,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for ConfigValue {
     /// As in the file; what is long is cut, what is nested is named.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX_SHOWN: usize = 60;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::document::Value;
+use super::document::ConfigValue;
 use crate::units::{NameError, TargetError};
 
 /// Why there is no configuration.
@@ -45,7 +45,7 @@ pub enum ConfigError {
 
 /// Where the sample is.
 const SAMPLE: &str =
-    "/usr/share/doc/uplinkd/uplinkd.toml (config/uplinkd.toml where uplinkd was built)";
+    "/usr/share/doc/uplinkd/examples/uplinkd.toml (config/uplinkd.toml in the source)";
 
 fn lines(file: &str, problems: &[Problem]) -> String {
     let file = printable(file);
@@ -218,9 +218,9 @@ impl Fault {
     }
 
     /// A value where a list of values must be.
-    pub(super) fn no_list(value: &Value) -> Self {
+    pub(super) fn no_list(value: &ConfigValue) -> Self {
         let hint = match value {
-            Value::Text(_) => Hint::write(format_args!("[{value}]")),
+            ConfigValue::Text(_) => Hint::write(format_args!("[{value}]")),
             _ => Hint::None,
         };
         Self::value_or(value, "a list", hint)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::Fault;
-use super::kinds::{Number, Span, Words, whole};
+use super::kinds::{DurationRange, NumberRange, Words, whole};
 use super::section::Section;
 use super::times::{DAY, secs};
 use crate::engine::settings::{BestSettings, DampingSettings, Failback, FailoverSettings, Policy};
@@ -19,14 +19,18 @@ pub(super) const POLICIES: Words<Policy> = Words(&[
 const FAILBACKS: Words<Failback> = Words(&[("auto", Failback::Auto), ("manual", Failback::Manual)]);
 
 /// Of `suppress` and `reuse`, in outages.
-const PENALTY: Number = Number(0.1..=1000.0);
+const PENALTY: NumberRange = NumberRange(0.1..=1000.0);
 
 pub(super) fn read(section: &Section<'_>) -> FailoverSettings {
     FailoverSettings {
         policy: section.read("policy", &POLICIES, Policy::Failover),
         best: best(section),
         failback: section.read("failback", &FAILBACKS, Failback::Auto),
-        failback_after: section.read("failback_after", &Span(Duration::ZERO..=DAY), secs(60)),
+        failback_after: section.read(
+            "failback_after",
+            &DurationRange(Duration::ZERO..=DAY),
+            secs(60),
+        ),
         damping: damping(&section.section("damping")),
     }
 }
@@ -35,17 +39,25 @@ fn best(section: &Section<'_>) -> BestSettings {
     let default = BestSettings::default();
     BestSettings {
         margin: section.read("best_margin", &whole(&[(1, 100)], Score), default.margin),
-        after: section.read("best_after", &Span(secs(10)..=DAY), default.after),
+        after: section.read("best_after", &DurationRange(secs(10)..=DAY), default.after),
     }
 }
 
 fn damping(section: &Section<'_>) -> DampingSettings {
     let default = DampingSettings::default();
     let damping = DampingSettings {
-        half_life: section.read("half_life", &Span(secs(1)..=DAY), default.half_life),
+        half_life: section.read(
+            "half_life",
+            &DurationRange(secs(1)..=DAY),
+            default.half_life,
+        ),
         suppress: section.read("suppress", &PENALTY, default.suppress),
         reuse: section.read("reuse", &PENALTY, default.reuse),
-        longest: section.read("longest", &Span(Duration::ZERO..=DAY), default.longest),
+        longest: section.read(
+            "longest",
+            &DurationRange(Duration::ZERO..=DAY),
+            default.longest,
+        ),
     };
     let DampingSettings {
         suppress, reuse, ..

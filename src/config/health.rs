@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::error::Fault;
-use super::kinds::{Percent, Span, Whole, Words, show, whole};
+use super::kinds::{DurationRange, Percent, WholeNumber, Words, show, whole};
 use super::section::Section;
 use super::times::{DAY, HOUR, ms, secs};
 use crate::engine::settings::{Band, HealthSettings, ScoreBand};
@@ -17,8 +17,8 @@ const BALANCED: Duration = secs(30 * 24 * 3600);
 const PATIENT: Duration = secs(365 * 24 * 3600);
 
 /// Of latency and jitter.
-const DELAY: Span = Span(Duration::ZERO..=secs(60));
-const SCORE: Whole<u8, Score> = whole(&[(0, 100)], Score);
+const DELAY: DurationRange = DurationRange(Duration::ZERO..=secs(60));
+const SCORE: WholeNumber<u8, Score> = whole(&[(0, 100)], Score);
 
 /// What the section says; the rest as in `common`, or else the defaults.
 pub(super) fn read(section: &Section<'_>, common: Option<&HealthSettings>) -> HealthSettings {
@@ -31,22 +31,22 @@ pub(super) fn read(section: &Section<'_>, common: Option<&HealthSettings>) -> He
         ),
         outage_within: section.read(
             "outage_within",
-            &Span(ms(200)..=secs(600)),
+            &DurationRange(ms(200)..=secs(600)),
             or(secs(10), |common| common.outage_within),
         ),
         recover_after: section.read(
             "recover_after",
-            &Span(Duration::ZERO..=HOUR),
+            &DurationRange(Duration::ZERO..=HOUR),
             or(secs(3), |common| common.recover_after),
         ),
         window: section.read(
             "window",
-            &Span(secs(1)..=HOUR),
+            &DurationRange(secs(1)..=HOUR),
             or(secs(30), |common| common.window),
         ),
         dwell: section.read(
             "dwell",
-            &Span(Duration::ZERO..=HOUR),
+            &DurationRange(Duration::ZERO..=HOUR),
             or(secs(10), |common| common.dwell),
         ),
         loss: loss(&section.section("loss"), common),

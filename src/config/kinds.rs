@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::document::Value;
+use super::document::ConfigValue;
 use super::error::{Fault, Hint};
 use crate::routing::traffic::{Marks, Ports};
 use crate::routing::{Gateway, Prefixes};
@@ -18,31 +18,35 @@ use crate::units::{Bytes, IpProtocol, Loss, Mark};
 /// What a key may be.
 pub(super) trait ValueKind {
     /// What its value becomes.
-    type Output;
+    type Parsed;
 
     /// The value, or what is wrong with it.
-    fn parse(&self, value: &Value) -> Result<Self::Output, Fault>;
+    fn parse(&self, value: &ConfigValue) -> Result<Self::Parsed, Fault>;
 
     /// What it may be, as it follows on "must be".
     fn takes(&self) -> String;
 }
 
 /// A text.
-pub(super) fn text(value: &Value) -> Result<&str, Fault> {
+pub(super) fn text(value: &ConfigValue) -> Result<&str, Fault> {
     let hint = match value {
-        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Other(_) => {
-            Hint::write(format_args!("\"{value}\""))
-        }
-        Value::Text(_) | Value::Word(_) | Value::List(_) | Value::Table(_) => Hint::None,
+        ConfigValue::Integer(_)
+        | ConfigValue::Float(_)
+        | ConfigValue::Boolean(_)
+        | ConfigValue::Other(_) => Hint::write(format_args!("\"{value}\"")),
+        ConfigValue::Text(_)
+        | ConfigValue::Word(_)
+        | ConfigValue::List(_)
+        | ConfigValue::Table(_) => Hint::None,
     };
     let text = value.as_text();
     text.ok_or_else(|| Fault::value_or(value, "a text in quotes", hint))
 }
 
 /// A text in quotes of which only the inside counts in TOML.
-fn without_quotes(value: &Value, is_wanted: impl Fn(&str) -> bool) -> Hint {
+fn without_quotes(value: &ConfigValue, is_wanted: impl Fn(&str) -> bool) -> Hint {
     match value {
-        Value::Text(text) if is_wanted(text) => {
+        ConfigValue::Text(text) if is_wanted(text) => {
             Hint::Advice(format!("write {text}, without quotes"))
         }
         _ => Hint::None,
@@ -52,18 +56,21 @@ fn without_quotes(value: &Value, is_wanted: impl Fn(&str) -> bool) -> Hint {
 /// What is read by a function of its own.
 pub(super) struct Own<T> {
     takes: &'static str,
-    parse: fn(&Value) -> Result<T, Fault>,
+    parse: fn(&ConfigValue) -> Result<T, Fault>,
 }
 
 /// What `parse` reads.
-pub(super) const fn own<T>(takes: &'static str, parse: fn(&Value) -> Result<T, Fault>) -> Own<T> {
+pub(super) const fn own<T>(
+    takes: &'static str,
+    parse: fn(&ConfigValue) -> Result<T, Fault>,
+) -> Own<T> {
     Own { takes, parse }
 }
 
 impl<T> ValueKind for Own<T> {
-    type Output = T;
+    type Parsed = T;
 
-    fn parse(&self, value: &Value) -> Result<T, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         (self.parse)(value)
     }
 
@@ -84,9 +91,9 @@ pub(super) const fn text_of<T>(takes: &'static str, parse: fn(&str) -> Option<T>
 }
 
 impl<T> ValueKind for Text<T> {
-    type Output = T;
+    type Parsed = T;
 
-    fn parse(&self, value: &Value) -> Result<T, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         (self.parse)(text(value)?).ok_or_else(|| Fault::value(value, self.takes))
     }
 
@@ -105,20 +112,23 @@ where
 }
 
 /// A whole number within bounds, each of them included.
-pub(super) struct Whole<N, T> {
+pub(super) struct WholeNumber<N, T> {
     bounds: &'static [(i64, i64)],
     make: fn(N) -> T,
 }
 
 /// A whole number, of which `make` makes something.
-pub(super) const fn whole<N, T>(bounds: &'static [(i64, i64)], make: fn(N) -> T) -> Whole<N, T> {
-    Whole { bounds, make }
+pub(super) const fn whole<N, T>(
+    bounds: &'static [(i64, i64)],
+    make: fn(N) -> T,
+) -> WholeNumber<N, T> {
+    WholeNumber { bounds, make }
 }
 
-impl<N: TryFrom<i64>, T> ValueKind for Whole<N, T> {
-    type Output = T;
+impl<N: TryFrom<i64>, T> ValueKind for WholeNumber<N, T> {
+    type Parsed = T;
 
-    fn parse(&self, value: &Value) -> Result<T, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         let number = value.as_integer().ok_or_else(|| {
             let hint = without_quotes(value, |text| text.parse::<i64>().is_ok());
             Fault::value_or(value, "a whole number", hint)
@@ -138,12 +148,12 @@ impl<N: TryFrom<i64>, T> ValueKind for Whole<N, T> {
 }
 
 /// A duration with a unit, within bounds.
-pub(super) struct Span(pub(super) RangeInclusive<Duration>);
+pub(super) struct DurationRange(pub(super) RangeInclusive<Duration>);
 
-impl ValueKind for Span {
-    type Output = Duration;
+impl ValueKind for DurationRange {
+    type Parsed = Duration;
 
-    fn parse(&self, value: &Value) -> Result<Duration, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<Duration, Fault> {
         const TAKES: &str = "a duration with a unit, such as \"1s\" or \"250ms\"";
         let duration = value
             .as_text()
@@ -167,12 +177,12 @@ pub(super) fn show(duration: Duration) -> String {
 }
 
 /// An amount of data with a unit, within bounds.
-pub(super) struct Data(pub(super) RangeInclusive<Bytes>);
+pub(super) struct ByteRange(pub(super) RangeInclusive<Bytes>);
 
-impl ValueKind for Data {
-    type Output = Bytes;
+impl ValueKind for ByteRange {
+    type Parsed = Bytes;
 
-    fn parse(&self, value: &Value) -> Result<Bytes, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<Bytes, Fault> {
         const TAKES: &str = "an amount of data with a unit, such as \"50MB\"";
         let bytes = value.as_text().and_then(|text| text.parse().ok());
         let bytes = bytes.ok_or_else(|| Fault::value(value, TAKES))?;
@@ -191,11 +201,11 @@ impl ValueKind for Data {
 pub(super) struct YesNo;
 
 impl ValueKind for YesNo {
-    type Output = bool;
+    type Parsed = bool;
 
-    fn parse(&self, value: &Value) -> Result<bool, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<bool, Fault> {
         let hint = match value {
-            Value::Text(text) => super::document::boolean(text).map_or(Hint::None, |truth| {
+            ConfigValue::Text(text) => super::document::boolean(text).map_or(Hint::None, |truth| {
                 Hint::Advice(format!("write {truth}, without quotes"))
             }),
             _ => Hint::None,
@@ -210,12 +220,12 @@ impl ValueKind for YesNo {
 }
 
 /// A number, whole or not, within bounds.
-pub(super) struct Number(pub(super) RangeInclusive<f64>);
+pub(super) struct NumberRange(pub(super) RangeInclusive<f64>);
 
-impl ValueKind for Number {
-    type Output = f64;
+impl ValueKind for NumberRange {
+    type Parsed = f64;
 
-    fn parse(&self, value: &Value) -> Result<f64, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<f64, Fault> {
         let number = value.as_number().ok_or_else(|| {
             let hint = without_quotes(value, |text| text.parse::<f64>().is_ok());
             Fault::value_or(value, "a number", hint)
@@ -237,9 +247,9 @@ pub(super) struct Percent {
 }
 
 impl ValueKind for Percent {
-    type Output = Loss;
+    type Parsed = Loss;
 
-    fn parse(&self, value: &Value) -> Result<Loss, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<Loss, Fault> {
         let number = value.as_number().ok_or_else(|| {
             let hint = without_quotes(value, |text| text.parse::<f64>().is_ok());
             Fault::value_or(value, "a number of percent", hint)
@@ -267,9 +277,9 @@ impl ValueKind for Percent {
 pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
 impl<T: Copy> ValueKind for Words<T> {
-    type Output = T;
+    type Parsed = T;
 
-    fn parse(&self, value: &Value) -> Result<T, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         let given = text(value)?;
         let mut words = self.0.iter();
         let meaning = words.find(|(word, _)| *word == given);
@@ -295,9 +305,9 @@ impl<T: FromStr + PartialEq + Display> ValueKind for NameOf<'_, T>
 where
     Fault: From<T::Err>,
 {
-    type Output = T;
+    type Parsed = T;
 
-    fn parse(&self, value: &Value) -> Result<T, Fault> {
+    fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         let name: T = text(value)?.parse()?;
         if self.known.contains(&&name) {
             return Ok(name);
@@ -399,7 +409,7 @@ pub(super) const MARKS: Own<Marks> = own(
 );
 
 /// What may be written either way.
-fn number_or_text(value: &Value) -> Option<String> {
+fn number_or_text(value: &ConfigValue) -> Option<String> {
     match value.as_text() {
         Some(text) => Some(text.to_owned()),
         None => value.as_integer().map(|number| number.to_string()),
@@ -443,7 +453,7 @@ pub(super) const GATEWAY6: Own<Gateway> = own(
 );
 
 /// A next hop of the family that is not that of the key `other`.
-fn gateway(value: &Value, takes: &'static str, other: &str) -> Result<Gateway, Fault> {
+fn gateway(value: &ConfigValue, takes: &'static str, other: &str) -> Result<Gateway, Fault> {
     let text = text(value)?;
     let is_other_family = |address: &IpAddr| address.is_ipv6() == (other == "gateway6");
     let is_router = |address: &IpAddr| match address {

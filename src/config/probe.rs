@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::error::Fault;
-use super::kinds::{RESOLVER, Span, show, whole};
+use super::kinds::{DurationRange, RESOLVER, show, whole};
 use super::section::Section;
 use super::targets::TARGET;
 use super::times::{HOUR, ms, secs};
@@ -36,24 +36,24 @@ pub(super) fn read(section: &Section<'_>, common: Option<&ProbeSettings>) -> Pro
         ),
         interval: section.read(
             "interval",
-            &Span(ms(50)..=HOUR),
+            &DurationRange(ms(50)..=HOUR),
             or(secs(1), |common| common.interval),
         ),
         // A fifth of the probes, and an outage is still known within seconds before the uplink is
         // needed; what happens between two probes is found when the traffic may move there.
         standby_interval: section.read(
             "standby_interval",
-            &Span(ms(50)..=HOUR),
+            &DurationRange(ms(50)..=HOUR),
             or(secs(5), |common| common.standby_interval),
         ),
         confirm_interval: section.read(
             "confirm_interval",
-            &Span(ms(20)..=secs(60)),
+            &DurationRange(ms(20)..=secs(60)),
             or(ms(50), |common| common.confirm_interval),
         ),
         timeout: section.read(
             "timeout",
-            &Span(ms(10)..=secs(60)),
+            &DurationRange(ms(10)..=secs(60)),
             or(secs(1), |common| common.timeout),
         ),
     };

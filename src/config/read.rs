@@ -6,7 +6,7 @@ use super::agent::{self, AgentSettings, UbusPlace};
 use super::document::Node;
 use super::error::Problem;
 use super::groups::{self, GroupContext};
-use super::routing::{self, Counts, FlowSettings, OnStop};
+use super::routing::{self, FlowSettings, OnStop, SectionCounts};
 use super::schema::Schema;
 use super::section::{Reading, Section};
 use super::uplinks::{self, CommonSettings, Followed};
@@ -71,7 +71,7 @@ fn sections(top: &Section<'_>) -> Config {
     };
     let groups = groups::groups(top, &context);
     let rules = groups::rules(top, &groups);
-    let counts = Counts {
+    let counts = SectionCounts {
         uplinks: uplinks.len(),
         groups: groups.len(),
         rules: rules.len(),

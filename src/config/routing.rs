@@ -108,14 +108,14 @@ pub(super) fn on_stop(section: &Section<'_>) -> OnStop {
 }
 
 /// How many of each there are.
-pub(super) struct Counts {
+pub(super) struct SectionCounts {
     pub(super) uplinks: usize,
     pub(super) groups: usize,
     pub(super) rules: usize,
 }
 
 /// The numbers have room for as many.
-pub(super) fn check(section: &Section<'_>, numbers: &Numbering, counts: &Counts) {
+pub(super) fn check(section: &Section<'_>, numbers: &Numbering, counts: &SectionCounts) {
     check_tables(section, numbers.table, counts.uplinks);
     check_group_tables(section, numbers, counts);
     check_rules(section, numbers, counts.rules);
@@ -142,7 +142,7 @@ fn check_tables(section: &Section<'_>, first: TableId, uplinks: usize) {
 }
 
 /// The groups have tables of their own, none of which is one of the kernel's or of those above.
-fn check_group_tables(section: &Section<'_>, numbers: &Numbering, counts: &Counts) {
+fn check_group_tables(section: &Section<'_>, numbers: &Numbering, counts: &SectionCounts) {
     let groups = counts.groups;
     let first = u64::from(numbers.group_table.0);
     let last = first + (groups as u64).saturating_sub(1);

@@ -171,13 +171,13 @@ impl<'a> Section<'a> {
         &self,
         key: &'static str,
         kind: &K,
-        default: K::Output,
-    ) -> K::Output {
+        default: K::Parsed,
+    ) -> K::Parsed {
         self.find(key, kind).unwrap_or(default)
     }
 
     /// The value of a key that has no default of its own.
-    pub(super) fn find<K: ValueKind>(&self, key: &'static str, kind: &K) -> Option<K::Output> {
+    pub(super) fn find<K: ValueKind>(&self, key: &'static str, kind: &K) -> Option<K::Parsed> {
         self.is_known_to_take(key, || kind.takes());
         let node = self.node(key)?;
         kind.parse(&node.value)
@@ -190,10 +190,10 @@ impl<'a> Section<'a> {
         &self,
         key: &'static str,
         kind: &K,
-        default: Vec<K::Output>,
-    ) -> Vec<K::Output>
+        default: Vec<K::Parsed>,
+    ) -> Vec<K::Parsed>
     where
-        K::Output: PartialEq,
+        K::Parsed: PartialEq,
     {
         self.is_known_to_take(key, || format!("a list, each {}", kind.takes()));
         let Some(node) = self.node(key) else {
@@ -203,7 +203,7 @@ impl<'a> Section<'a> {
             self.note(node.line, key, Fault::no_list(&node.value));
             return default;
         };
-        let mut kept: Vec<(K::Output, usize)> = Vec::new();
+        let mut kept: Vec<(K::Parsed, usize)> = Vec::new();
         for Node { line, value } in items.as_ref() {
             let line = *line;
             match kind.parse(value) {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::document::{Entries, Value};
+use super::document::{ConfigValue, Entries};
 use super::error::{Fault, Hint};
 use super::kinds::{Own, is_global_host, own, text};
 use crate::units::{
@@ -15,7 +15,7 @@ pub(super) const TARGET: Own<Target> = own(
     target,
 );
 
-fn target(value: &Value) -> Result<Target, Fault> {
+fn target(value: &ConfigValue) -> Result<Target, Fault> {
     let target: Target = match value.as_table() {
         Some(entries) => page(entries)?,
         None => parsed(text(value)?)?,
@@ -95,7 +95,7 @@ fn page(entries: &Entries) -> Result<Target, Fault> {
         fault,
     };
     if let Some(status) = entries.get("status") {
-        let Value::Integer(number) = status.value else {
+        let ConfigValue::Integer(number) = status.value else {
             return Err(Fault::value(&status.value, "a status such as 200"));
         };
         let expect = PageExpectation::of_status(&number.to_string());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::document::{Entries, Node, Value, boolean};
+use super::document::{ConfigValue, Entries, Node, boolean};
 use super::error::Problem;
 
 /// The sections that stand in double brackets, once for each.
@@ -65,7 +65,7 @@ fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     let starts = Lines::of(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
-        let value = Value::Table(starts.entries(document.into_inner()));
+        let value = ConfigValue::Table(starts.entries(document.into_inner()));
         return Ok(Node { line: 1, value });
     }
     let lines: Vec<&str> = text.lines().collect();
@@ -146,16 +146,21 @@ impl Lines {
         table.into_iter().map(entry).collect()
     }
 
-    fn value(&self, value: DeValue<'_>) -> Value {
+    fn value(&self, value: DeValue<'_>) -> ConfigValue {
         match value {
-            DeValue::String(text) => Value::Text(text.into_owned()),
+            DeValue::String(text) => ConfigValue::Text(text.into_owned()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or_else(|_| Value::Other(number.to_string()), Value::Integer),
-            DeValue::Float(number) => (number.as_str().parse())
-                .map_or_else(|_| Value::Other(number.to_string()), Value::Float),
-            DeValue::Boolean(truth) => Value::Boolean(truth),
-            DeValue::Datetime(date) => Value::Other(date.to_string()),
-            DeValue::Array(items) => Value::List(
+                .map_or_else(
+                    |_| ConfigValue::Other(number.to_string()),
+                    ConfigValue::Integer,
+                ),
+            DeValue::Float(number) => (number.as_str().parse()).map_or_else(
+                |_| ConfigValue::Other(number.to_string()),
+                ConfigValue::Float,
+            ),
+            DeValue::Boolean(truth) => ConfigValue::Boolean(truth),
+            DeValue::Datetime(date) => ConfigValue::Other(date.to_string()),
+            DeValue::Array(items) => ConfigValue::List(
                 items
                     .into_iter()
                     .map(|item| Node {
@@ -164,7 +169,7 @@ impl Lines {
                     })
                     .collect(),
             ),
-            DeValue::Table(table) => Value::Table(self.entries(table)),
+            DeValue::Table(table) => ConfigValue::Table(self.entries(table)),
         }
     }
 }

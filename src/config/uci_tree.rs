@@ -5,7 +5,7 @@
 //! `uplink`. The name of a section is that of its uplink or group, unless there is a `name`, which may
 //! have `-` and `.` in it.
 
-use super::document::{Entries, Node, Value};
+use super::document::{ConfigValue, Entries, Node};
 use super::error::{Fault, Hint, Problem};
 use super::schema::Schema;
 use super::uci_text::{self, UciFile, UciItem, UciSection};
@@ -34,7 +34,7 @@ pub(super) fn tree(text: &str, schema: &Schema) -> Result<(Node, Vec<Problem>), 
             break;
         }
     }
-    let value = Value::Table(tree.top);
+    let value = ConfigValue::Table(tree.top);
     Ok((Node { line: 1, value }, tree.problems))
 }
 
@@ -106,11 +106,11 @@ impl<'a> UciTree<'a> {
             return self.top.append(&mut entries);
         }
         if let Some(own) = section.name.as_ref().filter(|_| has_name) {
-            let value = Value::Word(own.clone());
+            let value = ConfigValue::Word(own.clone());
             let own = Node { line, value };
             entries.entry("name".to_owned()).or_insert(own);
         }
-        let value = Value::Table(entries);
+        let value = ConfigValue::Table(entries);
         push(&mut self.top, name, Node { line, value });
     }
 
@@ -179,14 +179,14 @@ fn insert(entries: &mut Entries, path: &[&str], item: &UciItem) {
     if !below.is_empty() {
         let table = entries.entry((*key).to_owned()).or_insert_with(|| Node {
             line,
-            value: Value::Table(Entries::new()),
+            value: ConfigValue::Table(Entries::new()),
         });
-        if let Value::Table(entries) = &mut table.value {
+        if let ConfigValue::Table(entries) = &mut table.value {
             insert(entries, below, item);
         }
         return;
     }
-    let value = Value::Word(item.value.clone());
+    let value = ConfigValue::Word(item.value.clone());
     let node = Node { line, value };
     if item.is_of_list {
         push(entries, key, node);
@@ -199,9 +199,9 @@ fn insert(entries: &mut Entries, path: &[&str], item: &UciItem) {
 fn push(entries: &mut Entries, key: &str, item: Node) {
     let list = entries.entry(key.to_owned()).or_insert_with(|| Node {
         line: item.line,
-        value: Value::List(Vec::new()),
+        value: ConfigValue::List(Vec::new()),
     });
-    if let Value::List(items) = &mut list.value {
+    if let ConfigValue::List(items) = &mut list.value {
         items.push(item);
     }
 }

@@ -7,7 +7,8 @@ use ipnet::Ipv6Net;
 
 use super::error::Fault;
 use super::kinds::{
-    Data, GATEWAY, GATEWAY6, Own, PREFIXES, Span, Words, YesNo, name, own, show, text, whole,
+    ByteRange, DurationRange, GATEWAY, GATEWAY6, Own, PREFIXES, Words, YesNo, name, own, show,
+    text, whole,
 };
 use super::section::Section;
 use super::times::{DAY, HOUR, secs};
@@ -133,7 +134,7 @@ fn uplink(
     let gateway6 = section.read("gateway6", &GATEWAY6, Gateway::Auto);
     let prefixes = section.read("prefixes", &PREFIXES, Prefixes::Auto);
     let is_metered = section.read("metered", &YesNo, false);
-    let budgets = Data(Bytes(1_000_000)..=Bytes(1_000_000_000_000));
+    let budgets = ByteRange(Bytes(1_000_000)..=Bytes(1_000_000_000_000));
     let budget = section.read("probe_budget", &budgets, PROBE_BUDGET);
     let standby = standby(section);
     let (probe, health) = judgement(section, common, standby);
@@ -196,10 +197,14 @@ fn standby(section: &Section<'_>) -> Standby {
         ("cold", StandbyWord::Cold),
     ]);
     let standby = section.read("standby", &STANDBYS, StandbyWord::Hot);
-    let lingers = Span(Duration::ZERO..=DAY);
-    let exercises = Span(Duration::ZERO..=secs(30 * 24 * 3600));
+    let lingers = DurationRange(Duration::ZERO..=DAY);
+    let exercises = DurationRange(Duration::ZERO..=secs(30 * 24 * 3600));
     let linger = section.read("standby_linger", &lingers, COLD.linger);
-    let ready_within = section.read("ready_within", &Span(secs(1)..=HOUR), COLD.ready_within);
+    let ready_within = section.read(
+        "ready_within",
+        &DurationRange(secs(1)..=HOUR),
+        COLD.ready_within,
+    );
     let every = section.read("exercise_every", &exercises, Duration::ZERO);
     match standby {
         StandbyWord::Hot | StandbyWord::Warm if !every.is_zero() => {

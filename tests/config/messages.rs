@@ -269,7 +269,7 @@ fn a_missing_file_is_reported_with_the_sample_to_copy() {
     assert_eq!(
         error.to_string(),
         "there is no configuration /nonexistent/uplinkd.toml: copy the sample there, \
-         /usr/share/doc/uplinkd/uplinkd.toml (config/uplinkd.toml where uplinkd was built), and name the \
+         /usr/share/doc/uplinkd/examples/uplinkd.toml (config/uplinkd.toml in the source), and name the \
          uplinks in it"
     );
 }

@@ -604,7 +604,7 @@ fn check_ends_with_1_for_an_interface_that_is_not_there() {
     let path = file(directory.path(), config);
     let told = output(&mut uplinkd(&["check", "--config", text(&path)]));
     assert_eq!(code(&told), Some(1));
-    assert!(stdout(&told).contains("error    uplink a: there is no interface nosuch0\n"));
+    assert!(stdout(&told).contains("error    uplink a: interface nosuch0 does not exist\n"));
     let told = output(&mut uplinkd(&["check", "--json", "--config", text(&path)]));
     assert_eq!(code(&told), Some(1));
     let report: Value = serde_json::from_str(stdout(&told)).expect("JSON");

@@ -1,4 +1,4 @@
-//! What there is to know about a machine before an agent runs on it.
+//! The facts about a machine that matter before an agent runs on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,16 +21,16 @@ use crate::units::InterfaceName;
     reason = "each is a fact of its own, found or not"
 )]
 pub(super) struct Facts {
-    /// Interfaces, addresses, default routes, and what carries our protocol number.
+    /// Interfaces, addresses, default routes, and what carries the agent's protocol number.
     pub(super) observed: Observed,
-    /// What others have where we want to be.
+    /// Foreign objects that may clash with the agent's.
     pub(super) foreign: ForeignObjects,
     /// The reverse-path filter in force on each uplink's interface.
     pub(super) reverse_path_filter: BTreeMap<InterfaceName, ReversePathFilter>,
-    /// The uplinks' interfaces on which the kernel takes no notice of advertising routers, as it
-    /// forwards IPv6 there and `accept_ra` is not 2.
+    /// The uplinks' interfaces that ignore router advertisements, because IPv6 is forwarded there and
+    /// `accept_ra` is 1.
     pub(super) deaf_to_routers: BTreeSet<InterfaceName>,
-    /// What systemd-networkd, if it runs, takes away when it starts or looks at a link anew.
+    /// What systemd-networkd, if it runs, removes when it starts or reconfigures a link.
     pub(super) networkd: Networkd,
     /// NetworkManager runs.
     pub(super) has_network_manager: bool,
@@ -45,7 +45,7 @@ pub(super) struct Facts {
     /// The families of which a kernel that shares traffic takes all of two hosts for one flow
     /// (`fib_multipath_hash_policy` is 0).
     pub(super) hosts_are_flows: Vec<Family>,
-    /// Why there is no raw socket for ICMP to be had, if so.
+    /// Why a raw socket for ICMP cannot be opened, if so.
     pub(super) no_raw_socket: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) enum ReversePathFilter {
     Loose,
 }
 
-/// What systemd-networkd takes for its own (networkd.conf(5)).
+/// What systemd-networkd regards as its own (networkd.conf(5)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Networkd {
     /// `ManageForeignRoutes`
@@ -194,7 +194,7 @@ fn reverse_path_filter(interface: &InterfaceName) -> ReversePathFilter {
 }
 
 /// The kernel's `ip-sysctl.rst`, `accept_ra`: 1, the default, means only where nothing is forwarded.
-/// With 0 somebody else may listen to routers, as systemd-networkd and netifd do.
+/// With 0 another program may listen to routers, as systemd-networkd and netifd do.
 fn is_deaf_to_routers(interface: &InterfaceName) -> bool {
     let setting = |key| number(&format!("net/ipv6/conf/{interface}/{key}")).ok();
     setting("forwarding").is_some_and(|forwarding| forwarding != 0)

@@ -1,47 +1,22 @@
-//! From facts about a machine to what a person should know and do. Pure.
-
-mod clashes;
+//! From facts about a machine to what an operator should know and do. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-use serde::Serialize;
-
+use super::clashes;
 use super::facts::{Facts, ReversePathFilter, hash_policy};
+use super::finding::FindingSeverity::{Error, Note, Warning};
+use super::finding::{Finding, finding, shares};
 use crate::config::Config;
 use crate::engine::budget;
-use crate::engine::settings::{Policy, Standby, UplinkSettings};
+use crate::engine::settings::{Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
 use crate::units::{GroupName, TableId, Target};
+use ipnet::IpNet;
 
-/// Something worth knowing, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
-    pub(super) severity: Severity,
-    /// What it is about.
-    pub(super) object: String,
-    pub(super) what: String,
-    pub(super) remedy: String,
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Severity {
-    /// The agent, or one of its uplinks, cannot work like this.
-    Error,
-    /// It works, but not as well as it should, or not always.
-    Warning,
-    /// Good to know.
-    Note,
-}
-
-use Severity::{Error, Note, Warning};
-
-/// Everything there is to say, about the machine first, then uplink by uplink.
+/// All findings, on the machine first, then uplink by uplink.
 pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(on_capabilities(facts));
@@ -61,23 +36,9 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn finding(
-    severity: Severity,
-    object: &str,
-    what: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Finding {
-    Finding {
-        severity,
-        object: object.to_owned(),
-        what: what.into(),
-        remedy: remedy.into(),
-    }
-}
-
 fn on_capabilities(facts: &Facts) -> Vec<Finding> {
-    const REMEDY: &str = "run as root, or grant it, as with AmbientCapabilities=CAP_NET_ADMIN \
-                          CAP_NET_RAW in a systemd unit";
+    const REMEDY: &str = "run as root, or grant it: AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW \
+                          in a systemd unit";
     let mut findings = Vec::new();
     if !facts.capabilities.net_admin {
         let what = "CAP_NET_ADMIN is missing: routes and rules cannot be changed";
@@ -101,39 +62,31 @@ fn on_policy_routing(config: &Config, facts: &Facts) -> Option<Finding> {
         (RoutingMode::Table, false) => Some(finding(
             Error,
             "kernel",
-            "no policy routing: this kernel knows no rules",
-            "set `routing.mode` to \"main\", or use a kernel built with CONFIG_IP_MULTIPLE_TABLES",
+            "has no policy routing (CONFIG_IP_MULTIPLE_TABLES)",
+            "set `routing.mode` to \"main\", or use a kernel built with it",
         )),
         (RoutingMode::Main, true) => Some(finding(
             Note,
             "routing.mode",
-            "\"main\" is chosen though this kernel knows rules: what this machine answers from the \
-             address of an uplink leaves by the one that carries",
-            "choose \"table\", unless other software has to see our route in the main table",
+            "is \"main\" although this kernel has policy routing: replies from the address of an \
+             uplink leave by the active one",
+            "set it to \"table\", unless other software must see the route in the main table",
         )),
     }
 }
 
 fn on_forwarding(facts: &Facts) -> Option<Finding> {
-    let what = "this machine forwards nothing: only its own traffic will use the uplinks";
-    let remedy = "if it is a router: sysctl -w net.ipv4.ip_forward=1";
+    let what = "forwards no packets: only the traffic of this machine itself uses the uplinks";
+    let remedy = "on a router: sysctl -w net.ipv4.ip_forward=1";
     let is_missing = !facts.is_forwarding;
     is_missing.then(|| finding(Note, "kernel", what, remedy))
 }
 
 fn on_count(config: &Config) -> Option<Finding> {
-    let what = "there is one uplink only: nothing to fail over to";
+    let what = "has one uplink: there is no failover";
     let remedy = "add a second [[uplink]]";
     let is_alone = config.engine.uplinks.len() == 1;
     is_alone.then(|| finding(Note, "configuration", what, remedy))
-}
-
-/// Several uplinks carry some traffic together.
-fn shares(config: &Config) -> bool {
-    let engine = &config.engine;
-    let groups = engine.groups.iter().map(|group| group.policy);
-    let mut policies = groups.chain([engine.failover.policy]);
-    policies.any(|policy| policy == Policy::Balance)
 }
 
 /// How several uplinks share the traffic on this kernel.
@@ -143,26 +96,18 @@ fn on_sharing(config: &Config, facts: &Facts) -> Vec<Finding> {
     }
     let object = "balance";
     let mut findings = vec![if facts.has_resilient_groups {
-        let what = "this kernel has resilient groups of nexthop objects: flows stay where they are \
-                    when another uplink leaves or joins";
-        finding(Note, object, what, "nothing")
+        let what = "established flows stay on their uplink when another one leaves or joins (resilient \
+                    nexthop groups)";
+        finding(Note, object, what, "nothing to do")
     } else {
-        let what = "this kernel has no resilient groups of nexthop objects: plain multipath is used, \
-                    and some flows move when another uplink leaves or joins";
-        finding(
-            Warning,
-            object,
-            what,
-            "use Linux 5.13 or later, if that matters",
-        )
+        let what = "some established flows move when another uplink leaves or joins: this kernel has no \
+                    resilient nexthop groups";
+        finding(Warning, object, what, "use Linux 5.13 or later")
     }];
     for family in &facts.hosts_are_flows {
-        let key = hash_policy(*family);
+        let key = hash_policy(*family).replace('/', ".");
         let what = format!("all {family} traffic between two hosts takes one uplink ({key} is 0)");
-        let remedy = format!(
-            "to share it by connection: sysctl -w {}=1",
-            key.replace('/', ".")
-        );
+        let remedy = format!("to share by connection: sysctl -w {key}=1");
         findings.push(finding(Warning, object, what, remedy));
     }
     findings
@@ -175,7 +120,7 @@ fn on_idle_groups(config: &Config) -> Vec<Finding> {
     names
         .filter(|name| is_idle(name))
         .map(|name| {
-            let what = "no rule sends anything to it";
+            let what = "has no [[rule]], and so no traffic";
             let remedy = format!("add a [[rule]] with group = \"{name}\"");
             finding(Note, &format!("group {name}"), what, remedy)
         })
@@ -187,8 +132,9 @@ fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
         return None;
     };
     let object = format!("uplink {}", uplink.name);
-    let what = format!("nobody but {only} is asked: if it dies, the uplink seems to be dead");
-    let remedy = "name several targets that do not fail together";
+    let what =
+        format!("has one target, {only}: an outage of the target looks like one of the uplink");
+    let remedy = "add targets that do not fail together";
     Some(finding(Warning, &object, what, remedy))
 }
 
@@ -196,16 +142,21 @@ fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
 fn on_budget(uplink: &UplinkSettings) -> Option<Finding> {
     let (limit, plan) = (uplink.probe_budget?, budget::plan(uplink)?);
     let what = format!(
-        "metered: {limit} in 30 days buy a probe every {:.0} s; an outage without traffic is \
+        "is metered: {limit} in 30 days buy a probe every {:.0} s; an outage without traffic is \
          suspected within {:.0} s",
         plan.every.as_secs_f64(),
         plan.suspected_within.as_secs_f64(),
     );
-    let remedy = "raise `probe_budget` to know sooner; pings are the cheapest targets";
-    Some(finding(Note, uplink.name.as_str(), what, remedy))
+    let remedy = "raise `probe_budget` for more probes; pings are the cheapest targets";
+    Some(finding(
+        Note,
+        &format!("uplink {}", uplink.name),
+        what,
+        remedy,
+    ))
 }
 
-/// The agent removes what carries its number and is not wanted: better said before.
+/// The agent removes what carries its number and is not wanted: `check` reports it before.
 fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let Numbering {
         protocol,
@@ -218,10 +169,10 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let groups = u32::try_from(config.engine.groups.len()).unwrap_or(0);
     let of_groups = group_table.0..group_table.0 + groups;
     let (ours, where_ours) = match (mode, groups) {
-        (RoutingMode::Table, 0) => (table..=last, format!("our tables ({table} to {last})")),
+        (RoutingMode::Table, 0) => (table..=last, format!("its tables ({table} to {last})")),
         (RoutingMode::Table, _) => {
             let last_group = of_groups.end - 1;
-            let tables = format!("our tables ({table} to {last}, {group_table} to {last_group})");
+            let tables = format!("its tables ({table} to {last}, {group_table} to {last_group})");
             (table..=last, tables)
         }
         (RoutingMode::Main, _) => (MAIN..=MAIN, "the main table".to_owned()),
@@ -230,10 +181,9 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let routes = facts.observed.routes.iter();
     let strange = routes.filter(|route| !is_ours(route.table)).count();
     let what = format!(
-        "routes with our protocol number stand outside {where_ours}, {strange} in all: the agent will \
-         remove them"
+        "is the agent's, and {strange} of its routes stand outside {where_ours}: the agent removes them"
     );
-    let remedy = "choose another `routing.protocol`, unless an earlier configuration left them";
+    let remedy = "set another `routing.protocol`, unless an earlier configuration left them";
     let object = format!("protocol {protocol}");
     (strange > 0).then(|| finding(Warning, &object, what, remedy))
 }
@@ -263,20 +213,21 @@ fn is_cold(uplink: &UplinkSettings) -> bool {
     matches!(uplink.standby, Standby::Cold(_))
 }
 
-/// The agent itself brings nothing up but networks of netifd.
+/// The agent itself brings up networks of netifd only.
 fn on_hooks(uplink: &UplinkSettings, object: &str, facts: &Facts) -> Option<Finding> {
     (!facts.has_hooks).then(|| {
         let interface = &uplink.interface;
         finding(
             Error,
             object,
-            format!("is cold, and there is no hook that could bring {interface} up"),
-            "copy config/hooks/standby to the directory of `agent.hooks`, or write one of your own",
+            format!("is cold, and no hook brings {interface} up"),
+            "copy the hook `standby` from /usr/share/doc/uplinkd/examples/hooks (config/hooks in the \
+             source) to the directory `agent.hooks`",
         )
     })
 }
 
-/// The kernel's own answer to a router that forwards: it becomes deaf to other routers.
+/// A machine that forwards ignores router advertisements by default (`accept_ra` is 1).
 fn on_advertisements(
     uplink: &UplinkSettings,
     object: &str,
@@ -291,15 +242,15 @@ fn on_advertisements(
             Warning,
             object,
             format!(
-                "no IPv6: this machine forwards, so the kernel does not listen to routers that \
-                 advertise themselves on {interface}"
+                "has no IPv6: {interface} ignores router advertisements, because this machine \
+                 forwards"
             ),
-            format!("if there is IPv6 on it: sysctl -w net.ipv6.conf.{interface}.accept_ra=2"),
+            format!("if its provider has IPv6: sysctl -w net.ipv6.conf.{interface}.accept_ra=2"),
         )
     })
 }
 
-/// Who moves to an uplink without IPv6 has none there: it goes through another, while that works.
+/// An uplink without IPv6 carries none: it goes through another, while that works.
 fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let attached = config.engine.uplinks.iter().map(|uplink| {
         let link = facts.observed.link(&uplink.interface);
@@ -314,11 +265,11 @@ fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let finding = |(uplink, _): &(&UplinkSettings, Attachment)| {
         let object = format!("uplink {}", uplink.name);
         let what = format!(
-            "has no IPv6, while {0} has: when it carries the traffic, IPv6 goes through {0}, or when \
-             that is down by the default route of the main table or not at all",
+            "has no IPv6, while {0} has: while it is active, IPv6 goes through {0}, and while that is \
+             down by the default route of the main table or not at all",
             other.name
         );
-        let remedy = "nothing, if its provider has none: hosts fall back to IPv4";
+        let remedy = "nothing to do if its provider has no IPv6: hosts fall back to IPv4";
         finding(Note, &object, what, remedy)
     };
     without.iter().map(finding).collect()
@@ -334,32 +285,31 @@ fn on_trouble(
     let (severity, what, remedy) = match attachment.trouble? {
         Trouble::Absent => (
             Error,
-            format!("there is no interface {interface}"),
+            format!("interface {interface} does not exist"),
             format!(
-                "correct `interface` (there are {}), or plug it in: the agent notices",
+                "set `interface` to one that exists ({}), or plug it in: the agent notices",
                 interfaces(facts)
             ),
         ),
         Trouble::Down => (
             Error,
-            format!("{interface} is down"),
-            format!("ip link set {interface} up, or let the network configuration do so"),
+            format!("interface {interface} is down"),
+            format!("ip link set {interface} up, or let the network configuration do it"),
         ),
         Trouble::NoCarrier => (
             Warning,
-            format!("{interface} has no carrier"),
-            "look at the cable, the modem and the far end".to_owned(),
+            format!("interface {interface} has no carrier"),
+            "check the cable, the modem and the far end".to_owned(),
         ),
         Trouble::NoAddress => (
             Error,
-            format!("{interface} has no address"),
-            "run a DHCP client on it, or give it an address".to_owned(),
+            format!("interface {interface} has no address"),
+            "run a DHCP client on it, or add an address".to_owned(),
         ),
         Trouble::NoNextHop => (
             Error,
-            format!("no next hop is known through {interface}"),
-            "let its DHCP client add a default route, with a metric of its own so that those of \
-             several uplinks stand side by side, or set `gateway`"
+            format!("has no next hop through {interface}"),
+            "let its DHCP client add a default route with a metric of its own, or set `gateway`"
                 .to_owned(),
         ),
     };
@@ -392,23 +342,23 @@ fn on_next_hop(
             Warning,
             object,
             format!(
-                "`gateway = \"none\"`, but {interface} is not point to point: each address would \
-                 be looked for on the link itself"
+                "has `gateway = \"none\"`, but {interface} is not point to point: every address is \
+                 looked for on the link"
             ),
             "set `gateway` to \"auto\" or to the address of the router",
         )),
         Gateway::Address(address) if attachment.addresses.contains(&address) => Some(finding(
             Error,
             object,
-            format!("the next hop {address} is this machine itself"),
+            format!("next hop {address} is this machine itself"),
             "set `gateway` to the address of the provider's router",
         )),
         Gateway::Address(address) if is_off_link(attachment, address) => Some(finding(
             Warning,
             object,
-            format!("the next hop {address} is in no network of {interface}"),
-            "correct `gateway` or the prefix of the address; the agent will look for it on the link \
-             nevertheless",
+            format!("next hop {address} is in no network of {interface}"),
+            "correct `gateway` or the prefix of the address; the agent looks for it on the link \
+             anyway",
         )),
         Gateway::Auto | Gateway::None | Gateway::Address(_) => None,
     }
@@ -449,8 +399,8 @@ fn on_reverse_path_filter(
             Error,
             object,
             format!(
-                "strict reverse-path filter on {interface}: answers to probes are dropped while \
-                 another uplink carries the traffic, so that this one will never be used"
+                "{interface} has a strict reverse-path filter: replies to probes are dropped while \
+                 another uplink is active, and this one never becomes usable"
             ),
             remedy,
         )),
@@ -458,15 +408,15 @@ fn on_reverse_path_filter(
             Warning,
             object,
             format!(
-                "strict reverse-path filter on {interface}: answers to forwarded flows are dropped \
-                 when they come in here while another uplink carries the traffic"
+                "{interface} has a strict reverse-path filter: replies of forwarded flows are \
+                 dropped when they arrive here while another uplink is active"
             ),
             remedy,
         )),
     }
 }
 
-/// Targets of a family by which an uplink has no way out cannot be asked through it.
+/// Targets of a family that an uplink does not have cannot be probed through it.
 fn on_targets(uplink: &UplinkSettings, object: &str, attachment: &Attachment) -> Option<Finding> {
     let mut targets = uplink.probe.targets.iter();
     let can_be_asked = |target: &Target| {
@@ -481,7 +431,7 @@ fn on_targets(uplink: &UplinkSettings, object: &str, attachment: &Attachment) ->
         Error,
         object,
         format!(
-            "has {} only, by which no target can be asked: it would always be down",
+            "has {} only, and no target of it: it is always down",
             families.join(" and ")
         ),
         "add targets of that family, such as 2606:4700:4700::1111 and 2620:fe::fe for IPv6",

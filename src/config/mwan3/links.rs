@@ -4,7 +4,7 @@ use super::network;
 use super::order::{NO_POLICY, PolicyOrder};
 use super::source::{Mwan3File, join, note, plain, show, text};
 use super::tracking;
-use crate::config::document::Value;
+use crate::config::document::ConfigValue;
 use crate::config::kinds::ValueKind;
 use crate::config::probe::MAX_TARGETS;
 use crate::config::targets::TARGET;
@@ -215,7 +215,7 @@ impl Mwan3Link<'_> {
             let before = targets.len();
             for address in interface.list("track_ip") {
                 let target = method.target(address);
-                let is_target = TARGET.parse(&Value::Text(target.clone())).is_ok();
+                let is_target = TARGET.parse(&ConfigValue::Text(target.clone())).is_ok();
                 if !is_target || targets.len() == MAX_TARGETS {
                     let address = show(address);
                     note(

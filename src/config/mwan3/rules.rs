@@ -9,7 +9,7 @@ use super::network;
 use super::order::{NO_POLICY, PolicyOrder};
 use super::policies::{MAX_NAME, Policies};
 use super::source::{Mwan3File, note, text};
-use crate::config::document::Value;
+use crate::config::document::ConfigValue;
 use crate::config::groups::{MAX_GROUPS, MAX_RULES};
 use crate::config::kinds::{PORTS, PROTOCOL, ValueKind};
 use crate::config::uci_text::UciSection;
@@ -171,7 +171,7 @@ const NOTES: [(&str, &str); 3] = [
     ("logging", "no counterpart: no packets are logged"),
 ];
 
-/// Nobody carries what the rule takes.
+/// No uplink carries what the rule takes.
 fn is_refusal(section: &UciSection) -> bool {
     matches!(section.get("use_policy"), Some("unreachable" | "blackhole"))
 }
@@ -350,7 +350,7 @@ fn protocol(section: &UciSection) -> Result<Option<IpProtocol>, String> {
         "ipv6-icmp" => "icmpv6",
         word => word,
     };
-    let protocol = PROTOCOL.parse(&Value::Word(word.to_owned()));
+    let protocol = PROTOCOL.parse(&ConfigValue::Word(word.to_owned()));
     let protocol = protocol.map_err(|_| format!("{}: unknown here", section.cite("proto")))?;
     Ok(Some(protocol))
 }
@@ -367,7 +367,7 @@ fn ports(section: &UciSection, option: &'static str) -> Result<Vec<Option<Ports>
         .split([',', ' '])
         .filter(|word| !word.is_empty())
         .take(MOST_PORTS);
-    let ports = words.map(|word| PORTS.parse(&Value::Text(word.replace(':', "-"))).ok());
+    let ports = words.map(|word| PORTS.parse(&ConfigValue::Text(word.replace(':', "-"))).ok());
     let ports: Vec<_> = ports.collect();
     if ports.is_empty() || ports.contains(&None) {
         return Err(format!("{}: no numbers of ports", section.cite(option)));

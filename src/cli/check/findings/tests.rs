@@ -97,7 +97,7 @@ fn good() -> Facts {
     }
 }
 
-/// Somebody's rule for all traffic.
+/// A foreign rule for all traffic.
 fn rule(priority: u32) -> ForeignRule {
     ForeignRule {
         protocol: Protocol(2),
@@ -108,7 +108,7 @@ fn rule(priority: u32) -> ForeignRule {
     }
 }
 
-/// Somebody's default route.
+/// A foreign default route.
 fn default_through(number: u32) -> Route {
     Route {
         table: MAIN,
@@ -131,7 +131,7 @@ fn with_link(change: impl FnOnce(&mut Link)) -> Facts {
     facts
 }
 
-/// What is said, as `severity object: what`.
+/// The findings, as `severity object: what`.
 fn said(text: &str, facts: &Facts) -> Vec<String> {
     let line = |finding: Finding| {
         assert!(!finding.remedy.is_empty());
@@ -145,54 +145,56 @@ fn said(text: &str, facts: &Facts) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_said_about_a_good_machine() {
+fn nothing_is_reported_of_a_good_machine() {
     assert_eq!(said(TWO_UPLINKS, &good()), [""; 0]);
 }
 
 #[test]
-fn an_uplink_with_nobody_else_to_ask_is_told() {
+fn an_uplink_with_one_target_is_reported() {
     let text = format!("{TWO_UPLINKS}[uplink.probe]\ntargets = [\"9.9.9.9\"]\n");
-    let says =
-        "Warning uplink lte: nobody but 9.9.9.9 is asked: if it dies, the uplink seems to be dead";
+    let says = "Warning uplink lte: has one target, 9.9.9.9: an outage of the target looks like one of the uplink";
     assert_eq!(said(&text, &good()), [says]);
 }
 
 #[test]
-fn a_missing_interface_is_told_with_those_that_are_there() {
+fn a_missing_interface_is_reported_with_those_that_are_there() {
     let facts = with_link(|link| link.name = name("wwan0"));
     let found = findings(&config(TWO_UPLINKS), &facts);
-    assert_eq!(found[0].what, "there is no interface eth2");
-    assert!(found[0].remedy.contains("(there are eth1, wwan0)"));
+    assert_eq!(found[0].what, "interface eth2 does not exist");
+    assert!(found[0].remedy.contains("one that exists (eth1, wwan0)"));
     assert_eq!(found[0].severity, Error);
 }
 
 #[test]
-fn the_first_trouble_of_a_link_is_told() {
+fn the_first_trouble_of_a_link_is_reported() {
     let down = with_link(|link| link.is_up = false);
-    assert_eq!(said(TWO_UPLINKS, &down), ["Error uplink lte: eth2 is down"]);
+    assert_eq!(
+        said(TWO_UPLINKS, &down),
+        ["Error uplink lte: interface eth2 is down"]
+    );
     let dark = with_link(|link| link.has_carrier = false);
     assert_eq!(
         said(TWO_UPLINKS, &dark),
-        ["Warning uplink lte: eth2 has no carrier"]
+        ["Warning uplink lte: interface eth2 has no carrier"]
     );
     let bare = with_link(|link| link.addresses.clear());
     assert_eq!(
         said(TWO_UPLINKS, &bare),
-        ["Error uplink lte: eth2 has no address"]
+        ["Error uplink lte: interface eth2 has no address"]
     );
     let lost = with_link(|link| link.defaults.clear());
     assert_eq!(
         said(TWO_UPLINKS, &lost),
-        ["Error uplink lte: no next hop is known through eth2"]
+        ["Error uplink lte: has no next hop through eth2"]
     );
 }
 
 #[test]
-fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_told() {
+fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_reported() {
     let mut facts = good();
     facts.deaf_to_routers.insert(name("eth2"));
-    let deaf = "Warning uplink lte: no IPv6: this machine forwards, so the kernel does not listen \
-                to routers that advertise themselves on eth2";
+    let deaf = "Warning uplink lte: has no IPv6: eth2 ignores router advertisements, because this \
+                machine forwards";
     assert_eq!(said(TWO_UPLINKS, &facts), [deaf]);
     let eth1 = facts.observed.links.get_mut(&index(1)).expect("eth1");
     eth1.addresses.push(prefix("2001:db8:1::2/64").into());
@@ -201,9 +203,8 @@ fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_told
         gateway: Some(address("fe80::1")),
         ..eth1.defaults[0]
     });
-    let missing = "Note uplink lte: has no IPv6, while fiber has: when it carries the traffic, IPv6 \
-                   goes through fiber, or when that is down by the default route of the main table \
-                   or not at all";
+    let missing = "Note uplink lte: has no IPv6, while fiber has: while it is active, IPv6 goes through \
+                   fiber, and while that is down by the default route of the main table or not at all";
     assert_eq!(said(TWO_UPLINKS, &facts), [deaf, missing]);
 }
 
@@ -213,18 +214,20 @@ fn a_configured_next_hop_must_be_on_the_link_and_not_ourselves() {
     assert_eq!(by_gateway("192.0.2.1"), [""; 0]);
     assert_eq!(
         by_gateway("198.51.100.1"),
-        ["Warning uplink lte: the next hop 198.51.100.1 is in no network of eth2"]
+        ["Warning uplink lte: next hop 198.51.100.1 is in no network of eth2"]
     );
     assert_eq!(
         by_gateway("192.0.2.2"),
-        ["Error uplink lte: the next hop 192.0.2.2 is this machine itself"]
+        ["Error uplink lte: next hop 192.0.2.2 is this machine itself"]
     );
     let said = by_gateway("none");
-    assert!(said[0].starts_with("Warning uplink lte: `gateway = \"none\"`, but eth2 is not point"));
+    assert!(
+        said[0].starts_with("Warning uplink lte: has `gateway = \"none\"`, but eth2 is not point")
+    );
 }
 
 #[test]
-fn a_strict_reverse_path_filter_is_told() {
+fn a_strict_reverse_path_filter_is_reported() {
     let mut facts = good();
     let strict = ReversePathFilter::Strict;
     facts.reverse_path_filter.insert(name("eth1"), strict);
@@ -253,7 +256,7 @@ fn missing_capabilities_are_named() {
 }
 
 #[test]
-fn a_kernel_without_rules_and_a_machine_that_does_not_forward_are_told() {
+fn a_kernel_without_rules_and_a_machine_that_does_not_forward_are_reported() {
     let facts = Facts {
         foreign: ForeignObjects::default(),
         is_forwarding: false,
@@ -262,14 +265,14 @@ fn a_kernel_without_rules_and_a_machine_that_does_not_forward_are_told() {
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
-            "Error kernel: no policy routing: this kernel knows no rules",
-            "Note kernel: this machine forwards nothing: only its own traffic will use the uplinks",
+            "Error kernel: has no policy routing (CONFIG_IP_MULTIPLE_TABLES)",
+            "Note kernel: forwards no packets: only the traffic of this machine itself uses the uplinks",
         ]
     );
 }
 
 #[test]
-fn rules_of_others_are_told_where_they_meet_ours() {
+fn rules_of_others_are_reported_where_they_meet_ours() {
     let mut facts = good();
     let mut vpn = rule(31_000);
     vpn.says_more = true;
@@ -321,11 +324,11 @@ fn the_mode_that_fits_the_kernel_is_recommended() {
     );
     let found = findings(&config(&in_main()), &good());
     assert_eq!((found.len(), found[0].severity), (1, Note));
-    assert!(found[0].remedy.starts_with("choose \"table\""));
+    assert!(found[0].remedy.starts_with("set it to \"table\""));
 }
 
 #[test]
-fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
+fn in_main_default_routes_that_go_before_the_agents_or_bar_it_are_reported() {
     let mut facts = without_rules();
     let mut add = |metric, through| {
         facts.foreign.defaults.push(ForeignRoute {
@@ -345,13 +348,13 @@ fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
     assert_eq!(
         said(&in_main(), &facts),
         [
-            "Error main table: somebody else's default route through eth1 has our metric, 60: ours \
-             cannot be added",
-            "Error main table: the default route through eth2 has metric 0, before ours of 60: it \
-             carries the traffic whatever is decided",
+            "Error main table: a foreign default route through eth1 has the agent's metric, 60: the \
+             agent's cannot be added",
+            "Error main table: the default route through eth2 has metric 0, before the agent's 60: it \
+             carries the traffic in any case",
             "Note main table: the default route through 9, which is no uplink, has metric 50, before \
-             ours of 60: it carries the traffic",
-            "Error main table: a route to 0.0.0.0/0 of metric 30 leads nowhere and goes before ours",
+             the agent's 60: it carries the traffic",
+            "Error main table: a route to 0.0.0.0/0 of metric 30 leads nowhere and goes before the agent's",
         ]
     );
     assert_eq!(
@@ -370,7 +373,7 @@ fn in_main_the_default_routes_that_go_before_ours_or_bar_it_are_told() {
 }
 
 #[test]
-fn in_main_only_rules_for_all_traffic_are_told() {
+fn in_main_only_rules_for_all_traffic_are_reported() {
     let mut facts = good();
     facts.foreign.rules = vec![rule(0), rule(32_766), rule(32_000)];
     let marked = |mut foreign: ForeignRule| {
@@ -384,15 +387,12 @@ fn in_main_only_rules_for_all_traffic_are_told() {
         .collect();
     assert_eq!(
         about_rules,
-        [
-            "Warning rule 32000: somebody else's rule sends all traffic to table 100 before the main \
-          table is looked at"
-        ]
+        ["Warning rule 32000: sends all traffic to table 100 before the main table"]
     );
 }
 
 #[test]
-fn a_rule_that_matches_the_mark_of_our_probes_is_told() {
+fn a_rule_that_matches_the_mark_of_our_probes_is_reported() {
     let with = |priority, mark, mask| {
         let mut facts = good();
         let mut foreign = rule(priority);
@@ -403,9 +403,7 @@ fn a_rule_that_matches_the_mark_of_our_probes_is_told() {
     };
     assert_eq!(
         with(500, 0x7500_0000, 0xff00_0000),
-        [
-            "Warning rule 500: somebody else's rule takes our probes, whose mark it matches, to table 100"
-        ]
+        ["Warning rule 500: takes the agent's probes, whose mark it matches, to table 100"]
     );
     assert_eq!(
         with(500, 0x7570_0001, u32::MAX).len(),
@@ -422,7 +420,7 @@ fn a_rule_that_matches_the_mark_of_our_probes_is_told() {
 }
 
 #[test]
-fn a_table_of_somebody_else_for_an_uplinks_address_is_told() {
+fn a_foreign_table_for_an_uplinks_address_is_reported() {
     let mut facts = good();
     let mut foreign = rule(10_000);
     foreign.rule.from = Some(prefix("192.0.1.2/32"));
@@ -430,14 +428,14 @@ fn a_table_of_somebody_else_for_an_uplinks_address_is_told() {
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
-            "Note rule 10000: what comes from 192.0.1.2/32, an address of fiber, is sent to table 100 \
-          before our rules are looked at"
+            "Note rule 10000: sends packets from 192.0.1.2/32, an address of fiber, to table 100 before the \
+         agent's rules"
         ]
     );
 }
 
 #[test]
-fn networkd_is_told_to_leave_alone_what_it_would_remove() {
+fn networkd_is_reported_where_it_would_remove_routes_or_rules() {
     let with = |removes_routes, removes_rules| Facts {
         networkd: Networkd {
             removes_routes,
@@ -445,8 +443,8 @@ fn networkd_is_told_to_leave_alone_what_it_would_remove() {
         },
         ..good()
     };
-    let all = "Warning systemd-networkd: removes our routes and rules when it restarts: the agent puts \
-               them back, after a gap";
+    let all = "Warning systemd-networkd: removes the agent's routes and rules when it restarts; the agent \
+               restores them after a gap";
     assert_eq!(said(TWO_UPLINKS, &with(true, true)), [all]);
     assert_eq!(
         said(TWO_UPLINKS, &with(false, true)),
@@ -460,7 +458,7 @@ fn networkd_is_told_to_leave_alone_what_it_would_remove() {
 }
 
 #[test]
-fn network_manager_is_told_where_it_judges_the_uplinks_too() {
+fn network_manager_is_reported_where_it_judges_the_uplinks_too() {
     let mut facts = with_link(|link| link.defaults[0].metric = Metric(20_101));
     assert_eq!(said(TWO_UPLINKS, &facts), [""; 0], "it does not run");
     facts.has_network_manager = true;
@@ -469,7 +467,11 @@ fn network_manager_is_told_where_it_judges_the_uplinks_too() {
         (found[0].object.as_str(), found[0].severity),
         ("NetworkManager", Note)
     );
-    assert!(found[0].what.contains("eth2 behind"), "{}", found[0].what);
+    assert!(
+        found[0].what.contains("route of eth2 back"),
+        "{}",
+        found[0].what
+    );
 }
 
 fn details(kind: LinkKind, master: Option<u32>) -> LinkDetails {
@@ -480,7 +482,7 @@ fn details(kind: LinkKind, master: Option<u32>) -> LinkDetails {
 }
 
 #[test]
-fn a_tunnel_is_told_by_which_mark_its_own_packets_stay_out_of_it() {
+fn a_tunnel_is_reported_with_the_mark_that_keeps_its_own_packets_out_of_it() {
     let mut facts = good();
     let link_details = &mut facts.foreign.link_details;
     link_details.insert(index(1), details(LinkKind::Tunnel, None));
@@ -509,14 +511,14 @@ fn a_port_of_a_bridge_and_a_member_of_a_vrf_are_no_uplinks() {
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
-            "Error uplink fiber: eth1 is a port of br-wan: addresses and routes belong to that",
-            "Error uplink lte: eth2 belongs to the VRF 6: the VRF's own table is looked at before ours",
+            "Error uplink fiber: eth1 is a port of br-wan: addresses and routes belong to br-wan",
+            "Error uplink lte: eth2 belongs to the VRF 6: the VRF's table goes before the agent's",
         ]
     );
 }
 
 #[test]
-fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
+fn routes_of_others_in_our_tables_and_ours_in_theirs_are_reported() {
     let route = |table| Route {
         table: TableId(table),
         ..default_through(1)
@@ -533,15 +535,15 @@ fn routes_of_others_in_our_tables_and_ours_in_theirs_are_told() {
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
-            "Error table 11701: holds a route to 0.0.0.0/0 of protocol 4, which is not ours",
-            "Warning protocol 117: routes with our protocol number stand outside our tables (11700 \
-             to 11702), 1 in all: the agent will remove them",
+            "Error table 11701: holds a route to 0.0.0.0/0 of protocol 4, which is not the agent's",
+            "Warning protocol 117: is the agent's, and 1 of its routes stand outside its tables (11700 to \
+             11702): the agent removes them",
         ]
     );
 }
 
 #[test]
-fn a_nexthop_object_of_somebody_else_with_a_number_of_ours_is_told_where_uplinks_share() {
+fn a_foreign_nexthop_object_with_a_number_of_the_agents_is_reported_where_uplinks_share() {
     let mut facts = good();
     let object = (NextHopId(11_700_000), Protocol(4));
     facts.foreign.next_hops.extend([object]);
@@ -556,15 +558,15 @@ fn a_nexthop_object_of_somebody_else_with_a_number_of_ours_is_told_where_uplinks
 }
 
 #[test]
-fn a_metered_uplink_is_told_what_its_budget_buys() {
+fn a_metered_uplink_is_reported_with_what_its_budget_buys() {
     let text = format!("{TWO_UPLINKS}metered = true\n");
     let config = config(&text);
     let found: Vec<_> = config.engine.uplinks.iter().filter_map(on_budget).collect();
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].object, "lte");
+    assert_eq!(found[0].object, "uplink lte");
     assert_eq!(
         found[0].what,
-        "metered: 50 MB in 30 days buy a probe every 16 s; an outage without traffic is suspected \
+        "is metered: 50 MB in 30 days buy a probe every 16 s; an outage without traffic is suspected \
          within 20 s"
     );
 }
@@ -581,29 +583,29 @@ fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
         panic!("{found:?}");
     };
     assert_eq!(missing.severity, Error);
-    assert!(missing.what.contains("no hook that could bring eth2 up"));
+    assert!(missing.what.contains("no hook brings eth2 up"));
     let named = format!("{TWO_UPLINKS}standby = \"cold\"\nnetwork = \"wwan\"\n");
     assert_eq!(said(&named, &facts), [""; 0], "netifd brings it up");
 }
 
 #[test]
-fn whoever_shares_traffic_hears_what_the_kernel_makes_of_flows() {
+fn sharing_is_reported_with_what_the_kernel_makes_of_flows() {
     let text = format!("{TWO_UPLINKS}\n[failover]\npolicy = \"balance\"\n");
     let mut facts = good();
     let resilient = said(&text, &facts).join("\n");
     assert!(
-        resilient.contains("Note balance: this kernel has resilient groups"),
+        resilient.contains("Note balance: established flows stay on their uplink"),
         "{resilient}"
     );
     facts.has_resilient_groups = false;
     facts.hosts_are_flows = vec![Family::Ipv4];
     let plain = said(&text, &facts).join("\n");
     assert!(
-        plain.contains("Warning balance: this kernel has no resilient groups"),
+        plain.contains("Warning balance: some established flows move"),
         "{plain}"
     );
     assert!(
-        plain.contains("takes one uplink (net/ipv4/fib_multipath_hash_policy is 0)"),
+        plain.contains("takes one uplink (net.ipv4.fib_multipath_hash_policy is 0)"),
         "{plain}"
     );
     assert!(!said(TWO_UPLINKS, &facts).join("\n").contains("balance"));

@@ -1,9 +1,10 @@
-//! What other software on the machine has in our way, and what to do about it. Pure.
+//! Where other software on the machine stands in the agent's way, and what to do about it. Pure.
 
 use std::collections::BTreeSet;
 
-use super::{Error, Finding, Note, Warning, finding, shares};
-use crate::cli::check::facts::Facts;
+use super::facts::Facts;
+use super::finding::FindingSeverity::{Error, Note, Warning};
+use super::finding::{Finding, finding, shares};
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
 use crate::kernel::{ForeignRoute, ForeignRule, LinkKind};
@@ -13,7 +14,7 @@ use crate::units::IfIndex;
 /// The priority of the kernel's rule for the main table.
 const MAIN_RULE: u32 = 32_766;
 
-/// Everything that others have in our way, whatever the uplink.
+/// Every clash with other software, whatever the uplink.
 pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match config.engine.numbering.mode {
@@ -31,7 +32,7 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// A route of somebody else in one of our tables carries traffic that we think we decide about.
+/// A foreign route in one of the agent's tables carries traffic past its decisions.
 fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
     let routes = facts.foreign.routes.iter();
     let finding = |route: &ForeignRoute| {
@@ -44,26 +45,28 @@ fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
         finding(
             Error,
             &format!("table {table}"),
-            format!("holds a route to {destination} of protocol {protocol}, which is not ours"),
             format!(
-                "remove it (ip route del {destination} table {table} proto {protocol}), or choose \
-                 another `routing.table`"
+                "holds a route to {destination} of protocol {protocol}, which is not the agent's"
+            ),
+            format!(
+                "remove it (ip route del {destination} table {table} proto {protocol}), or set another \
+                 `routing.table`"
             ),
         )
     };
     routes.map(finding).collect()
 }
 
-/// Uplinks that share traffic stand in nexthop objects, by numbers that somebody else may have.
+/// Uplinks that share traffic stand in nexthop objects, whose numbers other software may use.
 fn on_next_hops(config: &Config, facts: &Facts) -> Vec<Finding> {
     let finding = |(id, protocol)| {
         finding(
             Warning,
             &format!("nexthop object {id}"),
-            format!("is there, of protocol {protocol}, which is not ours"),
+            format!("is of protocol {protocol}, which is not the agent's"),
             format!(
-                "remove it (ip nexthop del id {id}), or choose another `routing.nexthop`; without it \
-                 the uplinks share in plain multipath routes"
+                "remove it (ip nexthop del id {id}), or set another `routing.nexthop`; until then the \
+                 uplinks share by multipath routes"
             ),
         )
     };
@@ -93,27 +96,32 @@ fn on_defaults_in_main(config: &Config, facts: &Facts) -> Vec<Finding> {
         let object = "main table";
         if metric == ours {
             let what = format!(
-                "somebody else's default route through {name} has our metric, {ours}: ours cannot \
-                 be added"
+                "a foreign default route through {name} has the agent's metric, {ours}: the agent's \
+                 cannot be added"
             );
-            let remedy = "choose another `routing.metric`";
+            let remedy = "set another `routing.metric`";
             Some(finding(Error, object, what, remedy))
         } else if metric < ours && is_uplink(through) {
             let what = format!(
-                "the default route through {name} has metric {metric}, before ours of {ours}: it \
-                 carries the traffic whatever is decided"
+                "the default route through {name} has metric {metric}, before the agent's {ours}: it \
+                 carries the traffic in any case"
             );
             let remedy = format!(
-                "give it a higher metric (`metric` in OpenWrt, `RouteMetric=` in systemd-networkd, \
-                 `ipv4.route-metric` in NetworkManager), or lower `routing.metric` below {metric}"
+                "raise its metric (`metric` in OpenWrt, `RouteMetric=` in systemd-networkd, \
+                 `ipv4.route-metric` in NetworkManager), or set `routing.metric` below {metric}"
             );
             Some(finding(Error, object, what, remedy))
         } else if metric < ours {
             let what = format!(
                 "the default route through {name}, which is no uplink, has metric {metric}, before \
-                 ours of {ours}: it carries the traffic"
+                 the agent's {ours}: it carries the traffic"
             );
-            Some(finding(Note, object, what, "nothing, if it is a VPN's"))
+            Some(finding(
+                Note,
+                object,
+                what,
+                "nothing to do if it is a VPN's",
+            ))
         } else {
             None
         }
@@ -121,7 +129,7 @@ fn on_defaults_in_main(config: &Config, facts: &Facts) -> Vec<Finding> {
     defaults.filter_map(finding).collect()
 }
 
-/// What goes before ours and leads nowhere leaves nothing to decide.
+/// A dead end before the agent's route takes all traffic.
 fn dead_end(foreign: &ForeignRoute) -> Finding {
     let ForeignRoute {
         protocol,
@@ -132,20 +140,22 @@ fn dead_end(foreign: &ForeignRoute) -> Finding {
     finding(
         Error,
         "main table",
-        format!("a route to {destination} of metric {metric} leads nowhere and goes before ours"),
-        format!("remove it, or give it a higher metric; its protocol is {protocol}"),
+        format!(
+            "a route to {destination} of metric {metric} leads nowhere and goes before the agent's"
+        ),
+        format!("remove it, or raise its metric; its protocol is {protocol}"),
     )
 }
 
 /// Software that is known by its rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
+enum RuleOwner {
     Mwan3,
     Tailscale,
     WgQuick,
 }
 
-impl Owner {
+impl RuleOwner {
     fn of(foreign: &ForeignRule) -> Option<Self> {
         let Rule {
             priority,
@@ -175,14 +185,14 @@ impl Owner {
             (Self::Mwan3, RoutingMode::Table | RoutingMode::Main) => Some(finding(
                 Error,
                 "mwan3",
-                "runs on this machine: its rules come first, and two cannot decide",
-                "stop one of them: /etc/init.d/mwan3 stop; /etc/init.d/mwan3 disable",
+                "runs on this machine: its rules go first, and both decide",
+                "stop one of the two: /etc/init.d/mwan3 stop; /etc/init.d/mwan3 disable",
             )),
             (Self::Tailscale, RoutingMode::Table) => Some(finding(
                 Warning,
                 "Tailscale",
-                "sends its own packets by the default route of the main table, not by the uplink \
-                 that carries: it stays behind when the traffic moves",
+                "sends its own packets by the default route of the main table: they stay there when \
+                 the traffic moves",
                 format!(
                     "ip rule add pref {} fwmark 0x80000/0xff0000 lookup {} (and the same with ip \
                      -6), or set `routing.mode` to \"main\"",
@@ -195,11 +205,11 @@ impl Owner {
                 Note,
                 "WireGuard",
                 format!(
-                    "wg-quick sends all traffic into its tunnel (table {}); the uplinks carry the \
+                    "sends all traffic into its tunnel (wg-quick, table {}); the uplinks carry the \
                      tunnel",
                     foreign.rule.table
                 ),
-                "nothing, if that is wanted; else set `Table = off` or narrow `AllowedIPs`",
+                "nothing to do if that is intended; else set `Table = off` or narrower `AllowedIPs`",
             )),
         }
     }
@@ -209,7 +219,7 @@ fn on_rules(config: &Config, facts: &Facts) -> Vec<Finding> {
     let numbering = &config.engine.numbering;
     let rules = facts.foreign.rules.iter();
     rules
-        .filter_map(|foreign| match (Owner::of(foreign), numbering.mode) {
+        .filter_map(|foreign| match (RuleOwner::of(foreign), numbering.mode) {
             (Some(owner), RoutingMode::Table | RoutingMode::Main) => {
                 owner.finding(foreign, numbering)
             }
@@ -225,7 +235,7 @@ fn object(foreign: &ForeignRule) -> String {
     format!("rule {}", foreign.rule.priority)
 }
 
-/// A rule of others that looks at some of our marks' bits takes our probes with it.
+/// A foreign rule that looks at some of the bits of the agent's marks takes its probes.
 fn on_probes(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
     let numbering = &config.engine.numbering;
     let mark = foreign.rule.mark?;
@@ -239,15 +249,15 @@ fn on_probes(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
             Warning,
             &object(foreign),
             format!(
-                "somebody else's rule takes our probes, whose mark it matches, to table {}",
+                "takes the agent's probes, whose mark it matches, to table {}",
                 foreign.rule.table
             ),
-            "choose another `routing.mark`",
+            "set another `routing.mark`",
         )
     })
 }
 
-/// netifd (`ip4table`) and people send what comes from an uplink to a table of its own.
+/// netifd (`ip4table`) and operators send what comes from an uplink to a table of its own.
 fn on_source(config: &Config, facts: &Facts, foreign: &ForeignRule) -> Option<Finding> {
     let from = foreign.rule.from?;
     let is_before = foreign.rule.priority.0 < config.engine.numbering.rule.0 + 2;
@@ -262,17 +272,16 @@ fn on_source(config: &Config, facts: &Facts, foreign: &ForeignRule) -> Option<Fi
             Note,
             &object(foreign),
             format!(
-                "what comes from {from}, an address of {}, is sent to table {} before our rules are \
-                 looked at",
+                "sends packets from {from}, an address of {}, to table {} before the agent's rules",
                 uplink.name, foreign.rule.table
             ),
-            "nothing, if that table leads through the same uplink, as netifd's `ip4table` does; else \
-             remove the rule",
+            "nothing to do if that table leads through the same uplink, as netifd's `ip4table` does; \
+             else remove the rule",
         )
     })
 }
 
-/// In main mode a rule of others that catches everything hides the main table.
+/// In main mode a foreign rule for all traffic hides the main table.
 fn before_main(foreign: &ForeignRule) -> Option<Finding> {
     let priority = foreign.rule.priority.0;
     let is_before = priority > 0 && priority < MAIN_RULE;
@@ -281,11 +290,10 @@ fn before_main(foreign: &ForeignRule) -> Option<Finding> {
             Warning,
             &object(foreign),
             format!(
-                "somebody else's rule sends all traffic to table {} before the main table is looked \
-                 at",
+                "sends all traffic to table {} before the main table",
                 foreign.rule.table
             ),
-            "remove it, if it is not a VPN's",
+            "remove it unless it is a VPN's",
         )
     })
 }
@@ -302,23 +310,20 @@ fn beside_ours(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
         (first..=first.saturating_add(3 + groups)).contains(&priority) || priority == last;
     if is_at_ours {
         let what = format!(
-            "somebody else's rule (lookup {table}) has one of our priorities: which comes first \
-             depends on who came first"
+            "(lookup {table}) has a priority of the agent's: the older of the two goes first"
         );
-        let remedy = "choose another `routing.rule` or `routing.default_rule`";
+        let remedy = "set another `routing.rule` or `routing.default_rule`";
         Some(finding(Warning, &object, what, remedy))
     } else if priority > last && priority < MAIN_RULE {
         let what = format!(
-            "somebody else's rule (lookup {table}) stands behind our last rule, {last}, and is \
-             reached only while no uplink carries the traffic"
+            "(lookup {table}) stands behind the agent's last rule, {last}: it is reached only while \
+             no uplink is active"
         );
-        let remedy = format!("choose a `routing.default_rule` behind {priority}");
+        let remedy = format!("set `routing.default_rule` behind {priority}");
         Some(finding(Warning, &object, what, remedy))
     } else if priority < first && priority > 0 && catches_all(foreign) {
-        let what = format!(
-            "somebody else's rule sends all traffic to table {table} before ours are looked at"
-        );
-        let remedy = format!("choose a `routing.rule` before {priority}, if it is not a VPN's");
+        let what = format!("sends all traffic to table {table} before the agent's rules");
+        let remedy = format!("set `routing.rule` before {priority}, unless it is a VPN's");
         Some(finding(Warning, &object, what, remedy))
     } else {
         None
@@ -354,7 +359,7 @@ fn on_networkd(config: &Config, facts: &Facts) -> Option<Finding> {
     Some(finding(
         Warning,
         "systemd-networkd",
-        format!("removes our {what} when it restarts: the agent puts them back, after a gap"),
+        format!("removes the agent's {what} when it restarts; the agent restores them after a gap"),
         "in /etc/systemd/networkd.conf.d/uplinkd.conf: [Network], ManageForeignRoutes=no, \
          ManageForeignRoutingPolicyRules=no; then systemctl restart systemd-networkd",
     ))
@@ -374,11 +379,11 @@ fn on_network_manager(config: &Config, facts: &Facts) -> Vec<Finding> {
             Note,
             "NetworkManager",
             format!(
-                "its own connectivity check has put the default route of {} behind: it judges the \
-                 uplinks too, and decides while the agent does not run",
+                "has moved the default route of {} back by its own connectivity check: it judges \
+                 the uplinks too, and decides while the agent is stopped",
                 link.name
             ),
-            "if it is wrong: nmcli general connectivity check, or [connectivity] enabled=false",
+            "if its verdict is wrong: nmcli general connectivity check, or [connectivity] enabled=false",
         )
     };
     links.map(finding).collect()
@@ -402,13 +407,13 @@ fn on_tunnels(config: &Config, facts: &Facts) -> Vec<Finding> {
         (RoutingMode::Table, Some((position, below))) => {
             let mark = numbering.uplink_mark(position).0;
             format!(
-                "give them the mark of an uplink, {mark:#x} for {} (wg set {interface} fwmark \
+                "mark its packets for another uplink, {mark:#x} for {} (wg set {interface} fwmark \
                  {mark:#x}, `FwMark`, or --mark of OpenVPN), or bind them to its interface, {}",
                 below.name, below.interface
             )
         }
         (RoutingMode::Main, Some((_, below))) => format!(
-            "add a route to its far end through another uplink: ip route add FAR-END dev {}",
+            "route its far end through another uplink: ip route add FAR-END dev {}",
             below.interface
         ),
         (RoutingMode::Table | RoutingMode::Main, None) => {
@@ -422,7 +427,7 @@ fn on_tunnels(config: &Config, facts: &Facts) -> Vec<Finding> {
                 Note,
                 &format!("uplink {}", uplink.name),
                 format!(
-                    "{} is a tunnel: when it carries the traffic its own packets must not enter it",
+                    "{} is a tunnel: while it is active its own packets must not enter it",
                     uplink.interface
                 ),
                 remedy(&uplink.interface),
@@ -450,14 +455,14 @@ pub(super) fn on_master(
             Error,
             object,
             format!(
-                "{interface} belongs to the VRF {name}: the VRF's own table is looked at before ours"
+                "{interface} belongs to the VRF {name}: the VRF's table goes before the agent's"
             ),
-            format!("take it out of there: ip link set {interface} nomaster"),
+            format!("take it out: ip link set {interface} nomaster"),
         ),
         Some(LinkKind::Tunnel | LinkKind::Other) | None => finding(
             Error,
             object,
-            format!("{interface} is a port of {name}: addresses and routes belong to that"),
+            format!("{interface} is a port of {name}: addresses and routes belong to {name}"),
             format!("set `interface` to {name}"),
         ),
     })
