@@ -22,6 +22,7 @@ mod dns_message;
 mod flights;
 mod http;
 mod icmp;
+mod job;
 mod names;
 mod socket;
 mod tcp;
@@ -30,54 +31,20 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread;
 
 use tokio::sync::mpsc;
 
-use crate::engine::action::ProbeOrder;
-use crate::engine::input::ProbeOutcome;
-use crate::probe::flights::Flights;
-use crate::probe::icmp::Icmp;
-use crate::probe::names::Names;
 use crate::routing::Family;
-use crate::units::{Endpoint, Host, IfIndex, InterfaceName, Mark, ProbeId, Target, UplinkName};
+use crate::units::{Endpoint, Host, Target, UplinkName};
+use flights::Flights;
+use icmp::Icmp;
+pub use job::{ProbeExit, ProbeJob, ProbeReport};
+use names::Names;
 
 /// Jobs and reports that may wait; far more than are ever in flight.
 const QUEUE: usize = 1024;
-
-/// A probe to send, and its way out.
-#[derive(Clone, Debug)]
-pub struct ProbeJob {
-    /// The engine's order.
-    pub probe: ProbeOrder,
-    /// The way it leaves the machine.
-    pub exit: ProbeExit,
-    /// The resolvers for names through this uplink; empty: those of this machine.
-    pub resolvers: Vec<IpAddr>,
-}
-
-/// The way a probe leaves the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeExit {
-    /// The uplink's interface.
-    pub interface: InterfaceName,
-    /// Its index now; another index means another interface of the same name.
-    pub index: IfIndex,
-    /// The mark whose rule leads to the uplink's table, also where two uplinks share an interface.
-    pub mark: Mark,
-}
-
-/// The outcome of a probe.
-#[derive(Clone, Debug)]
-pub struct ProbeReport {
-    /// Its uplink.
-    pub uplink: UplinkName,
-    /// Its number.
-    pub id: ProbeId,
-    /// Its outcome. A probe without an answer is not reported.
-    pub outcome: ProbeOutcome,
-}
 
 /// The prober thread.
 #[derive(Debug)]
@@ -125,16 +92,6 @@ impl Probers {
     /// The next report; none if the thread has ended, which it does not do by itself.
     pub async fn report(&mut self) -> Option<ProbeReport> {
         self.reports.recv().await
-    }
-}
-
-impl ProbeJob {
-    fn not_sent(&self, why: String) -> ProbeReport {
-        ProbeReport {
-            uplink: self.probe.uplink.clone(),
-            id: self.probe.id,
-            outcome: ProbeOutcome::NotSent(why),
-        }
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use uplinkd::config::defaults;
+use uplinkd::config::{Config, defaults};
 use uplinkd::engine::event::{Change, Event};
-use uplinkd::engine::settings::{Settings, Standby, UplinkSettings};
+use uplinkd::engine::settings::Settings;
 use uplinkd::engine::state::State;
 use uplinkd::replay::Replay;
-use uplinkd::routing::{Gateway, Numbering, Prefixes};
-use uplinkd::units::{Bytes, Moment, Tier, UplinkName, Wall, Weight};
+use uplinkd::units::{Bytes, Moment, Target, UplinkName, Wall};
 
 use crate::chance::Chance;
 use crate::link::{Link, Process, Trouble};
@@ -345,38 +344,23 @@ pub(crate) fn changes(loss: f64, seed: u64) -> usize {
 
 /// Two uplinks: the observed one, and a perfect one that takes over.
 pub(crate) fn settings(tuning: Tuning) -> Settings {
-    let mut health = defaults::health();
-    health.false_alarm_every = tuning.false_alarm_every;
-    health.latency.enter = tuning.latency;
-    health.latency.exit = tuning.latency * 3 / 5;
-    let mut probe = defaults::probe();
-    probe.interval = tuning.interval;
-    probe.confirm_interval = probe.confirm_interval.min(tuning.interval);
-    probe.targets = (0..3)
-        .map(|place| uplinkd::units::Target::Icmp([192, 0, 2, place].into()))
-        .collect();
-    let uplink = |name: &str, tier: u16| UplinkSettings {
-        name: name.parse().expect("a name"),
-        interface: format!("eth{tier}").parse().expect("a name"),
-        tier: Tier(tier),
-        weight: Weight(1),
-        gateway: Gateway::Auto,
-        gateway6: Gateway::Auto,
-        prefixes: Prefixes::Auto,
-        probe_budget: None,
-        standby: Standby::default(),
-        probe: probe.clone(),
-        health: health.clone(),
-    };
-    let mut uplinks = vec![uplink("observed", 1), uplink("perfect", 2)];
-    uplinks[0].probe_budget = tuning.budget;
-    uplinks[1].probe.interval = tuning.interval.max(Duration::from_secs(10));
-    Settings {
-        uplinks,
-        failover: defaults::failover(),
-        groups: Vec::new(),
-        rules: Vec::new(),
-        numbering: Numbering::default(),
-        seed: 1,
+    const UPLINKS: &str = "[[uplink]]\nname = \"observed\"\ninterface = \"eth1\"\ntier = 1\n\
+                           [[uplink]]\nname = \"perfect\"\ninterface = \"eth2\"\ntier = 2\n";
+    let config = Config::parse(UPLINKS, "detection").expect("a configuration");
+    let mut settings = config.engine;
+    settings.seed = 1;
+    for uplink in &mut settings.uplinks {
+        uplink.health.false_alarm_every = tuning.false_alarm_every;
+        uplink.health.latency.enter = tuning.latency;
+        uplink.health.latency.exit = tuning.latency * 3 / 5;
+        let probe = &mut uplink.probe;
+        probe.interval = tuning.interval;
+        probe.confirm_interval = probe.confirm_interval.min(tuning.interval);
+        probe.targets = (0..3)
+            .map(|place| Target::Icmp([192, 0, 2, place].into()))
+            .collect();
     }
+    settings.uplinks[0].probe_budget = tuning.budget;
+    settings.uplinks[1].probe.interval = tuning.interval.max(Duration::from_secs(10));
+    settings
 }

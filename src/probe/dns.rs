@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::dns_message::{DnsAnswer, DnsQuestion, MAX_ANSWER, ResponseCode};
+use super::job::ProbeExit;
 use super::socket::{self, now};
 use crate::engine::input::ProbeOutcome;
-use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType};
 
 /// Queries through the interface; none if there is no answer in time.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::ProbeReport;
+use super::job::ProbeReport;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::ProbeOutcome;
 use crate::units::UplinkName;

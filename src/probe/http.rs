@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::job::ProbeExit;
 use super::socket::{self, now};
 use crate::engine::input::ProbeOutcome;
-use crate::probe::ProbeExit;
 use crate::units::{HttpTarget, Scheme};
 
 /// The part of an answer that is read: head and body together.

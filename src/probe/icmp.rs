@@ -11,8 +11,9 @@ use surge_ping::{
     Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger, SurgeError,
 };
 
+use super::job::ProbeExit;
+use super::socket;
 use crate::engine::input::ProbeOutcome;
-use crate::probe::{ProbeExit, socket};
 use crate::routing::Family;
 use crate::units::InterfaceName;
 

@@ -12,11 +12,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::ProbeJob;
 use super::dns;
 use super::dns_message::{DnsAnswer, ResponseCode};
+use super::job::{ProbeExit, ProbeJob};
 use super::socket::now;
-use crate::probe::ProbeExit;
 use crate::units::{DnsTarget, HostName, RecordType, UplinkName};
 
 /// The least and the most time that an address is used without a new query.

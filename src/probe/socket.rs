@@ -7,8 +7,8 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::Instant;
 
+use super::job::ProbeExit;
 use crate::engine::input::ProbeOutcome;
-use crate::probe::ProbeExit;
 
 /// A TCP socket of the family of `address`.
 pub(super) fn tcp(address: SocketAddr, exit: &ProbeExit) -> io::Result<TcpSocket> {

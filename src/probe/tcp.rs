@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::job::ProbeExit;
 use super::socket::{self, now};
 use crate::engine::input::ProbeOutcome;
-use crate::probe::ProbeExit;
 
 /// Connects through the interface; none if there is no answer in time.
 pub(super) async fn probe(

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::content::Recording;
 use super::error::{LineFault, Quoted, RecordingError};
+use super::lines::{FileLines, open};
 use super::samples::{LONGEST, Samples};
-use super::{FileLines, Recording, open};
 use crate::engine::Engine;
 use crate::engine::action::{Action, ProbeOrder};
 use crate::engine::input::{Input, ProbeOutcome};

@@ -4,9 +4,10 @@
 use std::io::BufRead;
 use std::time::Duration;
 
+use super::content::{MarkedOutage, Recording};
 use super::error::{LineFault, Quoted, RecordingError};
 use super::lines::RecordingLines;
-use super::{MarkedOutage, Recording, samples};
+use super::samples;
 
 const HEADER: [&str; 4] = ["time", "uplink", "target", "rtt_ms"];
 const TRUTH_HEADER: [&str; 3] = ["uplink", "from", "to"];

@@ -1,6 +1,7 @@
 //! The lines of a file, each bounded, with their faults by line number.
 
-use std::io::{self, BufRead};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::error::{BadLine, LineFault, RecordingError};
@@ -168,4 +169,18 @@ impl<R: BufRead> RecordingLines<R> {
         self.number += usize::from(is_something);
         Ok(is_something)
     }
+}
+
+/// The lines of a file on disk.
+pub(super) type FileLines = RecordingLines<BufReader<File>>;
+
+pub(super) fn open(path: &Path) -> Result<FileLines, RecordingError> {
+    let file = File::open(path).map_err(|source| RecordingError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(RecordingLines::new(
+        BufReader::with_capacity(1 << 16, file),
+        path,
+    ))
 }

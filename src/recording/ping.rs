@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::time::Duration;
 
-use super::Recording;
+use super::content::Recording;
 use super::csv::{milliseconds, time};
 use super::error::{LineFault, Quoted, RecordingError};
 use super::lines::RecordingLines;

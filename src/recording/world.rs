@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Recording;
+use super::content::Recording;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::replay::World;

@@ -49,7 +49,7 @@ const LTE: &str = "lte";
 /// Runs the kernel side.
 struct Agent {
     numbering: Numbering,
-    /// The interface of each uplink, and what the configuration says about the ways through it.
+    /// The interface of each uplink, and what the configuration says about the paths through it.
     uplinks: Vec<(InterfaceName, Hints)>,
     wanted: watch::Sender<Arc<Wanted>>,
     kernel: Kernel,
@@ -108,7 +108,7 @@ impl Agent {
         report
     }
 
-    /// Waits until the kernel looks like this.
+    /// Waits until the kernel is observed like this.
     async fn observed(&mut self, is_so: impl Fn(&Observed) -> bool) {
         loop {
             let report = self.report().await;
@@ -145,12 +145,12 @@ impl Agent {
         attach(link, hints, &own)
     }
 
-    /// What should be so that this uplink carries.
+    /// The desired state with this uplink active.
     fn desired(&self, carrying: &str) -> Desired {
         self.desired_apart([carrying; 2])
     }
 
-    /// What should be so that one uplink carries IPv4 and the other IPv6.
+    /// The desired state with one uplink active for IPv4 and the other for IPv6.
     fn desired_apart(&self, carriers: [&str; 2]) -> Desired {
         let place = |carrier| {
             let mut uplinks = self.uplinks.iter();
@@ -159,12 +159,12 @@ impl Agent {
         self.desired_at(carriers.map(place))
     }
 
-    /// What should be so that the uplink at this place carries.
+    /// The desired state with the uplink at this place active.
     fn desired_by(&self, carrying: Option<usize>) -> Desired {
         self.desired_at([carrying; 2])
     }
 
-    /// What should be so that the uplinks at these places carry IPv4 and IPv6.
+    /// The desired state with the uplinks at these places active for IPv4 and IPv6.
     fn desired_at(&self, carriers: [Option<usize>; 2]) -> Desired {
         let families = Family::ROUTED.into_iter().zip(carriers);
         self.desired_with(|attachments| {
@@ -176,7 +176,7 @@ impl Agent {
         })
     }
 
-    /// What should be so that this traffic goes where it should.
+    /// The desired state for this traffic.
     fn desired_with<'a>(
         &self,
         traffic: impl FnOnce(&[Attachment]) -> TrafficRoutes<'a>,
@@ -250,7 +250,7 @@ async fn two_uplinks(world: &World) {
 }
 
 #[test]
-fn the_traffic_goes_where_it_is_wanted_and_a_clean_up_leaves_nothing() {
+fn traffic_takes_the_active_uplink_and_a_clean_stop_leaves_nothing() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let before = world.everything().await;
@@ -306,7 +306,8 @@ fn no_lookup_fails_while_the_route_is_replaced_two_thousand_times() {
     });
 }
 
-/// Asks for the route to a host in the internet again and again: how often, and how often in vain.
+/// Looks up the route to a host in the internet again and again: the number of lookups, and of those
+/// without a route.
 fn look_up_until(end: &AtomicBool) -> (u64, u64) {
     let (mut looked_up, mut failed) = (0, 0);
     while !end.load(Ordering::Relaxed) {
@@ -345,7 +346,7 @@ fn routes_and_rules_of_others_stay_as_they_are() {
     });
 }
 
-/// A rule as somebody else would write it.
+/// A rule of another program.
 fn foreign_rule(priority: u32, table: u32) -> RuleMessage {
     let mut rule = RuleMessage::default();
     rule.header.family = AddressFamily::Inet;
@@ -356,7 +357,7 @@ fn foreign_rule(priority: u32, table: u32) -> RuleMessage {
 }
 
 #[test]
-fn what_someone_removes_is_put_back_and_said_once() {
+fn an_object_that_another_program_removes_is_put_back_and_reported_once() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;
@@ -383,7 +384,7 @@ fn what_someone_removes_is_put_back_and_said_once() {
 }
 
 #[test]
-fn a_route_that_someone_changes_again_and_again_is_put_back_with_patience() {
+fn a_route_that_is_changed_again_and_again_is_put_back_ever_more_slowly() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;
@@ -468,7 +469,7 @@ fn routes_that_the_kernel_flushes_with_their_link_return_with_it() {
         world.set_up(LTE, true).await;
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.of_protocol(117).await.len(), ours);
-        assert!(agent.put_back.is_empty(), "nobody took them away");
+        assert!(agent.put_back.is_empty(), "they were not removed");
     });
 }
 
@@ -478,8 +479,8 @@ fn lost_events_are_survived() {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;
         agent.carry(FIBER).await;
-        // This thread, and with it the reader of events, stands still while another one makes more
-        // of them than fit, and takes our routes away at the end.
+        // This thread, and with it the reader of events, is blocked while another one causes more
+        // events than the buffer holds, and removes our routes at the end.
         let noise = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().expect("a runtime");
@@ -547,7 +548,7 @@ fn trouble(observed: &Observed, uplink: &str) -> Option<Trouble> {
 }
 
 #[test]
-fn a_better_default_in_main_changes_nothing_for_us() {
+fn a_better_default_in_main_does_not_change_our_routes() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         world.wire("stranger").await;
@@ -572,7 +573,7 @@ fn a_better_default_in_main_changes_nothing_for_us() {
 }
 
 #[test]
-fn a_default_that_a_dhcp_client_removes_is_remembered_by_our_table() {
+fn the_next_hop_of_a_default_that_a_dhcp_client_removes_is_kept() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;
@@ -590,7 +591,7 @@ fn a_default_that_a_dhcp_client_removes_is_remembered_by_our_table() {
 }
 
 #[test]
-fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_appears() {
+fn a_next_hop_off_the_link_is_refused_with_the_kernels_text_until_its_address_appears() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;
@@ -631,7 +632,7 @@ fn a_next_hop_off_the_link_is_refused_in_the_kernels_words_until_its_address_app
 }
 
 #[test]
-fn an_equal_rule_of_someone_else_neither_replaces_ours_nor_is_touched() {
+fn an_equal_rule_of_another_program_neither_replaces_ours_nor_is_changed() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let numbering = Numbering::default();
@@ -697,7 +698,7 @@ fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
 }
 
 #[test]
-fn what_never_reads_back_as_it_was_written_is_called_refused() {
+fn an_operation_that_never_reads_back_as_written_counts_as_refused() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;
@@ -725,7 +726,7 @@ fn duplicates_and_leftovers_of_an_earlier_run_are_removed_and_what_fits_is_adopt
         agent.carry(FIBER).await;
         let ours = world.of_protocol(117).await;
         drop(agent);
-        // An earlier run had other tables, and something doubled one of its rules.
+        // An earlier run had other tables, and one of its rules exists twice.
         let mut leftover = world
             .routes()
             .await
@@ -800,7 +801,7 @@ fn unrelated_routes_of_others_cause_no_look() {
 }
 
 #[test]
-fn what_others_have_in_our_place_is_found_and_ours_is_not() {
+fn foreign_objects_at_our_numbers_are_found_and_ours_are_not() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = Agent::start().await;

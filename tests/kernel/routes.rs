@@ -37,7 +37,7 @@ fn net(text: &str) -> IpNet {
     text.parse().expect("a prefix")
 }
 
-/// An interface that works, with this address.
+/// A working interface with this address.
 fn link(number: u32, called: &str, address: &str) -> Link {
     Link {
         index: index(number),
@@ -106,12 +106,12 @@ fn attached(link: &Link) -> Attachment {
     attach(Some(link), &Hints::default(), &BTreeMap::new())
 }
 
-/// Table mode for these uplinks, of which the one at `carrying` carries.
+/// Table mode for these uplinks, of which the one at `carrying` is active.
 fn desired(links: &[Link], carrying: usize) -> Desired {
     desired_in(RoutingMode::Table, links, Some(carrying))
 }
 
-/// The same in any mode, and perhaps nobody carries.
+/// The same in any mode, with an active uplink or none.
 fn desired_in(mode: RoutingMode, links: &[Link], carrying: Option<usize>) -> Desired {
     let attachments: Vec<Attachment> = links.iter().map(attached).collect();
     let uplinks: Vec<UplinkRoutes<'_>> = (0..)
@@ -223,7 +223,7 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
 }
 
 #[test]
-fn in_main_mode_the_carrier_stands_before_the_defaults_of_others_and_the_uplinks_behind() {
+fn in_main_mode_the_active_default_precedes_those_of_others_and_the_uplinks_follow() {
     let links = [fiber(), lte()];
     let nothing = holding(&Desired::default(), &links);
     let in_main = |carrying| desired_in(RoutingMode::Main, &links, carrying);
@@ -264,7 +264,7 @@ fn in_main_mode_both_families_have_routes_and_none_a_rule() {
 }
 
 #[test]
-fn in_main_mode_a_default_route_that_goes_before_ours_is_a_rival() {
+fn in_main_mode_a_default_route_with_a_lower_metric_is_reported_as_a_rival() {
     let rival = |mode, metric| {
         let with_metric = Link {
             defaults: vec![default(Some("192.0.2.1"), metric)],
@@ -283,7 +283,7 @@ fn in_main_mode_a_default_route_that_goes_before_ours_is_a_rival() {
 }
 
 #[test]
-fn a_change_of_mode_puts_the_new_routes_before_it_takes_the_old_away() {
+fn a_change_of_mode_adds_the_new_routes_before_it_deletes_the_old() {
     let links = [fiber()];
     let of = |mode| desired_in(mode, &links, Some(0));
     for (from, to) in [
@@ -301,7 +301,7 @@ fn a_change_of_mode_puts_the_new_routes_before_it_takes_the_old_away() {
 }
 
 #[test]
-fn own_paths_are_found_where_the_mode_puts_them() {
+fn own_paths_are_found_in_the_tables_of_the_mode() {
     let links = [dual_fiber(), dual_lte()];
     for mode in [RoutingMode::Table, RoutingMode::Main] {
         let observed = holding(&desired_in(mode, &links, Some(1)), &links);
@@ -369,7 +369,7 @@ fn both_families_get_the_same_plan() {
 }
 
 #[test]
-fn the_families_are_switched_one_right_after_the_other() {
+fn both_families_switch_in_two_operations_in_a_row() {
     let links = [dual_fiber(), dual_lte()];
     let before = holding(&desired(&links, 0), &links);
     assert_eq!(
@@ -415,12 +415,12 @@ fn many_addresses_of_one_prefix_share_a_rule_unless_another_uplink_has_some_ther
 }
 
 #[test]
-fn what_comes_from_a_delegated_prefix_goes_through_its_uplink() {
+fn packets_from_a_delegated_prefix_leave_by_its_uplink() {
     let delegated = LearnedDefault {
         source: Some(net("2001:db8:1000::/48")),
         ..default(Some("fe80::1"), 512)
     };
-    // Providers that delegate need not give an address to the link itself.
+    // A provider may delegate a prefix without an address for the link.
     let mut link = fiber();
     link.addresses.push(net("fe80::2/64").into());
     link.defaults.push(delegated);
@@ -444,7 +444,7 @@ fn what_comes_from_a_delegated_prefix_goes_through_its_uplink() {
 }
 
 #[test]
-fn a_link_local_address_alone_is_no_way_out() {
+fn a_link_local_address_alone_gives_no_path() {
     let mut link = dual_fiber();
     link.addresses
         .retain(|address| address.net != net("2001:db8:1::2/64"));
@@ -473,7 +473,7 @@ fn a_family_with_deprecated_addresses_alone_keeps_its_table_and_carries_nothing_
 }
 
 #[test]
-fn an_advertised_next_hop_is_not_remembered_and_one_of_dhcp_is() {
+fn an_advertised_next_hop_is_not_kept_and_one_of_dhcp_is() {
     for (gateway, is_kept) in [("fe80::1", false), ("2001:db8:1::1", true)] {
         let own = BTreeMap::from([(Family::Ipv6, path(2, gateway))]);
         let mut bare = dual_fiber();
@@ -533,7 +533,7 @@ fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
 }
 
 #[test]
-fn a_clean_stop_takes_the_rules_away_before_the_routes() {
+fn a_clean_stop_deletes_the_rules_before_the_routes() {
     let before = holding(&desired(&[fiber()], 0), &[fiber()]);
     let lines = lines(&Desired::default(), &before);
     let (rules, routes) = lines.split_at(5);
@@ -548,7 +548,7 @@ fn a_clean_stop_takes_the_rules_away_before_the_routes() {
 }
 
 #[test]
-fn several_paths_and_unknown_interfaces_are_printed_as_a_person_would_type_them() {
+fn several_paths_and_unknown_interfaces_are_printed_as_ip_commands() {
     let mut balanced = path(2, "192.0.2.1");
     balanced.weight = Weight(3);
     let mut far = path(7, "203.0.113.1");
@@ -576,7 +576,7 @@ fn several_paths_and_unknown_interfaces_are_printed_as_a_person_would_type_them(
 }
 
 #[test]
-fn rules_stay_while_an_uplink_has_no_way_out() {
+fn rules_stay_while_an_uplink_has_no_path() {
     let links = [fiber(), lte()];
     let before = holding(&desired(&links, 0), &links);
     let lost = Link {
@@ -700,7 +700,7 @@ fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
     }
 }
 
-/// What two uplinks share, and what of it belongs to a group on the second.
+/// The default group on both uplinks, and a group on the second.
 fn shared_with_a_group(links: &[Link; 2]) -> Desired {
     let attachments: Vec<Attachment> = links.iter().map(attached).collect();
     let uplinks: Vec<_> = (0..)
@@ -740,7 +740,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
 }
 
 #[test]
-fn what_is_shared_stands_in_a_resilient_group_that_is_made_before_its_route() {
+fn a_shared_route_has_a_resilient_group_that_is_added_first() {
     let links = [fiber(), lte()];
     let before = holding(&desired(&links, 0), &links);
     let shared = shared_with_a_group(&links);
@@ -820,8 +820,8 @@ fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_witho
 const OURS: Protocol = Protocol(117);
 const THEIRS: Protocol = Protocol(4);
 
-/// What the kernel does, as far as it matters here: `fib_table_insert`, `fib6_add_rt2node`,
-/// `fib_nl_newrule`, `rtm_new_nexthop` and `remove_nexthop`. What it refuses changes nothing.
+/// A model of the kernel: `fib_table_insert`, `fib6_add_rt2node`,
+/// `fib_nl_newrule`, `rtm_new_nexthop` and `remove_nexthop`. A refused operation changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     routes: Vec<(Protocol, Route)>,
@@ -1061,7 +1061,7 @@ fn some_rule() -> impl Strategy<Value = Rule> {
 
 /// Any kernel: routes of ours, even several of one key, in tables 1 to 3 and main, some with nexthop
 /// objects; those of others in 4, 5 and main under other keys; rules of both, even doubled; objects
-/// that nobody needs.
+/// without routes.
 fn some_kernel() -> impl Strategy<Value = Model> {
     let ours = proptest::collection::vec((some_route(1..4), any::<bool>()), 0..6);
     let theirs = proptest::collection::vec(some_route(4..6), 0..4);
@@ -1130,7 +1130,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_there_before_and_after_is_missing_in_between(
+    fn no_object_of_before_and_after_is_missing_in_between(
         before in some_kernel(),
         desired in some_desired(),
     ) {

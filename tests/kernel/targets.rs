@@ -1,5 +1,5 @@
-//! The probers against real servers, each test in a network namespace of its own: good ones, those of
-//! somebody on the way, and those that mean harm.
+//! The probers against real servers, each test in a network namespace of its own: good servers, captive
+//! portals and hostile ones.
 
 #![cfg(feature = "replay")]
 
@@ -26,9 +26,9 @@ use crate::{
     support,
 };
 
-/// Far more than an answer takes here.
+/// Far more than an answer takes.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long probes listen that nobody will answer.
+/// How long probes without an answer listen.
 const BRIEFLY: Duration = Duration::from_millis(300);
 
 const WEB: &str = "192.0.2.80:80";
@@ -75,7 +75,7 @@ impl Uplink {
             .expect("a free place");
     }
 
-    /// What becomes of a probe.
+    /// The outcome of a probe.
     async fn ask(&mut self, target: &str) -> ProbeOutcome {
         self.send(target, PATIENCE);
         let report = timeout(PATIENCE, self.probers.report()).await;
@@ -86,14 +86,14 @@ impl Uplink {
         report.outcome
     }
 
-    /// Nobody answers a probe, and nothing is made up.
-    async fn hears_nothing(&mut self, target: &str) {
+    /// Sends a probe that is not answered, and expects no outcome.
+    async fn expect_no_outcome(&mut self, target: &str) {
         self.send(target, BRIEFLY);
         let report = timeout(BRIEFLY * 2, self.probers.report()).await;
         assert!(report.is_err(), "{target}: {report:?}");
     }
 
-    /// Asks until the name in the target is known.
+    /// Probes until the name in the target is resolved.
     async fn resolved(&mut self, target: &str) -> ProbeOutcome {
         loop {
             let outcome = self.ask(target).await;
@@ -109,7 +109,7 @@ fn is_reply(outcome: &ProbeOutcome) -> bool {
     matches!(outcome, ProbeOutcome::Reply(_))
 }
 
-/// A web server that treats each client like this, once it has asked.
+/// A web server that serves each client like this after its request.
 fn web(address: &str, serve: impl Fn(TcpStream) + Send + Clone + 'static) {
     let listener = TcpListener::bind(address).expect("a free address");
     thread::spawn(move || {
@@ -128,12 +128,12 @@ fn web(address: &str, serve: impl Fn(TcpStream) + Send + Clone + 'static) {
 
 fn says(answer: &'static str) -> impl Fn(TcpStream) + Send + Clone {
     move |mut client| {
-        // A client that has heard enough hangs up.
+        // A client may close the connection early.
         drop(client.write_all(answer.as_bytes()));
     }
 }
 
-/// A name server: what it answers to each question. Returns how many it was asked.
+/// A name server with these answers to each query. Returns the count of queries.
 fn dns(
     address: &str,
     answer: impl Fn(&[u8], usize) -> Vec<Vec<u8>> + Send + 'static,
@@ -153,7 +153,7 @@ fn dns(
     asked
 }
 
-/// The answer to a question, with this code and these records after it.
+/// The answer to a query, with this code and these records.
 fn answer(question: &[u8], code: u8, records: &[&[u8]]) -> Vec<u8> {
     let count = u8::try_from(records.len()).expect("a few");
     let mut answer = question.to_vec();
@@ -211,18 +211,19 @@ fn a_text_is_looked_for_and_an_endless_page_is_not_read() {
         let says = "captive portal: http://192.0.2.80:8080/ncsi.txt answered 200 without \
                     \"Microsoft Connect Test\"";
         assert_eq!(endless, ProbeOutcome::Captive(says.to_owned()));
-        end.recv_timeout(PATIENCE).expect("the client hung up");
+        end.recv_timeout(PATIENCE)
+            .expect("the client closed the connection");
     });
 }
 
-/// Whoever holds this learns that a client has hung up.
+/// Waits until the client has closed the connection.
 fn until_hung_up(mut client: &TcpStream) {
     let mut rest = [0; 64];
     while !matches!(client.read(&mut rest), Ok(0) | Err(_)) {}
 }
 
 #[test]
-fn a_server_that_never_answers_is_left_at_the_time_limit() {
+fn a_probe_of_a_silent_server_ends_at_the_time_limit() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         let (ended, end) = channel();
@@ -230,13 +231,14 @@ fn a_server_that_never_answers_is_left_at_the_time_limit() {
             until_hung_up(&client);
             ended.send(()).expect("the test listens");
         });
-        uplink.hears_nothing("http://192.0.2.80/").await;
-        end.recv_timeout(PATIENCE).expect("the client hung up");
+        uplink.expect_no_outcome("http://192.0.2.80/").await;
+        end.recv_timeout(PATIENCE)
+            .expect("the client closed the connection");
     });
 }
 
 #[test]
-fn a_server_that_drips_is_left_at_the_time_limit() {
+fn a_probe_of_a_slow_server_ends_at_the_time_limit() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         let (ended, end) = channel();
@@ -251,8 +253,11 @@ fn a_server_that_drips_is_left_at_the_time_limit() {
             while is_there(&mut client) && client.write_all(b"x").is_ok() {}
             ended.send(()).expect("the test listens");
         });
-        uplink.hears_nothing("http://192.0.2.80/#text=never").await;
-        end.recv_timeout(PATIENCE).expect("the client hung up");
+        uplink
+            .expect_no_outcome("http://192.0.2.80/#text=never")
+            .await;
+        end.recv_timeout(PATIENCE)
+            .expect("the client closed the connection");
     });
 }
 
@@ -284,7 +289,7 @@ fn the_sockets_of_an_uplink_are_limited() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         let listener = TcpListener::bind(WEB).expect("a free address");
-        // As many may wait to be accepted.
+        // Room for all connections that are not accepted yet.
         let backlog = socket2::SockRef::from(&listener).listen(1024);
         backlog.expect("a longer backlog");
         for _ in 0..ORDERED {
@@ -298,7 +303,7 @@ fn the_sockets_of_an_uplink_are_limited() {
         for client in listener.incoming().map_while(Result::ok) {
             client.set_nonblocking(true).expect("set a flag");
             let mut request = [0; 1024];
-            // First what was asked, then nothing or the end.
+            // First the request, then no data or the end.
             let ends = [(); 2].map(|()| matches!((&client).read(&mut request), Ok(0)));
             held += usize::from(ends == [false; 2]);
         }
@@ -307,14 +312,14 @@ fn the_sockets_of_an_uplink_are_limited() {
 }
 
 #[test]
-fn a_resolver_must_answer_this_question_and_without_an_error() {
+fn a_resolver_must_answer_this_query_without_an_error() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         dns(RESOLVER, |question, _| {
             let mut guess = answer(question, 0, &[IS_WEB]);
             guess[1] ^= 1;
             match question[13] {
-                // A guess of the id, a question sent back, rubbish; then the truth.
+                // A guessed id, the query itself, noise; then the true answer.
                 b't' => vec![
                     guess,
                     question.to_vec(),
@@ -331,13 +336,17 @@ fn a_resolver_must_answer_this_question_and_without_an_error() {
         let failure = uplink.ask("dns://192.0.2.53/fail.test?type=AAAA").await;
         let says = "dns://192.0.2.53/fail.test?type=AAAA answered SERVFAIL";
         assert_eq!(failure, ProbeOutcome::Wrong(says.to_owned()));
-        uplink.hears_nothing("dns://192.0.2.53/guess.test").await;
-        uplink.hears_nothing("dns://192.0.2.53/silence.test").await;
+        uplink
+            .expect_no_outcome("dns://192.0.2.53/guess.test")
+            .await;
+        uplink
+            .expect_no_outcome("dns://192.0.2.53/silence.test")
+            .await;
     });
 }
 
 #[test]
-fn an_answer_from_somebody_else_is_none() {
+fn an_answer_from_another_address_is_ignored() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         let server = UdpSocket::bind(RESOLVER).expect("a free address");
@@ -348,12 +357,14 @@ fn an_answer_from_somebody_else_is_none() {
                 drop(other.send_to(&answer(&buffer[..length], 0, &[]), client));
             }
         });
-        uplink.hears_nothing("dns://192.0.2.53/example.test").await;
+        uplink
+            .expect_no_outcome("dns://192.0.2.53/example.test")
+            .await;
     });
 }
 
 #[test]
-fn a_name_is_resolved_beside_the_probes_and_remembered() {
+fn a_name_is_resolved_beside_the_probes_and_kept() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         web(WEB, says("HTTP/1.1 200 OK\r\n\r\n"));
@@ -377,7 +388,7 @@ fn a_name_is_resolved_beside_the_probes_and_remembered() {
 }
 
 #[test]
-fn a_name_without_an_ipv4_address_is_asked_by_ipv6() {
+fn a_name_without_an_ipv4_address_is_probed_by_ipv6() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         web("[::1]:80", says("HTTP/1.1 200 OK\r\n\r\n"));
@@ -399,7 +410,7 @@ fn a_name_without_an_ipv4_address_is_asked_by_ipv6() {
 }
 
 #[test]
-fn a_dead_resolver_holds_nobody_up_and_is_named() {
+fn a_silent_resolver_delays_no_other_probe_and_is_named() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         uplink
@@ -452,7 +463,7 @@ fn nothing_is_sent_through_another_interface() {
     });
 }
 
-/// What the engine says in the end of an uplink that is answered like this from `at` on.
+/// The verdict of the engine on an uplink with these answers from `at` on.
 fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> ProbeOutcome) -> Option<(State, String)> {
     let mut engine = Engine::new(support::settings(&["fiber"]), Moment::START);
     let (uplink, attachment) = (support::name("fiber"), attached(1));
@@ -505,7 +516,7 @@ fn an_uplink_behind_a_captive_portal_is_down_and_says_so() {
 }
 
 #[test]
-fn a_target_that_cannot_be_asked_hides_no_outage() {
+fn a_target_that_cannot_be_probed_hides_no_outage() {
     let silence = verdict(Duration::from_secs(30), |order| {
         if order.target.to_string() == "192.0.2.1" {
             ProbeOutcome::NotSent("www.example.test is not resolved yet".to_owned())

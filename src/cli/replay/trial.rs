@@ -3,45 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::run::{ReplayNotes, ReplayRun};
-use crate::config::defaults as default;
+use crate::config::{Config, defaults as default};
 use crate::engine::action::Action;
 use crate::engine::input::Input;
-use crate::engine::settings::{Settings, Standby, UplinkSettings};
+use crate::engine::settings::{Settings, UplinkSettings};
 use crate::recording::{MarkedOutage, RecordedWorld, Recording, ReplayStep, Track, replay_steps};
 use crate::replay::Replay;
-use crate::routing::{Attachment, Gateway, Numbering, Prefixes, Trouble};
-use crate::units::{Moment, Target, Tier};
+use crate::routing::{Attachment, Trouble};
+use crate::units::{Moment, Target};
 
 /// Every uplink of the recording at the defaults, in the order in which they first appear.
 pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
     let uplinks = (1..).zip(&recording.tracks).map(|(place, track)| {
-        let mut probe = default::probe();
-        probe.targets = targets(track);
-        Ok(UplinkSettings {
-            name: track.uplink.clone(),
-            interface: format!("recorded{place}").parse().context("an interface")?,
-            tier: Tier(place),
-            weight: default::WEIGHT,
-            gateway: Gateway::default(),
-            gateway6: Gateway::default(),
-            prefixes: Prefixes::default(),
-            probe_budget: None,
-            standby: Standby::default(),
-            probe,
-            health: default::health(),
-        })
+        let name = &track.uplink;
+        format!("[[uplink]]\nname = \"{name}\"\ninterface = \"recorded{place}\"\ntier = {place}\n")
     });
-    Ok(Settings {
-        uplinks: uplinks.collect::<Result<_>>()?,
-        failover: default::failover(),
-        groups: Vec::new(),
-        rules: Vec::new(),
-        numbering: Numbering::default(),
-        seed: 0,
-    })
+    let config = Config::parse(&uplinks.collect::<String>(), "defaults")?;
+    let mut settings = config.engine;
+    for (uplink, track) in settings.uplinks.iter_mut().zip(&recording.tracks) {
+        uplink.probe.targets = targets(track);
+    }
+    Ok(settings)
 }
 
 fn targets(track: &Track) -> Vec<Target> {

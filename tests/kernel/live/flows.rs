@@ -1,4 +1,4 @@
-//! The flows of an uplink that is left: real entries of the kernel's connection tracking.
+//! The flows of an uplink that the traffic leaves: entries of the kernel's connection tracking.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
@@ -96,7 +96,7 @@ fn flows_of_the_router_itself_and_of_port_forwards_stay() {
             translated_to: FIBER,
             port: 1,
         });
-        // Somebody outside called the router's address and reached the laptop.
+        // A port forward: a client outside reached the laptop by the router's address.
         tracking.add(Tracked {
             from: SERVER,
             to: FIBER,

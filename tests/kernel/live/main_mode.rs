@@ -26,7 +26,7 @@ async fn interface_of(world: &World, packet: Packet<'_>) -> Option<String> {
 }
 
 #[test]
-fn the_traffic_goes_where_it_is_wanted_each_probe_through_its_uplink_and_no_rule_is_needed() {
+fn traffic_takes_the_active_uplink_and_each_probe_its_own_without_rules() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let before = world.everything().await;
@@ -66,7 +66,7 @@ fn the_traffic_goes_where_it_is_wanted_each_probe_through_its_uplink_and_no_rule
 }
 
 #[test]
-fn probes_find_their_uplink_although_nobody_else_has_a_default_route_through_it() {
+fn probes_find_their_uplink_without_a_default_route_of_others() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let mut agent = agent_in_main().await;
@@ -85,7 +85,7 @@ fn probes_find_their_uplink_although_nobody_else_has_a_default_route_through_it(
 }
 
 #[test]
-fn a_route_of_someone_else_with_our_metric_is_left_alone_and_we_say_so_until_it_goes() {
+fn a_foreign_route_with_our_metric_is_kept_and_reported_until_it_is_removed() {
     netns::run(async |world| {
         two_uplinks(&world).await;
         let theirs = ForeignDefault {

@@ -1,0 +1,51 @@
+//! What goes in and out of the prober thread.
+
+use std::net::IpAddr;
+
+use crate::engine::action::ProbeOrder;
+use crate::engine::input::ProbeOutcome;
+use crate::units::{IfIndex, InterfaceName, Mark, ProbeId, UplinkName};
+
+/// A probe to send, and its way out.
+#[derive(Clone, Debug)]
+pub struct ProbeJob {
+    /// The engine's order.
+    pub probe: ProbeOrder,
+    /// The way it leaves the machine.
+    pub exit: ProbeExit,
+    /// The resolvers for names through this uplink; empty: those of this machine.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// The way a probe leaves the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeExit {
+    /// The uplink's interface.
+    pub interface: InterfaceName,
+    /// Its index now; another index means another interface of the same name.
+    pub index: IfIndex,
+    /// The mark whose rule leads to the uplink's table, also where two uplinks share an interface.
+    pub mark: Mark,
+}
+
+/// The outcome of a probe.
+#[derive(Clone, Debug)]
+pub struct ProbeReport {
+    /// Its uplink.
+    pub uplink: UplinkName,
+    /// Its number.
+    pub id: ProbeId,
+    /// Its outcome. A probe without an answer is not reported.
+    pub outcome: ProbeOutcome,
+}
+
+impl ProbeJob {
+    /// The report of a probe that was not sent, and why.
+    pub(super) fn not_sent(&self, why: String) -> ProbeReport {
+        ProbeReport {
+            uplink: self.probe.uplink.clone(),
+            id: self.probe.id,
+            outcome: ProbeOutcome::NotSent(why),
+        }
+    }
+}
