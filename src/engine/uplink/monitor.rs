@@ -19,7 +19,6 @@ use super::reports::Reports;
 use super::rounds::{Overtaken, ProbePlace, Rounds};
 use super::targets::Targets;
 use crate::engine::family::FamilyTurn;
-use crate::engine::fault_isolation::{Charge, Testimony};
 use crate::engine::input::ProbeOutcome;
 use crate::engine::outage::{Demand, Silence};
 use crate::engine::passive::BUSY_EVERY;
@@ -27,6 +26,7 @@ use crate::engine::quality::Quality;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
+use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::timer::{Timer, Timers};
 use crate::routing::{Family, Path};
 use crate::units::{Counters, Loss, Moment, ProbeId};
@@ -487,10 +487,13 @@ impl Monitor {
         let counts = |place: usize| self.targets.at(place).is_standing();
         match self.evidence.portal.judge(counts) {
             None => {}
-            Some(PortalFinding::Captive(what)) => self.found_at_fault(Charge::Captive(what), now),
+            Some(PortalFinding::Captive(what)) => {
+                self.found_at_fault(SuspectedFault::Captive(what), now)
+            }
             Some(PortalFinding::Suspected { place, since, what }) => {
                 let target = self.targets.at(place).target().clone();
-                self.reports.appeal(target, Charge::Captive(what), since);
+                self.reports
+                    .suspect(target, SuspectedFault::Captive(what), since);
             }
         }
     }
@@ -509,10 +512,11 @@ impl Monitor {
             return;
         }
         let standing = self.targets.iter().filter(|track| track.is_standing());
-        let silent = standing.filter(|track| track.testimony(since) != Testimony::Heard);
+        let silent = standing.filter(|track| track.observation(since) != Observation::Answers);
         let targets: Vec<_> = silent.map(|track| track.target().clone()).collect();
         for target in targets {
-            self.reports.appeal(target, Charge::Outage(silence), since);
+            self.reports
+                .suspect(target, SuspectedFault::Outage(silence), since);
         }
     }
 
@@ -526,10 +530,10 @@ impl Monitor {
 
     /// The uplink is to blame, and not its targets. A right page since then ends a portal before it
     /// begins.
-    pub(super) fn found_at_fault(&mut self, charge: Charge, now: Moment) {
-        match charge {
-            Charge::SetAside(_) => {}
-            Charge::Outage(_) => {
+    pub(super) fn found_at_fault(&mut self, fault: SuspectedFault, now: Moment) {
+        match fault {
+            SuspectedFault::SetAside(_) => {}
+            SuspectedFault::Outage(_) => {
                 if let Some(silence) = self
                     .evidence
                     .outage
@@ -538,7 +542,7 @@ impl Monitor {
                     self.fall_silent(silence, now);
                 }
             }
-            Charge::Captive(what) => {
+            SuspectedFault::Captive(what) => {
                 if self.evidence.portal.confirm() {
                     self.signal(Signal::Captive(what), now);
                 }

@@ -7,9 +7,9 @@ use super::outbox::Outbox;
 use crate::engine::action::ProbeOrder;
 use crate::engine::damping::Turn;
 use crate::engine::event::{Change, Event};
-use crate::engine::fault_isolation::{Appeal, Charge, Notice};
 use crate::engine::settings::{Standby, UplinkSettings};
 use crate::engine::state::State;
+use crate::engine::suspicion::{SuspectedFault, Suspicion, TargetNotice};
 use crate::engine::target::Standing;
 use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
 
@@ -118,9 +118,11 @@ impl Reports {
         match standing {
             Standing::SetAside { since } => {
                 let why = "does not answer while others do".to_owned();
-                self.appeal(target, Charge::SetAside(why), since);
+                self.suspect(target, SuspectedFault::SetAside(why), since);
             }
-            Standing::AnswersEverywhere => self.out.notices.push(Notice::AnswersAgain(target)),
+            Standing::AnswersEverywhere => {
+                self.out.notices.push(TargetNotice::AnswersAgain(target))
+            }
             Standing::Reinstated => {
                 let reason = format!("{target} answers again");
                 self.target(target, [State::Down, State::Up], reason, now);
@@ -129,11 +131,11 @@ impl Reports {
     }
 
     /// The other uplinks may know that the target is to blame, and not this one.
-    pub(super) fn appeal(&mut self, target: Target, charge: Charge, since: Moment) {
-        self.out.notices.push(Notice::Appeal(Appeal {
+    pub(super) fn suspect(&mut self, target: Target, fault: SuspectedFault, since: Moment) {
+        self.out.notices.push(TargetNotice::Suspected(Suspicion {
             uplink: self.uplink.clone(),
             target,
-            charge,
+            fault,
             since,
         }));
     }
