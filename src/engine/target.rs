@@ -33,8 +33,8 @@ pub struct TargetTrack {
     unshared_misses: u32,
     unshared_since: Option<Moment>,
     answers_in_a_row: u32,
-    /// When the last probes were sent that it answered, that it or somebody else answered wrongly,
-    /// and that nobody answered: the last of these first.
+    /// When the last probes were sent that it answered, that were answered wrongly,
+    /// and that were not answered: the last of these first.
     heard: Option<Moment>,
     wronged: Option<Moment>,
     unheard: [Option<Moment>; 2],
@@ -191,7 +191,7 @@ impl TargetTrack {
         Some(Standing::Reinstated)
     }
 
-    /// It answered wrongly, or somebody else answered in its place.
+    /// It answered wrongly, or another server answered in its place.
     pub fn answered_wrongly(&mut self, sent: Moment) {
         self.wronged = self.wronged.max(Some(sent));
         self.answers_in_a_row = 0;

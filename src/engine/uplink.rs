@@ -1,7 +1,7 @@
 //! One uplink: its link, its standby, and what its monitor makes of it.
 //!
 //! ```text
-//!  Uplink ──> Monitor ──> Rounds    what was asked and answered
+//!  Uplink ──> UplinkMonitor ──> Rounds    what was asked and answered
 //!    │           ├──────> Targets   whom it asks
 //!    │           ├──────> Evidence  outage, quality, families, traffic, portal
 //!    │           ├──────> Pacer     when to probe next, and with what budget
@@ -42,7 +42,7 @@ use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Score, Targe
 
 use cold::{Aim, Cold, StandbySight, StandbyTurn};
 use health::{Phase, Signal};
-use monitor::Monitor;
+use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
@@ -53,7 +53,7 @@ pub use outbox::{Outbox, ProbeIds};
 pub struct Uplink {
     id: UplinkId,
     attachment: Attachment,
-    monitor: Monitor,
+    monitor: UplinkMonitor,
     /// Of a cold one: whether it is up, and why.
     cold: Option<Box<Cold>>,
 }
@@ -68,7 +68,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             cold: Cold::of(&settings, now),
-            monitor: Monitor::new(settings, now, spread),
+            monitor: UplinkMonitor::new(settings, now, spread),
         }
     }
 
@@ -94,7 +94,7 @@ impl Uplink {
 
     /// How the election sees it.
     pub fn candidate(&self) -> Candidate<'_> {
-        let Monitor {
+        let UplinkMonitor {
             settings,
             health,
             evidence,
@@ -125,7 +125,7 @@ impl Uplink {
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
     /// of our own traffic.
     pub fn lasting_score(&self) -> Option<Score> {
-        let Monitor {
+        let UplinkMonitor {
             targets, evidence, ..
         } = &self.monitor;
         if evidence.passive.is_full() {
@@ -152,7 +152,7 @@ impl Uplink {
         read_model::status(&self.monitor, &self.attachment, carries, is_active, wall)
     }
 
-    /// The machine slept, or the agent was held up: what was under way then tells nothing, and whatever
+    /// The machine slept, or the agent was held up: what was under way then says nothing, and whatever
     /// has lasted begins anew.
     pub fn wake(&mut self, now: Moment) {
         if let Some(cold) = &mut self.cold {
@@ -333,13 +333,13 @@ impl Uplink {
         if self.attachment.trouble.is_some() {
             return None;
         }
-        let Monitor {
+        let UplinkMonitor {
             targets, health, ..
         } = &self.monitor;
         let track = targets.at(targets.find(target)?);
         let lives = targets.has_spoken_since(since);
         match track.observation(since) {
-            told @ (Observation::Answers | Observation::Wrong) => Some(told),
+            seen @ (Observation::Answers | Observation::Wrong) => Some(seen),
             Observation::Silent if lives => Some(Observation::Silent),
             Observation::Silent | Observation::Open => {
                 let is_dead = health.phase() == Phase::Down && !lives;
@@ -437,7 +437,7 @@ impl Uplink {
             interface: self.settings().interface.clone(),
             errand,
         };
-        self.monitor.reports.tell(change, reason, now);
+        self.monitor.reports.event(change, reason, now);
         if errand != Errand::Unready
             && let Some(trouble) = self.attachment.trouble
         {

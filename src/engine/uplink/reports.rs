@@ -62,7 +62,7 @@ impl Reports {
     }
 
     /// Something happened to this uplink.
-    pub(super) fn tell(&mut self, change: Change, reason: String, at: Moment) {
+    pub(super) fn event(&mut self, change: Change, reason: String, at: Moment) {
         self.out.events.push(Event { at, change, reason });
     }
 
@@ -82,7 +82,7 @@ impl Reports {
             });
         }
         let is_cold = self.is_cold;
-        let shown = (report.shown).filter(|[from, to]| !is_cold || !errands_tell(*from, *to));
+        let shown = (report.shown).filter(|[from, to]| !is_cold || !is_said_by_standby(*from, *to));
         if let Some([from, to]) = shown {
             let change = Change::Uplink {
                 uplink: self.uplink.clone(),
@@ -90,7 +90,7 @@ impl Reports {
                 from,
                 to,
             };
-            self.tell(change, reason(), now);
+            self.event(change, reason(), now);
         }
     }
 
@@ -109,7 +109,7 @@ impl Reports {
             from,
             to,
         };
-        self.tell(change, reason, now);
+        self.event(change, reason, now);
     }
 
     /// The standing of a target has changed.
@@ -146,8 +146,8 @@ impl Reports {
     }
 }
 
-/// The errands of a cold standby tell that it is not usable; for which reason is no news.
-fn errands_tell(from: State, to: State) -> bool {
+/// The events of a cold standby say that it is not usable; for which reason is no news.
+fn is_said_by_standby(from: State, to: State) -> bool {
     let is_out = |state| match state {
         State::Unknown | State::Down | State::Absent | State::Cold => true,
         State::Up | State::Degraded | State::Recovering | State::Disabled => false,
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn the_errands_of_a_cold_standby_tell_why_it_is_out_and_its_state_tells_when_it_is_usable() {
-        assert!(errands_tell(State::Up, State::Cold));
-        assert!(errands_tell(State::Cold, State::Down));
-        assert!(!errands_tell(State::Unknown, State::Up));
-        assert!(!errands_tell(State::Up, State::Down));
+        assert!(is_said_by_standby(State::Up, State::Cold));
+        assert!(is_said_by_standby(State::Cold, State::Down));
+        assert!(!is_said_by_standby(State::Unknown, State::Up));
+        assert!(!is_said_by_standby(State::Up, State::Down));
     }
 }
