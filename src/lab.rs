@@ -18,7 +18,7 @@
 //!                    │
 //!   namespace  netlink  nat  internet  inventory  sys  shutdown
 //!                    │                           what a node is made of
-//!   output ── report ── scenario            what is asked for and what came of it
+//!   output  svg ── report ── scenario            what is asked for and what came of it
 //!                    │
 //!   event  stream  long_flow  lane               pure: measured values, impairments
 //!                    │
@@ -26,6 +26,7 @@
 //! ```
 
 mod agent;
+mod bare_probe;
 pub mod chance;
 mod checks;
 pub mod clock;
@@ -33,6 +34,7 @@ mod error;
 mod event;
 pub mod family;
 mod files;
+mod flapping;
 mod flood;
 pub mod internet;
 mod inventory;
@@ -40,6 +42,7 @@ mod kill_test;
 pub mod lane;
 mod long_flow;
 mod long_flow_ends;
+mod machine_delay;
 mod meter;
 mod modem;
 mod namespace;
@@ -58,6 +61,7 @@ mod shell;
 mod shutdown;
 mod span;
 mod stream;
+mod svg;
 mod switch_test;
 mod sys;
 mod tap;
@@ -69,7 +73,8 @@ pub use lane::Towards;
 pub use long_flow::{FlowOutcome, LongFlow};
 pub use namespace::{Namespace, isolate, run_test_isolated};
 pub use network::{CLIENT, LAN, LabNetwork, UPLINKS, Wire};
-pub use output::{LabOutput, list, machine_readable};
+pub use output::{LabOutput, Wrap, list, machine_readable};
 pub use run::{LabOptions, run_scenario};
 pub use shell::open as open_shell;
 pub use stream::{ClientTraffic, PACE};
+pub use svg::draw;

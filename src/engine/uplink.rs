@@ -1,7 +1,7 @@
 //! One uplink: its link, its standby, and what its monitor makes of it.
 //!
 //! ```text
-//!  Uplink ──> UplinkMonitor ──> Rounds    what was asked and answered
+//!  Uplink ──> Monitor ──> Rounds    what was asked and answered
 //!    │           ├──────> Targets   whom it asks
 //!    │           ├──────> Evidence  outage, quality, families, traffic, portal
 //!    │           ├──────> Pacer     when to probe next, and with what budget
@@ -26,6 +26,7 @@ mod targets;
 use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::event::{Change, Errand};
 use crate::engine::family::FamilyOutlook;
+use crate::engine::fault_isolation::{Charge, Testimony};
 use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::Learner;
@@ -34,26 +35,24 @@ use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::status::UplinkStatus;
-use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::seconds;
 use crate::routing::{Attachment, Family, Trouble};
-use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Score, Target, Wall};
+use crate::units::{Bytes, Counters, Moment, ProbeId, Score, Target, Wall};
 
 use cold::{Aim, Cold, StandbySight, StandbyTurn};
 use health::{Phase, Signal};
-use monitor::UplinkMonitor;
+use monitor::Monitor;
 
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
 
-/// One uplink. It has more than 40 methods, most of one line: the rest of the engine sees the parts
-/// only through them.
+/// One uplink.
 #[derive(Clone, Debug)]
 pub struct Uplink {
     id: UplinkId,
     attachment: Attachment,
-    monitor: UplinkMonitor,
+    monitor: Monitor,
     /// Of a cold one: whether it is up, and why.
     cold: Option<Box<Cold>>,
 }
@@ -68,7 +67,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             cold: Cold::of(&settings, now),
-            monitor: UplinkMonitor::new(settings, now, spread),
+            monitor: Monitor::new(settings, now, spread),
         }
     }
 
@@ -94,7 +93,7 @@ impl Uplink {
 
     /// How the election sees it.
     pub fn candidate(&self) -> Candidate<'_> {
-        let UplinkMonitor {
+        let Monitor {
             settings,
             health,
             evidence,
@@ -125,7 +124,7 @@ impl Uplink {
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
     /// of our own traffic.
     pub fn lasting_score(&self) -> Option<Score> {
-        let UplinkMonitor {
+        let Monitor {
             targets, evidence, ..
         } = &self.monitor;
         if evidence.passive.is_full() {
@@ -152,7 +151,7 @@ impl Uplink {
         read_model::status(&self.monitor, &self.attachment, carries, is_active, wall)
     }
 
-    /// The machine slept, or the agent was held up: what was under way then says nothing, and whatever
+    /// The machine slept, or the agent was held up: what was under way then tells nothing, and whatever
     /// has lasted begins anew.
     pub fn wake(&mut self, now: Moment) {
         if let Some(cold) = &mut self.cold {
@@ -177,7 +176,7 @@ impl Uplink {
             // What its link is like means something else now.
             self.monitor.health.forget();
         }
-        self.monitor.is_coming_up = (self.cold.as_ref()).is_some_and(|cold| cold.is_coming_up());
+        self.monitor.is_coming_up = self.is_coming_up();
         self.monitor.adapt(settings, &self.attachment.paths, now);
     }
 
@@ -257,16 +256,13 @@ impl Uplink {
         if let Some(cold) = &mut self.cold {
             let is_gone = matches!(trouble, Some(Trouble::Absent | Trouble::Down));
             cold.find(has_come || (is_unknown && !is_gone), is_gone, now);
-            self.monitor.is_coming_up = cold.is_coming_up();
+            self.monitor.is_coming_up = self.is_coming_up();
         }
         let paths = &self.attachment.paths;
         self.monitor
             .attach(paths, trouble.is_none(), is_elsewhere, now);
         if let Some(trouble) = trouble {
-            self.monitor.lose_link(
-                link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
-                now,
-            );
+            self.monitor.lose_link(self.link_failed(trouble), now);
         } else if has_come {
             self.monitor.forget_rounds();
             let interface = self.settings().interface.clone();
@@ -322,34 +318,44 @@ impl Uplink {
         self.monitor.pacer.probe_at(then);
     }
 
-    /// The pace of the next round at `then`, if it is due by then.
-    pub fn pace_of_round(&self, then: Moment) -> Option<Pace> {
+    /// A round at the steady pace is due by `then`.
+    pub fn has_steady_round(&self, then: Moment) -> bool {
+        self.pace_of_round(then) == Some(Pace::Steady)
+    }
+
+    /// A round that has time is due by `then`.
+    pub fn has_slow_round(&self, then: Moment) -> bool {
+        self.pace_of_round(then).is_some_and(Pace::is_slow)
+    }
+
+    /// The pace at `then` if a round is due by then.
+    fn pace_of_round(&self, then: Moment) -> Option<Pace> {
         let is_due = self.next_round().is_some_and(|at| at <= then);
         is_due.then(|| self.monitor.pacer.pace(&self.monitor.situation(then)))
     }
 
     /// What it knows of a target by probes sent from `since` on; nothing if it cannot know.
-    pub fn observation(&self, target: &Target, since: Moment) -> Option<Observation> {
+    pub fn testify(&self, target: &Target, since: Moment) -> Option<Testimony> {
         if self.attachment.trouble.is_some() {
             return None;
         }
-        let UplinkMonitor {
+        let Monitor {
             targets, health, ..
         } = &self.monitor;
         let track = targets.at(targets.find(target)?);
         let lives = targets.has_spoken_since(since);
-        match track.observation(since) {
-            seen @ (Observation::Answers | Observation::Wrong) => Some(seen),
-            Observation::Silent if lives => Some(Observation::Silent),
-            Observation::Silent | Observation::Open => {
+        match track.testimony(since) {
+            told @ (Testimony::Heard | Testimony::Wrong) => Some(told),
+            Testimony::Silent if lives => Some(Testimony::Silent),
+            Testimony::Silent | Testimony::Open => {
                 let is_dead = health.phase() == Phase::Down && !lives;
-                (!is_dead).then_some(Observation::Open)
+                (!is_dead).then_some(Testimony::Open)
             }
         }
     }
 
     /// Asks all its targets, now and densely for a moment.
-    pub fn probe_now(&mut self, now: Moment) {
+    pub fn summon(&mut self, now: Moment) {
         self.monitor.pacer.probe_for_others(now);
     }
 
@@ -357,16 +363,16 @@ impl Uplink {
     pub fn found_at_fault(
         &mut self,
         target: Target,
-        fault: SuspectedFault,
+        charge: Charge,
         now: Moment,
         out: &mut Outbox,
     ) {
-        if let SuspectedFault::SetAside(why) = &fault {
+        if let Charge::SetAside(why) = &charge {
             let reason = format!("{target} {why}: set aside, asked again later");
             let reports = &mut self.monitor.reports;
             reports.target(target, [State::Up, State::Down], reason, now);
         }
-        self.monitor.found_at_fault(fault, now);
+        self.monitor.found_at_fault(charge, now);
         self.monitor.reports.collect(out);
     }
 
@@ -401,6 +407,15 @@ impl Uplink {
         self.cold.is_some()
     }
 
+    /// It is not usable, but may be when it is called.
+    pub fn can_be_called(&self) -> bool {
+        self.is_cold() && !self.is_disabled()
+    }
+
+    fn is_coming_up(&self) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.is_coming_up())
+    }
+
     /// Takes whether it is needed, and says what is to be done about it.
     pub fn rouse(&mut self, call: &StandbyCall, now: Moment, out: &mut Outbox) {
         let sight = StandbySight {
@@ -410,7 +425,7 @@ impl Uplink {
         while let Some(cold) = &mut self.cold
             && let Some(turn) = cold.take_turn(call, sight, now)
         {
-            self.monitor.is_coming_up = cold.is_coming_up();
+            self.monitor.is_coming_up = self.is_coming_up();
             self.apply_standby_turn(turn, now);
         }
         self.monitor.reports.collect(out);
@@ -420,14 +435,17 @@ impl Uplink {
         let (errand, reason) = match turn {
             StandbyTurn::Quiet | StandbyTurn::Ready => return,
             StandbyTurn::StillUnready => {
-                self.unready("", now);
+                self.found_unready(&self.explain_unready(), now);
                 return;
             }
-            StandbyTurn::Unready(Aim::Exercise) => {
-                (Errand::Unready, self.unready("exercise: ", now))
-            }
-            StandbyTurn::Unready(Aim::Need | Aim::Return) => {
-                (Errand::Unready, self.unready("", now))
+            StandbyTurn::Unready(aim) => {
+                let why = self.explain_unready();
+                let reason = match aim {
+                    Aim::Exercise => format!("exercise: {why}"),
+                    Aim::Need | Aim::Return => why,
+                };
+                self.found_unready(&reason, now);
+                (Errand::Unready, reason)
             }
             StandbyTurn::Up(reason) => (Errand::Up, reason),
             StandbyTurn::Down(reason) => (Errand::Down, reason),
@@ -437,47 +455,47 @@ impl Uplink {
             interface: self.settings().interface.clone(),
             errand,
         };
-        self.monitor.reports.event(change, reason, now);
+        self.monitor.reports.tell(change, reason, now);
         if errand != Errand::Unready
             && let Some(trouble) = self.attachment.trouble
         {
-            self.monitor.signal(
-                link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
-                now,
-            );
+            self.monitor.signal(self.link_failed(trouble), now);
         }
     }
 
-    /// It was called and is not usable in time; why.
-    fn unready(&mut self, before: &str, now: Moment) -> String {
-        let Some(cold) = &mut self.cold else {
+    fn explain_unready(&self) -> String {
+        let Some(cold) = &self.cold else {
             return String::new();
         };
         let within = seconds(cold.ready_within());
-        let interface = &self.monitor.settings.interface;
+        let interface = &self.settings().interface;
         let health = &self.monitor.health;
         let what = match (health.phase(), self.attachment.trouble) {
             (_, Some(trouble)) => explain(trouble, interface.as_str()),
             (Phase::Unknown, None) => format!("{interface} is up, no answer"),
             (_, None) => health.reason().to_owned(),
         };
-        let reason = format!("{before}not usable within {within}: {what}");
-        cold.found_unready(&reason);
-        let phase = unusable(self.attachment.trouble);
-        self.monitor
-            .signal(Signal::Unready(phase, reason.clone()), now);
-        reason
+        format!("not usable within {within}: {what}")
     }
-}
 
-/// The link is not in order, unless it is a cold standby's that need not be.
-fn link_failed(cold: Option<&Cold>, trouble: Trouble, interface: &InterfaceName) -> Signal {
-    let why = explain(trouble, interface.as_str());
-    let resting = cold.filter(|cold| cold.is_resting());
-    match resting.map(|cold| cold.rests_as(&why)) {
-        Some(Ok(why)) => Signal::Rests(Phase::Cold, why),
-        Some(Err(unready)) => Signal::Rests(unusable(Some(trouble)), unready),
-        None => Signal::LinkFailed(trouble, why),
+    fn found_unready(&mut self, reason: &str, now: Moment) {
+        if let Some(cold) = &mut self.cold {
+            cold.found_unready(reason);
+        }
+        let phase = unusable(self.attachment.trouble);
+        let signal = Signal::Unready(phase, reason.to_owned());
+        self.monitor.signal(signal, now);
+    }
+
+    /// The link is not in order, unless it is a cold standby's that need not be.
+    fn link_failed(&self, trouble: Trouble) -> Signal {
+        let why = explain(trouble, self.settings().interface.as_str());
+        let resting = self.cold.as_ref().filter(|cold| cold.is_resting());
+        match resting.map(|cold| cold.rests_as(&why)) {
+            Some(Ok(why)) => Signal::Rests(Phase::Cold, why),
+            Some(Err(unready)) => Signal::Rests(unusable(Some(trouble)), unready),
+            None => Signal::LinkFailed(trouble, why),
+        }
     }
 }
 

@@ -17,84 +17,16 @@ use crate::lab::clock;
 use crate::lab::clock::pause;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::event::LabEvent;
-use crate::lab::family::LabFamily;
 use crate::lab::files::{CONFIG, CONTROL, FILES, HOOKS, LOG, STATE};
 use crate::lab::internet::{TARGETS, TARGETS6};
 use crate::lab::namespace::Namespace;
 use crate::lab::network::UPLINKS;
-use crate::lab::scenario::ModemSettings;
+use crate::lab::scenario::Scenario;
 
 /// Between two looks at something that has no event.
 const TICK: Duration = Duration::from_millis(2);
 /// How long the agent may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a scenario wants of the agent other than the defaults.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ScenarioSettings {
-    /// `failover.failback_after`
-    pub(super) failback_after: Option<Duration>,
-    /// `probe.standby_interval`
-    pub(super) standby_interval: Option<Duration>,
-    /// `probe.targets`; pings of the hosts of the internet unless said.
-    pub(super) targets: Option<Vec<String>>,
-    /// `routing.mode`
-    pub(super) mode: Option<String>,
-    /// The client streams by IPv6 as well, and the hosts of the internet are pinged by both families.
-    pub(super) ipv6: bool,
-    /// `routing.flows`
-    pub(super) flows: Option<String>,
-    /// `routing.flows_on_failback`
-    pub(super) flows_on_failback: Option<String>,
-    /// `routing.on_stop`
-    pub(super) on_stop: Option<String>,
-    /// All uplinks share the traffic: `failover.policy`, and one tier.
-    pub(super) balance: bool,
-    /// The client has long flows besides its stream.
-    pub(super) long_flows: bool,
-    /// A cold uplink; the agent knows only this one and the first.
-    pub(super) modem: Option<Box<ModemSettings>>,
-}
-
-impl ScenarioSettings {
-    /// The families of the client's traffic.
-    pub(super) fn families(&self) -> &[LabFamily] {
-        if self.ipv6 {
-            &[LabFamily::Ipv4, LabFamily::Ipv6]
-        } else {
-            &[LabFamily::Ipv4]
-        }
-    }
-
-    /// Those that the agent knows, with the keys of each beside its interface and tier.
-    fn uplinks(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let modem = self.modem.as_ref();
-        let keys = modem.map_or_else(String::new, |modem| {
-            let spans = [
-                ("standby_linger", modem.linger),
-                ("ready_within", modem.ready_within),
-                ("exercise_every", modem.exercise_every),
-            ];
-            let said = spans
-                .into_iter()
-                .filter_map(|(key, span)| Some((key, span?)));
-            let lines = said.map(|(key, span)| format!("{key} = \"{span}\"\n"));
-            format!("standby = \"cold\"\n{}", lines.collect::<String>())
-        });
-        let cold = modem.map(|modem| modem.uplink.clone());
-        UPLINKS.into_iter().filter_map(move |name| match &cold {
-            Some(cold) if name == cold => Some((name, keys.clone())),
-            Some(_) if name != UPLINKS[0] => None,
-            Some(_) | None => Some((name, String::new())),
-        })
-    }
-
-    fn pings(&self) -> Vec<String> {
-        let by_ipv6 = TARGETS6.iter().filter(|_| self.ipv6);
-        let by_ipv4 = TARGETS.iter().map(ToString::to_string);
-        by_ipv4.chain(by_ipv6.map(ToString::to_string)).collect()
-    }
-}
 
 /// A running agent. It is killed when the thread that started it ends.
 #[derive(Debug)]
@@ -116,10 +48,10 @@ impl AgentProcess {
     pub(super) fn start(
         program: &Path,
         router: &Namespace,
-        settings: &ScenarioSettings,
+        scenario: &Scenario,
         sink: Sender<LabEvent>,
     ) -> Result<Self, LabError> {
-        let agent = Self::start_unheard(program, router, settings)?;
+        let agent = Self::start_unheard(program, router, scenario)?;
         thread::Builder::new()
             .name("agent-ear".to_owned())
             .spawn(move || listen(&sink))
@@ -131,11 +63,11 @@ impl AgentProcess {
     pub(super) fn start_unheard(
         program: &Path,
         router: &Namespace,
-        settings: &ScenarioSettings,
+        scenario: &Scenario,
     ) -> Result<Self, LabError> {
         let prepare = || {
             fs::create_dir_all(FILES)?;
-            fs::write(CONFIG, configuration(settings))?;
+            fs::write(CONFIG, configuration(scenario))?;
             let mut log = File::options();
             log.create(true).append(true).open(LOG)
         };
@@ -209,45 +141,56 @@ pub fn this_program() -> PathBuf {
     "/proc/self/exe".into()
 }
 
-fn configuration(settings: &ScenarioSettings) -> String {
-    let targets = settings.targets.clone().unwrap_or_else(|| settings.pings());
-    let show = |span| humantime::format_duration(span).to_string();
-    let after = settings
-        .failback_after
-        .map(|span| format!("failback_after = {:?}\n", show(span)));
-    let policy = settings
-        .balance
-        .then(|| "policy = \"balance\"\n".to_owned());
-    let failover = format!(
-        "[failover]\n{}\n",
-        after.into_iter().chain(policy).collect::<String>()
-    );
-    let keys = [
-        ("mode", &settings.mode),
-        ("flows", &settings.flows),
-        ("flows_on_failback", &settings.flows_on_failback),
-        ("on_stop", &settings.on_stop),
+fn configuration(scenario: &Scenario) -> String {
+    let own = [
+        format!("agent.control = {CONTROL:?}"),
+        format!("agent.state_dir = {STATE:?}"),
+        "agent.log = \"stderr\"".to_owned(),
+        format!("agent.hooks = {HOOKS:?}"),
     ];
-    let routing = keys.into_iter().filter_map(|(key, settings)| {
-        settings
-            .as_ref()
-            .map(|value| format!("{key} = {value:?}\n"))
-    });
-    let routing = format!("[routing]\n{}\n", routing.collect::<String>());
-    let standby = settings.standby_interval.map(|span| {
-        let span = show(span);
-        format!("standby_interval = {span:?}\n")
-    });
-    let uplinks = settings.uplinks().zip(1..).map(|((name, keys), place)| {
-        let tier = if settings.balance { 1 } else { place };
+    let has_targets = scenario
+        .agent
+        .iter()
+        .any(|line| line.starts_with("probe.targets"));
+    let targets = (!has_targets).then(|| format!("probe.targets = {:?}", pings(scenario)));
+    let policy = scenario
+        .balance
+        .then(|| "failover.policy = \"balance\"".to_owned());
+    let lines = own.into_iter().chain(targets).chain(policy);
+    let lines: Vec<_> = lines.chain(scenario.agent.iter().cloned()).collect();
+    let uplinks = uplinks(scenario).zip(1..).map(|((name, keys), place)| {
+        let tier = if scenario.balance { 1 } else { place };
         format!("[[uplink]]\nname = {name:?}\ninterface = {name:?}\ntier = {tier}\n{keys}\n")
     });
-    format!(
-        "[agent]\ncontrol = {CONTROL:?}\nstate_dir = {STATE:?}\nlog = \"stderr\"\nhooks = {HOOKS:?}\n\n\
-         [probe]\ntargets = {targets:?}\n{standby}\n{failover}{routing}{uplinks}",
-        standby = standby.unwrap_or_default(),
-        uplinks = uplinks.collect::<String>(),
-    )
+    format!("{}\n\n{}", lines.join("\n"), uplinks.collect::<String>())
+}
+
+/// The uplinks that the agent has, with the keys of each beside its interface and tier.
+fn uplinks(scenario: &Scenario) -> impl Iterator<Item = (&'static str, String)> {
+    let modem = scenario.modem.as_ref();
+    let keys = modem.map_or_else(String::new, |modem| {
+        let spans = [
+            ("standby_linger", modem.linger),
+            ("ready_within", modem.ready_within),
+            ("exercise_every", modem.exercise_every),
+        ];
+        let set = spans.into_iter();
+        let set = set.filter_map(|(key, span)| Some((key, span?)));
+        let lines = set.map(|(key, span)| format!("{key} = \"{span}\"\n"));
+        format!("standby = \"cold\"\n{}", lines.collect::<String>())
+    });
+    let cold = modem.map(|modem| modem.uplink.clone());
+    UPLINKS.into_iter().filter_map(move |name| match &cold {
+        Some(cold) if name == cold => Some((name, keys.clone())),
+        Some(_) if name != UPLINKS[0] => None,
+        Some(_) | None => Some((name, String::new())),
+    })
+}
+
+fn pings(scenario: &Scenario) -> Vec<String> {
+    let by_ipv6 = TARGETS6.iter().filter(|_| scenario.ipv6);
+    let by_ipv4 = TARGETS.iter().map(ToString::to_string);
+    by_ipv4.chain(by_ipv6.map(ToString::to_string)).collect()
 }
 
 /// Tells what the agent says until it hangs up.

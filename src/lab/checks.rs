@@ -19,6 +19,10 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) traffic: ClientTraffic,
     /// By the client, of its IPv6 traffic, if it had any.
     pub(super) traffic6: Option<ClientTraffic>,
+    /// By the client, in each outage of a wire that was broken again and again.
+    pub(super) outages: Vec<ClientTraffic>,
+    /// How much of the phase the machine took, which woke its threads late.
+    pub(super) delay: Duration,
     /// The way at the end.
     pub(super) active: &'p TrafficExit,
     /// The way of IPv6 at the end.
@@ -86,6 +90,7 @@ pub(super) fn checks(
         active,
         switches,
         gap,
+        median_gap,
         lost,
         active6,
         switches6,
@@ -99,8 +104,7 @@ pub(super) fn checks(
         without_a_route,
         switch_within,
         leaves_nothing,
-        cpu_percent,
-        us_per_probe,
+        times_bare_probe,
         memory_kib,
     } = expect;
     let cost = seen.cost;
@@ -110,6 +114,7 @@ pub(super) fn checks(
             .map(|uplink| through("traffic", uplink, seen.active)),
         switches.map(|most| at_most("switches", most, Some(seen.switches()))),
         gap.map(|most| gap_at_most("without traffic", most, Some(seen.traffic))),
+        median_gap.map(|most| median_gap_at_most(most, &seen.outages)),
         lost.map(|most| at_most("packets lost", most, Some(seen.traffic.lost))),
         active6
             .as_deref()
@@ -122,7 +127,7 @@ pub(super) fn checks(
             )
         }),
         gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.traffic6)),
-        moved.map(|span| moved_within(span, seen.moved(active.as_deref()))),
+        moved.map(|span| moved_within(span, seen.moved(active.as_deref()), seen.delay)),
         says.as_deref().map(|event| said(event, seen)),
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
@@ -141,19 +146,9 @@ pub(super) fn checks(
                 .as_ref()
                 .is_some_and(InventoryDifference::is_nothing),
         }),
-        cpu_percent.map(|most| {
-            at_most(
-                "percent of a processor",
-                most,
-                cost.map(|c| rounded(c.cpu_percent)),
-            )
-        }),
-        us_per_probe.map(|most| {
-            at_most(
-                "us of it for a probe",
-                most,
-                cost.map(|c| rounded(c.us_per_probe)),
-            )
+        times_bare_probe.map(|most| {
+            let times = cost.and_then(|cost| Some(cost.us_per_probe / cost.us_per_bare_probe?));
+            at_most("times the cost of a bare probe", most, times.map(rounded))
         }),
         memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
     ]
@@ -179,7 +174,8 @@ fn flow_checks(
     });
     let within = expect.flows_within.map(|most| {
         let what = format!("goes on or is reset within {most}");
-        let is_in_time = |fate: &FlowOutcome| fate.after.is_some_and(|after| after <= most.0);
+        let is_in_time =
+            |fate: &FlowOutcome| fate.after.is_some_and(|after| after <= most.0 + seen.delay);
         flows(&what, seen, is_in_time)
     });
     let hang = expect
@@ -213,12 +209,34 @@ fn at_most<T: PartialOrd + Display + Copy>(
 }
 
 fn gap_at_most(what: &str, most: Span, traffic: Option<ClientTraffic>) -> ExpectationCheck {
-    let gap = traffic.map(|traffic| traffic.gap);
-    let in_words = |gap: Duration| format!("{} ms", gap.as_millis());
     ExpectationCheck {
         expected: format!("{what} <= {most}"),
-        measured: gap.map_or_else(|| "unknown".to_owned(), in_words),
-        passed: gap.is_some_and(|gap| gap <= most.0),
+        measured: traffic.map_or_else(|| "unknown".to_owned(), |traffic| gap_in_words(&traffic)),
+        passed: traffic.is_some_and(|traffic| own_gap(&traffic) <= most.0),
+    }
+}
+
+fn median_gap_at_most(most: Span, outages: &[ClientTraffic]) -> ExpectationCheck {
+    let mut outages = outages.to_vec();
+    outages.sort_by_key(own_gap);
+    let median = outages.get(outages.len() / 2);
+    ExpectationCheck {
+        expected: format!("median of {} outages <= {most}", outages.len()),
+        measured: median.map_or_else(|| "unknown".to_owned(), gap_in_words),
+        passed: median.is_some_and(|traffic| own_gap(traffic) <= most.0),
+    }
+}
+
+/// What the agent took of the time without traffic.
+fn own_gap(traffic: &ClientTraffic) -> Duration {
+    traffic.gap.saturating_sub(traffic.machine_delay)
+}
+
+fn gap_in_words(traffic: &ClientTraffic) -> String {
+    let gap = traffic.gap.as_millis();
+    match traffic.machine_delay.as_millis() {
+        0 => format!("{gap} ms"),
+        delay => format!("{gap} ms, {delay} ms of it the machine's"),
     }
 }
 
@@ -236,14 +254,18 @@ fn flows(
     }
 }
 
-fn moved_within([earliest, latest]: [Span; 2], moved: Option<Duration>) -> ExpectationCheck {
+fn moved_within(
+    [earliest, latest]: [Span; 2],
+    moved: Option<Duration>,
+    delay: Duration,
+) -> ExpectationCheck {
     ExpectationCheck {
         expected: format!("moves after {earliest} to {latest}"),
         measured: moved.map_or_else(
             || "never".to_owned(),
             |span| format!("{:.3} s", span.as_secs_f64()),
         ),
-        passed: moved.is_some_and(|span| (earliest.0..=latest.0).contains(&span)),
+        passed: moved.is_some_and(|span| (earliest.0..=latest.0 + delay).contains(&span)),
     }
 }
 
@@ -264,12 +286,15 @@ fn rounded(number: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Moment;
 
     fn traffic(gap: u64, lost: usize) -> ClientTraffic {
         ClientTraffic {
             sent: 1000,
             lost,
             gap: Duration::from_millis(gap),
+            gap_start: Moment::START,
+            machine_delay: Duration::ZERO,
             is_cut_off: false,
         }
     }
@@ -295,7 +320,7 @@ mod tests {
                lost = 10
                moved = ["200ms", "2s"]
                says = "switch"
-               cpu_percent = 0.5"#,
+               times_bare_probe = 9.0"#,
         )
         .expect("it parses");
         let active = Some("lte".to_owned());
@@ -303,6 +328,8 @@ mod tests {
         let seen = PhaseObservations {
             traffic: traffic(900, 11),
             traffic6: None,
+            outages: Vec::new(),
+            delay: Duration::ZERO,
             active: &active,
             active6: &None,
             timeline: &timeline,
@@ -320,6 +347,8 @@ mod tests {
         let seen = PhaseObservations {
             traffic: traffic(0, 0),
             traffic6: None,
+            outages: Vec::new(),
+            delay: Duration::ZERO,
             active: &None,
             active6: &None,
             timeline: &[],

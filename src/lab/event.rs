@@ -1,12 +1,12 @@
-//! What the threads of the lab tell the one that directs the play.
+//! What the threads of the lab send to the one that runs the scenario.
 
 use crate::control::Response;
 use crate::lab::family::LabFamily;
 use crate::lab::long_flow::{FlowNews, LongFlow};
-use crate::lab::stream::PacketEvent;
+use crate::lab::stream::{PacketEvent, TimeRange};
 use crate::units::Moment;
 
-/// What the threads of the lab tell the one that directs the play.
+/// What the threads of the lab send to the one that runs the scenario.
 #[derive(Debug)]
 pub(super) enum LabEvent {
     /// Of the client's stream.
@@ -19,6 +19,8 @@ pub(super) enum LabEvent {
     Agent(Moment, Box<Response>),
     /// The agent hung up.
     Silence(Moment),
+    /// The machine woke a thread late: when it was due, and when it ran.
+    Delay(TimeRange),
 }
 
 /// The router's interface through which the client's traffic leaves; none without a route.

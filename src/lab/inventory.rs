@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -11,6 +12,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteFlags};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::namespace::Namespace;
 
@@ -34,6 +36,28 @@ impl Inventory {
                 node.name()
             )
         })
+    }
+
+    /// As [`of`](Self::of), once this many interfaces of the node have all their own IPv6 routes: the
+    /// kernel adds them when it has noticed the carrier, up to a second after that is there.
+    pub(super) fn of_settled(node: &Namespace, interfaces: usize) -> Result<Self, LabError> {
+        const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+        const AGAIN: Duration = Duration::from_millis(10);
+        let limit = clock::now() + SETTLES_WITHIN;
+        loop {
+            let inventory = Self::of(node)?;
+            // Of the link-local prefix and of the one of its address.
+            let is_settled = inventory.anycast_routes() >= 2 * interfaces;
+            if is_settled || clock::now() > limit {
+                return Ok(inventory);
+            }
+            clock::pause(AGAIN);
+        }
+    }
+
+    fn anycast_routes(&self) -> usize {
+        let lines = self.0.keys();
+        lines.filter(|line| line.contains("kind: Anycast")).count()
     }
 
     /// How this differs from `before`.

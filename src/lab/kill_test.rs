@@ -94,6 +94,8 @@ pub(super) fn kill_at_random(
     }
     testbed.seen.status = None;
     testbed.direct(AgentAct::Start)?;
+    // The last command to switch outlives its agent.
+    obeyed(&Command::Auto {})?;
     testbed.wait_until_ready()?;
     testbed.seen.phase = heading;
     Ok(kills)

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use nix::errno::Errno;
@@ -136,12 +135,9 @@ impl Namespace {
 #[expect(clippy::print_stderr, reason = "a test that could not run must say so")]
 pub fn run_test_isolated(test: &str, body: impl FnOnce()) {
     const MARK: &str = "UPLINKD_LAB_INSIDE";
-    /// Two networks at a time would spoil each other's times.
-    static TURN: Mutex<()> = Mutex::new(());
     if std::env::var_os(MARK).is_some() {
         return body();
     }
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("/proc/self/exe");
     command
         .args(["--exact", test, "--nocapture"])

@@ -1,7 +1,6 @@
-//! The play as a person watches it.
-#![expect(clippy::print_stdout, reason = "the only place of the lab that prints")]
+//! A run as a person watches it, in lines that fit the screen.
 
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use crate::lab::report::{
@@ -9,12 +8,26 @@ use crate::lab::report::{
 };
 use crate::lab::scenario::{Scenario, ScenarioPhase};
 
-/// Where the play is shown.
+/// Where a run is shown.
 #[derive(Clone, Debug, Default)]
-pub struct LabOutput {
-    is_on: bool,
+pub struct LabOutput(Option<Page>);
+
+/// Breaks a text into lines of so many columns.
+pub type Wrap = fn(&str, usize) -> Vec<String>;
+
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    width: usize,
+    wrap: Wrap,
     has_colour: bool,
 }
+
+/// Where the texts of the timeline begin.
+const ENTRY_INDENT: usize = 23;
+/// The columns of the figures.
+const TRAFFIC: usize = 15;
+const LOST: usize = 12;
+const MOVED: usize = 12;
 
 #[derive(Clone, Copy)]
 enum TextStyle {
@@ -28,41 +41,47 @@ enum TextStyle {
 }
 
 impl LabOutput {
-    /// Standard output, in colour if that is a terminal and `NO_COLOR` (no-color.org) is not set.
-    pub fn stdout() -> Self {
+    /// Standard output, so many columns wide, in colour if that is a terminal and `NO_COLOR`
+    /// (no-color.org) is not set.
+    pub fn stdout(width: usize, wrap: Wrap) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            is_on: true,
+        Self(Some(Page {
+            width,
+            wrap,
             has_colour: stdout().is_terminal() && !no_colour,
-        }
+        }))
     }
 
     /// Nothing is shown.
-    pub fn dark() -> Self {
-        Self::default()
+    pub fn silent() -> Self {
+        Self(None)
     }
 
-    pub(super) fn begin(&mut self, scenario: &Scenario, seed: u64) {
+    pub(super) fn begin(&self, scenario: &Scenario, seed: u64) {
         let name = self.ink(TextStyle::Bold, &scenario.name);
         let seed = self.ink(TextStyle::Dim, &format!("(seed {seed})"));
-        self.line(&format!("\n{name}  {} {seed}", scenario.about));
+        self.line(&format!("\n{name} {seed}"));
+        self.hanging("  ", 2, &scenario.about);
     }
 
-    pub(super) fn run(&mut self, number: usize, of: usize) {
+    pub(super) fn run(&self, number: usize, of: usize) {
         if of > 1 {
             let text = format!("\nrun {number} of {of}");
             self.line(&self.ink(TextStyle::Bold, &text));
         }
     }
 
-    pub(super) fn ready(&mut self, after: Duration) {
+    pub(super) fn ready(&self, after: Duration) {
         let ready = after.as_secs_f64();
         let text = format!("  network built, agent ready {ready:.1} s after the agent started");
         self.line(&self.ink(TextStyle::Dim, &text));
     }
 
-    pub(super) fn phase(&mut self, phase: &ScenarioPhase) {
-        self.line(&format!("\n  {}", self.ink(TextStyle::Bold, &phase.title)));
+    pub(super) fn phase(&self, phase: &ScenarioPhase) {
+        self.line("");
+        for line in self.wrapped(&phase.title, 2) {
+            self.line(&format!("  {}", self.ink(TextStyle::Bold, &line)));
+        }
     }
 
     pub(super) fn entry(&self, entry: &TimelineEntry) {
@@ -77,28 +96,30 @@ impl LabOutput {
         };
         let after = format!("{:>+9.3} s", entry.after.as_secs_f64());
         let who = self.ink(ink, &format!("{who:<6}"));
-        self.line(&format!(
-            "  {}  {who}  {}",
-            self.ink(TextStyle::Dim, &after),
-            entry.note
-        ));
+        let head = format!("  {}  {who}  ", self.ink(TextStyle::Dim, &after));
+        self.hanging(&head, ENTRY_INDENT, &entry.note.to_string());
     }
 
-    pub(super) fn checks(&mut self, checks: &[ExpectationCheck]) {
+    pub(super) fn checks(&self, checks: &[ExpectationCheck]) {
         for check in checks {
             let (ink, verdict) = verdict(check.passed);
             let verdict = self.ink(ink, &format!("{verdict:<6}"));
             let ExpectationCheck {
                 expected, measured, ..
             } = check;
-            self.line(&format!("{:>15}{verdict}  {expected}: {measured}", ""));
+            let head = format!("{:>15}{verdict}  ", "");
+            self.hanging(&head, ENTRY_INDENT, &format!("{expected}: {measured}"));
         }
     }
 
-    pub(super) fn end(&mut self, report: &LabReport) {
-        const PHASE: usize = 54;
+    pub(super) fn end(&self, report: &LabReport) {
+        let most_runs = report.figures.iter().map(|figures| figures.runs).max();
+        let word_width = if most_runs > Some(1) { 11 } else { 6 };
+        let numbers = 2 + TRAFFIC + 2 + LOST + 2 + MOVED + 2 + word_width;
+        let width = self.0.map_or(0, |page| page.width);
+        let title_width = width.saturating_sub(2 + numbers).clamp(16, 60);
         let head = format!(
-            "\n  {:PHASE$}  {:>17}  {:>13}  {:>15}",
+            "\n  {:title_width$}  {:>TRAFFIC$}  {:>LOST$}  {:>MOVED$}",
             "", "without traffic", "packets lost", "moved after"
         );
         self.line(&self.ink(TextStyle::Bold, &head));
@@ -117,10 +138,15 @@ impl LabOutput {
                 1 => word.to_owned(),
                 _ => format!("{passed} of {runs} ok"),
             };
-            let title: String = title.chars().take(PHASE).collect();
             let (gap, lost) = (spread(*gap, "ms"), spread(*lost, ""));
-            let row = format!("  {title:PHASE$}  {gap:>17}  {lost:>13}  {moved:>15}");
+            let mut title = self
+                .wrapped(title, width.saturating_sub(title_width))
+                .into_iter();
+            let first = title.next().unwrap_or_default();
+            let row =
+                format!("  {first:title_width$}  {gap:>TRAFFIC$}  {lost:>LOST$}  {moved:>MOVED$}");
             self.line(&format!("{row}  {}", self.ink(ink, &word)));
+            title.for_each(|line| self.line(&format!("  {line}")));
         }
         if report.runs.len() > 1 {
             self.line(&self.ink(TextStyle::Dim, "  each: median / worst"));
@@ -129,9 +155,23 @@ impl LabOutput {
         self.line(&format!("\n{}  {}\n", self.ink(ink, word), report.scenario));
     }
 
+    /// A text behind a head that is `indent` columns wide, and its further lines below it.
+    fn hanging(&self, head: &str, indent: usize, text: &str) {
+        let mut lines = self.wrapped(text, indent).into_iter();
+        let first = lines.next().unwrap_or_default();
+        self.line(&format!("{head}{first}"));
+        lines.for_each(|line| self.line(&format!("{:indent$}{line}", "")));
+    }
+
+    /// A text in lines that leave room for an indent.
+    fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
+        let lines = |page: Page| (page.wrap)(text, page.width.saturating_sub(indent));
+        self.0.map_or_else(Vec::new, lines)
+    }
+
     fn line(&self, text: &str) {
-        if self.is_on {
-            println!("{text}");
+        if self.0.is_some() {
+            print(text);
         }
     }
 
@@ -145,7 +185,7 @@ impl LabOutput {
             TextStyle::Cyan => 36,
             TextStyle::Magenta => 35,
         };
-        if self.has_colour {
+        if self.0.is_some_and(|page| page.has_colour) {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
             text.to_owned()
@@ -154,21 +194,33 @@ impl LabOutput {
 }
 
 /// Prints the names of all scenarios and what they are about.
-pub fn list(scenarios: &[Scenario]) {
-    for scenario in scenarios {
-        println!("{:<16} {}", scenario.name, scenario.about);
+pub fn list(scenarios: &[Scenario], width: usize, wrap: Wrap) {
+    let names = scenarios.iter().map(|scenario| scenario.name.len());
+    let indent = names.max().unwrap_or(0) + 2;
+    let output = LabOutput(Some(Page {
+        width,
+        wrap,
+        has_colour: false,
+    }));
+    for Scenario { name, about, .. } in scenarios {
+        output.hanging(&format!("{name:indent$}"), indent, about);
     }
 }
 
 /// Prints a report for machines.
 pub fn machine_readable(report: &LabReport) -> serde_json::Result<()> {
-    println!("{}", serde_json::to_string_pretty(report)?);
+    print(&serde_json::to_string_pretty(report)?);
     Ok(())
 }
 
-/// Prints what a person in the router's shell may want to know.
+/// Prints what is worth knowing in the router's shell.
 pub(super) fn shell_hints(text: &str) {
-    println!("{text}");
+    print(text);
+}
+
+/// Prints a line. A reader that has seen enough is no failure, and the run goes on to its end.
+fn print(text: &str) {
+    drop(writeln!(stdout(), "{text}"));
 }
 
 fn verdict(passed: bool) -> (TextStyle, &'static str) {

@@ -9,7 +9,9 @@ use crate::engine::event::{EventRecord, Repetition};
 use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
 use crate::lab::long_flow::FlowOutcome;
-use crate::lab::stream::ClientTraffic;
+use crate::lab::scenario::UplinkFault;
+use crate::lab::stream::{ClientTraffic, TimeRange};
+use crate::units::Moment;
 
 /// A whole play.
 #[derive(Debug, Serialize)]
@@ -36,6 +38,20 @@ pub struct ScenarioRunReport {
     pub ready: Duration,
     /// Each phase.
     pub phases: Vec<ScenarioPhaseReport>,
+    /// What a picture of the run is drawn from.
+    #[serde(skip)]
+    pub(super) trace: RunTrace,
+}
+
+/// What happened to each packet of a run, and by which uplink it went.
+#[derive(Debug, Default)]
+pub(super) struct RunTrace {
+    /// From its beginning, which is before the first phase, to its end.
+    pub(super) range: TimeRange,
+    /// The client's packets by IPv4: when each was sent, and whether it was answered.
+    pub(super) packets: Vec<(Moment, bool)>,
+    /// By which uplink the traffic went from then on.
+    pub(super) exits: Vec<(Moment, TrafficExit)>,
 }
 
 /// One phase of a run.
@@ -43,6 +59,9 @@ pub struct ScenarioRunReport {
 pub struct ScenarioPhaseReport {
     /// What was done.
     pub title: String,
+    /// When it began.
+    #[serde(skip)]
+    pub(super) start: Moment,
     /// How long it lasted.
     #[serde(
         rename = "lasted_ms",
@@ -57,6 +76,9 @@ pub struct ScenarioPhaseReport {
     /// Its IPv6 traffic, if it had any.
     #[serde(rename = "felt6", skip_serializing_if = "Option::is_none")]
     pub traffic6: Option<ClientTraffic>,
+    /// The client's traffic in each outage of a wire that was broken again and again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outages: Vec<ClientTraffic>,
     /// What became of the client's long flows when the traffic moved last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<FlowOutcome>,
@@ -84,6 +106,9 @@ pub struct ScenarioPhaseReport {
 pub struct PhaseCost {
     /// Its share of one processor.
     pub cpu_percent: f64,
+    /// Time on a processor for each packet that a program sends and receives which does nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub us_per_bare_probe: Option<f64>,
     /// Probes that left the router.
     pub probes: u64,
     /// Time on a processor for each.
@@ -199,6 +224,9 @@ pub enum TimelineNote {
     Lab {
         /// In words.
         what: String,
+        /// Whether it broke or mended an uplink.
+        #[serde(skip)]
+        fault: Option<UplinkFault>,
     },
     /// The agent reports this.
     Agent(Box<EventRecord>),
@@ -293,7 +321,7 @@ pub(super) fn exit_in_words(way: &TrafficExit) -> &str {
 impl fmt::Display for TimelineNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lab { what } => f.write_str(what),
+            Self::Lab { what, .. } => f.write_str(what),
             Self::Agent(event) => write_event(f, event),
             Self::AgentSilent => f.write_str("has gone"),
             Self::Kernel { family, from, to } => {

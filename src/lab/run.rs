@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::lab::agent::{AgentCost, ScenarioSettings};
+use crate::lab::agent::AgentCost;
+use crate::lab::bare_probe::BareProbe;
 use crate::lab::chance::Chance;
 use crate::lab::checks::{self, PhaseObservations};
 use crate::lab::clock;
 use crate::lab::error::LabError;
-use crate::lab::family::PerFamily;
+use crate::lab::event::TrafficExit;
+use crate::lab::family::{LabFamily, PerFamily};
+use crate::lab::flapping::{FlappingWire, WireTurn};
 use crate::lab::flood;
 use crate::lab::inventory::Inventory;
 use crate::lab::kill_test;
@@ -19,10 +22,10 @@ use crate::lab::noise;
 use crate::lab::output::LabOutput;
 use crate::lab::portal::LandingPage;
 use crate::lab::report::{
-    self, KillCounts, LabReport, LookupCounts, PhaseCost, ScenarioPhaseReport, ScenarioRunReport,
-    TimelineNote,
+    self, KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
+    ScenarioRunReport, TimelineNote,
 };
-use crate::lab::scenario::{Act, AgentAct, Scenario, ScenarioPhase};
+use crate::lab::scenario::{Act, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stream::TimeRange;
 use crate::lab::switch_test;
@@ -33,6 +36,8 @@ use crate::units::{Metric, Moment};
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long the last packets of a phase may take to be answered.
 const GRACE: Duration = Duration::from_millis(300);
+/// How much of the time before the first phase a picture shows.
+const LEAD: Duration = Duration::from_millis(500);
 /// Probes come once a second: the first phase begins at a time drawn from this span, so that many
 /// runs meet every moment between two probes.
 const ANY_MOMENT: Duration = Duration::from_secs(1);
@@ -46,6 +51,8 @@ pub struct LabOptions {
     pub seed: u64,
     /// How long elastic phases last.
     pub elastic: Option<Duration>,
+    /// How often what is done many times is done.
+    pub times: Option<u32>,
     /// The agent.
     pub program: PathBuf,
 }
@@ -55,32 +62,25 @@ pub struct LabOptions {
 pub fn run_scenario(
     scenario: &Scenario,
     options: &LabOptions,
-    mut output: LabOutput,
+    output: LabOutput,
 ) -> Result<LabReport, LabError> {
     let network = LabNetwork::build(options.seed)?;
     if let Some(nat) = scenario.nat {
         network.translate(nat)?;
     }
     output.begin(scenario, options.seed);
-    let settings = ScenarioSettings {
-        failback_after: scenario.failback_after.map(|span| span.0),
-        standby_interval: scenario.standby_interval.map(|span| span.0),
-        targets: scenario.targets.clone(),
-        mode: scenario.mode.clone(),
-        ipv6: scenario.ipv6,
-        flows: scenario.flows.clone(),
-        flows_on_failback: scenario.flows_on_failback.clone(),
-        on_stop: scenario.on_stop.clone(),
-        balance: scenario.balance,
-        long_flows: scenario.long_flows,
-        modem: scenario.modem.clone(),
-    };
-    let testbed = Testbed::set(&network, options.program.clone(), settings, output.clone())?;
+    let testbed = Testbed::set(
+        &network,
+        options.program.clone(),
+        scenario.clone(),
+        output.clone(),
+    )?;
     let mut runner = ScenarioRunner {
         testbed,
         output: output.clone(),
         chance: Chance::from_seed(options.seed),
         elastic: options.elastic,
+        times: options.times,
         has_ipv6: scenario.ipv6,
         has_long_flows: scenario.long_flows,
     };
@@ -106,6 +106,7 @@ struct ScenarioRunner<'n> {
     output: LabOutput,
     chance: Chance,
     elastic: Option<Duration>,
+    times: Option<u32>,
     has_ipv6: bool,
     has_long_flows: bool,
 }
@@ -121,25 +122,28 @@ struct RunningActs<'n> {
     kills: Option<KillCounts>,
 }
 
-/// A wire that is broken and mended in turn.
-struct FlappingWire<'n> {
-    wire: Wire<'n>,
-    every: Duration,
-    broken: Impairment,
-    is_broken: bool,
-    next: Moment,
-}
-
 impl<'n> ScenarioRunner<'n> {
     fn run(&mut self, scenario: &Scenario) -> Result<ScenarioRunReport, LabError> {
         let ready = self.testbed.start_agent_afresh()?;
         self.output.ready(ready);
         let warm_up = scenario.warm_up.0 + ANY_MOMENT.mul_f64(self.chance.unit());
         self.testbed.listen_until(clock::now() + warm_up, |_| false);
+        let start = clock::now();
         let phases = scenario.phases.iter().map(|phase| self.phase(phase));
+        let phases = phases.collect::<Result<_, _>>()?;
+        let range = TimeRange {
+            from: start - LEAD,
+            to: clock::now() - GRACE,
+        };
+        let seen = &self.testbed.seen;
         Ok(ScenarioRunReport {
             ready,
-            phases: phases.collect::<Result<_, _>>()?,
+            phases,
+            trace: RunTrace {
+                range,
+                packets: seen.streams.v4.packets(range),
+                exits: seen.exits_so_far.clone(),
+            },
         })
     }
 
@@ -148,20 +152,28 @@ impl<'n> ScenarioRunner<'n> {
         let before = (self.testbed.cost()?, self.testbed.probes()?);
         let from = clock::now();
         self.testbed.seen.begin(from);
+        let bare = phase.expect.times_bare_probe.is_some();
+        let bare = bare.then(|| BareProbe::start(self.testbed.network.router()));
+        let bare = bare.transpose()?;
         let acted = self.act(phase)?;
         let (lookups, kills) = (acted.lookups, acted.kills);
-        let to = self.last(phase, acted.flapping)?;
+        let (to, outages) = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
         drop(acted.noises);
-        let cost = self.cost_since(before, clock::now().since(from))?;
+        let bare = bare.map(BareProbe::end).transpose()?.flatten();
+        let cost = self.cost_since(before, clock::now().since(from), bare)?;
         self.testbed.listen_until(clock::now() + GRACE, |_| false);
+        let range = TimeRange { from, to };
         let heard = &mut self.testbed.seen;
-        let traffic = heard.streams.v4.traffic(TimeRange { from, to });
+        let traffic = heard.traffic(LabFamily::Ipv4, range);
         heard.note(clock::now(), TimelineNote::Client(traffic));
-        let traffic6 = self
-            .has_ipv6
-            .then(|| heard.streams.v6.traffic(TimeRange { from, to }));
+        let outages = outages.into_iter().map(|TimeRange { from, to: end }| {
+            let to = to.min(end + GRACE);
+            heard.traffic(LabFamily::Ipv4, TimeRange { from, to })
+        });
+        let outages: Vec<_> = outages.collect();
+        let traffic6 = self.has_ipv6.then(|| heard.traffic(LabFamily::Ipv6, range));
         if let Some(traffic) = traffic6 {
             heard.note(clock::now(), TimelineNote::Client6(traffic));
         }
@@ -178,6 +190,8 @@ impl<'n> ScenarioRunner<'n> {
         let seen = PhaseObservations {
             traffic,
             traffic6,
+            outages,
+            delay: self.testbed.seen.delays.within(range),
             active: &active,
             active6: &active6,
             timeline: &heading.timeline,
@@ -190,9 +204,11 @@ impl<'n> ScenarioRunner<'n> {
         self.output.checks(&checks);
         Ok(ScenarioPhaseReport {
             title: phase.title.clone(),
+            start: from,
             lasted: to.since(from),
             traffic,
             traffic6,
+            outages: seen.outages.clone(),
             switches: seen.switches(),
             flows: seen.flows.clone(),
             moved_ms: seen
@@ -232,7 +248,10 @@ impl<'n> ScenarioRunner<'n> {
                 (Act::KillAtRandom { .. }, _, Some(kills)) => kills.to_string(),
                 (act, _, _) => act.to_string(),
             };
-            self.testbed.seen.note(done_at, TimelineNote::Lab { what });
+            let fault = act.fault();
+            self.testbed
+                .seen
+                .note(done_at, TimelineNote::Lab { what, fault });
         }
         Ok(acted)
     }
@@ -247,15 +266,17 @@ impl<'n> ScenarioRunner<'n> {
             Act::Mend(wire) => self.wire(wire)?.mend(),
             Act::Unplug(wire) => self.wire(wire)?.unplug(),
             Act::Flap { wire, every, to } => {
-                let next = clock::now();
-                acted.flapping.push(FlappingWire {
-                    wire: self.wire(wire)?,
-                    every: every.0,
-                    broken: *to,
-                    is_broken: false,
-                    next,
-                });
-                Ok(next)
+                let lasts = std::iter::repeat(every.0);
+                self.flap(acted, wire, *to, lasts, every.0)
+            }
+            Act::Outages {
+                wire,
+                last,
+                apart,
+                to,
+            } => {
+                let lasts = last.clone().into_iter().map(|span| span.0);
+                self.flap(acted, wire, *to, lasts, apart.0)
             }
             Act::LandingPage(uplink) => {
                 let provider = self.testbed.network.provider(uplink);
@@ -294,7 +315,7 @@ impl<'n> ScenarioRunner<'n> {
             Act::SwitchToAndFro { times, clients } => {
                 acted.lookups = Some(switch_test::switch_to_and_fro(
                     &mut self.testbed,
-                    *times,
+                    self.times.unwrap_or(*times),
                     *clients,
                 )?);
                 Ok(clock::now())
@@ -303,7 +324,7 @@ impl<'n> ScenarioRunner<'n> {
                 let chance = &mut self.chance;
                 acted.kills = Some(kill_test::kill_at_random(
                     &mut self.testbed,
-                    *times,
+                    self.times.unwrap_or(*times),
                     within.0,
                     chance,
                 )?);
@@ -312,41 +333,76 @@ impl<'n> ScenarioRunner<'n> {
         }
     }
 
-    /// Lets the phase last, and returns when it ended.
+    fn flap(
+        &self,
+        acted: &mut RunningActs<'n>,
+        wire: &str,
+        to: Impairment,
+        lasts: impl Iterator<Item = Duration> + 'static,
+        apart: Duration,
+    ) -> Result<Moment, LabError> {
+        let now = clock::now();
+        let wire = FlappingWire::new(self.wire(wire)?, to, lasts, apart, now);
+        acted.flapping.push(wire);
+        Ok(now)
+    }
+
+    /// Lets the phase last. Returns when it ended, and the outages of its wires.
     fn last(
         &mut self,
         phase: &ScenarioPhase,
         mut flapping: Vec<FlappingWire<'n>>,
-    ) -> Result<Moment, LabError> {
+    ) -> Result<(Moment, Vec<TimeRange>), LabError> {
         let elastic = self.elastic.filter(|_| phase.elastic);
         let latest = clock::now() + elastic.unwrap_or(phase.lasts.0);
         let mut end = latest;
-        let mut is_awaited = phase.until.is_some();
+        let mut is_awaited = phase.until.is_some() || phase.until6.is_some();
         while clock::now() < end {
-            let now = clock::now();
             for wire in &mut flapping {
-                wire.turn_if_due(now)?;
+                if let Some(turn) = wire.turn_if_due(clock::now())? {
+                    self.note_turn(wire, turn);
+                }
             }
-            let next = flapping.iter().map(|wire| wire.next).min();
+            let next = flapping.iter().filter_map(FlappingWire::next).min();
             let limit = next.map_or(end, |next| next.min(end));
-            let is_there = self.testbed.listen_until(limit, |heard| {
-                is_awaited && heard.exits.v4.is_some() && heard.exits.v4 == phase.until
+            let is_there = self.testbed.listen_until(limit, |seen| {
+                let is_at = |exit: &TrafficExit, uplink: &Option<String>| {
+                    uplink.is_none() || exit == uplink
+                };
+                let exits = &seen.exits;
+                is_awaited && is_at(&exits.v4, &phase.until) && is_at(&exits.v6, &phase.until6)
             });
             if is_there {
                 is_awaited = false;
                 end = latest.min(clock::now() + SETTLE);
             }
         }
-        for wire in flapping {
-            wire.wire.mend()?;
-        }
-        Ok(end)
+        let outages = flapping.into_iter().map(FlappingWire::end);
+        let outages: Vec<_> = outages.collect::<Result<_, _>>()?;
+        Ok((end, outages.concat()))
+    }
+
+    fn note_turn(&mut self, wire: &FlappingWire<'_>, turn: WireTurn) {
+        let name = wire.name().to_owned();
+        let (at, act) = match turn {
+            WireTurn::Broken(at) => {
+                let (towards, to) = (None, wire.broken());
+                let wire = name;
+                (at, Act::Set { wire, towards, to })
+            }
+            WireTurn::Mended(at) => (at, Act::Mend(name)),
+        };
+        let (what, fault) = (act.to_string(), act.fault());
+        self.testbed
+            .seen
+            .note(at, TimelineNote::Lab { what, fault });
     }
 
     fn cost_since(
         &self,
         (cost, probes): (Option<AgentCost>, u64),
         span: Duration,
+        bare: Option<Duration>,
     ) -> Result<Option<PhaseCost>, LabError> {
         let (Some(before), Some(after)) = (cost, self.testbed.cost()?) else {
             return Ok(None);
@@ -362,6 +418,7 @@ impl<'n> ScenarioRunner<'n> {
             cpu_percent: cpu.as_secs_f64() / span.as_secs_f64() * 100.0,
             probes,
             us_per_probe,
+            us_per_bare_probe: bare.map(|bare| bare.as_secs_f64() * 1e6),
             memory_kib: after.memory_kib,
         }))
     }
@@ -369,63 +426,5 @@ impl<'n> ScenarioRunner<'n> {
     fn wire(&self, name: &str) -> Result<Wire<'n>, LabError> {
         let wire = self.testbed.network.wire(name);
         wire.ok_or_else(|| LabError::Wire(name.to_owned()))
-    }
-}
-
-impl FlappingWire<'_> {
-    fn turn_if_due(&mut self, now: Moment) -> Result<(), LabError> {
-        if now < self.next {
-            return Ok(());
-        }
-        if self.is_broken {
-            self.wire.mend()?;
-        } else {
-            self.wire.set(self.broken)?;
-        }
-        self.is_broken = !self.is_broken;
-        self.next = self.next + self.every;
-        Ok(())
-    }
-}
-
-impl std::fmt::Display for Act {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Set { wire, towards, to } => match towards {
-                None => write!(f, "{wire}: {to}"),
-                Some(towards) => write!(f, "{wire} towards the {towards}: {to}"),
-            },
-            Self::Mend(wire) => write!(f, "{wire}: as it was at the beginning"),
-            Self::Unplug(wire) => write!(f, "{wire}: cable pulled"),
-            Self::Flap { wire, every, to } => {
-                write!(
-                    f,
-                    "{wire}: {to} for {every}, then well for {every}, and so on"
-                )
-            }
-            Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
-            Self::Noise { uplink, per_second } => {
-                write!(f, "{uplink}: {per_second} packets of broadcast a second")
-            }
-            Self::Stranger { uplink, metric } => {
-                write!(f, "{uplink}: somebody's default route with metric {metric}")
-            }
-            Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
-            Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
-            Self::Agent(AgentAct::Start) => f.write_str("agent: started"),
-            Self::Stream(true) => f.write_str("client: its stream flows"),
-            Self::Stream(false) => f.write_str("client: its stream pauses"),
-            Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
-            Self::Drain { uplink, limit } => {
-                write!(f, "{uplink}: drained by command, for {limit} at most")
-            }
-            Self::SwitchToAndFro { times, .. } => write!(f, "{times} switches by command"),
-            Self::KillAtRandom { times, within } => {
-                write!(
-                    f,
-                    "agent: killed {times} times within {within} of its start"
-                )
-            }
-        }
     }
 }

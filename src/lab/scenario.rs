@@ -9,40 +9,23 @@ use crate::lab::lane::{Impairment, Towards};
 use crate::lab::nat::Nat;
 
 /// One play.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Its name on the command line.
     pub name: String,
     /// What it is about, in a sentence.
     pub about: String,
-    /// `failover.failback_after` of the agent; its default unless said.
+    /// Lines of the agent's configuration, as `failover.failback_after = '5s'`; defaults for the rest,
+    /// and pings of the hosts of the internet.
     #[serde(default)]
-    pub failback_after: Option<Span>,
-    /// `probe.standby_interval` of the agent; its default unless said.
-    #[serde(default)]
-    pub standby_interval: Option<Span>,
-    /// `probe.targets` of the agent; pings of the hosts of the internet unless said.
-    #[serde(default)]
-    pub targets: Option<Vec<String>>,
-    /// `routing.mode` of the agent; its default unless said.
-    #[serde(default)]
-    pub mode: Option<String>,
+    pub agent: Vec<String>,
     /// The client streams by IPv6 as well, and the agent probes by both families.
     #[serde(default)]
     pub ipv6: bool,
     /// The router translates the client's IPv4 address too; it forwards as it is unless said.
     #[serde(default)]
     pub nat: Option<Nat>,
-    /// `routing.flows` of the agent; its default unless said.
-    #[serde(default)]
-    pub flows: Option<String>,
-    /// `routing.flows_on_failback` of the agent; its default unless said.
-    #[serde(default)]
-    pub flows_on_failback: Option<String>,
-    /// `routing.on_stop` of the agent; its default unless said.
-    #[serde(default)]
-    pub on_stop: Option<String>,
     /// All uplinks share the traffic.
     #[serde(default)]
     pub balance: bool,
@@ -97,6 +80,9 @@ pub struct ScenarioPhase {
     /// It ends earlier, soon after the traffic goes through this uplink.
     #[serde(default)]
     pub until: Option<String>,
+    /// The same of the IPv6 traffic; where both are set, both.
+    #[serde(default)]
+    pub until6: Option<String>,
     /// `lasts` may be chosen on the command line.
     #[serde(default)]
     pub elastic: bool,
@@ -128,6 +114,17 @@ pub enum Act {
         wire: String,
         /// How long it is broken, and how long mended.
         every: Span,
+        /// Broken like what.
+        to: Impairment,
+    },
+    /// Breaks a wire several times, the first time at once.
+    Outages {
+        /// Which wire.
+        wire: String,
+        /// How long each outage lasts.
+        last: Vec<Span>,
+        /// How long the wire is mended between two of them.
+        apart: Span,
         /// Broken like what.
         to: Impairment,
     },
@@ -180,6 +177,15 @@ pub enum Act {
     },
 }
 
+/// What the lab did to an uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UplinkFault {
+    /// It broke this one.
+    Broken(String),
+    /// It mended this one.
+    Mended(String),
+}
+
 /// Something done to the agent.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -200,8 +206,10 @@ pub struct PhaseExpectation {
     pub active: Option<String>,
     /// How often the way of the traffic changes, at most.
     pub switches: Option<usize>,
-    /// The client's longest time without traffic, at most.
+    /// The client's longest time without traffic, at most: in each outage, where there are several.
     pub gap: Option<Span>,
+    /// The median over the outages of the client's time without traffic, at most.
+    pub median_gap: Option<Span>,
     /// The client's lost packets, at most.
     pub lost: Option<usize>,
     /// Through whom the IPv6 traffic goes at the end.
@@ -229,16 +237,82 @@ pub struct PhaseExpectation {
     pub switch_within: Option<u64>,
     /// Routes, rules and nexthop objects of the router are what they were before the first agent.
     pub leaves_nothing: bool,
-    /// The agent's share of one processor, at most.
-    pub cpu_percent: Option<f64>,
-    /// The agent's time on a processor for each probe, at most.
-    pub us_per_probe: Option<f64>,
+    /// The agent's time on a processor for each probe, at most so many times that of a program which
+    /// sends and receives one packet.
+    pub times_bare_probe: Option<f64>,
     /// The agent's resident memory, at most.
     pub memory_kib: Option<u64>,
 }
 
+impl Act {
+    /// Whether it breaks or mends an uplink.
+    pub(super) fn fault(&self) -> Option<UplinkFault> {
+        let of = |wire: &str| wire.split('-').next().unwrap_or(wire).to_owned();
+        match self {
+            Self::Set { wire, .. } | Self::Unplug(wire) => Some(UplinkFault::Broken(of(wire))),
+            Self::Mend(wire) => Some(UplinkFault::Mended(of(wire))),
+            Self::LandingPage(uplink) => Some(UplinkFault::Broken(uplink.clone())),
+            Self::Flap { .. }
+            | Self::Outages { .. }
+            | Self::Noise { .. }
+            | Self::Stranger { .. }
+            | Self::Agent(_)
+            | Self::Stream(_)
+            | Self::Flood(_)
+            | Self::Drain { .. }
+            | Self::SwitchToAndFro { .. }
+            | Self::KillAtRandom { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Set { wire, towards, to } => match towards {
+                None => write!(f, "{wire}: {to}"),
+                Some(towards) => write!(f, "{wire} towards the {towards}: {to}"),
+            },
+            Self::Mend(wire) => write!(f, "{wire}: as it was at the beginning"),
+            Self::Unplug(wire) => write!(f, "{wire}: cable pulled"),
+            Self::Flap { wire, every, to } => {
+                write!(
+                    f,
+                    "{wire}: {to} for {every}, then well for {every}, and so on"
+                )
+            }
+            Self::Outages { wire, last, to, .. } => {
+                write!(f, "{wire}: {to}, {} times", last.len())
+            }
+            Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
+            Self::Noise { uplink, per_second } => {
+                write!(f, "{uplink}: {per_second} packets of broadcast a second")
+            }
+            Self::Stranger { uplink, metric } => {
+                write!(f, "{uplink}: a foreign default route with metric {metric}")
+            }
+            Self::Agent(AgentAct::Stop) => f.write_str("agent: SIGTERM, and it has ended"),
+            Self::Agent(AgentAct::Kill) => f.write_str("agent: SIGKILL, and it has ended"),
+            Self::Agent(AgentAct::Start) => f.write_str("agent: started"),
+            Self::Stream(true) => f.write_str("client: its stream flows"),
+            Self::Stream(false) => f.write_str("client: its stream pauses"),
+            Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
+            Self::Drain { uplink, limit } => {
+                write!(f, "{uplink}: drained by command, for {limit} at most")
+            }
+            Self::SwitchToAndFro { times, .. } => write!(f, "{times} switches by command"),
+            Self::KillAtRandom { times, within } => {
+                write!(
+                    f,
+                    "agent: killed {times} times within {within} of its start"
+                )
+            }
+        }
+    }
+}
+
 /// A span of time, written `"5s"` or `"250ms"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Span(#[serde(with = "crate::lab::span")] pub Duration);
 
 impl std::fmt::Display for Span {
@@ -295,6 +369,7 @@ mod tests {
                     let wire = match act {
                         Act::Set { wire, .. }
                         | Act::Flap { wire, .. }
+                        | Act::Outages { wire, .. }
                         | Act::Mend(wire)
                         | Act::Unplug(wire) => wire,
                         Act::LandingPage(uplink)

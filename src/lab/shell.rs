@@ -5,29 +5,25 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::lab::agent::ScenarioSettings;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::network::LabNetwork;
 use crate::lab::output::{self, LabOutput};
+use crate::lab::scenario::Scenario;
 use crate::lab::testbed::Testbed;
 
 const HINTS: &str = "
 This shell is in the router; the agent is at work. Leave it, and everything is gone.
-  uplinkd status          what the agent thinks
+  uplinkd status          what the agent measures and which uplink carries
+  uplinkd history         what has happened
   ip route; ip rule       what it wrote (where there is an `ip`)
   ip link set fiber down  an outage
-  cat /run/uplinkd/log    what it has said
+  cat /run/uplinkd/log    what it has logged
 ";
 
 /// Builds the network, starts the agent and gives the terminal to a shell.
 pub fn open(seed: u64, program: PathBuf) -> Result<(), LabError> {
     let network = LabNetwork::build(seed)?;
-    let mut testbed = Testbed::set(
-        &network,
-        program,
-        ScenarioSettings::default(),
-        LabOutput::dark(),
-    )?;
+    let mut testbed = Testbed::set(&network, program, Scenario::default(), LabOutput::silent())?;
     testbed.start_agent_afresh()?;
     output::shell_hints(HINTS);
     let shell = env::var_os("SHELL").unwrap_or_else(|| OsString::from("/bin/sh"));

@@ -43,12 +43,21 @@ pub struct ClientTraffic {
         serialize_with = "crate::lab::span::milliseconds"
     )]
     pub gap: Duration,
+    /// When it began.
+    #[serde(skip)]
+    pub(super) gap_start: Moment,
+    /// How much of it the machine took, which woke its threads late.
+    #[serde(
+        rename = "machine_delay_ms",
+        serialize_with = "crate::lab::span::milliseconds"
+    )]
+    pub machine_delay: Duration,
     /// There was no traffic at the end.
     pub is_cut_off: bool,
 }
 
 /// From one moment to another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TimeRange {
     /// The beginning, inside.
     pub(super) from: Moment,
@@ -72,6 +81,20 @@ impl PacketStream {
         }
     }
 
+    /// The packets sent in `range`, and which of them were answered.
+    pub(super) fn packets(&self, range: TimeRange) -> Vec<(Moment, bool)> {
+        let begin = self
+            .packets
+            .partition_point(|packet| packet.sent < range.from);
+        let end = self
+            .packets
+            .partition_point(|packet| packet.sent < range.to);
+        let inside = self.packets[begin..end].iter();
+        inside
+            .map(|packet| (packet.sent, packet.is_answered))
+            .collect()
+    }
+
     /// Of the packets sent in `interval`, once their answers have had the time to come.
     ///
     /// A gap reaches from one answered packet to the next, or to the edges of the interval; the
@@ -83,16 +106,25 @@ impl PacketStream {
         let inside = &self.packets[begin..end];
         let answered = inside.iter().filter(|packet| packet.is_answered);
         let mut last = from;
-        let mut gap = Duration::ZERO;
-        for packet in answered.clone() {
-            gap = gap.max(packet.sent.since(last));
-            last = packet.sent;
+        let mut longest = TimeRange { from, to: from };
+        let ends = answered.clone().map(|packet| packet.sent);
+        for end in ends.chain([to]) {
+            if end.since(last) > longest.to.since(longest.from) {
+                longest = TimeRange {
+                    from: last,
+                    to: end,
+                };
+            }
+            last = end;
         }
+        let last = answered.clone().last().map_or(from, |packet| packet.sent);
         let silence = to.since(last);
         ClientTraffic {
             sent: inside.len(),
             lost: inside.len() - answered.count(),
-            gap: gap.max(silence).saturating_sub(PACE),
+            gap: longest.to.since(longest.from).saturating_sub(PACE),
+            gap_start: longest.from,
+            machine_delay: Duration::ZERO,
             is_cut_off: silence > 20 * PACE,
         }
     }

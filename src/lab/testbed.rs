@@ -19,22 +19,25 @@ use nix::sys::signal::Signal;
 use crate::control::Response;
 use crate::engine::state::State;
 use crate::engine::status::Status;
-use crate::lab::agent::{AgentCost, AgentProcess, ScenarioSettings};
+use crate::lab::agent::{AgentCost, AgentProcess};
 use crate::lab::error::{Doing, LabError};
 use crate::lab::event::{LabEvent, TrafficExit};
-use crate::lab::family::PerFamily;
+use crate::lab::family::{LabFamily, PerFamily};
 use crate::lab::inventory::Inventory;
+use crate::lab::machine_delay::{self, MachineDelays};
 use crate::lab::network::{LabNetwork, UPLINKS};
 use crate::lab::output::LabOutput;
 use crate::lab::report::{TimelineEntry, TimelineNote};
-use crate::lab::scenario::AgentAct;
+use crate::lab::scenario::{AgentAct, Scenario};
 use crate::lab::shutdown::ShutdownHandle;
-use crate::lab::stream::PacketStream;
+use crate::lab::stream::{ClientTraffic, PacketStream, TimeRange};
 use crate::lab::{clock, files, long_flow, long_flow_ends, meter, modem, route_watch};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// The LAN and the uplinks.
+const ROUTER_INTERFACES: usize = 1 + UPLINKS.len();
 /// How often to see whether it is still there meanwhile.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
@@ -45,7 +48,7 @@ pub(super) struct Testbed<'n> {
     /// What stood in the router before the first agent.
     pub(super) before: Inventory,
     program: PathBuf,
-    settings: ScenarioSettings,
+    scenario: Scenario,
     agent: Option<AgentProcess>,
     sink: Sender<LabEvent>,
     inbox: Receiver<LabEvent>,
@@ -62,6 +65,10 @@ pub(super) struct Observations {
     pub(super) flows: long_flow::FlowLog,
     /// The way of the client's traffic now.
     pub(super) exits: PerFamily<TrafficExit>,
+    /// The ways of its IPv4 traffic so far.
+    pub(super) exits_so_far: Vec<(Moment, TrafficExit)>,
+    /// What the machine took for itself.
+    pub(super) delays: MachineDelays,
     /// The agent's last word; none when it is gone.
     pub(super) status: Option<Status>,
     /// What happened since the phase began; none outside of one.
@@ -85,13 +92,14 @@ impl<'n> Testbed<'n> {
     pub(super) fn set(
         network: &'n LabNetwork,
         program: PathBuf,
-        settings: ScenarioSettings,
+        scenario: Scenario,
         output: LabOutput,
     ) -> Result<Self, LabError> {
         let (sink, inbox) = channel();
         let is_paused = Arc::new(AtomicBool::new(false));
-        let mut watchers = Vec::new();
-        for family in settings.families() {
+        let before = Inventory::of_settled(network.router(), ROUTER_INTERFACES)?;
+        let mut watchers = vec![machine_delay::start(sink.clone())?];
+        for family in families(&scenario) {
             watchers.push(route_watch::watch(network.router(), *family, sink.clone())?);
             watchers.push(meter::start(
                 network.client(),
@@ -100,24 +108,24 @@ impl<'n> Testbed<'n> {
                 is_paused.clone(),
             )?);
         }
-        if settings.long_flows {
+        if scenario.long_flows {
             let (client, internet) = (network.client(), network.internet());
             watchers.extend(long_flow_ends::start(client, internet, &sink)?);
         }
-        if let Some(settings) = &settings.modem {
-            watchers.push(modem::install(network.router(), settings)?);
+        if let Some(scenario) = &scenario.modem {
+            watchers.push(modem::install(network.router(), scenario)?);
         }
         let seen = Observations {
             output,
-            is_shared: settings.balance,
+            is_shared: scenario.balance,
             ..Observations::default()
         };
         Ok(Self {
-            before: Inventory::of(network.router())?,
+            before,
             network,
             seen,
             program,
-            settings,
+            scenario,
             agent: None,
             sink,
             inbox,
@@ -137,7 +145,7 @@ impl<'n> Testbed<'n> {
         self.network.mend_all()?;
         self.direct(AgentAct::Stop)?;
         files::remove_state();
-        if let Some(modem) = &self.settings.modem {
+        if let Some(modem) = &self.scenario.modem {
             modem::hang_up(self.network.router(), modem)?;
         }
         self.direct(AgentAct::Start)?;
@@ -177,7 +185,7 @@ impl<'n> Testbed<'n> {
                 self.agent = Some(AgentProcess::start(
                     &self.program,
                     router,
-                    &self.settings,
+                    &self.scenario,
                     sink,
                 )?);
                 return Ok(());
@@ -195,7 +203,7 @@ impl<'n> Testbed<'n> {
         self.agent = Some(AgentProcess::start_unheard(
             &self.program,
             router,
-            &self.settings,
+            &self.scenario,
         )?);
         Ok(())
     }
@@ -267,11 +275,28 @@ impl Observations {
         }
     }
 
+    /// The client's traffic of one family in a range of time.
+    pub(super) fn traffic(&mut self, family: LabFamily, range: TimeRange) -> ClientTraffic {
+        let traffic = self.streams.of(family).traffic(range);
+        let gap = TimeRange {
+            from: traffic.gap_start,
+            to: traffic.gap_start + traffic.gap,
+        };
+        ClientTraffic {
+            machine_delay: self.delays.within(gap),
+            ..traffic
+        }
+    }
+
     fn handle(&mut self, event: LabEvent) {
         match event {
             LabEvent::Packet(family, pulse) => self.streams.of(family).handle_pulse(pulse),
             LabEvent::LongFlow(flow, at, word) => self.flows.handle(flow, at, word),
+            LabEvent::Delay(late) => self.delays.add(late),
             LabEvent::Exit(family, at, to) => {
+                if family == LabFamily::Ipv4 {
+                    self.exits_so_far.push((at, to.clone()));
+                }
                 let from = std::mem::replace(self.exits.of(family), to.clone());
                 self.note(at, TimelineNote::Kernel { family, from, to });
             }
@@ -301,6 +326,15 @@ impl Observations {
             Some(uplink) => uplink == UPLINKS[0],
         };
         self.status.as_ref().is_some_and(is_up) && is_on_its_way
+    }
+}
+
+/// The families of the client's traffic.
+fn families(scenario: &Scenario) -> &[LabFamily] {
+    if scenario.ipv6 {
+        &[LabFamily::Ipv4, LabFamily::Ipv6]
+    } else {
+        &[LabFamily::Ipv4]
     }
 }
 

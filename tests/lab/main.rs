@@ -5,16 +5,44 @@
 mod scenarios;
 mod wires;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Two networks at a time would spoil each other's times.
-static TURN: Mutex<()> = Mutex::new(());
+/// Networks that may run at one time. Two cores have room for more, and the tests for no more need.
+const SLOTS: usize = 4;
 
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static RELEASED: Condvar = Condvar::new();
+
+/// Room for networks; given back when this is dropped.
+struct Slots(usize);
+
+/// Waits for room beside other networks.
+fn beside_others() -> Slots {
+    take(1)
+}
+
+/// Waits until no other network runs.
+fn alone() -> Slots {
+    take(SLOTS)
+}
+
+fn take(slots: usize) -> Slots {
+    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_full = |taken: &mut usize| *taken + slots > SLOTS;
+    let taken = RELEASED.wait_while(taken, is_full);
+    *taken.unwrap_or_else(PoisonError::into_inner) += slots;
+    Slots(slots)
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken -= self.0;
+        RELEASED.notify_all();
+    }
 }
 
 fn run_test_isolated(test: &str, body: impl FnOnce()) {
-    let _turn = turn();
+    let _slot = beside_others();
     uplinkd::lab::run_test_isolated(&format!("wires::{test}"), body);
 }

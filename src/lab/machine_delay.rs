@@ -1,0 +1,98 @@
+//! What the machine takes for itself: how late it wakes a thread that sleeps.
+//!
+//! A bound on a time is a bound on the agent. The agent is woken as late as any other thread, so
+//! the delays that this thread has met in that time are added to the bound: none on an idle machine,
+//! as much as it needs on one with other things to do.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+
+use crate::lab::clock;
+use crate::lab::error::{Doing, LabError};
+use crate::lab::event::LabEvent;
+use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
+use crate::lab::stream::TimeRange;
+
+/// As often as an agent in doubt has something to do.
+const NAP: Duration = Duration::from_millis(5);
+/// What an idle machine takes.
+const USUAL: Duration = Duration::from_micros(200);
+
+/// Measures until the handle is dropped.
+pub(super) fn start(sink: Sender<LabEvent>) -> Result<ShutdownHandle, LabError> {
+    let start = || {
+        let (handle, shutdown) = shutdown::pair()?;
+        thread::Builder::new()
+            .name("machine-delay".to_owned())
+            .spawn(move || measure(&sink, &shutdown))?;
+        Ok::<_, io::Error>(handle)
+    };
+    start().doing(|| "measure the delays of the machine".to_owned())
+}
+
+fn measure(sink: &Sender<LabEvent>, shutdown: &Shutdown) {
+    while !shutdown.is_requested() {
+        let due = clock::now() + NAP;
+        let mut watched = [PollFd::new(shutdown.as_fd(), PollFlags::POLLIN)];
+        let napped = ppoll(&mut watched, Some(NAP.into()), None);
+        let late = TimeRange {
+            from: due,
+            to: clock::now(),
+        };
+        let is_unusual = late.to.since(late.from) > USUAL;
+        let is_over = is_unusual && sink.send(LabEvent::Delay(late)).is_err();
+        if is_over || !matches!(napped, Ok(_) | Err(Errno::EINTR)) {
+            return;
+        }
+    }
+}
+
+/// All delays so far, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MachineDelays(Vec<TimeRange>);
+
+impl MachineDelays {
+    /// Takes one in.
+    pub(super) fn add(&mut self, delay: TimeRange) {
+        self.0.push(delay);
+    }
+
+    /// The sum of those that end in a range of time.
+    pub(super) fn within(&self, range: TimeRange) -> Duration {
+        let first = self.0.partition_point(|delay| delay.to < range.from);
+        let inside = self.0[first..]
+            .iter()
+            .take_while(|delay| delay.to <= range.to);
+        inside.map(|delay| delay.to.since(delay.from)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Moment;
+
+    fn range(from: u64, to: u64) -> TimeRange {
+        let at = |milliseconds| Moment::after_start(Duration::from_millis(milliseconds));
+        TimeRange {
+            from: at(from),
+            to: at(to),
+        }
+    }
+
+    #[test]
+    fn only_delays_of_the_range_count() {
+        let mut delays = MachineDelays::default();
+        for (from, to) in [(10, 15), (20, 28), (40, 41), (70, 90)] {
+            delays.add(range(from, to));
+        }
+        assert_eq!(delays.within(range(16, 80)), Duration::from_millis(9));
+        assert_eq!(delays.within(range(30, 39)), Duration::ZERO);
+    }
+}
