@@ -42,6 +42,7 @@ mod stale_flows;
 mod standby_wake;
 pub mod state;
 pub mod status;
+pub mod suspicion;
 pub mod target;
 pub mod timer;
 pub mod uplink;
@@ -59,7 +60,7 @@ use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
 use crate::engine::desired_routes::{DesiredRoutes, desired_routes};
 use crate::engine::event::{Change, Event};
-use crate::engine::fault_isolation::Docket;
+use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::draft::ManualChoice;
 use crate::engine::group::{AskedFor, Group, GroupView, names};
 use crate::engine::groups::Groups;
@@ -94,7 +95,7 @@ pub struct Engine {
     uplinks: Vec<Uplink>,
     groups: Groups,
     flaps: Flaps,
-    isolation: Docket,
+    isolation: FaultIsolation,
     probe_rate: ProbeRate,
     no_usable: NoUsableUplink,
     pin_watch: PinWatch,
@@ -117,7 +118,7 @@ impl Engine {
             groups: Groups::new(&settings),
             settings,
             flaps: Flaps::default(),
-            isolation: Docket::default(),
+            isolation: FaultIsolation::default(),
             probe_rate: ProbeRate::default(),
             no_usable: NoUsableUplink::new(now),
             pin_watch: PinWatch::default(),

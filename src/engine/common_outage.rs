@@ -5,7 +5,7 @@ use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
 
 /// The carrier is down, and these have not answered since either, though they are not yet called down.
-/// A target that everybody asks may have died, or everything: to move there would be to guess.
+/// A target that all of them probe may be down, or all of them are: to move there would be a guess.
 pub fn as_silent_as(carrier: &Uplink, uplinks: &[Uplink]) -> Vec<UplinkId> {
     let silent_since = carrier.silent_since_round();
     let Some(since) = silent_since.filter(|_| carrier.state() == State::Down) else {

@@ -1,5 +1,4 @@
-//! How soon would it be declared dead? What was learnt about a link, put into a time that a person
-//! understands.
+//! Detection time: how soon an outage of a link would be detected, by what was learnt about it.
 
 use std::time::Duration;
 
@@ -54,8 +53,8 @@ impl Learnt {
     }
 }
 
-/// From the first probe that is not answered to the verdict: the detector itself is told of a link
-/// that has fallen silent, and asked when it would have had enough.
+/// From the first probe that is not answered to the verdict: the detector itself is shown a link
+/// that has fallen silent.
 fn silence<F>(learner: Learner, demand: Demand, rhythm: &Rhythm<F>) -> Duration
 where
     F: Fn(Duration) -> Duration,
@@ -92,7 +91,7 @@ const MOST_ROUNDS: u32 = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::loss::Run;
+    use crate::engine::loss::MissedRun;
 
     const DEMAND: Demand = Demand {
         false_alarm_every: Duration::from_secs(30 * 86_400),
@@ -114,7 +113,7 @@ mod tests {
             for _ in 0..30 {
                 learner.answered();
             }
-            learner.ended(Run {
+            learner.ended(MissedRun {
                 at_least: Duration::from_secs_f64(seconds),
                 at_most: Duration::from_secs_f64(seconds + 0.05),
                 losses: 9,

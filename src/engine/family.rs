@@ -55,7 +55,7 @@ struct FamilyJudge {
     /// Rounds in a row that only the other family answered.
     unshared: u32,
     mute_since: Option<Moment>,
-    /// What somebody else answered in place of a target, since it last was answered truly.
+    /// What another server answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
     retry_at: Moment,
     complaint: String,
@@ -73,7 +73,7 @@ enum FamilyVerdict {
 /// What a round said about a family has changed what is held of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FamilyTurn {
-    /// People need not know.
+    /// Operators need not know.
     Quiet,
     /// It does not work any more.
     Broke,
@@ -265,7 +265,7 @@ impl Families {
         }
     }
 
-    /// Somebody answered in place of a target of the family.
+    /// Another server answered in place of a target of the family.
     pub fn wrongly_answered(&mut self, family: Family, what: &str) {
         if let Some(judge) = &mut self.track_mut(family).judge {
             judge.wrong_answer = Some(what.to_owned());

@@ -1,143 +1,98 @@
-//! Whose fault is it? What one uplink cannot know, all of them together can.
+//! Fault isolation: what one uplink cannot know, all of them together can.
 //!
-//! An uplink that would blame a target, or be blamed for what one target says or no longer says,
-//! appeals. The other uplinks that ask the same target are its witnesses, and are made to ask it now.
-//! A target that answers through any of them is well, so the uplink is at fault; one that none of them
-//! hears rightly is at fault itself: it is set aside for all, said once, and retried. Where nobody can
-//! tell, because the others are dead or ask other targets, the uplink is judged by its own evidence.
+//! An uplink that cannot tell whether a target or its own link is at fault says so. The other uplinks
+//! that probe the same target are asked what they see of it, and probe it now. A target that answers
+//! through any of them is healthy, so the uplink is at fault; one that answers rightly through none of
+//! them is at fault itself: it is set aside for all, reported once, and retried. Where no other uplink
+//! can tell, because the others are down or probe other targets, the uplink is judged by its own
+//! evidence.
 
 use std::time::Duration;
 
 use crate::engine::event::{Change, Event};
-use crate::engine::outage::Silence;
 use crate::engine::state::State;
+use crate::engine::suspicion::{Observation, SuspectedFault, Suspicion, TargetNotice};
 use crate::engine::uplink::{Outbox, Uplink};
-use crate::units::{Moment, Target, UplinkName};
+use crate::units::{Moment, Target};
 
-/// For so long the witnesses are waited for. Nothing waits for them where an uplink is silent
-/// altogether: some target always answers through one that appeals.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What an uplink has to say to all of them.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    /// It may not be to blame.
-    Appeal(Appeal),
-    /// A target that was set aside for all answers again.
-    AnswersAgain(Target),
-}
-
-/// A question of blame.
-#[derive(Clone, Debug)]
-pub struct Appeal {
-    /// The uplink that asks.
-    pub uplink: UplinkName,
-    /// The target in question.
-    pub target: Target,
-    /// What it is about.
-    pub charge: Charge,
-    /// Only what was asked from then on tells.
-    pub since: Moment,
-}
-
-/// What becomes of the uplink if it is to blame.
-#[derive(Clone, Debug)]
-pub enum Charge {
-    /// It set the target aside, and now says so.
-    SetAside(String),
-    /// Too few of its targets answer: it is down.
-    Outage(Silence),
-    /// Somebody answers in the target's place: it is down.
-    Captive(String),
-}
-
-/// What an uplink knows about a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Testimony {
-    /// It answers.
-    Heard,
-    /// Something else answers.
-    Wrong,
-    /// It does not answer, while others do.
-    Silent,
-    /// That will be known soon.
-    Open,
-}
+/// For so long the other uplinks are waited for. An uplink that is silent altogether does not wait:
+/// some target answers through every one that suspects another.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ruling {
+enum FaultRuling {
     Targets,
     Uplinks,
     Open,
 }
 
-/// The open cases.
+/// The suspicions that are not settled.
 #[derive(Clone, Debug, Default)]
-pub struct Docket {
-    cases: Vec<Case>,
+pub struct FaultIsolation {
+    open: Vec<OpenSuspicion>,
 }
 
 #[derive(Clone, Debug)]
-struct Case {
-    appeal: Appeal,
+struct OpenSuspicion {
+    suspicion: Suspicion,
     until: Moment,
 }
 
-impl Docket {
+impl FaultIsolation {
     /// When a case must be ruled.
     pub fn next_timeout(&self) -> Option<Moment> {
-        self.cases.iter().map(|case| case.until).min()
+        self.open.iter().map(|case| case.until).min()
     }
 
     /// Takes what the uplinks have to say, and rules what can be ruled.
     pub fn hear(&mut self, uplinks: &mut [Uplink], now: Moment, out: &mut Outbox) {
-        let has_nothing = out.notices.is_empty() && self.cases.is_empty();
+        let has_nothing = out.notices.is_empty() && self.open.is_empty();
         if has_nothing {
             return;
         }
         for notice in std::mem::take(&mut out.notices) {
             match notice {
-                Notice::Appeal(appeal) => self.open(appeal, uplinks, now),
-                Notice::AnswersAgain(target) => reinstate(&target, uplinks, now, out),
+                TargetNotice::Suspected(suspicion) => self.open(suspicion, uplinks, now),
+                TargetNotice::AnswersAgain(target) => reinstate(&target, uplinks, now, out),
             }
         }
-        let mut open = std::mem::take(&mut self.cases);
+        let mut open = std::mem::take(&mut self.open);
         while let Some(case) = open.pop() {
             match case.rule(uplinks, now) {
-                Ruling::Open => self.cases.push(case),
-                Ruling::Uplinks => case.blame_uplink(uplinks, now, out),
-                Ruling::Targets => {
-                    // With it the target is ruled upon for everybody.
-                    let is_other = |other: &Case| other.appeal.target != case.appeal.target;
+                FaultRuling::Open => self.open.push(case),
+                FaultRuling::Uplinks => case.blame_uplink(uplinks, now, out),
+                FaultRuling::Targets => {
+                    // With it the target is ruled upon for all uplinks.
+                    let is_other =
+                        |other: &OpenSuspicion| other.suspicion.target != case.suspicion.target;
                     open.retain(is_other);
-                    self.cases.retain(is_other);
+                    self.open.retain(is_other);
                     case.blame_target(uplinks, now, out);
                 }
             }
         }
     }
 
-    fn open(&mut self, appeal: Appeal, uplinks: &mut [Uplink], now: Moment) {
-        let mut cases = self.cases.iter_mut().map(|case| &mut case.appeal);
-        if let Some(known) = cases.find(|known| known.is_same_as(&appeal)) {
-            known.charge = appeal.charge;
+    fn open(&mut self, suspicion: Suspicion, uplinks: &mut [Uplink], now: Moment) {
+        let mut open = self.open.iter_mut().map(|case| &mut case.suspicion);
+        if let Some(known) = open.find(|known| known.is_same_as(&suspicion)) {
+            known.fault = suspicion.fault;
             return;
         }
-        for witness in uplinks.iter_mut().filter(|u| appeal.may_ask(u)) {
-            if witness.testify(&appeal.target, appeal.since) == Some(Testimony::Open) {
-                witness.summon(now);
+        for other in uplinks.iter_mut().filter(|u| suspicion.may_ask(u)) {
+            if other.observation(&suspicion.target, suspicion.since) == Some(Observation::Open) {
+                other.probe_now(now);
             }
         }
-        let until = now + PATIENCE;
-        self.cases.push(Case { appeal, until });
+        let until = now + WAIT;
+        self.open.push(OpenSuspicion { suspicion, until });
     }
 }
 
-impl Appeal {
+impl Suspicion {
     fn is_same_as(&self, other: &Self) -> bool {
-        let is_alike =
-            std::mem::discriminant(&self.charge) == std::mem::discriminant(&other.charge);
+        let is_alike = std::mem::discriminant(&self.fault) == std::mem::discriminant(&other.fault);
         is_alike && self.uplink == other.uplink && self.target == other.target
     }
 
@@ -146,52 +101,56 @@ impl Appeal {
     }
 }
 
-impl Case {
-    fn rule(&self, uplinks: &[Uplink], now: Moment) -> Ruling {
-        let Appeal { target, since, .. } = &self.appeal;
-        let witnesses = uplinks.iter().filter(|uplink| self.appeal.may_ask(uplink));
-        let testimonies = witnesses.filter_map(|witness| witness.testify(target, *since));
+impl OpenSuspicion {
+    fn rule(&self, uplinks: &[Uplink], now: Moment) -> FaultRuling {
+        let Suspicion { target, since, .. } = &self.suspicion;
+        let others = uplinks
+            .iter()
+            .filter(|uplink| self.suspicion.may_ask(uplink));
+        let observations = others.filter_map(|other| other.observation(target, *since));
         let (mut is_open, mut is_against) = (false, false);
-        for testimony in testimonies {
-            match (testimony, &self.appeal.charge) {
-                (Testimony::Heard, _) => return Ruling::Uplinks,
-                (Testimony::Open, _) => is_open = now < self.until,
+        for observation in observations {
+            match (observation, &self.suspicion.fault) {
+                (Observation::Answers, _) => return FaultRuling::Uplinks,
+                (Observation::Open, _) => is_open = now < self.until,
                 // A target that is filtered there may still be shadowed here.
-                (Testimony::Silent, Charge::Captive(_)) => {}
-                (Testimony::Wrong | Testimony::Silent, _) => is_against = true,
+                (Observation::Silent, SuspectedFault::Captive(_)) => {}
+                (Observation::Wrong | Observation::Silent, _) => is_against = true,
             }
         }
         match (is_open, is_against) {
-            (true, _) => Ruling::Open,
-            (false, true) => Ruling::Targets,
-            (false, false) => Ruling::Uplinks,
+            (true, _) => FaultRuling::Open,
+            (false, true) => FaultRuling::Targets,
+            (false, false) => FaultRuling::Uplinks,
         }
     }
 
     fn blame_uplink(self, uplinks: &mut [Uplink], now: Moment, out: &mut Outbox) {
-        let Appeal {
+        let Suspicion {
             uplink: name,
             target,
-            charge,
+            fault,
             ..
-        } = self.appeal;
+        } = self.suspicion;
         let Some(uplink) = uplinks.iter_mut().find(|u| u.settings().name == name) else {
             return;
         };
-        uplink.found_at_fault(target, charge, now, out);
+        uplink.found_at_fault(target, fault, now, out);
     }
 
     fn blame_target(self, uplinks: &mut [Uplink], now: Moment, out: &mut Outbox) {
-        let target = self.appeal.target;
-        let why = match self.appeal.charge {
-            Charge::SetAside(_) | Charge::Outage(_) => "answers rightly on no uplink".to_owned(),
-            Charge::Captive(what) => format!("says the same on every uplink ({what})"),
+        let target = self.suspicion.target;
+        let why = match self.suspicion.fault {
+            SuspectedFault::SetAside(_) | SuspectedFault::Outage(_) => {
+                "answers rightly on no uplink".to_owned()
+            }
+            SuspectedFault::Captive(what) => format!("says the same on every uplink ({what})"),
         };
         for uplink in uplinks {
             uplink.excuse(&target, &why, now);
         }
         let reason = format!("{target} {why}: its own fault, set aside, asked again later");
-        tell_of_all(target, [State::Up, State::Down], reason, now, out);
+        report_to_all(target, [State::Up, State::Down], reason, now, out);
     }
 }
 
@@ -202,11 +161,11 @@ fn reinstate(target: &Target, uplinks: &mut [Uplink], now: Moment, out: &mut Out
     }
     if is_news {
         let reason = format!("{target} answers again");
-        tell_of_all(target.clone(), [State::Down, State::Up], reason, now, out);
+        report_to_all(target.clone(), [State::Down, State::Up], reason, now, out);
     }
 }
 
-fn tell_of_all(
+fn report_to_all(
     target: Target,
     [from, to]: [State; 2],
     reason: String,

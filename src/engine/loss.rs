@@ -134,7 +134,7 @@ fn power(base: f64, exponent: u32) -> f64 {
 
 /// A run of missed rounds that a reply ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Run {
+pub struct MissedRun {
     /// From the first missed round to the last.
     pub at_least: Duration,
     /// From the first missed round to the one that was answered.
@@ -260,7 +260,7 @@ impl Learner {
     /// A run of missed rounds was ended by a reply. It is split between the two explanations by
     /// their likelihoods; a burst's length is known only between two bounds, so the mean of the
     /// exponential distribution between them is taken.
-    pub fn ended(&mut self, run: Run) {
+    pub fn ended(&mut self, run: MissedRun) {
         let process = self.process();
         let shortest = run.at_least.as_secs_f64();
         let longest = run.at_most.as_secs_f64().max(shortest + 1e-6);
@@ -332,8 +332,8 @@ mod tests {
 
     const LOST: Tally = Tally { sent: 1, lost: 1 };
 
-    fn run(at_least: f64, at_most: f64, losses: u32) -> Run {
-        Run {
+    fn run(at_least: f64, at_most: f64, losses: u32) -> MissedRun {
+        MissedRun {
             at_least: Duration::from_secs_f64(at_least),
             at_most: Duration::from_secs_f64(at_most),
             losses,

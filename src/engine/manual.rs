@@ -21,7 +21,7 @@ pub(super) fn check(view: EngineView<'_>, command: &Command) -> Result<(), Comma
 
 fn check_switch(uplink: &Uplink) -> Result<(), CommandRefusal> {
     let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
-    if is_usable || uplink.can_be_called() {
+    if is_usable || (uplink.is_cold() && !uplink.is_disabled()) {
         return Ok(());
     }
     Err(CommandRefusal::Unusable {

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use crate::engine::loss::{Learner, LossProcess, Run, Tally, independent};
+use crate::engine::loss::{Learner, LossProcess, MissedRun, Tally, independent};
 use crate::engine::settings::UplinkSettings;
 use crate::units::Moment;
 
@@ -135,7 +135,7 @@ impl Outage {
     }
 
     /// Since when a silence that began with the round sent at `first` counts. Where probes are rare,
-    /// most of the time since the last answer nobody asked.
+    /// most of the time since the last answer nothing was asked.
     fn watched_since(&self, first: Moment, demand: Demand) -> Moment {
         let answered = self.answered.unwrap_or(first);
         answered.max(first - demand.interval.min(demand.outage_within / UNASKED_SHARE))
@@ -149,10 +149,10 @@ impl Outage {
         };
         let process = self.learner.process();
         let as_probed = process.burst_of(last.sent.since(first.sent));
-        let as_felt = self
-            .felt(first.sent)
-            .map(|since| process.burst_of(last.sent.since(since)) * felt_chances(&process, demand));
-        let burst = as_felt.map_or(as_probed, |felt| felt.min(as_probed));
+        let by_traffic = self.silent_traffic(first.sent).map(|since| {
+            process.burst_of(last.sent.since(since)) * traffic_chances(&process, demand)
+        });
+        let burst = by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed));
         -(burst + self.as_isolated(&process)).ln()
     }
 
@@ -166,16 +166,17 @@ impl Outage {
             return None;
         }
         let as_probed = first + process.patience(probability);
-        let as_felt = self
-            .felt(first)
-            .map(|since| since + process.patience(probability / felt_chances(&process, demand)));
-        let proven = as_felt.map_or(as_probed, |felt| felt.min(as_probed)) + ROUNDING;
+        let by_traffic = self
+            .silent_traffic(first)
+            .map(|since| since + process.patience(probability / traffic_chances(&process, demand)));
+        let proven =
+            by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed)) + ROUNDING;
         let too_long = self.watched_since(first, demand) + demand.outage_within;
         Some(proven.min(too_long))
     }
 
     /// Traffic that went silent before the first probe was missed dates the burst back.
-    fn felt(&self, first: Moment) -> Option<Moment> {
+    fn silent_traffic(&self, first: Moment) -> Option<Moment> {
         self.silent_since.filter(|since| *since < first)
     }
 
@@ -246,7 +247,7 @@ impl Outage {
         if self.was_outage(first, answered, demand) {
             return;
         }
-        self.learner.ended(Run {
+        self.learner.ended(MissedRun {
             at_least: self.run[last].sent.since(first),
             at_most: answered.since(first),
             losses: self.run[..=last].iter().map(|f| f.losses).sum(),
@@ -265,7 +266,7 @@ impl Outage {
 }
 
 /// Probes meet only some of the bursts, and traffic meets them all: so many more may mislead.
-fn felt_chances(process: &LossProcess, demand: Demand) -> f64 {
+fn traffic_chances(process: &LossProcess, demand: Demand) -> f64 {
     (demand.interval.as_secs_f64() / process.burst_seconds).max(1.0)
 }
 

@@ -301,7 +301,7 @@ mod tests {
         let later = traffic.now + Duration::from_secs(1);
         assert!(
             !traffic.passive.is_full_and_flows(later),
-            "nobody has looked"
+            "the counters were not read"
         );
         traffic.flows(1, 0, 20);
         assert!(

@@ -3,7 +3,7 @@
 use super::candidate::Fitness;
 use super::group::Group;
 use super::ids::UplinkId;
-use super::schedule::{Doubt, Need};
+use super::schedule::{Doubt, Need, Pace};
 use super::settings::{Failback, Policy};
 use super::uplink::Uplink;
 use super::view::EngineView;
@@ -98,7 +98,7 @@ fn worth_a_call(uplink: &Uplink) -> Doubt {
 pub(super) fn share_wake_up(uplinks: &mut [Uplink], now: Moment) -> Option<UplinkId> {
     let leader = uplinks
         .iter()
-        .find(|uplink| uplink.has_steady_round(now))?
+        .find(|uplink| uplink.pace_of_round(now) == Some(Pace::Steady))?
         .id();
     let intervals = uplinks
         .iter()
@@ -106,7 +106,7 @@ pub(super) fn share_wake_up(uplinks: &mut [Uplink], now: Moment) -> Option<Uplin
     let soon = now + intervals.min().unwrap_or_default() / 2;
     for uplink in uplinks {
         let is_due = uplink.next_round().is_some_and(|at| at <= now);
-        if !is_due && uplink.has_steady_round(soon) {
+        if !is_due && uplink.pace_of_round(soon) == Some(Pace::Steady) {
             uplink.probe_at(now);
         }
     }
@@ -124,8 +124,10 @@ pub(super) fn keep_step(uplinks: &mut [Uplink], leader: Option<UplinkId>) {
     };
     for uplink in uplinks {
         let is_alike = uplink.settings().probe.interval == interval;
-        let goes_along = (is_alike && uplink.has_steady_round(next + interval))
-            || uplink.has_slow_round(next + interval / 2);
+        let goes_along = (is_alike && uplink.pace_of_round(next + interval) == Some(Pace::Steady))
+            || uplink
+                .pace_of_round(next + interval / 2)
+                .is_some_and(Pace::is_slow);
         if goes_along {
             uplink.probe_at(next);
         }

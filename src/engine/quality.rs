@@ -56,9 +56,9 @@ pub struct ClosedRound {
 #[derive(Clone, Debug)]
 pub struct Quality {
     health: HealthSettings,
-    /// What was sent before tells of a link that was not up yet.
+    /// What was sent before says something about a link that was not up yet.
     began: Option<Moment>,
-    change: Change,
+    change: LossChange,
     enter: Bernoulli,
     exit: Bernoulli,
     paced: Option<Moment>,
@@ -81,7 +81,7 @@ impl Quality {
         Self {
             health: health.clone(),
             began: None,
-            change: Change::default(),
+            change: LossChange::default(),
             // Without drift at about 0.79 of `enter`, and at 0.9 of `exit`: what lies well between
             // moves neither.
             enter: Bernoulli::between(enter.ratio() * 0.6, enter.ratio()),
@@ -275,7 +275,7 @@ impl Quality {
                 self.exit.observe_reverse(one);
                 if self.exit.evidence >= EXIT_EVIDENCE {
                     self.loss = None;
-                    self.change = Change::default();
+                    self.change = LossChange::default();
                     self.enter.evidence = 0.0;
                     self.exit.evidence = 0.0;
                 }
@@ -341,7 +341,7 @@ fn millis(duration: Duration) -> String {
 /// the history knows is no surprise. More loss may come scattered or clustered into bursts like
 /// those that are known, only more of them; one excursion of evidence is kept for each.
 #[derive(Clone, Copy, Debug, Default)]
-struct Change {
+struct LossChange {
     alive: Belief,
     clustering: Belief,
     last: Option<Moment>,
@@ -357,7 +357,7 @@ struct Excursion {
     lost: u32,
 }
 
-impl Change {
+impl LossChange {
     fn observe(&mut self, round: ClosedRound, process: &LossProcess, enter: Loss) {
         let elapsed = match self.last {
             Some(last) => round.sent.since(last),

@@ -66,7 +66,7 @@ pub enum Fate {
     Answered(Duration),
     /// Not answered in time.
     Missed,
-    /// Answered by somebody else, or not as it should.
+    /// Answered by another server, or not as it should be.
     Wrong,
     /// Never left the machine.
     Void,
@@ -74,14 +74,14 @@ pub enum Fate {
 
 /// What became of the probes of a round by one family that count.
 #[derive(Clone, Copy, Default)]
-struct Count {
+struct FamilyCount {
     answered: usize,
     wrong: usize,
     open: usize,
     missed: usize,
 }
 
-impl Count {
+impl FamilyCount {
     fn judge(self, quorum: usize) -> RoundResult {
         let asked = self.asked();
         let quorum = quorum.min(asked.max(1));
@@ -164,8 +164,8 @@ impl Round {
         probes.filter(|probe| probe.counts).count()
     }
 
-    fn count(&self) -> [Count; Family::ROUTED.len()] {
-        let mut counts = [Count::default(); Family::ROUTED.len()];
+    fn count(&self) -> [FamilyCount; Family::ROUTED.len()] {
+        let mut counts = [FamilyCount::default(); Family::ROUTED.len()];
         for probe in self.probes.iter().filter(|probe| probe.counts) {
             let count = &mut counts[probe.family as usize];
             match probe.fate {

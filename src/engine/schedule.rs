@@ -15,7 +15,7 @@ use crate::units::Moment;
 /// How much depends on an uplink at the moment.
 ///
 /// Knowing that a standby works is worth nothing until it is needed, and then it is worth a lot: so
-/// it is probed slowly, and asked at once when whoever carries the traffic is in doubt. One round to
+/// it is probed slowly, and asked at once when the carrying uplink is in doubt. One round to
 /// all its targets is enough: an answer shows that it is there, and the lack of one raises its own
 /// suspicion, which is followed up as any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +25,7 @@ pub enum Need {
     /// It carries the traffic, or may be chosen soon, or nothing works.
     #[default]
     Watched,
-    /// Whoever carries the traffic may be dead: would this one be there?
+    /// The carrying uplink may be down: would this one take over?
     Called,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn call_of(
     };
     let is_booting = now < booted && default_group.leader().is_none() && !is_chosen;
     StandbyCall {
-        why: why.filter(|_| uplink.can_be_called() && !is_booting),
+        why: why.filter(|_| uplink.is_cold() && !uplink.is_disabled() && !is_booting),
         may_rest,
         look_again: is_booting.then_some(booted),
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::engine::deadline::RoundTrip;
-use crate::engine::fault_isolation::Testimony;
 use crate::engine::loss::LossProcess;
 use crate::engine::state::State;
 use crate::engine::status::TargetStatus;
+use crate::engine::suspicion::Observation;
 use crate::engine::window::Window;
 use crate::engine::wording::{millis, tenths};
 use crate::units::{Moment, ProbeId, Target};
@@ -33,8 +33,8 @@ pub struct TargetTrack {
     unshared_misses: u32,
     unshared_since: Option<Moment>,
     answers_in_a_row: u32,
-    /// When the last probes were sent that it answered, that it or somebody else answered wrongly,
-    /// and that nobody answered: the last of these first.
+    /// When the last probes were sent that it answered, that were answered wrongly,
+    /// and that were not answered: the last of these first.
     heard: Option<Moment>,
     wronged: Option<Moment>,
     unheard: [Option<Moment>; 2],
@@ -106,16 +106,16 @@ impl TargetTrack {
     }
 
     /// What it has shown by probes sent from `since` on.
-    pub fn testimony(&self, since: Moment) -> Testimony {
+    pub fn observation(&self, since: Moment) -> Observation {
         let is_after = |sent: Option<Moment>| sent.is_some_and(|sent| sent >= since);
         if is_after(self.heard) {
-            Testimony::Heard
+            Observation::Answers
         } else if is_after(self.wronged) {
-            Testimony::Wrong
+            Observation::Wrong
         } else if self.aside.is_some() || is_after(self.unheard[1]) {
-            Testimony::Silent
+            Observation::Silent
         } else {
-            Testimony::Open
+            Observation::Open
         }
     }
 
@@ -191,7 +191,7 @@ impl TargetTrack {
         Some(Standing::Reinstated)
     }
 
-    /// It answered wrongly, or somebody else answered in its place.
+    /// It answered wrongly, or another server answered in its place.
     pub fn answered_wrongly(&mut self, sent: Moment) {
         self.wronged = self.wronged.max(Some(sent));
         self.answers_in_a_row = 0;

@@ -4,7 +4,7 @@ use crate::units::Moment;
 
 /// Why an uplink wants to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
+pub enum UplinkTimer {
     /// The oldest unanswered probe is missed unless its answer comes by now.
     Deadline,
     /// The uplink has answered for long enough to be trusted again, unless something happens.
@@ -25,28 +25,28 @@ pub struct Timers {
 
 impl Timers {
     /// Sets or moves a timer.
-    pub fn set(&mut self, timer: Timer, at: Moment) {
+    pub fn set(&mut self, timer: UplinkTimer, at: Moment) {
         self.set_or_stop(timer, Some(at));
     }
 
     /// Sets, moves or stops a timer.
-    pub fn set_or_stop(&mut self, timer: Timer, at: Option<Moment>) {
+    pub fn set_or_stop(&mut self, timer: UplinkTimer, at: Option<Moment>) {
         self.due[timer as usize] = at;
         self.next = self.due.iter().flatten().min().copied();
     }
 
     /// Stops a timer.
-    pub fn stop(&mut self, timer: Timer) {
+    pub fn stop(&mut self, timer: UplinkTimer) {
         self.set_or_stop(timer, None);
     }
 
     /// When a timer is due; none if it does not run.
-    pub fn get(&self, timer: Timer) -> Option<Moment> {
+    pub fn get(&self, timer: UplinkTimer) -> Option<Moment> {
         self.due[timer as usize]
     }
 
     /// Stops a timer that is due, and says whether it was.
-    pub fn take_due(&mut self, timer: Timer, now: Moment) -> bool {
+    pub fn take_due(&mut self, timer: UplinkTimer, now: Moment) -> bool {
         let is_due = self.get(timer).is_some_and(|at| at <= now);
         if is_due {
             self.stop(timer);

@@ -1,7 +1,7 @@
 //! One uplink: its link, its standby, and what its monitor makes of it.
 //!
 //! ```text
-//!  Uplink ──> Monitor ──> Rounds    what was asked and answered
+//!  Uplink ──> UplinkMonitor ──> Rounds    what was asked and answered
 //!    │           ├──────> Targets   whom it asks
 //!    │           ├──────> Evidence  outage, quality, families, traffic, portal
 //!    │           ├──────> Pacer     when to probe next, and with what budget
@@ -26,7 +26,6 @@ mod targets;
 use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::event::{Change, Errand};
 use crate::engine::family::FamilyOutlook;
-use crate::engine::fault_isolation::{Charge, Testimony};
 use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::Learner;
@@ -35,24 +34,26 @@ use crate::engine::score::score;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::status::UplinkStatus;
+use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::seconds;
 use crate::routing::{Attachment, Family, Trouble};
-use crate::units::{Bytes, Counters, Moment, ProbeId, Score, Target, Wall};
+use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Score, Target, Wall};
 
 use cold::{Aim, Cold, StandbySight, StandbyTurn};
 use health::{Phase, Signal};
-use monitor::Monitor;
+use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
 
-/// One uplink.
+/// One uplink. It has more than 40 methods, most of one line: the rest of the engine sees the parts
+/// only through them.
 #[derive(Clone, Debug)]
 pub struct Uplink {
     id: UplinkId,
     attachment: Attachment,
-    monitor: Monitor,
+    monitor: UplinkMonitor,
     /// Of a cold one: whether it is up, and why.
     cold: Option<Box<Cold>>,
 }
@@ -67,7 +68,7 @@ impl Uplink {
                 ..Attachment::default()
             },
             cold: Cold::of(&settings, now),
-            monitor: Monitor::new(settings, now, spread),
+            monitor: UplinkMonitor::new(settings, now, spread),
         }
     }
 
@@ -93,7 +94,7 @@ impl Uplink {
 
     /// How the election sees it.
     pub fn candidate(&self) -> Candidate<'_> {
-        let Monitor {
+        let UplinkMonitor {
             settings,
             health,
             evidence,
@@ -124,7 +125,7 @@ impl Uplink {
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
     /// of our own traffic.
     pub fn lasting_score(&self) -> Option<Score> {
-        let Monitor {
+        let UplinkMonitor {
             targets, evidence, ..
         } = &self.monitor;
         if evidence.passive.is_full() {
@@ -151,7 +152,7 @@ impl Uplink {
         read_model::status(&self.monitor, &self.attachment, carries, is_active, wall)
     }
 
-    /// The machine slept, or the agent was held up: what was under way then tells nothing, and whatever
+    /// The machine slept, or the agent was held up: what was under way then says nothing, and whatever
     /// has lasted begins anew.
     pub fn wake(&mut self, now: Moment) {
         if let Some(cold) = &mut self.cold {
@@ -176,7 +177,7 @@ impl Uplink {
             // What its link is like means something else now.
             self.monitor.health.forget();
         }
-        self.monitor.is_coming_up = self.is_coming_up();
+        self.monitor.is_coming_up = (self.cold.as_ref()).is_some_and(|cold| cold.is_coming_up());
         self.monitor.adapt(settings, &self.attachment.paths, now);
     }
 
@@ -256,13 +257,16 @@ impl Uplink {
         if let Some(cold) = &mut self.cold {
             let is_gone = matches!(trouble, Some(Trouble::Absent | Trouble::Down));
             cold.find(has_come || (is_unknown && !is_gone), is_gone, now);
-            self.monitor.is_coming_up = self.is_coming_up();
+            self.monitor.is_coming_up = cold.is_coming_up();
         }
         let paths = &self.attachment.paths;
         self.monitor
             .attach(paths, trouble.is_none(), is_elsewhere, now);
         if let Some(trouble) = trouble {
-            self.monitor.lose_link(self.link_failed(trouble), now);
+            self.monitor.lose_link(
+                link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
+                now,
+            );
         } else if has_come {
             self.monitor.forget_rounds();
             let interface = self.settings().interface.clone();
@@ -318,44 +322,34 @@ impl Uplink {
         self.monitor.pacer.probe_at(then);
     }
 
-    /// A round at the steady pace is due by `then`.
-    pub fn has_steady_round(&self, then: Moment) -> bool {
-        self.pace_of_round(then) == Some(Pace::Steady)
-    }
-
-    /// A round that has time is due by `then`.
-    pub fn has_slow_round(&self, then: Moment) -> bool {
-        self.pace_of_round(then).is_some_and(Pace::is_slow)
-    }
-
-    /// The pace at `then` if a round is due by then.
-    fn pace_of_round(&self, then: Moment) -> Option<Pace> {
+    /// The pace of the next round at `then`, if it is due by then.
+    pub fn pace_of_round(&self, then: Moment) -> Option<Pace> {
         let is_due = self.next_round().is_some_and(|at| at <= then);
         is_due.then(|| self.monitor.pacer.pace(&self.monitor.situation(then)))
     }
 
     /// What it knows of a target by probes sent from `since` on; nothing if it cannot know.
-    pub fn testify(&self, target: &Target, since: Moment) -> Option<Testimony> {
+    pub fn observation(&self, target: &Target, since: Moment) -> Option<Observation> {
         if self.attachment.trouble.is_some() {
             return None;
         }
-        let Monitor {
+        let UplinkMonitor {
             targets, health, ..
         } = &self.monitor;
         let track = targets.at(targets.find(target)?);
         let lives = targets.has_spoken_since(since);
-        match track.testimony(since) {
-            told @ (Testimony::Heard | Testimony::Wrong) => Some(told),
-            Testimony::Silent if lives => Some(Testimony::Silent),
-            Testimony::Silent | Testimony::Open => {
+        match track.observation(since) {
+            seen @ (Observation::Answers | Observation::Wrong) => Some(seen),
+            Observation::Silent if lives => Some(Observation::Silent),
+            Observation::Silent | Observation::Open => {
                 let is_dead = health.phase() == Phase::Down && !lives;
-                (!is_dead).then_some(Testimony::Open)
+                (!is_dead).then_some(Observation::Open)
             }
         }
     }
 
     /// Asks all its targets, now and densely for a moment.
-    pub fn summon(&mut self, now: Moment) {
+    pub fn probe_now(&mut self, now: Moment) {
         self.monitor.pacer.probe_for_others(now);
     }
 
@@ -363,16 +357,16 @@ impl Uplink {
     pub fn found_at_fault(
         &mut self,
         target: Target,
-        charge: Charge,
+        fault: SuspectedFault,
         now: Moment,
         out: &mut Outbox,
     ) {
-        if let Charge::SetAside(why) = &charge {
+        if let SuspectedFault::SetAside(why) = &fault {
             let reason = format!("{target} {why}: set aside, asked again later");
             let reports = &mut self.monitor.reports;
             reports.target(target, [State::Up, State::Down], reason, now);
         }
-        self.monitor.found_at_fault(charge, now);
+        self.monitor.found_at_fault(fault, now);
         self.monitor.reports.collect(out);
     }
 
@@ -407,15 +401,6 @@ impl Uplink {
         self.cold.is_some()
     }
 
-    /// It is not usable, but may be when it is called.
-    pub fn can_be_called(&self) -> bool {
-        self.is_cold() && !self.is_disabled()
-    }
-
-    fn is_coming_up(&self) -> bool {
-        self.cold.as_ref().is_some_and(|cold| cold.is_coming_up())
-    }
-
     /// Takes whether it is needed, and says what is to be done about it.
     pub fn rouse(&mut self, call: &StandbyCall, now: Moment, out: &mut Outbox) {
         let sight = StandbySight {
@@ -425,7 +410,7 @@ impl Uplink {
         while let Some(cold) = &mut self.cold
             && let Some(turn) = cold.take_turn(call, sight, now)
         {
-            self.monitor.is_coming_up = self.is_coming_up();
+            self.monitor.is_coming_up = cold.is_coming_up();
             self.apply_standby_turn(turn, now);
         }
         self.monitor.reports.collect(out);
@@ -435,17 +420,14 @@ impl Uplink {
         let (errand, reason) = match turn {
             StandbyTurn::Quiet | StandbyTurn::Ready => return,
             StandbyTurn::StillUnready => {
-                self.found_unready(&self.explain_unready(), now);
+                self.unready("", now);
                 return;
             }
-            StandbyTurn::Unready(aim) => {
-                let why = self.explain_unready();
-                let reason = match aim {
-                    Aim::Exercise => format!("exercise: {why}"),
-                    Aim::Need | Aim::Return => why,
-                };
-                self.found_unready(&reason, now);
-                (Errand::Unready, reason)
+            StandbyTurn::Unready(Aim::Exercise) => {
+                (Errand::Unready, self.unready("exercise: ", now))
+            }
+            StandbyTurn::Unready(Aim::Need | Aim::Return) => {
+                (Errand::Unready, self.unready("", now))
             }
             StandbyTurn::Up(reason) => (Errand::Up, reason),
             StandbyTurn::Down(reason) => (Errand::Down, reason),
@@ -455,47 +437,47 @@ impl Uplink {
             interface: self.settings().interface.clone(),
             errand,
         };
-        self.monitor.reports.tell(change, reason, now);
+        self.monitor.reports.event(change, reason, now);
         if errand != Errand::Unready
             && let Some(trouble) = self.attachment.trouble
         {
-            self.monitor.signal(self.link_failed(trouble), now);
+            self.monitor.signal(
+                link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
+                now,
+            );
         }
     }
 
-    fn explain_unready(&self) -> String {
-        let Some(cold) = &self.cold else {
+    /// It was called and is not usable in time; why.
+    fn unready(&mut self, before: &str, now: Moment) -> String {
+        let Some(cold) = &mut self.cold else {
             return String::new();
         };
         let within = seconds(cold.ready_within());
-        let interface = &self.settings().interface;
+        let interface = &self.monitor.settings.interface;
         let health = &self.monitor.health;
         let what = match (health.phase(), self.attachment.trouble) {
             (_, Some(trouble)) => explain(trouble, interface.as_str()),
             (Phase::Unknown, None) => format!("{interface} is up, no answer"),
             (_, None) => health.reason().to_owned(),
         };
-        format!("not usable within {within}: {what}")
-    }
-
-    fn found_unready(&mut self, reason: &str, now: Moment) {
-        if let Some(cold) = &mut self.cold {
-            cold.found_unready(reason);
-        }
+        let reason = format!("{before}not usable within {within}: {what}");
+        cold.found_unready(&reason);
         let phase = unusable(self.attachment.trouble);
-        let signal = Signal::Unready(phase, reason.to_owned());
-        self.monitor.signal(signal, now);
+        self.monitor
+            .signal(Signal::Unready(phase, reason.clone()), now);
+        reason
     }
+}
 
-    /// The link is not in order, unless it is a cold standby's that need not be.
-    fn link_failed(&self, trouble: Trouble) -> Signal {
-        let why = explain(trouble, self.settings().interface.as_str());
-        let resting = self.cold.as_ref().filter(|cold| cold.is_resting());
-        match resting.map(|cold| cold.rests_as(&why)) {
-            Some(Ok(why)) => Signal::Rests(Phase::Cold, why),
-            Some(Err(unready)) => Signal::Rests(unusable(Some(trouble)), unready),
-            None => Signal::LinkFailed(trouble, why),
-        }
+/// The link is not in order, unless it is a cold standby's that need not be.
+fn link_failed(cold: Option<&Cold>, trouble: Trouble, interface: &InterfaceName) -> Signal {
+    let why = explain(trouble, interface.as_str());
+    let resting = cold.filter(|cold| cold.is_resting());
+    match resting.map(|cold| cold.rests_as(&why)) {
+        Some(Ok(why)) => Signal::Rests(Phase::Cold, why),
+        Some(Err(unready)) => Signal::Rests(unusable(Some(trouble)), unready),
+        None => Signal::LinkFailed(trouble, why),
     }
 }
 

@@ -199,7 +199,7 @@ fn a_configuration_is_tried_with_the_targets_that_were_recorded() {
         stderr(&output)
     );
     let reason = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(reason.contains("to 1 target"), "{reason}");
+    assert!(reason.contains("to the only target"), "{reason}");
 }
 
 #[test]

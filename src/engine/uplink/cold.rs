@@ -46,13 +46,13 @@ pub(super) struct Cold {
 
 #[derive(Clone, Debug)]
 enum Stance {
-    /// It is down, or was told to be.
+    /// It is down, or goes down.
     Asleep,
-    /// It was told to come up, and is not usable yet.
+    /// It comes up, and is not usable yet.
     Called(Attempt),
     /// It is needed, and was usable.
     Serving,
-    /// Nobody needs it: it goes down then.
+    /// It is not needed: it goes down then.
     Idle {
         until: Moment,
         reason: String,
@@ -77,7 +77,7 @@ struct Attempt {
 pub(super) enum Aim {
     Need,
     Exercise,
-    /// It was needed and usable, and no longer is: nobody has called it again yet.
+    /// It was needed and usable, and no longer is: it was not called again yet.
     Return,
 }
 
@@ -88,14 +88,14 @@ pub(super) struct StandbySight {
     pub(super) is_carrying: bool,
 }
 
-/// What is to be told or noted.
+/// What is to be reported or noted.
 pub(super) enum StandbyTurn {
     Quiet,
     Up(String),
     Down(String),
     Ready,
     Unready(Aim),
-    /// Nobody is told again.
+    /// It is not reported again.
     StillUnready,
 }
 

@@ -286,9 +286,7 @@ impl Evidence {
         let count = targets.len();
         if count == 1 {
             let target = targets.at(0).target();
-            format!(
-                "no answer for {lasts}, in {rounds} probes to 1 target, {target}: nobody else is asked"
-            )
+            format!("no answer for {lasts}, in {rounds} probes to the only target, {target}")
         } else if quorum == 1 {
             format!("no answer for {lasts}, in {rounds} rounds of probes to {count} targets")
         } else {

@@ -19,7 +19,6 @@ use super::reports::Reports;
 use super::rounds::{Overtaken, ProbePlace, Rounds};
 use super::targets::Targets;
 use crate::engine::family::FamilyTurn;
-use crate::engine::fault_isolation::{Charge, Testimony};
 use crate::engine::input::ProbeOutcome;
 use crate::engine::outage::{Demand, Silence};
 use crate::engine::passive::BUSY_EVERY;
@@ -27,7 +26,8 @@ use crate::engine::quality::Quality;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
-use crate::engine::timer::{Timer, Timers};
+use crate::engine::suspicion::{Observation, SuspectedFault};
+use crate::engine::timer::{Timers, UplinkTimer};
 use crate::routing::{Family, Path};
 use crate::units::{Counters, Loss, Moment, ProbeId};
 
@@ -39,7 +39,7 @@ const LONGEST_QUEUE: u32 = 2;
 
 /// The monitor of one uplink.
 #[derive(Clone, Debug)]
-pub(super) struct Monitor {
+pub(super) struct UplinkMonitor {
     pub(super) settings: UplinkSettings,
     pub(super) health: Health,
     pub(super) targets: Targets,
@@ -55,7 +55,7 @@ pub(super) struct Monitor {
     pub(super) reports: Reports,
 }
 
-impl Monitor {
+impl UplinkMonitor {
     pub(super) fn new(settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         let (probe, health) = (&settings.probe, &settings.health);
         Self {
@@ -132,7 +132,7 @@ impl Monitor {
         if is_carrying != self.is_carrying {
             self.is_carrying = is_carrying;
             self.evidence.forget_traffic();
-            self.timers.stop(Timer::Count);
+            self.timers.stop(UplinkTimer::Count);
             if is_carrying {
                 self.pacer.check_takeover(now);
                 self.hurry(now);
@@ -140,12 +140,12 @@ impl Monitor {
         }
     }
 
-    /// What was under way tells nothing, and whatever has lasted begins anew.
+    /// What was under way says nothing, and whatever has lasted begins anew.
     pub(super) fn wake(&mut self, now: Moment) {
         self.forget_rounds();
         if self.health.restart(now) {
             let trust_at = now + self.settings.health.recover_after;
-            self.timers.set(Timer::Recover, trust_at);
+            self.timers.set(UplinkTimer::Recover, trust_at);
         }
         self.probe_soon(now);
     }
@@ -232,7 +232,7 @@ impl Monitor {
         let now_and_then = is_metered.then_some(now + self.settings.probe.interval);
         let look_again = self.evidence.passive.look_again(now).or(now_and_then);
         let look_again = look_again.filter(|_| self.is_carrying);
-        self.timers.set_or_stop(Timer::Count, look_again);
+        self.timers.set_or_stop(UplinkTimer::Count, look_again);
         if is_silent {
             self.hurry(now);
         }
@@ -240,14 +240,14 @@ impl Monitor {
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Moment, ids: &mut ProbeIds) {
-        if self.timers.take_due(Timer::Deadline, now) {
+        if self.timers.take_due(UplinkTimer::Deadline, now) {
             self.miss_overdue(now);
         }
-        if self.timers.take_due(Timer::Recover, now) {
+        if self.timers.take_due(UplinkTimer::Recover, now) {
             self.try_to_trust(now);
         }
         let is_time_to_probe = self.pacer.take_due(now);
-        let mut is_time_to_look = self.timers.take_due(Timer::Count, now);
+        let mut is_time_to_look = self.timers.take_due(UplinkTimer::Count, now);
         if is_time_to_probe {
             let situation = self.situation(now);
             // The machine is awake for the probe anyway.
@@ -277,7 +277,7 @@ impl Monitor {
         let situation = self.situation(now);
         let pace = self.pacer.pace(&situation);
         let breadth = if self.is_captive() {
-            // Only the web pages can tell when it is over, and only all of them whether it is.
+            // Only the web pages show when it is over, and only all of them whether it is.
             Breadth::All
         } else {
             let has_asked_all =
@@ -333,12 +333,12 @@ impl Monitor {
     pub(super) fn forget_rounds(&mut self) {
         self.rounds.clear();
         self.evidence.interrupt();
-        self.timers.stop(Timer::Deadline);
+        self.timers.stop(UplinkTimer::Deadline);
     }
 
     fn arm_deadline(&mut self) {
         let next = self.rounds.next_deadline();
-        self.timers.set_or_stop(Timer::Deadline, next);
+        self.timers.set_or_stop(UplinkTimer::Deadline, next);
     }
 
     /// On a link that our own traffic fills a probe waits in the queue of that, for as long as the
@@ -487,10 +487,13 @@ impl Monitor {
         let counts = |place: usize| self.targets.at(place).is_standing();
         match self.evidence.portal.judge(counts) {
             None => {}
-            Some(PortalFinding::Captive(what)) => self.found_at_fault(Charge::Captive(what), now),
+            Some(PortalFinding::Captive(what)) => {
+                self.found_at_fault(SuspectedFault::Captive(what), now)
+            }
             Some(PortalFinding::Suspected { place, since, what }) => {
                 let target = self.targets.at(place).target().clone();
-                self.reports.appeal(target, Charge::Captive(what), since);
+                self.reports
+                    .suspect(target, SuspectedFault::Captive(what), since);
             }
         }
     }
@@ -509,10 +512,11 @@ impl Monitor {
             return;
         }
         let standing = self.targets.iter().filter(|track| track.is_standing());
-        let silent = standing.filter(|track| track.testimony(since) != Testimony::Heard);
+        let silent = standing.filter(|track| track.observation(since) != Observation::Answers);
         let targets: Vec<_> = silent.map(|track| track.target().clone()).collect();
         for target in targets {
-            self.reports.appeal(target, Charge::Outage(silence), since);
+            self.reports
+                .suspect(target, SuspectedFault::Outage(silence), since);
         }
     }
 
@@ -526,10 +530,10 @@ impl Monitor {
 
     /// The uplink is to blame, and not its targets. A right page since then ends a portal before it
     /// begins.
-    pub(super) fn found_at_fault(&mut self, charge: Charge, now: Moment) {
-        match charge {
-            Charge::SetAside(_) => {}
-            Charge::Outage(_) => {
+    pub(super) fn found_at_fault(&mut self, fault: SuspectedFault, now: Moment) {
+        match fault {
+            SuspectedFault::SetAside(_) => {}
+            SuspectedFault::Outage(_) => {
                 if let Some(silence) = self
                     .evidence
                     .outage
@@ -538,7 +542,7 @@ impl Monitor {
                     self.fall_silent(silence, now);
                 }
             }
-            Charge::Captive(what) => {
+            SuspectedFault::Captive(what) => {
                 if self.evidence.portal.confirm() {
                     self.signal(Signal::Captive(what), now);
                 }
@@ -574,7 +578,7 @@ impl Monitor {
         let is_too_early = rounds < LEAST_ROUNDS && !recover_after.is_zero();
         if self.evidence.outage.is_suspected() || is_too_early {
             let soon = (recover_after / 4).max(self.settings.probe.confirm_interval);
-            self.timers.set(Timer::Recover, now + soon);
+            self.timers.set(UplinkTimer::Recover, now + soon);
         } else if let Some(trial) = trial {
             let loss = f64::from(trial.lost) / f64::from(trial.rounds.max(1));
             let loss = Loss::from_ratio(loss);
@@ -606,7 +610,7 @@ impl Monitor {
         let is_recovering = matches!(step.to, Phase::Recovering(_));
         let trust_at = now + self.settings.health.recover_after;
         self.timers
-            .set_or_stop(Timer::Recover, is_recovering.then_some(trust_at));
+            .set_or_stop(UplinkTimer::Recover, is_recovering.then_some(trust_at));
         if is_recovering || (step.from, step.to) == (Phase::Unknown, Phase::Up) {
             self.evidence.quality = Quality::from(&self.settings.health, now);
         }

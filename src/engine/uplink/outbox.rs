@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::engine::action::{Action, ProbeOrder};
 use crate::engine::damping::Turn;
 use crate::engine::event::Event;
-use crate::engine::fault_isolation::Notice;
+use crate::engine::suspicion::TargetNotice;
 use crate::units::{ProbeId, UplinkName};
 
 /// Where an uplink puts what it wants done.
@@ -20,7 +20,7 @@ pub struct Outbox {
     /// How whole uplinks changed, for the damping.
     pub turns: Vec<Turn>,
     /// What is to be settled between all uplinks.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<TargetNotice>,
     /// Something changed that the choice may depend on, whether or not there is an event of it.
     pub is_changed: bool,
     /// The numbers of the probes.

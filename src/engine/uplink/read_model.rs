@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::health::Phase;
-use super::monitor::Monitor;
+use super::monitor::UplinkMonitor;
 use super::purse::Purse;
 use crate::engine::detection_time::{Learnt, Rhythm};
 use crate::engine::outage::Demand;
@@ -17,13 +17,13 @@ use crate::units::{Loss, Score, Wall};
 
 /// The read model. `wall` translates times.
 pub(super) fn status(
-    monitor: &Monitor,
+    monitor: &UplinkMonitor,
     attachment: &Attachment,
     carries: Vec<Family>,
     is_active: bool,
     wall: Wall,
 ) -> UplinkStatus {
-    let Monitor {
+    let UplinkMonitor {
         settings,
         health,
         targets,
@@ -69,7 +69,7 @@ pub(super) fn status(
 
 /// What was measured before an outage says nothing about the uplink during it.
 fn delays_and_loss(
-    monitor: &Monitor,
+    monitor: &UplinkMonitor,
     attachment: &Attachment,
 ) -> (Option<Loss>, Option<Duration>, Option<Duration>) {
     let targets = &monitor.targets;
@@ -83,8 +83,8 @@ fn delays_and_loss(
 }
 
 /// How its rounds follow each other.
-fn rhythm(monitor: &Monitor) -> Rhythm<impl Fn(Duration) -> Duration> {
-    let Monitor {
+fn rhythm(monitor: &UplinkMonitor) -> Rhythm<impl Fn(Duration) -> Duration> {
+    let UplinkMonitor {
         settings,
         targets,
         evidence,

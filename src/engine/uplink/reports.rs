@@ -7,9 +7,9 @@ use super::outbox::Outbox;
 use crate::engine::action::ProbeOrder;
 use crate::engine::damping::Turn;
 use crate::engine::event::{Change, Event};
-use crate::engine::fault_isolation::{Appeal, Charge, Notice};
 use crate::engine::settings::{Standby, UplinkSettings};
 use crate::engine::state::State;
+use crate::engine::suspicion::{SuspectedFault, Suspicion, TargetNotice};
 use crate::engine::target::Standing;
 use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
 
@@ -62,7 +62,7 @@ impl Reports {
     }
 
     /// Something happened to this uplink.
-    pub(super) fn tell(&mut self, change: Change, reason: String, at: Moment) {
+    pub(super) fn event(&mut self, change: Change, reason: String, at: Moment) {
         self.out.events.push(Event { at, change, reason });
     }
 
@@ -82,7 +82,7 @@ impl Reports {
             });
         }
         let is_cold = self.is_cold;
-        let shown = (report.shown).filter(|[from, to]| !is_cold || !errands_tell(*from, *to));
+        let shown = (report.shown).filter(|[from, to]| !is_cold || !is_said_by_standby(*from, *to));
         if let Some([from, to]) = shown {
             let change = Change::Uplink {
                 uplink: self.uplink.clone(),
@@ -90,7 +90,7 @@ impl Reports {
                 from,
                 to,
             };
-            self.tell(change, reason(), now);
+            self.event(change, reason(), now);
         }
     }
 
@@ -109,7 +109,7 @@ impl Reports {
             from,
             to,
         };
-        self.tell(change, reason, now);
+        self.event(change, reason, now);
     }
 
     /// The standing of a target has changed.
@@ -118,9 +118,11 @@ impl Reports {
         match standing {
             Standing::SetAside { since } => {
                 let why = "does not answer while others do".to_owned();
-                self.appeal(target, Charge::SetAside(why), since);
+                self.suspect(target, SuspectedFault::SetAside(why), since);
             }
-            Standing::AnswersEverywhere => self.out.notices.push(Notice::AnswersAgain(target)),
+            Standing::AnswersEverywhere => {
+                self.out.notices.push(TargetNotice::AnswersAgain(target))
+            }
             Standing::Reinstated => {
                 let reason = format!("{target} answers again");
                 self.target(target, [State::Down, State::Up], reason, now);
@@ -129,11 +131,11 @@ impl Reports {
     }
 
     /// The other uplinks may know that the target is to blame, and not this one.
-    pub(super) fn appeal(&mut self, target: Target, charge: Charge, since: Moment) {
-        self.out.notices.push(Notice::Appeal(Appeal {
+    pub(super) fn suspect(&mut self, target: Target, fault: SuspectedFault, since: Moment) {
+        self.out.notices.push(TargetNotice::Suspected(Suspicion {
             uplink: self.uplink.clone(),
             target,
-            charge,
+            fault,
             since,
         }));
     }
@@ -144,8 +146,8 @@ impl Reports {
     }
 }
 
-/// The errands of a cold standby tell that it is not usable; for which reason is no news.
-fn errands_tell(from: State, to: State) -> bool {
+/// The events of a cold standby say that it is not usable; for which reason is no news.
+fn is_said_by_standby(from: State, to: State) -> bool {
     let is_out = |state| match state {
         State::Unknown | State::Down | State::Absent | State::Cold => true,
         State::Up | State::Degraded | State::Recovering | State::Disabled => false,
@@ -159,9 +161,9 @@ mod tests {
 
     #[test]
     fn the_errands_of_a_cold_standby_tell_why_it_is_out_and_its_state_tells_when_it_is_usable() {
-        assert!(errands_tell(State::Up, State::Cold));
-        assert!(errands_tell(State::Cold, State::Down));
-        assert!(!errands_tell(State::Unknown, State::Up));
-        assert!(!errands_tell(State::Up, State::Down));
+        assert!(is_said_by_standby(State::Up, State::Cold));
+        assert!(is_said_by_standby(State::Cold, State::Down));
+        assert!(!is_said_by_standby(State::Unknown, State::Up));
+        assert!(!is_said_by_standby(State::Up, State::Down));
     }
 }

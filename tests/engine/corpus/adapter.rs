@@ -24,7 +24,10 @@ pub(super) use uplinkd::engine::Engine;
 
 /// Words of reasons that are others now: from the recorded ones to those of today. Emptied whenever the answers
 /// are written anew.
-pub(super) const REASONS: &[(&str, &str)] = &[];
+pub(super) const REASONS: &[(&str, &str)] = &[(
+    " to 1 target, 192.0.2.1: nobody else is asked",
+    " to the only target, 192.0.2.1",
+)];
 
 /// How a line begins that is a reason.
 pub(super) const REASON: &str = "    because ";
