@@ -31,7 +31,7 @@ pub(super) enum LookReason {
 }
 
 /// The multicast groups of links, addresses, routes, rules and nexthop objects.
-pub(super) struct Monitor {
+pub(super) struct EventMonitor {
     socket: TokioSocket,
     head: Vec<u8>,
 }
@@ -44,7 +44,7 @@ pub(super) struct OwnChanges {
     pub(super) port: u32,
 }
 
-impl Monitor {
+impl EventMonitor {
     pub(super) fn open() -> Result<Self, KernelError> {
         Ok(Self {
             socket: open().map_err(KernelError::Socket)?,

@@ -21,7 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::backoff::Backoff;
 use super::error::KernelError;
-use super::monitor::{LookReason, Monitor, OwnChanges};
+use super::monitor::{EventMonitor, LookReason, OwnChanges};
 use super::observe::{LookScope, Observer};
 use super::report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
 use super::write::{RouteWriter, WriteOutcome};
@@ -73,7 +73,7 @@ pub(super) struct Reconciler {
 /// The three sockets to the kernel.
 struct KernelSockets {
     observer: Observer,
-    monitor: Monitor,
+    monitor: EventMonitor,
     writer: RouteWriter,
 }
 
@@ -81,7 +81,7 @@ impl KernelSockets {
     fn open() -> Result<Self, KernelError> {
         Ok(Self {
             // First, so that no change after the first look is missed.
-            monitor: Monitor::open()?,
+            monitor: EventMonitor::open()?,
             observer: Observer::open()?,
             writer: RouteWriter::open()?,
         })

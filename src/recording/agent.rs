@@ -133,7 +133,7 @@ pub(super) fn read_samples(
     replay_lines(&mut lines, |seen| match seen {
         ReplayStep::Action(at, Action::Probe(order)) => probes.order(at, order),
         ReplayStep::Input(at, Some(Input::Probe { id, outcome, .. })) => {
-            probes.answer(at, id, outcome)
+            probes.answer(at, id, outcome);
         }
         ReplayStep::Input(
             at,
@@ -208,7 +208,7 @@ impl Probes<'_> {
             ProbeOutcome::Wrong(_) | ProbeOutcome::Captive(_) => {
                 self.with_samples(&order, |samples| {
                     samples.push_wrong(sent.since_start().as_secs_f64(), at.since(sent), outcome);
-                })
+                });
             }
             ProbeOutcome::NotSent(_) => {}
         }

@@ -203,6 +203,43 @@ fn a_configuration_is_tried_with_the_targets_that_were_recorded() {
 }
 
 #[test]
+fn a_replay_fits_80_columns_with_long_names_and_wall_clock_times() {
+    let files = Files::new();
+    let uplinks = ["fiber", "a-name-of-thirty-two-letters-too"];
+    let mut csv = HEADER.to_owned();
+    for second in 0..300 {
+        for uplink in uplinks {
+            let is_dead = uplink == "fiber" && (100..150).contains(&second);
+            let rtt = if is_dead { "lost" } else { "12.5" };
+            let _ = writeln!(csv, "{},{uplink},192.0.2.1,{rtt}", 1_700_000_000 + second);
+        }
+    }
+    csv += "truth,fiber,1700000100,1700000150\n";
+    let path = files.add("r.csv", csv);
+    let config = uplinks.map(|name| format!("[[uplink]]\nname = \"{name}\"\ntier = 1\n"));
+    let config = (1..)
+        .zip(config)
+        .map(|(place, text)| format!("{text}interface = \"eth{place}\"\n"));
+    let config = files.add("configuration.toml", config.collect::<String>());
+    for arguments in [
+        vec![text(&path)],
+        vec![text(&path), "--config", text(&config)],
+    ] {
+        let output = uplinkd(&arguments);
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            shown.contains("fiber is down"),
+            "{shown}{}",
+            stderr(&output)
+        );
+        for line in shown.lines() {
+            let is_one_word = !line.trim().contains(' ');
+            assert!(line.chars().count() <= 80 || is_one_word, "{line}");
+        }
+    }
+}
+
+#[test]
 fn an_uplink_that_was_not_recorded_never_carries_the_traffic() {
     let files = Files::new();
     let csv = files.add("r.csv", dense(60, 60..60));
@@ -358,7 +395,7 @@ fn every_bad_line_is_named_with_its_file_its_number_and_what_is_wrong() {
 }
 
 #[test]
-fn whatever_is_no_recording_is_refused_and_never_hangs() {
+fn a_file_that_is_no_recording_is_refused_and_never_hangs() {
     let files = Files::new();
     let long = "x".repeat(3 << 20);
     let cases: [(&str, Vec<u8>, &str); 8] = [

@@ -1,6 +1,6 @@
 //! A network namespace for one test, on a thread of its own: gone when the test ends.
 //!
-//! Root makes one at once. Anybody else runs the test again as root of a user namespace of its own,
+//! Root makes one at once. Other users run the test again as root of a user namespace of its own,
 //! where that is allowed; where not, the test is reported as not run, and fails if `CI` is set.
 
 use std::future::Future;
@@ -129,7 +129,7 @@ impl Packet<'_> {
     };
 }
 
-/// A default route that someone else writes into main.
+/// A default route of another program in main.
 #[derive(Clone, Copy)]
 pub(crate) struct ForeignDefault {
     pub(crate) via: Ipv4Addr,
@@ -382,7 +382,7 @@ impl World {
         add.execute().await.expect("the address is set");
     }
 
-    /// Adds an address that asks nobody whether it is taken.
+    /// Adds an address without duplicate address detection.
     pub(crate) async fn take_address6(&self, name: &str, address: Ipv6Net) {
         let index = self.link(name).await.header.index;
         let add = self.handle.address();

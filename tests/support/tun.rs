@@ -1,5 +1,5 @@
 //! A point-to-point interface as pppd and the drivers of raw-ip modems make it: no link layer, no
-//! broadcast, gone with whoever made it.
+//! broadcast, gone with the process that made it.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;

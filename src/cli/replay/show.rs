@@ -172,11 +172,11 @@ impl Totals<'_> {
     const FIGURES: usize = 44;
 
     fn text(&self) -> String {
-        let widest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0);
         let totals = self.runs.iter().flat_map(|run| &run.uplinks);
-        let uplink = widest(&mut totals.map(|total| total.name.as_str().len())).max(10) + 2;
+        let uplinks = totals.map(|total| total.name.as_str().len());
+        let uplink = uplinks.max().unwrap_or(0).max(10) + 2;
         let names = self.runs.iter().map(|run| run.name.len());
-        let name = widest(&mut { names }) + 2;
+        let name = names.max().unwrap_or(0) + 2;
         // A long name, such as a path, has a line of its own.
         let is_apart = name + uplink + Self::FIGURES > self.columns;
         let name = if is_apart { 2 } else { name };
@@ -190,8 +190,8 @@ impl Totals<'_> {
             }
             for (place, total) in run.uplinks.iter().enumerate() {
                 let is_named = place == 0 && !is_apart;
-                let named = if is_named { run.name.as_str() } else { "" };
-                let _ = write!(text, "{named:name$}{:uplink$}", total.name);
+                let first = if is_named { run.name.as_str() } else { "" };
+                let _ = write!(text, "{first:name$}{:uplink$}", total.name);
                 let _ = writeln!(text, "{}", figures(run, total));
             }
         }

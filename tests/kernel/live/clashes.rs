@@ -117,7 +117,7 @@ fn the_rules_of_tailscale_are_known_and_the_remedy_moves_its_packets() {
         world
             .add_rule(marked(5_200, 11_700, 0x8_0000, 0xff_0000))
             .await;
-        assert_eq!(interface().await, LTE, "whoever carries");
+        assert_eq!(interface().await, LTE, "the active uplink");
     });
 }
 
