@@ -31,6 +31,7 @@
 //! 6. `docs/configuration.md`: its entry, which becomes uplinkd.toml(5); a test holds it to the program.
 //! 7. `CHANGELOG.md`.
 
+mod addresses;
 mod agent;
 pub mod defaults;
 mod document;
@@ -85,12 +86,12 @@ impl Config {
 
     /// Reads and parses a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|error| match error {
-            ConfigError::Read { path, source } if source.kind() == ErrorKind::NotFound => {
-                ConfigError::NoFile { path }
+        let text = match read(path) {
+            Err(ConfigError::Read { path, source }) if source.kind() == ErrorKind::NotFound => {
+                return Err(ConfigError::NoFile { path });
             }
-            error => error,
-        })?;
+            text => text?,
+        };
         Self::parse(&text, &path.display().to_string())
     }
 

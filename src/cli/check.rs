@@ -103,7 +103,15 @@ fn text(
         let remedy = wrapped(&remedy, room.saturating_sub(ARROW.len()));
         let remedy = remedy.join(&format!("\n{:1$}", "", INDENT + ARROW.len()));
         let word = paint(colour, &format!("{word:<INDENT$}"));
-        text += &format!("{word}{what}\n{:INDENT$}{ARROW}{remedy}\n", "");
+        text.extend([
+            &*word,
+            &*what,
+            "\n",
+            &" ".repeat(INDENT),
+            ARROW,
+            &*remedy,
+            "\n",
+        ]);
     }
     text + &summary(config, findings)
 }

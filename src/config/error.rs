@@ -159,7 +159,7 @@ pub enum Fault {
     /// Not a target.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A target that cannot tell anything about an uplink.
+    /// A target that shows nothing about an uplink.
     #[error("target `{target}` {reason}")]
     UselessTarget {
         /// The target.
@@ -183,7 +183,7 @@ pub enum Fault {
         /// Where it is for the first time.
         first: usize,
     },
-    /// Two uplinks cannot be told apart.
+    /// Two uplinks that cannot be distinguished.
     #[error(
         "{interface}: also the interface of the uplink on line {first}; two uplinks on one interface \
          need {needs}"
@@ -193,7 +193,7 @@ pub enum Fault {
         interface: String,
         /// Where the other uplink is.
         first: usize,
-        /// What would tell them apart.
+        /// What would distinguish them.
         needs: &'static str,
     },
 }
@@ -219,9 +219,10 @@ impl Fault {
 
     /// A value where a list of values must be.
     pub(super) fn no_list(value: &ConfigValue) -> Self {
-        let hint = match value {
-            ConfigValue::Text(_) => Hint::write(format_args!("[{value}]")),
-            _ => Hint::None,
+        let hint = if let ConfigValue::Text(_) = value {
+            Hint::write(format_args!("[{value}]"))
+        } else {
+            Hint::None
         };
         Self::value_or(value, "a list", hint)
     }

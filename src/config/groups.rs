@@ -1,8 +1,9 @@
 //! The `[[group]]` and `[[rule]]` sections, each on its own and all together.
 
+use super::addresses::NETS;
 use super::error::Fault;
 use super::failover::POLICIES;
-use super::kinds::{MARKS, NETS, NameOf, PORTS, PROTOCOL, WITH_PORTS, name};
+use super::kinds::{MARKS, NameOf, PORTS, PROTOCOL, WITH_PORTS, name};
 use super::section::Section;
 use crate::engine::settings::{GroupSettings, Policy, RuleSettings, UplinkSettings};
 use crate::routing::traffic::Selector;

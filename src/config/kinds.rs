@@ -1,18 +1,14 @@
 //! The kinds of values: what a key may be, and from a value in the file to the type that stands for it.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv6Net};
-
 use super::document::ConfigValue;
 use super::error::{Fault, Hint};
 use crate::routing::traffic::{Marks, Ports};
-use crate::routing::{Gateway, Prefixes};
 use crate::units::{Bytes, IpProtocol, Loss, Mark};
 
 /// What a key may be.
@@ -44,13 +40,21 @@ pub(super) fn text(value: &ConfigValue) -> Result<&str, Fault> {
 }
 
 /// A text in quotes of which only the inside counts in TOML.
-fn without_quotes(value: &ConfigValue, is_wanted: impl Fn(&str) -> bool) -> Hint {
-    match value {
-        ConfigValue::Text(text) if is_wanted(text) => {
-            Hint::Advice(format!("write {text}, without quotes"))
-        }
-        _ => Hint::None,
+fn without_quotes(value: &ConfigValue, meant: impl Fn(&str) -> Option<String>) -> Hint {
+    if let ConfigValue::Text(text) = value
+        && let Some(meant) = meant(text)
+    {
+        return Hint::Advice(format!("write {meant}, without quotes"));
     }
+    Hint::None
+}
+
+/// A number in quotes.
+fn number_without_quotes(value: &ConfigValue) -> Hint {
+    without_quotes(value, |text| {
+        let is_number = text.parse::<f64>().is_ok();
+        is_number.then(|| text.to_owned())
+    })
 }
 
 /// What is read by a function of its own.
@@ -130,7 +134,7 @@ impl<N: TryFrom<i64>, T> ValueKind for WholeNumber<N, T> {
 
     fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         let number = value.as_integer().ok_or_else(|| {
-            let hint = without_quotes(value, |text| text.parse::<i64>().is_ok());
+            let hint = number_without_quotes(value);
             Fault::value_or(value, "a whole number", hint)
         })?;
         let mut bounds = self.bounds.iter();
@@ -204,12 +208,8 @@ impl ValueKind for YesNo {
     type Parsed = bool;
 
     fn parse(&self, value: &ConfigValue) -> Result<bool, Fault> {
-        let hint = match value {
-            ConfigValue::Text(text) => super::document::boolean(text).map_or(Hint::None, |truth| {
-                Hint::Advice(format!("write {truth}, without quotes"))
-            }),
-            _ => Hint::None,
-        };
+        let meant = |text: &str| super::document::boolean(text).map(|truth| truth.to_string());
+        let hint = without_quotes(value, meant);
         let truth = value.as_boolean();
         truth.ok_or_else(|| Fault::value_or(value, self.takes(), hint))
     }
@@ -227,7 +227,7 @@ impl ValueKind for NumberRange {
 
     fn parse(&self, value: &ConfigValue) -> Result<f64, Fault> {
         let number = value.as_number().ok_or_else(|| {
-            let hint = without_quotes(value, |text| text.parse::<f64>().is_ok());
+            let hint = number_without_quotes(value);
             Fault::value_or(value, "a number", hint)
         })?;
         if self.0.contains(&number) {
@@ -251,7 +251,7 @@ impl ValueKind for Percent {
 
     fn parse(&self, value: &ConfigValue) -> Result<Loss, Fault> {
         let number = value.as_number().ok_or_else(|| {
-            let hint = without_quotes(value, |text| text.parse::<f64>().is_ok());
+            let hint = number_without_quotes(value);
             Fault::value_or(value, "a number of percent", hint)
         })?;
         if (self.least..=100.0).contains(&number) {
@@ -328,26 +328,6 @@ fn quoted(words: impl Iterator<Item = impl Display>) -> String {
     let quoted = words.map(|word| format!("\"{word}\""));
     quoted.collect::<Vec<_>>().join(" or ")
 }
-
-/// A prefix or an address, or a list of them.
-pub(super) const NETS: Own<Vec<IpNet>> = own(
-    "a prefix such as \"192.168.1.0/24\", an address, or a list of them",
-    |value| match value.as_items(0).as_deref() {
-        Some([]) => Err(Fault::value(value, "a prefix or a list of them")),
-        Some(nodes) => nodes.iter().map(|node| NET.parse(&node.value)).collect(),
-        None => Ok(vec![NET.parse(value)?]),
-    },
-);
-
-const NET: Text<IpNet> = text_of(
-    "a prefix such as \"192.168.1.0/24\", or an address",
-    |text| {
-        let address = text.parse::<IpAddr>().ok().map(IpNet::from);
-        // One of no length is everything, which the kernel does not list as a prefix.
-        let is_whole = |net: &IpNet| net.addr() == net.network() && net.prefix_len() > 0;
-        text.parse().ok().or(address).filter(is_whole)
-    },
-);
 
 /// The protocols whose packets have ports: TCP, UDP, DCCP and SCTP.
 pub(super) const WITH_PORTS: [u8; 4] = [6, 17, 33, 132];
@@ -438,83 +418,4 @@ pub(super) const FILE_OR_OFF: Text<Option<PathBuf>> =
 
 fn is_absolute(path: &str) -> bool {
     path.starts_with('/') && !path.contains('\0')
-}
-
-/// An IPv4 next hop, or where it comes from.
-pub(super) const GATEWAY: Own<Gateway> = own(
-    "\"auto\", \"none\" or the IPv4 address of a router",
-    |value| gateway(value, GATEWAY.takes, "gateway6"),
-);
-
-/// An IPv6 next hop, or where it comes from.
-pub(super) const GATEWAY6: Own<Gateway> = own(
-    "\"auto\", \"none\" or the IPv6 address of a router",
-    |value| gateway(value, GATEWAY6.takes, "gateway"),
-);
-
-/// A next hop of the family that is not that of the key `other`.
-fn gateway(value: &ConfigValue, takes: &'static str, other: &str) -> Result<Gateway, Fault> {
-    let text = text(value)?;
-    let is_other_family = |address: &IpAddr| address.is_ipv6() == (other == "gateway6");
-    let is_router = |address: &IpAddr| match address {
-        IpAddr::V4(address) => is_host(*address),
-        IpAddr::V6(address) => is_router(*address),
-    };
-    match (text, text.parse::<IpAddr>()) {
-        ("auto", _) => Ok(Gateway::Auto),
-        ("none", _) => Ok(Gateway::None),
-        (_, Ok(address)) if is_other_family(&address) && is_router(&address) => {
-            let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
-            let hint = format!("an {family} next hop belongs in `{other}`");
-            Err(Fault::value_or(value, takes, Hint::Advice(hint)))
-        }
-        (_, Ok(address)) if is_router(&address) => Ok(Gateway::Address(address)),
-        (_, Ok(_) | Err(_)) => Err(Fault::value(value, takes)),
-    }
-}
-
-fn is_router(address: Ipv6Addr) -> bool {
-    let is_no_host = address.is_unspecified() || address.is_multicast() || address.is_loopback();
-    !is_no_host && address.to_ipv4_mapped().is_none()
-}
-
-/// The IPv6 prefixes that a provider delegates, or where they are learnt.
-pub(super) const PREFIXES: Own<Prefixes> = own("\"auto\" or a list of IPv6 prefixes", |value| {
-    if value.as_text() == Some("auto") {
-        return Ok(Prefixes::Auto);
-    }
-    let nodes = value.as_items(0);
-    let nodes = nodes.ok_or_else(|| Fault::value(value, PREFIXES.takes))?;
-    let prefixes = nodes.iter().map(|node| PREFIX.parse(&node.value));
-    Ok(Prefixes::Listed(prefixes.collect::<Result<_, _>>()?))
-});
-
-const PREFIX: Text<Ipv6Net> = text_of(
-    "the prefix of a network, such as \"2001:db8:1::/48\"",
-    |text| {
-        let is_delegated = |net: &Ipv6Net| {
-            let is_whole = net.addr() == net.network() && net.prefix_len() > 0;
-            is_whole && is_router(net.addr()) && !net.addr().is_unicast_link_local()
-        };
-        text.parse().ok().filter(is_delegated)
-    },
-);
-
-/// The address of a name server.
-pub(super) const RESOLVER: Text<IpAddr> =
-    text_of("the address of a name server beyond this machine", |text| {
-        text.parse().ok().filter(|address| is_global_host(*address))
-    });
-
-/// The address of one host that is not on the link alone.
-pub(super) fn is_global_host(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_host(address),
-        IpAddr::V6(address) => is_router(address) && !address.is_unicast_link_local(),
-    }
-}
-
-fn is_host(address: Ipv4Addr) -> bool {
-    let is_no_host = address.octets()[0] == 0;
-    !(is_no_host || address.is_multicast() || address.is_broadcast() || address.is_loopback())
 }

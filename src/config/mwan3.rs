@@ -25,7 +25,7 @@ use source::{Mwan3File, note, problem, refused, show, text};
 pub struct Mwan3Files<'a> {
     /// The configuration of mwan3.
     pub mwan3: (&'a str, &'a str),
-    /// That of the network, which tells the devices of interfaces, if there is one.
+    /// The network configuration, which names the devices of interfaces, if there is one.
     pub network: Option<(&'a str, &'a str)>,
 }
 

@@ -2,8 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use super::addresses::RESOLVER;
 use super::error::Fault;
-use super::kinds::{DurationRange, RESOLVER, show, whole};
+use super::kinds::{DurationRange, show, whole};
 use super::section::Section;
 use super::targets::TARGET;
 use super::times::{HOUR, ms, secs};
@@ -12,7 +13,7 @@ use crate::units::Target;
 
 /// All targets are probed at once in doubt.
 pub(super) const MAX_TARGETS: usize = 16;
-/// They are asked one after the other.
+/// They are queried one after the other.
 const MAX_RESOLVERS: usize = 8;
 
 /// What the section says; the rest as in `common`, or else the defaults.
@@ -31,7 +32,7 @@ pub(super) fn read(section: &Section<'_>, common: Option<&ProbeSettings>) -> Pro
         ),
         quorum: section.read(
             "quorum",
-            &whole(&[(1, MAX_TARGETS as i64)], |count: usize| count),
+            &whole(&[(1, 16)], |count: usize| count),
             common.map_or(1, |common| common.quorum),
         ),
         interval: section.read(

@@ -2,14 +2,15 @@
 
 use std::net::Ipv4Addr;
 
+use super::addresses::is_global_host;
 use super::document::{ConfigValue, Entries};
 use super::error::{Fault, Hint};
-use super::kinds::{Own, is_global_host, own, text};
+use super::kinds::{Own, own, text};
 use crate::units::{
     Host, HostName, HttpTarget, PageExpectation, Scheme, Target, TargetError, TargetFault,
 };
 
-/// A target that a probe through an uplink can tell something about.
+/// A target that shows whether an uplink works.
 pub(super) const TARGET: Own<Target> = own(
     "an address, tcp://HOST:PORT, http://HOST/PATH, https://HOST/PATH or dns://SERVER/NAME",
     target,

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
+use super::addresses::{GATEWAY, GATEWAY6, PREFIXES};
 use super::error::Fault;
-use super::kinds::{
-    ByteRange, DurationRange, GATEWAY, GATEWAY6, Own, PREFIXES, Words, YesNo, name, own, show,
-    text, whole,
-};
+use super::kinds::{ByteRange, DurationRange, Own, Words, YesNo, name, own, show, text, whole};
 use super::section::Section;
 use super::times::{DAY, HOUR, secs};
 use super::{health, probe};
@@ -272,7 +270,7 @@ fn check_name(section: &Section<'_>, uplink: &UplinkSettings, earlier: &Earlier<
     }
 }
 
-/// Uplinks on one interface are told apart by their next hops, which takes rules.
+/// Uplinks on one interface are distinguished by their next hops, which takes rules.
 fn check_interface(
     section: &Section<'_>,
     uplink: &UplinkSettings,

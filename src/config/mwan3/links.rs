@@ -179,7 +179,7 @@ impl Mwan3Link<'_> {
             // Where netifd has it is not known here, and may change.
             let name = self.interfaces.first().and_then(|one| one.name.as_deref());
             let name = name.unwrap_or_default().chars().take(15);
-            let remark = "the interface's name in netifd, which tells its device and next hops";
+            let remark = "the interface's name in netifd, which gives its device and next hops";
             section.set("network", text(name.collect::<String>()), remark);
         }
         let name = &order.name;
@@ -362,11 +362,11 @@ const NOTES: [(&str, &str); 6] = [
     ),
     (
         "failure_interval",
-        "differently: in doubt all targets are asked at once, every `probe.confirm_interval` (50ms)",
+        "differently: in doubt all targets are probed at once, every `probe.confirm_interval` (50ms)",
     ),
     (
         "keep_failure_interval",
-        "no counterpart: a dead uplink is asked at a tenth of the time for which it has been dead",
+        "no counterpart: an uplink that is down is probed after each tenth of the time for which it is down",
     ),
 ];
 
@@ -429,7 +429,7 @@ pub(super) fn verdicts(
             remarks,
             format_args!(
                 "{}: differently: an outage is not counted out but weighed against how the link usually \
-             loses, `health.sensitivity`, and never borne for longer than `health.outage_within`.",
+             loses, `health.sensitivity`, and never lasts longer than `health.outage_within`.",
                 first.cite("down")
             ),
         );

@@ -1,10 +1,10 @@
-//! The devices of netifd's interfaces, as far as /etc/config/network tells them.
+//! The devices of netifd's interfaces, as far as /etc/config/network names them.
 
 use super::source::Mwan3File;
 use crate::config::uci_text::UciSection;
 use crate::units::InterfaceName;
 
-/// The device of an interface, if the file tells it. Modems and such get theirs when they dial.
+/// The device of an interface, if the file names it. Modems get theirs when they dial.
 pub(super) fn device(network: &Mwan3File, name: &str) -> Option<String> {
     let device = resolve(network, name, MAX_ALIASES)?;
     device.parse::<InterfaceName>().ok().map(String::from)

@@ -27,7 +27,7 @@ pub(super) struct Mwan3Rule {
 
 /// What the rules come to.
 pub(super) struct RuleWalk {
-    /// Who carries what no rule takes.
+    /// The uplinks that carry what no rule takes.
     pub(super) rest: PolicyOrder,
     pub(super) rules: Vec<Mwan3Rule>,
 }
@@ -176,7 +176,7 @@ fn is_refusal(section: &UciSection) -> bool {
     matches!(section.get("use_policy"), Some("unreachable" | "blackhole"))
 }
 
-/// Who carries what a rule takes.
+/// The uplinks that carry what a rule takes.
 fn way(section: &UciSection, policies: &Policies) -> Result<PolicyOrder, String> {
     let is_long = section
         .name

@@ -41,7 +41,7 @@ pub(super) fn method(interface: &UciSection, remarks: &mut Vec<String>) -> Track
                 port: if is_tls { 443 } else { 80 },
             },
             "differently: that the server accepts or refuses a connection is an answer. Add a page, such \
-             as http://HOST/generate_204, to tell a captive portal",
+             as http://HOST/generate_204, to detect a captive portal",
         ),
         "nping-tcp" => (
             TrackMethod::Connect { port: 80 },
