@@ -14,6 +14,7 @@ pub mod replay;
 pub mod run;
 pub mod status;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -160,8 +161,8 @@ pub fn explain(error: &anyhow::Error) -> String {
     if let Some(lines @ RecordingError::Lines { .. }) = error.downcast_ref() {
         return lines.to_string();
     }
-    match error.downcast_ref() {
-        // Each line begins with a file and a line, as editors and people expect.
+    let text = match error.downcast_ref() {
+        // Each line begins with a file and a line, as editors expect.
         Some(ConfigError::Refused { .. }) => error.to_string(),
         Some(
             ConfigError::NoFile { .. }
@@ -170,7 +171,12 @@ pub fn explain(error: &anyhow::Error) -> String {
             | ConfigError::NotText(_),
         )
         | None => format!("uplinkd: {error:#}"),
+    };
+    if !std::io::stderr().is_terminal() {
+        return text;
     }
+    let lines = text.lines().map(output::fitted);
+    lines.collect::<String>().trim_end().to_owned()
 }
 
 /// What the contract says a failure of this kind ends with.
