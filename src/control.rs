@@ -103,7 +103,10 @@ impl From<CommandRefusal> for Response {
             CommandRefusal::NoSuchUplink { .. } => Self::NotFound(why),
             CommandRefusal::Unusable { .. }
             | CommandRefusal::Last(_)
-            | CommandRefusal::Pinned(_) => Self::Refused(why),
+            | CommandRefusal::Pinned(_)
+            | CommandRefusal::Drained(_)
+            | CommandRefusal::NoRules
+            | CommandRefusal::SharedAddress(_) => Self::Refused(why),
         }
     }
 }

@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::alert::{self, Hooks, Repeats};
@@ -45,7 +45,7 @@ use crate::control::ubus::netifd::Networks;
 use crate::control::{Call, Request, Response};
 use crate::daemon::alarm::Alarm;
 use crate::daemon::announce::{Announcement, Stage};
-use crate::daemon::drain::Drain;
+use crate::daemon::drain::{Drains, FlowList};
 use crate::daemon::flows::Mover;
 use crate::daemon::history_query::HistoryReaders;
 use crate::daemon::supervisor::Supervisor;
@@ -150,8 +150,7 @@ struct Daemon {
     /// Said once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     mover: Mover,
-    drains: BTreeMap<UplinkName, Drain>,
-    flow_lists: (mpsc::Sender<drain::Report>, mpsc::Receiver<drain::Report>),
+    drains: Drains,
     /// What people chose, with who and when.
     choices: Choices,
     /// They could not be kept.
@@ -184,7 +183,7 @@ enum Wake {
     Kernel(Option<kernel::KernelReport>),
     Probe(Option<probe::ProbeReport>),
     Flows(Option<flows::Report>),
-    Held(Option<drain::Report>),
+    Held(Option<FlowList>),
     Call(Option<Call>),
     Networks(Networks),
     Timeout,
@@ -225,8 +224,7 @@ impl Daemon {
             history: history(&config.agent.state_dir),
             has_complained_of_history: false,
             mover: Mover::new(),
-            drains: BTreeMap::new(),
-            flow_lists: mpsc::channel(drain::REPORTS),
+            drains: Drains::new(),
             choices: Choices::default(),
             owes_choices: false,
             _claim: claim.transpose()?.flatten(),
@@ -280,7 +278,7 @@ impl Daemon {
             }
             if self.is_acquainted() {
                 self.act();
-                if self.advance_drains() {
+                if self.report_held_routes() {
                     self.act();
                 }
                 self.sum_up_repeats();
@@ -297,7 +295,7 @@ impl Daemon {
             report = self.kernel.reports.recv() => Wake::Kernel(report),
             report = self.probers.report() => Wake::Probe(report),
             report = self.mover.reports.recv() => Wake::Flows(report),
-            report = self.flow_lists.1.recv() => Wake::Held(report),
+            list = self.drains.list() => Wake::Held(list),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
             // Another one takes over at once: a restart, or a new version.
             _ = self.signals.hand_over.recv() => Wake::Stop(OnStop::Keep),
@@ -377,12 +375,14 @@ impl Daemon {
                 self.watchers.add(call, &status);
                 return;
             }
-            Request::Command(Command::Disable {
-                uplink,
-                drain: Some(limit),
-            }) => {
-                let (uplink, limit) = (uplink.clone(), limit.span());
-                self.drain(call, uplink, limit);
+            Request::Command(
+                command @ Command::Disable {
+                    uplink,
+                    drain: Some(_),
+                },
+            ) => {
+                let (command, uplink) = (command.clone(), uplink.clone());
+                self.drain(call, &command, uplink);
                 return;
             }
             Request::Status => Response::Status(Box::new(self.status())),
@@ -475,9 +475,6 @@ impl Daemon {
         self.attachments.clear();
         let settings = Box::new(self.config.engine.clone());
         self.tell(Input::Settings(settings));
-        if self.config.engine.numbering.mode == crate::routing::RoutingMode::Main {
-            self.end_drains();
-        }
         self.look_at_interfaces();
         self.note_choices(None);
         Ok(())
@@ -501,17 +498,22 @@ impl Daemon {
         let mut routes = None;
         let mut orders = Vec::new();
         let mut departure = None;
+        let mut drains = Vec::new();
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Count(uplink) => self.count(uplink),
                 Action::Route(desired) => routes = Some(desired),
                 Action::Probe(order) => orders.extend(self.order(order)),
                 Action::Leave(left) => departure = Some(left),
+                Action::Drain(uplink, order) => drains.push((uplink, order)),
                 Action::Event(event) => events.push(event),
             }
         }
         if let Some(desired) = routes {
             self.want(Some(desired));
+        }
+        for (uplink, order) in drains {
+            self.advance_drain(uplink, order);
         }
         for report in self.probers.order(orders).err().into_iter().flatten() {
             self.probed(report);

@@ -16,13 +16,13 @@ pub mod damping;
 pub mod deadline;
 mod desired_routes;
 pub mod detection_time;
+mod drain;
 pub mod election;
 pub mod event;
 pub mod family;
 pub mod fault_isolation;
 pub mod group;
 mod groups;
-mod held_flows;
 pub mod ids;
 pub mod input;
 pub mod loss;
@@ -50,23 +50,23 @@ mod view;
 pub mod window;
 pub mod wording;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::engine::action::Action;
+use crate::engine::action::{Action, Departure};
 use crate::engine::candidate::Fitness;
 pub use crate::engine::command::CommandRefusal;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
 use crate::engine::desired_routes::{DesiredRoutes, desired_routes};
+use crate::engine::drain::Drains;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::draft::ManualChoice;
 use crate::engine::group::{AskedFor, Group, GroupView, names};
 use crate::engine::groups::Groups;
-use crate::engine::held_flows::HeldFlows;
 use crate::engine::ids::{GroupId, UplinkId};
-use crate::engine::input::Input;
+use crate::engine::input::{EarlierRun, Input};
 use crate::engine::loss::Learner;
 use crate::engine::manual::PinWatch;
 use crate::engine::no_usable::{NoUsableNews, NoUsableUplink};
@@ -80,9 +80,8 @@ use crate::engine::status::{Choices, RoutesState, SelectionMode, Status, UplinkS
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
 use crate::engine::wording::tenths;
-use crate::routing::Family;
-use crate::routing::traffic::Flow;
-use crate::units::{Bytes, GroupName, Moment, UplinkName, Wall};
+use crate::routing::RoutingMode;
+use crate::units::{Bytes, Moment, UplinkName, Wall};
 
 /// An engine that is called later than this was held up, or its machine slept.
 const ASLEEP: Duration = Duration::from_secs(5);
@@ -100,7 +99,7 @@ pub struct Engine {
     no_usable: NoUsableUplink,
     pin_watch: PinWatch,
     prefixes: PrefixAnnouncements,
-    held: HeldFlows,
+    drains: Drains,
     stale_flows: StaleFlows,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
@@ -123,7 +122,7 @@ impl Engine {
             no_usable: NoUsableUplink::new(now),
             pin_watch: PinWatch::default(),
             prefixes: PrefixAnnouncements::default(),
-            held: HeldFlows::default(),
+            drains: Drains::default(),
             stale_flows: StaleFlows::default(),
             is_stale: true,
             routes: DesiredRoutes::default(),
@@ -147,33 +146,7 @@ impl Engine {
                     self.uplinks[id.place()].attach(attachment, now, &mut self.outbox);
                 }
             }
-            Input::Carrying(uplink) => {
-                if let Some(id) = self.id(&uplink) {
-                    let default_group = self.groups.default_group_mut();
-                    default_group.adopt(&self.uplinks[id.place()], now);
-                }
-            }
-            Input::CarryingApart { family, uplink } => {
-                if let Some(id) = self.id(&uplink) {
-                    let default_group = self.groups.default_group_mut();
-                    default_group.adopt_apart(family, &self.uplinks[id.place()]);
-                }
-            }
-            Input::Sharing {
-                group,
-                family,
-                uplinks,
-            } => self.adopt_sharers(group.as_ref(), family, &uplinks, now),
-            Input::Learnt { uplink, learner } => {
-                if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.place()].recall(learner);
-                }
-            }
-            Input::Unspent { uplink, left } => {
-                if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.place()].recall_budget(left);
-                }
-            }
+            Input::Resume(earlier) => self.resume(*earlier, now),
             Input::Probe {
                 uplink,
                 id,
@@ -203,8 +176,9 @@ impl Engine {
                 }
             }
             Input::Command(command) => self.follow(command, now),
-            Input::Restored(command) => self.restore(command, now),
-            Input::Held { uplink, flows } => self.held.set(uplink, flows),
+            Input::FlowsListed { uplink, flows } => self.drains.listed(&uplink, flows),
+            Input::FlowsUnknown { uplink, why } => self.drains.unlisted(&uplink, &why),
+            Input::RoutesHeld => self.open_drains(now),
         }
     }
 
@@ -230,7 +204,10 @@ impl Engine {
         if let Some(departure) = self.stale_flows.take() {
             return Some(Action::Leave(departure));
         }
-        let order = self.outbox.take_order();
+        let order = self
+            .outbox
+            .take_order()
+            .or_else(|| self.drains.take_order());
         order.or_else(|| self.events.pop_front().map(Action::Event))
     }
 
@@ -238,7 +215,11 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Moment> {
         let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
         let groups = self.groups.iter().filter_map(Group::look_again);
-        let others = [self.flaps.next_timeout(), self.isolation.next_timeout()];
+        let others = [
+            self.flaps.next_timeout(),
+            self.isolation.next_timeout(),
+            self.drains.next_timeout(),
+        ];
         let others = others.into_iter().flatten();
         uplinks.chain(groups).chain(others).min()
     }
@@ -255,13 +236,13 @@ impl Engine {
         names(&carriers, &self.uplinks)
     }
 
-    /// What was learnt about how each uplink loses packets, for [`Input::Learnt`] after a restart.
+    /// What was learnt about how each uplink loses packets, for [`EarlierRun`] after a restart.
     pub fn learnt(&self) -> BTreeMap<UplinkName, Learner> {
         let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
         self.uplinks.iter().map(learnt).collect()
     }
 
-    /// What a later run may still spend on each metered uplink, for [`Input::Unspent`].
+    /// What a later run may still spend on each metered uplink, for [`EarlierRun`].
     pub fn unspent(&mut self) -> BTreeMap<UplinkName, Bytes> {
         let uplinks = self.uplinks.iter_mut();
         let unspent = uplinks.filter_map(|uplink| {
@@ -278,7 +259,18 @@ impl Engine {
 
     /// Whether a command can be followed; [`Engine::handle_input`] follows it.
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
-        manual::check(self.view(), command)
+        let view = self.view();
+        manual::check(view, command)?;
+        match command {
+            Command::Disable {
+                uplink,
+                drain: Some(_),
+            } => self.drains.check(view, uplink),
+            Command::Disable { drain: None, .. }
+            | Command::Switch { .. }
+            | Command::Auto
+            | Command::Enable { .. } => Ok(()),
+        }
     }
 
     /// What operators chose, as it is now.
@@ -286,15 +278,14 @@ impl Engine {
         manual::choices(self.view())
     }
 
-    /// An uplink is of no use, whether or not it is in maintenance; so is one that is not there.
-    pub fn is_dead(&self, name: &UplinkName) -> bool {
-        let id = self.id(name);
-        id.is_none_or(|id| self.uplinks[id.place()].is_dead())
+    /// An uplink is to be drained when the kernel holds the rules of its flows: [`Input::RoutesHeld`].
+    pub fn awaits_routes(&self) -> bool {
+        !self.drains.held_by_rules().is_empty()
     }
 
-    /// The flows that stay with an uplink, if there are any.
-    pub fn held(&self, name: &UplinkName) -> Option<&BTreeSet<Flow>> {
-        self.held.of(name)
+    /// How many flows an uplink in maintenance still holds, and until when at most.
+    pub fn draining(&self, name: &UplinkName) -> Option<(usize, Moment)> {
+        self.drains.progress(name)
     }
 
     /// The read model. `wall` translates times.
@@ -367,31 +358,41 @@ impl Engine {
 
     // ---- what an earlier run left, and other settings ----
 
-    /// Goes on as an earlier run left a family of a group; of the default group it is known already to which uplink
-    /// that was led.
-    fn adopt_sharers(
-        &mut self,
-        name: Option<&GroupName>,
-        family: Family,
-        uplinks: &[UplinkName],
-        now: Moment,
-    ) {
-        let ids: Vec<_> = uplinks.iter().filter_map(|name| self.id(name)).collect();
-        let mut groups = self.groups.iter_mut();
-        let Some(group) = groups.find(|group| group.name() == name) else {
-            return;
+    /// Goes on where an earlier run ended.
+    fn resume(&mut self, earlier: EarlierRun, now: Moment) {
+        let default_group = self.groups.default_group_mut();
+        let named = |name: &UplinkName| {
+            let mut uplinks = self.uplinks.iter();
+            uplinks.find(|uplink| uplink.settings().name == *name)
         };
-        let sharers: Vec<_> = ids
-            .into_iter()
-            .map(|id| &self.uplinks[id.place()])
-            .collect();
-        let is_member = |uplink: &&&Uplink| group.tier_of(uplink).is_some();
-        let sharers: Vec<_> = sharers.iter().filter(is_member).copied().collect();
-        if let Some(first) = sharers.first().filter(|_| name.is_some()) {
-            group.adopt(first, now);
-            group.adopt_apart(family, first);
+        if let Some(uplink) = earlier.carrying.as_ref().and_then(named) {
+            default_group.adopt(uplink, now);
         }
-        group.adopt_sharers(family, sharers.into_iter().map(Uplink::id).collect());
+        for (family, name) in &earlier.apart {
+            if let Some(uplink) = named(name) {
+                default_group.adopt_apart(*family, uplink);
+            }
+        }
+        for shared in &earlier.shared {
+            let mut groups = self.groups.iter_mut();
+            if let Some(group) = groups.find(|group| group.name() == shared.group.as_ref()) {
+                let uplinks: Vec<_> = shared.uplinks.iter().filter_map(named).collect();
+                group.adopt_shared(shared.family, &uplinks, now);
+            }
+        }
+        for issued in earlier.chosen {
+            self.restore(issued, now);
+        }
+        for (name, learner) in earlier.learnt {
+            if let Some(id) = self.id(&name) {
+                self.uplinks[id.place()].recall(learner);
+            }
+        }
+        for (name, left) in earlier.unspent {
+            if let Some(id) = self.id(&name) {
+                self.uplinks[id.place()].recall_budget(left);
+            }
+        }
     }
 
     fn reload(&mut self, settings: Settings, now: Moment) {
@@ -406,6 +407,11 @@ impl Engine {
         });
         self.groups
             .adapt(&self.settings, carrying, |old| renumbering.new_id(old));
+        if self.settings.numbering.mode == RoutingMode::Main {
+            for uplink in self.drains.uplinks() {
+                self.close_drain(&uplink, "routing.mode is \"main\" now", now);
+            }
+        }
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -434,12 +440,25 @@ impl Engine {
                 }
                 self.elect(now, AskedFor::Everything);
             }
-            Command::Disable { uplink, .. } => {
+            Command::Disable {
+                uplink,
+                drain: Some(limit),
+            } => {
+                if let Some(id) = self.id(&uplink) {
+                    self.drains.begin(&self.uplinks[id.place()], limit.span());
+                }
+            }
+            Command::Disable {
+                uplink,
+                drain: None,
+            } => {
                 self.set_disabled(&uplink, true, "disabled by hand", now);
+                self.close_drain(&uplink, "its flows are to move after all", now);
             }
             Command::Enable { uplink } => {
                 self.flaps.pardon(&uplink);
                 self.set_disabled(&uplink, false, "enabled by hand", now);
+                self.drains.give_up(&uplink, "it was enabled");
             }
         }
     }
@@ -468,6 +487,55 @@ impl Engine {
         }
     }
 
+    /// The kernel holds the flows of drained uplinks: these take no new ones from now on.
+    fn open_drains(&mut self, now: Moment) {
+        for uplink in self.drains.held_by_rules() {
+            match self.check(&Command::disable(uplink.clone())) {
+                Ok(()) => {
+                    self.set_disabled(&uplink, true, "disabled by hand", now);
+                    self.drains.open(&uplink, now);
+                }
+                Err(refusal) => self.drains.give_up(&uplink, &refusal.to_string()),
+            }
+        }
+    }
+
+    /// Ends a drain; what is still open is left like after any switch.
+    fn close_drain(&mut self, name: &UplinkName, why: &str, now: Moment) {
+        let Some(addresses) = self.drains.close(name) else {
+            return;
+        };
+        self.is_stale = true;
+        let Some(id) = self.id(name) else {
+            return;
+        };
+        let uplink = &self.uplinks[id.place()];
+        if uplink.is_disabled() {
+            self.stale_flows.leave(Departure {
+                addresses,
+                is_voluntary: !uplink.is_dead(),
+            });
+        }
+        let settings = uplink.settings();
+        self.outbox.events.push(Event {
+            at: now,
+            change: Change::Drained {
+                uplink: settings.name.clone(),
+                interface: settings.interface.clone(),
+            },
+            reason: why.to_owned(),
+        });
+    }
+
+    /// Ends the drains that are over; whether there are any.
+    fn end_drains(&mut self, now: Moment) -> bool {
+        let over = self.drains.over(self.view(), now);
+        for (uplink, why) in &over {
+            self.close_drain(uplink, why, now);
+        }
+        !over.is_empty()
+    }
+
     // ---- decisions ----
 
     fn decide(&mut self, now: Moment) {
@@ -475,7 +543,8 @@ impl Engine {
             .hear(&mut self.uplinks, now, &mut self.outbox);
         let is_settled = self.settle(now);
         // Whether a cold uplink is needed depends on what carries now.
-        let is_stale = self.wake_standbys(now) && self.settle(now);
+        let mut is_stale = self.wake_standbys(now) && self.settle(now);
+        is_stale |= self.end_drains(now) && self.settle(now);
         self.set_needs(is_settled || is_stale, now);
         self.events.extend(self.outbox.events.drain(..));
     }
@@ -595,8 +664,8 @@ impl Engine {
             groups: &self.groups,
             flaps: &self.flaps,
         };
-        self.routes.set(desired_routes(view, &self.held));
-        self.stale_flows.note(view);
+        self.routes.set(desired_routes(view, &self.drains));
+        self.stale_flows.note(view, &self.drains.addresses());
         self.outbox.events.extend(self.prefixes.changes(view, now));
     }
 

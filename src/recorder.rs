@@ -17,7 +17,7 @@ use crate::engine::settings::Settings;
 use crate::units::{Moment, Timestamp};
 
 /// The form of the lines; it changes when they do.
-pub const FORM: u32 = 1;
+pub const FORM: u32 = 2;
 
 /// A recording grows to this and no further: three days of two uplinks at the default interval.
 pub const MOST_BYTES: u64 = 64 << 20;

@@ -4,19 +4,23 @@
 //! the world is another.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::engine::Engine;
-use crate::engine::action::{Action, ProbeOrder};
+use crate::engine::action::{Action, DrainOrder, ProbeOrder};
 use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
+use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Family, Path};
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
+
+/// Between two lists of the flows of an uplink that is drained.
+const LIST_FLOWS_EVERY: Duration = Duration::from_secs(2);
 
 /// What the internet does with probes.
 pub trait World {
@@ -33,6 +37,12 @@ pub trait World {
     fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {
         let _ = (uplink, now);
         None
+    }
+
+    /// The established flows of an uplink that is drained, or why they cannot be listed.
+    fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<BTreeSet<Flow>, String> {
+        let _ = (uplink, now);
+        Ok(BTreeSet::new())
     }
 
     /// What else happens up to `now`, soonest first; asked before every step.
@@ -61,6 +71,8 @@ pub struct Replay<W> {
     now: Moment,
     answers: BinaryHeap<Reverse<Answer>>,
     probes: BTreeMap<UplinkName, u64>,
+    /// The uplinks that are drained, and when their flows are listed next.
+    drains: BTreeMap<UplinkName, Moment>,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +115,7 @@ impl<W: World> Replay<W> {
             now: Moment::START,
             answers: BinaryHeap::new(),
             probes: names.iter().map(|name| (name.clone(), 0)).collect(),
+            drains: BTreeMap::new(),
         };
         for ((place, uplink), has_both) in (1..).zip(names).zip(has_both) {
             let attachment = if has_both {
@@ -156,7 +169,8 @@ impl<W: World> Replay<W> {
     fn next(&self) -> Option<Moment> {
         let answer = self.answers.peek().map(|Reverse(answer)| answer.at);
         let world = self.world.next_input_at();
-        [answer, world, self.engine.poll_timeout()]
+        let list = self.drains.values().min().copied();
+        [answer, world, list, self.engine.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -179,6 +193,22 @@ impl<W: World> Replay<W> {
             self.engine.handle_input(self.now, input);
             return;
         }
+        let mut drains = self.drains.iter_mut();
+        if let Some((uplink, next)) = drains.find(|(_, next)| **next <= self.now) {
+            *next = self.now + LIST_FLOWS_EVERY;
+            let input = match self.world.flows(uplink, self.now) {
+                Ok(flows) => Input::FlowsListed {
+                    uplink: uplink.clone(),
+                    flows,
+                },
+                Err(why) => Input::FlowsUnknown {
+                    uplink: uplink.clone(),
+                    why,
+                },
+            };
+            self.engine.handle_input(self.now, input);
+            return;
+        }
         self.engine.handle_timeout(self.now);
     }
 
@@ -189,8 +219,20 @@ impl<W: World> Replay<W> {
                 Action::Probe(order) => self.send(&order),
                 Action::Event(event) => events.push(event),
                 Action::Count(uplink) => self.count(uplink),
-                Action::Route(_) | Action::Leave(_) => {}
+                Action::Drain(uplink, DrainOrder::List(_)) => {
+                    self.drains.insert(uplink, self.now);
+                }
+                Action::Drain(uplink, DrainOrder::Failed(_) | DrainOrder::Over) => {
+                    self.drains.remove(&uplink);
+                }
+                Action::Drain(_, DrainOrder::Begun { .. })
+                | Action::Route(_)
+                | Action::Leave(_) => {}
             }
+        }
+        if self.engine.awaits_routes() {
+            self.engine.handle_input(self.now, Input::RoutesHeld);
+            events.extend(self.drain());
         }
         events
     }

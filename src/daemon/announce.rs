@@ -93,7 +93,6 @@ impl Daemon {
         let held = announcement.held.unwrap_or(self.clock.now());
         let took = held.since(announcement.decided);
         let departure = announcement.departure.take();
-        let departure = departure.and_then(|departure| self.without_held(departure));
         let mut events = announcement.events.iter();
         let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
         if is_switch || departure.is_some() {

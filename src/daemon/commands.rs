@@ -1,7 +1,5 @@
 //! What people choose by hand: obeyed, shown with who and when, and kept across restarts.
 
-use std::collections::BTreeSet;
-
 use super::Daemon;
 use crate::choices;
 use crate::control::{Call, Response};
@@ -15,9 +13,6 @@ impl Daemon {
             return refusal.into();
         }
         self.tell(Input::Command(self.issued(&call.by, command)));
-        if let Command::Enable { uplink } | Command::Disable { uplink, .. } = command {
-            self.end_drain(uplink, matches!(command, Command::Disable { .. }));
-        }
         let is_coming = |uplink| self.engine.carrier() != Some(uplink);
         let done = match command {
             Command::Switch { uplink, .. } if is_coming(uplink) => {
@@ -96,19 +91,17 @@ impl Daemon {
     pub(super) fn shown_choices(&self) -> Choices {
         let mut shown = self.choices.clone();
         for (uplink, maintenance) in &mut shown.disabled {
-            let drain = self.drains.get(uplink);
-            maintenance.draining = drain.and_then(|drain| {
-                Some(Draining {
-                    flows: self.engine.held(uplink).map_or(0, BTreeSet::len),
-                    until: self.clock.wall().at(drain.until()?),
-                })
+            let drained = self.engine.draining(uplink);
+            maintenance.draining = drained.map(|(flows, until)| Draining {
+                flows,
+                until: self.clock.wall().at(until),
             });
         }
         shown
     }
 
-    /// Goes on with what an earlier run was told.
-    pub(super) fn restore_choices(&mut self) {
+    /// What operators chose in an earlier run.
+    pub(super) fn recall_choices(&mut self) -> Vec<IssuedCommand> {
         let kept = choices::recall(&self.config.agent.state_dir).unwrap_or_else(|error| {
             let why = format!("{:#}", anyhow::Error::from(error));
             tracing::warn!(why, "what was chosen by hand before is not known");
@@ -122,6 +115,7 @@ impl Daemon {
         let disabled = kept.disabled.iter().map(|(uplink, maintenance)| {
             (Command::disable(uplink.clone()), uplink, &maintenance.by)
         });
+        let mut chosen = Vec::new();
         for (command, uplink, by) in switch.chain(disabled) {
             let mut uplinks = self.config.engine.uplinks.iter();
             if !uplinks.any(|known| known.name == *uplink) {
@@ -130,9 +124,9 @@ impl Daemon {
             }
             let by = by.as_deref().unwrap_or("somebody");
             tracing::info!(%command, by, "by hand, before a restart");
-            self.tell(Input::Restored(command.into()));
+            chosen.push(command.into());
         }
         self.choices = kept;
-        self.note_choices(None);
+        chosen
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Daemon;
-use crate::engine::input::Input;
+use crate::engine::input::{EarlierRun, Input, SharedFamily};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::memory::Memory;
 use crate::routing::attach::attach;
@@ -62,54 +62,48 @@ impl Daemon {
             found.is_empty() || found.values().any(|found| found.contains(uplink))
         };
         let leader = remembered.filter(is_found);
-        if let Some(uplink) = leader.or_else(|| found.values().find_map(|found| first(found))) {
+        let leader = leader.or_else(|| found.values().find_map(|found| first(found)));
+        let mut earlier = EarlierRun {
+            chosen: self.recall_choices(),
+            ..EarlierRun::default()
+        };
+        if let Some(uplink) = &leader {
             tracing::info!(%uplink, "carried the traffic before; goes on with it");
-            self.tell(Input::Carrying(uplink));
         }
         for (family, uplinks) in found {
-            let leader = self.engine.carrier();
-            let is_led = leader.is_some_and(|leader| uplinks.contains(leader));
+            let is_led = leader
+                .as_ref()
+                .is_some_and(|leader| uplinks.contains(leader));
             if let Some(uplink) = first(&uplinks).filter(|_| !is_led) {
                 tracing::info!(%uplink, %family, "carried it before; goes on with it");
-                self.tell(Input::CarryingApart { family, uplink });
+                earlier.apart.insert(family, uplink);
             }
             if uplinks.len() > 1 {
-                let group = None;
-                self.tell(Input::Sharing {
-                    group,
+                earlier.shared.push(SharedFamily {
+                    group: None,
                     family,
                     uplinks,
                 });
             }
         }
-        self.take_up_groups(observed);
-        self.restore_choices();
-        let Some(Memory {
-            learnt, unspent, ..
-        }) = memory
-        else {
-            return;
-        };
-        for (uplink, learner) in learnt {
-            self.tell(Input::Learnt { uplink, learner });
-        }
-        for (uplink, left) in unspent {
-            self.tell(Input::Unspent { uplink, left });
-        }
-    }
-
-    fn take_up_groups(&mut self, observed: &Observed) {
-        for (place, group) in (0..).zip(self.config.engine.groups.clone()) {
+        for (place, group) in (0..).zip(&self.config.engine.groups) {
             let place = self.config.engine.numbering.group_place(place);
-            for (family, uplinks) in self.found_carrying(place, observed) {
-                let group = Some(group.name.clone());
-                self.tell(Input::Sharing {
-                    group,
+            let found = self.found_carrying(place, observed).into_iter();
+            earlier
+                .shared
+                .extend(found.map(|(family, uplinks)| SharedFamily {
+                    group: Some(group.name.clone()),
                     family,
                     uplinks,
-                });
-            }
+                }));
         }
+        earlier.carrying = leader;
+        if let Some(memory) = memory {
+            earlier.learnt = memory.learnt;
+            earlier.unspent = memory.unspent;
+        }
+        self.tell(Input::Resume(Box::new(earlier)));
+        self.note_choices(None);
     }
 
     /// Writes down what was learnt and who carries.

@@ -22,8 +22,31 @@ pub enum Action {
     Route(Desired),
     /// The traffic no longer leaves by these addresses: end the flows that do.
     Leave(Departure),
+    /// Do this for the drain of an uplink.
+    Drain(UplinkName, DrainOrder),
     /// Tell the world.
     Event(Event),
+}
+
+/// What the drain of an uplink needs, or has come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainOrder {
+    /// List the established flows by these addresses, now and every few seconds.
+    List(BTreeSet<IpAddr>),
+    /// The uplink takes no new flows; the operator's command is done.
+    Begun {
+        /// So many flows are held.
+        held: usize,
+        /// So many were too many to hold.
+        moved: usize,
+        /// For so long at most.
+        limit: Duration,
+    },
+    /// The command failed, or another one took its place: no lists are needed any more.
+    Failed(String),
+    /// It is over: no lists are needed any more.
+    Over,
 }
 
 /// What flows are left behind by.

@@ -248,6 +248,17 @@ pub enum CommandRefusal {
     /// The traffic is pinned to it.
     #[error("the traffic is pinned to {0}: `auto` first, or `switch` to another")]
     Pinned(UplinkName),
+    /// It is being drained already.
+    #[error("{0} is being drained already")]
+    Drained(UplinkName),
+    /// Without rules no flow can be held.
+    #[error("routing.mode = \"main\" cannot hold flows: `disable` without --drain moves them")]
+    NoRules,
+    /// Another uplink has an address of it.
+    #[error(
+        "{0} has the same address: whose flows are whose is not known, `disable` without --drain moves them"
+    )]
+    SharedAddress(UplinkName),
 }
 
 fn list(names: &[UplinkName]) -> String {

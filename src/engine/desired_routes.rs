@@ -1,6 +1,6 @@
 //! What the kernel should hold, for the uplinks that carry the traffic.
 
-use super::held_flows::HeldFlows;
+use super::drain::Drains;
 use super::ids::GroupId;
 use super::view::EngineView;
 use crate::routing::Desired;
@@ -31,7 +31,7 @@ impl DesiredRoutes {
 }
 
 /// What the kernel should hold.
-pub(super) fn desired_routes(view: EngineView<'_>, held: &HeldFlows) -> Desired {
+pub(super) fn desired_routes(view: EngineView<'_>, drains: &Drains) -> Desired {
     let routes: Vec<_> = (0_u32..)
         .zip(view.uplinks)
         .map(|(position, uplink)| UplinkRoutes {
@@ -52,7 +52,7 @@ pub(super) fn desired_routes(view: EngineView<'_>, held: &HeldFlows) -> Desired 
         default_group: carrying(GroupId::DEFAULT),
         groups: groups.map(carrying).collect(),
         rules: rules.collect(),
-        held: held.of_living(view.uplinks).collect(),
+        held: drains.held_by_living(view.uplinks).collect(),
     };
     desired(&view.settings.numbering, &routes, &traffic)
 }

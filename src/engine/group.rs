@@ -223,11 +223,20 @@ impl Group {
         }
     }
 
-    /// Goes on as an earlier run left a family, once it is known to which uplink it was led.
-    pub(super) fn adopt_sharers(&mut self, family: Family, uplinks: Vec<UplinkId>) {
+    /// Goes on as an earlier run left a family that these carried; of the default group it is known already to which
+    /// uplink that was led.
+    pub(super) fn adopt_shared(&mut self, family: Family, uplinks: &[&Uplink], now: Moment) {
+        let members = uplinks
+            .iter()
+            .filter(|uplink| self.tier_of(uplink).is_some());
+        let members: Vec<_> = members.copied().collect();
+        if let Some(first) = members.first().filter(|_| self.name.is_some()) {
+            self.adopt(first, now);
+            self.adopt_apart(family, first);
+        }
         if self.allocation.is_adopted() && self.policy == Policy::Balance {
-            let sharers = self.allocation.sharers.entry(family);
-            sharers.or_default().extend(uplinks);
+            let sharers = self.allocation.sharers.entry(family).or_default();
+            sharers.extend(members.into_iter().map(Uplink::id));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the engine takes in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,38 +23,8 @@ pub enum Input {
         /// How it is attached.
         attachment: Attachment,
     },
-    /// The kernel already sends the traffic through this uplink: an earlier run left it so.
-    Carrying(UplinkName),
-    /// And this family through another one.
-    CarryingApart {
-        /// Which family.
-        family: Family,
-        /// Through whom.
-        uplink: UplinkName,
-    },
-    /// And this family of a group's traffic, or of the rest, through all of these together.
-    Sharing {
-        /// Which group; none: the rest.
-        group: Option<GroupName>,
-        /// Which family.
-        family: Family,
-        /// Through whom; the first is the one that it was led to.
-        uplinks: Vec<UplinkName>,
-    },
-    /// What an earlier run learnt about how this uplink loses packets.
-    Learnt {
-        /// Which uplink.
-        uplink: UplinkName,
-        /// What was learnt.
-        learner: Learner,
-    },
-    /// What an earlier run left of a metered uplink's budget.
-    Unspent {
-        /// Which uplink.
-        uplink: UplinkName,
-        /// So much may be spent.
-        left: Bytes,
-    },
+    /// An earlier run left this; the first input of an engine that goes on with it.
+    Resume(Box<EarlierRun>),
     /// What became of a probe. A probe that is never heard of is missed by the engine's own clock.
     Probe {
         /// Through which uplink.
@@ -86,15 +56,52 @@ pub enum Input {
     },
     /// A command of an operator.
     Command(IssuedCommand),
-    /// A command of before a restart; whether it could be followed now does not matter.
-    Restored(IssuedCommand),
-    /// These flows stay with this uplink although it no longer carries the traffic; none: no more.
-    Held {
+    /// The established flows of an uplink that is drained, as [`crate::engine::action::DrainOrder::List`] asked.
+    FlowsListed {
         /// Which uplink.
         uplink: UplinkName,
-        /// All of its flows that stay.
+        /// All of its flows.
         flows: BTreeSet<Flow>,
     },
+    /// They cannot be listed.
+    FlowsUnknown {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Why not.
+        why: String,
+    },
+    /// The kernel holds all routes and rules that were desired so far, as
+    /// [`crate::engine::Engine::awaits_routes`] asked.
+    RoutesHeld,
+}
+
+/// What an earlier run left.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EarlierRun {
+    /// The uplink that leads the default group: the kernel already sends its traffic there.
+    pub carrying: Option<UplinkName>,
+    /// The families of it that another uplink carries.
+    pub apart: BTreeMap<Family, UplinkName>,
+    /// The families that several uplinks carry, and all those of the groups of the configuration.
+    pub shared: Vec<SharedFamily>,
+    /// What operators had chosen; whether it could be followed now does not matter.
+    pub chosen: Vec<IssuedCommand>,
+    /// How each uplink loses packets.
+    pub learnt: BTreeMap<UplinkName, Learner>,
+    /// What is left of the budgets of metered uplinks.
+    pub unspent: BTreeMap<UplinkName, Bytes>,
+}
+
+/// A family of a group, and the uplinks that carry it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SharedFamily {
+    /// Which group; none: the default group.
+    pub group: Option<GroupName>,
+    /// Which family.
+    pub family: Family,
+    /// Which uplinks; the family was led to the first.
+    pub uplinks: Vec<UplinkName>,
 }
 
 /// What became of a probe.

@@ -30,10 +30,21 @@ pub(super) struct StaleFlows {
 type Exit = BTreeMap<UplinkName, BTreeSet<IpAddr>>;
 
 impl StaleFlows {
-    /// Takes note of where the traffic leaves now.
-    pub(super) fn note(&mut self, view: EngineView<'_>) {
-        let departure = self.left_behind(view);
-        self.departures.extend(departure);
+    /// Takes note of where the traffic leaves now. `held`: the flows by these addresses stay on purpose.
+    pub(super) fn note(&mut self, view: EngineView<'_>, held: &BTreeSet<IpAddr>) {
+        if let Some(mut departure) = self.left_behind(view) {
+            departure
+                .addresses
+                .retain(|address| !held.contains(address));
+            if !departure.addresses.is_empty() {
+                self.leave(departure);
+            }
+        }
+    }
+
+    /// These flows are left behind as well.
+    pub(super) fn leave(&mut self, departure: Departure) {
+        self.departures.push_back(departure);
     }
 
     /// What was left behind next.

@@ -10,7 +10,7 @@ use super::lines::{FileLines, open};
 use super::samples::{LONGEST, Samples};
 use crate::engine::Engine;
 use crate::engine::action::{Action, ProbeOrder};
-use crate::engine::input::{Input, ProbeOutcome};
+use crate::engine::input::{EarlierRun, Input, ProbeOutcome};
 use crate::recorder::{Entry, FORM, Header};
 use crate::units::{Moment, ProbeId, UplinkName};
 
@@ -135,18 +135,18 @@ pub(super) fn read_samples(
         ReplayStep::Input(at, Some(Input::Probe { id, outcome, .. })) => {
             probes.answer(at, id, outcome);
         }
-        ReplayStep::Input(
-            at,
-            Some(
-                input @ (Input::Attachment { .. }
-                | Input::Carrying(_)
-                | Input::CarryingApart { .. }
-                | Input::Sharing { .. }
-                | Input::Learnt { .. }
-                | Input::Unspent { .. }),
-            ),
-        ) => {
+        ReplayStep::Input(at, Some(input @ Input::Attachment { .. })) => {
             let at = at.since_start().as_secs_f64();
+            probes.recording.inputs.push((at, input));
+        }
+        ReplayStep::Input(at, Some(Input::Resume(earlier))) => {
+            // What operators had chosen is no more replayed than their commands are.
+            let earlier = EarlierRun {
+                chosen: Vec::new(),
+                ..*earlier
+            };
+            let at = at.since_start().as_secs_f64();
+            let input = Input::Resume(Box::new(earlier));
             probes.recording.inputs.push((at, input));
         }
         ReplayStep::Input(at, Some(Input::Counters { uplink, counters })) => {
@@ -160,8 +160,9 @@ pub(super) fn read_samples(
                 Input::Settings(_)
                 | Input::Moved { .. }
                 | Input::Command(_)
-                | Input::Restored(_)
-                | Input::Held { .. },
+                | Input::FlowsListed { .. }
+                | Input::FlowsUnknown { .. }
+                | Input::RoutesHeld,
             )
             | None,
         )
@@ -169,7 +170,11 @@ pub(super) fn read_samples(
         | ReplayStep::Carriers(..)
         | ReplayStep::Action(
             _,
-            Action::Route(_) | Action::Event(_) | Action::Count(_) | Action::Leave(_),
+            Action::Route(_)
+            | Action::Event(_)
+            | Action::Count(_)
+            | Action::Leave(_)
+            | Action::Drain(..),
         ) => {}
     })?;
     if let Some(fault) = probes.fault {

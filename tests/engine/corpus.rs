@@ -204,6 +204,8 @@ fn the_corpus_has_every_kind_of_case_and_of_answer() {
         "event switch.stranded ",
         "event no_usable_uplink",
         "event config.reloaded",
+        "drain fiber begun ",
+        "drain fiber over",
     ] {
         assert!(texts.contains(word), "no case is answered by `{word}`");
     }

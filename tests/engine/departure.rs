@@ -65,7 +65,11 @@ impl Site {
                     self.engine.handle_input(self.now, answer);
                 }
                 Action::Leave(departure) => self.left.push(departure),
-                Action::Probe(_) | Action::Route(_) | Action::Count(_) | Action::Event(_) => {}
+                Action::Probe(_)
+                | Action::Route(_)
+                | Action::Count(_)
+                | Action::Event(_)
+                | Action::Drain(..) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::earlier::{carrying, restored};
 use crate::lossy::{RTT, lossy, state, switches};
 use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::action::ProbeOrder;
@@ -11,9 +12,8 @@ use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::{Chosen, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
-use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Family, Gateway, Trouble};
-use uplinkd::units::{Bytes, Counters, IpProtocol, Moment, UplinkName, Wall};
+use uplinkd::units::{Bytes, Counters, Moment, UplinkName, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
     let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
@@ -513,7 +513,7 @@ fn a_pinned_uplink_that_is_dead_after_a_boot_does_not_keep_the_others_from_carry
     let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {
         f64::from(order.uplink == name("lte") && now < 60.0)
     });
-    replay.input(Input::Restored(Command::pin(name("lte")).into()));
+    replay.input(restored(Command::pin(name("lte"))));
     let events = replay.run_until(at(20.0));
     assert!(
         when(&events, "switch  -> fiber").is_some(),
@@ -528,9 +528,9 @@ fn a_pinned_uplink_that_is_dead_after_a_boot_does_not_keep_the_others_from_carry
 #[test]
 fn what_was_chosen_before_a_restart_is_in_force_after_it() {
     let mut replay = lossy(settings(&["fiber", "lte", "backup"]), 5, |_, _| 0.0);
-    replay.input(Input::Restored(Command::switch(name("backup")).into()));
-    replay.input(Input::Restored(Command::disable(name("lte")).into()));
-    replay.input(Input::Restored(Command::switch(name("gone")).into()));
+    replay.input(restored(Command::switch(name("backup"))));
+    replay.input(restored(Command::disable(name("lte"))));
+    replay.input(restored(Command::switch(name("gone"))));
     let events = replay.run_until(at(30.0));
     assert!(
         when(&events, "switch  -> backup").is_some(),
@@ -539,31 +539,6 @@ fn what_was_chosen_before_a_restart_is_in_force_after_it() {
     );
     assert_eq!(state(&replay, "lte"), State::Disabled);
     assert_eq!(switches(&events), 1);
-}
-
-#[test]
-fn established_flows_stay_with_an_uplink_that_is_drained_until_it_dies() {
-    let mut replay = lossy(settings(&["fiber", "lte"]), 5, fiber_dead_after(60.0));
-    replay.run_until(at(10.0));
-    let flow = Flow {
-        from: [10, 0, 0, 7].into(),
-        to: [203, 0, 113, 80].into(),
-        protocol: IpProtocol(6),
-        sport: 40_000,
-        dport: 443,
-    };
-    let uplink = name("fiber");
-    let flows = [flow].into();
-    replay.input(Input::Held { uplink, flows });
-    let events = replay.input(Input::Command(Command::disable(name("fiber")).into()));
-    assert!(
-        when(&events, "switch fiber -> lte").is_some(),
-        "{:?}",
-        brief(&events)
-    );
-    assert!(!replay.engine().is_dead(&name("fiber")));
-    replay.run_until(at(70.0));
-    assert!(replay.engine().is_dead(&name("fiber")));
 }
 
 #[test]
@@ -579,7 +554,7 @@ fn the_last_usable_uplink_cannot_be_disabled() {
 #[test]
 fn what_an_earlier_run_left_is_adopted_without_a_switch() {
     let mut replay = lossy(settings(&["fiber", "lte"]), 5, |_, _| 0.0);
-    replay.input(Input::Carrying(name("lte")));
+    replay.input(carrying("lte"));
     let events = replay.run_until(at(30.0));
     assert_eq!(switches(&events), 0, "{:?}", brief(&events));
     let events = replay.run_until(at(70.0));

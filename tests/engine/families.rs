@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::earlier::carrying_apart;
 use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::Command;
@@ -457,9 +458,7 @@ fn a_family_leaves_a_carrier_of_its_own_that_dies_and_moves_to_the_next() {
 fn what_an_earlier_run_left_apart_is_adopted_without_a_switch() {
     let settings = dual(&["fiber", "lte"]);
     let mut replay = world(settings, 5, fiber_without(Ipv6, 0.0, 100.0));
-    replay.input(Input::Carrying(name("fiber")));
-    let (family, uplink) = (Ipv6, name("lte"));
-    replay.input(Input::CarryingApart { family, uplink });
+    replay.input(carrying_apart("fiber", Ipv6, "lte"));
     let events = replay.run_until(at(90.0));
     assert_eq!(sorted(&events), START[1..]);
     assert_eq!(carriers(&replay), by("fiber", "lte"));

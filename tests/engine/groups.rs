@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::earlier::sharing;
 use crate::lossy::lossy;
 use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::Engine;
@@ -221,15 +222,7 @@ fn the_weights_stand_in_the_routes() {
 #[test]
 fn a_restart_goes_on_with_all_that_shared() {
     let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |_, _| 0.0);
-    replay.input(Input::Carrying(name("b")));
-    let (group, family) = (None, Family::Ipv4);
-    let uplinks = vec![name("a"), name("b")];
-    let input = Input::Sharing {
-        group,
-        family,
-        uplinks,
-    };
-    let mut events: Vec<Event> = replay.input(input);
+    let mut events: Vec<Event> = replay.input(sharing("b", &["a", "b"]));
     assert_eq!(active(&replay), ["a", "b"]);
     events.extend(replay.run_until(at(30.0)));
     let is_switch = |line: &String| line.starts_with("switch");
@@ -245,12 +238,7 @@ fn a_restart_goes_on_with_all_that_shared() {
 #[test]
 fn a_restart_that_hears_of_its_links_one_by_one_goes_on_with_all_that_shared() {
     let mut site = Site::unattached(balanced(&["a", "b"]));
-    site.tell(Input::Carrying(name("a")));
-    site.tell(Input::Sharing {
-        group: None,
-        family: Family::Ipv4,
-        uplinks: vec![name("a"), name("b")],
-    });
+    site.tell(sharing("a", &["a", "b"]));
     for (place, uplink) in [(1, "a"), (2, "b")] {
         site.attach(uplink, with_address(place));
         site.runs(1);
@@ -461,7 +449,7 @@ impl Site {
                 }
                 Action::Route(desired) => self.desired = desired,
                 Action::Leave(left) => self.left.push(left),
-                Action::Event(_) | Action::Count(_) => {}
+                Action::Event(_) | Action::Count(_) | Action::Drain(..) => {}
             }
         }
     }

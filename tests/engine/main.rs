@@ -10,6 +10,8 @@ mod support;
 mod blame;
 mod corpus;
 mod departure;
+mod drain;
+mod earlier;
 mod failover;
 mod families;
 mod groups;

@@ -12,7 +12,7 @@ use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::budget::{PERIOD, cost};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::{Change, Errand, Event};
-use uplinkd::engine::input::{Input, ProbeOutcome};
+use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
     BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, GroupSettings, Policy,
@@ -67,8 +67,8 @@ enum Step {
     Command(Command),
     /// What a person wished before a restart.
     Restored(Command),
-    /// So many flows stay with an uplink.
-    Held(usize, u16),
+    /// An uplink is drained that has so many flows.
+    Drain(usize, u16),
     /// Another configuration, of so many uplinks.
     Settings(usize, Rules),
     /// The wall clock jumps to here.
@@ -200,7 +200,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (uplink.clone(), any::<u64>()).prop_map(|(uplink, left)| Step::Unspent(uplink, left)),
         2 => command().prop_map(Step::Command),
         1 => command().prop_map(Step::Restored),
-        1 => (uplink.clone(), 0..3_u16).prop_map(|(uplink, flows)| Step::Held(uplink, flows)),
+        1 => (uplink.clone(), 0..3_u16).prop_map(|(uplink, flows)| Step::Drain(uplink, flows)),
         1 => (1..=UPLINKS.len(), rules()).prop_map(|(count, rules)| Step::Settings(count, rules)),
         1 => any::<u32>().prop_map(|seconds| {
             Step::Wall(UNIX_EPOCH + Duration::from_secs(u64::from(seconds)))
@@ -387,11 +387,14 @@ impl Rig {
                 };
                 self.tell(Some(Input::Attachment { uplink, attachment }));
             }
-            Step::Carrying(uplink) => self.tell(Some(Input::Carrying(name(UPLINKS[uplink])))),
-            Step::CarryingApart(family, uplink) => {
-                let uplink = name(UPLINKS[uplink]);
-                self.tell(Some(Input::CarryingApart { family, uplink }));
-            }
+            Step::Carrying(uplink) => self.resume(EarlierRun {
+                carrying: Some(name(UPLINKS[uplink])),
+                ..EarlierRun::default()
+            }),
+            Step::CarryingApart(family, uplink) => self.resume(EarlierRun {
+                apart: [(family, name(UPLINKS[uplink]))].into(),
+                ..EarlierRun::default()
+            }),
             Step::Counters(uplink, [rx_packets, tx_packets, rx_bytes, tx_bytes]) => {
                 self.tell(Some(Input::Counters {
                     uplink: name(UPLINKS[uplink]),
@@ -403,17 +406,20 @@ impl Rig {
                     },
                 }));
             }
-            Step::Learnt(uplink, number) => self.tell(Some(Input::Learnt {
-                uplink: name(UPLINKS[uplink]),
-                learner: learner(number),
-            })),
-            Step::Unspent(uplink, left) => self.tell(Some(Input::Unspent {
-                uplink: name(UPLINKS[uplink]),
-                left: Bytes(left),
-            })),
+            Step::Learnt(uplink, number) => self.resume(EarlierRun {
+                learnt: [(name(UPLINKS[uplink]), learner(number))].into(),
+                ..EarlierRun::default()
+            }),
+            Step::Unspent(uplink, left) => self.resume(EarlierRun {
+                unspent: [(name(UPLINKS[uplink]), Bytes(left))].into(),
+                ..EarlierRun::default()
+            }),
             Step::Command(command) => self.tell(Some(Input::Command(command.into()))),
-            Step::Restored(command) => self.tell(Some(Input::Restored(command.into()))),
-            Step::Held(uplink, count) => self.hold(uplink, count),
+            Step::Restored(command) => self.resume(EarlierRun {
+                chosen: vec![command.into()],
+                ..EarlierRun::default()
+            }),
+            Step::Drain(uplink, count) => self.drain(uplink, count),
             Step::Settings(count, rules) => {
                 let mut settings = rules.of(count);
                 if let Some(limit) = self.limit {
@@ -429,8 +435,12 @@ impl Rig {
         }
     }
 
-    /// So many flows stay with an uplink.
-    fn hold(&mut self, uplink: usize, count: u16) {
+    fn resume(&mut self, earlier: EarlierRun) {
+        self.tell(Some(Input::Resume(Box::new(earlier))));
+    }
+
+    /// An uplink is drained that has so many flows.
+    fn drain(&mut self, uplink: usize, count: u16) {
         let flow = |port| Flow {
             from: [10, 0, 0, 7].into(),
             to: [203, 0, 113, 80].into(),
@@ -438,10 +448,15 @@ impl Rig {
             sport: port,
             dport: 443,
         };
-        self.tell(Some(Input::Held {
-            uplink: name(UPLINKS[uplink]),
-            flows: (0..count).map(flow).collect(),
-        }));
+        let uplink = name(UPLINKS[uplink]);
+        let command = Command::Disable {
+            uplink: uplink.clone(),
+            drain: Some("10m".parse().expect("a limit")),
+        };
+        self.tell(Some(Input::Command(command.into())));
+        let flows = (0..count).map(flow).collect();
+        self.tell(Some(Input::FlowsListed { uplink, flows }));
+        self.tell(Some(Input::RoutesHeld));
     }
 
     /// Until the next timeout, or the next answer.
@@ -491,12 +506,7 @@ impl Rig {
         self.latest = self.latest.max(self.now);
         let is_by_hand = matches!(
             input,
-            Some(
-                Input::Command(_)
-                    | Input::Restored(_)
-                    | Input::Settings(_)
-                    | Input::CarryingApart { .. }
-            )
+            Some(Input::Command(_) | Input::Resume(_) | Input::RoutesHeld | Input::Settings(_))
         );
         let before = self.status();
         if let Some(Input::Attachment { uplink, attachment }) = &input
@@ -517,7 +527,7 @@ impl Rig {
                 Action::Event(event) => self.judge(event, &before),
                 Action::Leave(departure) => assert!(!departure.addresses.is_empty()),
                 Action::Route(desired) => self.desired = desired.clone(),
-                Action::Count(_) => {}
+                Action::Count(_) | Action::Drain(..) => {}
             }
             self.actions.push((self.now, action));
         }

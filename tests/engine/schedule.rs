@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::earlier::unspent;
 use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::budget::{PERIOD, cost, plan};
@@ -464,10 +465,7 @@ fn what_a_metered_link_has_spent_outlives_a_restart() {
     for run in 0..40_u32 {
         let mut replay = noted(settings.clone(), bursty(u64::from(run), 20.0));
         if let Some(left) = left.take() {
-            replay.input(Input::Unspent {
-                uplink: name("lte"),
-                left,
-            });
+            replay.input(unspent(name("lte"), left));
         }
         let begin = f64::from(run) * 43_200.0;
         replay.run_until(at(43_200.0));

@@ -246,7 +246,7 @@ fn answer_all(engine: &mut Engine, now: Moment) -> Vec<Event> {
                 },
             ),
             Action::Event(event) => events.push(event),
-            Action::Route(_) | Action::Count(_) | Action::Leave(_) => {}
+            Action::Route(_) | Action::Count(_) | Action::Leave(_) | Action::Drain(..) => {}
         }
     }
     events

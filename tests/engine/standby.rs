@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::earlier::carrying;
 use crate::support::{at, brief, name, settings};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::Command;
@@ -525,7 +526,7 @@ fn one_that_is_found_up_and_carrying_is_kept_and_one_that_is_not_needed_goes_dow
     assert_eq!(site.count("standby.down lte"), 1);
 
     let mut site = Site::with_lte_up(cold(&["fiber", "lte"], COLD));
-    site.tell(Input::Carrying(name("lte")));
+    site.tell(carrying("lte"));
     site.kill("fiber");
     site.until(3_600.0);
     assert_eq!(site.carrier(), "lte");

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::earlier::{carrying, unspent};
 use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::event::Event;
-use uplinkd::engine::input::{Input, ProbeOutcome};
+use uplinkd::engine::input::ProbeOutcome;
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::UplinkStatus;
@@ -142,14 +143,14 @@ fn without_a_budget(uplinks: &[&str]) -> Replay<impl World> {
     of_lte.probe = probe(&["192.0.2.1"]);
     let mut replay = answering(poor, |order, _| is_fiber(order).then_some(RTT));
     let left = Bytes(0);
-    replay.input(Input::Unspent { uplink: lte, left });
+    replay.input(unspent(lte, left));
     replay
 }
 
 #[test]
 fn an_uplink_that_cannot_pay_for_a_verdict_does_not_keep_the_traffic_it_was_found_with() {
     let mut replay = without_a_budget(&["fiber", "lte"]);
-    replay.input(Input::Carrying(name("lte")));
+    replay.input(carrying("lte"));
     let events = replay.run_until(at(60.0));
     let moved = when(&events, "switch lte -> fiber");
     assert!(moved.is_some_and(|at| at < 11.0), "{}", lines(&events));

@@ -494,7 +494,7 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> ProbeOutcome) -> Optio
                         last = Some((to, event.reason));
                     }
                 }
-                Action::Route(_) | Action::Count(_) | Action::Leave(_) => {}
+                Action::Route(_) | Action::Count(_) | Action::Leave(_) | Action::Drain(..) => {}
             }
         }
         now = engine.poll_timeout().expect("it goes on probing").max(now);

@@ -129,7 +129,10 @@ pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<ReplayRun> {
         ReplayStep::Carriers(at, carriers) => notes.carry(at.since_start().as_secs_f64(), carriers),
         ReplayStep::Action(_, Action::Event(event)) => notes.events([event]),
         ReplayStep::Action(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
-        ReplayStep::Action(_, Action::Route(_) | Action::Count(_) | Action::Leave(_)) => {}
+        ReplayStep::Action(
+            _,
+            Action::Route(_) | Action::Count(_) | Action::Leave(_) | Action::Drain(..),
+        ) => {}
     })?;
     let to = last.since_start().as_secs_f64();
     Ok(notes.finish("as recorded".to_owned(), to, truth, &BTreeMap::new()))

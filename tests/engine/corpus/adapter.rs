@@ -4,10 +4,10 @@
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use uplinkd::engine::action::{Action, ProbeOrder};
+use uplinkd::engine::action::{Action, DrainOrder, ProbeOrder};
 use uplinkd::engine::command::{Command, IssuedCommand};
 use uplinkd::engine::event::{Change, Errand, Event};
-use uplinkd::engine::input::{Input, ProbeOutcome};
+use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome, SharedFamily};
 use uplinkd::engine::settings::{self, Settings, Standby};
 use uplinkd::engine::status::Choices;
 use uplinkd::replay::{attached, attached_by_both};
@@ -208,6 +208,10 @@ pub(super) fn tell(engine: &mut Engine, now: Moment, act: &Act) {
             Order::Pin(place) => Command::pin(uplink(place)),
             Order::Auto => Command::Auto {},
             Order::Disable(place) => Command::disable(uplink(place)),
+            Order::Drain(place) => Command::Disable {
+                uplink: uplink(place),
+                drain: Some("10m".parse().expect("a limit")),
+            },
             Order::Enable(place) => Command::enable(uplink(place)),
         })),
         Act::Reload(setup) => Input::Settings(Box::new(translated(setup))),
@@ -225,7 +229,7 @@ pub(super) fn tell(engine: &mut Engine, now: Moment, act: &Act) {
                 tx_bytes: *tx_bytes,
             },
         },
-        Act::Held(place, count) => Input::Held {
+        Act::Flows(place, count) => Input::FlowsListed {
             uplink: uplink(*place),
             flows: (0..*count).map(flow).collect(),
         },
@@ -239,6 +243,9 @@ pub(super) fn tell(engine: &mut Engine, now: Moment, act: &Act) {
         }
     };
     engine.handle_input(now.into(), input);
+    if engine.awaits_routes() {
+        engine.handle_input(now.into(), Input::RoutesHeld);
+    }
 }
 
 fn flow(port: u16) -> Flow {
@@ -256,37 +263,35 @@ pub(super) fn restarted(old: &mut Engine, setup: &Setup, now: Moment) -> Engine 
     let wall = Wall::reading(UNIX_EPOCH, now.into());
     let status = old.status(wall);
     let mut engine = Engine::new(translated(setup), now.into());
-    let mut inputs = Vec::new();
-    inputs.extend(old.carrier().cloned().map(Input::Carrying));
+    let mut earlier = EarlierRun {
+        carrying: old.carrier().cloned(),
+        learnt: old.learnt(),
+        unspent: old.unspent(),
+        ..EarlierRun::default()
+    };
     for family in Family::ROUTED {
         let carries = |name: &&UplinkName| {
             let mut uplinks = status.uplinks.iter();
             uplinks.any(|uplink| uplink.name == **name && uplink.carries.contains(&family))
         };
-        let found: Vec<_> = status.active.iter().filter(carries).cloned().collect();
-        if let Some(first) = found
-            .first()
-            .filter(|_| old.carrier().is_none_or(|led| !found.contains(led)))
-        {
-            let uplink = first.clone();
-            inputs.push(Input::CarryingApart { family, uplink });
-        }
-        if found.len() > 1 {
-            let group = None;
-            inputs.push(Input::Sharing {
-                group,
+        let uplinks: Vec<_> = status.active.iter().filter(carries).cloned().collect();
+        let is_led = old.carrier().is_some_and(|led| uplinks.contains(led));
+        let apart = uplinks.first().filter(|_| !is_led).cloned();
+        earlier.apart.extend(apart.map(|uplink| (family, uplink)));
+        if uplinks.len() > 1 {
+            earlier.shared.push(SharedFamily {
+                group: None,
                 family,
-                uplinks: found,
+                uplinks,
             });
         }
     }
-    for group in status.groups {
-        inputs.push(Input::Sharing {
-            group: Some(group.name),
-            family: Family::Ipv4,
-            uplinks: group.active,
-        });
-    }
+    let groups = status.groups.into_iter();
+    earlier.shared.extend(groups.map(|group| SharedFamily {
+        group: Some(group.name),
+        family: Family::Ipv4,
+        uplinks: group.active,
+    }));
     let Choices { switch, disabled } = old.choices();
     let switch = switch.map(|chosen| Command::Switch {
         uplink: chosen.uplink,
@@ -295,14 +300,8 @@ pub(super) fn restarted(old: &mut Engine, setup: &Setup, now: Moment) -> Engine 
     let chosen = switch
         .into_iter()
         .chain(disabled.into_keys().map(Command::disable));
-    inputs.extend(chosen.map(|command| Input::Restored(command.into())));
-    let learnt = old.learnt().into_iter();
-    inputs.extend(learnt.map(|(uplink, learner)| Input::Learnt { uplink, learner }));
-    let unspent = old.unspent().into_iter();
-    inputs.extend(unspent.map(|(uplink, left)| Input::Unspent { uplink, left }));
-    for input in inputs {
-        engine.handle_input(now.into(), input);
-    }
+    earlier.chosen.extend(chosen.map(IssuedCommand::from));
+    engine.handle_input(now.into(), Input::Resume(Box::new(earlier)));
     engine
 }
 
@@ -401,6 +400,7 @@ pub(super) fn answers(engine: &mut Engine) -> Vec<Answer> {
                     None,
                 ));
             }
+            Action::Drain(uplink, order) => answers.push(other(drain(&uplink, &order), None)),
             Action::Event(event) => {
                 answers.extend(dial(&event));
                 answers.push(other(told(&event), Some(event.reason)));
@@ -408,6 +408,20 @@ pub(super) fn answers(engine: &mut Engine) -> Vec<Answer> {
         }
     }
     answers
+}
+
+fn drain(uplink: &UplinkName, order: &DrainOrder) -> String {
+    match order {
+        DrainOrder::List(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            format!("drain {uplink} list {}", addresses.join(","))
+        }
+        DrainOrder::Begun { held, moved, limit } => {
+            format!("drain {uplink} begun {held} {moved} {}", limit.as_secs())
+        }
+        DrainOrder::Failed(why) => format!("drain {uplink} failed {why}"),
+        DrainOrder::Over => format!("drain {uplink} over"),
+    }
 }
 
 fn other(words: String, reason: Option<String>) -> Answer {

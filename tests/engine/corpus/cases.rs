@@ -81,8 +81,8 @@ pub(super) enum Act {
     Reload(Box<Setup>),
     /// The agent starts again.
     Restart,
-    /// So many of its flows are held.
-    Held(usize, u16),
+    /// It has so many established flows, while it is drained.
+    Flows(usize, u16),
     /// An answer to the last probe but so many, whether or not it was answered before.
     Late(usize, Reply),
     /// An answer to a probe that never was.
@@ -101,6 +101,7 @@ pub(super) enum Order {
     Pin(usize),
     Auto,
     Disable(usize),
+    Drain(usize),
     Enable(usize),
 }
 

@@ -164,7 +164,7 @@ impl Rig<'_> {
             | Act::Reload(_)
             | Act::Stray(..)
             | Act::Counters(..)
-            | Act::Held(..) => {
+            | Act::Flows(..) => {
                 adapter::tell(&mut self.engine, Moment(self.now), &act);
             }
         }

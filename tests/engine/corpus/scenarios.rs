@@ -1,9 +1,9 @@
 //! The lab's scenarios, without the kernel and the clients.
 
 use super::cases::Act::{
-    Held, Link as Attach, Moved, Order, Reload, Restart, Sleep, Traffic, Wire as Behind,
+    Flows, Link as Attach, Moved, Order, Reload, Restart, Sleep, Traffic, Wire as Behind,
 };
-use super::cases::Order::{Auto, Disable, Enable, Pin, Switch};
+use super::cases::Order::{Auto, Disable, Drain, Enable, Pin, Switch};
 use super::cases::{
     BACKUP, Case, FIBER, LTE, Link, Policy, Reply, Setup, TARGETS, Trouble, Wire, balanced, case,
     dead, dual, losing, setup, well,
@@ -585,15 +585,18 @@ pub(super) fn lab() -> Vec<Case> {
             ],
         ),
         case(
-            "lab-held-flows",
+            "lab-drain",
             setup(2),
-            30.0,
+            40.0,
             vec![
-                (5.0, Held(FIBER, 3)),
-                (6.0, Order(Disable(FIBER))),
-                (12.0, Held(FIBER, 1)),
+                (5.0, Order(Drain(FIBER))),
+                (5.2, Flows(FIBER, 3)),
+                (12.0, Flows(FIBER, 1)),
                 (16.0, Attach(FIBER, trouble(Trouble::NoCarrier))),
-                (18.0, Held(FIBER, 0)),
+                (20.0, Attach(FIBER, Link::up())),
+                (25.0, Order(Enable(FIBER))),
+                (30.0, Order(Drain(LTE))),
+                (30.2, Flows(LTE, 0)),
             ],
         ),
         case(
