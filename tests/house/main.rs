@@ -6,3 +6,4 @@ mod documents;
 #[path = "../support/machine.rs"]
 #[expect(dead_code, reason = "programs of the machine concern other tests")]
 mod machine;
+mod walls;
