@@ -46,6 +46,7 @@ mod read;
 mod routing;
 mod schema;
 mod section;
+mod stated;
 mod targets;
 mod times;
 mod toml_text;
@@ -63,6 +64,7 @@ pub use error::{ConfigError, Fault, Hint, Problem, printable};
 pub use read::{Config, schema};
 pub use routing::{FlowSettings, Flows, LocalSockets, OnStop};
 pub use schema::{KnownKey, Schema};
+pub use stated::Stated;
 pub use uplinks::Followed;
 
 use section::{Form, Reading};
@@ -86,17 +88,27 @@ impl Config {
 
     /// Reads and parses a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_stated(path).map(|(config, _)| config)
+    }
+
+    /// The same, with what the file states.
+    pub fn load_stated(path: &Path) -> Result<(Self, Stated), ConfigError> {
         let text = match read(path) {
             Err(ConfigError::Read { path, source }) if source.kind() == ErrorKind::NotFound => {
                 return Err(ConfigError::NoFile { path });
             }
             text => text?,
         };
-        Self::parse(&text, &path.display().to_string())
+        Self::parse_stated(&text, &path.display().to_string())
     }
 
     /// Parses the text of a file, TOML or UCI; `file_name` is what the errors call it.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        Self::parse_stated(text, file_name).map(|(config, _)| config)
+    }
+
+    /// The same, with what the text states.
+    pub fn parse_stated(text: &str, file_name: &str) -> Result<(Self, Stated), ConfigError> {
         let refused = |mut problems: Vec<Problem>| {
             Problem::put_in_order(&mut problems);
             ConfigError::Refused {
@@ -113,7 +125,9 @@ impl Config {
             Form::Uci => uci_tree::tree(text, &schema),
         };
         let (document, problems) = tree.map_err(refused)?;
-        read::config(&document, Reading::new(form, schema, problems)).map_err(refused)
+        let stated = Stated::of(&document);
+        let config = read::config(&document, Reading::new(form, schema, problems));
+        Ok((config.map_err(refused)?, stated))
     }
 }
 

@@ -76,7 +76,9 @@ use crate::engine::reload::uplinks_of;
 use crate::engine::settings::{Failback, Settings};
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::standby_wake::call_of;
-use crate::engine::status::{Choices, RoutesState, SelectionMode, Status, UplinkStatus};
+use crate::engine::status::{
+    AgentState, Choices, RoutesState, SelectionMode, Status, UplinkStatus,
+};
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
 use crate::engine::wording::tenths;
@@ -288,8 +290,15 @@ impl Engine {
         self.drains.progress(name)
     }
 
-    /// The read model. `wall` translates times.
+    /// The read model, as far as the engine knows. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
+        let choices = self.choices();
+        let routes = RoutesState::default();
+        self.status_of(AgentState { routes, choices }, wall)
+    }
+
+    /// The read model, complete.
+    pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
         let default_group = self.groups.default_group();
         let carrying = self.groups.all_carriers(&self.uplinks);
         let uplink_status = |uplink: &Uplink| {
@@ -308,13 +317,13 @@ impl Engine {
             } else {
                 SelectionMode::Auto
             },
-            choices: self.choices(),
+            choices: agent.choices,
             policy: self.settings.failover.policy,
             since: default_group.since().map(|since| wall.at(since)),
             uplinks: self.uplinks.iter().map(uplink_status).collect(),
             active: self.carriers(),
             groups: groups.collect(),
-            routes: RoutesState::InPlace,
+            routes: agent.routes,
             last_switch: default_group.last_switch(wall),
         }
     }

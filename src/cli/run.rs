@@ -21,11 +21,12 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = Config::load(&arguments.file.config)?;
+    let (config, stated) = Config::load_stated(&arguments.file.config)?;
     alert::init(config.agent.log)?;
     let options = Options {
         observe: arguments.observe,
         config_path: arguments.file.config.clone(),
+        stated,
     };
     daemon::run(config, options)?;
     Ok(ExitCode::SUCCESS)

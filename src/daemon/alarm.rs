@@ -12,10 +12,14 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::units::Moment;
+
 /// A timer that can be waited for.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: AsyncFd<Timer>,
+    /// When it goes off; none if it does not.
+    due: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -38,13 +42,17 @@ impl Alarm {
         // SAFETY: the timer owns its descriptor and lives in the registration, which never lets it
         // out.
         let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE)? };
-        Ok(Self { timer })
+        Ok(Self { timer, due: None })
     }
 
-    /// Goes off after `span`, or never; what was set before no longer holds.
-    pub(super) fn set(&self, span: Option<Duration>) -> io::Result<()> {
+    /// Goes off at `due`, or never; what was set before no longer holds.
+    pub(super) fn set(&mut self, due: Option<Moment>, now: Moment) -> io::Result<()> {
+        if due == self.due {
+            return Ok(());
+        }
+        self.due = due;
         let timer = &self.timer.get_ref().0;
-        match span {
+        match due.map(|due| due.since(now)) {
             // Zero would stop it.
             Some(span) => timer.set(
                 Expiration::OneShot(TimeSpec::from(span.max(Duration::from_nanos(1)))),
@@ -56,7 +64,7 @@ impl Alarm {
     }
 
     /// Waits until it goes off.
-    pub(super) async fn wait(&self) -> io::Result<()> {
+    pub(super) async fn wait(&mut self) -> io::Result<()> {
         loop {
             let mut guard = self.timer.readable().await?;
             let read = guard.try_io(|timer| {
@@ -65,7 +73,10 @@ impl Alarm {
                 Ok(())
             });
             match read {
-                Ok(result) => return result,
+                Ok(result) => {
+                    self.due = None;
+                    return result;
+                }
                 Err(_would_block) => {}
             }
         }

@@ -81,12 +81,12 @@ impl Daemon {
         if self.options.observe {
             let why = "this agent only observes: it cannot hold flows".to_owned();
             call.answer(&Response::Refused(why));
-        } else if let Err(refusal) = self.engine.check(command) {
+        } else if let Err(refusal) = self.decisions.engine.check(command) {
             call.answer(&refusal.into());
         } else {
-            let issued = self.issued(&call.by, command);
+            let issued = self.issued(&call.by, command.clone());
             self.drains.calls.insert(uplink, call);
-            self.tell(Input::Command(issued));
+            self.decisions.tell(Input::Command(issued));
         }
     }
 
@@ -109,7 +109,8 @@ impl Daemon {
                         done.push_str(&format!(", {moved} are too many and move"));
                     }
                     if let Request::Command(command) = &call.request {
-                        done = self.chosen_by(&call.by, command, done);
+                        let issued = self.issued(&call.by, command.clone());
+                        done = self.followed(&issued, done);
                     }
                     call.answer(&Response::Done(done));
                 }
@@ -126,7 +127,7 @@ impl Daemon {
     /// Takes the flows of an uplink that is drained.
     pub(super) fn flows_listed(&mut self, list: FlowList) {
         let FlowList { uplink, flows } = list;
-        self.tell(match flows {
+        self.decisions.tell(match flows {
             Ok(flows) => Input::FlowsListed { uplink, flows },
             Err(error) => {
                 let why = format!("{:#}", anyhow::Error::from(error));
@@ -138,10 +139,10 @@ impl Daemon {
 
     /// Lets the engine know that the kernel holds its routes, if it waits for that.
     pub(super) fn report_held_routes(&mut self) -> bool {
-        let are_held = self.applied >= self.wanted.borrow().revision;
-        let is_due = self.engine.awaits_routes() && are_held;
+        let are_held = self.kernel.held_revision() >= self.kernel.revision();
+        let is_due = self.decisions.engine.awaits_routes() && are_held;
         if is_due {
-            self.tell(Input::RoutesHeld);
+            self.decisions.tell(Input::RoutesHeld);
         }
         is_due
     }

@@ -1,16 +1,16 @@
 //! The history for clients: read beside the loop, one reader at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 use tokio::task::{spawn, spawn_blocking};
 
-use super::Daemon;
 use crate::control::{Call, Response};
 use crate::engine::event::EventRecord;
 use crate::history::{self, MOST_WAITING};
+use crate::units::Timestamp;
 
 /// The one that may read at a time: memory is scarce.
 #[derive(Debug)]
@@ -24,25 +24,32 @@ impl Default for HistoryReaders {
 
 /// Which events are wanted.
 #[derive(Clone, Copy)]
-struct HistoryRange {
+pub(super) struct HistoryRange {
     begin: Option<SystemTime>,
     newest: Option<usize>,
 }
 
-impl Daemon {
+impl HistoryRange {
+    /// Those of a span until `now`, and at most so many.
+    pub(super) fn new(since: Option<Duration>, newest: Option<usize>, now: Timestamp) -> Self {
+        let begin = |span| now.0.checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH);
+        Self {
+            begin: since.map(begin),
+            newest,
+        }
+    }
+}
+
+impl HistoryReaders {
     /// Answers with what happened, when it is the caller's turn.
-    pub(super) fn answer_history(
+    pub(super) fn answer(
         &self,
         call: Call,
-        since: Option<Duration>,
-        newest: Option<usize>,
+        directory: PathBuf,
+        waiting: Vec<EventRecord>,
+        range: HistoryRange,
     ) {
-        let waiting = self.history.waiting().to_vec();
-        let directory = self.config.agent.state_dir.clone();
-        let now = self.clock.wall().at(self.clock.now()).0;
-        let begin = since.map(|span| now.checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH));
-        let range = HistoryRange { begin, newest };
-        let turns = Arc::clone(&self.readers.0);
+        let turns = Arc::clone(&self.0);
         spawn(async move {
             if let Ok(_turn) = turns.acquire().await {
                 let answer = move || call.answer(&stored_and_waiting(&directory, waiting, range));

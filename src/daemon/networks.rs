@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Daemon;
 use crate::config::{Config, Followed, UbusPlace};
+use crate::control::socket::Server;
 use crate::control::ubus::netifd::{Network, Networks, Order, Way};
 use crate::control::ubus::{self, Ubus};
 use crate::engine::event::{EventRecord, Lane, StandbyOrder};
@@ -21,61 +21,59 @@ use crate::units::{InterfaceName, UplinkName};
 /// How long the start waits for netifd, so that the routes of an earlier run are taken up at once.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
-/// The networks of netifd, when they are others; for ever if there is no ubus.
-pub(super) async fn told_by(ubus: &mut Option<Ubus>) -> Networks {
-    match ubus {
-        Some(ubus) => ubus.networks().await,
-        None => std::future::pending().await,
-    }
+/// The presence on ubus, and what netifd said there last.
+pub(super) struct Netifd {
+    /// None where it is configured off.
+    ubus: Option<Ubus>,
+    networks: Networks,
 }
 
-impl Daemon {
-    /// Learns where the uplinks are before the first of them is looked at.
-    pub(super) async fn find_networks(&mut self) {
-        if self.config.networks.is_empty() {
-            return;
+impl Netifd {
+    pub(super) fn start(place: &UbusPlace, control: &Server) -> Self {
+        Self {
+            ubus: ubus(place, control),
+            networks: Networks::new(),
         }
-        let told = timeout(KNOWN_WITHIN, told_by(&mut self.ubus)).await;
-        if let Ok(networks) = told {
-            self.follow(networks);
-        } else {
+    }
+
+    /// Looks for ubusd elsewhere.
+    pub(super) fn restart(&mut self, place: &UbusPlace, control: &Server) {
+        self.ubus = ubus(place, control);
+    }
+
+    /// The networks of netifd, when they are others than before; for ever if there is no ubus.
+    pub(super) async fn changed(&mut self) -> Networks {
+        match &mut self.ubus {
+            Some(ubus) => ubus.networks().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The networks before the first uplink is looked at, if the configuration names any.
+    pub(super) async fn first(&mut self, config: &Config) -> Option<Networks> {
+        if config.networks.is_empty() {
+            return None;
+        }
+        let told = timeout(KNOWN_WITHIN, self.changed()).await.ok();
+        if told.is_none() {
             tracing::warn!("netifd does not tell yet where its networks are");
         }
+        told
     }
 
-    /// Takes what netifd says now.
-    pub(super) fn follow(&mut self, networks: Networks) {
+    /// Takes what netifd says now, and lays it over the configuration; what is other than before.
+    pub(super) fn follow(&mut self, networks: Networks, config: &mut Config) -> Vec<Input> {
         self.networks = networks;
-        let moved = self.locate();
-        if moved.is_empty() {
-            return;
-        }
-        for input in moved {
-            if let Input::Moved {
-                uplink, interface, ..
-            } = &input
-            {
-                tracing::info!(%uplink, %interface, "netifd tells where it is");
-                self.attachments.remove(uplink);
-            }
-            self.tell(input);
-        }
-        self.look_at_interfaces();
+        self.lay_over(config)
     }
 
-    /// Lays what netifd said over the configuration; what is other than before.
-    pub(super) fn locate(&mut self) -> Vec<Input> {
-        lay_over(&mut self.config, &self.networks)
-    }
-
-    /// The network that an uplink follows.
-    pub(super) fn network_of(&self, uplink: Option<&UplinkName>) -> Option<InterfaceName> {
-        let followed = self.config.networks.get(uplink?)?;
-        Some(followed.network.clone())
+    /// Lays what netifd said over a configuration; what is other than before.
+    pub(super) fn lay_over(&self, config: &mut Config) -> Vec<Input> {
+        lay_over(config, &self.networks)
     }
 
     /// Has netifd bring a cold uplink up or down that is one of its networks.
-    pub(super) fn order_network(&self, record: &EventRecord) {
+    pub(super) fn order(&self, record: &EventRecord) {
         let way = match record.event.delivery().lane {
             Lane::Standby(StandbyOrder::Up) => Way::Up,
             Lane::Standby(StandbyOrder::Down) => Way::Down,
@@ -91,7 +89,22 @@ impl Daemon {
     }
 }
 
-/// Lays what netifd says now over a configuration, for whoever looks at the machine without an agent.
+fn ubus(place: &UbusPlace, control: &Server) -> Option<Ubus> {
+    let path = match place {
+        UbusPlace::Off => return None,
+        UbusPlace::Auto => None,
+        UbusPlace::At(path) => Some(path.clone()),
+    };
+    Some(Ubus::start(path, control.caller.clone()))
+}
+
+/// The network that an uplink follows.
+pub(super) fn network_of(config: &Config, uplink: Option<&UplinkName>) -> Option<InterfaceName> {
+    let followed = config.networks.get(uplink?)?;
+    Some(followed.network.clone())
+}
+
+/// Lays what netifd says now over a configuration, for a look at the machine without an agent.
 pub fn find_networks(config: &mut Config) {
     let path = match &config.agent.ubus {
         UbusPlace::At(path) => Some(path.as_path()),

@@ -313,6 +313,8 @@ pub struct EventContext {
     pub network: Option<InterfaceName>,
     /// For a switch.
     pub outcome: Option<SwitchOutcome>,
+    /// For a changed configuration: what has changed in it.
+    pub changes: Option<String>,
 }
 
 /// The values of a change, each where it has its place in a record.
@@ -463,6 +465,9 @@ impl Event {
             }
             Some(SwitchOutcome::Refused) => reason.push_str("; the kernel refuses the new route"),
             None => {}
+        }
+        if let Some(changes) = context.changes {
+            reason = format!("{reason}: {changes}");
         }
         EventRecord {
             at: wall.at(self.at),

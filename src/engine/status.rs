@@ -50,6 +50,15 @@ pub struct Status {
     pub last_switch: Option<LastSwitch>,
 }
 
+/// What the agent knows beside the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentState {
+    /// Whether the kernel holds what was decided.
+    pub routes: RoutesState,
+    /// What operators chose, with who and when.
+    pub choices: Choices,
+}
+
 /// What people chose and has not been taken back, by whom and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choices {

@@ -1,0 +1,133 @@
+//! Where events go: the log, netifd, hooks, the history, and those who watch, ubus among them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::history_query::{HistoryRange, HistoryReaders};
+use super::networks::Netifd;
+use crate::alert::{self, Hooks, Repeats};
+use crate::config::Config;
+use crate::control::Call;
+use crate::control::socket::Watchers;
+use crate::engine::event::EventRecord;
+use crate::engine::status::Status;
+use crate::history::{History, HistoryError};
+use crate::units::{Moment, Timestamp};
+
+/// The one way out for events. It only passes them on: a record is complete when it comes here.
+pub(super) struct Announcer {
+    /// Those that the log counts instead of repeating them.
+    repeats: Repeats,
+    /// None for an agent that only observes: hooks act.
+    hooks: Option<Hooks>,
+    /// None for an agent that only observes: another one may write it.
+    history: Option<History>,
+    readers: HistoryReaders,
+    /// Said once: flash that cannot be written stays so.
+    has_complained_of_history: bool,
+    watchers: Watchers,
+}
+
+impl Announcer {
+    pub(super) fn start(config: &Config, is_observing: bool) -> Self {
+        let acts = !is_observing;
+        Self {
+            repeats: Repeats::default(),
+            hooks: acts.then(|| Hooks::start(&config.agent.hooks)),
+            history: acts.then(|| history(&config.agent.state_dir)),
+            readers: HistoryReaders::default(),
+            has_complained_of_history: false,
+            watchers: Watchers::default(),
+        }
+    }
+
+    /// Passes on an event, with the status after it.
+    pub(super) fn announce(
+        &mut self,
+        record: &EventRecord,
+        status: &Status,
+        netifd: &Netifd,
+        now: Moment,
+    ) {
+        if self.repeats.is_told(record, now) {
+            alert::tell(record);
+        }
+        if let Some(hooks) = &self.hooks {
+            netifd.order(record);
+            hooks.tell(record);
+        }
+        if let Some(history) = &mut self.history {
+            let noted = history.note(record);
+            self.note_history(noted);
+        }
+        self.watchers.publish(record, status);
+    }
+
+    /// Has the log say what was only counted.
+    pub(super) fn sum_up_repeats(&mut self, now: Moment) {
+        for record in self.repeats.due(now) {
+            alert::tell(&record);
+        }
+    }
+
+    /// The same for all that was counted, and writes what waits: the end.
+    pub(super) fn finish(&mut self, now: Moment) {
+        for record in std::mem::take(&mut self.repeats).rest(now) {
+            alert::tell(&record);
+        }
+        self.write_history();
+    }
+
+    /// Takes in a watcher.
+    pub(super) fn watch(&mut self, call: Call, status: &Status) {
+        self.watchers.add(call, status);
+    }
+
+    /// Writes what waits.
+    pub(super) fn write_history(&mut self) {
+        if let Some(history) = &mut self.history {
+            let written = history.write();
+            self.note_history(written);
+        }
+    }
+
+    /// Answers with the history, when it is the caller's turn.
+    pub(super) fn answer_history(
+        &self,
+        call: Call,
+        directory: &Path,
+        range: (Option<Duration>, Option<usize>),
+        now: Timestamp,
+    ) {
+        let waiting = self.history.as_ref().map(|history| history.waiting());
+        let range = HistoryRange::new(range.0, range.1, now);
+        let waiting = waiting.unwrap_or_default().to_vec();
+        self.readers
+            .answer(call, directory.to_owned(), waiting, range);
+    }
+
+    /// Runs the programs of another directory from now on.
+    pub(super) fn move_hooks(&mut self, directory: &Path) {
+        if let Some(hooks) = &mut self.hooks {
+            *hooks = Hooks::start(directory);
+        }
+    }
+
+    fn note_history(&mut self, outcome: Result<(), HistoryError>) {
+        if let Err(error) = outcome
+            && !std::mem::replace(&mut self.has_complained_of_history, true)
+        {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(why, "the history is not kept");
+        }
+    }
+}
+
+fn history(directory: &Path) -> History {
+    let (history, complaints) = History::open(directory);
+    for error in complaints {
+        let why = format!("{:#}", anyhow::Error::from(error));
+        tracing::warn!(why, "what happened before is not known");
+    }
+    history
+}

@@ -1,0 +1,33 @@
+//! The clocks.
+
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use crate::units::{Moment, Wall};
+
+/// The monotonic clock and the wall clock; no other part of the agent reads either.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the agent reads the clock"
+)]
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    pub(super) fn now(self) -> Moment {
+        Moment::after_start(self.start.elapsed())
+    }
+
+    pub(super) fn wall(self) -> Wall {
+        Wall::reading(SystemTime::now(), self.now())
+    }
+}

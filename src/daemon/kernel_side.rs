@@ -1,0 +1,297 @@
+//! What the kernel is to hold, and what it shows and holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::control::socket::claim;
+use crate::engine::action::ProbeOrder;
+use crate::engine::input::Input;
+use crate::engine::settings::{Settings, UplinkSettings};
+use crate::engine::status::RoutesState;
+use crate::kernel::{
+    self, CounterReader, Kernel, KernelAccess, KernelReport, RefusedOperation, Wanted,
+};
+use crate::probe::{ProbeExit, ProbeJob};
+use crate::routing::attach::attach;
+use crate::routing::nexthop::leads_alike;
+use crate::routing::{Attachment, Desired, Observed, Route};
+use crate::units::{Counters, InterfaceName, Moment, UplinkName};
+
+/// How long a clean stop waits for the kernel.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// After others changed what is ours the routes count as contested for so long.
+const CONTESTED_FOR: Duration = Duration::from_secs(30);
+
+/// The kernel, as the loop knows it.
+pub(super) struct KernelSide {
+    kernel: Kernel,
+    counters: CounterReader,
+    wanted: watch::Sender<Arc<Wanted>>,
+    /// The newest revision of what is wanted that the kernel holds.
+    applied: u64,
+    refused: BTreeSet<String>,
+    contested: Option<Moment>,
+    /// The interface of ours whose default route from another program goes before ours.
+    rival: Option<InterfaceName>,
+    attachments: BTreeMap<UplinkName, Attachment>,
+    observed: Option<Arc<Observed>>,
+    is_observing: bool,
+    /// The claim to our protocol number: two agents would take away each other's routes.
+    _claim: Option<UnixListener>,
+}
+
+impl KernelSide {
+    pub(super) fn start(config: &Config, is_observing: bool) -> anyhow::Result<Self> {
+        let claimed = (!is_observing).then(|| claim(config.engine.numbering.protocol));
+        let claimed = claimed.transpose()?.flatten();
+        let (wanted, to_kernel) = watch::channel(Arc::new(wanted(config, 0, None)));
+        let access = if is_observing {
+            KernelAccess::Observe
+        } else {
+            KernelAccess::Write
+        };
+        Ok(Self {
+            kernel: kernel::start(to_kernel, access)?,
+            counters: CounterReader::open()?,
+            wanted,
+            applied: 0,
+            refused: BTreeSet::new(),
+            contested: None,
+            rival: None,
+            attachments: BTreeMap::new(),
+            observed: None,
+            is_observing,
+            _claim: claimed,
+        })
+    }
+
+    /// What the kernel's task reports next.
+    pub(super) async fn report(&mut self) -> Option<KernelReport> {
+        self.kernel.reports.recv().await
+    }
+
+    /// Takes that the kernel holds a revision, but for what it refused.
+    pub(super) fn applied(&mut self, revision: u64, refused: &[RefusedOperation]) {
+        self.applied = revision;
+        let said = std::mem::take(&mut self.refused);
+        for refusal in refused {
+            let line = format!("{}: {}", refusal.operation, refusal.reason);
+            if !said.contains(&line) {
+                tracing::warn!(
+                    operation = refusal.operation,
+                    why = refusal.reason,
+                    "refused by the kernel"
+                );
+            }
+            self.refused.insert(line);
+        }
+    }
+
+    /// Takes that others changed what is ours.
+    pub(super) fn reasserted(&mut self, what: &str, now: Moment) {
+        self.contested = Some(now);
+        tracing::warn!(what, "others changed what is ours in the kernel; put back");
+    }
+
+    /// Has the kernel hold this.
+    pub(super) fn want(&mut self, config: &Config, desired: Option<Desired>) {
+        let wanted = wanted(config, self.revision() + 1, desired);
+        self.wanted.send_replace(Arc::new(wanted));
+    }
+
+    /// Has the kernel hold the same on the interfaces of a changed configuration; what was seen, if that
+    /// is still all there is to see.
+    pub(super) fn want_elsewhere(&mut self, config: &Config) -> Option<Arc<Observed>> {
+        let before = self.wanted.borrow().clone();
+        self.want(config, before.desired.clone());
+        // Other interfaces have to be looked at first: what was seen does not show their routes.
+        let is_same_scope = before.interfaces == self.wanted.borrow().interfaces;
+        self.observed.clone().filter(|_| is_same_scope)
+    }
+
+    /// The newest revision of what is wanted.
+    pub(super) fn revision(&self) -> u64 {
+        self.wanted.borrow().revision
+    }
+
+    /// The newest revision that needs no more waiting for.
+    pub(super) fn held_revision(&self) -> u64 {
+        if self.is_observing {
+            u64::MAX
+        } else {
+            self.applied
+        }
+    }
+
+    /// The kernel was looked at.
+    pub(super) fn is_known(&self) -> bool {
+        self.observed.is_some()
+    }
+
+    /// Takes what the kernel shows; how uplinks are attached otherwise than before.
+    pub(super) fn observe(&mut self, settings: &Settings, observed: Arc<Observed>) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for (position, uplink) in (0..).zip(&settings.uplinks) {
+            let attachment = attachment(settings, (position, uplink), &observed);
+            if self.attachments.get(&uplink.name) != Some(&attachment) {
+                let uplink = uplink.name.clone();
+                self.attachments.insert(uplink.clone(), attachment.clone());
+                inputs.push(Input::Attachment { uplink, attachment });
+            }
+        }
+        self.watch_rival(settings, &observed);
+        self.observed = Some(observed);
+        inputs
+    }
+
+    /// Says once when a default route of others carries the traffic instead of ours.
+    fn watch_rival(&mut self, settings: &Settings, observed: &Observed) {
+        let rival = observed.rival(&settings.numbering).cloned();
+        if let Some(interface) = rival.as_ref().filter(|_| rival != self.rival) {
+            tracing::warn!(
+                %interface,
+                ours = %settings.numbering.metric,
+                "a default route of others has a lower metric than ours: the traffic follows it"
+            );
+        }
+        self.rival = rival;
+    }
+
+    /// What is known of an uplink's attachment no longer holds; none: of all.
+    pub(super) fn forget_attachment(&mut self, uplink: Option<&UplinkName>) {
+        match uplink {
+            Some(uplink) => drop(self.attachments.remove(uplink)),
+            None => self.attachments.clear(),
+        }
+    }
+
+    /// What has gone through an uplink's interface.
+    pub(super) fn counters(&mut self, uplink: &UplinkName) -> Option<Counters> {
+        let index = self.attachments.get(uplink)?.index?;
+        self.counters.read(index)
+    }
+
+    /// A probe with the interface and the mark by which it leaves.
+    pub(super) fn job(&self, settings: &Settings, probe: ProbeOrder) -> Option<ProbeJob> {
+        let index = self.attachments.get(&probe.uplink)?.index?;
+        let mut uplinks = (0..).zip(&settings.uplinks);
+        let (position, uplink) = uplinks.find(|(_, uplink)| uplink.name == probe.uplink)?;
+        let exit = ProbeExit {
+            interface: uplink.interface.clone(),
+            index,
+            mark: settings.numbering.uplink_mark(position),
+        };
+        Some(ProbeJob {
+            probe,
+            exit,
+            resolvers: uplink.probe.resolvers.clone(),
+        })
+    }
+
+    /// Whether the kernel holds what was decided.
+    pub(super) fn routes_state(&self, now: Moment) -> RoutesState {
+        let is_recent = |at: Moment| now.since(at) < CONTESTED_FOR;
+        if self.is_observing {
+            RoutesState::Observing
+        } else if self.contested.is_some_and(is_recent) {
+            RoutesState::Contested
+        } else if !self.refused.is_empty() {
+            RoutesState::Refused
+        } else if self.applied < self.revision() {
+            RoutesState::Pending
+        } else if self.rival.is_some() {
+            RoutesState::Overruled
+        } else {
+            RoutesState::InPlace
+        }
+    }
+
+    /// The kernel was seen to hold the default routes of the active uplinks. What was wanted since then
+    /// is not looked for: it has events of its own.
+    pub(super) fn holds_default_routes(&self, settings: &Settings, revision: u64) -> bool {
+        let wanted = self.wanted.borrow();
+        let (Some(desired), Some(observed)) = (&wanted.desired, &self.observed) else {
+            return true;
+        };
+        let numbering = &settings.numbering;
+        let groups = (0..).zip(&settings.groups);
+        let groups = groups.map(|(place, _)| numbering.group_place(place));
+        let places: Vec<_> = groups.chain([numbering.carrier_place()]).collect();
+        let is_carrier = |route: &&Route| places.iter().any(|place| place.holds(route));
+        // A kernel without nexthop groups holds the same paths, as far as it can.
+        let flattened = desired.flattened();
+        let held = (desired.routes.iter().chain(&flattened.routes))
+            .filter(is_carrier)
+            .filter(|wanted| {
+                let mut held = observed.routes.iter();
+                held.any(|held| {
+                    held.is_in_the_place_of(wanted)
+                        && leads_alike((held, &observed.nexthops), (wanted, &desired.nexthops))
+                })
+            });
+        let held: Vec<_> = held.collect();
+        let mut routes = desired.routes.iter().filter(is_carrier);
+        let is_held = |route: &Route| held.iter().any(|held| held.is_in_the_place_of(route));
+        self.is_observing || wanted.revision != revision || routes.all(is_held)
+    }
+
+    /// Removes all that is ours, and waits for that.
+    pub(super) async fn remove_all(&mut self, config: &Config) -> anyhow::Result<()> {
+        self.want(config, Some(Desired::default()));
+        timeout(STOP_WITHIN, self.wait_for(self.revision()))
+            .await
+            .context("the kernel did not remove our routes and rules in time")?
+    }
+
+    async fn wait_for(&mut self, awaited: u64) -> anyhow::Result<()> {
+        loop {
+            match self.report().await {
+                Some(KernelReport::Applied {
+                    revision, refused, ..
+                }) if revision >= awaited => {
+                    self.applied(revision, &refused);
+                    anyhow::ensure!(
+                        refused.is_empty(),
+                        "the kernel did not let go of everything"
+                    );
+                    return Ok(());
+                }
+                Some(KernelReport::Lost(error)) => return Err(error.into()),
+                Some(
+                    KernelReport::Applied { .. }
+                    | KernelReport::Observed(_)
+                    | KernelReport::Reasserted { .. },
+                ) => {}
+                None => anyhow::bail!("the kernel task has ended"),
+            }
+        }
+    }
+}
+
+fn attachment(
+    settings: &Settings,
+    (position, uplink): (u32, &UplinkSettings),
+    observed: &Observed,
+) -> Attachment {
+    let mut links = observed.links.values();
+    let link = links.find(|link| link.name == uplink.interface);
+    let own = link.map(|link| observed.held_paths(&settings.numbering, position, link.index));
+    attach(link, &uplink.hints(), &own.unwrap_or_default())
+}
+
+fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
+    let uplinks = config.engine.uplinks.iter();
+    Wanted {
+        revision,
+        desired,
+        interfaces: uplinks.map(|uplink| uplink.interface.clone()).collect(),
+        protocol: config.engine.numbering.protocol,
+    }
+}

@@ -1,0 +1,212 @@
+//! Events until they are true.
+//!
+//! A switch is announced when the kernel holds its routes and, where flows are moved, when those that it
+//! left behind were ended; whatever happened after it waits behind it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::flows::{Mover, News, Report};
+use super::kernel_side::KernelSide;
+use crate::config::{Config, Flows};
+use crate::engine::action::Departure;
+use crate::engine::event::{Change, Event, EventContext, SwitchOutcome};
+use crate::units::Moment;
+
+/// Events in the order in which they happened, and the flows that switches leave behind.
+pub(super) struct PendingEvents {
+    queue: VecDeque<Pending>,
+    mover: Mover,
+    /// Said once: a kernel without connection tracking does not get it.
+    has_complained_of_flows: bool,
+    /// What the last reload changed, until that is announced.
+    reload: Option<String>,
+}
+
+/// Events that wait until the kernel holds the routes of their revision.
+struct Pending {
+    revision: u64,
+    decided: Moment,
+    /// When the kernel was found to hold its routes, though it may have to wait for those before it.
+    held: Option<Moment>,
+    events: Vec<Event>,
+    /// What the switch among them leaves behind.
+    departure: Option<Departure>,
+    stage: SwitchStage,
+}
+
+/// How far a switch has come.
+#[derive(Clone, Copy)]
+enum SwitchStage {
+    /// The kernel does not hold its routes yet.
+    Routing,
+    /// It does, after so long; the flows are being ended.
+    MovingFlows {
+        took: Duration,
+    },
+    Done(SwitchOutcome),
+}
+
+/// What the daemon knows of a switch.
+#[derive(Clone, Copy)]
+pub(super) struct SwitchView<'a> {
+    pub(super) kernel: &'a KernelSide,
+    pub(super) config: &'a Config,
+    pub(super) is_observing: bool,
+    pub(super) now: Moment,
+}
+
+impl SwitchView<'_> {
+    /// The flows of a departure are ended.
+    pub(super) fn moves_flows(&self, departure: &Departure) -> bool {
+        let flows = self.config.flows;
+        let configured = if departure.is_voluntary {
+            flows.on_failback
+        } else {
+            flows.on_failover
+        };
+        configured == Flows::Move && !self.is_observing
+    }
+}
+
+impl PendingEvents {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            mover: Mover::new(),
+            has_complained_of_flows: false,
+            reload: None,
+        }
+    }
+
+    /// Takes what a reload changes, for its event.
+    pub(super) fn note_reload(&mut self, changes: String) {
+        self.reload = Some(changes);
+    }
+
+    /// Takes what was decided together with the newest revision of what is wanted.
+    pub(super) fn push(
+        &mut self,
+        view: SwitchView<'_>,
+        events: Vec<Event>,
+        departure: Option<Departure>,
+    ) {
+        if events.is_empty() && departure.is_none() {
+            return;
+        }
+        self.queue.push_back(Pending {
+            revision: view.kernel.revision(),
+            decided: view.now,
+            held: None,
+            events,
+            departure,
+            stage: SwitchStage::Routing,
+        });
+    }
+
+    /// The events that are true by now, with what became of their switch.
+    pub(super) fn take_true(&mut self, view: SwitchView<'_>) -> Vec<(Event, EventContext)> {
+        let revision = view.kernel.held_revision();
+        let held = self.queue.iter_mut();
+        for pending in held.filter(|one| one.revision <= revision) {
+            pending.held.get_or_insert(view.now);
+        }
+        let mut events = Vec::new();
+        while let Some(mut next) = self.queue.pop_front() {
+            if next.revision <= revision {
+                self.advance(&mut next, view);
+            }
+            let SwitchStage::Done(outcome) = next.stage else {
+                self.queue.push_front(next);
+                break;
+            };
+            for event in next.events {
+                let context = self.context(&event.change, outcome);
+                events.push((event, context));
+            }
+        }
+        events
+    }
+
+    fn context(&mut self, change: &Change, outcome: SwitchOutcome) -> EventContext {
+        let is_switch = matches!(change, Change::Switch { .. });
+        let is_reload = matches!(change, Change::ConfigReloaded);
+        EventContext {
+            outcome: is_switch.then_some(outcome),
+            changes: self.reload.take_if(|_| is_reload),
+            ..EventContext::default()
+        }
+    }
+
+    fn advance(&mut self, pending: &mut Pending, view: SwitchView<'_>) {
+        if !matches!(pending.stage, SwitchStage::Routing) {
+            return;
+        }
+        let held = pending.held.unwrap_or(view.now);
+        let took = held.since(pending.decided);
+        let departure = pending.departure.take();
+        let mut events = pending.events.iter();
+        let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
+        if is_switch || departure.is_some() {
+            // The traffic may be back where an earlier switch left flows behind.
+            self.mover.stop();
+        }
+        let settings = &view.config.engine;
+        let is_refused = is_switch && !view.kernel.holds_default_routes(settings, pending.revision);
+        let leaves = departure.filter(|departure| !is_refused && view.moves_flows(departure));
+        pending.stage = match leaves {
+            Some(Departure { addresses, .. }) => {
+                let sockets = view.config.flows.local_sockets;
+                self.mover.start(pending.revision, addresses, sockets);
+                SwitchStage::MovingFlows { took }
+            }
+            None if is_refused => SwitchStage::Done(SwitchOutcome::Refused),
+            None => SwitchStage::Done(SwitchOutcome::Applied {
+                took,
+                flows_moved: None,
+            }),
+        };
+    }
+
+    /// What became of flows.
+    pub(super) async fn report(&mut self) -> Option<Report> {
+        self.mover.reports.recv().await
+    }
+
+    /// Takes what became of flows.
+    pub(super) fn flows_moved(&mut self, report: Report) {
+        let flows_moved = match report.news {
+            News::Ended { count, failed } => {
+                let is_all = failed.is_none();
+                if let Some(error) = failed {
+                    self.complain_of_flows(error);
+                }
+                (is_all || count > 0).then_some(count)
+            }
+            News::CameBack(count) => {
+                tracing::warn!(
+                    count,
+                    "flows by the address that was left came back and were ended again: a fixed \
+                     source address or a mark still sends them there"
+                );
+                return;
+            }
+        };
+        if let Some(next) = self.queue.front_mut()
+            && next.revision == report.revision
+            && let SwitchStage::MovingFlows { took } = next.stage
+        {
+            next.stage = SwitchStage::Done(SwitchOutcome::Applied { took, flows_moved });
+        }
+    }
+
+    fn complain_of_flows(&mut self, error: crate::kernel::KernelError) {
+        if !std::mem::replace(&mut self.has_complained_of_flows, true) {
+            let why = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(
+                why,
+                "flows cannot be moved: those that are pinned will hang"
+            );
+        }
+    }
+}

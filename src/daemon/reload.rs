@@ -1,0 +1,80 @@
+//! A changed configuration while the agent runs.
+
+use super::Daemon;
+use crate::config::Config;
+use crate::control::Response;
+use crate::engine::event::{Change, Event, EventContext};
+use crate::engine::input::Input;
+
+impl Daemon {
+    /// Reads the configuration again. A bad one is refused, and the old one stays.
+    pub(super) fn reload(&mut self) -> Response {
+        self.supervisor.reloading();
+        let outcome = self.load_again();
+        self.supervisor.reloaded();
+        match outcome {
+            Ok(changes) => Response::Done(format!("reloaded: {changes}")),
+            Err(error) => {
+                let reason = format!("{error:#}");
+                let event = Event {
+                    at: self.clock.now(),
+                    change: Change::ConfigRefused,
+                    reason: reason.clone(),
+                };
+                self.announce(&event, EventContext::default());
+                Response::Refused(reason)
+            }
+        }
+    }
+
+    /// Takes it over; what has changed, in words.
+    fn load_again(&mut self) -> anyhow::Result<String> {
+        let (mut config, stated) = Config::load_stated(&self.options.config_path)?;
+        let running = &self.config;
+        check_without_restart(running, &config)?;
+        let changes = stated.changes_since(&self.options.stated);
+        config.engine.seed = running.engine.seed;
+        if config.agent.hooks != running.agent.hooks {
+            self.announcer.move_hooks(&config.agent.hooks);
+        }
+        if config.agent.ubus != running.agent.ubus {
+            self.netifd.restart(&config.agent.ubus, &self.control);
+        }
+        self.config = config;
+        self.options.stated = stated;
+        // Of no use as inputs: the settings have it already.
+        drop(self.netifd.lay_over(&mut self.config));
+        self.kernel.forget_attachment(None);
+        self.pending.note_reload(changes.clone());
+        let settings = Box::new(self.config.engine.clone());
+        self.decisions.tell(Input::Settings(settings));
+        self.look_at_interfaces();
+        let chosen = self.decisions.engine.choices();
+        let directory = &self.config.agent.state_dir;
+        self.state.note_choices(chosen, None, directory);
+        Ok(changes)
+    }
+}
+
+/// Refuses what only a restart can change.
+fn check_without_restart(running: &Config, config: &Config) -> anyhow::Result<()> {
+    let needs_restart = [
+        (
+            "agent.control",
+            config.agent.control != running.agent.control,
+        ),
+        ("agent.log", config.agent.log != running.agent.log),
+        ("agent.record", config.agent.record != running.agent.record),
+    ];
+    if let Some((key, _)) = needs_restart.iter().find(|(_, differs)| *differs) {
+        anyhow::bail!("`{key}` changes only with a restart");
+    }
+    if config.engine.numbering.protocol != running.engine.numbering.protocol {
+        // What carries the old number would be left behind for good.
+        anyhow::bail!(
+            "`routing.protocol` changes only while nothing carries the old number: set it while \
+             the agent is stopped, after a stop with `on_stop = \"remove\"`"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Where an earlier run ended: what the kernel still holds of it, and what it left behind.
+
+use std::collections::BTreeMap;
+
+use super::clock::Clock;
+use super::decisions::Decisions;
+use super::kept_state::KeptState;
+use crate::config::Config;
+use crate::engine::input::{EarlierRun, Input, SharedFamily};
+use crate::engine::settings::Settings;
+use crate::memory::Memory;
+use crate::routing::{Family, Observed, Path, RoutePlace};
+use crate::units::UplinkName;
+
+/// Goes on where an earlier run ended.
+pub(super) fn resume(
+    decisions: &mut Decisions,
+    state: &mut KeptState,
+    config: &Config,
+    observed: &Observed,
+    clock: Clock,
+) {
+    let memory = Memory::recall(&config.agent.state_dir).unwrap_or_else(|error| {
+        let why = format!("{:#}", anyhow::Error::from(error));
+        tracing::warn!(why, "starts without what an earlier run learnt");
+        None
+    });
+    let now = clock.wall().at(clock.now());
+    let remembered = memory.as_ref().and_then(|m| m.recent_carrier(now.0));
+    let mut earlier = default_group(&config.engine, observed, remembered.cloned());
+    earlier.shared.extend(groups(&config.engine, observed));
+    earlier.chosen = state.recall_choices(config);
+    if let Some(memory) = memory {
+        earlier.learnt = memory.learnt;
+        earlier.unspent = memory.unspent;
+    }
+    decisions.tell(Input::Resume(Box::new(earlier)));
+    let chosen = decisions.engine.choices();
+    state.note_choices(chosen, None, &config.agent.state_dir);
+}
+
+/// What the kernel holds for the default group.
+fn default_group(
+    settings: &Settings,
+    observed: &Observed,
+    remembered: Option<UplinkName>,
+) -> EarlierRun {
+    let mut earlier = EarlierRun::default();
+    let found = found_carrying(settings, settings.numbering.carrier_place(), observed);
+    let first = |found: &[UplinkName]| found.first().cloned();
+    let is_found = |uplink: &UplinkName| {
+        found.is_empty() || found.values().any(|found| found.contains(uplink))
+    };
+    let leader = remembered.filter(is_found);
+    let leader = leader.or_else(|| found.values().find_map(|found| first(found)));
+    if let Some(uplink) = &leader {
+        tracing::info!(%uplink, "carried the traffic before; goes on with it");
+    }
+    for (family, uplinks) in found {
+        let is_led = leader
+            .as_ref()
+            .is_some_and(|leader| uplinks.contains(leader));
+        if let Some(uplink) = first(&uplinks).filter(|_| !is_led) {
+            tracing::info!(%uplink, %family, "carried it before; goes on with it");
+            earlier.apart.insert(family, uplink);
+        }
+        if uplinks.len() > 1 {
+            earlier.shared.push(SharedFamily {
+                group: None,
+                family,
+                uplinks,
+            });
+        }
+    }
+    earlier.carrying = leader;
+    earlier
+}
+
+/// What it holds for each group of the configuration.
+fn groups(settings: &Settings, observed: &Observed) -> Vec<SharedFamily> {
+    let mut shared = Vec::new();
+    for (position, group) in (0..).zip(&settings.groups) {
+        let place = settings.numbering.group_place(position);
+        for (family, uplinks) in found_carrying(settings, place, observed) {
+            shared.push(SharedFamily {
+                group: Some(group.name.clone()),
+                family,
+                uplinks,
+            });
+        }
+    }
+    shared
+}
+
+/// Through which uplinks an earlier run left the traffic of each family that is led by a place.
+fn found_carrying(
+    settings: &Settings,
+    place: RoutePlace,
+    observed: &Observed,
+) -> BTreeMap<Family, Vec<UplinkName>> {
+    let carried = observed.own_shares(place).into_iter();
+    let found = carried.map(|(family, paths)| {
+        let uplinks = paths.into_iter();
+        let uplinks = uplinks.filter_map(|path| uplink_of(settings, path, observed));
+        (family, uplinks.collect::<Vec<_>>())
+    });
+    found.filter(|(_, uplinks)| !uplinks.is_empty()).collect()
+}
+
+/// The uplink whose path this is; the interface may have several.
+fn uplink_of(settings: &Settings, path: Path, observed: &Observed) -> Option<UplinkName> {
+    let link = observed.links.get(&path.index)?;
+    (0..)
+        .zip(&settings.uplinks)
+        .filter(|(_, uplink)| uplink.interface == link.name)
+        .max_by_key(|(position, _)| {
+            let own = observed.own_paths(settings.numbering.uplink_place(*position));
+            own.values()
+                .any(|own| (own.index, own.gateway) == (path.index, path.gateway))
+        })
+        .map(|(_, uplink)| uplink.name.clone())
+}
