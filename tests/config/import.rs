@@ -255,7 +255,7 @@ fn devices_are_those_of_the_network() {
     assert_eq!(uplinks(&config), ["wan wan 1 1", "isp1 isp1 2 1"]);
     has(
         &text,
-        "the interface's name in netifd, which tells its device",
+        "the interface's name in netifd, which gives its device",
     );
 }
 

@@ -130,10 +130,16 @@ fn single_brackets_of_an_uplink_are_reported_once_and_the_rest_is_read() {
 #[test]
 fn uci_in_a_toml_file_and_toml_in_a_uci_file_are_reported_once() {
     let shipped = include_str!("../../openwrt/uplinkd/files/uplinkd.config");
+    let first = shipped
+        .lines()
+        .take_while(|line| !line.starts_with("config"));
     assert_eq!(
         refusal(shipped),
-        "uplinkd.toml:9: not valid TOML: this looks like UCI, and the file is TOML by its name or by how \
-         it begins: let its name not end in .toml, or write [[uplink]] and `tier = 1`"
+        format!(
+            "uplinkd.toml:{}: not valid TOML: this looks like UCI, and the file is TOML by its name or by \
+             how it begins: let its name not end in .toml, or write [[uplink]] and `tier = 1`",
+            first.count() + 1
+        )
     );
     let begun = "config uplink 'a'\n[[uplink]]\nname = \"b\"\ninterface = \"eth1\"\ntargets = [\"1.1.1.1\", \"9.9.9.9\"]\n";
     assert_eq!(
