@@ -1,7 +1,7 @@
-//! What the engine was told, as JSON lines: a header with the settings, then one line for each call.
-//! Told the same again, an engine asks for the same.
+//! What the engine took in, as JSON lines: a header with the settings, then one line for each call.
+//! Given the same again, an engine asks for the same.
 //!
-//! Flash wears out, so nobody records unless asked to; lines are collected and written together, and
+//! Flash wears out, so nothing is recorded unless the configuration says so; lines are collected and written together, and
 //! the recorder stops for good when its file is full: without its beginning a recording is worth
 //! nothing, so the old is never given up for the new.
 

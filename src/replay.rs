@@ -33,7 +33,7 @@ pub trait World {
         Some((rtt, ProbeOutcome::Reply(rtt)))
     }
 
-    /// What the interface of an uplink has counted by `now`; none where nobody knows.
+    /// What the interface of an uplink has counted by `now`; none where that is not known.
     fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {
         let _ = (uplink, now);
         None

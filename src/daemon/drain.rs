@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ impl Daemon {
                          at most"
                     );
                     if moved > 0 {
-                        done.push_str(&format!(", {moved} are too many and move"));
+                        let _ = write!(done, ", {moved} are too many and move");
                     }
                     if let Request::Command(command) = &call.request {
                         let issued = self.issued(&call.by, command.clone());

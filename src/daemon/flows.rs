@@ -72,7 +72,7 @@ impl Mover {
         let work = async move {
             let (count, failed) = end(addresses.clone(), sockets).await;
             let report = |news| outbox.send(Report { revision, news });
-            // Nobody hears it only when the agent ends.
+            // It is lost only when the agent ends.
             let _ = report(News::Ended { count, failed }).await;
             for pause in LOOK_AGAIN {
                 sleep(pause).await;

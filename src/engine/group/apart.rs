@@ -65,7 +65,7 @@ fn choose_for(draft: &mut Draft<'_, '_>, family: Family, leader: UplinkId) -> Op
             None
         }
         Elected::Move { to, reason } => {
-            let reason = explain_move(draft, family, carrier, before, reason);
+            let reason = explain_move(draft, family, carrier, before, &reason);
             carry_apart(draft, family, to, leader);
             let due = elect_for(draft, family, leader, false).due();
             draft.look_again_at(due);
@@ -79,7 +79,7 @@ fn explain_move(
     family: Family,
     carrier: UplinkId,
     before: Option<&Candidate<'_>>,
-    reason: String,
+    reason: &str,
 ) -> String {
     let is_left = before.is_none_or(|before| before.fitness() == Fitness::Unusable);
     let has_way = before.is_some_and(|before| before.has_path);
