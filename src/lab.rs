@@ -6,19 +6,19 @@
 //! Each file uses only files below it:
 //!
 //! ```text
-//!   shell   run ── checks                        a scenario, phase by phase
+//!   shell   run ── checks   svg                  a scenario, phase by phase; what came of it, and a picture
 //!     └──────┼───────┐
 //!            │   kill_test  switch_test          acts that are tests of their own
 //!            └───────┼──────────┘
 //!                 testbed                        the network, the agent, and what is observed of both
 //!                    │
-//!   agent  modem  meter  route_watch  long_flow_ends  flood  noise  portal
+//!   agent  modem  meter  route_watch  machine_delay  bare_probe  long_flow_ends  flood  noise  portal
 //!                    │                           threads and processes in the nodes
-//!                 network ── pump ── tap         nodes and wires
-//!                    │
+//!                 network ── pump ── tap ── flapping
+//!                    │                           nodes and wires
 //!   namespace  netlink  nat  internet  inventory  sys  shutdown
 //!                    │                           what a node is made of
-//!   output  svg ── report ── scenario            what is asked for and what came of it
+//!   output ── report ── scenario                 what is asked for, measured and shown
 //!                    │
 //!   event  stream  long_flow  lane               pure: measured values, impairments
 //!                    │

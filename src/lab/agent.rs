@@ -59,7 +59,7 @@ impl AgentProcess {
         Ok(agent)
     }
 
-    /// The same for an agent to which nobody listens.
+    /// The same, and what the agent says is not read.
     pub(super) fn start_unheard(
         program: &Path,
         router: &Namespace,
@@ -205,7 +205,7 @@ fn listen(sink: &Sender<LabEvent>) {
             said = agent.next_event();
         }
     }
-    // Nobody may listen any more: then nobody misses it.
+    // Without a receiver it is not missed.
     drop(sink.send(LabEvent::Silence(clock::now())));
 }
 

@@ -112,7 +112,7 @@ fn serve_tcp(listeners: &[TcpListener], shutdown: &Shutdown) {
     while wait(&listeners, shutdown) {
         for listener in &listeners {
             while let Ok((client, _)) = listener.accept() {
-                // A client that goes away in the middle harms nobody but itself.
+                // A client that goes away in the middle harms only itself.
                 drop(answer_http(&client));
             }
         }

@@ -1,5 +1,5 @@
 //! Everything that decides where the packets of a node go, listed, to be held against an earlier list:
-//! routes and rules of both families in all tables, and nexthop objects, whoever made them.
+//! routes and rules of both families in all tables, and nexthop objects, of any origin.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -143,7 +143,7 @@ fn speak_tcp(sink: &Sender<LabEvent>, shutdown: &Shutdown) {
     }
 }
 
-/// Until the connection is over; fails when nobody listens any more.
+/// Until the connection is over; fails when the receiver is gone.
 fn converse(
     mut stream: &TcpStream,
     sink: &Sender<LabEvent>,

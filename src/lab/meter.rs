@@ -89,7 +89,7 @@ impl StreamMeter {
         }
     }
 
-    /// Takes in all answers; fails when nobody listens any more.
+    /// Takes in all answers; fails when the receiver is gone.
     fn receive(&self) -> Result<(), ()> {
         let mut answer = [0; 8];
         loop {

@@ -1,5 +1,5 @@
-//! Source NAT, as a provider and many a router do it: nftables objects written by hand over nfnetlink. Nobody does it to IPv6 who need not; here it lets the client's stream go on through
-//! another provider, as it does in IPv4.
+//! Source NAT, as providers and many routers have it: nftables objects written by hand over nfnetlink.
+//! In IPv6 it is rare; here it lets the client's stream go on through another provider, as in IPv4.
 //!
 //! Formats: `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`.
 
@@ -23,8 +23,8 @@ pub enum Nat {
 const TABLE: &str = "lab";
 const CHAIN: &str = "postrouting";
 
-/// Masquerades all connections that are opened through this thread's namespace. Nobody behind the
-/// node is ever called from outside, so that the direction needs no match.
+/// Masquerades all connections that are opened through this thread's namespace. No host behind the
+/// node is a server, so that the direction needs no match.
 pub(super) fn masquerade() -> io::Result<()> {
     [libc::AF_INET, libc::AF_INET6]
         .into_iter()

@@ -165,7 +165,7 @@ fn address_message(index: IfIndex, address: AddressPrefix) -> AddressMessage {
                 .address(address, length)
                 .build();
             // Else it is tentative until a worker of the kernel has seen it, even on the loopback,
-            // and nobody can bind to it.
+            // and no socket can bind to it.
             let at_once = AddressAttribute::Flags(AddressFlags::Nodad);
             message.attributes.push(at_once);
             message

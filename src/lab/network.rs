@@ -171,7 +171,7 @@ impl LabNetwork {
         &self.internet
     }
 
-    /// Somebody's default route through an uplink, with this metric.
+    /// A foreign default route through an uplink, with this metric.
     pub(super) fn add_default(&self, uplink: &str, metric: Metric) -> Result<(), LabError> {
         let (_, number) = (UPLINKS.into_iter().zip(1..))
             .find(|(name, _)| *name == uplink)
@@ -369,7 +369,7 @@ impl NetworkPlan {
             n.address("core", subnets.provider_on_core())?;
             n.route(ANYWHERE, subnets.internet_on_core(), Metric(0))?;
             n.route(THE_LAN, subnets.router_on_access(), Metric(0))?;
-            // Nobody's addresses but those of its customer (RFC 2827).
+            // Only the addresses of its customer (RFC 2827).
             fs::write("/proc/sys/net/ipv4/conf/access/rp_filter", "1")?;
             nat::masquerade()
         })?;

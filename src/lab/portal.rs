@@ -67,7 +67,7 @@ fn as_targets(
 fn serve(page: &TcpListener, shutdown: &Shutdown) {
     while internet::wait(&[page], shutdown) {
         while let Ok((client, _)) = page.accept() {
-            // A client that goes away in the middle harms nobody but itself.
+            // A client that goes away in the middle harms only itself.
             drop(redirect(&client));
         }
     }

@@ -96,7 +96,7 @@ impl RouteWatch {
         }
     }
 
-    /// Fails when nobody listens any more.
+    /// Fails when the receiver is gone.
     fn look(&mut self) -> Result<(), ()> {
         let Ok(index) = self.kernel.exit_for(self.packet) else {
             // The interface went away between two steps; its own event is on the way.

@@ -139,7 +139,7 @@ pub enum Act {
         /// Packets a second.
         per_second: u32,
     },
-    /// Somebody adds a default route to the router's main table.
+    /// A foreign default route in the router's main table.
     Stranger {
         /// Through which uplink.
         uplink: String,

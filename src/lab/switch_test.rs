@@ -119,7 +119,7 @@ fn read_all(streams: &mut [UnixStream], shutdown: &Shutdown) {
     let mut said = [0; 4096];
     while !shutdown.is_requested() {
         for stream in streams.iter_mut().skip(1) {
-            // What is said matters to nobody, and a client that was refused has heard it.
+            // What is read does not matter, and a client that was refused has it already.
             while stream.read(&mut said).is_ok_and(|read| read > 0) {}
         }
         pause(READ_EVERY);
