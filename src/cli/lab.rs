@@ -67,7 +67,7 @@ pub fn run(arguments: &LabArguments) -> anyhow::Result<ExitCode> {
     } else {
         LabOutput::stdout(output::width(), output::wrapped)
     };
-    let report = lab::run_scenario(&arguments.scenario, &options, shown)?;
+    let report = lab::run_scenario(&arguments.scenario, &options, &shown)?;
     if arguments.json {
         lab::machine_readable(&report)?;
     }

@@ -62,7 +62,7 @@ pub struct LabOptions {
 pub fn run_scenario(
     scenario: &Scenario,
     options: &LabOptions,
-    output: LabOutput,
+    output: &LabOutput,
 ) -> Result<LabReport, LabError> {
     let network = LabNetwork::build(options.seed)?;
     if let Some(nat) = scenario.nat {

@@ -117,7 +117,7 @@ impl PacketStream {
             }
             last = end;
         }
-        let last = answered.clone().last().map_or(from, |packet| packet.sent);
+        let last = answered.clone().next_back().map_or(from, |packet| packet.sent);
         let silence = to.since(last);
         ClientTraffic {
             sent: inside.len(),
