@@ -117,7 +117,10 @@ impl PacketStream {
             }
             last = end;
         }
-        let last = answered.clone().next_back().map_or(from, |packet| packet.sent);
+        let last = answered
+            .clone()
+            .next_back()
+            .map_or(from, |packet| packet.sent);
         let silence = to.since(last);
         ClientTraffic {
             sent: inside.len(),
