@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use crate::cases::cases;
 use proptest::prelude::*;
 use uplinkd::config::mwan3::{Mwan3Files, import};
 use uplinkd::config::write::Draft;
@@ -479,7 +480,7 @@ const SENSE: &str = "config member 'm1'\n\toption interface 'wan'\nconfig member
                      config policy 'p2'\n\tlist use_member 'm2'\n";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn whatever_mwan3_is_told_the_result_is_a_good_configuration(

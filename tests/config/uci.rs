@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cases::cases;
 use proptest::prelude::*;
 use uplinkd::config::write::{Draft, DraftSection, Setting};
 use uplinkd::config::{Config, ConfigError, schema};
@@ -581,7 +582,7 @@ fn outcome(text: &str, name: &str) -> Result<Config, usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(500))]
 
     /// Those that cannot be (ports without a protocol that has some) are refused in both forms alike.
     #[test]

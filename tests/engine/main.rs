@@ -2,6 +2,8 @@
 
 #![cfg(feature = "replay")]
 
+#[path = "../support/cases.rs"]
+mod cases;
 #[path = "../support/lossy.rs"]
 mod lossy;
 #[path = "../support/mod.rs"]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::cases::cases;
 use crate::support::{brief, name, probe, settings};
 use proptest::prelude::*;
 use uplinkd::engine::Engine;
@@ -882,7 +883,7 @@ fn header(settings: Settings) -> Header {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn whatever_happens_it_neither_panics_nor_spins_nor_switches_to_a_lesser_uplink(
