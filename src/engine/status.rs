@@ -140,6 +140,8 @@ pub struct GroupStatus {
 }
 
 /// One uplink at a glance. Numbers that are not known are `null`.
+///
+/// Large: it has the fields of the JSON, which are public.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UplinkStatus {
     /// Its name.

@@ -55,6 +55,8 @@ pub(super) struct RunTrace {
 }
 
 /// One phase of a run.
+///
+/// Large: it has the fields of the JSON, which are public.
 #[derive(Debug, Serialize)]
 pub struct ScenarioPhaseReport {
     /// What was done.

@@ -199,6 +199,8 @@ pub enum AgentAct {
 }
 
 /// What must be true of a phase; what is not said may be anything.
+///
+/// Large: it has a field for each key of `expect`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhaseExpectation {

@@ -171,7 +171,7 @@ fn rules_become_groups_and_what_has_no_counterpart_is_said() {
         "no member of one_two: mwan3 never gives it the rest of the traffic",
         "rule media: left out: ipset 'streaming': no counterpart.",
         "rule kept_in: left out: use_policy 'unreachable': NO LONGER REFUSED",
-        "rule nobody: left out: use_policy 'no_such': no policy with an enabled interface.",
+        "rule orphan: left out: use_policy 'no_such': no policy with an enabled interface.",
         "rule too_long_a_name_of_a_rule: left out: mwan3 ignores names of more than 15 letters.",
         "policy a_name_that_is_too_long: mwan3 ignores names of more than 15 letters.",
         "mwan3: rule dns, use_policy 'one_two'. As the rest, left out.",

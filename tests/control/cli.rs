@@ -586,8 +586,8 @@ fn a_stranger_is_refused_even_where_the_file_lets_him_in() {
     let mut command = Command::new(copy);
     command
         .args(["status", "--socket", text(&path)])
-        .uid(NOBODY)
-        .gid(NOBODY)
+        .uid(STRANGER)
+        .gid(STRANGER)
         .current_dir("/");
     let output = output(&mut command);
     assert_eq!(
@@ -677,7 +677,7 @@ fn the_limit_of_a_drain_is_written_behind_an_equals_sign() {
     assert_eq!(code(&told), Some(2), "{}", stderr(&told));
 }
 
-const NOBODY: u32 = 65_534;
+const STRANGER: u32 = 65_534;
 
 /// A program that goes on printing.
 struct Watch {

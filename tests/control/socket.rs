@@ -274,7 +274,7 @@ fn the_socket_is_for_its_owner_and_group() {
 
 #[test]
 fn a_client_says_which_agent_does_not_answer() {
-    let error = Client::connect(Path::new("/nowhere/control.sock")).expect_err("nobody is there");
+    let error = Client::connect(Path::new("/nowhere/control.sock")).expect_err("no agent is there");
     assert!(matches!(error, ClientError::Connect { .. }));
     assert_eq!(
         error.to_string(),

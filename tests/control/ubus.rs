@@ -116,7 +116,7 @@ fn each_method_asks_the_agent_for_what_it_is_named_after() {
         "disable lte --drain=10m"
     );
     assert_eq!(done("disable", &drained(json!(false))), "disable lte");
-    // rpcd adds the session of whoever asks by HTTP.
+    // rpcd adds the session of a client by HTTP.
     let with_session = json!({"ubus_rpc_session": "x", "uplink": "lte"});
     assert_eq!(done("enable", &with_session), "enable lte");
 }
@@ -149,9 +149,9 @@ fn what_is_refused_says_why() {
     let mut client = site.bus.accept();
     let refused = (UNKNOWN_ERROR, Some(json!({"refused": "not now"})));
     assert_eq!(client.call("reload", &json!({})), refused);
-    let nobody = json!({"not_found": "no uplink `nobody`; there are fiber, lte"});
-    let answer = client.call("switch", &json!({"uplink": "nobody"}));
-    assert_eq!(answer, (NOT_FOUND, Some(nobody)));
+    let missing = json!({"not_found": "no uplink `starlink`; there are fiber, lte"});
+    let answer = client.call("switch", &json!({"uplink": "starlink"}));
+    assert_eq!(answer, (NOT_FOUND, Some(missing)));
 }
 
 #[test]

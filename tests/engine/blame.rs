@@ -74,7 +74,7 @@ fn with(uplinks: &[&str], targets: &[&str], quorum: usize) -> Settings {
     settings
 }
 
-/// All is well for the first ten seconds, and nobody asks what happens in them.
+/// Every uplink works for the first ten seconds, whose events are left out.
 fn settled<F: FnMut(&Asked<'_>) -> Said>(settings: Settings, world: F) -> Replay<Telling<F>> {
     let mut replay = Replay::new(settings, Telling(world));
     replay.run_until(at(10.0));

@@ -690,7 +690,7 @@ fn an_uplink_whose_network_gets_another_device_goes_on_there() {
         gateway6: Gateway::Auto,
     });
     events.extend(replay.run_until(at(300.0)));
-    assert_eq!(brief(&events), [""; 0], "nobody read the configuration");
+    assert_eq!(brief(&events), [""; 0], "the configuration was not read");
     assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
     assert_eq!(status_of(&replay, "fiber").interface.as_str(), "pppoe-wan");
 }

@@ -45,7 +45,7 @@ enum Step {
     /// So many timeouts come, each when it is asked for; what is asked of a link that works is
     /// answered meanwhile.
     Live(u8),
-    /// Time passes and nobody calls.
+    /// Time passes without a call.
     Sleep(Duration),
     /// The clock is set back.
     Back(Duration),
@@ -541,7 +541,7 @@ impl Rig {
         let is_abandoned = after.active.is_empty() && !before.active.is_empty();
         assert!(
             !is_abandoned || is_by_hand,
-            "nobody carries the traffic any more"
+            "no uplink carries the traffic any more"
         );
         self.judge_calm();
     }
@@ -859,7 +859,7 @@ fn life() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..120)
 }
 
-/// Links that come and go, and nobody who interferes.
+/// Links that come and go, without a command.
 fn unrest() -> impl Strategy<Value = Vec<Step>> {
     let uplink = 0..UPLINKS.len();
     let share = prop_oneof![3 => Just(100_u8), 2 => Just(0), 1 => 50..100_u8];

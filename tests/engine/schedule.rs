@@ -453,7 +453,7 @@ fn a_metered_standby_is_asked_only_when_the_doubt_is_grave() {
     let events = replay.run_until(at(110.0));
     let switched = when(&events, "switch fiber -> lte").expect("a switch");
     let asked = sent(&mut replay, "lte", switched - 0.6..switched - 0.02);
-    assert!(!asked.is_empty(), "nobody asked before {switched}");
+    assert!(!asked.is_empty(), "no probe before {switched}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn nothing_fails_back_to_an_uplink_that_has_just_fallen_silent() {
         assert_eq!(switches(&events), 2);
         let events = replay.run_until(at(200.0));
         if let Some(back) = when(&events, "switch lte -> fiber") {
-            // Until the next probe nobody can know.
+            // It cannot be known before the next probe.
             assert!(back < dies + 1.2, "dies {dies}: {}", lines(&events));
         }
     }

@@ -22,7 +22,7 @@ const COLD: ColdSettings = ColdSettings {
     exercise_every: None,
 };
 
-/// How often somebody looks whether there is something to do for the modem.
+/// How often the hook looks whether there is something to do for the modem.
 const LOOK_EVERY: f64 = 0.05;
 
 /// What answers.
@@ -439,7 +439,7 @@ fn one_that_does_not_come_up_is_unready_once_and_tried_ever_more_rarely() {
         .collect();
     assert_eq!(tries[..5], [0.0, 60.0, 180.0, 420.0, 900.0]);
     assert!((9..11).contains(&tries.len()), "{tries:?}");
-    // Somebody puts in another SIM.
+    // The operator puts in another SIM.
     site.dial = Some(5.0);
     site.until(4_400.0);
     assert_eq!(site.carrier(), "lte");

@@ -277,9 +277,9 @@ fn nothing_is_nobodys() {
 }
 
 /// A file of the source.
-struct Source {
+pub(crate) struct Source {
     /// Relative to the root, such as `src/engine/input.rs`.
-    path: String,
+    pub(crate) path: String,
     text: String,
 }
 
@@ -296,6 +296,16 @@ impl Source {
     /// It is this module or below it.
     fn is_under(&self, part: &str) -> bool {
         self.path.starts_with(&format!("{part}/")) || self.path == format!("{part}.rs")
+    }
+
+    /// What is shipped of it: all before its tests.
+    pub(crate) fn shipped(&self) -> &str {
+        let tests = ["mod ", "pub(super) mod "].map(|module| format!("\n#[cfg(test)]\n{module}"));
+        let start = tests.iter().filter_map(|tests| self.text.find(tests)).min();
+        let shipped = Some(&self.text[..start.unwrap_or(self.text.len())]);
+        shipped
+            .filter(|_| !self.path.ends_with("/tests.rs"))
+            .unwrap_or_default()
     }
 
     /// The lines with their numbers, without comments.
@@ -338,12 +348,12 @@ fn paths(text: &str) -> impl Iterator<Item = String> {
     items.map(path).collect::<Vec<_>>().into_iter()
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// All files of the source but the list of modules.
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let mut sources = Vec::new();
     collect(&root().join("src"), &mut sources);
     sources.retain(|source| source.path != "src/lib.rs");

@@ -690,6 +690,7 @@ fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
             .await;
         assert_eq!(world.of_protocol(117).await, ours);
         let put_back = agent.put_back;
+        assert!(!put_back.is_empty());
         assert!(
             put_back.iter().all(|line| line.starts_with("ip rule del")),
             "{put_back:?}"

@@ -814,6 +814,7 @@ fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_witho
         ..Desired::default()
     };
     let flat = desired.flattened();
+    assert_eq!(flat.routes.len(), 1);
     assert!(flat.routes.iter().all(|route| route.paths == [via]));
 }
 

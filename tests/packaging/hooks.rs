@@ -118,7 +118,7 @@ fn the_resolver_follows_the_last_of_several_switches_and_is_told_once() {
         .read("calls")
         .contains("killall -HUP dnsmasq")));
     assert!(desk.read("resolv.conf").contains("# lte"));
-    // One that nobody wrote servers for, and one that is in force.
+    // One without servers, and one that is in force.
     desk.resolver("backup");
     desk.resolver("lte");
     assert!(!comes_true(10, || desk.read("calls").lines().count() > 1));
@@ -234,6 +234,8 @@ fn every_hook_is_a_program_for_any_posix_shell() {
     let here: Vec<_> = shells
         .filter(|shell| Command::new(shell).args(["-c", "true"]).output().is_ok())
         .collect();
+    assert!(here.contains(&"sh"), "{here:?}");
+    let mut count = 0;
     let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/hooks");
     for hook in fs::read_dir(hooks).expect("the hooks") {
         let path = hook.expect("a hook").path();
@@ -251,7 +253,9 @@ fn every_hook_is_a_program_for_any_posix_shell() {
                 path.display()
             );
         }
+        count += 1;
     }
+    assert!(count > 3, "{count} hooks");
 }
 
 #[test]

@@ -238,7 +238,7 @@ impl Client {
                 true
             }
             10 => {
-                assert_eq!(frame.get(10), Some(&[1][..]), "nobody answers");
+                assert_eq!(frame.get(10), Some(&[1][..]), "no answer is wanted");
                 let data = table(frame.get(7).expect("data"));
                 self.told.push_back(Told::Notice(frame.text(4), data));
                 true

@@ -61,11 +61,13 @@ fn what_ipv6_is_configured_where_it_is_disabled_is_refused_once_and_ipv4_moves_a
         let uplinks = said_to_have_ipv6();
         let mut agent =
             Agent::start_with(KernelAccess::Write, Numbering::default(), &uplinks).await;
-        for uplink in [FIBER, LTE, FIBER] {
-            for refusal in agent.carry(uplink).await {
+        for (uplink, count) in [(FIBER, 2), (LTE, 1), (FIBER, 2)] {
+            let refused = agent.carry(uplink).await;
+            for refusal in &refused {
                 assert!(refusal.operation.starts_with("ip -6 route"), "{refusal:?}");
                 assert!(!refusal.is_permanent, "{refusal:?}");
             }
+            assert_eq!(refused.len(), count, "{refused:?}");
             let (way, _) = world.way_of(Packet::ANY).await.expect("a way");
             assert_eq!(way, uplink);
         }
