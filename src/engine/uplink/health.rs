@@ -264,16 +264,24 @@ impl Health {
 /// The next phase, and why; none where the signal changes nothing.
 fn next(phase: Phase, has_failed: bool, signal: Signal) -> Option<(Phase, String)> {
     let step = match (phase, signal) {
-        (_, Signal::Rests(phase, why)) => (phase, why),
-        (Phase::Cold, Signal::LinkReady(interface)) => {
-            (Phase::Unknown, format!("{interface} is up, no answer yet"))
-        }
-        (
+        (_, Signal::Rests(phase, why))
+        | (
             Phase::Unknown | Phase::Cold | Phase::Down | Phase::Absent,
             Signal::Unready(phase, why),
         ) => (phase, why),
+        (Phase::Cold, Signal::LinkReady(interface)) => {
+            (Phase::Unknown, format!("{interface} is up, no answer yet"))
+        }
         (_, Signal::LinkFailed(Trouble::Absent, why)) => (Phase::Absent, why),
-        (_, Signal::LinkFailed(_, why)) => (Phase::Down, why),
+        (_, Signal::LinkFailed(_, why))
+        | (
+            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering(_),
+            Signal::Silent(why),
+        )
+        | (
+            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering(_) | Phase::Down,
+            Signal::Captive(why),
+        ) => (Phase::Down, why),
         (Phase::Absent | Phase::Down, Signal::LinkReady(interface)) if has_failed => {
             (Phase::Down, format!("{interface} is back, no answer yet"))
         }
@@ -284,16 +292,8 @@ fn next(phase: Phase, has_failed: bool, signal: Signal) -> Option<(Phase, String
         }
         (
             Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering(_),
-            Signal::Silent(why),
-        ) => (Phase::Down, why),
-        (
-            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering(_),
             Signal::Mute(why),
         ) => (Phase::Down, format!("cannot be probed: {why}")),
-        (
-            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering(_) | Phase::Down,
-            Signal::Captive(what),
-        ) => (Phase::Down, what),
         (Phase::Down, Signal::Disproved(None)) => (Phase::Up, "answers came late".to_owned()),
         (Phase::Down, Signal::Disproved(Some(complaint)))
         | (Phase::Recovering(_), Signal::Trusted(_, Some(complaint)))

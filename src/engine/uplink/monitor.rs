@@ -488,7 +488,7 @@ impl UplinkMonitor {
         match self.evidence.portal.judge(counts) {
             None => {}
             Some(PortalFinding::Captive(what)) => {
-                self.found_at_fault(SuspectedFault::Captive(what), now)
+                self.found_at_fault(SuspectedFault::Captive(what), now);
             }
             Some(PortalFinding::Suspected { place, since, what }) => {
                 let target = self.targets.at(place).target().clone();

@@ -121,7 +121,7 @@ impl Reports {
                 self.suspect(target, SuspectedFault::SetAside(why), since);
             }
             Standing::AnswersEverywhere => {
-                self.out.notices.push(TargetNotice::AnswersAgain(target))
+                self.out.notices.push(TargetNotice::AnswersAgain(target));
             }
             Standing::Reinstated => {
                 let reason = format!("{target} answers again");

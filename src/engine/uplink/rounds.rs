@@ -12,7 +12,7 @@ use crate::units::{Moment, ProbeId};
 /// The rounds of one uplink that an answer may still come to, the oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
-    rounds: VecDeque<Round>,
+    kept: VecDeque<Round>,
     /// Room for the probes of the next round, from one that is over.
     spare_room: Vec<RoundProbe>,
     turn: usize,
@@ -78,37 +78,35 @@ impl Rounds {
 
     /// A round has been sent.
     pub(super) fn push(&mut self, round: Round) {
-        self.rounds.push_back(round);
+        self.kept.push_back(round);
     }
 
     pub(super) fn at(&self, round: usize) -> &Round {
-        &self.rounds[round]
+        &self.kept[round]
     }
 
     pub(super) fn at_mut(&mut self, round: usize) -> &mut Round {
-        &mut self.rounds[round]
+        &mut self.kept[round]
     }
 
     /// Where the probe of this number stands.
     pub(super) fn find(&self, id: ProbeId) -> Option<ProbePlace> {
-        let after = self
-            .rounds
-            .partition_point(|round| round.probes[0].id <= id);
+        let after = self.kept.partition_point(|round| round.probes[0].id <= id);
         let round = after.checked_sub(1)?;
-        let probes = &self.rounds[round].probes;
+        let probes = &self.kept[round].probes;
         let probe = probes.iter().position(|probe| probe.id == id)?;
         Some(ProbePlace { round, probe })
     }
 
     /// A probe, and when it was sent.
     pub(super) fn probe(&self, place: ProbePlace) -> (RoundProbe, Moment) {
-        let round = &self.rounds[place.round];
+        let round = &self.kept[place.round];
         (round.probes[place.probe], round.sent)
     }
 
     /// The fate of a probe is this.
     pub(super) fn settle(&mut self, place: ProbePlace, fate: Fate) -> Settled {
-        let round = &mut self.rounds[place.round];
+        let round = &mut self.kept[place.round];
         let was_closed = round.is_closed();
         let probe = &mut round.probes[place.probe];
         let before = std::mem::replace(&mut probe.fate, fate);
@@ -124,7 +122,7 @@ impl Rounds {
     /// The first probe that is under way and whose answer is overdue.
     pub(super) fn first_overdue(&self, now: Moment) -> Option<ProbePlace> {
         let is_overdue = |probe: &RoundProbe| probe.fate == Fate::Pending && probe.deadline <= now;
-        (0..).zip(&self.rounds).find_map(|(round, of)| {
+        (0..).zip(&self.kept).find_map(|(round, of)| {
             let probe = of.probes.iter().position(is_overdue)?;
             Some(ProbePlace { round, probe })
         })
@@ -132,7 +130,7 @@ impl Rounds {
 
     /// The answer of a probe is waited for until then.
     pub(super) fn wait_until(&mut self, place: ProbePlace, until: Moment) {
-        self.rounds[place.round].probes[place.probe].deadline = until;
+        self.kept[place.round].probes[place.probe].deadline = until;
     }
 
     /// What a probe by `family` that was sent at `answered` and is answered has overtaken. A queue keeps
@@ -145,7 +143,7 @@ impl Rounds {
         now: Moment,
     ) -> Vec<Overtaken> {
         let mut all = Vec::new();
-        for (place, round) in (0..).zip(&self.rounds) {
+        for (place, round) in (0..).zip(&self.kept) {
             if round.sent >= answered || round.is_closed() {
                 continue;
             }
@@ -167,32 +165,32 @@ impl Rounds {
 
     /// When the next probe is missed.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        self.rounds.iter().filter_map(Round::next_deadline).min()
+        self.kept.iter().filter_map(Round::next_deadline).min()
     }
 
     /// When the last round was sent.
     pub(super) fn last_sent(&self) -> Option<Moment> {
-        self.rounds.back().map(|round| round.sent)
+        self.kept.back().map(|round| round.sent)
     }
 
     /// A round after `since` asked more targets than the quorum.
     pub(super) fn has_asked_all_since(&self, since: Moment, quorum: usize) -> bool {
-        let rounds = self.rounds.iter().rev();
+        let rounds = self.kept.iter().rev();
         let mut recent = rounds.take_while(|round| round.sent > since);
         recent.any(|round| round.probes.len() > quorum)
     }
 
     /// Forgets all of them.
     pub(super) fn clear(&mut self) {
-        self.rounds.clear();
+        self.kept.clear();
     }
 
     /// Forgets those to which nothing can come any more after being listened for so long.
     pub(super) fn forget_old(&mut self, listened: Duration, now: Moment) {
-        while let Some(oldest) = self.rounds.front()
+        while let Some(oldest) = self.kept.front()
             && oldest.is_closed()
             && (oldest.is_answered_in_full() || now.since(oldest.sent) > listened)
-            && let Some(over) = self.rounds.pop_front()
+            && let Some(over) = self.kept.pop_front()
         {
             self.spare_room = over.into_room();
         }
