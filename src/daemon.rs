@@ -276,7 +276,7 @@ impl Daemon {
     /// Does what the engine asks for.
     fn act(&mut self) {
         let (mut events, mut jobs, mut drains) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut routes, mut departure) = (None, None);
+        let (mut routes, mut departures) = (None, Vec::new());
         while let Some(action) = self.decisions.engine.poll_action() {
             match action {
                 Action::Count(uplink) => {
@@ -286,7 +286,7 @@ impl Daemon {
                 }
                 Action::Route(desired) => routes = Some(desired),
                 Action::Probe(order) => jobs.extend(self.kernel.job(&self.config.engine, order)),
-                Action::Leave(left) => departure = Some(left),
+                Action::Leave(left) => departures.push(left),
                 Action::Drain(uplink, order) => drains.push((uplink, order)),
                 Action::Event(event) => events.push(event),
             }
@@ -301,7 +301,7 @@ impl Daemon {
             self.probed(report);
         }
         let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
-        self.pending.push(view, events, departure);
+        self.pending.push(view, events, departures);
         self.announce_what_is_true();
     }
 

@@ -3,7 +3,8 @@
 //! A switch is announced when the kernel holds its routes and, where flows are moved, when those that it
 //! left behind were ended; whatever happened after it waits behind it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::flows::{Mover, News, Report};
@@ -30,8 +31,8 @@ struct Pending {
     /// When the kernel was found to hold its routes, though it may have to wait for those before it.
     held: Option<Moment>,
     events: Vec<Event>,
-    /// What the switch among them leaves behind.
-    departure: Option<Departure>,
+    /// What the switch among them, and drains that end with it, leave behind.
+    departures: Vec<Departure>,
     stage: SwitchStage,
 }
 
@@ -89,9 +90,9 @@ impl PendingEvents {
         &mut self,
         view: SwitchView<'_>,
         events: Vec<Event>,
-        departure: Option<Departure>,
+        departures: Vec<Departure>,
     ) {
-        if events.is_empty() && departure.is_none() {
+        if events.is_empty() && departures.is_empty() {
             return;
         }
         self.queue.push_back(Pending {
@@ -99,7 +100,7 @@ impl PendingEvents {
             decided: view.now,
             held: None,
             events,
-            departure,
+            departures,
             stage: SwitchStage::Routing,
         });
     }
@@ -144,27 +145,30 @@ impl PendingEvents {
         }
         let held = pending.held.unwrap_or(view.now);
         let took = held.since(pending.decided);
-        let departure = pending.departure.take();
+        let departures = std::mem::take(&mut pending.departures);
         let mut events = pending.events.iter();
         let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
-        if is_switch || departure.is_some() {
+        if is_switch || !departures.is_empty() {
             // The traffic may be back where an earlier switch left flows behind.
             self.mover.stop();
         }
         let settings = &view.config.engine;
         let is_refused = is_switch && !view.kernel.holds_default_routes(settings, pending.revision);
-        let leaves = departure.filter(|departure| !is_refused && view.moves_flows(departure));
-        pending.stage = match leaves {
-            Some(Departure { addresses, .. }) => {
-                let sockets = view.config.flows.local_sockets;
-                self.mover.start(pending.revision, addresses, sockets);
-                SwitchStage::MovingFlows { took }
-            }
-            None if is_refused => SwitchStage::Done(SwitchOutcome::Refused),
-            None => SwitchStage::Done(SwitchOutcome::Applied {
+        let moved = departures
+            .into_iter()
+            .filter(|departure| view.moves_flows(departure));
+        let addresses: BTreeSet<IpAddr> = moved.flat_map(|departure| departure.addresses).collect();
+        pending.stage = if is_refused {
+            SwitchStage::Done(SwitchOutcome::Refused)
+        } else if addresses.is_empty() {
+            SwitchStage::Done(SwitchOutcome::Applied {
                 took,
                 flows_moved: None,
-            }),
+            })
+        } else {
+            let sockets = view.config.flows.local_sockets;
+            self.mover.start(pending.revision, addresses, sockets);
+            SwitchStage::MovingFlows { took }
         };
     }
 
