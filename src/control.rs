@@ -5,10 +5,11 @@
 
 pub mod client;
 mod conversation;
+mod running;
 pub mod socket;
 pub mod ubus;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,26 @@ impl From<CommandRefusal> for Response {
     }
 }
 
+/// A response, and its line as soon as one is needed: many watchers get the same.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response,
+    line: OnceLock<Arc<str>>,
+}
+
+impl Answer {
+    fn new(response: Response) -> Arc<Self> {
+        Arc::new(Self {
+            response,
+            line: OnceLock::new(),
+        })
+    }
+
+    fn line(&self) -> &str {
+        self.line.get_or_init(|| self.response.to_line())
+    }
+}
+
 impl Response {
     fn to_line(&self) -> Arc<str> {
         let mut line = serde_json::to_string(self).unwrap_or_else(|error| {
@@ -129,13 +150,13 @@ pub struct Call {
     pub request: Request,
     /// Who wants it.
     pub by: Caller,
-    lines: mpsc::Sender<Arc<str>>,
+    answers: mpsc::Sender<Arc<Answer>>,
 }
 
 impl Call {
     /// Answers. Never waits; a client that is gone is no error.
-    pub fn answer(self, response: &Response) {
-        if self.lines.try_send(response.to_line()).is_err() {
+    pub fn answer(self, response: Response) {
+        if self.answers.try_send(Answer::new(response)).is_err() {
             debug!(request = ?self.request, "control client left before its answer");
         }
     }

@@ -80,9 +80,7 @@ fn stored(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
 fn state_dir(connection: &Connection) -> Result<PathBuf> {
     match Config::load(&connection.file.config) {
         Ok(config) => Ok(config.agent.state_dir),
-        Err(ConfigError::Read { source, .. })
-            if !connection.file.is_named() && source.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(ConfigError::NoFile { .. }) if !connection.file.is_named() => {
             Ok(defaults::agent().state_dir)
         }
         Err(error) => Err(error.into()),

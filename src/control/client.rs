@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Request, Response};
+use super::{Request, Response, running};
 
 /// A connection to a running agent.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there, or we may not talk to it.
-    #[error("cannot reach the agent at {} ({})", path.display(), advice(source))]
+    #[error("cannot reach the agent at {} ({})", path.display(), advice(path, source))]
     Connect {
         /// Where.
         path: PathBuf,
@@ -46,11 +46,19 @@ pub enum ClientError {
     },
 }
 
-fn advice(source: &io::Error) -> &'static str {
+fn advice(path: &Path, source: &io::Error) -> String {
     if source.kind() == io::ErrorKind::PermissionDenied {
-        "only root and the socket's group may talk to it"
+        return "only root and the socket's group may talk to it".to_owned();
+    }
+    let others = running::sockets().into_iter().filter(|other| other != path);
+    let others: Vec<_> = others.map(|other| other.display().to_string()).collect();
+    if others.is_empty() {
+        "is it running?".to_owned()
     } else {
-        "is it running?"
+        let others = others.join(" and at ");
+        format!(
+            "an agent is running at {others}: restart it for another agent.control, or name it by --socket"
+        )
     }
 }
 

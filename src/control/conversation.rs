@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Call, Request, Response};
+use super::{Answer, Call, Request, Response};
 use crate::engine::command::Caller;
 
 /// Answers a client's requests one after the other until it leaves, is silent for too long, or says
@@ -41,9 +41,17 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>, watches:
         } else {
             None
         };
-        let (lines, answers) = mpsc::channel(if is_watch { WATCH_BACKLOG } else { 1 });
+        let (sender, answers) = mpsc::channel(if is_watch { WATCH_BACKLOG } else { 1 });
         let by = by.clone();
-        if calls.send(Call { request, by, lines }).await.is_err() {
+        if calls
+            .send(Call {
+                request,
+                by,
+                answers: sender,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
         let is_content = if is_watch {
@@ -105,26 +113,26 @@ async fn read_request(reader: &mut BufReader<OwnedReadHalf>) -> Result<Request, 
 }
 
 /// Passes on the one answer to a request; false when the client is gone.
-async fn relay(mut answers: mpsc::Receiver<Arc<str>>, writer: &mut OwnedWriteHalf) -> bool {
+async fn relay(mut answers: mpsc::Receiver<Arc<Answer>>, writer: &mut OwnedWriteHalf) -> bool {
     match answers.recv().await {
-        Some(line) => write(writer, &line).await,
+        Some(answer) => write(writer, answer.line()).await,
         None => false,
     }
 }
 
 /// Passes on events until either side has had enough. A watcher has nothing more to say.
 async fn relay_watch(
-    mut answers: mpsc::Receiver<Arc<str>>,
+    mut answers: mpsc::Receiver<Arc<Answer>>,
     reader: &mut BufReader<OwnedReadHalf>,
     writer: &mut OwnedWriteHalf,
 ) -> bool {
     loop {
-        let line = tokio::select! {
-            line = answers.recv() => line,
+        let answer = tokio::select! {
+            answer = answers.recv() => answer,
             _ = reader.read_u8() => None,
         };
-        let is_passed_on = match line {
-            Some(line) => write(writer, &line).await,
+        let is_passed_on = match answer {
+            Some(answer) => write(writer, answer.line()).await,
             None => false,
         };
         if !is_passed_on {

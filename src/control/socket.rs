@@ -31,7 +31,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, warn};
 
 use super::conversation::{self, refuse};
-use super::{Call, Response};
+use super::{Answer, Call, Response, running};
 use crate::engine::event::EventRecord;
 use crate::engine::status::Status;
 use crate::units::Protocol;
@@ -100,6 +100,18 @@ pub enum BindError {
     /// Something that is no socket is in the way.
     #[error("cannot listen at {}: there is a file that is no socket", .0.display())]
     InTheWay(PathBuf),
+    /// This user may not.
+    #[error(
+        "cannot {operation} {}: permission denied; start the agent as root, or set `agent.control` to a path \
+         that this user may write to",
+        path.display()
+    )]
+    Denied {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+    },
     /// The operating system refuses.
     #[error("cannot {operation} {}", path.display())]
     Io {
@@ -146,32 +158,40 @@ impl Drop for Server {
 }
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
-    move |source| BindError::Io {
-        operation,
-        path: path.to_owned(),
-        source,
+    move |source| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            BindError::Denied { operation, path }
+        } else {
+            BindError::Io {
+                operation,
+                path,
+                source,
+            }
+        }
     }
 }
 
 /// Holds the place beside the socket for as long as this process lives, so that of two agents that
 /// start together only one takes the socket of a third that died.
 fn lock(path: &Path) -> Result<Flock<fs::File>, BindError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    let lock_path = running::lock_path(path);
     let file = fs::OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(false)
         .open(&lock_path)
         .map_err(failed("open", &lock_path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    let mut lock = locked.map_err(|(_, errno)| {
         if errno == Errno::EAGAIN {
             BindError::AlreadyRunning(path.to_owned())
         } else {
             failed("lock", &lock_path)(errno.into())
         }
-    })
+    })?;
+    running::mark(&mut lock);
+    Ok(lock)
 }
 
 /// Removes the socket of an agent that died. One at which somebody answers stays.
@@ -271,15 +291,15 @@ async fn accept(listener: UnixListener, trusted: Trusted, calls: mpsc::Sender<Ca
 
 /// Everybody who wants to hear of each event.
 #[derive(Debug, Default)]
-pub struct Watchers(Vec<mpsc::Sender<Arc<str>>>);
+pub struct Watchers(Vec<mpsc::Sender<Arc<Answer>>>);
 
 impl Watchers {
     /// Takes in the sender of a [`Request::Watch`](super::Request::Watch) and tells it the status.
     pub fn add(&mut self, call: Call, status: &Status) {
         self.0.retain(|watcher| !watcher.is_closed());
-        let line = Response::Status(Box::new(status.clone())).to_line();
-        if call.lines.try_send(line).is_ok() {
-            self.0.push(call.lines);
+        let answer = Answer::new(Response::Status(Box::new(status.clone())));
+        if call.answers.try_send(answer).is_ok() {
+            self.0.push(call.answers);
         }
     }
 
@@ -289,8 +309,8 @@ impl Watchers {
         if self.0.is_empty() {
             return;
         }
-        let event = Response::Event(Box::new(event.clone())).to_line();
-        let status = Response::Status(Box::new(status.clone())).to_line();
+        let event = Answer::new(Response::Event(Box::new(event.clone())));
+        let status = Answer::new(Response::Status(Box::new(status.clone())));
         self.0.retain(|watcher| {
             let has_room = watcher.capacity() > 2;
             let is_told = has_room
@@ -298,7 +318,7 @@ impl Watchers {
                 && watcher.try_send(Arc::clone(&status)).is_ok();
             if !is_told {
                 // Whether this last line still fits or not, the queue ends here.
-                let farewell = Response::Refused(TOO_SLOW.to_owned()).to_line();
+                let farewell = Answer::new(Response::Refused(TOO_SLOW.to_owned()));
                 drop(watcher.try_send(farewell));
             }
             is_told

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -38,10 +39,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::conversation::WATCH_BACKLOG;
-use super::{Call, Request};
+use super::{Answer, Call, Request, Response};
 use crate::engine::command::Caller;
-use blobmsg::{Fields, Value};
-use frame::{Frame, Kind};
+use frame::{Code, Frame, Kind};
 use netifd::{Networks, Order};
 use session::{Broken, Invocation, Session, Wish};
 
@@ -248,52 +248,70 @@ async fn send(writer: &mut OwnedWriteHalf, bytes: Vec<u8>) -> Result<(), Ended> 
 }
 
 async fn answer(session: &mut Session, agent: &Agent, invocation: Invocation) -> Result<(), Ended> {
-    let mut lines = agent.ask(invocation.request.clone(), 1).await?;
-    let response = match lines.recv().await {
-        Some(line) => data(line).await,
+    let mut answers = agent.ask(invocation.request.clone(), 1).await?;
+    let answer = answers.recv().await;
+    let data = match &answer {
+        Some(answer) => data(answer)
+            .await
+            .map(|data| (data, code(&answer.response))),
         None => None,
     };
-    match response {
-        Some(response) => session.answer(&invocation, &response)?,
+    match data {
+        Some((data, code)) => session.answer(&invocation, &data, code)?,
         None => session.fail(&invocation)?,
     }
     Ok(())
 }
 
-/// A response as data. A long history is not for the thread of the loop.
-async fn data(line: Arc<str>) -> Option<Vec<u8>> {
-    if line.len() <= SHORT {
-        return blobmsg::from_json(&line).ok();
+/// A response as data: the status as it is, everything else with its name. A long history is not for the
+/// thread of the loop.
+async fn data(answer: &Arc<Answer>) -> Option<Vec<u8>> {
+    match &answer.response {
+        Response::Status(status) => blobmsg::encode(status).ok(),
+        Response::History(_) => {
+            let answer = Arc::clone(answer);
+            let encoding = spawn_blocking(move || blobmsg::encode(&answer.response).ok());
+            encoding.await.ok().flatten()
+        }
+        other @ (Response::Event(_)
+        | Response::Done(_)
+        | Response::Refused(_)
+        | Response::NotFound(_)) => blobmsg::encode(other).ok(),
     }
-    let encoding = spawn_blocking(move || blobmsg::from_json(&line).ok());
-    encoding.await.ok().flatten()
+}
+
+/// How a call ended.
+fn code(response: &Response) -> Code {
+    match response {
+        Response::NotFound(_) => Code::NotFound,
+        Response::Refused(_) => Code::UnknownError,
+        Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::History(_) => {
+            Code::Ok
+        }
+    }
 }
 
 /// Passes on an event; the status after it is for other watchers.
-fn tell(session: &mut Session, line: &str) {
-    if line.starts_with(EVENT) {
-        tell_of(session, line, "event", None);
+fn tell(session: &mut Session, answer: &Answer) {
+    if let Response::Event(record) = &answer.response {
+        tell_of(session, record.event.name(), record);
     }
 }
 
-/// Tells where things stand to those who heard nothing of how it came.
-fn tell_status(session: &mut Session, line: &str) {
+/// Tells where things stand after events were passed over.
+fn tell_status(session: &mut Session, answer: &Answer) {
     debug!("ubus is too slow: events were passed over");
-    tell_of(session, line, "status", Some("status"));
+    if let Response::Status(status) = &answer.response {
+        tell_of(session, "status", status);
+    }
 }
 
-/// Tells what a line has under its key, by the name that this has itself if none is given.
-fn tell_of(session: &mut Session, line: &str, key: &str, name: Option<&str>) {
-    let Ok(data) = blobmsg::from_json(line) else {
-        return;
-    };
-    let Ok(Some(Value::Table(record))) = Fields::of(&data).get(key) else {
-        return;
-    };
-    let own = record.get("event").ok().flatten().and_then(Value::as_text);
-    let told = name.or(own).map(|name| session.tell(name, record.bytes()));
-    if let Some(Err(error)) = told {
-        debug!(%error, "too much for a message of ubus");
+fn tell_of(session: &mut Session, name: &str, content: &impl Serialize) {
+    let told = blobmsg::encode(content).map(|data| session.tell(name, &data));
+    match told {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "too much for a message of ubus"),
+        Err(error) => debug!(%error, "an event has no form of ubus"),
     }
 }
 
@@ -301,20 +319,24 @@ fn tell_of(session: &mut Session, line: &str, key: &str, name: Option<&str>) {
 struct Agent(mpsc::WeakSender<Call>);
 
 impl Agent {
-    async fn ask(&self, request: Request, room: usize) -> Result<mpsc::Receiver<Arc<str>>, Ended> {
-        let (lines, answers) = mpsc::channel(room);
+    async fn ask(
+        &self,
+        request: Request,
+        room: usize,
+    ) -> Result<mpsc::Receiver<Arc<Answer>>, Ended> {
+        let (sender, answers) = mpsc::channel(room);
         let calls = self.0.upgrade().ok_or(Ended::Agent)?;
         let asked = calls
             .send(Call {
                 request,
                 by: Caller::named("ubus"),
-                lines,
+                answers: sender,
             })
             .await;
         asked.map(|()| answers).map_err(|_| Ended::Agent)
     }
 
-    async fn watch(&self) -> Result<mpsc::Receiver<Arc<str>>, Ended> {
+    async fn watch(&self) -> Result<mpsc::Receiver<Arc<Answer>>, Ended> {
         self.ask(Request::Watch, WATCH_BACKLOG).await
     }
 }
@@ -352,10 +374,6 @@ impl Drop for Frames {
     }
 }
 
-/// How an event's line begins.
-const EVENT: &str = "{\"event\":";
-/// Up to so many bytes of JSON are encoded at once: a status of twenty uplinks.
-const SHORT: usize = 64 * 1024;
 const FRAMES: usize = 16;
 const ORDERS: usize = 16;
 /// procd starts ubusd anew within seconds.

@@ -36,7 +36,7 @@ impl Daemon {
                 return;
             }
         };
-        call.answer(&response);
+        call.answer(response);
     }
 
     fn follow_command(&mut self, by: &Caller, command: &Command) -> Response {

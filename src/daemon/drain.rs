@@ -81,9 +81,9 @@ impl Daemon {
     pub(super) fn drain(&mut self, call: Call, command: &Command, uplink: UplinkName) {
         if self.options.observe {
             let why = "this agent only observes: it cannot hold flows".to_owned();
-            call.answer(&Response::Refused(why));
+            call.answer(Response::Refused(why));
         } else if let Err(refusal) = self.decisions.engine.check(command) {
-            call.answer(&refusal.into());
+            call.answer(refusal.into());
         } else {
             let issued = self.issued(&call.by, command.clone());
             self.drains.calls.insert(uplink, call);
@@ -113,12 +113,12 @@ impl Daemon {
                         let issued = self.issued(&call.by, command.clone());
                         done = self.followed(&issued, done);
                     }
-                    call.answer(&Response::Done(done));
+                    call.answer(Response::Done(done));
                 }
             }
             DrainOrder::Failed(why) => {
                 if let Some(call) = self.drains.end(&uplink) {
-                    call.answer(&Response::Refused(why));
+                    call.answer(Response::Refused(why));
                 }
             }
             DrainOrder::Over => drop(self.drains.end(&uplink)),

@@ -52,7 +52,7 @@ impl HistoryReaders {
         let turns = Arc::clone(&self.0);
         spawn(async move {
             if let Ok(_turn) = turns.acquire().await {
-                let answer = move || call.answer(&stored_and_waiting(&directory, waiting, range));
+                let answer = move || call.answer(stored_and_waiting(&directory, waiting, range));
                 // An answer that was not given ends the conversation of its client.
                 let _ = spawn_blocking(answer).await;
             }

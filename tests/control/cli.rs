@@ -189,11 +189,10 @@ fn a_wrong_configuration_ends_with_2_and_says_where() {
 fn a_missing_configuration_ends_with_2_and_one_chain_of_causes() {
     let output = output(&mut uplinkd(&["run", "--config", "/nowhere/uplinkd.toml"]));
     assert_eq!(code(&output), Some(2));
-    assert_eq!(
-        stderr(&output),
-        "uplinkd: cannot read the configuration /nowhere/uplinkd.toml: No such file or directory \
-         (os error 2)\n"
-    );
+    let said = stderr(&output);
+    let what = "uplinkd: there is no configuration /nowhere/uplinkd.toml: copy the sample there";
+    assert!(said.starts_with(what), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]
@@ -222,12 +221,52 @@ fn without_an_agent_each_question_ends_with_3() {
         let output = output(command.args(["--socket", "/nowhere/control.sock"]));
         assert_eq!(code(&output), Some(3), "{question:?}");
         assert_eq!(stdout(&output), "");
-        assert_eq!(
-            stderr(&output),
-            "uplinkd: cannot reach the agent at /nowhere/control.sock (is it running?): No such file \
-             or directory (os error 2)\n"
-        );
+        // In the brackets stands where others run, those of other tests among them.
+        let said = stderr(&output);
+        let what = "uplinkd: cannot reach the agent at /nowhere/control.sock (";
+        assert!(said.starts_with(what), "{said}");
+        let why = "): No such file or directory (os error 2)\n";
+        assert!(said.ends_with(why), "{said}");
     }
+}
+
+#[test]
+fn an_agent_at_another_socket_than_the_configured_one_is_named() {
+    let agent = start();
+    let told = output(&mut uplinkd(&["auto", "--socket", "/nowhere/control.sock"]));
+    assert_eq!(code(&told), Some(3));
+    let said = stderr(&told);
+    assert!(said.contains("an agent is running at "), "{said}");
+    assert!(said.contains(text(&agent.path())), "{said}");
+    assert!(said.contains("name it by --socket"), "{said}");
+}
+
+#[test]
+#[ignore = "needs root, to be two users: tests/vm/run tests"]
+fn an_agent_that_may_not_make_its_socket_says_what_to_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("our own");
+    let lines = "[agent]\ncontrol = \"/root/uplinkd-none/control.sock\"\n[[uplink]]\nname = \"a\"\ninterface = \"lo\"\ntier = 1\n";
+    let path = file(directory.path(), lines);
+    let copy = directory.path().join("uplinkd");
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_uplinkd"))
+        .arg(&copy)
+        .status();
+    assert!(copied.expect("cp").success());
+    let mut command = Command::new(copy);
+    command
+        .args(["run", "--observe", "--config", text(&path)])
+        .uid(STRANGER)
+        .gid(STRANGER)
+        .current_dir("/");
+    let told = output(&mut command);
+    assert_eq!(code(&told), Some(1), "{}", stderr(&told));
+    let said = stderr(&told);
+    assert!(
+        said.contains("start the agent as root, or set `agent.control`"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use uplinkd::control::Request;
 use uplinkd::control::ubus::blob::Malformed;
 use uplinkd::control::ubus::blobmsg::{self, Fields, Value as Data};
-use uplinkd::control::ubus::frame::{Address, Frame, Kind};
+use uplinkd::control::ubus::frame::{Address, Code, Frame, Kind};
 use uplinkd::control::ubus::session::{Session, Wish};
 use uplinkd::engine::command::Command;
 
@@ -46,17 +46,17 @@ const EVENT: &str = "
     00050003 00000001 000000a8 03000008 00000001 04000009 73656e64 00000000
     07000090 8300001b 00026964 00000000 75706c69 6e6b642e 73776974 63680000
     82000070 00046461 74610000 83000013 00056576 656e7400 73776974 63680000
-    8200002c 00016e00 87000009 00017400 01000000 80000008 00017a00 88000010
-    00016600 3fe00000 00000000 81000024 00016c00 8500000c 00000000 00000007
-    84000010 00000000 00000100 00000000 000a0004 12345678 00000088 03000008
+    81000024 00016c00 8500000c 00000000 00000007 84000010 00000000 00000100
+    00000000 8200002c 00016e00 88000010 00016600 3fe00000 00000000 87000009
+    00017400 01000000 80000008 00017a00 000a0004 12345678 00000088 03000008
     12345678 0400000b 73776974 63680000 0a000005 01000000 07000068 83000013
-    00056576 656e7400 73776974 63680000 8200002c 00016e00 87000009 00017400
-    01000000 80000008 00017a00 88000010 00016600 3fe00000 00000000 81000024
-    00016c00 8500000c 00000000 00000007 84000010 00000000 00000100 00000000";
+    00056576 656e7400 73776974 63680000 81000024 00016c00 8500000c 00000000
+    00000007 84000010 00000000 00000100 00000000 8200002c 00016e00 88000010
+    00016600 3fe00000 00000000 87000009 00017400 01000000 80000008 00017a00";
 
 /// One of each type.
-fn telling() -> &'static str {
-    r#"{"event":"switch","n":{"t":true,"z":null,"f":0.5},"l":[7,1099511627776]}"#
+fn telling() -> Value {
+    json!({"event": "switch", "n": {"t": true, "z": null, "f": 0.5}, "l": [7, 1_099_511_627_776_u64]})
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -113,15 +113,17 @@ fn a_call_and_its_answer_have_these_bytes() {
     };
     let lte = "lte".parse().expect("a name");
     assert_eq!(invocation.request, Request::from(Command::switch(lte)));
-    let response = blobmsg::from_json(r#"{"done":"yes"}"#).expect("JSON");
-    session.answer(&invocation, &response).expect("short");
+    let response = blobmsg::encode(&json!({"done": "yes"})).expect("an object");
+    session
+        .answer(&invocation, &response, Code::Ok)
+        .expect("short");
     assert_eq!(session.take_outgoing(), bytes(DONE));
 }
 
 #[test]
 fn an_event_and_its_notification_have_these_bytes() {
     let mut session = registered();
-    let data = blobmsg::from_json(telling()).expect("JSON");
+    let data = blobmsg::encode(&telling()).expect("an object");
     session.tell("switch", &data).expect("short");
     assert_eq!(session.take_outgoing(), bytes(EVENT));
 }
@@ -146,7 +148,7 @@ fn a_frame_that_is_cut_off_is_none_wherever_that_is() {
 
 #[test]
 fn a_text_with_a_zero_in_it_is_whole_for_every_reader() {
-    let data = blobmsg::from_json(r#"{"reason":"a\u0000b"}"#).expect("JSON");
+    let data = blobmsg::encode(&json!({"reason": "a\0b"})).expect("an object");
     assert_eq!(table(&data), json!({"reason": "a b"}));
 }
 
@@ -192,7 +194,7 @@ proptest! {
     #[test]
     fn whatever_json_says_is_what_others_read(said in object(any_json())) {
         let json = Value::Object(said);
-        let data = blobmsg::from_json(&json.to_string()).expect("an object");
+        let data = blobmsg::encode(&json).expect("an object");
         prop_assert_eq!(table(&data), json);
     }
 

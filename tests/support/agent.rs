@@ -122,7 +122,7 @@ async fn serve(
                 }
             }
             Some(call) = server.calls.recv() => match &call.request {
-                Request::Status => call.answer(&Response::Status(Box::new(status.clone()))),
+                Request::Status => call.answer(Response::Status(Box::new(status.clone()))),
                 Request::Watch => watchers.add(call, status),
                 Request::Command(
                     Command::Switch { uplink, .. }
@@ -133,17 +133,17 @@ async fn serve(
                         name: uplink.clone(),
                         known: ["fiber", "lte"].map(|name| name.parse().expect("a name")).into(),
                     };
-                    call.answer(&refusal.into());
+                    call.answer(refusal.into());
                 }
                 Request::Command(command) => {
                     let done = Response::Done(command.to_string());
-                    call.answer(&done);
+                    call.answer(done);
                 }
                 Request::History { since, .. } => {
                     let count = since.map_or(2, |since| since.as_secs());
-                    call.answer(&Response::History((0..count).map(event).collect()));
+                    call.answer(Response::History((0..count).map(event).collect()));
                 }
-                Request::Reload => call.answer(&Response::Refused("not now".to_owned())),
+                Request::Reload => call.answer(Response::Refused("not now".to_owned())),
             },
         }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::blob::{Attribute, Attributes, Malformed, Writer, padded, text};
@@ -130,15 +131,13 @@ fn exact<const N: usize>(payload: &[u8]) -> Result<[u8; N], Malformed> {
     bytes.map_err(|_| Malformed("a number has another length than its type"))
 }
 
-/// The fields of a JSON object as those of a table. As deep as serde_json reads, 128 levels.
+/// The fields of a value as those of a table, in the order of their names.
 ///
 /// # Errors
-/// If it is no JSON, or no object.
-pub fn from_json(json: &str) -> Result<Vec<u8>, serde_json::Error> {
+/// If it has no fields.
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut writer = Writer::default();
-    let mut reader = serde_json::Deserializer::from_str(json);
-    reader.deserialize_map(Inside(&mut writer))?;
-    reader.end()?;
+    serde_json::to_value(value)?.deserialize_map(Inside(&mut writer))?;
     Ok(writer.into_bytes())
 }
 

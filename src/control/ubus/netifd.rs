@@ -141,7 +141,8 @@ mod tests {
     const DUMP: &str = include_str!("netifd/dump.json");
 
     fn read(dump: &str) -> Networks {
-        let data = blobmsg::from_json(dump).expect("JSON");
+        let dump: serde_json::Value = serde_json::from_str(dump).expect("JSON");
+        let data = blobmsg::encode(&dump).expect("an object");
         networks(&Fields::of(&data)).expect("well formed")
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::blob::{Malformed, Writer};
-use super::blobmsg::{Fields, Value, kind};
+use super::blobmsg::{Fields, kind};
 use super::frame::{Address, Code, Frame, Kind, Message, attribute};
 use super::netifd::{self, Networks, Order};
 use super::object;
@@ -301,13 +301,17 @@ impl Session {
         }
     }
 
-    /// Answers a call with what the agent said, a response as the fields of data.
+    /// Answers a call with data, and with how it ended.
     ///
     /// # Errors
     /// If it can in no way be told.
-    pub fn answer(&mut self, invocation: &Invocation, response: &[u8]) -> Result<(), Broken> {
+    pub fn answer(
+        &mut self,
+        invocation: &Invocation,
+        data: &[u8],
+        code: Code,
+    ) -> Result<(), Broken> {
         let caller = invocation.caller;
-        let (data, code) = told(response)?;
         let is_told = self.reply(caller, data);
         let code = is_told.map_or(Code::UnknownError, |()| code);
         self.end(caller, code)
@@ -399,19 +403,6 @@ fn caller(address: Address, message: &Message<'_>) -> Caller {
         object: message.object.unwrap_or_default(),
         is_waiting: !message.no_reply,
     }
-}
-
-/// The data to answer a call with, and how it ended, of the one field that a response has. The status
-/// is told as it is, everything else with its name.
-fn told(response: &[u8]) -> Result<(&[u8], Code), Malformed> {
-    let field = Fields::of(response).next();
-    let (name, value) = field.ok_or(Malformed("the answer is empty"))??;
-    Ok(match (name, value) {
-        ("status", Value::Table(status)) => (status.bytes(), Code::Ok),
-        ("not_found", _) => (response, Code::NotFound),
-        ("refused", _) => (response, Code::UnknownError),
-        _ => (response, Code::Ok),
-    })
 }
 
 /// The object of ubusd that passes events on.
