@@ -165,7 +165,7 @@ static DONE: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
 fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        tracing::subscriber::set_global_default(OperationLog).expect("the first listener")
+        tracing::subscriber::set_global_default(OperationLog).expect("the first listener");
     });
 }
 

@@ -19,7 +19,11 @@ impl AgentCommand {
     pub(super) fn run(&self) -> Result<ExitCode> {
         match self.connection.open()?.request(&self.request)? {
             Response::Done(meaning) => output::print(&output::fitted(&meaning))?,
-            other => return Err(unexpected(other)),
+            other @ (Response::Status(_)
+            | Response::Event(_)
+            | Response::Refused(_)
+            | Response::NotFound(_)
+            | Response::History(_)) => return Err(unexpected(other)),
         }
         Ok(ExitCode::SUCCESS)
     }

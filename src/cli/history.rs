@@ -57,7 +57,11 @@ fn asked(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
     };
     match arguments.connection.open()?.request(&request)? {
         Response::History(events) => Ok(events),
-        other => Err(unexpected(other)),
+        other @ (Response::Status(_)
+        | Response::Event(_)
+        | Response::Done(_)
+        | Response::Refused(_)
+        | Response::NotFound(_)) => Err(unexpected(other)),
     }
 }
 

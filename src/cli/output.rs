@@ -69,9 +69,8 @@ pub(super) fn paragraph(text: &str, indent: usize, width: usize) -> String {
     let rest = lines.collect::<Vec<_>>().join(" ");
     if !rest.is_empty() {
         let indent = indent + 2;
-        for line in wrapped(&rest, width.saturating_sub(indent)) {
-            paragraph.push_str(&format!("{:indent$}{line}\n", ""));
-        }
+        let folded = wrapped(&rest, width.saturating_sub(indent)).into_iter();
+        paragraph.extend(folded.map(|line| format!("{:indent$}{line}\n", "")));
     }
     paragraph
 }

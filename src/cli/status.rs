@@ -86,7 +86,10 @@ fn stream(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
                 output::print(&table::event(&event))?;
             }
             Response::Status(_) | Response::Event(_) => {}
-            other => return Err(unexpected(other)),
+            other @ (Response::Done(_)
+            | Response::Refused(_)
+            | Response::NotFound(_)
+            | Response::History(_)) => return Err(unexpected(other)),
         }
         is_first = false;
         response = client.next_event()?;
@@ -96,7 +99,11 @@ fn stream(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
 fn ask(client: &mut Client) -> Result<Status> {
     match client.request(&Request::Status)? {
         Response::Status(status) => Ok(*status),
-        other => Err(unexpected(other)),
+        other @ (Response::Event(_)
+        | Response::Done(_)
+        | Response::Refused(_)
+        | Response::NotFound(_)
+        | Response::History(_)) => Err(unexpected(other)),
     }
 }
 

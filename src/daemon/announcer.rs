@@ -99,7 +99,7 @@ impl Announcer {
         range: (Option<Duration>, Option<usize>),
         now: Timestamp,
     ) {
-        let waiting = self.history.as_ref().map(|history| history.waiting());
+        let waiting = self.history.as_ref().map(History::waiting);
         let range = HistoryRange::new(range.0, range.1, now);
         let waiting = waiting.unwrap_or_default().to_vec();
         self.readers

@@ -170,6 +170,20 @@ impl EventKind {
             }
         }
     }
+
+    /// The kind of a state that a target entered.
+    const fn of_target(state: State) -> Self {
+        match state {
+            State::Up => Self::TargetUp,
+            State::Degraded
+            | State::Recovering
+            | State::Down
+            | State::Absent
+            | State::Unknown
+            | State::Disabled
+            | State::Cold => Self::TargetDown,
+        }
+    }
 }
 
 impl std::fmt::Display for EventKind {
@@ -380,11 +394,7 @@ impl Change {
                 uplink: uplink.as_ref(),
                 interface: interface.as_ref(),
                 sides: Some((Side::State(*from), Side::State(*to))),
-                ..ChangeValues::of(if *to == State::Up {
-                    EventKind::TargetUp
-                } else {
-                    EventKind::TargetDown
-                })
+                ..ChangeValues::of(EventKind::of_target(*to))
             },
             Self::Flap {
                 uplink,

@@ -239,6 +239,16 @@ fn learnt() -> impl Strategy<Value = f64> {
     prop_oneof![0.0..1e6, Just(0.0), Just(-5.0), Just(1e300)]
 }
 
+fn attachment_of(trouble: Option<Trouble>, place: u8, has_both: bool) -> Attachment {
+    let attached = if has_both { attached_by_both } else { attached };
+    let whole = if trouble == Some(Trouble::Absent) {
+        Attachment::default()
+    } else {
+        attached(place)
+    };
+    Attachment { trouble, ..whole }
+}
+
 /// A learner all of whose numbers are this one, as a file may hold it that was tampered with.
 fn learner(number: f64) -> Learner {
     let mut value = serde_json::to_value(Learner::default()).expect("JSON");
@@ -373,19 +383,8 @@ impl Rig {
                 self.answer(name(UPLINKS[uplink]), ProbeId(id), outcome);
             }
             Step::Attach(uplink, trouble, place, has_both) => {
-                let attached = if has_both { attached_by_both } else { attached };
                 let uplink = name(UPLINKS[uplink]);
-                let attachment = if trouble == Some(Trouble::Absent) {
-                    Attachment {
-                        trouble,
-                        ..Attachment::default()
-                    }
-                } else {
-                    Attachment {
-                        trouble,
-                        ..attached(place)
-                    }
-                };
+                let attachment = attachment_of(trouble, place, has_both);
                 self.tell(Some(Input::Attachment { uplink, attachment }));
             }
             Step::Carrying(uplink) => self.resume(EarlierRun {

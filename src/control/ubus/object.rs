@@ -29,10 +29,8 @@ fn methods() -> Vec<Method> {
     let commands = Request::augment_subcommands(clap::Command::new(PATH));
     let commands = commands.get_subcommands().map(|command| {
         let arguments = command.get_arguments().map(|argument| {
-            let kind = match argument.get_action() {
-                ArgAction::SetTrue => kind::INT8,
-                _ => kind::TEXT,
-            };
+            let is_switch = matches!(argument.get_action(), ArgAction::SetTrue);
+            let kind = if is_switch { kind::INT8 } else { kind::TEXT };
             (argument.get_id().to_string(), kind)
         });
         (command.get_name().to_owned(), arguments.collect())
@@ -64,7 +62,7 @@ pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
     for field in Fields::of(data) {
         let (name, value) = field?;
         // The first of several counts.
-        arguments.entry(name).or_insert_with(|| json(value));
+        arguments.entry(name).or_insert_with(|| json(&value));
     }
     let request = if known.is_empty() {
         json!(method)
@@ -80,7 +78,7 @@ pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
 }
 
 /// A value as JSON. No argument is a list or a table, so what is in one is left out.
-fn json(value: Value<'_>) -> serde_json::Value {
+fn json(value: &Value<'_>) -> serde_json::Value {
     match value {
         Value::Nothing => serde_json::Value::Null,
         Value::List(_) | Value::Table(_) => json!([]),
