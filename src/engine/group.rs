@@ -2,7 +2,7 @@
 //!
 //! What no rule claims is a group too, the *default group*: it has all uplinks, in the order of their tiers. Each
 //! group of the configuration has the uplinks that it lists: under `failover` in the order of the list, under `best`
-//! and `balance` all of equal rank. Which of them carry the traffic is one decision ([`allocate`]); a group
+//! and `balance` all of equal rank. Which of them carry the traffic is one decision ([`allocate()`]); a group
 //! remembers the last one.
 
 pub mod allocate;

@@ -34,7 +34,7 @@ pub enum Input {
         /// Its outcome.
         outcome: ProbeOutcome,
     },
-    /// What has gone through an uplink's interface, as [`Action::Count`] asked.
+    /// What has gone through an uplink's interface, as [`Action::Count`](crate::engine::action::Action::Count) asked.
     Counters {
         /// Which uplink.
         uplink: UplinkName,

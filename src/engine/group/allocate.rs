@@ -1,7 +1,7 @@
 //! Which uplinks carry the traffic of a group: one pure decision.
 //!
-//! One uplink leads ([`super::lead`]). It carries each family that is not carried apart ([`super::apart`]), and under
-//! `balance` shares it with others ([`super::sharing`]).
+//! One uplink leads (`lead`). It carries each family that is not carried apart (`apart`), and under
+//! `balance` shares it with others (`sharing`).
 
 use super::allocation::Allocation;
 use super::draft::{AllocationTerms, Draft};
