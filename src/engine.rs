@@ -519,7 +519,7 @@ impl Engine {
             return;
         };
         let uplink = &self.uplinks[id.place()];
-        if uplink.is_disabled() {
+        if uplink.is_disabled() && !addresses.is_empty() {
             self.stale_flows.leave(Departure {
                 addresses,
                 is_voluntary: !uplink.is_dead(),
