@@ -15,7 +15,7 @@ const MOST_VAGUE_WORDS: usize = 65;
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[
     ("src/engine.rs", 710),
-    ("src/engine/event.rs", 550),
+    ("src/engine/event.rs", 558),
     ("src/engine/uplink.rs", 503),
     ("src/engine/uplink/monitor.rs", 680),
 ];
