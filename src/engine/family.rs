@@ -32,6 +32,10 @@ const DOUBT: u32 = 2;
 #[derive(Clone, Debug, Default)]
 pub struct Families {
     of: [FamilyTrack; Family::ROUTED.len()],
+    /// Each is judged by itself: both have a way out and targets.
+    are_apart: bool,
+    /// When they last ceased to be.
+    joined: Option<Moment>,
 }
 
 /// One family of an uplink.
@@ -41,7 +45,7 @@ struct FamilyTrack {
     way: Option<(Path, Moment)>,
     /// It was broken or lost its way out at some time in this run.
     has_failed: bool,
-    /// Only where both families have targets to be judged by.
+    /// Since both families had targets to be judged by. At rest while the other has no way out.
     judge: Option<Box<FamilyJudge>>,
 }
 
@@ -97,16 +101,24 @@ pub struct FamilyOutlook<'a> {
 }
 
 impl Families {
-    /// The ways out are these now; `is_asked`: the family has a target.
+    /// The ways out are these now; `is_asked`: the family has a target; `last_answer`: of the uplink.
+    /// A family whose own way is the same goes on where it was, unless the uplink has answered by it
+    /// since the other one lost its way.
     pub fn attach(
         &mut self,
         paths: &BTreeMap<Family, Path>,
         is_asked: impl Fn(Family) -> bool,
         learner: Learner,
+        last_answer: Option<Moment>,
         now: Moment,
     ) {
         let can_be_judged = |family: &Family| paths.contains_key(family) && is_asked(*family);
         let are_apart = Family::ROUTED.iter().all(can_be_judged);
+        let were_apart = std::mem::replace(&mut self.are_apart, are_apart);
+        if were_apart && !are_apart {
+            self.joined = Some(now);
+        }
+        let is_outdated = !were_apart && last_answer >= self.joined;
         for family in Family::ROUTED {
             let track = self.track_mut(family);
             let path = paths.get(&family).copied();
@@ -118,9 +130,10 @@ impl Families {
                 track.way = path.map(|path| (path, now));
                 track.judge = None;
             }
-            if !are_apart {
+            if !is_asked(family) || is_outdated {
                 track.judge = None;
-            } else if track.judge.is_none() {
+            }
+            if are_apart && track.judge.is_none() {
                 track.judge = Some(Box::new(FamilyJudge::new(learner, now)));
             }
         }
@@ -128,8 +141,9 @@ impl Families {
 
     /// The uplink is down or gone: each has to prove itself anew when it comes back.
     pub fn restart(&mut self) {
+        let are_apart = self.are_apart;
         for track in &mut self.of {
-            if let Some(judge) = &mut track.judge {
+            if let Some(judge) = track.judge.as_mut().filter(|_| are_apart) {
                 track.has_failed |= judge.verdict != FamilyVerdict::Unheard;
                 judge.verdict = FamilyVerdict::Unheard;
                 judge.complaint.clear();
@@ -143,6 +157,13 @@ impl Families {
         self.judges_mut().for_each(FamilyJudge::interrupt);
     }
 
+    /// What was going on with this family was by another way.
+    pub fn withdraw(&mut self, family: Family) {
+        if let Some(judge) = &mut self.track_mut(family).judge {
+            judge.interrupt();
+        }
+    }
+
     /// What an earlier run learnt about the uplink holds for both.
     pub fn recall(&mut self, learner: Learner) {
         self.judges_mut()
@@ -151,7 +172,7 @@ impl Families {
 
     /// Each is judged by itself.
     pub fn are_apart(&self) -> bool {
-        self.of.iter().all(|track| track.judge.is_some())
+        self.are_apart
     }
 
     /// The one that is broken, so that its answers say nothing about the uplink.
@@ -167,8 +188,7 @@ impl Families {
 
     /// What is wrong, in words, if one is broken that has worked on this link.
     pub fn complaint(&self) -> Option<&str> {
-        let judges = self.of.iter().filter_map(|track| track.judge.as_deref());
-        let proven = judges.filter(|judge| judge.has_worked);
+        let proven = self.judges().filter(|judge| judge.has_worked);
         let mut broken = proven.filter(|judge| !judge.complaint.is_empty());
         broken.next().map(|judge| judge.complaint.as_str())
     }
@@ -180,8 +200,7 @@ impl Families {
             FamilyVerdict::Works | FamilyVerdict::Trial => judge.outage.is_suspected(),
             FamilyVerdict::Broken => false,
         };
-        let mut judges = self.of.iter().filter_map(|track| track.judge.as_deref());
-        judges.any(is_in_doubt)
+        self.judges().any(is_in_doubt)
     }
 
     /// One of them has to win its trust back.
@@ -193,7 +212,7 @@ impl Families {
     /// The broken one, if it is due to be asked again.
     pub fn take_retry(&mut self, now: Moment) -> Option<Family> {
         let family = self.broken()?;
-        let judge = self.track_mut(family).judge.as_mut()?;
+        let judge = self.judge_mut(family)?;
         let is_due = judge.retry_at <= now;
         is_due.then(|| {
             judge.retry_at = now + RETRY_EVERY;
@@ -210,7 +229,7 @@ impl Families {
         demand: Demand,
         trust_after: Duration,
     ) -> Option<FamilyTurn> {
-        let judge = self.track_mut(family).judge.as_mut()?;
+        let judge = self.judge_mut(family)?;
         judge.outage.answered(sent, demand);
         judge.unshared = 0;
         judge.mute_since = None;
@@ -245,6 +264,7 @@ impl Families {
     ) -> Option<FamilyTurn> {
         let (sent, losses) = round;
         let other_answered = self.last_answer_of_other(family);
+        self.judge_mut(family)?;
         let track = self.track_mut(family);
         let judge = track.judge.as_mut()?;
         judge.mute_since = None;
@@ -260,14 +280,14 @@ impl Families {
 
     /// The same of a round that is followed by one that is answered.
     pub fn overtaken(&mut self, family: Family, sent: Moment, losses: u32) {
-        if let Some(judge) = &mut self.of[family as usize].judge {
+        if let Some(judge) = self.judge_mut(family) {
             judge.outage.failed(sent, losses);
         }
     }
 
     /// Another server answered in place of a target of the family.
     pub fn wrongly_answered(&mut self, family: Family, what: &str) {
-        if let Some(judge) = &mut self.track_mut(family).judge {
+        if let Some(judge) = self.judge_mut(family) {
             judge.wrong_answer = Some(what.to_owned());
         }
     }
@@ -284,6 +304,7 @@ impl Families {
         if self.is_broken(other(family)) {
             return None;
         }
+        self.judge_mut(family)?;
         let track = self.track_mut(family);
         let judge = track.judge.as_mut()?;
         let since = *judge.mute_since.get_or_insert(now);
@@ -297,7 +318,7 @@ impl Families {
     /// A round is complete: whether it was all of one family that the losses befell.
     pub fn closed(&mut self, round: &Round) {
         for (family, other) in PAIRS {
-            if let Some(judge) = &mut self.track_mut(family).judge
+            if let Some(judge) = self.judge_mut(family)
                 && round.is_answered_only_by(other)
             {
                 judge.unshared += 1;
@@ -309,7 +330,7 @@ impl Families {
     /// of a family that are silent while the other family answers, that is plain at once.
     pub fn is_at_fault(&self, family: Family, round: &Round) -> bool {
         let other = other(family);
-        let Some(judge) = &self.track(family).judge else {
+        let Some(judge) = self.judge(family) else {
             return false;
         };
         let is_plain = round.asked_of(family) > 1 || judge.unshared >= DOUBT;
@@ -319,7 +340,7 @@ impl Families {
     /// How the election sees the family.
     pub fn outlook(&self, family: Family) -> FamilyOutlook<'_> {
         let track = self.track(family);
-        let judge = track.judge.as_ref();
+        let judge = self.judge(family);
         FamilyOutlook {
             state: judge.map(|judge| match judge.verdict {
                 FamilyVerdict::Unheard => State::Unknown,
@@ -337,13 +358,30 @@ impl Families {
     }
 
     fn last_answer_of_other(&self, family: Family) -> Option<Moment> {
-        let judge = self.track(other(family)).judge.as_ref()?;
+        let judge = self.judge(other(family))?;
         judge.outage.last_answer()
     }
 
     fn has(&self, family: Family, verdict: FamilyVerdict) -> bool {
-        let judge = self.track(family).judge.as_ref();
+        let judge = self.judge(family);
         judge.is_some_and(|judge| judge.verdict == verdict)
+    }
+
+    fn judge(&self, family: Family) -> Option<&FamilyJudge> {
+        let judge = self.track(family).judge.as_deref();
+        judge.filter(|_| self.are_apart)
+    }
+
+    fn judge_mut(&mut self, family: Family) -> Option<&mut FamilyJudge> {
+        let are_apart = self.are_apart;
+        let judge = self.track_mut(family).judge.as_deref_mut();
+        judge.filter(|_| are_apart)
+    }
+
+    fn judges(&self) -> impl Iterator<Item = &FamilyJudge> {
+        Family::ROUTED
+            .into_iter()
+            .filter_map(|family| self.judge(family))
     }
 
     fn track(&self, family: Family) -> &FamilyTrack {

@@ -242,6 +242,21 @@ impl Outage {
         self.declared = None;
     }
 
+    /// Rounds that were sent before then are no evidence any more: what they went by is gone.
+    pub fn withdraw_before(&mut self, sent: Moment) {
+        let older = self.run.partition_point(|failure| failure.sent < sent);
+        let withdrawn = self.run.drain(..older).map(|failure| failure.losses);
+        self.losses -= withdrawn.sum::<u32>();
+        self.declared = self.declared.filter(|_| !self.run.is_empty());
+    }
+
+    /// No round of the present silence is evidence any more.
+    pub fn withdraw_all(&mut self) {
+        self.run.clear();
+        self.losses = 0;
+        self.declared = None;
+    }
+
     fn learn(&mut self, last: usize, answered: Moment, demand: Demand) {
         let first = self.run[0].sent;
         if self.was_outage(first, answered, demand) {

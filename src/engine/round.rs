@@ -158,6 +158,12 @@ impl Round {
         self.of_families[family as usize]
     }
 
+    /// A probe by the family was not answered.
+    pub fn misses(&self, family: Family) -> bool {
+        let mut probes = self.probes.iter();
+        probes.any(|probe| probe.family == family && probe.fate == Fate::Missed)
+    }
+
     /// How many targets of the family were asked that count.
     pub fn asked_of(&self, family: Family) -> usize {
         let probes = self.probes.iter().filter(|probe| probe.family == family);

@@ -9,6 +9,8 @@
 //!    └─────────> Cold               a standby that is brought up when needed
 //! ```
 
+mod absence;
+mod basis;
 mod cold;
 mod evidence;
 mod health;
@@ -40,6 +42,7 @@ use crate::engine::wording::seconds;
 use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Score, Target, Wall};
 
+use absence::PathAbsence;
 use cold::{Aim, Cold, StandbySight, StandbyTurn};
 use health::{Phase, Signal};
 use monitor::UplinkMonitor;
@@ -54,6 +57,8 @@ pub struct Uplink {
     id: UplinkId,
     attachment: Attachment,
     monitor: UplinkMonitor,
+    /// A path of it is away for a moment.
+    absence: Option<PathAbsence>,
     /// Of a cold one: whether it is up, and why.
     cold: Option<Box<Cold>>,
 }
@@ -67,6 +72,7 @@ impl Uplink {
                 trouble: Some(Trouble::Absent),
                 ..Attachment::default()
             },
+            absence: None,
             cold: Cold::of(&settings, now),
             monitor: UplinkMonitor::new(settings, now, spread),
         }
@@ -165,7 +171,8 @@ impl Uplink {
     pub fn next_timeout(&self) -> Option<Moment> {
         let monitor = self.monitor.next_timeout().into_iter();
         let cold = self.cold.as_ref().and_then(|cold| cold.due());
-        monitor.chain(cold).min()
+        let absence = self.absence.as_ref().map(PathAbsence::until);
+        monitor.chain(cold).chain(absence).min()
     }
 
     /// Takes changed settings. What was learnt stays; what was measured stays for targets that do.
@@ -246,11 +253,32 @@ impl Uplink {
     /// The link is now like this.
     pub fn attach(&mut self, attachment: Attachment, now: Moment, out: &mut Outbox) {
         let is_unknown = self.monitor.health.phase() == Phase::Unknown;
+        let absence = self.absence.take();
         if attachment == self.attachment && !is_unknown {
+            if absence.is_some() {
+                self.monitor.resume(now);
+            }
             return;
         }
-        let is_elsewhere = attachment.paths != self.attachment.paths
-            || attachment.addresses != self.attachment.addresses;
+        let was_away = absence.is_some();
+        let is_resting = self.cold.as_ref().is_some_and(|cold| cold.is_resting());
+        if !is_resting {
+            self.absence = PathAbsence::next(absence, &self.attachment, &attachment, now);
+        }
+        if self.absence.is_some() {
+            let known = self.attachment.paths.keys().copied();
+            let away = known.filter(|family| !attachment.paths.contains_key(family));
+            self.monitor.pause(away, now);
+            self.monitor.reports.collect(out);
+            return;
+        }
+        self.settle_attachment(attachment, was_away, now);
+        self.monitor.reports.collect(out);
+    }
+
+    /// The link is like this; `was_away`: a path of it was, and nothing was asked meanwhile.
+    fn settle_attachment(&mut self, attachment: Attachment, was_away: bool, now: Moment) {
+        let is_unknown = self.monitor.health.phase() == Phase::Unknown;
         let before = std::mem::replace(&mut self.attachment, attachment).trouble;
         let trouble = self.attachment.trouble;
         let has_come = before.is_some() && trouble.is_none();
@@ -259,9 +287,7 @@ impl Uplink {
             cold.find(has_come || (is_unknown && !is_gone), is_gone, now);
             self.monitor.is_coming_up = cold.is_coming_up();
         }
-        let paths = &self.attachment.paths;
-        self.monitor
-            .attach(paths, trouble.is_none(), is_elsewhere, now);
+        let is_to_be_asked = self.monitor.attach(&self.attachment, now);
         if let Some(trouble) = trouble {
             self.monitor.lose_link(
                 link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
@@ -272,14 +298,12 @@ impl Uplink {
             let interface = self.settings().interface.clone();
             self.monitor.signal(Signal::LinkReady(interface), now);
             self.monitor.probe_soon(now);
-        } else if is_elsewhere {
-            self.monitor.forget_rounds();
+        } else if is_to_be_asked || was_away {
             self.monitor.probe_soon(now);
         }
         // A family that was broken may have lost its next hop.
         let reason = self.monitor.health.reason().to_owned();
         self.monitor.report(reason, now);
-        self.monitor.reports.collect(out);
     }
 
     /// Takes what became of a probe.
@@ -295,6 +319,9 @@ impl Uplink {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) {
+        if let Some(absence) = self.absence.take_if(|absence| absence.until() <= now) {
+            self.settle_attachment(absence.into_attachment(), true, now);
+        }
         self.monitor.handle_timeout(now, &mut out.ids);
         self.monitor.reports.collect(out);
     }

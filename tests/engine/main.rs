@@ -10,6 +10,7 @@ mod lossy;
 mod support;
 
 mod blame;
+mod changes;
 mod corpus;
 mod departure;
 mod drain;

@@ -32,7 +32,28 @@ pub(super) struct Evidence {
     wrong_answer: Option<String>,
     /// When an answer last came that had been given up, and was slower than latency may be.
     late_answer: Option<Moment>,
+    /// The present silence, whatever has changed since it began.
+    silence: Option<LastingSilence>,
 }
+
+/// Nothing has answered since it began, by this way or another. Changes of the link void what depended
+/// on them, but no sequence of changes puts off a verdict beyond `outage_within`.
+#[derive(Clone, Copy, Debug)]
+struct LastingSilence {
+    began: Moment,
+    /// When the last round of it was sent.
+    last: Moment,
+    /// Rounds that were not answered, those included that a change made void.
+    rounds: usize,
+    /// When each family was first missed.
+    missed_by: [Option<Moment>; Family::ROUTED.len()],
+}
+
+/// So many rounds at least, of which a lasting silence is an outage.
+const LEAST_SILENT_ROUNDS: usize = 3;
+
+/// Rounds that are further apart than this share of `outage_within` say nothing about the time between.
+const SILENT_ROUNDS_SHARE: u32 = 3;
 
 /// What a round says about the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +78,7 @@ impl Evidence {
             mute_since: None,
             wrong_answer: None,
             late_answer: None,
+            silence: None,
         }
     }
 
@@ -70,6 +92,66 @@ impl Evidence {
     pub(super) fn interrupt(&mut self) {
         self.outage.interrupt();
         self.families.interrupt();
+        self.silence = None;
+    }
+
+    /// The probes by a family go another way now: what they said is of the old one. `is_only`: no other
+    /// family has a way out.
+    pub(super) fn withdraw(&mut self, family: Family, is_only: bool) {
+        self.families.withdraw(family);
+        if is_only {
+            self.outage.interrupt();
+            return;
+        }
+        let missed_by = self.silence.iter_mut().flat_map(|silence| {
+            silence.missed_by[family as usize] = None;
+            silence.missed_by
+        });
+        match missed_by.flatten().min() {
+            Some(by_other) => self.outage.withdraw_before(by_other),
+            None => self.outage.withdraw_all(),
+        }
+    }
+
+    /// A probe that was sent at `sent` will not be answered, because the link was changed.
+    pub(super) fn voided(&mut self, sent: Moment, outage_within: Duration) {
+        self.silent_since(sent, outage_within);
+    }
+
+    /// An answer came by some way.
+    pub(super) fn heard(&mut self) {
+        self.silence = None;
+    }
+
+    fn silent_since(&mut self, sent: Moment, outage_within: Duration) -> &mut LastingSilence {
+        let most = outage_within / SILENT_ROUNDS_SHARE;
+        let kept = self.silence.filter(|kept| sent.since(kept.last) <= most);
+        let kept = kept.unwrap_or(LastingSilence {
+            began: sent,
+            last: sent,
+            rounds: 0,
+            missed_by: [None; Family::ROUTED.len()],
+        });
+        self.silence.insert(LastingSilence {
+            last: kept.last.max(sent),
+            rounds: kept.rounds + 1,
+            ..kept
+        })
+    }
+
+    /// The silence that has become an outage, if it has.
+    pub(super) fn outage_verdict(&mut self, now: Moment, demand: Demand) -> Option<Silence> {
+        let proven = self.outage.verdict(now, demand);
+        proven.or_else(|| self.lasting_silence(now, demand))
+    }
+
+    /// The silence that has lasted for too long, if it has, whatever changed meanwhile.
+    pub(super) fn lasting_silence(&self, now: Moment, demand: Demand) -> Option<Silence> {
+        let silence = self.silence?;
+        let lasts = now.since(silence.began);
+        let rounds = silence.rounds;
+        let is_too_long = lasts >= demand.outage_within && rounds >= LEAST_SILENT_ROUNDS;
+        is_too_long.then_some(Silence { lasts, rounds })
     }
 
     /// What the counters showed is of another time or place.
@@ -189,6 +271,7 @@ impl Evidence {
         let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
         let is_disproof = is_late && down_since.is_some_and(|since| sent < since);
         if let Some(rtt) = round.slowest_answer().filter(|_| is_disproof) {
+            self.silence = None;
             self.outage.answered(sent, demand);
             return RoundFinding::Disproof(rtt);
         }
@@ -199,6 +282,7 @@ impl Evidence {
                     self.passive.disprove(now);
                     self.outage.traffic_is_silent(None);
                 }
+                self.silence = None;
                 self.outage.answered(sent, demand);
                 let is_right = result == RoundResult::Answered || targets.take_any_answer(round);
                 if is_right {
@@ -209,7 +293,13 @@ impl Evidence {
             }
             RoundResult::Failed => {
                 self.outage.failed(sent, round.losses());
-                RoundFinding::Missed(self.outage.verdict(now, demand))
+                let silence = self.silent_since(sent, demand.outage_within);
+                for family in Family::ROUTED {
+                    if round.misses(family) {
+                        silence.missed_by[family as usize].get_or_insert(sent);
+                    }
+                }
+                RoundFinding::Missed(self.outage_verdict(now, demand))
             }
         }
     }

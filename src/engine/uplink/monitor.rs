@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::basis::{BasisChange, ProbeBasis};
 use super::evidence::{Evidence, RoundFinding};
 use super::health::{Health, Phase, Signal};
 use super::outbox::ProbeIds;
@@ -28,7 +29,7 @@ use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
 use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::timer::{Timers, UplinkTimer};
-use crate::routing::{Family, Path};
+use crate::routing::{Attachment, Family, Path};
 use crate::units::{Counters, Loss, Moment, ProbeId};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
@@ -48,8 +49,11 @@ pub(super) struct UplinkMonitor {
     pub(super) is_carrying: bool,
     /// Its link is in order.
     pub(super) is_attached: bool,
+    /// A path of it is away for a moment.
+    is_paused: bool,
     /// It is a cold standby that was called, and may still become usable in time.
     pub(super) is_coming_up: bool,
+    basis: ProbeBasis,
     rounds: Rounds,
     timers: Timers,
     pub(super) reports: Reports,
@@ -67,7 +71,9 @@ impl UplinkMonitor {
             settings,
             is_carrying: false,
             is_attached: false,
+            is_paused: false,
             is_coming_up: false,
+            basis: ProbeBasis::default(),
             rounds: Rounds::default(),
             timers: Timers::default(),
         }
@@ -99,23 +105,79 @@ impl UplinkMonitor {
         self.targets.sort(paths);
         let learnt = self.evidence.outage.learnt();
         let is_asked = |family| !self.targets.asked_by(family).is_empty();
-        self.evidence.families.attach(paths, is_asked, learnt, now);
+        let last_answer = self.evidence.outage.last_answer();
+        (self.evidence.families).attach(paths, is_asked, learnt, last_answer, now);
     }
 
-    /// The link is now like this; `is_elsewhere`: it has other addresses or next hops than before.
-    pub(super) fn attach(
-        &mut self,
-        paths: &BTreeMap<Family, Path>,
-        is_attached: bool,
-        is_elsewhere: bool,
-        now: Moment,
-    ) {
-        self.is_attached = is_attached;
-        self.set_paths(paths, now);
-        if is_elsewhere {
+    /// The link is now like this; whether it is to be asked anew.
+    pub(super) fn attach(&mut self, attachment: &Attachment, now: Moment) -> bool {
+        let changes = self.basis.take(attachment);
+        let mut is_open = false;
+        for (family, change) in Family::ROUTED.into_iter().zip(changes) {
+            if change != BasisChange::Stands {
+                is_open |= self.void_unanswered(family, now);
+            }
+        }
+        self.is_attached = attachment.trouble.is_none();
+        self.is_paused = false;
+        self.set_paths(&attachment.paths, now);
+        let is_elsewhere = |family: &Family| changes[*family as usize] == BasisChange::Elsewhere;
+        for family in Family::ROUTED.into_iter().filter(is_elsewhere) {
+            let mut others = attachment.paths.keys().filter(|other| **other != family);
+            self.evidence.withdraw(family, others.next().is_none());
+            self.targets.restart(family);
+        }
+        let has_moved = Family::ROUTED.iter().any(is_elsewhere);
+        if has_moved && attachment.paths.keys().all(|family| is_elsewhere(family)) {
             self.evidence.forget_traffic();
-            self.targets.restart();
             self.evidence.portal.forget();
+        }
+        self.judge_lasting_silence(Demand::of(&self.settings), now);
+        has_moved || is_open
+    }
+
+    /// An answer to a probe by this family that is under way may no longer arrive; whether one is.
+    fn void_unanswered(&mut self, family: Family, now: Moment) -> bool {
+        let outage_within = self.settings.health.outage_within;
+        let mut counted = None;
+        for place in self.rounds.unanswered_by(family) {
+            let (probe, sent) = self.rounds.probe(place);
+            if probe.fate == Fate::Pending && counted < Some(sent) {
+                self.evidence.voided(sent, outage_within);
+                counted = Some(sent);
+            }
+            self.settle(place, Fate::Void, now);
+        }
+        self.arm_deadline();
+        counted.is_some()
+    }
+
+    /// A path is away for a moment: nothing is asked meanwhile.
+    pub(super) fn pause(&mut self, away: impl Iterator<Item = Family>, now: Moment) {
+        for family in away {
+            self.void_unanswered(family, now);
+        }
+        self.is_paused = true;
+        self.probe_soon(now);
+    }
+
+    /// It is back as it was.
+    pub(super) fn resume(&mut self, now: Moment) {
+        self.is_paused = false;
+        self.probe_soon(now);
+    }
+
+    /// It is paused when a round is due, as it may be each time.
+    fn skip_round(&mut self, now: Moment) {
+        let demand = Demand::of(&self.settings);
+        self.evidence.voided(now, demand.outage_within);
+        self.probe_soon(now);
+        self.judge_lasting_silence(demand, now);
+    }
+
+    fn judge_lasting_silence(&mut self, demand: Demand, now: Moment) {
+        if let Some(silence) = self.evidence.lasting_silence(now, demand) {
+            self.judge_silence(silence, now);
         }
     }
 
@@ -164,6 +226,10 @@ impl UplinkMonitor {
         let (probe, sent) = self.rounds.probe(place);
         match probe.fate {
             Fate::Pending | Fate::Missed => {}
+            Fate::Void if matches!(outcome, ProbeOutcome::Reply(_)) => {
+                self.evidence.heard();
+                return;
+            }
             Fate::Answered(_) | Fate::Wrong | Fate::Void => return,
         }
         let fate = self.understand(probe, sent, outcome, now);
@@ -269,6 +335,10 @@ impl UplinkMonitor {
 
     fn send_round(&mut self, now: Moment, ids: &mut ProbeIds) {
         if !self.is_attached {
+            return;
+        }
+        if self.is_paused {
+            self.skip_round(now);
             return;
         }
         let probe = &self.settings.probe;
@@ -534,11 +604,8 @@ impl UplinkMonitor {
         match fault {
             SuspectedFault::SetAside(_) => {}
             SuspectedFault::Outage(_) => {
-                if let Some(silence) = self
-                    .evidence
-                    .outage
-                    .verdict(now, Demand::of(&self.settings))
-                {
+                let demand = Demand::of(&self.settings);
+                if let Some(silence) = self.evidence.outage_verdict(now, demand) {
                     self.fall_silent(silence, now);
                 }
             }

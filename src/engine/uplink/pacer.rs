@@ -96,6 +96,8 @@ pub(super) struct Pacer {
     /// So many rounds are yet to show other uplinks what they want to know.
     rounds_for_others: u8,
     next_round: Option<Moment>,
+    /// The next round waits for routes to be written.
+    awaits_routes: bool,
     spread: Spread,
     purse: Option<Box<Purse>>,
 }
@@ -108,6 +110,7 @@ impl Pacer {
             awaited_since: now,
             rounds_for_others: 0,
             next_round: None,
+            awaits_routes: false,
             spread,
             purse,
         }
@@ -140,6 +143,7 @@ impl Pacer {
     /// No round is due any more.
     pub(super) fn stop(&mut self) {
         self.next_round = None;
+        self.awaits_routes = false;
     }
 
     /// The round that is due, if one is, is to be sent now.
@@ -147,6 +151,7 @@ impl Pacer {
         let is_due = self.next_round.is_some_and(|at| at <= now);
         if is_due {
             self.next_round = None;
+            self.awaits_routes = false;
         }
         is_due
     }
@@ -185,9 +190,14 @@ impl Pacer {
         self.awaited_since = now;
     }
 
-    /// It is asked as soon as its routes are written.
+    /// It is asked as soon as its routes are written. Further changes until then put off nothing.
     pub(super) fn probe_soon(&mut self, now: Moment) {
-        self.next_round = Some(now + ROUTES_FIRST);
+        let soon = now + ROUTES_FIRST;
+        let is_awaited = self.awaits_routes && self.next_round.is_some_and(|at| at <= soon);
+        if !is_awaited {
+            self.next_round = Some(soon);
+            self.awaits_routes = true;
+        }
     }
 
     /// A round has been sent.

@@ -128,6 +128,21 @@ impl Rounds {
         })
     }
 
+    /// The probes by a family that may still be found missed, or be answered late.
+    pub(super) fn unanswered_by(&self, family: Family) -> Vec<ProbePlace> {
+        let is_unanswered = |probe: &RoundProbe| {
+            probe.family == family && matches!(probe.fate, Fate::Pending | Fate::Missed)
+        };
+        let rounds = (0..).zip(&self.kept);
+        rounds
+            .flat_map(|(round, of)| {
+                let probes = (0..).zip(&of.probes);
+                let unanswered = probes.filter(move |(_, probe)| is_unanswered(probe));
+                unanswered.map(move |(probe, _)| ProbePlace { round, probe })
+            })
+            .collect()
+    }
+
     /// The answer of a probe is waited for until then.
     pub(super) fn wait_until(&mut self, place: ProbePlace, until: Moment) {
         self.kept[place.round].probes[place.probe].deadline = until;

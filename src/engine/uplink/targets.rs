@@ -211,9 +211,11 @@ impl Targets {
         self.tracks.iter_mut().for_each(|track| track.expire(now));
     }
 
-    /// The link is another one now.
-    pub(super) fn restart(&mut self) {
-        self.tracks.iter_mut().for_each(TargetTrack::restart);
+    /// Those that are asked by this family are asked by another way now.
+    pub(super) fn restart(&mut self, family: Family) {
+        for place in self.asked_by(family).iter() {
+            self.tracks[place].restart();
+        }
     }
 
     /// The loss over all that count; none while nothing is known.

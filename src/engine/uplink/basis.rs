@@ -1,0 +1,116 @@
+//! What the probes of an uplink depend on: the interface, the next hop and the source address of their
+//! family. A change of the link voids what was measured by what is no longer there, and nothing else.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use crate::routing::{Attachment, Family, Path};
+
+/// What the evidence about each family was gathered by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProbeBasis {
+    of: [FamilyBasis; Family::ROUTED.len()],
+}
+
+/// The same of one family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct FamilyBasis {
+    path: Option<Path>,
+    /// The source addresses there are.
+    sources: BTreeSet<IpNet>,
+    /// Those that were there all the time, so that evidence may stand on them.
+    lasting: BTreeSet<IpNet>,
+}
+
+/// What a change of the link means for the evidence about a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BasisChange {
+    /// It stands.
+    Stands,
+    /// A source address is gone: an answer to what is under way may no longer arrive.
+    SourceGone,
+    /// It goes by another next hop, interface or address: what is known is of the other.
+    Elsewhere,
+}
+
+impl ProbeBasis {
+    /// The link is now like this; what that means for the evidence about each family.
+    pub(super) fn take(&mut self, attachment: &Attachment) -> [BasisChange; Family::ROUTED.len()] {
+        Family::ROUTED.map(|family| {
+            let sources = attachment.sources.iter().copied();
+            let sources = sources.filter(|source| Family::of(source.addr()) == family);
+            self.of[family as usize].take(attachment.paths.get(&family), sources.collect())
+        })
+    }
+}
+
+impl FamilyBasis {
+    fn take(&mut self, path: Option<&Path>, sources: BTreeSet<IpNet>) -> BasisChange {
+        let lasting: BTreeSet<_> = self.lasting.intersection(&sources).copied().collect();
+        let has_no_source_left = lasting.is_empty() && !self.lasting.is_empty();
+        let change = if !is_same_way(self.path.as_ref(), path) || has_no_source_left {
+            BasisChange::Elsewhere
+        } else if self.sources.is_subset(&sources) {
+            BasisChange::Stands
+        } else {
+            BasisChange::SourceGone
+        };
+        let is_elsewhere = change == BasisChange::Elsewhere || self.lasting.is_empty();
+        *self = Self {
+            path: path.copied(),
+            lasting: if is_elsewhere {
+                sources.clone()
+            } else {
+                lasting
+            },
+            sources,
+        };
+        change
+    }
+}
+
+fn is_same_way(before: Option<&Path>, now: Option<&Path>) -> bool {
+    let way = |path: &Path| (path.index, path.gateway, path.onlink);
+    before.map(way) == now.map(way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{IfIndex, Weight};
+
+    const IPV4: usize = Family::Ipv4 as usize;
+
+    fn attached(gateway: &str, sources: &[&str]) -> Attachment {
+        let index = IfIndex(std::num::NonZeroU32::MIN);
+        let path = Path {
+            index,
+            gateway: Some(gateway.parse().expect("an address")),
+            onlink: false,
+            weight: Weight(1),
+        };
+        let sources = sources.iter().map(|net| net.parse().expect("a source"));
+        Attachment {
+            index: Some(index),
+            sources: sources.collect(),
+            paths: [(Family::Ipv4, path)].into(),
+            ..Attachment::default()
+        }
+    }
+
+    #[test]
+    fn evidence_stands_as_long_as_its_next_hop_and_a_source_that_it_may_be_of() {
+        const A: &str = "192.0.2.9/24";
+        const B: &str = "198.51.100.9/24";
+        let mut basis = ProbeBasis::default();
+        let mut take = |gateway, sources: &[&str]| basis.take(&attached(gateway, sources))[IPV4];
+        assert_eq!(take("192.0.2.1", &[A]), BasisChange::Elsewhere);
+        assert_eq!(take("192.0.2.1", &[A, B]), BasisChange::Stands);
+        assert_eq!(take("192.0.2.1", &[A]), BasisChange::SourceGone);
+        assert_eq!(take("192.0.2.1", &[A, B]), BasisChange::Stands);
+        assert_eq!(take("192.0.2.1", &[B]), BasisChange::Elsewhere, "A is gone");
+        assert_eq!(take("192.0.2.254", &[B]), BasisChange::Elsewhere);
+        assert_eq!(take("192.0.2.254", &[B]), BasisChange::Stands);
+    }
+}

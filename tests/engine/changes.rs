@@ -1,0 +1,296 @@
+//! Changes of addresses and next hops while an uplink is watched: only evidence that depended on what
+//! changed is void.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::cases::cases;
+use crate::lossy::{RTT, state, switches};
+use crate::support::{at, brief, name, probe, settings, when};
+use ipnet::IpNet;
+use proptest::prelude::*;
+use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::event::Event;
+use uplinkd::engine::input::Input;
+use uplinkd::engine::settings::Settings;
+use uplinkd::engine::state::State;
+use uplinkd::replay::{Replay, World, attached, attached_by_both};
+use uplinkd::routing::{Attachment, Family, Trouble};
+use uplinkd::units::Moment;
+
+const DUAL: [&str; 4] = [
+    "192.0.2.1",
+    "198.51.100.1",
+    "2001:db8:a::1",
+    "2001:db8:b::1",
+];
+/// The link of fiber dies then.
+const DIES: f64 = 20.0;
+
+/// Fiber is attached otherwise at given times, and answers until it dies.
+struct Changing {
+    changes: VecDeque<(Moment, Attachment)>,
+    is_dead: fn(&ProbeOrder, f64) -> bool,
+}
+
+impl World for Changing {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let is_dead = (self.is_dead)(order, now.since_start().as_secs_f64());
+        (!is_dead).then_some(RTT)
+    }
+
+    fn next_input(&mut self, now: Moment) -> Option<Input> {
+        let (_, attachment) = self.changes.pop_front_if(|(at, _)| *at <= now)?;
+        let uplink = name("fiber");
+        Some(Input::Attachment { uplink, attachment })
+    }
+
+    fn next_input_at(&self) -> Option<Moment> {
+        self.changes.front().map(|(at, _)| *at)
+    }
+}
+
+fn dies(order: &ProbeOrder, now: f64) -> bool {
+    order.uplink == name("fiber") && now >= DIES
+}
+
+fn lives(_: &ProbeOrder, _: f64) -> bool {
+    false
+}
+
+fn dual() -> Settings {
+    let mut settings = settings(&["fiber", "lte"]);
+    for uplink in &mut settings.uplinks {
+        uplink.probe = probe(&DUAL);
+    }
+    settings
+}
+
+/// Two attachments in turn, each for the next of these times in seconds.
+fn alternate(of: [&Attachment; 2], spans: &[f64], end: f64) -> VecDeque<(Moment, Attachment)> {
+    let mut now = 1.0;
+    let mut changes = VecDeque::new();
+    for (turn, span) in spans.iter().cycle().enumerate() {
+        if now > end {
+            break;
+        }
+        changes.push_back((at(now), of[turn % 2].clone()));
+        now += span;
+    }
+    changes
+}
+
+fn events(
+    settings: Settings,
+    changes: VecDeque<(Moment, Attachment)>,
+    is_dead: fn(&ProbeOrder, f64) -> bool,
+    end: f64,
+) -> (Vec<Event>, State) {
+    let mut replay = Replay::new(settings, Changing { changes, is_dead });
+    let events = replay.run_until(at(end));
+    let state = state(&replay, "fiber");
+    (events, state)
+}
+
+/// How long after its death fiber is left.
+fn left_after(settings: Settings, changes: VecDeque<(Moment, Attachment)>) -> f64 {
+    let (events, _) = events(settings, changes, dies, DIES + 30.0);
+    let left = when(&events, "switch fiber -> lte");
+    left.unwrap_or_else(|| panic!("never left: {:?}", brief(&events))) - DIES
+}
+
+fn with_address(of: &Attachment, address: &str, prefix: u8) -> Attachment {
+    let mut attachment = of.clone();
+    let address: IpAddr = address.parse().expect("an address");
+    attachment.addresses.insert(address);
+    attachment
+        .sources
+        .insert(IpNet::new_assert(address, prefix));
+    attachment
+}
+
+fn with_next_hop(of: &Attachment, family: Family, gateway: &str) -> Attachment {
+    let mut attachment = of.clone();
+    let path = attachment.paths.get_mut(&family).expect("a path");
+    path.gateway = Some(gateway.parse().expect("an address"));
+    attachment
+}
+
+fn without_ipv6_path(of: &Attachment) -> Attachment {
+    let mut attachment = of.clone();
+    attachment.paths.remove(&Family::Ipv6);
+    attachment
+}
+
+fn flushed(of: &Attachment) -> Attachment {
+    Attachment {
+        trouble: Some(Trouble::NoAddress),
+        index: of.index,
+        ..Attachment::default()
+    }
+}
+
+/// Between two changes, as in a DHCP client or a router that advertises in haste.
+fn spans() -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(0.4..1.0_f64, 8..24)
+}
+
+/// At any rate at all.
+fn any_spans() -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(prop_oneof![0.001..0.05_f64, 0.02..0.4, 0.3..2.0], 2..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 0, ..cases(12) })]
+
+    #[test]
+    fn a_dead_link_is_left_as_soon_as_ever_whatever_second_address_comes_and_goes(
+        spans in spans(),
+    ) {
+        let whole = attached(1);
+        let more = with_address(&whole, "10.0.1.77", 24);
+        let elsewhere = with_address(&whole, "172.16.0.1", 16);
+        for more in [&more, &elsewhere] {
+            let changes = alternate([&whole, more], &spans, DIES + 30.0);
+            let after = left_after(settings(&["fiber", "lte"]), changes);
+            prop_assert!(after <= 1.9, "{after} s");
+        }
+    }
+
+    #[test]
+    fn a_dead_link_is_left_as_soon_as_ever_while_routers_of_the_segment_come_and_go(
+        spans in spans(),
+    ) {
+        let whole = attached_by_both(1);
+        let rogue = with_next_hop(&whole, Family::Ipv6, "fe80::bad");
+        let withdrawn = without_ipv6_path(&whole);
+        for other in [&rogue, &withdrawn] {
+            let changes = alternate([&whole, other], &spans, DIES + 30.0);
+            let after = left_after(dual(), changes);
+            prop_assert!(after <= 1.9, "{after} s");
+        }
+    }
+
+    #[test]
+    fn no_sequence_of_changes_postpones_a_verdict_beyond_the_limit(
+        spans in any_spans(),
+    ) {
+        let whole = attached(1);
+        let others = [
+            with_next_hop(&whole, Family::Ipv4, "10.0.1.254"),
+            with_address(&attached(9), "10.0.9.3", 24),
+            with_address(&whole, "10.0.1.77", 24),
+            flushed(&whole),
+        ];
+        for other in &others {
+            let changes = alternate([&whole, other], &spans, DIES + 30.0);
+            let (events, _) = events(settings(&["fiber", "lte"]), changes, dies, DIES + 30.0);
+            let mut carries = "";
+            for line in brief(&events) {
+                if let Some((_, to)) = line.rsplit_once("-> ") {
+                    carries = if to == "fiber" { "fiber" } else { "lte" };
+                }
+            }
+            prop_assert_eq!(carries, "lte", "{:?}", brief(&events));
+        }
+    }
+
+    #[test]
+    fn changes_of_addresses_alone_are_no_outage(spans in any_spans()) {
+        let whole = attached_by_both(1);
+        let more = with_address(&whole, "10.0.1.77", 24);
+        let changes = alternate([&whole, &more], &spans, 60.0);
+        let (events, state) = events(dual(), changes, lives, 60.0);
+        prop_assert_eq!(switches(&events), 1, "{:?}", brief(&events));
+        prop_assert_eq!(state, State::Up);
+    }
+}
+
+#[test]
+fn a_default_that_alternates_between_two_dead_gateways_is_left_within_the_limit() {
+    for millis in [400, 700, 1_000] {
+        let whole = attached(1);
+        let other = with_next_hop(&whole, Family::Ipv4, "10.0.1.254");
+        let spans = [f64::from(millis) / 1e3];
+        let after = left_after(
+            settings(&["fiber", "lte"]),
+            alternate([&whole, &other], &spans, DIES + 30.0),
+        );
+        assert!(after <= 11.5, "{millis} ms: {after} s");
+    }
+}
+
+#[test]
+fn ipv4_that_dies_alone_is_left_while_the_ipv6_router_comes_and_goes() {
+    let whole = attached_by_both(1);
+    let withdrawn = without_ipv6_path(&whole);
+    let changes = alternate([&whole, &withdrawn], &[0.7], DIES + 30.0);
+    let is_dead = |order: &ProbeOrder, now: f64| {
+        let is_ipv4 = order
+            .target
+            .address()
+            .is_some_and(|target| target.is_ipv4());
+        dies(order, now) && is_ipv4
+    };
+    let (events, _) = events(dual(), changes, is_dead, DIES + 30.0);
+    let left = events.iter().find(|event| {
+        event.at >= at(DIES) && event.change.kind().to_string().starts_with("switch")
+    });
+    let left = left.unwrap_or_else(|| panic!("never left: {:?}", brief(&events)));
+    let after = left.at.since(at(DIES)).as_secs_f64();
+    assert!(after <= 11.0, "{after} s");
+}
+
+#[test]
+fn an_address_that_is_away_for_milliseconds_moves_nothing_and_costs_nothing() {
+    let whole = attached(1);
+    let mut changes = VecDeque::new();
+    for times in 0..8_u32 {
+        let gone = 10.0 + f64::from(times) * 20.0;
+        changes.push_back((at(gone), flushed(&whole)));
+        changes.push_back((at(gone + 0.02), whole.clone()));
+    }
+    let (events, state) = events(settings(&["fiber", "lte"]), changes, lives, 200.0);
+    let lines = brief(&events);
+    let first_second = events.iter().filter(|event| event.at <= at(1.0)).count();
+    assert_eq!(lines.len(), first_second, "{lines:?}");
+    assert_eq!(state, State::Up);
+}
+
+#[test]
+fn a_next_hop_that_goes_and_comes_back_equal_moves_neither_family() {
+    let whole = attached_by_both(1);
+    let no_hop = Attachment {
+        trouble: Some(Trouble::NoNextHop),
+        paths: [].into(),
+        ..whole.clone()
+    };
+    let mut changes = VecDeque::new();
+    for (gone, other) in [(10.0, without_ipv6_path(&whole)), (30.0, no_hop)] {
+        changes.push_back((at(gone), other));
+        changes.push_back((at(gone + 0.1), whole.clone()));
+    }
+    let (events, state) = events(dual(), changes, lives, 100.0);
+    let lines = brief(&events);
+    let first_second = events.iter().filter(|event| event.at <= at(1.0)).count();
+    assert_eq!(lines.len(), first_second, "{lines:?}");
+    assert_eq!(state, State::Up);
+}
+
+#[test]
+fn an_address_that_stays_away_is_left_within_half_a_second() {
+    let whole = attached(1);
+    let changes = [(at(DIES), flushed(&whole))].into();
+    assert!(left_after(settings(&["fiber", "lte"]), changes) <= 0.5);
+}
+
+#[test]
+fn a_link_that_loses_its_carrier_is_left_at_once() {
+    let no_carrier = Attachment {
+        trouble: Some(Trouble::NoCarrier),
+        ..attached(1)
+    };
+    let changes = [(at(DIES), no_carrier)].into();
+    assert!(left_after(settings(&["fiber", "lte"]), changes) <= 0.01);
+}
