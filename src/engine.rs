@@ -76,6 +76,7 @@ use crate::engine::reload::uplinks_of;
 use crate::engine::settings::{Failback, Settings};
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::standby_wake::call_of;
+use crate::engine::state::State;
 use crate::engine::status::{
     AgentState, Choices, RoutesState, SelectionMode, Status, UplinkStatus,
 };
@@ -174,7 +175,7 @@ impl Engine {
                     let settings = &mut self.settings.uplinks[id.place()];
                     settings.interface = interface;
                     (settings.gateway, settings.gateway6) = (gateway, gateway6);
-                    self.uplinks[id.place()].adapt(settings.clone(), now);
+                    self.uplinks[id.place()].adapt(id, settings, now);
                 }
             }
             Input::Command(command) => self.follow(command, now),
@@ -519,7 +520,7 @@ impl Engine {
             return;
         };
         let uplink = &self.uplinks[id.place()];
-        if uplink.is_disabled() && !addresses.is_empty() {
+        if uplink.state() == State::Disabled && !addresses.is_empty() {
             self.stale_flows.leave(Departure {
                 addresses,
                 is_voluntary: !uplink.is_dead(),
@@ -682,7 +683,7 @@ impl Engine {
     fn wake_standbys(&mut self, now: Moment) -> bool {
         let mut is_any = false;
         for place in 0..self.uplinks.len() {
-            if self.uplinks[place].is_cold() {
+            if self.uplinks[place].settings().is_cold() {
                 let booted = self.no_usable.booted();
                 let call = call_of(self.view(), &self.uplinks[place], booted, now);
                 self.uplinks[place].rouse(&call, now, &mut self.outbox);

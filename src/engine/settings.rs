@@ -90,6 +90,11 @@ impl UplinkSettings {
             prefixes: self.prefixes.clone(),
         }
     }
+
+    /// It is a cold standby.
+    pub fn is_cold(&self) -> bool {
+        matches!(self.standby, Standby::Cold(_))
+    }
 }
 
 /// How an uplink is kept while another carries the traffic.
@@ -137,6 +142,14 @@ pub struct ProbeSettings {
     pub confirm_interval: Duration,
     /// The most a probe may take. The working deadline adapts to the link below it.
     pub timeout: Duration,
+}
+
+impl ProbeSettings {
+    /// How long an answer is waited for: long after the deadline, so that a late one still undoes a
+    /// miss.
+    pub fn listen_for(&self) -> Duration {
+        self.timeout * 2 + Duration::from_secs(1)
+    }
 }
 
 /// How an uplink is judged.

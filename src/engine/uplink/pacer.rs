@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::health::Phase;
-use super::purse::{Chosen, Purse};
+use super::purse::{Purse, RoundTargets};
 use crate::engine::budget::Purpose;
 use crate::engine::schedule::{Breadth, Doubt, Need, Pace, Spread, Wait};
 use crate::engine::settings::ProbeSettings;
@@ -374,11 +374,11 @@ impl Pacer {
     /// enough.
     pub(super) fn pay(
         &mut self,
-        chosen: Chosen,
+        chosen: RoundTargets,
         pace: Pace,
         now: &Situation,
         probe: &ProbeSettings,
-    ) -> Option<Chosen> {
+    ) -> Option<RoundTargets> {
         let purpose = match pace {
             Pace::Confirm => Purpose::Verdict,
             Pace::Brisk if now.phase == Phase::Up && !now.may_be_dead() => Purpose::Quality,

@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 use crate::engine::action::ProbeOrder;
 use crate::engine::damping::Turn;
 use crate::engine::event::{Change, Event};
-use crate::engine::settings::{Standby, UplinkSettings};
+use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::suspicion::{SuspectedFault, Suspicion, TargetNotice};
 use crate::engine::target::Standing;
@@ -27,7 +27,7 @@ impl Reports {
         Self {
             uplink: settings.name.clone(),
             interface: settings.interface.clone(),
-            is_cold: matches!(settings.standby, Standby::Cold(_)),
+            is_cold: settings.is_cold(),
             out: Outbox::default(),
         }
     }

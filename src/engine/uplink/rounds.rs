@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::places::Places;
+use super::purse::RoundTargets;
+use super::targets::Targets;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::Breadth;
+use crate::engine::settings::ProbeSettings;
 use crate::routing::Family;
-use crate::units::{Moment, ProbeId};
+use crate::units::{Moment, ProbeId, Target};
 
 /// The rounds of one uplink that an answer may still come to, the oldest first.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +45,7 @@ pub(super) struct Settled {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Overtaken {
     pub(super) round: usize,
-    pub(super) probes: Places,
+    probes: Places,
 }
 
 impl Rounds {
@@ -71,13 +74,33 @@ impl Rounds {
         chosen
     }
 
-    /// Room for the probes of a round.
-    pub(super) fn take_room(&mut self) -> Vec<RoundProbe> {
-        std::mem::take(&mut self.spare_room)
-    }
-
-    /// A round has been sent.
-    pub(super) fn push(&mut self, round: Round) {
+    /// Sends a round to the chosen targets. `order` orders a probe; `without`: the broken family.
+    pub(super) fn send(
+        &mut self,
+        chosen: RoundTargets,
+        targets: &Targets,
+        probe: &ProbeSettings,
+        without: Option<Family>,
+        now: Moment,
+        mut order: impl FnMut(&Target) -> ProbeId,
+    ) {
+        let mut probes = std::mem::take(&mut self.spare_room);
+        probes.reserve_exact(chosen.len());
+        for (places, counts) in [(chosen.counting, true), (chosen.retried, false)] {
+            for place in places.iter() {
+                let track = targets.at(place);
+                probes.push(RoundProbe {
+                    id: order(track.target()),
+                    target: place,
+                    family: targets.family_of(place),
+                    counts,
+                    deadline: now + track.deadline(probe.timeout),
+                    fate: Fate::Pending,
+                });
+            }
+        }
+        let mut round = Round::new(now, probe.quorum, probes);
+        round.without = without;
         self.kept.push_back(round);
     }
 
@@ -89,8 +112,19 @@ impl Rounds {
         &mut self.kept[round]
     }
 
+    /// The probe of this number and when it was sent, if an answer still means something.
+    pub(super) fn find_unanswered(&self, id: ProbeId) -> Option<(ProbePlace, RoundProbe, Moment)> {
+        let place = self.find(id)?;
+        let (probe, sent) = self.probe(place);
+        let is_unanswered = match probe.fate {
+            Fate::Pending | Fate::Missed => true,
+            Fate::Answered(_) | Fate::Wrong | Fate::Void => false,
+        };
+        is_unanswered.then_some((place, probe, sent))
+    }
+
     /// Where the probe of this number stands.
-    pub(super) fn find(&self, id: ProbeId) -> Option<ProbePlace> {
+    fn find(&self, id: ProbeId) -> Option<ProbePlace> {
         let after = self.kept.partition_point(|round| round.probes[0].id <= id);
         let round = after.checked_sub(1)?;
         let probes = &self.kept[round].probes;
@@ -163,6 +197,17 @@ impl Rounds {
         all
     }
 
+    /// Takes overtaken probes as missed; the round that they are of.
+    pub(super) fn lose(&mut self, overtaken: Overtaken, targets: &mut Targets) -> &mut Round {
+        let round = &mut self.kept[overtaken.round];
+        for at in overtaken.probes.iter() {
+            let probe = &mut round.probes[at];
+            probe.fate = Fate::Missed;
+            targets.at_mut(probe.target).missed(probe.id, round.sent);
+        }
+        round
+    }
+
     /// When the next probe is missed.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.kept.iter().filter_map(Round::next_deadline).min()
@@ -233,7 +278,9 @@ mod tests {
                 deadline: at(time + 100),
                 fate: Fate::Pending,
             });
-            rounds.push(Round::new(at(*time), 1, probes.to_vec()));
+            rounds
+                .kept
+                .push_back(Round::new(at(*time), 1, probes.to_vec()));
         }
         rounds
     }
