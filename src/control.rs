@@ -143,7 +143,7 @@ impl Response {
     }
 }
 
-/// A request and the way back to whoever made it.
+/// A request and the way back to its client.
 #[derive(Debug)]
 pub struct Call {
     /// What is wanted.

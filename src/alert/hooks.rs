@@ -74,7 +74,7 @@ impl Hooks {
             Lane::Standby(_) => &self.errands,
             Lane::News => &self.news,
         };
-        // Nobody listens only when the runtime ends.
+        // The receiver is gone only when the runtime ends.
         let _ = lane.send(record.clone());
     }
 }
@@ -327,7 +327,7 @@ impl Output {
     }
 }
 
-/// Reads to the end, and keeps the beginning. Whoever floods is not listened to any more, and learns
+/// Reads to the end, and keeps the beginning. A hook that writes more is cut off, and learns
 /// it as the reader of any pipe would tell (SIGPIPE).
 async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut stream) = stream else {

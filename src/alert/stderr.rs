@@ -26,7 +26,7 @@ impl Stderr {
         let time = LocalTime::now().of_day();
         let level = self.level(record.level);
         let line = format!("{time} {level} {}\n", record.text());
-        // Without a standard error there is nobody left to tell.
+        // Without a standard error there is no place left for it.
         drop(io::stderr().write_all(line.as_bytes()));
     }
 

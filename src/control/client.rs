@@ -20,7 +20,7 @@ pub struct Client {
 /// Why the agent did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens there, or we may not talk to it.
+    /// No agent listens there, or we may not talk to it.
     #[error("cannot reach the agent at {} ({})", path.display(), advice(path, source))]
     Connect {
         /// Where.

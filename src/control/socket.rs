@@ -194,7 +194,7 @@ fn lock(path: &Path) -> Result<Flock<fs::File>, BindError> {
     Ok(lock)
 }
 
-/// Removes the socket of an agent that died. One at which somebody answers stays.
+/// Removes the socket of an agent that died. One at which an agent answers stays.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -207,7 +207,7 @@ async fn meet(path: Option<&Path>) -> Result<(Frames, OwnedWriteHalf), Ended> {
     Ok((frames, writer))
 }
 
-/// The networks as netifd tells them now, for whoever has no agent; waits for a second at most.
+/// The networks as netifd tells them now, where there is no agent; waits for a second at most.
 pub fn networks(path: Option<&Path>) -> Option<Networks> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,5 +1,5 @@
 //! What the supervisor is told: sd_notify(3), in the datagrams of its own, where `NOTIFY_SOCKET` says
-//! that somebody listens.
+//! that there is a listener.
 //!
 //! The watchdog is fed by the loop itself: an agent whose loop is stuck is started again.
 

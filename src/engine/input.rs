@@ -110,12 +110,12 @@ pub struct SharedFamily {
 pub enum ProbeOutcome {
     /// The target answered after this time.
     Reply(Duration),
-    /// Somebody on the way said that the target cannot be reached.
+    /// A router on the path says that the target cannot be reached.
     Unreachable(String),
     /// It was answered, but not as it should be: a server in trouble, a resolver that does not
     /// resolve.
     Wrong(String),
-    /// Somebody on the way answered in its place, as a captive portal does.
+    /// A host on the path answers in its place, as a captive portal does.
     Captive(String),
     /// The probe never left this machine; says nothing about the path.
     NotSent(String),

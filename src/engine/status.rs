@@ -113,9 +113,9 @@ pub enum RoutesState {
     Pending,
     /// It refuses a part of it; the log says which.
     Refused,
-    /// Somebody keeps changing it, and it is put back again and again.
+    /// Other software keeps changing it, and it is put back again and again.
     Contested,
-    /// In the mode `main`, a default route of somebody else has a lower metric, and the traffic follows
+    /// In the mode `main`, a foreign default route has a lower metric, and the traffic follows
     /// that one.
     Overruled,
     /// The agent only observes and writes nothing.

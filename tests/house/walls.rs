@@ -10,7 +10,7 @@ use crate::architecture::{Source, root, sources};
 /// Types whose name another type has too, in percent of all, at most.
 const MOST_SHARED_NAMES_PERCENT: usize = 5;
 /// Words that hide who does something, in the whole tree, at most.
-const MOST_VAGUE_WORDS: usize = 65;
+const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[("src/engine.rs", 711), ("src/engine/event.rs", 558)];

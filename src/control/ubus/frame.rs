@@ -164,7 +164,7 @@ pub struct Message<'a> {
     pub method: Option<&'a str>,
     /// With what.
     pub data: Option<&'a [u8]>,
-    /// Nobody waits for the end.
+    /// The caller does not wait for the end.
     pub no_reply: bool,
 }
 
@@ -199,5 +199,5 @@ impl<'a> Message<'a> {
 
 const VERSION: u8 = 0;
 const FRAME_HEAD: usize = 8 + HEAD;
-/// `UBUS_MAX_MSGLEN`; ubusd drops whoever sends more.
+/// `UBUS_MAX_MSGLEN`; ubusd drops a client that sends more.
 pub(super) const MOST: usize = 1 << 20;

@@ -14,7 +14,7 @@ use crate::control::Request;
 pub enum Wish {
     /// The object is there for everybody.
     Registered,
-    /// Somebody asks for something.
+    /// A client asks for something.
     Ask(Invocation),
     /// netifd has told of its networks.
     Follow(Networks),
@@ -359,7 +359,7 @@ impl Session {
         let mut body = Writer::default();
         body.number(attribute::OBJECT, object);
         body.text(attribute::METHOD, name);
-        // Nobody waits for the subscribers, and no answer comes.
+        // No client waits for the subscribers, and no answer comes.
         body.bytes(attribute::NO_REPLY, &[1]);
         body.bytes(attribute::DATA, data);
         let address = Address {
