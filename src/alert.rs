@@ -4,7 +4,7 @@
 //! change of state, with its reason. DEBUG: each probe. `UPLINKD_LOG` chooses the least that is
 //! kept (`error`, `warn`, `info`, `debug`, `trace`).
 //!
-//! Nothing here waits: a log that does not take a line loses it, and is told how many were lost.
+//! Nothing here waits: a log that does not take a line loses it, and then gets the number of lost ones.
 
 mod clock;
 mod datagram;

@@ -126,7 +126,7 @@ impl Cli {
         })
     }
 
-    /// Does what the command line asks for.
+    /// Runs the command.
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             CliCommand::Run(arguments) => run::run(&arguments),
@@ -155,7 +155,7 @@ struct UsageError(String);
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does not answer";
 
-/// The whole chain of an error, as a person reads it.
+/// The whole chain of an error, on one line.
 pub fn explain(error: &anyhow::Error) -> String {
     #[cfg(feature = "replay")]
     if let Some(lines @ RecordingError::Lines { .. }) = error.downcast_ref() {

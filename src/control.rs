@@ -1,4 +1,4 @@
-//! What people and machines may ask of a running agent, whatever way they come.
+//! The requests that a running agent answers, by socket and by ubus.
 //!
 //! On the socket each message is one line of JSON: a [`Request`] in, a [`Response`] out. On ubus a
 //! request is a method, and the response its data.

@@ -11,8 +11,8 @@
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
-//! Events that tell of a new way wait until the kernel holds it: alerts never delay a switch, and
-//! never tell of one that is not there.
+//! Events that report new routes wait until the kernel holds them: alerts never delay a switch, and
+//! never report one that is not in effect.
 
 mod alarm;
 mod announcer;
@@ -48,7 +48,7 @@ use crate::daemon::alarm::Alarm;
 use crate::daemon::announcer::Announcer;
 use crate::daemon::clock::Clock;
 use crate::daemon::decisions::Decisions;
-use crate::daemon::drain::{Drains, FlowList};
+use crate::daemon::drain::{DrainTasks, FlowList};
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::networks::{Netifd, network_of};
@@ -63,7 +63,7 @@ use crate::kernel::KernelReport;
 use crate::probe::{ProbeReport, Probers};
 use crate::routing::Observed;
 
-/// A request to hand over that came together with one to stop is heard within this time.
+/// A hand-over that arrives within this time after a stop signal replaces the stop.
 const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 
 /// How the agent is run.
@@ -77,7 +77,7 @@ pub struct Options {
     pub stated: Stated,
 }
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until a signal stops it.
 ///
 /// # Errors
 /// If it cannot start, or loses the kernel for good.
@@ -92,8 +92,8 @@ pub fn run(config: Config, options: Options) -> anyhow::Result<()> {
     })
 }
 
-/// The parts of the agent. The loop takes what wakes it to the part that it concerns; each owns what it
-/// knows, and only the engine decides.
+/// The parts of the agent. The loop hands each wake-up to the part that it concerns; each part owns its
+/// state, and only the engine decides.
 struct Daemon {
     config: Config,
     options: Options,
@@ -107,7 +107,7 @@ struct Daemon {
     announcer: Announcer,
     pending: PendingEvents,
     state: KeptState,
-    drains: Drains,
+    drains: DrainTasks,
     signals: Signals,
     supervisor: Supervisor,
 }
@@ -116,7 +116,7 @@ struct Daemon {
 enum Wake {
     Kernel(Option<KernelReport>),
     Probe(Option<ProbeReport>),
-    Flows(Option<flows::Report>),
+    Flows(Option<flows::FlowMoverReport>),
     Held(Option<FlowList>),
     Call(Option<Call>),
     Networks(Networks),
@@ -139,7 +139,7 @@ impl Daemon {
             announcer: Announcer::start(&config, options.observe),
             pending: PendingEvents::new(),
             state: KeptState::new(options.observe),
-            drains: Drains::new(),
+            drains: DrainTasks::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
             supervisor: Supervisor::of_environment(),
             config,
@@ -262,7 +262,7 @@ impl Daemon {
         }
     }
 
-    /// Everything that is known, complete.
+    /// The status, complete.
     fn status(&self) -> Status {
         let agent = AgentState {
             routes: self.kernel.routes_state(self.clock.now()),
@@ -273,7 +273,7 @@ impl Daemon {
 
     // ---- out ----
 
-    /// Does what the engine asks for.
+    /// Carries out the actions of the engine.
     fn act(&mut self) {
         let (mut events, mut jobs, mut drains) = (Vec::new(), Vec::new(), Vec::new());
         let (mut routes, mut departures) = (None, Vec::new());
@@ -317,7 +317,7 @@ impl Daemon {
         }
     }
 
-    /// Passes on an event with what is known beside it.
+    /// Passes on an event with its context.
     fn announce(&mut self, event: &Event, context: EventContext) {
         let network = network_of(&self.config, event.change.uplink());
         let record = event.record_in(self.clock.wall(), EventContext { network, ..context });
@@ -325,7 +325,7 @@ impl Daemon {
         self.announcer.announce(&record, &status, &self.netifd, now);
     }
 
-    /// Writes down what was learnt and what waits of the history.
+    /// Writes the learnt state and the pending history.
     fn keep_memory(&mut self) {
         let directory = &self.config.agent.state_dir;
         self.state
@@ -335,7 +335,7 @@ impl Daemon {
 
     async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
         self.supervisor.stopping();
-        // A supervisor may say both, and each may reach another thread of this process.
+        // A supervisor may send both signals, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over()).await;
         let on_stop = hand_over.map_or(on_stop, |()| OnStop::Keep);
         if on_stop == OnStop::Keep

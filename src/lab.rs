@@ -18,7 +18,7 @@
 //!                    │                           nodes and wires
 //!   namespace  netlink  nat  internet  inventory  sys  shutdown
 //!                    │                           what a node is made of
-//!   output ── report ── scenario                 what is asked for, measured and shown
+//!   output ── report ── scenario                 what is configured, measured and shown
 //!                    │
 //!   event  stream  long_flow  lane               pure: measured values, impairments
 //!                    │

@@ -17,7 +17,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Tells a person something that is no result. Without a standard error it is lost.
+/// Prints a notice that is no result to standard error. Without one it is lost.
 pub(super) fn remark(text: &str) {
     drop(writeln!(io::stderr(), "uplinkd: {text}"));
 }

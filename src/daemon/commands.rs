@@ -1,4 +1,4 @@
-//! What operators ask of a running agent, whatever way it comes.
+//! Requests of operators to a running agent, by socket, ubus or CLI.
 
 use super::Daemon;
 use crate::control::{Call, Request, Response};
@@ -7,7 +7,7 @@ use crate::engine::input::Input;
 use crate::engine::status::{Choices, Draining};
 
 impl Daemon {
-    /// Answers, or has it answered when that can be.
+    /// Answers a request, now or when its result is known.
     pub(super) fn answer(&mut self, call: Call) {
         let response = match &call.request {
             Request::Watch => {
@@ -65,7 +65,7 @@ impl Daemon {
         Response::Done(self.followed(&issued, done))
     }
 
-    /// A command with who gave it, now.
+    /// A command with its caller and time.
     pub(super) fn issued(&self, by: &Caller, command: Command) -> IssuedCommand {
         IssuedCommand {
             command,
@@ -74,7 +74,7 @@ impl Daemon {
         }
     }
 
-    /// Keeps what was just chosen; returns `done`, and what is wrong if it will be forgotten.
+    /// Keeps the new choice on disk; returns `done`, with a warning where a restart would lose it.
     pub(super) fn followed(&mut self, issued: &IssuedCommand, done: String) -> String {
         let by = issued.by.as_ref().map(tracing::field::display);
         tracing::info!(command = %issued.command, by, "by hand");
@@ -86,7 +86,7 @@ impl Daemon {
         }
     }
 
-    /// What operators chose, with what is still drained.
+    /// The choices of operators, with the drains that go on.
     pub(super) fn choices(&self) -> Choices {
         let mut choices = self.state.choices().clone();
         for (uplink, maintenance) in &mut choices.disabled {

@@ -9,7 +9,7 @@ use crate::engine::input::Input;
 use crate::recorder::{self, Recorder};
 use crate::units::Moment;
 
-/// The one engine. Whatever it takes in goes through here, and is recorded.
+/// The one engine. Each of its inputs goes through here and is recorded.
 pub(super) struct Decisions {
     pub(super) engine: Engine,
     recorder: Option<Recorder>,
@@ -26,21 +26,21 @@ impl Decisions {
         })
     }
 
-    /// Takes something that happened.
+    /// Hands the engine an input.
     pub(super) fn tell(&mut self, input: Input) {
         let now = self.clock.now();
         self.record(now, Some(&input));
         self.engine.handle_input(now, input);
     }
 
-    /// Takes that time has passed.
+    /// Hands the engine the time.
     pub(super) fn handle_timeout(&mut self) {
         let now = self.clock.now();
         self.record(now, None);
         self.engine.handle_timeout(now);
     }
 
-    /// Records it, until that fails or is enough.
+    /// Records an input, until recording fails or the file is full.
     fn record(&mut self, now: Moment, input: Option<&Input>) {
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.record(now, input)

@@ -1,26 +1,26 @@
-//! Events until they are true.
+//! Events that wait until they are true.
 //!
-//! A switch is announced when the kernel holds its routes and, where flows are moved, when those that it
-//! left behind were ended; whatever happened after it waits behind it.
+//! A switch is announced when the kernel holds its routes and, where flows are moved, when the flows that
+//! it left behind are ended. Later events wait behind it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::flows::{Mover, News, Report};
+use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport};
 use super::kernel_side::KernelSide;
 use crate::config::{Config, Flows};
 use crate::engine::action::Departure;
 use crate::engine::event::{Change, Event, EventContext, SwitchOutcome};
 use crate::units::Moment;
 
-/// Events in the order in which they happened, and the flows that switches leave behind.
+/// Events in their order, and the flows that switches leave behind.
 pub(super) struct PendingEvents {
     queue: VecDeque<Pending>,
-    mover: Mover,
-    /// Said once: a kernel without connection tracking does not get it.
+    mover: FlowMover,
+    /// Logged once: connection tracking does not appear while the kernel runs.
     has_complained_of_flows: bool,
-    /// What the last reload changed, until that is announced.
+    /// The changes of the last reload, until they are announced.
     reload: Option<String>,
 }
 
@@ -41,14 +41,14 @@ struct Pending {
 enum SwitchStage {
     /// The kernel does not hold its routes yet.
     Routing,
-    /// It does, after so long; the flows are being ended.
+    /// It does, after `took`; the flows are being ended.
     MovingFlows {
         took: Duration,
     },
     Done(SwitchOutcome),
 }
 
-/// What the daemon knows of a switch.
+/// The parts of the daemon that a switch depends on.
 #[derive(Clone, Copy)]
 pub(super) struct SwitchView<'a> {
     pub(super) kernel: &'a KernelSide,
@@ -74,18 +74,18 @@ impl PendingEvents {
     pub(super) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
-            mover: Mover::new(),
+            mover: FlowMover::new(),
             has_complained_of_flows: false,
             reload: None,
         }
     }
 
-    /// Takes what a reload changes, for its event.
+    /// Takes the changes of a reload, for its event.
     pub(super) fn note_reload(&mut self, changes: String) {
         self.reload = Some(changes);
     }
 
-    /// Takes what was decided together with the newest revision of what is wanted.
+    /// Takes the events and departures that came with the newest revision of the desired state.
     pub(super) fn push(
         &mut self,
         view: SwitchView<'_>,
@@ -105,7 +105,7 @@ impl PendingEvents {
         });
     }
 
-    /// The events that are true by now, with what became of their switch.
+    /// The events that are true by now, with the outcome of their switch.
     pub(super) fn take_true(&mut self, view: SwitchView<'_>) -> Vec<(Event, EventContext)> {
         let revision = view.kernel.held_revision();
         let held = self.queue.iter_mut();
@@ -172,22 +172,22 @@ impl PendingEvents {
         };
     }
 
-    /// What became of flows.
-    pub(super) async fn report(&mut self) -> Option<Report> {
+    /// The next report on flows.
+    pub(super) async fn report(&mut self) -> Option<FlowMoverReport> {
         self.mover.reports.recv().await
     }
 
-    /// Takes what became of flows.
-    pub(super) fn flows_moved(&mut self, report: Report) {
+    /// Takes a report on flows.
+    pub(super) fn flows_moved(&mut self, report: FlowMoverReport) {
         let flows_moved = match report.news {
-            News::Ended { count, failed } => {
+            FlowMoverNews::Ended { count, failed } => {
                 let is_all = failed.is_none();
                 if let Some(error) = failed {
                     self.complain_of_flows(error);
                 }
                 (is_all || count > 0).then_some(count)
             }
-            News::CameBack(count) => {
+            FlowMoverNews::CameBack(count) => {
                 tracing::warn!(
                     count,
                     "flows by the address that was left came back and were ended again: a fixed \

@@ -1,4 +1,4 @@
-//! Where an earlier run ended: what the kernel still holds of it, and what it left behind.
+//! Resumption of an earlier run, by the routes that the kernel still holds and the files that it left.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::memory::Memory;
 use crate::routing::{Family, Observed, Path, RoutePlace};
 use crate::units::UplinkName;
 
-/// Goes on where an earlier run ended.
+/// Resumes an earlier run.
 pub(super) fn resume(
     decisions: &mut Decisions,
     state: &mut KeptState,

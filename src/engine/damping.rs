@@ -1,15 +1,13 @@
-//! Flap damping (RFC 2439): an uplink that keeps falling waits for its way back.
+//! Flap damping (RFC 2439): failback to an uplink that keeps failing is suppressed.
 //!
-//! Each fall adds 1 to an uplink's penalty; so it does when it dies on trial or becomes degraded, but
-//! half as much. What befalls one family of it and not the rest moves that family alone and adds
-//! nothing. Of the penalty one half is forgotten in each half-life. From `suppress` on the uplink
-//! is suppressed: it does not take the traffic back, and any uplink that is well and steady is
-//! preferred to it. That ends when the penalty has faded to `reuse`, and at the latest `longest`
-//! after the last fall.
+//! An outage of a trusted uplink adds 1 to its penalty; an outage on trial or the step to degraded
+//! adds half as much. A failure of one family moves that family alone and adds nothing. The penalty
+//! halves in each half-life. From `suppress` on the uplink is suppressed: it does not take the traffic
+//! back, and any healthy uplink that is not suppressed is preferred to it. Suppression ends when the
+//! penalty has decayed to `reuse`, and at the latest `longest` after the last failure.
 //!
-//! Nothing here keeps the traffic on an uplink that is of no use, or away from the only one that is
-//! of any. A person who chooses an uplink, or ends its maintenance, vouches for it: its past is
-//! forgotten.
+//! Damping never keeps the traffic on an unusable uplink, nor away from the only usable one. When an
+//! operator chooses an uplink or ends its maintenance, its penalty is cleared.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,16 +18,16 @@ use crate::engine::state::State;
 use crate::engine::wording::seconds;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
-const FALL: f64 = 1.0;
-/// Of an uplink that was not trusted, or that stays usable.
-const LESSER_FALL: f64 = 0.5;
+const OUTAGE_PENALTY: f64 = 1.0;
+/// The penalty of an outage on trial, and of a step to degraded.
+const LESSER_PENALTY: f64 = 0.5;
 
-/// What has faded to this no longer counts as the same series of falls.
-const FORGOTTEN: f64 = 0.25;
+/// A penalty that has decayed to this ends the series of failures.
+const SERIES_ENDS_AT: f64 = 0.25;
 
-/// An uplink as a whole, whatever is wrong with one family of it, goes from one state to another.
+/// A change of the state of an uplink as a whole; the complaint of one family is not in it.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub struct StateTurn {
     /// Which.
     pub uplink: UplinkName,
     /// Its interface.
@@ -40,20 +38,20 @@ pub struct Turn {
     pub to: State,
 }
 
-/// The penalties of those uplinks that have fallen.
+/// The penalties of the uplinks that have failed.
 #[derive(Clone, Debug, Default)]
 pub struct Flaps {
     uplinks: BTreeMap<UplinkName, Penalty>,
 }
 
-/// The falls of one uplink.
+/// The failures of one uplink.
 #[derive(Clone, Debug)]
 struct Penalty {
     interface: InterfaceName,
-    /// As of the last fall.
+    /// As of the last failure.
     sum: f64,
     last: Moment,
-    /// When the present series of falls began, and what it consists of.
+    /// When the present series of failures began, and how many there are of each kind.
     first: Moment,
     falls: u32,
     degradations: u32,
@@ -68,13 +66,13 @@ enum Fall {
 }
 
 impl Flaps {
-    /// Takes what has just happened to uplinks, and tells who is suppressed now and who no longer
-    /// is.
+    /// Takes the latest changes of state; reports which uplinks are suppressed now and which no longer
+    /// are.
     pub fn observe(
         &mut self,
         settings: DampingSettings,
         now: Moment,
-        turns: impl IntoIterator<Item = Turn>,
+        turns: impl IntoIterator<Item = StateTurn>,
         events: &mut Vec<Event>,
     ) {
         for (uplink, penalty) in &mut self.uplinks {
@@ -98,7 +96,7 @@ impl Flaps {
         }
     }
 
-    /// When the next one is suppressed no longer.
+    /// When the next suppression ends.
     pub fn next_timeout(&self) -> Option<Moment> {
         let penalties = self.uplinks.values();
         penalties.filter_map(|p| p.suppressed_until).min()
@@ -109,18 +107,18 @@ impl Flaps {
         self.uplinks.get(uplink)?.suppressed_until
     }
 
-    /// The penalty of an uplink, faded to what it is now.
+    /// The penalty of an uplink, decayed to now.
     pub fn penalty(&self, uplink: &UplinkName, settings: DampingSettings, now: Moment) -> f64 {
         let penalty = self.uplinks.get(uplink);
         penalty.map_or(0.0, |penalty| penalty.faded(settings, now))
     }
 
-    /// A person vouches for an uplink.
+    /// Clears the penalty of an uplink that an operator chose.
     pub fn pardon(&mut self, uplink: &UplinkName) {
         self.uplinks.remove(uplink);
     }
 
-    /// A person vouches for all of them.
+    /// Clears all penalties.
     pub fn pardon_all(&mut self) {
         self.uplinks.clear();
     }
@@ -160,12 +158,12 @@ impl Penalty {
 
     fn add(&mut self, fall: Fall, settings: DampingSettings, now: Moment) {
         let faded = self.faded(settings, now);
-        if faded < FORGOTTEN && self.suppressed_until.is_none() {
+        if faded < SERIES_ENDS_AT && self.suppressed_until.is_none() {
             (self.first, self.falls, self.degradations) = (now, 0, 0);
         }
         let weight = match fall {
-            Fall::Dead => FALL,
-            Fall::DeadOnTrial | Fall::Degraded => LESSER_FALL,
+            Fall::Dead => OUTAGE_PENALTY,
+            Fall::DeadOnTrial | Fall::Degraded => LESSER_PENALTY,
         };
         match fall {
             Fall::Dead | Fall::DeadOnTrial => self.falls += 1,
@@ -186,7 +184,7 @@ impl Penalty {
     fn time_to_reuse(&self, settings: DampingSettings) -> Duration {
         let half_lives = (self.sum / settings.reuse).log2().max(0.0);
         let seconds = settings.half_life.as_secs_f64() * half_lives;
-        // From a penalty that is just above `reuse` it may take less than a clock can tell.
+        // From just above `reuse` it may take less than the resolution of the clock.
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(settings.longest);
         time.min(settings.longest)
     }
@@ -245,7 +243,7 @@ impl DampingSettings {
     }
 }
 
-impl Turn {
+impl StateTurn {
     fn fall(&self) -> Option<Fall> {
         match (self.from, self.to) {
             (State::Up | State::Degraded, State::Down | State::Absent) => Some(Fall::Dead),
@@ -266,7 +264,7 @@ impl Turn {
     }
 }
 
-/// A span in words, in minutes where seconds would be no use.
+/// A span in words, in minutes from two minutes on.
 fn minutes(span: Duration) -> String {
     if span < Duration::from_secs(120) {
         seconds(span)
@@ -294,9 +292,9 @@ mod tests {
         "fiber".parse().expect("a name")
     }
 
-    /// What is said when an uplink goes from one state to another.
+    /// The reasons that are reported when an uplink goes from one state to another.
     fn change(flaps: &mut Flaps, now: f64, from: State, to: State) -> Vec<String> {
-        let turn = Turn {
+        let turn = StateTurn {
             uplink: fiber(),
             interface: "eth1".parse().expect("a name"),
             from,

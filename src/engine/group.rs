@@ -59,7 +59,7 @@ pub(super) struct Switch {
     pub(super) reason: String,
 }
 
-/// For which traffic an operator asks for the best uplinks there are now.
+/// The traffic that an operator sends to the best uplinks there are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AskedFor {
     Nothing,

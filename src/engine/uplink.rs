@@ -44,7 +44,7 @@ use crate::units::{Bytes, Counters, Moment, ProbeId, Score, Target, Wall};
 
 use cold::StandbySight;
 use health::{Phase, Signal};
-use link::{Link, LinkChange, StandbyStep};
+use link::{LinkChange, StandbyStep, UplinkLink};
 use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
@@ -54,7 +54,7 @@ pub use outbox::{Outbox, ProbeIds};
 #[derive(Clone, Debug)]
 pub struct Uplink {
     id: UplinkId,
-    link: Link,
+    link: UplinkLink,
     monitor: UplinkMonitor,
 }
 
@@ -63,7 +63,7 @@ impl Uplink {
     pub fn new(id: UplinkId, settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         Self {
             id,
-            link: Link::new(&settings, now),
+            link: UplinkLink::new(&settings, now),
             monitor: UplinkMonitor::new(settings, now, spread),
         }
     }

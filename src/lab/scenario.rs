@@ -204,7 +204,7 @@ pub enum AgentAct {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhaseExpectation {
-    /// Through whom the traffic goes at the end.
+    /// The uplink that carries the traffic at the end.
     pub active: Option<String>,
     /// How often the way of the traffic changes, at most.
     pub switches: Option<usize>,
@@ -214,7 +214,7 @@ pub struct PhaseExpectation {
     pub median_gap: Option<Span>,
     /// The client's lost packets, at most.
     pub lost: Option<usize>,
-    /// Through whom the IPv6 traffic goes at the end.
+    /// The uplink that carries the IPv6 traffic at the end.
     pub active6: Option<String>,
     /// How often the way of the IPv6 traffic changes, at most.
     pub switches6: Option<usize>,

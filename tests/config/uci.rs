@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cases::cases;
 use proptest::prelude::*;
-use uplinkd::config::write::{Draft, DraftSection, Setting};
+use uplinkd::config::write::{ConfigDraft, DraftSection, Setting};
 use uplinkd::config::{Config, ConfigError, schema};
 
 const SHIPPED: &str = include_str!("../../openwrt/uplinkd/files/uplinkd.config");
@@ -521,14 +521,14 @@ fn some_of(section: &str) -> impl Strategy<Value = Vec<(String, Setting)>> + use
 
 const NAMES: [&str; 4] = ["wan", "lte-2", "Backup.3", "globals"];
 
-fn drafts() -> impl Strategy<Value = Draft> {
+fn drafts() -> impl Strategy<Value = ConfigDraft> {
     let uplinks = prop::collection::vec((some_of("uplink"), 1..1000_u32), 1..=4);
     let groups = prop::collection::vec(some_of("group"), 0..=3);
     let rules = prop::collection::vec(some_of("rule"), 0..=3);
     let remark = prop::option::of("[ -~\n]{0,200}");
     (some_of("globals"), uplinks, groups, rules, remark).prop_map(
         |(globals, uplinks, groups, rules, remark)| {
-            let mut draft = Draft::default();
+            let mut draft = ConfigDraft::default();
             draft.remarks.extend(remark);
             let section = |kind, name: Option<&str>, entries: Vec<(String, Setting)>| {
                 let mut section = DraftSection::new(kind, name.map(str::to_owned));

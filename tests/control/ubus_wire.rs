@@ -10,7 +10,7 @@ use uplinkd::control::Request;
 use uplinkd::control::ubus::blob::Malformed;
 use uplinkd::control::ubus::blobmsg::{self, Fields, Value as Data};
 use uplinkd::control::ubus::frame::{Address, Code, Frame, Kind};
-use uplinkd::control::ubus::session::{Session, Wish};
+use uplinkd::control::ubus::session::{Session, UbusOutcome};
 use uplinkd::engine::command::Command;
 
 const OBJECT: u32 = 0x1234_5678;
@@ -98,7 +98,7 @@ fn registered() -> Session {
             })
             .expect("well");
         let is_last = kind == Some(Kind::Status);
-        assert_eq!(wish, is_last.then_some(Wish::Registered));
+        assert_eq!(wish, is_last.then_some(UbusOutcome::Registered));
     }
     assert_eq!(session.take_outgoing(), bytes(EAR));
     session
@@ -108,7 +108,7 @@ fn registered() -> Session {
 fn a_call_and_its_answer_have_these_bytes() {
     let mut session = registered();
     let frame = read(&bytes(SWITCH)).expect("a frame");
-    let Some(Wish::Ask(invocation)) = session.handle(&frame).expect("well") else {
+    let Some(UbusOutcome::Ask(invocation)) = session.handle(&frame).expect("well") else {
         panic!("no call");
     };
     let lte = "lte".parse().expect("a name");

@@ -7,8 +7,6 @@ use std::path::Path;
 
 use crate::architecture::{Source, root, sources};
 
-/// Types whose name another type has too, in percent of all, at most.
-const MOST_SHARED_NAMES_PERCENT: usize = 5;
 /// Words that hide who does something, in the whole tree, at most.
 const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
@@ -125,13 +123,8 @@ fn a_type_has_a_name_of_its_own() {
         }
     }
     assert!(places.len() > 400, "the types are elsewhere");
-    let all: usize = places.values().map(Vec::len).sum();
     places.retain(|_, files| files.len() > 1);
-    let shared: usize = places.values().map(Vec::len).sum();
-    assert!(
-        shared * 100 <= all * MOST_SHARED_NAMES_PERCENT,
-        "{shared} of {all}: {places:#?}"
-    );
+    assert!(places.is_empty(), "{places:#?}");
 }
 
 #[test]
@@ -149,7 +142,6 @@ fn a_type_is_small_or_says_why_not() {
             *methods.entry(name).or_default() += count;
         }
     }
-    // Of a name that several types share, the methods are counted together.
     let mut large = Vec::new();
     for (name, field_count) in fields {
         let method_count = methods.get(&name).copied().unwrap_or_default();

@@ -81,7 +81,7 @@ impl Table {
         format!("{active}{since} ({mode}, policy {policy})\n{choice}{trouble}")
     }
 
-    /// Whom a person sent the traffic to, and whether it is there.
+    /// The uplink that an operator sent the traffic to, and whether it carries it.
     fn choice(&self, status: &Status) -> String {
         let Some(chosen) = &status.choices.switch else {
             return String::new();
@@ -140,7 +140,7 @@ impl Table {
         Some(line)
     }
 
-    /// What a person must know before believing the table.
+    /// Warnings that come before the table.
     fn trouble(&self, status: &Status) -> String {
         let is_usable = |uplink: &UplinkStatus| {
             matches!(
@@ -156,9 +156,11 @@ impl Table {
         let routes = match status.routes {
             RoutesState::InPlace | RoutesState::Pending => None,
             RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
-            RoutesState::Contested => Some("somebody keeps changing our routes: see the log"),
+            RoutesState::Contested => {
+                Some("another program keeps changing our routes: see the log")
+            }
             RoutesState::Overruled => {
-                Some("the traffic follows a default route of somebody else: see the log")
+                Some("the traffic follows a default route of another program: see the log")
             }
             RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
         };
@@ -213,7 +215,7 @@ impl Table {
         for group in &status.groups {
             let since = group.since.map(|since| format!(" for {}", self.age(since)));
             let with_rest = if group.with_rest {
-                ", with the rest"
+                ", with the default group"
             } else {
                 ""
             };
@@ -300,7 +302,7 @@ fn learnt(uplink: &UplinkStatus) -> Vec<String> {
     notes
 }
 
-/// What an uplink carries, where others carry the rest.
+/// The part of the traffic that an uplink carries, where others carry the other parts.
 fn part(status: &Status, uplink: &UplinkStatus) -> String {
     let is_carried = |family: &Family| {
         let mut uplinks = status.uplinks.iter();

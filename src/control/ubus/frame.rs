@@ -57,7 +57,7 @@ pub enum Code {
     UnknownError = 9,
 }
 
-/// Whom a frame answers or concerns.
+/// The peer that a frame answers or concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Address {
     /// The number of a request; its answers carry it as well.
@@ -71,7 +71,7 @@ pub struct Address {
 pub struct Frame {
     /// What it is about; nothing that we know of, if it is none.
     pub kind: Option<Kind>,
-    /// Whom it answers or concerns.
+    /// The peer that it answers or concerns.
     pub address: Address,
     /// The attributes of the message.
     pub body: Vec<u8>,

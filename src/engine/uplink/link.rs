@@ -10,7 +10,7 @@ use crate::units::{InterfaceName, Moment};
 
 /// The link of one uplink.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct UplinkLink {
     pub(super) attachment: Attachment,
     /// Of a cold standby: whether it is up, and why.
     cold: Option<Box<Cold>>,
@@ -36,7 +36,7 @@ pub(super) enum StandbyStep {
     },
 }
 
-impl Link {
+impl UplinkLink {
     /// A link of which nothing is known.
     pub(super) fn new(settings: &UplinkSettings, now: Moment) -> Self {
         Self {

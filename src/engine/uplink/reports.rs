@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::health::StateReport;
 use super::outbox::Outbox;
 use crate::engine::action::ProbeOrder;
-use crate::engine::damping::Turn;
+use crate::engine::damping::StateTurn;
 use crate::engine::event::{Change, Event};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
@@ -74,7 +74,7 @@ impl Reports {
         now: Moment,
     ) {
         if let Some([from, to]) = report.whole {
-            self.out.turns.push(Turn {
+            self.out.turns.push(StateTurn {
                 uplink: self.uplink.clone(),
                 interface: self.interface.clone(),
                 from,

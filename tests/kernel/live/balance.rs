@@ -1,5 +1,5 @@
-//! Several uplinks share the traffic: who is moved when one of them leaves or joins, and that nothing
-//! is without a route meanwhile.
+//! Shared traffic: which flows move when an uplink leaves or joins, and that none is without a route
+//! meanwhile.
 #![expect(clippy::print_stderr, reason = "figures")]
 
 use std::net::IpAddr;
@@ -48,7 +48,7 @@ async fn another_agent() -> Agent {
     agent
 }
 
-/// What should be so that these share all traffic, each with its weight.
+/// The desired state in which these share all traffic, each with its weight.
 fn shared(agent: &Agent, members: &[(usize, u8)]) -> Desired {
     agent.desired_with(|attachments| TrafficRoutes::from(carrying(attachments, members)))
 }
