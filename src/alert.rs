@@ -27,7 +27,8 @@ use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::config::LogSink;
-use crate::engine::event::{EventRecord, Severity};
+use crate::engine::event::Severity;
+use crate::engine::event_record::EventRecord;
 pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;

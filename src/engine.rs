@@ -7,6 +7,7 @@
 //! [`Engine::poll_timeout`].
 
 pub mod action;
+mod agent_status;
 pub mod best_policy;
 pub mod budget;
 pub mod candidate;
@@ -19,9 +20,11 @@ pub mod detection_time;
 mod drain;
 pub mod election;
 pub mod event;
+pub mod event_record;
 pub mod family;
 pub mod fault_isolation;
 pub mod group;
+mod group_choice;
 mod groups;
 pub mod ids;
 pub mod input;
@@ -54,7 +57,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::engine::action::{Action, Departure};
-use crate::engine::candidate::Fitness;
+use crate::engine::agent_status::agent_status;
 pub use crate::engine::command::CommandRefusal;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
@@ -63,13 +66,14 @@ use crate::engine::drain::Drains;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::draft::ManualChoice;
-use crate::engine::group::{AskedFor, Group, GroupView, names};
+use crate::engine::group::{AskedFor, Group, names};
+use crate::engine::group_choice::GroupChoice;
 use crate::engine::groups::Groups;
-use crate::engine::ids::{GroupId, UplinkId};
+use crate::engine::ids::UplinkId;
 use crate::engine::input::{EarlierRun, Input};
 use crate::engine::loss::Learner;
 use crate::engine::manual::PinWatch;
-use crate::engine::no_usable::{NoUsableNews, NoUsableUplink};
+use crate::engine::no_usable::NoUsableUplink;
 use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
 use crate::engine::reload::uplinks_of;
@@ -77,12 +81,9 @@ use crate::engine::settings::{Failback, Settings};
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::standby_wake::call_of;
 use crate::engine::state::State;
-use crate::engine::status::{
-    AgentState, Choices, RoutesState, SelectionMode, Status, UplinkStatus,
-};
+use crate::engine::status::{AgentState, Choices, RoutesState, Status};
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
-use crate::engine::wording::tenths;
 use crate::routing::RoutingMode;
 use crate::units::{Bytes, Moment, UplinkName, Wall};
 
@@ -300,44 +301,7 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        let default_group = self.groups.default_group();
-        let carrying = self.groups.all_carriers(&self.uplinks);
-        let uplink_status = |uplink: &Uplink| {
-            let carries = self.groups.carried_by(uplink.id(), &self.uplinks);
-            let status = uplink.status(carries, carrying.contains(&uplink.id()), wall);
-            self.with_penalty(status, wall)
-        };
-        let groups = self.groups.ids().filter_map(|id| {
-            let active = names(&self.groups.carriers(id, &self.uplinks), &self.uplinks);
-            self.groups.get(id).status(active, &self.uplinks, wall)
-        });
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: if default_group.by_hand().is_some() {
-                SelectionMode::Manual
-            } else {
-                SelectionMode::Auto
-            },
-            choices: agent.choices,
-            policy: self.settings.failover.policy,
-            since: default_group.since().map(|since| wall.at(since)),
-            uplinks: self.uplinks.iter().map(uplink_status).collect(),
-            active: self.carriers(),
-            groups: groups.collect(),
-            routes: agent.routes,
-            last_switch: default_group.last_switch(wall),
-        }
-    }
-
-    fn with_penalty(&self, uplink: UplinkStatus, wall: Wall) -> UplinkStatus {
-        let settings = self.settings.failover.damping;
-        let penalty = self.flaps.penalty(&uplink.name, settings, wall.now());
-        let until = self.flaps.suppressed_until(&uplink.name);
-        UplinkStatus {
-            penalty: tenths(penalty),
-            suppressed_until: until.map(|until| wall.at(until)),
-            ..uplink
-        }
+        agent_status(self.view(), agent, wall)
     }
 
     fn view(&self) -> EngineView<'_> {
@@ -370,26 +334,7 @@ impl Engine {
 
     /// Goes on where an earlier run ended.
     fn resume(&mut self, earlier: EarlierRun, now: Moment) {
-        let default_group = self.groups.default_group_mut();
-        let named = |name: &UplinkName| {
-            let mut uplinks = self.uplinks.iter();
-            uplinks.find(|uplink| uplink.settings().name == *name)
-        };
-        if let Some(uplink) = earlier.carrying.as_ref().and_then(named) {
-            default_group.adopt(uplink, now);
-        }
-        for (family, name) in &earlier.apart {
-            if let Some(uplink) = named(name) {
-                default_group.adopt_apart(*family, uplink);
-            }
-        }
-        for shared in &earlier.shared {
-            let mut groups = self.groups.iter_mut();
-            if let Some(group) = groups.find(|group| group.name() == shared.group.as_ref()) {
-                let uplinks: Vec<_> = shared.uplinks.iter().filter_map(named).collect();
-                group.adopt_shared(shared.family, &uplinks, now);
-            }
-        }
+        self.groups.adopt(&earlier, &self.uplinks, now);
         for issued in earlier.chosen {
             self.restore(issued, now);
         }
@@ -412,9 +357,7 @@ impl Engine {
         let (uplinks, renumbering) = uplinks_of(&self.settings, old, now);
         self.uplinks = uplinks;
         let damping = self.settings.failover.damping;
-        self.flaps.adapt(damping, &renumbering.renamed, |name| {
-            self.settings.uplinks.iter().any(|u| u.name == *name)
-        });
+        self.flaps.adapt(damping, |old| renumbering.new_id(old));
         self.groups
             .adapt(&self.settings, carrying, |old| renumbering.new_id(old));
         if self.settings.numbering.mode == RoutingMode::Main {
@@ -438,7 +381,7 @@ impl Engine {
         }
         match command {
             Command::Switch { uplink, pin } => {
-                self.flaps.pardon(&uplink);
+                self.pardon(&uplink);
                 self.choose_by_hand(&uplink, pin);
                 self.elect(now, AskedFor::Default);
             }
@@ -466,7 +409,7 @@ impl Engine {
                 self.close_drain(&uplink, "its flows are to move after all", now);
             }
             Command::Enable { uplink } => {
-                self.flaps.pardon(&uplink);
+                self.pardon(&uplink);
                 self.set_disabled(&uplink, false, "enabled by hand", now);
                 self.drains.give_up(&uplink, "it was enabled");
             }
@@ -488,6 +431,13 @@ impl Engine {
         if let Some(uplink) = self.id(name) {
             let choice = ManualChoice { uplink, is_pinned };
             self.groups.default_group_mut().set_by_hand(Some(choice));
+        }
+    }
+
+    /// Clears the penalty of an uplink that an operator chose.
+    fn pardon(&mut self, name: &UplinkName) {
+        if let Some(id) = self.id(name) {
+            self.flaps.pardon(id);
         }
     }
 
@@ -565,13 +515,23 @@ impl Engine {
         if is_reused || !self.outbox.turns.is_empty() {
             let damping = self.settings.failover.damping;
             let turns = self.outbox.turns.drain(..);
-            let events = &mut self.outbox.events;
-            self.flaps.observe(damping, now, turns, events);
+            for change in self.flaps.observe(damping, now, turns) {
+                let uplink = self.uplinks[change.uplink.place()].settings();
+                self.outbox.events.push(Event {
+                    at: now,
+                    change: Change::Flap {
+                        uplink: uplink.name.clone(),
+                        interface: uplink.interface.clone(),
+                        is_suppressed: change.is_suppressed,
+                    },
+                    reason: change.reason,
+                });
+            }
         }
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.groups.iter().any(|group| group.is_due(now));
-        self.is_stale |= self.has_better_rival(now);
+        self.is_stale |= self.group_choice(now).has_better_rival();
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
             self.elect(now, AskedFor::Nothing);
@@ -585,81 +545,20 @@ impl Engine {
         is_stale
     }
 
-    /// Whether an uplink has proven to be better than one that leads.
-    fn has_better_rival(&mut self, now: Moment) -> bool {
-        let view = GroupView {
-            uplinks: &self.uplinks,
+    /// Decides which uplinks carry the traffic.
+    fn elect(&mut self, now: Moment, asked_for: AskedFor) {
+        self.group_choice(now).elect(asked_for);
+    }
+
+    fn group_choice(&mut self, now: Moment) -> GroupChoice<'_> {
+        GroupChoice {
+            groups: &mut self.groups,
+            uplinks: &mut self.uplinks,
             flaps: &self.flaps,
             failover: self.settings.failover,
+            no_usable: &mut self.no_usable,
+            events: &mut self.outbox.events,
             now,
-        };
-        let mut is_better = false;
-        for group in self.groups.iter_mut() {
-            is_better |= group.has_better_rival(view);
-        }
-        is_better
-    }
-
-    /// Decides which uplinks carry the traffic, that of the default group first.
-    fn elect(&mut self, now: Moment, asked_for: AskedFor) {
-        let mut refuge = None;
-        for id in self.groups.ids() {
-            let is_default = id == GroupId::DEFAULT;
-            let is_asked = match asked_for {
-                AskedFor::Nothing => false,
-                AskedFor::Default => is_default,
-                AskedFor::Everything => true,
-            };
-            let view = GroupView {
-                uplinks: &self.uplinks,
-                flaps: &self.flaps,
-                failover: self.settings.failover,
-                now,
-            };
-            let group = self.groups.get_mut(id);
-            let outcome = group.decide(view, is_asked, refuge.as_deref());
-            for passed_over in outcome.passed_over {
-                self.uplinks[passed_over.place()].pass_over(now);
-            }
-            if is_default {
-                self.note_usable(outcome.is_usable, now);
-                refuge = self.refuge();
-            }
-            if let Some(switch) = outcome.switch {
-                let group = self.groups.get(id).name().cloned();
-                let (from, to) = (switch.from, switch.to);
-                self.outbox.events.push(Event {
-                    at: now,
-                    change: Change::Switch { group, from, to },
-                    reason: switch.reason,
-                });
-            }
-        }
-    }
-
-    /// The uplinks of the default group, if one of them is usable.
-    fn refuge(&self) -> Option<Vec<UplinkId>> {
-        let carriers = self.groups.default_group().carriers(&self.uplinks);
-        let is_usable = |id: &UplinkId| {
-            let uplink = &self.uplinks[id.place()];
-            uplink.candidate().fitness() > Fitness::Unusable
-        };
-        carriers.iter().any(is_usable).then_some(carriers)
-    }
-
-    fn note_usable(&mut self, is_usable: Option<bool>, now: Moment) {
-        match is_usable {
-            Some(true) => self.no_usable.usable(),
-            Some(false) => {
-                let default_group = self.groups.default_group_mut();
-                let has_switched = default_group.has_switched();
-                match self.no_usable.none_usable(&self.uplinks, has_switched, now) {
-                    NoUsableNews::None => {}
-                    NoUsableNews::LookAgain(then) => default_group.look_again_at(then),
-                    NoUsableNews::Event(event) => self.outbox.events.push(event),
-                }
-            }
-            None => {}
         }
     }
 

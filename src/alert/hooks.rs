@@ -29,7 +29,8 @@ use tokio::time::timeout;
 
 use super::record::cut;
 use super::words;
-use crate::engine::event::{EventRecord, Lane};
+use crate::engine::event::Lane;
+use crate::engine::event_record::EventRecord;
 
 /// How many events may wait.
 const QUEUE: usize = 64;

@@ -14,7 +14,7 @@ use super::status::table;
 use super::{Connection, output};
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
-use crate::engine::event::EventRecord;
+use crate::engine::event_record::EventRecord;
 use crate::history;
 
 /// The arguments of `history`.

@@ -13,7 +13,7 @@ use super::command::unexpected;
 use super::{Connection, UsageError, output};
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::event::EventRecord;
+use crate::engine::event_record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::{Timestamp, UplinkName};
 

@@ -12,11 +12,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::event::{Change, Event};
+use crate::engine::ids::UplinkId;
 use crate::engine::settings::DampingSettings;
 use crate::engine::state::State;
 use crate::engine::wording::seconds;
-use crate::units::{InterfaceName, Moment, UplinkName};
+use crate::units::Moment;
 
 const OUTAGE_PENALTY: f64 = 1.0;
 /// The penalty of an outage on trial, and of a step to degraded.
@@ -29,25 +29,33 @@ const SERIES_ENDS_AT: f64 = 0.25;
 #[derive(Clone, Debug)]
 pub struct StateTurn {
     /// Which.
-    pub uplink: UplinkName,
-    /// Its interface.
-    pub interface: InterfaceName,
+    pub uplink: UplinkId,
     /// Before.
     pub from: State,
     /// After.
     pub to: State,
 }
 
+/// An uplink is suppressed from now on, or no longer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlapChange {
+    /// Which.
+    pub uplink: UplinkId,
+    /// It is suppressed.
+    pub is_suppressed: bool,
+    /// Why.
+    pub reason: String,
+}
+
 /// The penalties of the uplinks that have failed.
 #[derive(Clone, Debug, Default)]
 pub struct Flaps {
-    uplinks: BTreeMap<UplinkName, Penalty>,
+    uplinks: BTreeMap<UplinkId, Penalty>,
 }
 
 /// The failures of one uplink.
 #[derive(Clone, Debug)]
 struct Penalty {
-    interface: InterfaceName,
     /// As of the last failure.
     sum: f64,
     last: Moment,
@@ -73,27 +81,35 @@ impl Flaps {
         settings: DampingSettings,
         now: Moment,
         turns: impl IntoIterator<Item = StateTurn>,
-        events: &mut Vec<Event>,
-    ) {
+    ) -> Vec<FlapChange> {
+        let mut changes = Vec::new();
         for (uplink, penalty) in &mut self.uplinks {
             if penalty.suppressed_until.is_some_and(|until| until <= now) {
                 penalty.suppressed_until = None;
-                events.push(penalty.event(uplink, false, now, penalty.explain_reuse(now)));
+                changes.push(FlapChange {
+                    uplink: *uplink,
+                    is_suppressed: false,
+                    reason: penalty.explain_reuse(now),
+                });
             }
         }
         for turn in turns {
             let Some(fall) = turn.fall() else {
                 continue;
             };
-            let begun = Penalty::new(&turn.interface, now);
-            let penalty = self.uplinks.entry(turn.uplink.clone()).or_insert(begun);
+            let penalty = self.uplinks.entry(turn.uplink);
+            let penalty = penalty.or_insert_with(|| Penalty::new(now));
             let was_suppressed = penalty.suppressed_until.is_some();
             penalty.add(fall, settings, now);
             if !was_suppressed && let Some(until) = penalty.suppressed_until {
-                let reason = penalty.explain(until, now);
-                events.push(penalty.event(&turn.uplink, true, now, reason));
+                changes.push(FlapChange {
+                    uplink: turn.uplink,
+                    is_suppressed: true,
+                    reason: penalty.explain(until, now),
+                });
             }
         }
+        changes
     }
 
     /// When the next suppression ends.
@@ -103,19 +119,19 @@ impl Flaps {
     }
 
     /// Until when an uplink is suppressed, if it is.
-    pub fn suppressed_until(&self, uplink: &UplinkName) -> Option<Moment> {
-        self.uplinks.get(uplink)?.suppressed_until
+    pub fn suppressed_until(&self, uplink: UplinkId) -> Option<Moment> {
+        self.uplinks.get(&uplink)?.suppressed_until
     }
 
     /// The penalty of an uplink, decayed to now.
-    pub fn penalty(&self, uplink: &UplinkName, settings: DampingSettings, now: Moment) -> f64 {
-        let penalty = self.uplinks.get(uplink);
+    pub fn penalty(&self, uplink: UplinkId, settings: DampingSettings, now: Moment) -> f64 {
+        let penalty = self.uplinks.get(&uplink);
         penalty.map_or(0.0, |penalty| penalty.faded(settings, now))
     }
 
     /// Clears the penalty of an uplink that an operator chose.
-    pub fn pardon(&mut self, uplink: &UplinkName) {
-        self.uplinks.remove(uplink);
+    pub fn pardon(&mut self, uplink: UplinkId) {
+        self.uplinks.remove(&uplink);
     }
 
     /// Clears all penalties.
@@ -123,30 +139,25 @@ impl Flaps {
         self.uplinks.clear();
     }
 
-    /// The configuration has changed: some uplinks have another name, some are gone.
-    pub fn adapt<'a>(
+    /// The configuration has changed: uplinks have other ids, some are gone.
+    pub fn adapt(
         &mut self,
         settings: DampingSettings,
-        renamed: &[(UplinkName, UplinkName)],
-        mut is_known: impl FnMut(&UplinkName) -> bool + 'a,
+        new_id: impl Fn(UplinkId) -> Option<UplinkId>,
     ) {
-        let old = std::mem::take(&mut self.uplinks);
-        for (name, mut penalty) in old {
-            let new_name = renamed.iter().find(|(from, _)| *from == name);
-            let name = new_name.map_or(name, |(_, to)| to.clone());
+        for (old, mut penalty) in std::mem::take(&mut self.uplinks) {
             let latest = penalty.last + settings.longest;
             penalty.suppressed_until = penalty.suppressed_until.map(|until| until.min(latest));
-            if is_known(&name) {
-                self.uplinks.insert(name, penalty);
+            if let Some(id) = new_id(old) {
+                self.uplinks.insert(id, penalty);
             }
         }
     }
 }
 
 impl Penalty {
-    fn new(interface: &InterfaceName, now: Moment) -> Self {
+    fn new(now: Moment) -> Self {
         Self {
-            interface: interface.clone(),
             sum: 0.0,
             last: now,
             first: now,
@@ -187,24 +198,6 @@ impl Penalty {
         // From just above `reuse` it may take less than the resolution of the clock.
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(settings.longest);
         time.min(settings.longest)
-    }
-
-    fn event(
-        &self,
-        uplink: &UplinkName,
-        is_suppressed: bool,
-        now: Moment,
-        reason: String,
-    ) -> Event {
-        Event {
-            at: now,
-            change: Change::Flap {
-                uplink: uplink.clone(),
-                interface: self.interface.clone(),
-                is_suppressed,
-            },
-            reason,
-        }
     }
 
     fn explain(&self, until: Moment, now: Moment) -> String {
@@ -288,30 +281,25 @@ mod tests {
         Moment::after_start(Duration::from_secs_f64(seconds))
     }
 
-    fn fiber() -> UplinkName {
-        "fiber".parse().expect("a name")
-    }
+    const FIBER: UplinkId = UplinkId::new(0);
 
     /// The reasons that are reported when an uplink goes from one state to another.
     fn change(flaps: &mut Flaps, now: f64, from: State, to: State) -> Vec<String> {
         let turn = StateTurn {
-            uplink: fiber(),
-            interface: "eth1".parse().expect("a name"),
+            uplink: FIBER,
             from,
             to,
         };
-        let mut events = Vec::new();
-        flaps.observe(SETTINGS, at(now), [turn], &mut events);
-        said(&events)
+        said(&flaps.observe(SETTINGS, at(now), [turn]))
     }
 
     fn fall(flaps: &mut Flaps, now: f64) -> Vec<String> {
         change(flaps, now, State::Up, State::Down)
     }
 
-    fn said(events: &[Event]) -> Vec<String> {
-        let line = |event: &Event| format!("{}: {}", event.change.kind(), event.reason);
-        events.iter().map(line).collect()
+    fn said(changes: &[FlapChange]) -> Vec<String> {
+        let line = |change: &FlapChange| format!("{}: {}", change.is_suppressed, change.reason);
+        changes.iter().map(line).collect()
     }
 
     #[test]
@@ -322,10 +310,10 @@ mod tests {
         }
         assert_eq!(
             fall(&mut flaps, 540.0),
-            ["flap.penalty: fell 4 times in 9 min: no failback for 16 min"]
+            ["true: fell 4 times in 9 min: no failback for 16 min"]
         );
         assert!(fall(&mut flaps, 600.0).is_empty());
-        assert_eq!(flaps.next_timeout(), flaps.suppressed_until(&fiber()));
+        assert_eq!(flaps.next_timeout(), flaps.suppressed_until(FIBER));
     }
 
     #[test]
@@ -342,25 +330,23 @@ mod tests {
     fn it_is_suppressed_until_the_penalty_has_faded_and_not_a_moment_longer() {
         let mut flaps = Flaps::default();
         (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        let until = flaps.suppressed_until(&fiber()).expect("suppressed");
-        let penalty = flaps.penalty(&fiber(), SETTINGS, until);
+        let until = flaps.suppressed_until(FIBER).expect("suppressed");
+        let penalty = flaps.penalty(FIBER, SETTINGS, until);
         assert!((penalty - SETTINGS.reuse).abs() < 1e-6, "{penalty}");
-        let mut events = Vec::new();
-        flaps.observe(SETTINGS, until - Duration::from_secs(1), [], &mut events);
-        assert!(events.is_empty());
-        flaps.observe(SETTINGS, until, [], &mut events);
+        let before = flaps.observe(SETTINGS, until - Duration::from_secs(1), []);
+        assert_eq!(before, []);
         assert_eq!(
-            said(&events),
-            ["flap.reuse: has not fallen for 20 min: failback is possible again"]
+            said(&flaps.observe(SETTINGS, until, [])),
+            ["false: has not fallen for 20 min: failback is possible again"]
         );
-        assert_eq!(flaps.suppressed_until(&fiber()), None);
+        assert_eq!(flaps.suppressed_until(FIBER), None);
     }
 
     #[test]
     fn however_often_it_falls_it_is_suppressed_for_the_longest_time_and_no_more() {
         let mut flaps = Flaps::default();
         (0..100_000).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        let until = flaps.suppressed_until(&fiber()).expect("suppressed");
+        let until = flaps.suppressed_until(FIBER).expect("suppressed");
         assert_eq!(until, at(99_999.0) + SETTINGS.longest);
     }
 
@@ -375,9 +361,7 @@ mod tests {
         }
         assert_eq!(
             fall(&mut flaps, 3.0),
-            [
-                "flap.penalty: fell 4 times and was degraded 3 times in 3.0 s: no failback for 20 min"
-            ]
+            ["true: fell 4 times and was degraded 3 times in 3.0 s: no failback for 20 min"]
         );
     }
 
@@ -388,7 +372,7 @@ mod tests {
             change(&mut flaps, 1.0, State::Up, State::Disabled);
             change(&mut flaps, 1.0, State::Disabled, State::Down);
         }
-        assert!(flaps.penalty(&fiber(), SETTINGS, at(1.0)).abs() < 1e-9);
+        assert!(flaps.penalty(FIBER, SETTINGS, at(1.0)).abs() < 1e-9);
     }
 
     #[test]
@@ -399,9 +383,8 @@ mod tests {
         };
         let mut flaps = Flaps::default();
         (0..9).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        flaps.adapt(settings, &[], |_| true);
-        let mut events = Vec::new();
-        flaps.observe(settings, at(9.0), [], &mut events);
-        assert_eq!(flaps.suppressed_until(&fiber()), None);
+        flaps.adapt(settings, Some);
+        flaps.observe(settings, at(9.0), []);
+        assert_eq!(flaps.suppressed_until(FIBER), None);
     }
 }

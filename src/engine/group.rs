@@ -286,7 +286,7 @@ impl Group {
                         Policy::Best => uplink.lasting_score(),
                         Policy::Failover | Policy::Balance => None,
                     },
-                    suppressed_until: view.flaps.suppressed_until(&uplink.settings().name),
+                    suppressed_until: view.flaps.suppressed_until(uplink.id()),
                     silent_with: as_silent_as(uplink, view.uplinks),
                 })
             })

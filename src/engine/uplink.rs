@@ -49,6 +49,7 @@ use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
+pub use read_model::UplinkPart;
 
 /// One uplink. The rest of the engine sees its parts only through it.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl Uplink {
         Self {
             id,
             link: UplinkLink::new(&settings, now),
-            monitor: UplinkMonitor::new(settings, now, spread),
+            monitor: UplinkMonitor::new(id, settings, now, spread),
         }
     }
 
@@ -139,14 +140,8 @@ impl Uplink {
     }
 
     /// The read model. `wall` translates times.
-    pub fn status(&self, carries: Vec<Family>, is_active: bool, wall: Wall) -> UplinkStatus {
-        read_model::status(
-            &self.monitor,
-            &self.link.attachment,
-            carries,
-            is_active,
-            wall,
-        )
+    pub fn status(&self, part: UplinkPart, wall: Wall) -> UplinkStatus {
+        read_model::status(&self.monitor, &self.link.attachment, part, wall)
     }
 
     /// The machine slept, or the agent was held up: what was under way then says nothing, and whatever
@@ -166,6 +161,7 @@ impl Uplink {
     /// measured stays for targets that do.
     pub fn adapt(&mut self, id: UplinkId, settings: &UplinkSettings, now: Moment) {
         self.id = id;
+        self.monitor.reports.set_id(id);
         if self.settings() == settings {
             return;
         }

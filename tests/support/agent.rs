@@ -12,7 +12,8 @@ use uplinkd::control::ubus::Ubus;
 use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::command::{Command, CommandRefusal};
-use uplinkd::engine::event::{EventKind, EventRecord};
+use uplinkd::engine::event::EventKind;
+use uplinkd::engine::event_record::EventRecord;
 use uplinkd::engine::status::Status;
 use uplinkd::units::Timestamp;
 

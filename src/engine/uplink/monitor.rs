@@ -18,6 +18,7 @@ use super::reports::Reports;
 use super::rounds::{ProbePlace, Rounds};
 use super::targets::Targets;
 use crate::engine::family::FamilyTurn;
+use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
 use crate::engine::outage::Demand;
 use crate::engine::passive::BUSY_EVERY;
@@ -55,14 +56,14 @@ pub(super) struct UplinkMonitor {
 }
 
 impl UplinkMonitor {
-    pub(super) fn new(settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
+    pub(super) fn new(id: UplinkId, settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         let (probe, health) = (&settings.probe, &settings.health);
         Self {
             health: Health::new(now),
             targets: Targets::new(&probe.targets, probe.quorum, health.window),
             evidence: Evidence::new(health),
             pacer: Pacer::new(spread, Purse::of(&settings, now), now),
-            reports: Reports::new(&settings),
+            reports: Reports::new(id, &settings),
             settings,
             is_carrying: false,
             is_attached: false,
@@ -157,8 +158,7 @@ impl UplinkMonitor {
         if let ProbeOutcome::NotSent(why) = &outcome {
             self.not_sent(probe.family, why, now);
         }
-        let most = self.settings.probe.listen_for();
-        let targets = &mut self.targets;
+        let (most, targets) = (self.settings.probe.listen_for(), &mut self.targets);
         let fate = (self.evidence).understand(outcome, probe, sent, targets, most);
         let is_answered = matches!(fate, Fate::Answered(_));
         let is_news = probe.fate == Fate::Pending || is_answered || fate == Fate::Wrong;

@@ -7,6 +7,7 @@ use super::outbox::Outbox;
 use crate::engine::action::ProbeOrder;
 use crate::engine::damping::StateTurn;
 use crate::engine::event::{Change, Event};
+use crate::engine::ids::UplinkId;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::suspicion::{SuspectedFault, Suspicion, TargetNotice};
@@ -16,6 +17,7 @@ use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
 /// The reports of one uplink since they were last collected.
 #[derive(Clone, Debug)]
 pub(super) struct Reports {
+    id: UplinkId,
     uplink: UplinkName,
     interface: InterfaceName,
     is_cold: bool,
@@ -23,8 +25,9 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    pub(super) fn new(settings: &UplinkSettings) -> Self {
+    pub(super) fn new(id: UplinkId, settings: &UplinkSettings) -> Self {
         Self {
+            id,
             uplink: settings.name.clone(),
             interface: settings.interface.clone(),
             is_cold: settings.is_cold(),
@@ -32,12 +35,17 @@ impl Reports {
         }
     }
 
+    /// Its uplink has this id from now on.
+    pub(super) fn set_id(&mut self, id: UplinkId) {
+        self.id = id;
+    }
+
     /// Takes changed settings.
     pub(super) fn adapt(&mut self, settings: &UplinkSettings) {
         let out = std::mem::take(&mut self.out);
         *self = Self {
             out,
-            ..Self::new(settings)
+            ..Self::new(self.id, settings)
         };
     }
 
@@ -75,8 +83,7 @@ impl Reports {
     ) {
         if let Some([from, to]) = report.whole {
             self.out.turns.push(StateTurn {
-                uplink: self.uplink.clone(),
-                interface: self.interface.clone(),
+                uplink: self.id,
                 from,
                 to,
             });
