@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport};
 use super::kernel_side::KernelSide;
-use crate::config::{Config, Flows};
+use crate::config::{Config, FlowSettings, Flows};
 use crate::engine::action::Departure;
 use crate::engine::event::{Change, Event};
 use crate::engine::event_record::{EventContext, SwitchOutcome};
@@ -59,15 +59,12 @@ pub(super) struct SwitchView<'a> {
 }
 
 impl SwitchView<'_> {
-    /// The flows of a departure are ended.
-    pub(super) fn moves_flows(&self, departure: &Departure) -> bool {
-        let flows = self.config.flows;
-        let configured = if departure.is_voluntary {
-            flows.on_failback
-        } else {
-            flows.on_failover
-        };
-        configured == Flows::Move && !self.is_observing
+    /// The addresses by which the flows of departures are ended.
+    fn moved_addresses(&self, departures: Vec<Departure>) -> BTreeSet<IpAddr> {
+        if self.is_observing {
+            return BTreeSet::new();
+        }
+        moved_addresses(self.config.flows, departures)
     }
 }
 
@@ -155,10 +152,7 @@ impl PendingEvents {
         }
         let settings = &view.config.engine;
         let is_refused = is_switch && !view.kernel.holds_default_routes(settings, pending.revision);
-        let moved = departures
-            .into_iter()
-            .filter(|departure| view.moves_flows(departure));
-        let addresses: BTreeSet<IpAddr> = moved.flat_map(|departure| departure.addresses).collect();
+        let addresses = view.moved_addresses(departures);
         pending.stage = if is_refused {
             SwitchStage::Done(SwitchOutcome::Refused)
         } else if addresses.is_empty() {
@@ -212,6 +206,54 @@ impl PendingEvents {
                 why,
                 "flows cannot be moved: those that are pinned will hang"
             );
+        }
+    }
+}
+
+/// The addresses whose flows are ended, of all departures of one step: a switch and the end of a drain may come
+/// together, and each has a setting of its own.
+fn moved_addresses(flows: FlowSettings, departures: Vec<Departure>) -> BTreeSet<IpAddr> {
+    let is_moved = |departure: &Departure| {
+        let configured = if departure.is_voluntary {
+            flows.on_failback
+        } else {
+            flows.on_failover
+        };
+        configured == Flows::Move
+    };
+    let moved = departures.into_iter().filter(is_moved);
+    moved.flat_map(|departure| departure.addresses).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LocalSockets;
+
+    #[test]
+    fn a_drain_and_a_switch_in_one_step_end_the_flows_of_both_each_by_its_setting() {
+        let drained: IpAddr = "192.0.2.1".parse().expect("an address");
+        let left: IpAddr = "198.51.100.1".parse().expect("an address");
+        let departures = || {
+            let departure = |address, is_voluntary| Departure {
+                addresses: BTreeSet::from([address]),
+                is_voluntary,
+            };
+            vec![departure(drained, true), departure(left, false)]
+        };
+        for (on_failover, on_failback, moved) in [
+            (Flows::Move, Flows::Move, vec![drained, left]),
+            (Flows::Move, Flows::Keep, vec![left]),
+            (Flows::Keep, Flows::Move, vec![drained]),
+            (Flows::Keep, Flows::Keep, vec![]),
+        ] {
+            let flows = FlowSettings {
+                on_failover,
+                on_failback,
+                local_sockets: LocalSockets::Keep,
+            };
+            let addresses = moved_addresses(flows, departures());
+            assert_eq!(addresses, moved.into_iter().collect());
         }
     }
 }
