@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
-use super::{Connection, UsageError, output};
+use super::connection::Connection;
+use super::failure::UsageError;
+use super::output;
 use crate::control::{Request, Response};
 
 /// A request of [`Request`] as a subcommand, with where the agent is.

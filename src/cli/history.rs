@@ -10,8 +10,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::command::unexpected;
+use super::connection::Connection;
+use super::output;
 use super::status::table;
-use super::{Connection, output};
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
 use crate::engine::event_record::EventRecord;

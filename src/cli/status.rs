@@ -10,7 +10,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::command::unexpected;
-use super::{Connection, UsageError, output};
+use super::connection::Connection;
+use super::failure::UsageError;
+use super::output;
 use crate::control::client::Client;
 use crate::control::{Request, Response};
 use crate::engine::event_record::EventRecord;
