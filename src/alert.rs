@@ -28,7 +28,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::config::LogSink;
 use crate::engine::event::Severity;
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;

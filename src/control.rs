@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::engine::command::{Caller, Command, CommandRefusal};
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 
 /// A question or a command.

@@ -20,7 +20,6 @@ pub mod detection_time;
 mod drain;
 pub mod election;
 pub mod event;
-pub mod event_record;
 pub mod family;
 pub mod fault_isolation;
 pub mod group;

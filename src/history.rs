@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::event::Urgency;
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::units::Timestamp;
 
 /// The most that one of the two files holds, in bytes: some thousand events.

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use super::record::cut;
 use super::words;
 use crate::engine::event::Lane;
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 
 /// How many events may wait.
 const QUEUE: usize = 64;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::event::Repetition;
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 /// How many events of a kind are logged one by one within `WINDOW`.

@@ -15,7 +15,7 @@ use super::output;
 use super::status::table;
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::history;
 
 /// The arguments of `history`.

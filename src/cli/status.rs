@@ -15,7 +15,7 @@ use super::failure::UsageError;
 use super::output;
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::{Timestamp, UplinkName};
 

@@ -32,7 +32,7 @@ use tracing::{debug, warn};
 
 use super::conversation::{self, refuse};
 use super::{Answer, Call, Response, running};
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::Protocol;
 

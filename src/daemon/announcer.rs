@@ -9,7 +9,7 @@ use crate::alert::{self, Hooks, Repeats};
 use crate::config::Config;
 use crate::control::Call;
 use crate::control::socket::Watchers;
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::history::{History, HistoryError};
 use crate::units::{Moment, Timestamp};

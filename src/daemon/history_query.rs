@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{spawn, spawn_blocking};
 
 use crate::control::{Call, Response};
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::history::{self, MOST_WAITING};
 use crate::units::Timestamp;
 

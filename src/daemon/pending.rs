@@ -11,8 +11,8 @@ use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport};
 use super::kernel_side::KernelSide;
 use crate::config::{Config, FlowSettings, Flows};
 use crate::engine::action::Departure;
+use crate::engine::event::record::{EventContext, SwitchOutcome};
 use crate::engine::event::{Change, Event};
-use crate::engine::event_record::{EventContext, SwitchOutcome};
 use crate::units::Moment;
 
 /// Events in their order, and the flows that switches leave behind.

@@ -3,8 +3,8 @@
 use super::Daemon;
 use crate::config::Config;
 use crate::control::Response;
+use crate::engine::event::record::EventContext;
 use crate::engine::event::{Change, Event};
-use crate::engine::event_record::EventContext;
 use crate::engine::input::Input;
 
 impl Daemon {

@@ -1,8 +1,10 @@
 //! Events: what they are, and how each is delivered.
 //!
 //! A new event has a row in the table of [`EventKind`], and a [`Change`] that carries its values; its form
-//! outside the agent, in [`super::event_record`], follows from these.
+//! outside the agent, in [`record`], follows from these.
 //! Everything that delivers events follows the table; none of it looks at a name.
+
+pub mod record;
 
 use std::collections::BTreeSet;
 

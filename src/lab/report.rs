@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::event::Repetition;
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
 use crate::lab::long_flow::FlowOutcome;

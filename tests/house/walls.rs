@@ -11,7 +11,7 @@ use crate::architecture::{Source, root, sources};
 const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
 const MOST_LINES: usize = 500;
-const LONG_FILES: &[(&str, usize)] = &[("src/engine.rs", 610)];
+const LONG_FILES: &[(&str, usize)] = &[("src/engine.rs", 609)];
 /// Methods and fields of a type, at most, where its doc gives no reason after [`REASON`].
 const MOST_METHODS: usize = 40;
 const MOST_FIELDS: usize = 15;
@@ -57,7 +57,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "action.rs",
             "command.rs",
             "event.rs",
-            "event_record.rs",
+            "event/",
             "ids.rs",
             "schedule.rs",
             "settings.rs",

@@ -13,7 +13,7 @@ use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::command::{Command, CommandRefusal};
 use uplinkd::engine::event::EventKind;
-use uplinkd::engine::event_record::EventRecord;
+use uplinkd::engine::event::record::EventRecord;
 use uplinkd::engine::status::Status;
 use uplinkd::units::Timestamp;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::cli::output::{Colour, Palette, fitted, paragraph};
-use crate::engine::event_record::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
