@@ -90,12 +90,7 @@ pub(super) fn walk(
         }
     }
     let default_order = defaults.first().map(|(_, order)| order.clone());
-    let default_order = default_order.unwrap_or_else(|| {
-        let remark = "no rule takes everything, so mwan3 leaves other traffic to the main table; here the \
-                      default group carries it in the order of the interfaces.";
-        remarks.push(remark.to_owned());
-        policies.all.clone()
-    });
+    let default_order = default_order.unwrap_or_else(|| order_of_interfaces(policies, remarks));
     for (family, order) in defaults
         .into_iter()
         .filter(|(_, order)| !order.is_as(&default_order))
@@ -122,6 +117,14 @@ pub(super) fn walk(
         default_order,
         rules,
     }
+}
+
+/// The default group, where no rule takes everything.
+fn order_of_interfaces(policies: &Policies, remarks: &mut Vec<String>) -> PolicyOrder {
+    let remark = "no rule takes everything, so mwan3 leaves other traffic to the main table; here the \
+                  default group carries it in the order of the interfaces.";
+    remarks.push(remark.to_owned());
+    policies.all.clone()
 }
 
 /// Adds a rule, but for what earlier ones take.

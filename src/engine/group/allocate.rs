@@ -237,7 +237,9 @@ mod tests {
     fn under_balance_the_healthy_uplinks_of_the_best_tier_share_each_family() {
         let names = names();
         let mut members = members(&names, &[State::Up, State::Up, State::Down]);
-        members.iter_mut().for_each(|member| member.tier = Tier(1));
+        for member in &mut members {
+            member.tier = Tier(1);
+        }
         let decision = decide(Some(FIBER), members, None, None, Policy::Balance);
         let ways: Ways = [[true; Family::ROUTED.len()]; 3].into_iter().collect();
         for family in Family::ROUTED {
