@@ -4,6 +4,8 @@
 mod agent;
 #[path = "../support/bus.rs"]
 mod bus;
+#[path = "../support/extent.rs"]
+mod extent;
 
 mod cli;
 mod socket;
