@@ -2,6 +2,8 @@
 
 #[path = "../support/agent.rs"]
 mod agent;
+#[path = "../support/bare_exchange.rs"]
+mod bare_exchange;
 #[path = "../support/bus.rs"]
 mod bus;
 #[path = "../support/extent.rs"]
