@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cases::cases;
+use crate::extent::extent;
 use proptest::prelude::*;
 use uplinkd::config::write::{ConfigDraft, DraftSection, Setting};
 use uplinkd::config::{Config, ConfigError, schema};
@@ -710,27 +711,14 @@ impl Chance {
     }
 }
 
-fn files(count: usize) -> (usize, usize) {
+#[test]
+fn random_files_of_both_forms_make_nothing_panic() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     let mut good = 0;
-    for _ in 0..count {
+    for _ in 0..extent(20_000, 1_000_000) {
         let text = chance.file();
         good += usize::from(Config::parse(&text, "uplinkd").is_ok());
         good += usize::from(Config::parse(&text, "uplinkd.toml").is_ok());
     }
-    (count, good)
-}
-
-#[test]
-fn twenty_thousand_random_files_of_both_forms_make_nothing_panic() {
-    let (_, good) = files(20_000);
     assert!(good > 100, "chance does not reach the good ones: {good}");
-}
-
-#[test]
-#[expect(clippy::print_stdout, reason = "the count is what it is run for")]
-#[ignore = "takes a minute; cargo test --release --test uci -- --ignored --nocapture"]
-fn a_million_random_files_of_both_forms_make_nothing_panic() {
-    let (count, good) = files(1_000_000);
-    println!("{count} files, each read as UCI and as TOML: no panic, {good} times a configuration");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::earlier::carrying_apart;
+use crate::extent::extent;
 use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::Command;
@@ -325,16 +326,18 @@ fn a_family_that_never_worked_here_goes_where_it_does() {
 #[test]
 fn two_families_that_are_well_cost_no_more_probes_than_one() {
     let mut replay = world(dual(&["fiber", "lte", "backup"]), 6, |_, _, _| 0.01);
-    replay.run_until(at(24.0 * 3600.0));
+    let hours = extent(6, 24_u32);
+    replay.run_until(at(f64::from(hours) * 3600.0));
+    let most = u64::from(hours) * 4_300;
     for probes in replay.probes().values() {
-        assert!((1..=24 * 4_300).contains(probes), "{probes}");
+        assert!((1..=most).contains(probes), "{probes}");
     }
     assert_eq!(replay.probes().len(), 3);
 }
 
 #[test]
 fn steady_loss_of_five_percent_moves_neither_family_for_a_day() {
-    for seed in 0..2 {
+    for seed in 0..extent(1, 8) {
         let mut replay = world(dual(&["fiber", "lte"]), seed, |_, _, _| 0.05);
         replay.run_until(at(10.0));
         let events = replay.run_until(at(86_400.0));

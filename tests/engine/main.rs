@@ -4,6 +4,8 @@
 
 #[path = "../support/cases.rs"]
 mod cases;
+#[path = "../support/extent.rs"]
+mod extent;
 #[path = "../support/lossy.rs"]
 mod lossy;
 #[path = "../support/mod.rs"]
