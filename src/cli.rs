@@ -14,7 +14,7 @@ pub mod replay;
 pub mod run;
 pub mod status;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ pub struct Cli {
 enum CliCommand {
     /// Run the agent in the foreground
     Run(run::Arguments),
-    /// Look for mistakes in the configuration and in the machine it would run on
+    /// Look for mistakes in the configuration and on this machine
     Check(check::CheckArguments),
     /// Show what is active, how each uplink is, since when and why
     Status(status::StatusArguments),
@@ -49,9 +49,9 @@ enum CliCommand {
     History(history::HistoryArguments),
     #[command(flatten)]
     Agent(command::AgentCommand),
-    /// Make a configuration from that of another program, and say what has no counterpart
+    /// Make a configuration from that of mwan3
     Import(import::ImportArguments),
-    /// Run the decisions on a recorded trace: when would it have switched, and why
+    /// Run the decisions on a recorded trace in virtual time
     #[cfg(feature = "replay")]
     Replay(replay::ReplayArguments),
     /// Print the completions for a shell
@@ -60,7 +60,7 @@ enum CliCommand {
     /// Print a manual page
     #[cfg(feature = "packaging")]
     Man(packaging::PageArguments),
-    /// Break and mend a whole network in throw-away namespaces and see what the agent does
+    /// Run the agent in a network of throw-away namespaces that breaks
     #[cfg(feature = "lab")]
     Lab(Box<lab::LabArguments>),
 }
@@ -76,7 +76,7 @@ struct ConfigFile {
 /// Where the agent is.
 #[derive(Debug, Args)]
 struct Connection {
-    /// The agent's control socket [default: the one that the configuration names]
+    /// The agent's control socket [default: as configured]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     #[command(flatten)]
@@ -122,7 +122,15 @@ impl Cli {
                 let hint = ContextValue::StyledStrs(vec![hint.into()]);
                 error.insert(ContextKind::Suggested, hint);
             }
-            error.exit()
+            if !error.use_stderr() {
+                error.exit()
+            }
+            drop(writeln!(
+                std::io::stderr(),
+                "{}",
+                folded(&error.to_string())
+            ));
+            std::process::exit(error.exit_code())
         })
     }
 
@@ -153,7 +161,7 @@ impl Cli {
 struct UsageError(String);
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does not answer";
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no answer";
 
 /// The whole chain of an error, as a person reads it.
 pub fn explain(error: &anyhow::Error) -> String {
@@ -172,10 +180,19 @@ pub fn explain(error: &anyhow::Error) -> String {
         )
         | None => format!("uplinkd: {error:#}"),
     };
-    if !std::io::stderr().is_terminal() {
-        return text;
-    }
-    let lines = text.lines().map(output::fitted);
+    folded(&text)
+}
+
+/// The text in lines that fit the terminal, if standard error is one.
+fn folded(text: &str) -> String {
+    let fit = |line| {
+        if std::io::stderr().is_terminal() {
+            output::fitted(line)
+        } else {
+            format!("{line}\n")
+        }
+    };
+    let lines = text.lines().map(fit);
     lines.collect::<String>().trim_end().to_owned()
 }
 

@@ -65,12 +65,12 @@ pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
 pub(super) fn paragraph(text: &str, indent: usize, width: usize) -> String {
     let mut lines = wrapped(text, width.saturating_sub(indent)).into_iter();
     let first = lines.next().unwrap_or_default();
-    let mut paragraph = format!("{:indent$}{first}\n", "");
+    let mut paragraph = format!("{:indent$}{}\n", "", first.trim_end());
     let rest = lines.collect::<Vec<_>>().join(" ");
     if !rest.is_empty() {
         let indent = indent + 2;
         let folded = wrapped(&rest, width.saturating_sub(indent)).into_iter();
-        paragraph.extend(folded.map(|line| format!("{:indent$}{line}\n", "")));
+        paragraph.extend(folded.map(|line| format!("{:indent$}{}\n", "", line.trim_end())));
     }
     paragraph
 }

@@ -20,7 +20,7 @@ pub enum Command {
         /// The name of the uplink
         #[arg(value_name = "NAME")]
         uplink: UplinkName,
-        /// Stay there even if it fails; without this a failed choice is overridden
+        /// Stay there even if it fails
         #[arg(long)]
         #[serde(default)]
         pin: bool,
@@ -32,7 +32,7 @@ pub enum Command {
         /// The name of the uplink
         #[arg(value_name = "NAME")]
         uplink: UplinkName,
-        /// Let established flows go on through it until they end, or for so long (1s to 7days)
+        /// Let its flows end first, within LIMIT (1s to 7days)
         #[arg(long, value_name = "LIMIT", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_DRAIN)]
         #[serde(
             default,
