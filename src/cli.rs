@@ -14,7 +14,7 @@ pub mod replay;
 pub mod run;
 pub mod status;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -128,7 +128,7 @@ impl Cli {
             drop(writeln!(
                 std::io::stderr(),
                 "{}",
-                folded(&error.to_string())
+                output::folded(&error.to_string())
             ));
             std::process::exit(error.exit_code())
         })
@@ -180,20 +180,7 @@ pub fn explain(error: &anyhow::Error) -> String {
         )
         | None => format!("uplinkd: {error:#}"),
     };
-    folded(&text)
-}
-
-/// The text in lines that fit the terminal, if standard error is one.
-fn folded(text: &str) -> String {
-    let fit = |line| {
-        if std::io::stderr().is_terminal() {
-            output::fitted(line)
-        } else {
-            format!("{line}\n")
-        }
-    };
-    let lines = text.lines().map(fit);
-    lines.collect::<String>().trim_end().to_owned()
+    output::folded(&text)
 }
 
 /// What the contract says a failure of this kind ends with.

@@ -19,7 +19,24 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 
 /// Tells a person something that is no result. Without a standard error there is nobody to tell.
 pub(super) fn remark(text: &str) {
-    drop(writeln!(io::stderr(), "uplinkd: {text}"));
+    drop(writeln!(
+        io::stderr(),
+        "{}",
+        folded(&format!("uplinkd: {text}"))
+    ));
+}
+
+/// A text for standard error, in lines that fit it if it is a terminal.
+pub(super) fn folded(text: &str) -> String {
+    let fit = |line| {
+        if io::stderr().is_terminal() {
+            fitted(line)
+        } else {
+            format!("{line}\n")
+        }
+    };
+    let lines = text.lines().map(fit);
+    lines.collect::<String>().trim_end().to_owned()
 }
 
 /// Standard output is a terminal.

@@ -185,6 +185,7 @@ fn what_goes_wrong_is_folded_between_words_on_a_terminal_and_is_one_line_in_a_pi
         &["check", "--config", "/nowhere/uplinkd.toml"],
         &["disable", "fiber", "--drain=soon"],
         &["status", "--socket", "/nowhere/control.sock"],
+        &["history", "--socket", "/nowhere/control.sock"],
     ] {
         let told = output(&mut uplinkd(arguments));
         let piped = stderr(&told).replace("/nowhere", "");
