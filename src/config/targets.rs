@@ -12,7 +12,7 @@ use crate::units::{
 
 /// A target that shows whether an uplink works.
 pub(super) const TARGET: Own<Target> = own(
-    "an address, tcp://HOST:PORT, http://HOST/PATH, https://HOST/PATH or dns://SERVER/NAME",
+    "an address, or a target with a scheme such as tcp://HOST:PORT",
     target,
 );
 

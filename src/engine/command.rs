@@ -151,6 +151,36 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The uplink that it names.
+    pub(super) const fn uplink(&self) -> Option<&UplinkName> {
+        match self {
+            Self::Switch { uplink, .. }
+            | Self::Disable { uplink, .. }
+            | Self::Enable { uplink } => Some(uplink),
+            Self::Auto => None,
+        }
+    }
+
+    /// What follows from it, for the operator; `carrier` carries the traffic of the default group now.
+    pub fn outcome(&self, carrier: Option<&UplinkName>) -> String {
+        match self {
+            Self::Switch { uplink, .. } if carrier != Some(uplink) => {
+                format!("{uplink} is brought up, and the traffic goes there once it is usable")
+            }
+            Self::Switch { uplink, pin: false } => {
+                format!("the traffic goes through {uplink} until `auto`, or until it fails")
+            }
+            Self::Switch { uplink, pin: true } => {
+                format!("the traffic goes through {uplink} until `auto`, even if it fails")
+            }
+            Self::Auto => "the agent chooses again".to_owned(),
+            Self::Disable { uplink, .. } => format!("{uplink} carries no traffic until `enable`"),
+            Self::Enable { uplink } => format!("{uplink} may carry traffic again"),
+        }
+    }
+}
+
 /// As it is typed at the command line.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
