@@ -150,96 +150,7 @@ fn uci_in_a_toml_file_and_toml_in_a_uci_file_are_reported_once() {
 
 #[test]
 fn a_value_that_toml_does_not_know_is_reported_with_what_to_write() {
-    for (line, expected) in [
-        (
-            "name = fiber",
-            "write `name = \"fiber\"`: a text stands in quotes",
-        ),
-        (
-            "name = true1 # x",
-            "write `name = \"true1\"`: a text stands in quotes",
-        ),
-        (
-            "interface = eth1.7",
-            "write `interface = \"eth1.7\"`: a text stands in quotes",
-        ),
-        (
-            "interval = 1s",
-            "write `interval = \"1s\"`: a text stands in quotes",
-        ),
-        (
-            "control = /run/x",
-            "write `control = \"/run/x\"`: a text stands in quotes",
-        ),
-        (
-            "gateway = 192.0.2.1",
-            "write `gateway = \"192.0.2.1\"`: a text stands in quotes",
-        ),
-        (
-            "metered = yes",
-            "write `metered = true`: yes and no are `true` and `false`",
-        ),
-        (
-            "metered = Off",
-            "write `metered = false`: yes and no are `true` and `false`",
-        ),
-        (
-            "metered = True",
-            "write `metered = true`: yes and no are `true` and `false`",
-        ),
-        (
-            "enter = 20,0",
-            "write `enter = 20.0`: a number has a point and no unit",
-        ),
-        (
-            "enter = 20 %",
-            "write `enter = 20`: a number has a point and no unit",
-        ),
-        (
-            "enter = .2",
-            "write `enter = 0.2`: a number has a point and no unit",
-        ),
-        (
-            "enter = 20.",
-            "write `enter = 20.0`: a number has a point and no unit",
-        ),
-        (
-            "weight = 007",
-            "write `weight = 7`: a number has a point and no unit",
-        ),
-        (
-            "standby = 'warm",
-            "write `standby = \"warm\"`: a text stands in quotes",
-        ),
-        (
-            "standby = “warm”",
-            "write `standby = \"warm\"`: a text stands in quotes",
-        ),
-        (
-            "standby: warm",
-            "write `standby = \"warm\"`: a text stands in quotes",
-        ),
-        (
-            "gateway fe80::1",
-            "write `gateway = \"fe80::1\"`: a text stands in quotes",
-        ),
-        (
-            "targets = [1.1.1.1, one.one]",
-            "write `targets = [\"1.1.1.1\", \"one.one\"]`: a text stands in quotes",
-        ),
-        (
-            "targets = [\n1.1.1.1,\n]",
-            "write `\"1.1.1.1\"`: a text stands in quotes",
-        ),
-        (
-            "metered = true, # x",
-            "write `metered = true`: a line is a key, a `=` and one value",
-        ),
-        (
-            "standby =",
-            "`standby`: a value is missing, such as a text in quotes, a number, true or false",
-        ),
-    ] {
+    for (line, expected) in UNKNOWN_VALUES {
         let said = refusal_beside_uplinks(&format!("{line}\n"));
         assert_eq!(
             said,
@@ -484,6 +395,98 @@ fn control_characters_of_a_file_do_not_reach_the_terminal() {
         }
     }
 }
+
+/// Lines with a value that TOML does not know.
+const UNKNOWN_VALUES: &[(&str, &str)] = &[
+    (
+        "name = fiber",
+        "write `name = \"fiber\"`: a text stands in quotes",
+    ),
+    (
+        "name = true1 # x",
+        "write `name = \"true1\"`: a text stands in quotes",
+    ),
+    (
+        "interface = eth1.7",
+        "write `interface = \"eth1.7\"`: a text stands in quotes",
+    ),
+    (
+        "interval = 1s",
+        "write `interval = \"1s\"`: a text stands in quotes",
+    ),
+    (
+        "control = /run/x",
+        "write `control = \"/run/x\"`: a text stands in quotes",
+    ),
+    (
+        "gateway = 192.0.2.1",
+        "write `gateway = \"192.0.2.1\"`: a text stands in quotes",
+    ),
+    (
+        "metered = yes",
+        "write `metered = true`: yes and no are `true` and `false`",
+    ),
+    (
+        "metered = Off",
+        "write `metered = false`: yes and no are `true` and `false`",
+    ),
+    (
+        "metered = True",
+        "write `metered = true`: yes and no are `true` and `false`",
+    ),
+    (
+        "enter = 20,0",
+        "write `enter = 20.0`: a number has a point and no unit",
+    ),
+    (
+        "enter = 20 %",
+        "write `enter = 20`: a number has a point and no unit",
+    ),
+    (
+        "enter = .2",
+        "write `enter = 0.2`: a number has a point and no unit",
+    ),
+    (
+        "enter = 20.",
+        "write `enter = 20.0`: a number has a point and no unit",
+    ),
+    (
+        "weight = 007",
+        "write `weight = 7`: a number has a point and no unit",
+    ),
+    (
+        "standby = 'warm",
+        "write `standby = \"warm\"`: a text stands in quotes",
+    ),
+    (
+        "standby = “warm”",
+        "write `standby = \"warm\"`: a text stands in quotes",
+    ),
+    (
+        "standby: warm",
+        "write `standby = \"warm\"`: a text stands in quotes",
+    ),
+    (
+        "gateway fe80::1",
+        "write `gateway = \"fe80::1\"`: a text stands in quotes",
+    ),
+    (
+        "targets = [1.1.1.1, one.one]",
+        "write `targets = [\"1.1.1.1\", \"one.one\"]`: a text stands in quotes",
+    ),
+    (
+        "targets = [\n1.1.1.1,\n]",
+        "write `\"1.1.1.1\"`: a text stands in quotes",
+    ),
+    (
+        "metered = true, # x",
+        "write `metered = true`: a line is a key, a `=` and one value",
+    ),
+    (
+        "standby =",
+        "`standby`: a value is missing, such as a text in quotes, a number, true or false",
+    ),
+];
 
 /// Beside two good uplinks.
 const MISTAKES: &[(&str, &str)] = &[
