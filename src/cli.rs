@@ -16,6 +16,7 @@ pub mod replay;
 pub mod run;
 pub mod status;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -38,7 +39,7 @@ pub struct Cli {
 enum CliCommand {
     /// Run the agent in the foreground
     Run(run::Arguments),
-    /// Look for mistakes in the configuration and in the machine it would run on
+    /// Look for mistakes in the configuration and on this machine
     Check(check::CheckArguments),
     /// Show what is active, how each uplink is, since when and why
     Status(status::StatusArguments),
@@ -46,9 +47,9 @@ enum CliCommand {
     History(history::HistoryArguments),
     #[command(flatten)]
     Agent(command::AgentCommand),
-    /// Make a configuration from that of another program, and say what has no counterpart
+    /// Make a configuration from that of mwan3
     Import(import::ImportArguments),
-    /// Run the decisions on a recorded trace: when would it have switched, and why
+    /// Run the decisions on a recorded trace in virtual time
     #[cfg(feature = "replay")]
     Replay(replay::ReplayArguments),
     /// Print the completions for a shell
@@ -57,7 +58,7 @@ enum CliCommand {
     /// Print a manual page
     #[cfg(feature = "packaging")]
     Man(packaging::PageArguments),
-    /// Break and mend a whole network in throw-away namespaces and see what the agent does
+    /// Run the agent in a network of throw-away namespaces that breaks
     #[cfg(feature = "lab")]
     Lab(Box<lab::LabArguments>),
 }
@@ -71,7 +72,15 @@ impl Cli {
                 let hint = ContextValue::StyledStrs(vec![hint.into()]);
                 error.insert(ContextKind::Suggested, hint);
             }
-            error.exit()
+            if !error.use_stderr() {
+                error.exit()
+            }
+            drop(writeln!(
+                std::io::stderr(),
+                "{}",
+                output::folded(&error.to_string())
+            ));
+            std::process::exit(error.exit_code())
         })
     }
 
@@ -99,4 +108,4 @@ impl Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does not answer";
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no answer";

@@ -40,7 +40,7 @@ pub enum Request {
         #[serde(default)]
         newest: Option<usize>,
     },
-    /// Take over a changed configuration; a bad one is refused and the old one stays
+    /// Take over a changed configuration unless it has a mistake
     Reload,
     /// What an operator chooses by hand.
     #[command(flatten)]

@@ -264,16 +264,14 @@ impl Engine {
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
         let view = self.view();
         manual::check(view, command)?;
-        match command {
-            Command::Disable {
-                uplink,
-                drain: Some(_),
-            } => self.drains.check(view, uplink),
-            Command::Disable { drain: None, .. }
-            | Command::Switch { .. }
-            | Command::Auto
-            | Command::Enable { .. } => Ok(()),
+        if let Command::Disable {
+            uplink,
+            drain: Some(_),
+        } = command
+        {
+            return self.drains.check(view, uplink);
         }
+        Ok(())
     }
 
     /// What operators chose, as it is now.
@@ -417,12 +415,10 @@ impl Engine {
 
     /// Takes up a command of before a restart. The uplink that the traffic was sent to may only be coming up now.
     fn restore(&mut self, issued: IssuedCommand, now: Moment) {
-        match issued.command {
-            Command::Switch { uplink, pin } => self.choose_by_hand(&uplink, pin),
-            Command::Disable { uplink, .. } => {
-                self.set_disabled(&uplink, true, "disabled by hand before a restart", now);
-            }
-            Command::Auto | Command::Enable { .. } => {}
+        if let Command::Switch { uplink, pin } = issued.command {
+            self.choose_by_hand(&uplink, pin);
+        } else if let Command::Disable { uplink, .. } = issued.command {
+            self.set_disabled(&uplink, true, "disabled by hand before a restart", now);
         }
     }
 

@@ -211,22 +211,12 @@ impl Watch {
     }
 
     fn state(&self, event: &Event) -> Option<(f64, State)> {
-        match &event.change {
-            Change::Uplink { uplink, to, .. } if *uplink == self.observed => {
-                Some((event.at.since_start().as_secs_f64(), *to))
-            }
-            Change::Uplink { .. }
-            | Change::Target { .. }
-            | Change::Flap { .. }
-            | Change::Standby { .. }
-            | Change::Prefix { .. }
-            | Change::Switch { .. }
-            | Change::Stranded { .. }
-            | Change::Drained { .. }
-            | Change::NoUsableUplink
-            | Change::ConfigReloaded
-            | Change::ConfigRefused => None,
+        if let Change::Uplink { uplink, to, .. } = &event.change
+            && *uplink == self.observed
+        {
+            return Some((event.at.since_start().as_secs_f64(), *to));
         }
+        None
     }
 
     fn is_up(&self) -> bool {

@@ -19,7 +19,7 @@ pub(super) struct ConfigFile {
 /// Where the agent is.
 #[derive(Debug, Args)]
 pub(super) struct Connection {
-    /// The agent's control socket [default: the one that the configuration names]
+    /// The agent's control socket [default: as configured]
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
     #[command(flatten)]

@@ -1,6 +1,5 @@
 //! How a command fails: the words, and the exit code.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use super::output;
@@ -11,7 +10,7 @@ use crate::control::socket::BindError;
 #[cfg(feature = "replay")]
 use crate::recording::RecordingError;
 
-/// The whole chain of an error, on one line.
+/// The whole chain of an error, folded on a terminal.
 pub fn explain(error: &anyhow::Error) -> String {
     #[cfg(feature = "replay")]
     if let Some(lines @ RecordingError::Lines { .. }) = error.downcast_ref() {
@@ -28,11 +27,7 @@ pub fn explain(error: &anyhow::Error) -> String {
         )
         | None => format!("uplinkd: {error:#}"),
     };
-    if !std::io::stderr().is_terminal() {
-        return text;
-    }
-    let lines = text.lines().map(output::fitted);
-    lines.collect::<String>().trim_end().to_owned()
+    output::folded(&text)
 }
 
 /// What the contract says a failure of this kind ends with.

@@ -118,6 +118,12 @@ impl Client {
     }
 
     fn broken(&self, source: io::Error) -> ClientError {
+        let source = if source.kind() == io::ErrorKind::WouldBlock {
+            let what = format!("nothing came within {} s", PATIENCE.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, what)
+        } else {
+            source
+        };
         ClientError::Broken {
             path: self.path.clone(),
             source,

@@ -45,23 +45,7 @@ impl Daemon {
         }
         let issued = self.issued(by, command.clone());
         self.decisions.tell(Input::Command(issued.clone()));
-        let is_coming = |uplink| self.decisions.engine.carrier() != Some(uplink);
-        let done = match command {
-            Command::Switch { uplink, .. } if is_coming(uplink) => {
-                format!("{uplink} is brought up, and the traffic goes there once it is usable")
-            }
-            Command::Switch { uplink, pin: false } => {
-                format!("the traffic goes through {uplink} until `auto`, or until it fails")
-            }
-            Command::Switch { uplink, pin: true } => {
-                format!("the traffic goes through {uplink} until `auto`, even if it fails")
-            }
-            Command::Auto => "the agent chooses again".to_owned(),
-            Command::Disable { uplink, .. } => {
-                format!("{uplink} carries no traffic until `enable`")
-            }
-            Command::Enable { uplink } => format!("{uplink} may carry traffic again"),
-        };
+        let done = command.outcome(self.decisions.engine.carrier());
         Response::Done(self.followed(&issued, done))
     }
 

@@ -12,11 +12,16 @@ use crate::units::{Moment, UplinkName};
 /// Whether a command can be followed. Uplinks are chosen for the traffic of the default group, and taken out of
 /// service for all of it.
 pub(super) fn check(view: EngineView<'_>, command: &Command) -> Result<(), CommandRefusal> {
-    match command {
-        Command::Auto => Ok(()),
-        Command::Enable { uplink } => find(view, uplink).map(|_| ()),
-        Command::Switch { uplink: name, .. } => check_switch(find(view, name)?),
-        Command::Disable { uplink: name, .. } => check_disable(view, find(view, name)?),
+    let Some(name) = command.uplink() else {
+        return Ok(());
+    };
+    let uplink = find(view, name)?;
+    if let Command::Switch { .. } = command {
+        check_switch(uplink)
+    } else if let Command::Disable { .. } = command {
+        check_disable(view, uplink)
+    } else {
+        Ok(())
     }
 }
 

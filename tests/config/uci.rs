@@ -265,7 +265,8 @@ fn broken_syntax_is_told_with_its_line() {
         ("config\n", "1: not valid UCI: a section without a type"),
         (
             "config uplink a-b\n",
-            "1: not valid UCI: the name of a section is of up to 64 letters, digits and _",
+            "1: not valid UCI: the name of a section is of up to 64 letters, digits and _; a name with `-` or \
+             `.` stands below it, as `option name`",
         ),
         (
             "option tier 1\n",

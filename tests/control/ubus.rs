@@ -68,18 +68,26 @@ fn is_answered(client: &mut Client) -> bool {
 }
 
 #[test]
-fn the_object_has_the_methods_of_the_command_line_with_their_types() {
+fn the_object_has_the_methods_and_types_that_its_document_lists() {
     let site = Site::new();
     let client = site.bus.accept();
     let [object] = client.objects.as_slice() else {
         panic!("{:?}", client.objects);
     };
     assert_eq!(object.path, "uplinkd");
-    let (text, truth) = (3, 7);
-    let expected = json!({
-        "status": {}, "history": {"since": text}, "switch": {"uplink": text, "pin": truth}, "auto": {},
-        "disable": {"uplink": text, "drain": text}, "enable": {"uplink": text}, "reload": {},
-    });
+    let listed = include_str!("../../docs/openwrt.md")
+        .lines()
+        .skip_while(|line| !line.starts_with("'uplinkd' @"));
+    let methods = listed
+        .skip(1)
+        .take_while(|line| line.starts_with("        \""));
+    let methods: Vec<_> = methods.map(str::trim).collect();
+    assert!(methods.len() > 5, "{methods:?}");
+    let types = methods
+        .join(",")
+        .replace("\"String\"", "3")
+        .replace("\"Boolean\"", "7");
+    let expected: Value = serde_json::from_str(&format!("{{{types}}}")).expect("methods");
     assert_eq!(object.signature, expected);
 }
 

@@ -39,8 +39,12 @@ impl Table {
         for (uplink, row) in status.uplinks.iter().zip(&rows) {
             text.push_str(&self.coloured(uplink.state, row, &layout));
             text.push('\n');
-            let mut notes = vec![uplink.reason.clone() + &part(status, uplink)];
-            notes.extend(self.maintenance(status, uplink));
+            let reason = uplink.reason.clone() + &part(status, uplink);
+            let by_hand = self.maintenance(status, uplink);
+            let mut notes = match (uplink.state, by_hand) {
+                (State::Disabled, Some(by_hand)) => vec![by_hand],
+                (_, by_hand) => [Some(reason), by_hand].into_iter().flatten().collect(),
+            };
             notes.extend(self.penalty(uplink));
             if with_targets {
                 notes.extend(learnt(uplink));
@@ -331,7 +335,7 @@ fn probe_budget(budget: &BudgetStatus) -> String {
     )
 }
 
-/// An event as one line, or as more where the screen is not as wide.
+/// An event as one line, whatever its reason holds, or as more where the screen is not as wide.
 pub(in crate::cli) fn event(event: &EventRecord) -> String {
     let mut text = format!("{}  {}", event.at, event.event);
     if let Some(group) = &event.group {
@@ -343,7 +347,7 @@ pub(in crate::cli) fn event(event: &EventRecord) -> String {
     if let (Some(from), Some(to)) = (&event.from, &event.to) {
         let _ = write!(text, "  {from} -> {to}");
     }
-    let _ = write!(text, ": {}", event.reason);
+    let _ = write!(text, ": {}", event.reason.replace('\n', "; "));
     fitted(&text)
 }
 
