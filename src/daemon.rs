@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  kernel task (1) ──── mpsc<Report>, 64 ────┐                  ┌── watch<Wanted> ────> kernel task
-//!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
+//!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1025 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
@@ -24,6 +24,7 @@ mod flows;
 mod history_query;
 mod kept_state;
 mod kernel_side;
+mod lateness;
 mod networks;
 mod pending;
 mod reload;
@@ -61,7 +62,7 @@ use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::KernelReport;
-use crate::probe::{ProbeReport, Probers};
+use crate::probe::{ProbeReport, ProberReport, Probers};
 use crate::routing::Observed;
 
 /// A hand-over that arrives within this time after a stop signal replaces the stop.
@@ -116,7 +117,7 @@ struct Daemon {
 /// What woke the loop.
 enum Wake {
     Kernel(Option<KernelReport>),
-    Probe(Option<ProbeReport>),
+    Probe(Option<ProberReport>),
     Flows(Option<flows::FlowMoverReport>),
     Held(Option<FlowList>),
     Call(Option<Call>),
@@ -159,7 +160,7 @@ impl Daemon {
             match wake.context("cannot wait for what comes next")? {
                 Wake::Kernel(Some(report)) => self.kernel_reports(report)?,
                 Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
-                Wake::Probe(Some(report)) => self.probed(report),
+                Wake::Probe(Some(report)) => self.prober_reports(report),
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Flows(Some(report)) => self.pending.flows_moved(report),
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
@@ -168,7 +169,7 @@ impl Daemon {
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
-                Wake::Timeout => self.decisions.handle_timeout(),
+                Wake::Timeout => self.time_has_passed(),
                 Wake::Signal(signal) => match signal.on_stop(self.config.on_stop) {
                     Some(on_stop) => return self.stop(on_stop).await,
                     None => drop(self.reload()),
@@ -189,6 +190,7 @@ impl Daemon {
     async fn wake(&mut self) -> std::io::Result<Wake> {
         let decision = self.decisions.engine.poll_timeout();
         let decision = decision.filter(|_| self.kernel.is_known());
+        let decision = self.decisions.lateness.wait_until(decision);
         let due = decision.into_iter().chain(self.supervisor.due()).min();
         self.alarm.set(due, self.clock.now())?;
         Ok(tokio::select! {
@@ -225,6 +227,39 @@ impl Daemon {
         }
         for input in self.kernel.observe(&self.config.engine, observed) {
             self.decisions.tell(input);
+        }
+    }
+
+    /// The engine's timeout has come. A probe is judged after all that has arrived was read, however late
+    /// the probers or this loop were called.
+    fn time_has_passed(&mut self) {
+        let now = self.clock.now();
+        if self.decisions.lateness.is_reading() {
+            return;
+        }
+        let awaits_answers = self.decisions.engine.awaits_answers(now);
+        if awaits_answers || self.decisions.lateness.is_stall(now) {
+            self.decisions.lateness.read_answers(now);
+            self.probers.read_answers();
+        } else {
+            self.decisions.handle_timeout();
+        }
+    }
+
+    fn prober_reports(&mut self, report: ProberReport) {
+        match report {
+            ProberReport::Outcome(report) => self.probed(report),
+            ProberReport::SentLate { uplink, id, by } => {
+                self.decisions.tell(Input::SentLate { uplink, id, by });
+            }
+            ProberReport::AnswersRead(at) => {
+                let until = self.clock.at(at);
+                self.decisions.tell(Input::AnswersRead { until });
+                if let Some(lasts) = self.decisions.lateness.answers_are_read(self.clock.now()) {
+                    self.decisions.tell(Input::Stalled { lasts });
+                }
+                self.decisions.handle_timeout();
+            }
         }
     }
 

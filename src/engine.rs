@@ -35,12 +35,14 @@ pub mod passive;
 mod prefixes;
 mod probe_rate;
 pub mod quality;
+mod refused_sends;
 mod reload;
 pub mod round;
 pub mod schedule;
 pub mod score;
 pub mod settings;
 mod stale_flows;
+pub mod stalls;
 mod standby_wake;
 pub mod state;
 pub mod status;
@@ -75,9 +77,11 @@ use crate::engine::manual::PinWatch;
 use crate::engine::no_usable::NoUsableUplink;
 use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
+use crate::engine::refused_sends::RefusedSends;
 use crate::engine::reload::uplinks_of;
 use crate::engine::settings::{Failback, Settings};
 use crate::engine::stale_flows::StaleFlows;
+use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::state::State;
 use crate::engine::status::{AgentState, Choices, RoutesState, Status};
@@ -90,6 +94,8 @@ use crate::units::{Bytes, Moment, UplinkName, Wall};
 const ASLEEP: Duration = Duration::from_secs(5);
 
 /// The whole of the decisions. See the module for the order of calls.
+///
+/// Large: it has a field for each part that is about all uplinks.
 #[derive(Clone, Debug)]
 pub struct Engine {
     settings: Settings,
@@ -104,6 +110,8 @@ pub struct Engine {
     prefixes: PrefixAnnouncements,
     drains: Drains,
     stale_flows: StaleFlows,
+    stalls: Stalls,
+    refused_sends: RefusedSends,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
     routes: DesiredRoutes,
@@ -127,6 +135,8 @@ impl Engine {
             prefixes: PrefixAnnouncements::default(),
             drains: Drains::default(),
             stale_flows: StaleFlows::default(),
+            stalls: Stalls::default(),
+            refused_sends: RefusedSends::default(),
             is_stale: true,
             routes: DesiredRoutes::default(),
             outbox: Outbox::default(),
@@ -136,7 +146,7 @@ impl Engine {
 
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Moment, input: Input) {
-        self.is_stale |= !matches!(input, Input::Probe { .. } | Input::Counters { .. });
+        self.is_stale |= !input.is_routine();
         self.wake_up(now);
         self.take(input, now);
         self.decide(now);
@@ -158,6 +168,21 @@ impl Engine {
                 if let Some(place) = self.id(&uplink) {
                     self.uplinks[place.place()].probed(id, outcome, now, &mut self.outbox);
                 }
+            }
+            Input::SentLate { uplink, id, by } => {
+                if let Some(place) = self.id(&uplink) {
+                    self.uplinks[place.place()].sent_late(id, by);
+                }
+            }
+            Input::AnswersRead { until } => {
+                let uplinks = self.uplinks.iter_mut();
+                uplinks.for_each(|uplink| uplink.answers_read(until));
+            }
+            Input::Stalled { lasts } => {
+                for uplink in &mut self.uplinks {
+                    uplink.stalled(lasts, now, &mut self.outbox);
+                }
+                self.outbox.events.extend(self.stalls.add(lasts, now));
             }
             Input::Counters { uplink, counters } => {
                 if let Some(id) = self.id(&uplink) {
@@ -225,6 +250,12 @@ impl Engine {
         ];
         let others = others.into_iter().flatten();
         uplinks.chain(groups).chain(others).min()
+    }
+
+    /// A probe is to be judged that may have been answered since the sockets were read last:
+    /// [`Input::AnswersRead`] is to come before [`Engine::handle_timeout`].
+    pub fn awaits_answers(&self, now: Moment) -> bool {
+        self.uplinks.iter().any(|uplink| uplink.awaits_answers(now))
     }
 
     /// The uplink that leads the default group.
@@ -496,6 +527,8 @@ impl Engine {
     fn decide(&mut self, now: Moment) {
         self.isolation
             .hear(&mut self.uplinks, now, &mut self.outbox);
+        let refused = self.refused_sends.judge(&mut self.uplinks, now);
+        self.outbox.events.extend(refused);
         let is_settled = self.settle(now);
         // Whether a cold uplink is needed depends on what carries now.
         let mut is_stale = self.wake_standbys(now) && self.settle(now);

@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use super::clock::Clock;
+use super::lateness::Lateness;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::input::Input;
@@ -12,6 +13,7 @@ use crate::units::Moment;
 /// The one engine. Each of its inputs goes through here and is recorded.
 pub(super) struct Decisions {
     pub(super) engine: Engine,
+    pub(super) lateness: Lateness,
     recorder: Option<Recorder>,
     clock: Clock,
 }
@@ -21,6 +23,7 @@ impl Decisions {
         let begin = clock.now();
         Ok(Self {
             engine: Engine::new(config.engine.clone(), begin),
+            lateness: Lateness::default(),
             recorder: recorder(config, begin, clock)?,
             clock,
         })

@@ -79,6 +79,12 @@ event_kinds! {
     SwitchStranded "switch.stranded" Error AtOnce Lane::News, Each;
     /// No uplink is usable.
     NoUsableUplink "no_usable_uplink" Error AtOnce Lane::News, Each;
+    /// The agent was kept from running.
+    MachineStalled "machine.stalled" Warning Batched Lane::News, Each;
+    /// This machine refuses to send probes on all uplinks.
+    MachineRefuses "machine.refuses" Error Batched Lane::News, Each;
+    /// Probes can be sent again.
+    MachineSends "machine.sends" Info Batched Lane::News, Each;
     /// A changed configuration is in force.
     ConfigReloaded "config.reloaded" Info Batched Lane::News, Each;
     /// A changed configuration was refused.
@@ -290,6 +296,13 @@ pub enum Change {
     },
     /// No uplink is usable; the routes stay as they are.
     NoUsableUplink,
+    /// The agent was kept from running.
+    MachineStalled,
+    /// This machine refuses to send probes on all uplinks, or no longer does.
+    MachineRefuses {
+        /// It no longer does.
+        is_over: bool,
+    },
     /// A changed configuration is in force.
     ConfigReloaded,
     /// A changed configuration was refused; the old one stays.
@@ -425,6 +438,9 @@ impl Change {
                 ChangeValues::of_uplink(EventKind::UplinkDrained, uplink, interface)
             }
             Self::NoUsableUplink => ChangeValues::of(EventKind::NoUsableUplink),
+            Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),
+            Self::MachineRefuses { is_over: false } => ChangeValues::of(EventKind::MachineRefuses),
+            Self::MachineRefuses { is_over: true } => ChangeValues::of(EventKind::MachineSends),
             Self::ConfigReloaded => ChangeValues::of(EventKind::ConfigReloaded),
             Self::ConfigRefused => ChangeValues::of(EventKind::ConfigRefused),
         }

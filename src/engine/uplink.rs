@@ -22,9 +22,12 @@ mod places;
 mod portal;
 mod purse;
 mod read_model;
+mod refusals;
 mod reports;
 mod rounds;
 mod targets;
+
+use std::time::Duration;
 
 use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::event::{Change, Errand};
@@ -265,6 +268,49 @@ impl Uplink {
     pub fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Moment, out: &mut Outbox) {
         self.monitor.probed(id, outcome, now);
         self.monitor.reports.collect(out);
+    }
+
+    /// A probe left this machine so much later than it was ordered.
+    pub fn sent_late(&mut self, id: ProbeId, by: Duration) {
+        self.monitor.sent_late(id, by);
+    }
+
+    /// All answers that had come by `until` are taken in.
+    pub fn answers_read(&mut self, until: Moment) {
+        self.monitor.rounds.answers_read(until);
+    }
+
+    /// A deadline has passed up to which the answers were not read.
+    pub fn awaits_answers(&self, now: Moment) -> bool {
+        self.monitor.rounds.awaits_answers(now)
+    }
+
+    /// The agent was kept from running for so long, until now.
+    pub fn stalled(&mut self, lasts: Duration, now: Moment, out: &mut Outbox) {
+        self.monitor.stalled(lasts, now);
+        self.monitor.reports.collect(out);
+    }
+
+    /// Its probes of a family are to be sent, and since when this machine refuses that; none if they are
+    /// not to be sent.
+    pub fn refused_since(&self, family: Family) -> Option<Option<Moment>> {
+        self.monitor.refused_since(family)
+    }
+
+    /// Why its probes cannot be sent, if that is so on all uplinks.
+    pub fn refusal(&self) -> Option<&str> {
+        self.monitor.evidence.refusals.reason()
+    }
+
+    /// It has asked since then, or tried to.
+    pub fn has_asked_since(&self, since: Moment) -> bool {
+        let last = self.monitor.rounds.last_sent();
+        last.is_some_and(|sent| sent >= since)
+    }
+
+    /// This machine refuses the probes of a family on all uplinks, or no longer does.
+    pub fn refused_everywhere(&mut self, family: Family, is_so: bool) {
+        self.monitor.refused_everywhere(family, is_so);
     }
 
     /// Takes the counters of its interface.

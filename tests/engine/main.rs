@@ -19,6 +19,7 @@ mod earlier;
 mod failover;
 mod families;
 mod groups;
+mod machine;
 mod prefixes;
 mod properties;
 mod replay;

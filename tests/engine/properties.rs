@@ -266,7 +266,8 @@ fn outcome() -> impl Strategy<Value = ProbeOutcome> {
         Just(ProbeOutcome::Unreachable("no route".to_owned())),
         Just(ProbeOutcome::Wrong("an error".to_owned())),
         Just(ProbeOutcome::Captive("a landing page".to_owned())),
-        Just(ProbeOutcome::NotSent("no buffer".to_owned())),
+        Just(ProbeOutcome::NotSent("no socket".to_owned())),
+        Just(ProbeOutcome::Refused("no buffer".to_owned())),
     ]
 }
 

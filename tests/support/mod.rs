@@ -109,7 +109,11 @@ fn line(event: &Event) -> String {
             let group = group.unwrap_or_default();
             format!("{group}{} -> {}", names(from), names(to))
         }
-        Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
+        Change::NoUsableUplink
+        | Change::MachineStalled
+        | Change::MachineRefuses { .. }
+        | Change::ConfigReloaded
+        | Change::ConfigRefused => String::new(),
     };
     format!("{} {what}", event.change.kind())
         .trim_end()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::health::{Phase, Trial};
 use super::portal::Portal;
+use super::refusals::Refusals;
 use super::rounds::Settled;
 use super::targets::Targets;
 use crate::engine::family::{Families, FamilyTurn};
@@ -30,6 +31,7 @@ pub(super) struct Evidence {
     pub(super) portal: Portal,
     /// Since when no probe could be sent.
     mute_since: Option<Moment>,
+    pub(super) refusals: Refusals,
     /// What was answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
     /// When an answer last came that had been given up, and was slower than latency may be.
@@ -57,6 +59,7 @@ impl Evidence {
             passive: Passive::default(),
             portal: Portal::default(),
             mute_since: None,
+            refusals: Refusals::default(),
             wrong_answer: None,
             late_answer: None,
         }
@@ -123,6 +126,16 @@ impl Evidence {
         self.mute_since = None;
     }
 
+    /// This machine refuses the probes of a family on all uplinks, or no longer does. Whether that is news.
+    pub(super) fn refused_everywhere(&mut self, family: Family, is_so: bool) -> bool {
+        let is_news = self.refusals.everywhere(family, is_so);
+        if is_news && is_so {
+            self.mute_since = None;
+            self.families.may_be_sent(family);
+        }
+        is_news
+    }
+
     /// A probe could not be sent. That says nothing about the path; but an uplink through which nothing
     /// can be sent for long is of no use, and to call it up would be a lie.
     pub(super) fn is_mute(&mut self, now: Moment, outage_within: Duration) -> bool {
@@ -164,7 +177,7 @@ impl Evidence {
                 }
                 Fate::Wrong
             }
-            ProbeOutcome::NotSent(_) => Fate::Void,
+            ProbeOutcome::NotSent(_) | ProbeOutcome::Refused(_) => Fate::Void,
         }
     }
 

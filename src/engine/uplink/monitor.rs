@@ -6,6 +6,7 @@
 //! [`Signal`] to the state machine.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::evidence::Evidence;
 use super::health::{Health, Phase, Signal};
@@ -50,7 +51,7 @@ pub(super) struct UplinkMonitor {
     pub(super) is_attached: bool,
     /// It is a cold standby that was called, and may still become usable in time.
     pub(super) is_coming_up: bool,
-    rounds: Rounds,
+    pub(super) rounds: Rounds,
     timers: Timers,
     pub(super) reports: Reports,
 }
@@ -158,12 +159,20 @@ impl UplinkMonitor {
         if let ProbeOutcome::NotSent(why) = &outcome {
             self.not_sent(probe.family, why, now);
         }
+        if let ProbeOutcome::Refused(why) = &outcome
+            && self.evidence.refusals.refused(probe.family, why, now)
+        {
+            self.not_sent(probe.family, why, now);
+        }
         let (most, targets) = (self.settings.probe.listen_for(), &mut self.targets);
         let fate = (self.evidence).understand(outcome, probe, sent, targets, most);
-        let is_answered = matches!(fate, Fate::Answered(_));
-        let is_news = probe.fate == Fate::Pending || is_answered || fate == Fate::Wrong;
-        if is_news && is_answered {
-            self.overtake(sent, probe.family, now);
+        let answer = match fate {
+            Fate::Answered(rtt) => Some(now.min(sent + rtt)),
+            Fate::Pending | Fate::Missed | Fate::Wrong | Fate::Void => None,
+        };
+        let is_news = probe.fate == Fate::Pending || answer.is_some() || fate == Fate::Wrong;
+        if let Some(came) = answer {
+            self.overtake(sent, probe.family, came, now);
         }
         if is_news {
             self.settle(place, fate, now);
@@ -180,6 +189,34 @@ impl UplinkMonitor {
         if self.evidence.is_mute(now, outage_within) {
             self.signal(Signal::Mute(why.to_owned()), now);
         }
+    }
+
+    /// Its probes of a family are to be sent, and since when this machine refuses that; none if they are
+    /// not to be sent.
+    pub(super) fn refused_since(&self, family: Family) -> Option<Option<Moment>> {
+        let is_asked = self.is_attached && self.targets.can_ask(family);
+        is_asked.then(|| self.evidence.refusals.since(family))
+    }
+
+    /// This machine refuses the probes of a family on all uplinks, or no longer does.
+    pub(super) fn refused_everywhere(&mut self, family: Family, is_so: bool) {
+        if self.evidence.refused_everywhere(family, is_so) {
+            self.reports.changed();
+        }
+    }
+
+    /// A probe left this machine so much later than it was ordered.
+    pub(super) fn sent_late(&mut self, id: ProbeId, by: Duration) {
+        self.rounds.sent_late(id, by);
+        self.arm_deadline();
+    }
+
+    /// The agent did not run for so long: probes whose time ran out meanwhile say nothing.
+    pub(super) fn stalled(&mut self, lasts: Duration, now: Moment) {
+        for place in self.rounds.excused(now - lasts, now) {
+            self.settle(place, Fate::Void, now);
+        }
+        self.arm_deadline();
     }
 
     /// Takes the counters of its interface.
@@ -312,11 +349,12 @@ impl UplinkMonitor {
     }
 
     /// A later probe is answered: a queue keeps its order, so that what is still thought to wait in it
-    /// was lost. That is how the link loses packets, and no silence any more.
-    fn overtake(&mut self, answered: Moment, family: Family, now: Moment) {
+    /// was lost. That is how the link loses packets, and no silence any more. The answer `came` before
+    /// it was read, perhaps together with those of earlier probes.
+    fn overtake(&mut self, answered: Moment, family: Family, came: Moment, now: Moment) {
         let most = self.settings.probe.timeout;
         let patience = |target| self.targets.at(target).deadline(most);
-        for overtaken in (self.rounds).overtaken(family, answered, patience, now) {
+        for overtaken in (self.rounds).overtaken(family, answered, patience, came) {
             let place = overtaken.round;
             let round = self.rounds.lose(overtaken, &mut self.targets);
             if self.evidence.overtaken(round, family) {
@@ -330,6 +368,9 @@ impl UplinkMonitor {
 
     fn settle(&mut self, place: ProbePlace, fate: Fate, now: Moment) {
         let settled = self.rounds.settle(place, fate);
+        if fate != Fate::Void {
+            self.evidence.refusals.sent(settled.probe.family);
+        }
         if fate != Fate::Void && settled.speaks_for_all {
             self.evidence.sent();
         }

@@ -66,7 +66,13 @@ pub(super) fn status(
         rtt_p95_ms: rtt.and_then(|_| targets.rtt_p95()).map(millis),
         jitter_ms: jitter.map(millis),
         since: wall.at(health.since()),
-        reason: health.shown_reason(complaint),
+        reason: match evidence.refusals.reason() {
+            Some(why) => format!(
+                "{}; cannot be probed: {why}",
+                health.shown_reason(complaint)
+            ),
+            None => health.shown_reason(complaint),
+        },
         in_doubt: evidence.outage.is_suspected(),
         penalty: tenths(part.penalty),
         suppressed_until: part.suppressed_until.map(|until| wall.at(until)),

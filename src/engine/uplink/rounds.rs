@@ -19,6 +19,10 @@ pub(super) struct Rounds {
     /// Room for the probes of the next round, from one that is over.
     spare_room: Vec<RoundProbe>,
     turn: usize,
+    /// All answers that had come by then are taken in; none: they always are.
+    read_until: Option<Moment>,
+    /// A stall of the agent has excused probes, and none was answered since.
+    has_excused: bool,
 }
 
 /// Where a probe stands.
@@ -144,6 +148,7 @@ impl Rounds {
         let was_closed = round.is_closed();
         let probe = &mut round.probes[place.probe];
         let before = std::mem::replace(&mut probe.fate, fate);
+        self.has_excused &= !matches!(fate, Fate::Answered(_) | Fate::Wrong);
         Settled {
             probe: *probe,
             sent: round.sent,
@@ -153,13 +158,61 @@ impl Rounds {
         }
     }
 
-    /// The first probe that is under way and whose answer is overdue.
+    /// The first probe that is under way and whose answer is overdue. An answer that has come and was
+    /// not read yet is not overdue.
     pub(super) fn first_overdue(&self, now: Moment) -> Option<ProbePlace> {
-        let is_overdue = |probe: &RoundProbe| probe.fate == Fate::Pending && probe.deadline <= now;
+        let judged = self.read_until.map_or(now, |read| read.min(now));
+        let is_overdue = |p: &RoundProbe| p.fate == Fate::Pending && p.deadline <= judged;
         (0..).zip(&self.kept).find_map(|(round, of)| {
             let probe = of.probes.iter().position(is_overdue)?;
             Some(ProbePlace { round, probe })
         })
+    }
+
+    /// All answers that had come by `until` are taken in.
+    pub(super) fn answers_read(&mut self, until: Moment) {
+        self.read_until = self.read_until.max(Some(until));
+    }
+
+    /// A deadline has passed up to which the answers were not read.
+    pub(super) fn awaits_answers(&self, now: Moment) -> bool {
+        let deadline = self.next_deadline().filter(|deadline| *deadline <= now);
+        deadline.is_some_and(|deadline| self.read_until.is_none_or(|read| read < deadline))
+    }
+
+    /// The probes whose time ran out while the agent did not run, from `from` until `now`. Once in each
+    /// silence: whatever keeps the agent from running, an outage is found.
+    pub(super) fn excused(&mut self, from: Moment, now: Moment) -> Vec<ProbePlace> {
+        let mut excused = Vec::new();
+        let is_touched = |round: &Round, probe: &RoundProbe| {
+            round.sent <= from && from <= probe.deadline && probe.deadline <= now
+        };
+        for (place, round) in (0..).zip(&self.kept).filter(|_| !self.has_excused) {
+            for (at, probe) in (0..).zip(&round.probes) {
+                if probe.fate == Fate::Pending && is_touched(round, probe) {
+                    excused.push(ProbePlace {
+                        round: place,
+                        probe: at,
+                    });
+                }
+            }
+        }
+        self.has_excused |= !excused.is_empty();
+        excused
+    }
+
+    /// A probe left the machine so much later than it was ordered.
+    pub(super) fn sent_late(&mut self, id: ProbeId, by: Duration) {
+        let Some(place) = self.find(id) else {
+            return;
+        };
+        let round = &mut self.kept[place.round];
+        let probe = &mut round.probes[place.probe];
+        if probe.fate == Fate::Pending {
+            probe.deadline = probe.deadline + by;
+            round.sent = round.sent + by.saturating_sub(round.late);
+            round.late = round.late.max(by);
+        }
     }
 
     /// The answer of a probe is waited for until then.

@@ -103,6 +103,11 @@ impl Targets {
         }
     }
 
+    /// Some target can be asked by a family.
+    pub(super) fn can_ask(&self, family: Family) -> bool {
+        self.has_way[family as usize] && !self.asked_by(family).is_empty()
+    }
+
     /// The targets that are asked by a family.
     pub(super) fn asked_by(&self, family: Family) -> Places {
         self.asked_by[family as usize]
