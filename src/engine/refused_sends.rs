@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::engine::event::{Change, Event};
-use crate::engine::uplink::Uplink;
+use crate::engine::uplink::{SendState, Uplink};
 use crate::routing::Family;
 use crate::units::Moment;
 
@@ -89,12 +89,16 @@ impl RefusedBy {
 
 /// Finds it, and lets each uplink know whether it is alone.
 fn refused_everywhere(family: Family, uplinks: &mut [Uplink]) -> RefusedBy {
-    let asking = (uplinks.iter()).filter_map(|uplink| uplink.refused_since(family));
     let (mut first, mut last, mut is_everywhere) = (None::<Moment>, None, true);
-    for refused in asking {
-        is_everywhere &= refused.is_some();
-        first = first.into_iter().chain(refused).min();
-        last = last.max(refused);
+    for uplink in &*uplinks {
+        match uplink.send_state(family) {
+            SendState::Unasked => {}
+            SendState::Free => is_everywhere = false,
+            SendState::Refused(since) => {
+                first = Some(first.map_or(since, |first| first.min(since)));
+                last = last.max(Some(since));
+            }
+        }
     }
     let refused = match (first, last) {
         (Some(_), Some(since)) if is_everywhere => RefusedBy::All { since },
@@ -112,7 +116,7 @@ fn refused_everywhere(family: Family, uplinks: &mut [Uplink]) -> RefusedBy {
 fn ask_the_others(family: Family, first: Moment, uplinks: &mut [Uplink], now: Moment) -> bool {
     let mut is_any = false;
     for uplink in uplinks {
-        let is_free = uplink.refused_since(family) == Some(None);
+        let is_free = uplink.send_state(family) == SendState::Free;
         if is_free && !uplink.has_asked_since(first) {
             uplink.probe_now(now);
             is_any = true;

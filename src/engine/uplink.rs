@@ -53,6 +53,7 @@ use monitor::UplinkMonitor;
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
 pub use read_model::UplinkPart;
+pub use refusals::SendState;
 
 /// One uplink. The rest of the engine sees its parts only through it.
 #[derive(Clone, Debug)]
@@ -291,10 +292,9 @@ impl Uplink {
         self.monitor.reports.collect(out);
     }
 
-    /// Its probes of a family are to be sent, and since when this machine refuses that; none if they are
-    /// not to be sent.
-    pub fn refused_since(&self, family: Family) -> Option<Option<Moment>> {
-        self.monitor.refused_since(family)
+    /// Whether its probes of a family are sent.
+    pub fn send_state(&self, family: Family) -> SendState {
+        self.monitor.send_state(family)
     }
 
     /// Why its probes cannot be sent, if that is so on all uplinks.

@@ -36,7 +36,7 @@ pub(super) struct Icmp {
 }
 
 /// What an answer must repeat: it shows that its sender has seen a request.
-type Nonce = [u8; 8];
+type Nonce = [u32; 2];
 
 impl Icmp {
     /// Opens a raw socket on the interface.
@@ -52,7 +52,7 @@ impl Icmp {
             .sock_type_hint(socket2::Type::RAW)
             .build();
         let client = Client::new(&config).map_err(|error| explain(&error, interface))?;
-        let nonce = random()?;
+        let nonce = [u32::from_be_bytes(random()?), u32::from_be_bytes(random()?)];
         let identifier = u16::from_be_bytes(random()?);
         let socket = client.get_socket();
         with_socket(&socket, |socket| socket::leave_by(socket, exit))?;
@@ -88,7 +88,8 @@ impl Icmp {
         let client = self.client.clone();
         let identifier = self.identifier;
         let mut payload = [0; 32];
-        payload[..8].copy_from_slice(&self.nonce);
+        let nonce = self.nonce.map(u32::to_be_bytes);
+        payload[..8].copy_from_slice(nonce.as_flattened());
         payload[8..].copy_from_slice(&PAYLOAD);
         async move {
             let mut pinger = client.pinger(address, identifier).await;
@@ -197,7 +198,7 @@ mod arrival {
     use crate::probe::socket::wall;
 
     /// SIOCGSTAMPNS_NEW (asm-generic/ioctl.h, linux/sockios.h): two 64-bit numbers on every machine.
-    const REQUEST: u32 = (2 << 30) | (16 << 16) | 0x8907;
+    const REQUEST: libc::Ioctl = ((2_u32 << 30) | (16 << 16) | 0x8907) as libc::Ioctl;
 
     /// How long ago the packet that was read last arrived; nothing where the kernel does not tell.
     #[expect(unsafe_code, reason = "no crate in the tree wraps SIOCGSTAMPNS")]
@@ -205,8 +206,7 @@ mod arrival {
         let mut stamp = [0_i64; 2];
         // SAFETY: the descriptor is open for as long as `socket` is, and the kernel writes two 64-bit
         // numbers, for which there is room.
-        let result =
-            unsafe { libc::ioctl(socket.get_native_sock(), REQUEST as _, stamp.as_mut_ptr()) };
+        let result = unsafe { libc::ioctl(socket.get_native_sock(), REQUEST, stamp.as_mut_ptr()) };
         let [Ok(seconds), Ok(nanos)] = [u64::try_from(stamp[0]), u64::try_from(stamp[1])] else {
             return Duration::ZERO;
         };
@@ -274,8 +274,7 @@ mod filter {
 
     /// An IPv4 socket receives packets with their IP header, an IPv6 socket without.
     fn program(family: Family, identifier: u16, nonce: Nonce) -> Vec<SockFilter> {
-        let [a, b, c, d, e, f, g, h] = nonce;
-        let [first, second] = [[a, b, c, d], [e, f, g, h]].map(u32::from_be_bytes);
+        let [first, second] = nonce;
         let step = |code, value| (code, value, 0);
         let unless_equal = |value, skipped| (IF_EQUAL, value, skipped);
         let (begin, echo_reply, quoted) = match family {

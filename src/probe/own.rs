@@ -32,14 +32,13 @@ impl OwnAddresses {
         let now = now();
         let is_recent = |(_, at): &&(bool, Instant)| now - *at < LOOK_AGAIN;
         let before = self.known.get(&address).copied();
-        let is_own = match before.as_ref().filter(is_recent) {
-            Some((is_own, _)) => *is_own,
-            None => {
-                let is_own = is_answered_here(address);
-                self.known.retain(|_, (_, at)| now - *at < LOOK_AGAIN * 2);
-                self.known.insert(address, (is_own, now));
-                is_own
-            }
+        let is_own = if let Some((is_own, _)) = before.as_ref().filter(is_recent) {
+            *is_own
+        } else {
+            let is_own = is_answered_here(address);
+            self.known.retain(|_, (_, at)| now - *at < LOOK_AGAIN * 2);
+            self.known.insert(address, (is_own, now));
+            is_own
         };
         let (uplink, target) = (&job.probe.uplink, &job.probe.target);
         if is_own && before.is_none_or(|(was_own, _)| !was_own) {

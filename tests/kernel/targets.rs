@@ -471,12 +471,16 @@ fn answer_pings(change: impl Fn(&mut [u8]) + Send + 'static) {
     });
 }
 
+/// RFC 1071.
 fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
-    let sum: u32 = words.sum();
-    !((sum & 0xffff) + (sum >> 16)) as u16
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let add_with_carry = |sum: u16, word| {
+        let (sum, carries) = sum.overflowing_add(word);
+        sum + u16::from(carries)
+    };
+    !words.fold(0, add_with_carry)
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::outbox::ProbeIds;
 use super::pacer::{Pacer, Situation};
 use super::places::Places;
 use super::purse::{Purse, RoundTargets};
+use super::refusals::SendState;
 use super::reports::Reports;
 use super::rounds::{ProbePlace, Rounds};
 use super::targets::Targets;
@@ -191,11 +192,13 @@ impl UplinkMonitor {
         }
     }
 
-    /// Its probes of a family are to be sent, and since when this machine refuses that; none if they are
-    /// not to be sent.
-    pub(super) fn refused_since(&self, family: Family) -> Option<Option<Moment>> {
-        let is_asked = self.is_attached && self.targets.can_ask(family);
-        is_asked.then(|| self.evidence.refusals.since(family))
+    /// Whether its probes of a family are sent.
+    pub(super) fn send_state(&self, family: Family) -> SendState {
+        if self.is_attached && self.targets.can_ask(family) {
+            self.evidence.refusals.state(family)
+        } else {
+            SendState::Unasked
+        }
     }
 
     /// This machine refuses the probes of a family on all uplinks, or no longer does.

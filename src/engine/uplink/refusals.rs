@@ -3,6 +3,17 @@
 use crate::routing::Family;
 use crate::units::Moment;
 
+/// Whether this machine sends the probes of a family through an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendState {
+    /// None are to be sent.
+    Unasked,
+    /// They are sent, as far as is known.
+    Free,
+    /// They are refused since then.
+    Refused(Moment),
+}
+
 /// What is refused of each family since the last probe of it that was sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refusals {
@@ -33,9 +44,10 @@ impl Refusals {
         self.of_families[family as usize] = None;
     }
 
-    /// Since when a family's probes are refused.
-    pub(super) fn since(&self, family: Family) -> Option<Moment> {
-        Some(self.of_families[family as usize].as_ref()?.since)
+    /// Whether a family's probes, which are to be sent, are refused.
+    pub(super) fn state(&self, family: Family) -> SendState {
+        let refusal = self.of_families[family as usize].as_ref();
+        refusal.map_or(SendState::Free, |refusal| SendState::Refused(refusal.since))
     }
 
     /// All uplinks are refused the same, or no longer are. Whether that is news.
