@@ -58,8 +58,13 @@ pub enum LabError {
     #[error("no wire `{0}`; there are lan, and for each uplink NAME-access and NAME-core")]
     Wire(String),
     /// There is no such scenario.
-    #[error("no scenario `{0}`; `uplinkd lab --list` names them")]
-    Scenario(String),
+    #[error("no scenario `{name}`; there are {known}")]
+    Scenario {
+        /// The name that was given.
+        name: String,
+        /// What there is.
+        known: String,
+    },
 }
 
 impl LabError {

@@ -338,8 +338,13 @@ pub fn scenarios() -> Result<Vec<Scenario>, LabError> {
 
 /// The scenario of this name.
 pub fn scenario(name: &str) -> Result<Scenario, LabError> {
-    let found = scenarios()?.into_iter().find(|one| one.name == name);
-    found.ok_or_else(|| LabError::Scenario(name.to_owned()))
+    let all = scenarios()?;
+    let known: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+    let found = all.into_iter().find(|one| one.name == name);
+    found.ok_or_else(|| LabError::Scenario {
+        name: name.to_owned(),
+        known: known.join(", "),
+    })
 }
 
 fn two_seconds() -> Span {
