@@ -54,7 +54,8 @@ impl OwnAddresses {
 }
 
 /// An address of this machine, of several hosts, or of none. The kernel reaches its own addresses from
-/// themselves, and refuses a broadcast address to a socket that did not ask for it.
+/// themselves, and a broadcast address from a socket that asked for it only; what a route or a rule
+/// prohibits, from neither.
 fn is_answered_here(address: IpAddr) -> bool {
     if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
         return true;
@@ -63,12 +64,17 @@ fn is_answered_here(address: IpAddr) -> bool {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let source = UdpSocket::bind(SocketAddr::new(any, 0)).and_then(|socket| {
-        socket.connect(SocketAddr::new(address, DISCARD))?;
-        socket.local_addr()
-    });
-    match source {
-        Ok(source) => source.ip() == address,
-        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    let Ok(socket) = UdpSocket::bind(SocketAddr::new(any, 0)) else {
+        return false;
+    };
+    let connect = || socket.connect(SocketAddr::new(address, DISCARD));
+    match connect() {
+        Ok(()) => socket
+            .local_addr()
+            .is_ok_and(|source| source.ip() == address),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            socket.set_broadcast(true).and_then(|()| connect()).is_ok()
+        }
+        Err(_) => false,
     }
 }

@@ -11,6 +11,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::rule::{RuleAction, RuleMessage};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::timeout;
 use uplinkd::engine::Engine;
@@ -532,6 +534,42 @@ fn an_address_of_this_machine_is_no_target_of_an_uplink() {
         }
         let outcome = uplink.ask("198.51.100.9").await;
         assert!(!matches!(outcome, ProbeOutcome::Refused(_)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_name_of_an_address_of_this_machine_is_no_target_of_an_uplink() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        dns(RESOLVER, |question, _| vec![answer(question, 0, &[IS_WEB])]);
+        let target = "tcp://www.example.test:80";
+        // Through `lo` every address is this machine's, and none is refused.
+        uplink.resolved(target).await;
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        let outcome = uplink.ask(target).await;
+        let ProbeOutcome::Refused(why) = &outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(why.contains("192.0.2.80"), "{why}");
+    });
+}
+
+#[test]
+fn an_address_that_a_rule_prohibits_is_not_taken_for_one_of_this_machine() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        world.wire("lte").await;
+        world
+            .add_address("lte", "198.51.100.2/24".parse().expect("a network"))
+            .await;
+        let mut kill_switch = RuleMessage::default();
+        kill_switch.header.family = AddressFamily::Inet;
+        kill_switch.header.action = RuleAction::Prohibit;
+        world.add_rule(kill_switch).await;
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        let outcome = uplink.ask("203.0.113.9").await;
+        let text = format!("{outcome:?}");
+        assert!(!text.contains("this machine itself"), "{text}");
     });
 }
 
