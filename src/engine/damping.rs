@@ -8,7 +8,7 @@
 //! The step to degraded begins no suppression by itself.
 //!
 //! An uplink that fails again sooner after its suppression than that lasted has lost more by its failback than the
-//! failback gained: it is suppressed at once, for twice as long as before, up to a day.
+//! failback gained: it is suppressed at once, for twice as long as before, up to `longest`.
 //!
 //! Damping never keeps the traffic on an unusable uplink, nor away from the only usable one. When an
 //! operator chooses an uplink or ends its maintenance, its penalty is cleared.
@@ -72,9 +72,6 @@ struct Penalty {
     span: Duration,
     released: Option<Moment>,
 }
-
-/// The longest time for which an uplink is suppressed.
-const LONGEST_SPAN: Duration = Duration::from_secs(86_400);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fall {
@@ -198,17 +195,14 @@ impl Penalty {
         let is_setback = self.released.is_some_and(|at| now.since(at) < self.span);
         let is_too_much = self.sum >= settings.suppress || is_setback;
         if is_suppressed || (is_too_much && fall != Fall::Degraded) {
-            let doubled = if is_suppressed {
+            let before = if is_suppressed {
                 self.span
-            } else {
+            } else if is_setback {
                 self.span * 2
-            };
-            let before = if is_suppressed || is_setback {
-                doubled
             } else {
                 Duration::ZERO
             };
-            self.span = self.time_to_reuse(settings).max(before.min(LONGEST_SPAN));
+            self.span = (self.time_to_reuse(settings)).max(before.min(settings.longest));
             self.suppressed_until = Some(now + self.span).filter(|until| *until > now);
             self.released = None;
         }
@@ -383,15 +377,16 @@ mod tests {
         (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
         let mut last = at(3.0);
         let mut span = Duration::ZERO;
-        for _ in 0..4 {
+        for _ in 0..8 {
             let until = flaps.suppressed_until(FIBER).expect("suppressed");
-            assert!(until.since(last) >= span * 2);
+            assert!(until.since(last) >= (span * 2).min(SETTINGS.longest));
             span = until.since(last);
+            assert!(span <= SETTINGS.longest, "{span:?}");
             flaps.observe(SETTINGS, until, []);
             last = until + span / 2;
             fall(&mut flaps, last.since_start().as_secs_f64());
         }
-        assert!(span > SETTINGS.longest * 2, "{span:?}");
+        assert_eq!(span, SETTINGS.longest);
     }
 
     #[test]

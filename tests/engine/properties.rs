@@ -605,14 +605,9 @@ impl Rig {
                 Brief(status)
             );
         }
-        // Each suppression after a failback that failed lasts for twice as long, up to a day.
-        let longest = self.failover.damping.longest;
-        let most = if longest.is_zero() {
-            longest
-        } else {
-            Duration::from_secs(86_400)
-        };
-        let latest = self.reading().at(self.latest + most);
+        let latest = self
+            .reading()
+            .at(self.latest + self.failover.damping.longest);
         for uplink in &status.uplinks {
             let is_in_time = uplink.suppressed_until.is_none_or(|until| until <= latest);
             assert!(is_in_time, "waits too long: {uplink:#?}");
