@@ -25,6 +25,7 @@ pub mod fault_isolation;
 pub mod group;
 mod group_choice;
 mod groups;
+pub mod hazard;
 pub mod ids;
 pub mod input;
 pub mod loss;
@@ -440,6 +441,13 @@ impl Engine {
                 self.pardon(&uplink);
                 self.set_disabled(&uplink, false, "enabled by hand", now);
                 self.drains.give_up(&uplink, "it was enabled");
+            }
+            Command::Forget { uplink } => {
+                self.pardon(&uplink);
+                if let Some(id) = self.id(&uplink) {
+                    self.uplinks[id.place()].recall(Learner::default());
+                }
+                self.elect(now, AskedFor::Nothing);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::choices;
 use crate::config::Config;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::status::{Choices, Chosen, Maintenance};
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::units::Moment;
 
 /// How often the learnt state is written.
@@ -130,6 +130,7 @@ impl KeptState {
         self.memory_written = clock.now();
         let engine = &mut decisions.engine;
         let memory = Memory {
+            form: memory::FORM,
             written: clock.wall().at(self.memory_written),
             carrying: engine.carrier().cloned(),
             learnt: engine.learnt(),

@@ -30,7 +30,13 @@ pub(super) fn resume(
     let mut earlier = default_group(&config.engine, observed, remembered.cloned());
     earlier.shared.extend(groups(&config.engine, observed));
     earlier.chosen = state.recall_choices(config);
-    if let Some(memory) = memory {
+    if let Some(mut memory) = memory {
+        memory.fade(now.0);
+        if memory.is_of_older_form() {
+            tracing::info!(
+                "an earlier version learnt how long silences last from outages too; they are learnt anew"
+            );
+        }
         earlier.learnt = memory.learnt;
         earlier.unspent = memory.unspent;
     }

@@ -47,6 +47,12 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         uplink: UplinkName,
     },
+    /// Forget what was learnt of an uplink: loss, silences, failures
+    Forget {
+        /// The name of the uplink
+        #[arg(value_name = "NAME")]
+        uplink: UplinkName,
+    },
 }
 
 /// How long a drain may take where the operator does not say.
@@ -157,7 +163,8 @@ impl Command {
         match self {
             Self::Switch { uplink, .. }
             | Self::Disable { uplink, .. }
-            | Self::Enable { uplink } => Some(uplink),
+            | Self::Enable { uplink }
+            | Self::Forget { uplink } => Some(uplink),
             Self::Auto => None,
         }
     }
@@ -177,6 +184,7 @@ impl Command {
             Self::Auto => "the agent chooses again".to_owned(),
             Self::Disable { uplink, .. } => format!("{uplink} carries no traffic until `enable`"),
             Self::Enable { uplink } => format!("{uplink} may carry traffic again"),
+            Self::Forget { uplink } => format!("what was learnt of {uplink} is forgotten"),
         }
     }
 }
@@ -197,6 +205,7 @@ impl fmt::Display for Command {
                 drain: Some(limit),
             } => write!(f, "disable {uplink} --drain={limit}"),
             Self::Enable { uplink } => write!(f, "enable {uplink}"),
+            Self::Forget { uplink } => write!(f, "forget {uplink}"),
         }
     }
 }

@@ -5,6 +5,10 @@
 //! halves in each half-life. From `suppress` on the uplink is suppressed: it does not take the traffic
 //! back, and any healthy uplink that is not suppressed is preferred to it. Suppression ends when the
 //! penalty has decayed to `reuse`, and at the latest `longest` after the last failure.
+//! The step to degraded begins no suppression by itself.
+//!
+//! An uplink that fails again sooner after its suppression than that lasted has lost more by its failback than the
+//! failback gained: it is suppressed at once, for twice as long as before, up to `longest`.
 //!
 //! Damping never keeps the traffic on an unusable uplink, nor away from the only usable one. When an
 //! operator chooses an uplink or ends its maintenance, its penalty is cleared.
@@ -64,6 +68,9 @@ struct Penalty {
     falls: u32,
     degradations: u32,
     suppressed_until: Option<Moment>,
+    /// For how long it was suppressed last, from its last fall on, and when that ended.
+    span: Duration,
+    released: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +92,7 @@ impl Flaps {
         let mut changes = Vec::new();
         for (uplink, penalty) in &mut self.uplinks {
             if penalty.suppressed_until.is_some_and(|until| until <= now) {
-                penalty.suppressed_until = None;
+                penalty.released = penalty.suppressed_until.take();
                 changes.push(FlapChange {
                     uplink: *uplink,
                     is_suppressed: false,
@@ -164,6 +171,8 @@ impl Penalty {
             falls: 0,
             degradations: 0,
             suppressed_until: None,
+            span: Duration::ZERO,
+            released: None,
         }
     }
 
@@ -182,9 +191,21 @@ impl Penalty {
         }
         self.sum = (faded + weight).min(settings.ceiling());
         self.last = now;
-        let is_too_much = self.sum >= settings.suppress || self.suppressed_until.is_some();
-        let until = now + self.time_to_reuse(settings);
-        self.suppressed_until = Some(until).filter(|until| is_too_much && *until > now);
+        let is_suppressed = self.suppressed_until.is_some();
+        let is_setback = self.released.is_some_and(|at| now.since(at) < self.span);
+        let is_too_much = self.sum >= settings.suppress || is_setback;
+        if is_suppressed || (is_too_much && fall != Fall::Degraded) {
+            let before = if is_suppressed {
+                self.span
+            } else if is_setback {
+                self.span * 2
+            } else {
+                Duration::ZERO
+            };
+            self.span = (self.time_to_reuse(settings)).max(before.min(settings.longest));
+            self.suppressed_until = Some(now + self.span).filter(|until| *until > now);
+            self.released = None;
+        }
     }
 
     fn faded(&self, settings: DampingSettings, now: Moment) -> f64 {
@@ -348,6 +369,24 @@ mod tests {
         (0..100_000).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
         let until = flaps.suppressed_until(FIBER).expect("suppressed");
         assert_eq!(until, at(99_999.0) + SETTINGS.longest);
+    }
+
+    #[test]
+    fn one_that_falls_again_soon_after_its_suppression_is_suppressed_for_twice_as_long() {
+        let mut flaps = Flaps::default();
+        (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
+        let mut last = at(3.0);
+        let mut span = Duration::ZERO;
+        for _ in 0..8 {
+            let until = flaps.suppressed_until(FIBER).expect("suppressed");
+            assert!(until.since(last) >= (span * 2).min(SETTINGS.longest));
+            span = until.since(last);
+            assert!(span <= SETTINGS.longest, "{span:?}");
+            flaps.observe(SETTINGS, until, []);
+            last = until + span / 2;
+            fall(&mut flaps, last.since_start().as_secs_f64());
+        }
+        assert_eq!(span, SETTINGS.longest);
     }
 
     #[test]

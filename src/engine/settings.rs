@@ -155,8 +155,9 @@ impl ProbeSettings {
 /// How an uplink is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthSettings {
-    /// The mean time between false verdicts of an outage that is accepted.
-    pub false_alarm_every: Duration,
+    /// What a switch costs, in seconds without traffic.
+    #[serde(default = "usual_switch_cost")]
+    pub switch_cost: Duration,
     /// The longest silence before a verdict, whatever the history of the link says.
     pub outage_within: Duration,
     /// How long an uplink that was down must answer before it is up.
@@ -175,6 +176,11 @@ pub struct HealthSettings {
     /// The least time between two changes of state because of quality.
     #[serde(default)]
     pub dwell: Duration,
+}
+
+/// That of recordings from before it was a setting.
+fn usual_switch_cost() -> Duration {
+    Duration::from_secs(2)
 }
 
 /// Two scores; what lies between them changes nothing.

@@ -37,7 +37,7 @@ use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::Learner;
 use crate::engine::schedule::{Doubt, Need, Pace, Spread};
 use crate::engine::score::score;
-use crate::engine::settings::UplinkSettings;
+use crate::engine::settings::{HealthSettings, UplinkSettings};
 use crate::engine::state::State;
 use crate::engine::status::UplinkStatus;
 use crate::engine::suspicion::{Observation, SuspectedFault};
@@ -109,6 +109,8 @@ impl Uplink {
             suppressed_until: None,
             role: Role::Aside,
             score: None,
+            delivery: None,
+            switch_points: switch_points(&settings.health),
             reason: health.reason(),
         }
     }
@@ -120,15 +122,19 @@ impl Uplink {
 
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
     /// of our own traffic.
-    pub fn lasting_score(&self) -> Option<Score> {
+    pub fn lasting_score(&self) -> Option<LastingScore> {
         let UplinkMonitor {
             targets, evidence, ..
         } = &self.monitor;
         if evidence.passive.is_full() {
             return None;
         }
-        let jitter = targets.jitter().unwrap_or_default();
-        Some(score(evidence.quality.usual_loss(), targets.rtt()?, jitter))
+        let (rtt, jitter) = (targets.rtt()?, targets.jitter().unwrap_or_default());
+        let quality = &evidence.quality;
+        Some(LastingScore {
+            whole: score(quality.usual_loss(), rtt, jitter),
+            delivery: score(quality.present_loss(), rtt, Duration::ZERO),
+        })
     }
 
     /// Its state as it is shown.
@@ -454,4 +460,19 @@ impl Uplink {
         self.monitor.is_coming_up = self.link.is_coming_up();
         self.monitor.reports.collect(out);
     }
+}
+
+/// How good an uplink has been for the last minutes.
+#[derive(Clone, Copy, Debug)]
+pub struct LastingScore {
+    /// By loss, round trip and jitter.
+    pub whole: Score,
+    /// By what is lost, or proven to be lost now, and the round trip: one late answer raises jitter for long.
+    pub delivery: Score,
+}
+
+/// By how many points of its score another uplink must be better, for as long as quality is measured over, to make up
+/// for what a switch costs.
+fn switch_points(health: &HealthSettings) -> f64 {
+    100.0 * health.switch_cost.as_secs_f64() / health.window.as_secs_f64()
 }

@@ -76,7 +76,8 @@ fn status() -> Value {
                 "reason": "no answer from 2 of 2 targets for 1.1 s",
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
-                "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4 },
+                "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4, "patience_ms": 450.0,
+                    "silences": 3.0 },
             },
             {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
@@ -139,7 +140,8 @@ fn help_names_every_command_and_succeeds() {
     let help = output(&mut uplinkd(&["--help"]));
     assert_eq!(code(&help), Some(0));
     for command in [
-        "run", "check", "status", "history", "switch", "auto", "disable", "enable", "reload",
+        "run", "check", "status", "history", "switch", "auto", "disable", "enable", "forget",
+        "reload",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),
@@ -282,6 +284,7 @@ fn without_an_agent_each_question_ends_with_3() {
         &["auto"],
         &["disable", "lte"],
         &["enable", "lte"],
+        &["forget", "lte"],
         &["reload"],
     ];
     for question in questions {
@@ -428,7 +431,8 @@ fn the_status_of_one_uplink_has_its_targets() {
     );
     for line in [
         "loses 1.2 % while healthy, in bursts of 40 ms\n",
-        "an outage is declared after 0.9 s\n",
+        "learnt from 3 silences of 0.45 s or more that ended\n",
+        "a silence is waited for 0.45 s, an outage is declared after 0.9 s\n",
         "set aside: does not answer while others do",
     ] {
         assert!(said.contains(line), "{said}");
@@ -541,7 +545,7 @@ fn an_unknown_uplink_is_told_with_those_that_there_are() {
 fn a_command_for_an_unknown_uplink_names_those_that_there_are_and_ends_with_2() {
     let agent = start();
     let socket = agent.path();
-    for command in ["switch", "disable", "enable"] {
+    for command in ["switch", "disable", "enable", "forget"] {
         let told = output(&mut uplinkd(&[command, "lt", "--socket", text(&socket)]));
         assert_eq!(code(&told), Some(2), "{command}");
         assert_eq!(

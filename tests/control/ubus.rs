@@ -112,6 +112,7 @@ fn each_method_asks_the_agent_for_what_it_is_named_after() {
     assert_eq!(done("switch", &lte), "switch lte");
     assert_eq!(done("disable", &lte), "disable lte");
     assert_eq!(done("enable", &lte), "enable lte");
+    assert_eq!(done("forget", &lte), "forget lte");
     assert_eq!(done("auto", &json!({})), "auto");
     let pinned = json!({"uplink": "lte", "pin": true});
     assert_eq!(done("switch", &pinned), "switch lte --pin");

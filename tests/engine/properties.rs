@@ -253,10 +253,23 @@ fn attachment_of(trouble: Option<Trouble>, place: u8, has_both: bool) -> Attachm
 /// A learner all of whose numbers are this one, as a file may hold it that was tampered with.
 fn learner(number: f64) -> Learner {
     let mut value = serde_json::to_value(Learner::default()).expect("JSON");
-    for field in value.as_object_mut().expect("an object").values_mut() {
-        *field = number.into();
-    }
+    fill(&mut value, number);
     serde_json::from_value(value).expect("a learner")
+}
+
+/// Sets all numbers of a value.
+fn fill(value: &mut serde_json::Value, number: f64) {
+    if let Some(fields) = value.as_object_mut() {
+        for one in fields.values_mut() {
+            fill(one, number);
+        }
+    } else if let Some(items) = value.as_array_mut() {
+        for one in items {
+            fill(one, number);
+        }
+    } else {
+        *value = number.into();
+    }
 }
 
 fn outcome() -> impl Strategy<Value = ProbeOutcome> {

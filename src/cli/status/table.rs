@@ -300,8 +300,14 @@ fn learnt(uplink: &UplinkStatus) -> Vec<String> {
             "loses {:.1} % while healthy, in bursts of {:.0} ms",
             learnt.loss_percent, learnt.burst_ms
         ));
-        let detected = learnt.dead_in_ms / 1e3;
-        notes.push(format!("an outage is declared after {detected:.1} s"));
+        notes.push(format!(
+            "learnt from {:.0} silences of 0.45 s or more that ended",
+            learnt.silences
+        ));
+        let (waits, detected) = (learnt.patience_ms / 1e3, learnt.dead_in_ms / 1e3);
+        notes.push(format!(
+            "a silence is waited for {waits:.2} s, an outage is declared after {detected:.1} s"
+        ));
     }
     notes
 }

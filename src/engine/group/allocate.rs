@@ -126,6 +126,8 @@ mod tests {
                 suppressed_until: None,
                 role: Role::Aside,
                 score: None,
+                delivery: None,
+                switch_points: 0.0,
                 reason: "no answer",
             },
             outlooks: [outlook; Family::ROUTED.len()],

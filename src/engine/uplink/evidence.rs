@@ -17,6 +17,7 @@ use crate::engine::quality::{ClosedRound, Quality};
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Doubt, Wait};
 use crate::engine::settings::{HealthSettings, ProbeSettings};
+use crate::engine::target::TargetTrack;
 use crate::engine::wording::seconds;
 use crate::routing::Family;
 use crate::units::{Counters, Loss, Moment};
@@ -275,17 +276,23 @@ impl Evidence {
         let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
         let is_disproof = is_late && down_since.is_some_and(|since| sent < since);
         if let Some(rtt) = round.slowest_answer().filter(|_| is_disproof) {
-            self.outage.answered(sent, demand);
+            self.outage
+                .delivered(sent, demand, now - usual_rtt(targets));
             return RoundFinding::Disproof(rtt);
         }
         match result {
             RoundResult::Open => RoundFinding::Nothing,
             RoundResult::Answered | RoundResult::Wrong => {
+                if is_late {
+                    self.outage
+                        .delivered(sent, demand, now - usual_rtt(targets));
+                } else {
+                    self.outage.answered(sent, demand);
+                }
                 if self.outage.is_traffic_silent() {
                     self.passive.disprove(now);
                     self.outage.traffic_is_silent(None);
                 }
-                self.outage.answered(sent, demand);
                 let is_right = result == RoundResult::Answered || targets.take_any_answer(round);
                 if is_right {
                     RoundFinding::Answered
@@ -381,6 +388,12 @@ impl Evidence {
     }
 }
 
+/// How long answers usually take.
+fn usual_rtt(targets: &Targets) -> Duration {
+    let usual = targets.iter().filter_map(TargetTrack::usual_rtt);
+    usual.max().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,7 +401,7 @@ mod tests {
     use crate::units::ProbeId;
 
     const DEMAND: Demand = Demand {
-        false_alarm_every: Duration::from_secs(30 * 86_400),
+        switch_cost: Duration::from_secs(2),
         interval: Duration::from_secs(1),
         outage_within: Duration::from_secs(10),
     };

@@ -18,6 +18,9 @@ const ROUTES_FIRST: Duration = Duration::from_millis(30);
 /// Of the silence so far, what passes until the next round of a verdict on a metered uplink.
 const SILENCE_SHARE: u32 = 5;
 
+/// A silence that is an outage is watched briskly until it has lasted for so long.
+const WATCHED_TO_LEARN: Duration = Duration::from_secs(4);
+
 /// So many dense rounds show what other uplinks want to know.
 const ROUNDS_FOR_OTHERS: u8 = 3;
 
@@ -222,6 +225,10 @@ impl Pacer {
             Phase::Degraded | Phase::Recovering(_) => Pace::Brisk,
             Phase::Up if now.has_family_on_trial => Pace::Brisk,
             Phase::Up => self.unhurried(),
+            // When a silence ends soon after the verdict decides how long the next one is waited for.
+            Phase::Down if now.silence().is_some_and(|lasts| lasts < WATCHED_TO_LEARN) => {
+                Pace::Brisk
+            }
             Phase::Down | Phase::Absent | Phase::Cold => match self.need {
                 Need::Standby | Need::Called => Pace::BackOff {
                     age: now.now.since(self.awaited_since),
