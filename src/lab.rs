@@ -60,6 +60,7 @@ pub mod scenario;
 mod shell;
 mod shutdown;
 mod span;
+mod stalls;
 mod stream;
 mod svg;
 mod switch_test;

@@ -139,6 +139,8 @@ pub enum Act {
         /// Packets a second.
         per_second: u32,
     },
+    /// The agent does not run for up to so long, again and again as long as the phase lasts.
+    Stalls(Span),
     /// A foreign default route in the router's main table.
     Stranger {
         /// Through which uplink.
@@ -257,6 +259,7 @@ impl Act {
             Self::Flap { .. }
             | Self::Outages { .. }
             | Self::Noise { .. }
+            | Self::Stalls(_)
             | Self::Stranger { .. }
             | Self::Agent(_)
             | Self::Stream(_)
@@ -289,6 +292,12 @@ impl std::fmt::Display for Act {
             Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
             Self::Noise { uplink, per_second } => {
                 write!(f, "{uplink}: {per_second} packets of broadcast a second")
+            }
+            Self::Stalls(longest) => {
+                write!(
+                    f,
+                    "agent: SIGSTOP and SIGCONT at random, for {longest} at most"
+                )
             }
             Self::Stranger { uplink, metric } => {
                 write!(f, "{uplink}: a foreign default route with metric {metric}")
@@ -382,6 +391,7 @@ mod tests {
                             continue;
                         }
                         Act::Agent(_)
+                        | Act::Stalls(_)
                         | Act::SwitchToAndFro { .. }
                         | Act::KillAtRandom { .. }
                         | Act::Stream(_)
