@@ -538,23 +538,6 @@ fn an_address_of_this_machine_is_no_target_of_an_uplink() {
 }
 
 #[test]
-fn a_name_of_an_address_of_this_machine_is_no_target_of_an_uplink() {
-    netns::run(|world| async move {
-        let mut uplink = Uplink::new(&world).await;
-        dns(RESOLVER, |question, _| vec![answer(question, 0, &[IS_WEB])]);
-        let target = "tcp://www.example.test:80";
-        // Through `lo` every address is this machine's, and none is refused.
-        uplink.resolved(target).await;
-        uplink.order.exit.interface = "lte".parse().expect("a name");
-        let outcome = uplink.ask(target).await;
-        let ProbeOutcome::Refused(why) = &outcome else {
-            panic!("{outcome:?}");
-        };
-        assert!(why.contains("192.0.2.80"), "{why}");
-    });
-}
-
-#[test]
 fn an_address_that_a_rule_prohibits_is_not_taken_for_one_of_this_machine() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
