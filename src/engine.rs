@@ -636,7 +636,7 @@ impl Engine {
             groups: &self.groups,
             flaps: &self.flaps,
         };
-        let Some(needs) = self.probe_rate.needs(view, is_stale) else {
+        let Some(needs) = self.probe_rate.needs(view, &self.drains, is_stale) else {
             return;
         };
         for (uplink, need) in self.uplinks.iter_mut().zip(needs) {
