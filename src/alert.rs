@@ -4,7 +4,7 @@
 //! change of state, with its reason. DEBUG: each probe. `UPLINKD_LOG` chooses the least that is
 //! kept (`error`, `warn`, `info`, `debug`, `trace`).
 //!
-//! Nothing here waits: a log that does not take a line loses it, and is told how many were lost.
+//! Nothing here waits: a log that does not take a line loses it, and then gets the number of lost ones.
 
 mod clock;
 mod datagram;
@@ -27,7 +27,8 @@ use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::config::LogSink;
-use crate::engine::event::{EventRecord, Severity};
+use crate::engine::event::Severity;
+use crate::engine::event::record::EventRecord;
 pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;

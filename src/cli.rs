@@ -2,6 +2,8 @@
 
 pub mod check;
 mod command;
+mod connection;
+mod failure;
 pub mod history;
 pub mod import;
 #[cfg(feature = "lab")]
@@ -14,20 +16,16 @@ pub mod replay;
 pub mod run;
 pub mod status;
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
+#[cfg(feature = "packaging")]
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::alert::InitError;
-use crate::config::{Config, ConfigError, defaults};
-use crate::control::client::{Client, ClientError};
-use crate::control::socket::BindError;
-#[cfg(feature = "replay")]
-use crate::recording::RecordingError;
+pub use failure::{exit_code, explain};
 
 /// Keeps a router online when an internet uplink fails.
 #[derive(Debug, Parser)]
@@ -41,7 +39,7 @@ pub struct Cli {
 enum CliCommand {
     /// Run the agent in the foreground
     Run(run::Arguments),
-    /// Look for mistakes in the configuration and in the machine it would run on
+    /// Look for mistakes in the configuration and on this machine
     Check(check::CheckArguments),
     /// Show what is active, how each uplink is, since when and why
     Status(status::StatusArguments),
@@ -49,9 +47,9 @@ enum CliCommand {
     History(history::HistoryArguments),
     #[command(flatten)]
     Agent(command::AgentCommand),
-    /// Make a configuration from that of another program, and say what has no counterpart
+    /// Make a configuration from that of mwan3
     Import(import::ImportArguments),
-    /// Run the decisions on a recorded trace: when would it have switched, and why
+    /// Run the decisions on a recorded trace in virtual time
     #[cfg(feature = "replay")]
     Replay(replay::ReplayArguments),
     /// Print the completions for a shell
@@ -60,57 +58,9 @@ enum CliCommand {
     /// Print a manual page
     #[cfg(feature = "packaging")]
     Man(packaging::PageArguments),
-    /// Break and mend a whole network in throw-away namespaces and see what the agent does
+    /// Run the agent in a network of throw-away namespaces that breaks
     #[cfg(feature = "lab")]
     Lab(Box<lab::LabArguments>),
-}
-
-/// Where the configuration is.
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = Config::default_path())]
-    config: PathBuf,
-}
-
-/// Where the agent is.
-#[derive(Debug, Args)]
-struct Connection {
-    /// The agent's control socket [default: the one that the configuration names]
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    #[command(flatten)]
-    file: ConfigFile,
-}
-
-impl ConfigFile {
-    /// It is not the one at the usual place.
-    fn is_named(&self) -> bool {
-        self.config.as_os_str() != Config::default_path()
-    }
-}
-
-impl Connection {
-    fn open(&self) -> Result<Client> {
-        Ok(Client::connect(&self.path()?)?)
-    }
-
-    /// Where nothing is configured the agent, if there is one, is at the default place.
-    fn path(&self) -> Result<PathBuf> {
-        if let Some(socket) = &self.socket {
-            return Ok(socket.clone());
-        }
-        let is_named = self.file.is_named();
-        match Config::load(&self.file.config) {
-            Ok(config) => Ok(config.agent.control),
-            Err(ConfigError::NoFile { .. }) if !is_named => Ok(defaults::CONTROL.into()),
-            // Whatever is wrong with the file, an agent may run that has read a better one.
-            Err(_) if !is_named && Path::new(defaults::CONTROL).exists() => {
-                Ok(defaults::CONTROL.into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 impl Cli {
@@ -122,11 +72,19 @@ impl Cli {
                 let hint = ContextValue::StyledStrs(vec![hint.into()]);
                 error.insert(ContextKind::Suggested, hint);
             }
-            error.exit()
+            if !error.use_stderr() {
+                error.exit()
+            }
+            drop(writeln!(
+                std::io::stderr(),
+                "{}",
+                output::folded(&error.to_string())
+            ));
+            std::process::exit(error.exit_code())
         })
     }
 
-    /// Does what the command line asks for.
+    /// Runs the command.
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             CliCommand::Run(arguments) => run::run(&arguments),
@@ -138,7 +96,9 @@ impl Cli {
             #[cfg(feature = "replay")]
             CliCommand::Replay(arguments) => replay::run(&arguments),
             #[cfg(feature = "packaging")]
-            CliCommand::Completions(arguments) => packaging::completions(&arguments),
+            CliCommand::Completions(arguments) => {
+                packaging::completions(&arguments, Self::command())
+            }
             #[cfg(feature = "packaging")]
             CliCommand::Man(arguments) => packaging::man(&arguments),
             #[cfg(feature = "lab")]
@@ -147,52 +107,5 @@ impl Cli {
     }
 }
 
-/// What is wrong with the command line is known only now, such as the name of an uplink.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct UsageError(String);
-
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the agent does not answer";
-
-/// The whole chain of an error, as a person reads it.
-pub fn explain(error: &anyhow::Error) -> String {
-    #[cfg(feature = "replay")]
-    if let Some(lines @ RecordingError::Lines { .. }) = error.downcast_ref() {
-        return lines.to_string();
-    }
-    let text = match error.downcast_ref() {
-        // Each line begins with a file and a line, as editors expect.
-        Some(ConfigError::Refused { .. }) => error.to_string(),
-        Some(
-            ConfigError::NoFile { .. }
-            | ConfigError::Read { .. }
-            | ConfigError::TooLarge(_)
-            | ConfigError::NotText(_),
-        )
-        | None => format!("uplinkd: {error:#}"),
-    };
-    if !std::io::stderr().is_terminal() {
-        return text;
-    }
-    let lines = text.lines().map(output::fitted);
-    lines.collect::<String>().trim_end().to_owned()
-}
-
-/// What the contract says a failure of this kind ends with.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let is_configuration = error.is::<ConfigError>()
-        || error.is::<UsageError>()
-        || error.is::<InitError>()
-        || matches!(
-            error.downcast_ref(),
-            Some(BindError::AlreadyRunning(_) | BindError::NotAlone(_))
-        );
-    if is_configuration {
-        ExitCode::from(2)
-    } else if error.is::<ClientError>() {
-        ExitCode::from(3)
-    } else {
-        ExitCode::FAILURE
-    }
-}
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no answer";

@@ -49,6 +49,7 @@ mod section;
 mod stated;
 mod targets;
 mod times;
+mod toml_advice;
 mod toml_text;
 mod uci_text;
 mod uci_tree;

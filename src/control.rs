@@ -1,4 +1,4 @@
-//! What people and machines may ask of a running agent, whatever way they come.
+//! The requests that a running agent answers, by socket and by ubus.
 //!
 //! On the socket each message is one line of JSON: a [`Request`] in, a [`Response`] out. On ubus a
 //! request is a method, and the response its data.
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::engine::command::{Caller, Command, CommandRefusal};
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 
 /// A question or a command.
@@ -40,7 +40,7 @@ pub enum Request {
         #[serde(default)]
         newest: Option<usize>,
     },
-    /// Take over a changed configuration; a bad one is refused and the old one stays
+    /// Take over a changed configuration unless it has a mistake
     Reload,
     /// What an operator chooses by hand.
     #[command(flatten)]
@@ -143,7 +143,7 @@ impl Response {
     }
 }
 
-/// A request and the way back to whoever made it.
+/// A request and the way back to its client.
 #[derive(Debug)]
 pub struct Call {
     /// What is wanted.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  kernel task (1) ──── mpsc<Report>, 64 ────┐                  ┌── watch<Wanted> ────> kernel task
-//!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1024 ─> prober thread
+//!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1025 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
@@ -11,8 +11,8 @@
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
-//! Events that tell of a new way wait until the kernel holds it: alerts never delay a switch, and
-//! never tell of one that is not there.
+//! Events that report new routes wait until the kernel holds them: alerts never delay a switch, and
+//! never report one that is not in effect.
 
 mod alarm;
 mod announcer;
@@ -24,6 +24,7 @@ mod flows;
 mod history_query;
 mod kept_state;
 mod kernel_side;
+mod lateness;
 mod networks;
 mod pending;
 mod reload;
@@ -48,7 +49,7 @@ use crate::daemon::alarm::Alarm;
 use crate::daemon::announcer::Announcer;
 use crate::daemon::clock::Clock;
 use crate::daemon::decisions::Decisions;
-use crate::daemon::drain::{Drains, FlowList};
+use crate::daemon::drain::{DrainTasks, FlowList};
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::networks::{Netifd, network_of};
@@ -56,14 +57,15 @@ use crate::daemon::pending::{PendingEvents, SwitchView};
 use crate::daemon::signals::{SignalRequest, Signals};
 use crate::daemon::supervisor::Supervisor;
 use crate::engine::action::Action;
-use crate::engine::event::{Change, Event, EventContext};
+use crate::engine::event::record::EventContext;
+use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::KernelReport;
-use crate::probe::{ProbeReport, Probers};
+use crate::probe::{ProbeReport, ProberReport, Probers};
 use crate::routing::Observed;
 
-/// A request to hand over that came together with one to stop is heard within this time.
+/// A hand-over that arrives within this time after a stop signal replaces the stop.
 const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 
 /// How the agent is run.
@@ -77,7 +79,7 @@ pub struct Options {
     pub stated: Stated,
 }
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until a signal stops it.
 ///
 /// # Errors
 /// If it cannot start, or loses the kernel for good.
@@ -92,8 +94,8 @@ pub fn run(config: Config, options: Options) -> anyhow::Result<()> {
     })
 }
 
-/// The parts of the agent. The loop takes what wakes it to the part that it concerns; each owns what it
-/// knows, and only the engine decides.
+/// The parts of the agent. The loop hands each wake-up to the part that it concerns; each part owns its
+/// state, and only the engine decides.
 struct Daemon {
     config: Config,
     options: Options,
@@ -107,7 +109,7 @@ struct Daemon {
     announcer: Announcer,
     pending: PendingEvents,
     state: KeptState,
-    drains: Drains,
+    drains: DrainTasks,
     signals: Signals,
     supervisor: Supervisor,
 }
@@ -115,8 +117,8 @@ struct Daemon {
 /// What woke the loop.
 enum Wake {
     Kernel(Option<KernelReport>),
-    Probe(Option<ProbeReport>),
-    Flows(Option<flows::Report>),
+    Probe(Option<ProberReport>),
+    Flows(Option<flows::FlowMoverReport>),
     Held(Option<FlowList>),
     Call(Option<Call>),
     Networks(Networks),
@@ -139,7 +141,7 @@ impl Daemon {
             announcer: Announcer::start(&config, options.observe),
             pending: PendingEvents::new(),
             state: KeptState::new(options.observe),
-            drains: Drains::new(),
+            drains: DrainTasks::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
             supervisor: Supervisor::of_environment(),
             config,
@@ -158,7 +160,7 @@ impl Daemon {
             match wake.context("cannot wait for what comes next")? {
                 Wake::Kernel(Some(report)) => self.kernel_reports(report)?,
                 Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
-                Wake::Probe(Some(report)) => self.probed(report),
+                Wake::Probe(Some(report)) => self.prober_reports(report),
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Flows(Some(report)) => self.pending.flows_moved(report),
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
@@ -167,7 +169,7 @@ impl Daemon {
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
-                Wake::Timeout => self.decisions.handle_timeout(),
+                Wake::Timeout => self.time_has_passed(),
                 Wake::Signal(signal) => match signal.on_stop(self.config.on_stop) {
                     Some(on_stop) => return self.stop(on_stop).await,
                     None => drop(self.reload()),
@@ -188,6 +190,7 @@ impl Daemon {
     async fn wake(&mut self) -> std::io::Result<Wake> {
         let decision = self.decisions.engine.poll_timeout();
         let decision = decision.filter(|_| self.kernel.is_known());
+        let decision = self.decisions.lateness.wait_until(decision);
         let due = decision.into_iter().chain(self.supervisor.due()).min();
         self.alarm.set(due, self.clock.now())?;
         Ok(tokio::select! {
@@ -227,6 +230,39 @@ impl Daemon {
         }
     }
 
+    /// The engine's timeout has come. A probe is judged after all that has arrived was read, however late
+    /// the probers or this loop were called.
+    fn time_has_passed(&mut self) {
+        let now = self.clock.now();
+        if self.decisions.lateness.is_reading() {
+            return;
+        }
+        let awaits_answers = self.decisions.engine.awaits_answers(now);
+        if awaits_answers || self.decisions.lateness.is_stall(now) {
+            self.decisions.lateness.read_answers(now);
+            self.probers.read_answers();
+        } else {
+            self.decisions.handle_timeout();
+        }
+    }
+
+    fn prober_reports(&mut self, report: ProberReport) {
+        match report {
+            ProberReport::Outcome(report) => self.probed(report),
+            ProberReport::SentLate { uplink, id, by } => {
+                self.decisions.tell(Input::SentLate { uplink, id, by });
+            }
+            ProberReport::AnswersRead(at) => {
+                let until = self.clock.at(at);
+                self.decisions.tell(Input::AnswersRead { until });
+                if let Some(lasts) = self.decisions.lateness.answers_are_read(self.clock.now()) {
+                    self.decisions.tell(Input::Stalled { lasts });
+                }
+                self.decisions.handle_timeout();
+            }
+        }
+    }
+
     fn probed(&mut self, report: ProbeReport) {
         tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
         self.decisions.tell(Input::Probe {
@@ -262,7 +298,7 @@ impl Daemon {
         }
     }
 
-    /// Everything that is known, complete.
+    /// The status, complete.
     fn status(&self) -> Status {
         let agent = AgentState {
             routes: self.kernel.routes_state(self.clock.now()),
@@ -273,7 +309,7 @@ impl Daemon {
 
     // ---- out ----
 
-    /// Does what the engine asks for.
+    /// Carries out the actions of the engine.
     fn act(&mut self) {
         let (mut events, mut jobs, mut drains) = (Vec::new(), Vec::new(), Vec::new());
         let (mut routes, mut departures) = (None, Vec::new());
@@ -317,7 +353,7 @@ impl Daemon {
         }
     }
 
-    /// Passes on an event with what is known beside it.
+    /// Passes on an event with its context.
     fn announce(&mut self, event: &Event, context: EventContext) {
         let network = network_of(&self.config, event.change.uplink());
         let record = event.record_in(self.clock.wall(), EventContext { network, ..context });
@@ -325,7 +361,7 @@ impl Daemon {
         self.announcer.announce(&record, &status, &self.netifd, now);
     }
 
-    /// Writes down what was learnt and what waits of the history.
+    /// Writes the learnt state and the pending history.
     fn keep_memory(&mut self) {
         let directory = &self.config.agent.state_dir;
         self.state
@@ -335,7 +371,7 @@ impl Daemon {
 
     async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
         self.supervisor.stopping();
-        // A supervisor may say both, and each may reach another thread of this process.
+        // A supervisor may send both signals, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over()).await;
         let on_stop = hand_over.map_or(on_stop, |()| OnStop::Keep);
         if on_stop == OnStop::Keep

@@ -7,6 +7,7 @@
 //! [`Engine::poll_timeout`].
 
 pub mod action;
+mod agent_status;
 pub mod best_policy;
 pub mod budget;
 pub mod candidate;
@@ -22,7 +23,9 @@ pub mod event;
 pub mod family;
 pub mod fault_isolation;
 pub mod group;
+mod group_choice;
 mod groups;
+pub mod hazard;
 pub mod ids;
 pub mod input;
 pub mod loss;
@@ -33,12 +36,14 @@ pub mod passive;
 mod prefixes;
 mod probe_rate;
 pub mod quality;
+mod refused_sends;
 mod reload;
 pub mod round;
 pub mod schedule;
 pub mod score;
 pub mod settings;
 mod stale_flows;
+pub mod stalls;
 mod standby_wake;
 pub mod state;
 pub mod status;
@@ -54,7 +59,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::engine::action::{Action, Departure};
-use crate::engine::candidate::Fitness;
+use crate::engine::agent_status::agent_status;
 pub use crate::engine::command::CommandRefusal;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
@@ -63,25 +68,26 @@ use crate::engine::drain::Drains;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::draft::ManualChoice;
-use crate::engine::group::{AskedFor, Group, GroupView, names};
+use crate::engine::group::{AskedFor, Group, names};
+use crate::engine::group_choice::GroupChoice;
 use crate::engine::groups::Groups;
-use crate::engine::ids::{GroupId, UplinkId};
+use crate::engine::ids::UplinkId;
 use crate::engine::input::{EarlierRun, Input};
 use crate::engine::loss::Learner;
 use crate::engine::manual::PinWatch;
-use crate::engine::no_usable::{NoUsableNews, NoUsableUplink};
+use crate::engine::no_usable::NoUsableUplink;
 use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
+use crate::engine::refused_sends::RefusedSends;
 use crate::engine::reload::uplinks_of;
 use crate::engine::settings::{Failback, Settings};
 use crate::engine::stale_flows::StaleFlows;
+use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
-use crate::engine::status::{
-    AgentState, Choices, RoutesState, SelectionMode, Status, UplinkStatus,
-};
+use crate::engine::state::State;
+use crate::engine::status::{AgentState, Choices, RoutesState, Status};
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
-use crate::engine::wording::tenths;
 use crate::routing::RoutingMode;
 use crate::units::{Bytes, Moment, UplinkName, Wall};
 
@@ -89,6 +95,8 @@ use crate::units::{Bytes, Moment, UplinkName, Wall};
 const ASLEEP: Duration = Duration::from_secs(5);
 
 /// The whole of the decisions. See the module for the order of calls.
+///
+/// Large: it has a field for each part that is about all uplinks.
 #[derive(Clone, Debug)]
 pub struct Engine {
     settings: Settings,
@@ -103,6 +111,8 @@ pub struct Engine {
     prefixes: PrefixAnnouncements,
     drains: Drains,
     stale_flows: StaleFlows,
+    stalls: Stalls,
+    refused_sends: RefusedSends,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
     routes: DesiredRoutes,
@@ -126,6 +136,8 @@ impl Engine {
             prefixes: PrefixAnnouncements::default(),
             drains: Drains::default(),
             stale_flows: StaleFlows::default(),
+            stalls: Stalls::default(),
+            refused_sends: RefusedSends::default(),
             is_stale: true,
             routes: DesiredRoutes::default(),
             outbox: Outbox::default(),
@@ -135,7 +147,7 @@ impl Engine {
 
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Moment, input: Input) {
-        self.is_stale |= !matches!(input, Input::Probe { .. } | Input::Counters { .. });
+        self.is_stale |= !input.is_routine();
         self.wake_up(now);
         self.take(input, now);
         self.decide(now);
@@ -158,6 +170,21 @@ impl Engine {
                     self.uplinks[place.place()].probed(id, outcome, now, &mut self.outbox);
                 }
             }
+            Input::SentLate { uplink, id, by } => {
+                if let Some(place) = self.id(&uplink) {
+                    self.uplinks[place.place()].sent_late(id, by);
+                }
+            }
+            Input::AnswersRead { until } => {
+                let uplinks = self.uplinks.iter_mut();
+                uplinks.for_each(|uplink| uplink.answers_read(until));
+            }
+            Input::Stalled { lasts } => {
+                for uplink in &mut self.uplinks {
+                    uplink.stalled(lasts, now, &mut self.outbox);
+                }
+                self.outbox.events.extend(self.stalls.add(lasts, now));
+            }
             Input::Counters { uplink, counters } => {
                 if let Some(id) = self.id(&uplink) {
                     self.uplinks[id.place()].counted(counters, now);
@@ -174,7 +201,7 @@ impl Engine {
                     let settings = &mut self.settings.uplinks[id.place()];
                     settings.interface = interface;
                     (settings.gateway, settings.gateway6) = (gateway, gateway6);
-                    self.uplinks[id.place()].adapt(settings.clone(), now);
+                    self.uplinks[id.place()].adapt(id, settings, now);
                 }
             }
             Input::Command(command) => self.follow(command, now),
@@ -226,6 +253,12 @@ impl Engine {
         uplinks.chain(groups).chain(others).min()
     }
 
+    /// A probe is to be judged that may have been answered since the sockets were read last:
+    /// [`Input::AnswersRead`] is to come before [`Engine::handle_timeout`].
+    pub fn awaits_answers(&self, now: Moment) -> bool {
+        self.uplinks.iter().any(|uplink| uplink.awaits_answers(now))
+    }
+
     /// The uplink that leads the default group.
     pub fn carrier(&self) -> Option<&UplinkName> {
         let leader = self.view().uplink(self.groups.default_group().leader()?)?;
@@ -263,16 +296,14 @@ impl Engine {
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
         let view = self.view();
         manual::check(view, command)?;
-        match command {
-            Command::Disable {
-                uplink,
-                drain: Some(_),
-            } => self.drains.check(view, uplink),
-            Command::Disable { drain: None, .. }
-            | Command::Switch { .. }
-            | Command::Auto
-            | Command::Enable { .. } => Ok(()),
+        if let Command::Disable {
+            uplink,
+            drain: Some(_),
+        } = command
+        {
+            return self.drains.check(view, uplink);
         }
+        Ok(())
     }
 
     /// What operators chose, as it is now.
@@ -299,44 +330,7 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        let default_group = self.groups.default_group();
-        let carrying = self.groups.all_carriers(&self.uplinks);
-        let uplink_status = |uplink: &Uplink| {
-            let carries = self.groups.carried_by(uplink.id(), &self.uplinks);
-            let status = uplink.status(carries, carrying.contains(&uplink.id()), wall);
-            self.with_penalty(status, wall)
-        };
-        let groups = self.groups.ids().filter_map(|id| {
-            let active = names(&self.groups.carriers(id, &self.uplinks), &self.uplinks);
-            self.groups.get(id).status(active, &self.uplinks, wall)
-        });
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: if default_group.by_hand().is_some() {
-                SelectionMode::Manual
-            } else {
-                SelectionMode::Auto
-            },
-            choices: agent.choices,
-            policy: self.settings.failover.policy,
-            since: default_group.since().map(|since| wall.at(since)),
-            uplinks: self.uplinks.iter().map(uplink_status).collect(),
-            active: self.carriers(),
-            groups: groups.collect(),
-            routes: agent.routes,
-            last_switch: default_group.last_switch(wall),
-        }
-    }
-
-    fn with_penalty(&self, uplink: UplinkStatus, wall: Wall) -> UplinkStatus {
-        let settings = self.settings.failover.damping;
-        let penalty = self.flaps.penalty(&uplink.name, settings, wall.now());
-        let until = self.flaps.suppressed_until(&uplink.name);
-        UplinkStatus {
-            penalty: tenths(penalty),
-            suppressed_until: until.map(|until| wall.at(until)),
-            ..uplink
-        }
+        agent_status(self.view(), agent, wall)
     }
 
     fn view(&self) -> EngineView<'_> {
@@ -369,26 +363,7 @@ impl Engine {
 
     /// Goes on where an earlier run ended.
     fn resume(&mut self, earlier: EarlierRun, now: Moment) {
-        let default_group = self.groups.default_group_mut();
-        let named = |name: &UplinkName| {
-            let mut uplinks = self.uplinks.iter();
-            uplinks.find(|uplink| uplink.settings().name == *name)
-        };
-        if let Some(uplink) = earlier.carrying.as_ref().and_then(named) {
-            default_group.adopt(uplink, now);
-        }
-        for (family, name) in &earlier.apart {
-            if let Some(uplink) = named(name) {
-                default_group.adopt_apart(*family, uplink);
-            }
-        }
-        for shared in &earlier.shared {
-            let mut groups = self.groups.iter_mut();
-            if let Some(group) = groups.find(|group| group.name() == shared.group.as_ref()) {
-                let uplinks: Vec<_> = shared.uplinks.iter().filter_map(named).collect();
-                group.adopt_shared(shared.family, &uplinks, now);
-            }
-        }
+        self.groups.adopt(&earlier, &self.uplinks, now);
         for issued in earlier.chosen {
             self.restore(issued, now);
         }
@@ -411,9 +386,7 @@ impl Engine {
         let (uplinks, renumbering) = uplinks_of(&self.settings, old, now);
         self.uplinks = uplinks;
         let damping = self.settings.failover.damping;
-        self.flaps.adapt(damping, &renumbering.renamed, |name| {
-            self.settings.uplinks.iter().any(|u| u.name == *name)
-        });
+        self.flaps.adapt(damping, |old| renumbering.new_id(old));
         self.groups
             .adapt(&self.settings, carrying, |old| renumbering.new_id(old));
         if self.settings.numbering.mode == RoutingMode::Main {
@@ -437,7 +410,7 @@ impl Engine {
         }
         match command {
             Command::Switch { uplink, pin } => {
-                self.flaps.pardon(&uplink);
+                self.pardon(&uplink);
                 self.choose_by_hand(&uplink, pin);
                 self.elect(now, AskedFor::Default);
             }
@@ -465,21 +438,26 @@ impl Engine {
                 self.close_drain(&uplink, "its flows are to move after all", now);
             }
             Command::Enable { uplink } => {
-                self.flaps.pardon(&uplink);
+                self.pardon(&uplink);
                 self.set_disabled(&uplink, false, "enabled by hand", now);
                 self.drains.give_up(&uplink, "it was enabled");
+            }
+            Command::Forget { uplink } => {
+                self.pardon(&uplink);
+                if let Some(id) = self.id(&uplink) {
+                    self.uplinks[id.place()].recall(Learner::default());
+                }
+                self.elect(now, AskedFor::Nothing);
             }
         }
     }
 
     /// Takes up a command of before a restart. The uplink that the traffic was sent to may only be coming up now.
     fn restore(&mut self, issued: IssuedCommand, now: Moment) {
-        match issued.command {
-            Command::Switch { uplink, pin } => self.choose_by_hand(&uplink, pin),
-            Command::Disable { uplink, .. } => {
-                self.set_disabled(&uplink, true, "disabled by hand before a restart", now);
-            }
-            Command::Auto | Command::Enable { .. } => {}
+        if let Command::Switch { uplink, pin } = issued.command {
+            self.choose_by_hand(&uplink, pin);
+        } else if let Command::Disable { uplink, .. } = issued.command {
+            self.set_disabled(&uplink, true, "disabled by hand before a restart", now);
         }
     }
 
@@ -487,6 +465,13 @@ impl Engine {
         if let Some(uplink) = self.id(name) {
             let choice = ManualChoice { uplink, is_pinned };
             self.groups.default_group_mut().set_by_hand(Some(choice));
+        }
+    }
+
+    /// Clears the penalty of an uplink that an operator chose.
+    fn pardon(&mut self, name: &UplinkName) {
+        if let Some(id) = self.id(name) {
+            self.flaps.pardon(id);
         }
     }
 
@@ -519,7 +504,7 @@ impl Engine {
             return;
         };
         let uplink = &self.uplinks[id.place()];
-        if uplink.is_disabled() && !addresses.is_empty() {
+        if uplink.state() == State::Disabled && !addresses.is_empty() {
             self.stale_flows.leave(Departure {
                 addresses,
                 is_voluntary: !uplink.is_dead(),
@@ -550,6 +535,8 @@ impl Engine {
     fn decide(&mut self, now: Moment) {
         self.isolation
             .hear(&mut self.uplinks, now, &mut self.outbox);
+        let refused = self.refused_sends.judge(&mut self.uplinks, now);
+        self.outbox.events.extend(refused);
         let is_settled = self.settle(now);
         // Whether a cold uplink is needed depends on what carries now.
         let mut is_stale = self.wake_standbys(now) && self.settle(now);
@@ -564,13 +551,23 @@ impl Engine {
         if is_reused || !self.outbox.turns.is_empty() {
             let damping = self.settings.failover.damping;
             let turns = self.outbox.turns.drain(..);
-            let events = &mut self.outbox.events;
-            self.flaps.observe(damping, now, turns, events);
+            for change in self.flaps.observe(damping, now, turns) {
+                let uplink = self.uplinks[change.uplink.place()].settings();
+                self.outbox.events.push(Event {
+                    at: now,
+                    change: Change::Flap {
+                        uplink: uplink.name.clone(),
+                        interface: uplink.interface.clone(),
+                        is_suppressed: change.is_suppressed,
+                    },
+                    reason: change.reason,
+                });
+            }
         }
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.groups.iter().any(|group| group.is_due(now));
-        self.is_stale |= self.has_better_rival(now);
+        self.is_stale |= self.group_choice(now).has_better_rival();
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
             self.elect(now, AskedFor::Nothing);
@@ -584,81 +581,20 @@ impl Engine {
         is_stale
     }
 
-    /// Whether an uplink has proven to be better than one that leads.
-    fn has_better_rival(&mut self, now: Moment) -> bool {
-        let view = GroupView {
-            uplinks: &self.uplinks,
+    /// Decides which uplinks carry the traffic.
+    fn elect(&mut self, now: Moment, asked_for: AskedFor) {
+        self.group_choice(now).elect(asked_for);
+    }
+
+    fn group_choice(&mut self, now: Moment) -> GroupChoice<'_> {
+        GroupChoice {
+            groups: &mut self.groups,
+            uplinks: &mut self.uplinks,
             flaps: &self.flaps,
             failover: self.settings.failover,
+            no_usable: &mut self.no_usable,
+            events: &mut self.outbox.events,
             now,
-        };
-        let mut is_better = false;
-        for group in self.groups.iter_mut() {
-            is_better |= group.has_better_rival(view);
-        }
-        is_better
-    }
-
-    /// Decides which uplinks carry the traffic, that of the default group first.
-    fn elect(&mut self, now: Moment, asked_for: AskedFor) {
-        let mut refuge = None;
-        for id in self.groups.ids() {
-            let is_default = id == GroupId::DEFAULT;
-            let is_asked = match asked_for {
-                AskedFor::Nothing => false,
-                AskedFor::Default => is_default,
-                AskedFor::Everything => true,
-            };
-            let view = GroupView {
-                uplinks: &self.uplinks,
-                flaps: &self.flaps,
-                failover: self.settings.failover,
-                now,
-            };
-            let group = self.groups.get_mut(id);
-            let outcome = group.decide(view, is_asked, refuge.as_deref());
-            for passed_over in outcome.passed_over {
-                self.uplinks[passed_over.place()].pass_over(now);
-            }
-            if is_default {
-                self.note_usable(outcome.is_usable, now);
-                refuge = self.refuge();
-            }
-            if let Some(switch) = outcome.switch {
-                let group = self.groups.get(id).name().cloned();
-                let (from, to) = (switch.from, switch.to);
-                self.outbox.events.push(Event {
-                    at: now,
-                    change: Change::Switch { group, from, to },
-                    reason: switch.reason,
-                });
-            }
-        }
-    }
-
-    /// The uplinks of the default group, if one of them is usable.
-    fn refuge(&self) -> Option<Vec<UplinkId>> {
-        let carriers = self.groups.default_group().carriers(&self.uplinks);
-        let is_usable = |id: &UplinkId| {
-            let uplink = &self.uplinks[id.place()];
-            uplink.candidate().fitness() > Fitness::Unusable
-        };
-        carriers.iter().any(is_usable).then_some(carriers)
-    }
-
-    fn note_usable(&mut self, is_usable: Option<bool>, now: Moment) {
-        match is_usable {
-            Some(true) => self.no_usable.usable(),
-            Some(false) => {
-                let default_group = self.groups.default_group_mut();
-                let has_switched = default_group.has_switched();
-                match self.no_usable.none_usable(&self.uplinks, has_switched, now) {
-                    NoUsableNews::None => {}
-                    NoUsableNews::LookAgain(then) => default_group.look_again_at(then),
-                    NoUsableNews::Event(event) => self.outbox.events.push(event),
-                }
-            }
-            None => {}
         }
     }
 
@@ -682,7 +618,7 @@ impl Engine {
     fn wake_standbys(&mut self, now: Moment) -> bool {
         let mut is_any = false;
         for place in 0..self.uplinks.len() {
-            if self.uplinks[place].is_cold() {
+            if self.uplinks[place].settings().is_cold() {
                 let booted = self.no_usable.booted();
                 let call = call_of(self.view(), &self.uplinks[place], booted, now);
                 self.uplinks[place].rouse(&call, now, &mut self.outbox);
@@ -700,7 +636,7 @@ impl Engine {
             groups: &self.groups,
             flaps: &self.flaps,
         };
-        let Some(needs) = self.probe_rate.needs(view, is_stale) else {
+        let Some(needs) = self.probe_rate.needs(view, &self.drains, is_stale) else {
             return;
         };
         for (uplink, need) in self.uplinks.iter_mut().zip(needs) {

@@ -11,7 +11,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::engine::event::{EventRecord, Urgency};
+use crate::engine::event::Urgency;
+use crate::engine::event::record::EventRecord;
 use crate::units::Timestamp;
 
 /// The most that one of the two files holds, in bytes: some thousand events.

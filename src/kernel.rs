@@ -16,6 +16,7 @@ mod observe;
 mod reconcile;
 mod report;
 mod sockets;
+mod unwritten;
 mod write;
 
 use std::collections::BTreeSet;

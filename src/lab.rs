@@ -12,19 +12,20 @@
 //!            └───────┼──────────┘
 //!                 testbed                        the network, the agent, and what is observed of both
 //!                    │
-//!   agent  modem  meter  route_watch  machine_delay  bare_probe  long_flow_ends  flood  noise  portal
+//!   address_changes  agent  modem  meter  route_watch  machine_delay  bare_probe  long_flow_ends  flood  noise  portal
 //!                    │                           threads and processes in the nodes
 //!                 network ── pump ── tap ── flapping
 //!                    │                           nodes and wires
 //!   namespace  netlink  nat  internet  inventory  sys  shutdown
 //!                    │                           what a node is made of
-//!   output ── report ── scenario                 what is asked for, measured and shown
+//!   output ── report ── scenario                 what is configured, measured and shown
 //!                    │
 //!   event  stream  long_flow  lane               pure: measured values, impairments
 //!                    │
 //!   error  files  family  span  chance  clock
 //! ```
 
+mod address_changes;
 mod agent;
 mod bare_probe;
 pub mod chance;
@@ -60,6 +61,7 @@ pub mod scenario;
 mod shell;
 mod shutdown;
 mod span;
+mod stalls;
 mod stream;
 mod svg;
 mod switch_test;

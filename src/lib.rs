@@ -12,7 +12,7 @@
 //! everything that happens is an [`engine::action::Action`]. The engine knows no clock, no socket and
 //! no task: a month runs in a second, and what the lab and the tests run is what the router runs.
 //!
-//! Who may name whom; `tests/house/architecture.rs` holds the source to it:
+//! Which module may import which; `tests/house/architecture.rs` holds the source to it:
 //!
 //! ```text
 //!  main ──> cli ──> daemon ──> kernel ───> routing ──> units
@@ -31,9 +31,9 @@
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
-//! - [`control`]: what people may ask of a running agent.
+//! - [`control`]: the requests that a running agent answers.
 //! - [`alert`]: the log.
-//! - [`replay`]: the engine in virtual time; [`recorder`] keeps what it was told, and [`recording`]
+//! - [`replay`]: the engine in virtual time; [`recorder`] keeps its inputs, and [`recording`]
 //!   is the world that a file remembers.
 //! - [`daemon`]: the loop.
 //! - [`cli`]: the command line; `lab`: a whole network in throw-away namespaces.

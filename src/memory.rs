@@ -18,9 +18,15 @@ use crate::units::{Bytes, Timestamp, UplinkName};
 /// For so long after the last word of an earlier run its carrier is still the best guess.
 const FRESH: Duration = Duration::from_secs(600);
 
+/// The present form. Without one, lengths of silences are those of versions that learnt them from outages as well.
+pub const FORM: u32 = 2;
+
 /// What is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
+    /// The form that it was written in; 0 before there was one.
+    #[serde(default)]
+    pub form: u32,
     /// When it was written.
     pub written: Timestamp,
     /// Who carried the traffic.
@@ -55,13 +61,28 @@ impl Memory {
             Err(source) => return Err(MemoryError::new("read", path, source)),
         };
         let senseless = |error| MemoryError::new("make sense of", path.clone(), error);
-        let memory: Self =
+        let mut memory: Self =
             serde_json::from_slice(&text).map_err(|error| senseless(error.into()))?;
         if let Some((uplink, _)) = memory.learnt.iter().find(|(_, one)| !one.is_sound()) {
             let why = format!("{uplink} cannot have shown such numbers");
             return Err(senseless(io::Error::other(why)));
         }
+        if memory.is_of_older_form() {
+            let learnt = memory.learnt.values_mut();
+            learnt.for_each(|learner| *learner = learner.without_lengths());
+        }
         Ok(Some(memory))
+    }
+
+    /// What was learnt counts for less by `now`.
+    pub fn fade(&mut self, now: SystemTime) {
+        let age = now.duration_since(self.written.0).unwrap_or_default();
+        self.learnt.values_mut().for_each(|one| one.fade(age));
+    }
+
+    /// It was written by an earlier version: how long silences last is set aside, how many probes are lost is kept.
+    pub fn is_of_older_form(&self) -> bool {
+        self.form < FORM
     }
 
     /// Keeps it in this directory, which is made if need be.
@@ -103,6 +124,7 @@ mod tests {
         let mut learner = Learner::default();
         (0..1000).for_each(|_| learner.answered());
         Memory {
+            form: FORM,
             written: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)),
             carrying: Some("lte".parse().expect("a name")),
             learnt: [("fiber".parse().expect("a name"), learner)].into(),
@@ -118,6 +140,21 @@ mod tests {
         fs::write(file(directory.path()), text).expect("a file");
         let error = Memory::recall(directory.path()).expect_err("a refusal");
         assert!(error.to_string().starts_with("cannot make sense of"));
+    }
+
+    #[test]
+    fn of_an_older_form_the_share_of_lost_probes_is_kept_and_lengths_are_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = r#"{"written":"2026-01-01T00:00:00Z","carrying":null,"learnt":{"fiber":{"rounds":5000.0,
+            "probes":5000.0,"isolated":50.0,"bursts":40.0,"lengths":40.0,"length_seconds":320.0}}}"#;
+        fs::write(file(directory.path()), text).expect("a file");
+        let memory = Memory::recall(directory.path())
+            .expect("read")
+            .expect("there");
+        let process = memory.learnt.values().next().expect("fiber").process();
+        assert!(memory.is_of_older_form());
+        assert!((process.isolated - 0.01).abs() < 1e-4, "{process:?}");
+        assert!(process.burst_seconds < 0.1, "{process:?}");
     }
 
     #[test]

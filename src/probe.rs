@@ -24,6 +24,7 @@ mod http;
 mod icmp;
 mod job;
 mod names;
+mod own;
 mod socket;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -35,22 +36,43 @@ use std::net::SocketAddr;
 use std::thread;
 
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
+use tokio::time::Instant;
 
+use crate::engine::input::ProbeOutcome;
 use crate::routing::Family;
-use crate::units::{Endpoint, Host, Target, UplinkName};
+use crate::units::{Host, Target, UplinkName};
 use flights::Flights;
 use icmp::Icmp;
-pub use job::{ProbeExit, ProbeJob, ProbeReport};
+pub use job::{ProbeExit, ProbeJob, ProbeReport, ProberReport};
 use names::Names;
+use own::OwnAddresses;
+use socket::now;
 
 /// Jobs and reports that may wait; far more than are ever in flight.
 const QUEUE: usize = 1024;
+/// Turns of the runtime in which all that has arrived is read: one to find what is readable, one to read
+/// it, one to report it.
+const LEAST_TURNS: usize = 3;
+/// More turns than that are a flood.
+const MOST_TURNS: usize = 64;
 
 /// The prober thread.
 #[derive(Debug)]
 pub struct Probers {
-    jobs: mpsc::Sender<Vec<ProbeJob>>,
-    reports: mpsc::Receiver<ProbeReport>,
+    orders: mpsc::Sender<ProberOrder>,
+    reports: mpsc::Receiver<ProberReport>,
+}
+
+/// What the thread is to do.
+enum ProberOrder {
+    /// Send these.
+    Send {
+        jobs: Vec<ProbeJob>,
+        ordered: Instant,
+    },
+    /// Report all that has arrived by now.
+    ReadAnswers,
 }
 
 impl Probers {
@@ -60,7 +82,8 @@ impl Probers {
     /// If this process may not open ICMP sockets, or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
         icmp::check()?;
-        let (jobs, inbox) = mpsc::channel(QUEUE);
+        // One place is kept for the order to read.
+        let (orders, inbox) = mpsc::channel(QUEUE + 1);
         let (outbox, reports) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -68,7 +91,7 @@ impl Probers {
         thread::Builder::new()
             .name("probers".to_owned())
             .spawn(move || runtime.block_on(serve(inbox, outbox)))?;
-        Ok(Self { jobs, reports })
+        Ok(Self { orders, reports })
     }
 
     /// Orders probes, all with one wake-up.
@@ -79,37 +102,56 @@ impl Probers {
         if jobs.is_empty() {
             return Ok(());
         }
-        self.jobs.try_send(jobs).map_err(|error| {
-            let (why, jobs) = match error {
-                mpsc::error::TrySendError::Full(jobs) => ("the probers are overloaded", jobs),
-                mpsc::error::TrySendError::Closed(jobs) => ("the probers have ended", jobs),
-            };
-            let reports = jobs.iter().map(|job| job.not_sent(why.to_owned()));
-            reports.collect()
-        })
+        let refused = |jobs: Vec<ProbeJob>, why: &str| {
+            let reports =
+                (jobs.iter()).map(|job| job.report(ProbeOutcome::NotSent(why.to_owned())));
+            Err(reports.collect())
+        };
+        if self.orders.capacity() <= 1 {
+            return refused(jobs, "the probers are overloaded");
+        }
+        let ordered = now();
+        match self.orders.try_send(ProberOrder::Send { jobs, ordered }) {
+            Err(mpsc::error::TrySendError::Closed(ProberOrder::Send { jobs, .. })) => {
+                refused(jobs, "the probers have ended")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Orders that all answers that have arrived by now are reported, and then
+    /// [`ProberReport::AnswersRead`]. One such order may wait at a time.
+    pub fn read_answers(&self) {
+        drop(self.orders.try_send(ProberOrder::ReadAnswers));
     }
 
     /// The next report; none if the thread has ended, which it does not do by itself.
-    pub async fn report(&mut self) -> Option<ProbeReport> {
+    pub async fn report(&mut self) -> Option<ProberReport> {
         self.reports.recv().await
     }
 }
 
-async fn serve(mut inbox: mpsc::Receiver<Vec<ProbeJob>>, outbox: mpsc::Sender<ProbeReport>) {
+async fn serve(mut inbox: mpsc::Receiver<ProberOrder>, outbox: mpsc::Sender<ProberReport>) {
     let mut prober = Prober {
         clients: Clients::default(),
         names: Names::default(),
+        own: OwnAddresses::default(),
         flights: Flights::new(outbox.clone()),
     };
     loop {
         tokio::select! {
-            jobs = inbox.recv() => match jobs {
-                Some(jobs) => {
+            order = inbox.recv() => match order {
+                Some(ProberOrder::Send { jobs, ordered }) => {
                     for job in jobs {
-                        if let Err(why) = prober.send(&job) {
-                            drop(outbox.try_send(job.not_sent(why)));
+                        if let Err(outcome) = prober.send(&job, ordered) {
+                            drop(outbox.try_send(ProberReport::Outcome(job.report(outcome))));
                         }
                     }
+                }
+                Some(ProberOrder::ReadAnswers) => {
+                    let begun = now();
+                    prober.clients.read().await;
+                    drop(outbox.send(ProberReport::AnswersRead(begun)).await);
                 }
                 None => break,
             },
@@ -123,6 +165,7 @@ async fn serve(mut inbox: mpsc::Receiver<Vec<ProbeJob>>, outbox: mpsc::Sender<Pr
 struct Prober {
     clients: Clients,
     names: Names,
+    own: OwnAddresses,
     flights: Flights,
 }
 
@@ -130,37 +173,45 @@ impl Prober {
     /// Sends a probe.
     ///
     /// # Errors
-    /// The reason why it cannot be sent.
-    fn send(&mut self, job: &ProbeJob) -> Result<(), String> {
+    /// The outcome of a probe that cannot be sent.
+    fn send(&mut self, job: &ProbeJob, ordered: Instant) -> Result<(), ProbeOutcome> {
+        let address = self.resolve(job).map_err(ProbeOutcome::NotSent)?;
+        if let Some(why) = self.own.refusal(job, address.ip()) {
+            return Err(ProbeOutcome::Refused(why));
+        }
         let exit = job.exit.clone();
         let listen_for = job.probe.listen_for;
         match job.probe.target.clone() {
             Target::Icmp(address) => {
                 let client = self.clients.icmp(job, Family::of(address));
-                let ping = client
-                    .map_err(|error| error.to_string())?
-                    .ping(address, listen_for);
-                self.flights.start(&job.probe, ping);
+                let client = client.map_err(|error| ProbeOutcome::NotSent(error.to_string()))?;
+                let ping = client.ping(address, listen_for);
+                self.flights.start(&job.probe, ordered, ping);
             }
-            Target::Tcp(endpoint) => {
-                let address = self.resolve(job, &endpoint)?;
+            Target::Tcp(_) => {
                 let connect = async move { tcp::probe(address, &exit, listen_for).await };
-                self.flights.start_connected(&job.probe, connect);
+                self.flights.start_connected(&job.probe, ordered, connect);
             }
             Target::Http(page) => {
-                let address = self.resolve(job, &page.endpoint)?;
                 let get = async move { http::probe(&page, address, &exit, listen_for).await };
-                self.flights.start_connected(&job.probe, get);
+                self.flights.start_connected(&job.probe, ordered, get);
             }
             Target::Dns(question) => {
                 let query = async move { dns::probe(&question, &exit, listen_for).await };
-                self.flights.start_connected(&job.probe, query);
+                self.flights.start_connected(&job.probe, ordered, query);
             }
         }
         Ok(())
     }
 
-    fn resolve(&mut self, job: &ProbeJob, endpoint: &Endpoint) -> Result<SocketAddr, String> {
+    /// Where a probe goes.
+    fn resolve(&mut self, job: &ProbeJob) -> Result<SocketAddr, String> {
+        let endpoint = match &job.probe.target {
+            Target::Icmp(address) => return Ok(SocketAddr::new(*address, 0)),
+            Target::Dns(question) => return Ok(question.server),
+            Target::Tcp(endpoint) => endpoint,
+            Target::Http(page) => &page.endpoint,
+        };
         let address = match &endpoint.host {
             Host::Address(address) => *address,
             Host::Name(name) => self.names.address(job, name)?,
@@ -176,6 +227,17 @@ struct Clients {
 }
 
 impl Clients {
+    /// Has the tasks that wait for answers read all that has arrived.
+    async fn read(&self) {
+        for turn in 0..MOST_TURNS {
+            yield_now().await;
+            if turn >= LEAST_TURNS && self.icmp.values().all(Icmp::is_read) {
+                break;
+            }
+        }
+        yield_now().await;
+    }
+
     fn icmp(&mut self, job: &ProbeJob, family: Family) -> io::Result<&mut Icmp> {
         let key = (job.probe.uplink.clone(), family);
         let is_current = self

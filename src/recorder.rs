@@ -1,5 +1,5 @@
 //! What the engine took in, as JSON lines: a header with the settings, then one line for each call.
-//! Given the same again, an engine asks for the same.
+//! Given the same inputs again, an engine gives the same actions.
 //!
 //! Flash wears out, so nothing is recorded unless the configuration says so; lines are collected and written together, and
 //! the recorder stops for good when its file is full: without its beginning a recording is worth
@@ -51,7 +51,7 @@ pub struct Header {
 pub struct Entry {
     /// When.
     pub at: Moment,
-    /// What the engine was told.
+    /// The input of the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Input>,
 }
@@ -99,15 +99,15 @@ impl<W: Write> Recorder<W> {
         Ok(recorder)
     }
 
-    /// The engine is told something now, or, without an input, that time has passed. After an error
-    /// nothing more can be recorded.
+    /// Records an input of the engine or, without one, that time has passed. After an error nothing more
+    /// can be recorded.
     pub fn record(&mut self, at: Moment, input: Option<&Input>) -> Result<(), RecorderError> {
         let is_full = self.writer.get_ref().bytes + self.writer.buffer().len() as u64 >= self.most;
         if is_full || at.since_start() >= LONGEST {
             self.writer.flush()?;
             return Err(RecorderError::Full);
         }
-        self.line(&Told { at, input })?;
+        self.line(&RecordedInput { at, input })?;
         if at.since(self.flushed) >= FLUSH_EVERY {
             self.flushed = at;
             self.writer.flush()?;
@@ -124,7 +124,7 @@ impl<W: Write> Recorder<W> {
 
 /// An [`Entry`] that borrows.
 #[derive(Serialize)]
-struct Told<'a> {
+struct RecordedInput<'a> {
     at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<&'a Input>,

@@ -45,7 +45,7 @@ pub trait World {
         Ok(BTreeSet::new())
     }
 
-    /// What else happens up to `now`, soonest first; asked before every step.
+    /// What else happens up to `now`, soonest first; read before every step.
     fn next_input(&mut self, now: Moment) -> Option<Input> {
         let _ = now;
         None
@@ -69,39 +69,39 @@ pub struct Replay<W> {
     engine: Engine,
     world: W,
     now: Moment,
-    answers: BinaryHeap<Reverse<Answer>>,
+    answers: BinaryHeap<Reverse<DueAnswer>>,
     probes: BTreeMap<UplinkName, u64>,
     /// The uplinks that are drained, and when their flows are listed next.
     drains: BTreeMap<UplinkName, Moment>,
 }
 
 #[derive(Clone, Debug)]
-struct Answer {
+struct DueAnswer {
     at: Moment,
     id: ProbeId,
     uplink: UplinkName,
     outcome: ProbeOutcome,
 }
 
-impl Ord for Answer {
+impl Ord for DueAnswer {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.at, self.id).cmp(&(other.at, other.id))
     }
 }
 
-impl PartialOrd for Answer {
+impl PartialOrd for DueAnswer {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Answer {
+impl PartialEq for DueAnswer {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Answer {}
+impl Eq for DueAnswer {}
 
 impl<W: World> Replay<W> {
     /// Starts an engine at [`Moment::START`], every uplink attached with an address and a next hop;
@@ -181,7 +181,7 @@ impl<W: World> Replay<W> {
             self.engine.handle_input(self.now, input);
             return;
         }
-        let is_due = |answer: &Reverse<Answer>| answer.0.at <= self.now;
+        let is_due = |answer: &Reverse<DueAnswer>| answer.0.at <= self.now;
         if self.answers.peek().is_some_and(is_due)
             && let Some(Reverse(answer)) = self.answers.pop()
         {
@@ -250,7 +250,7 @@ impl<W: World> Replay<W> {
         }
         let answer = self.world.outcome(order, self.now);
         if let Some((after, outcome)) = answer.filter(|(after, _)| *after <= order.listen_for) {
-            self.answers.push(Reverse(Answer {
+            self.answers.push(Reverse(DueAnswer {
                 at: self.now + after,
                 id: order.id,
                 uplink: order.uplink.clone(),

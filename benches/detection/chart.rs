@@ -17,8 +17,8 @@ const PANELS: [&str; 4] = [
     "bursts 600 ms, 2.8 %",
 ];
 
-/// Ours accepts one false verdict in so many hours.
-const SENSITIVITIES: [u64; 5] = [1, 6, 24, 30 * 24, 365 * 24];
+/// What a switch costs, in milliseconds without traffic.
+const SENSITIVITIES: [u64; 5] = [100, 500, 2_000, 5_000, 10_000];
 
 /// The peers' rules that are drawn, by name, and their colours.
 const PEERS: [(&str, &str); 5] = [
@@ -93,9 +93,9 @@ fn panel(row: &Row, extent: Extent, left: f64, top: f64) -> String {
 
 /// Ours, and the interval at which a peer spends as many probes.
 fn own(process: Process, extent: Extent) -> (Curve, f64) {
-    let figures = SENSITIVITIES.map(|hours| {
+    let figures = SENSITIVITIES.map(|millis| {
         let tuning = Tuning {
-            false_alarm_every: Duration::from_secs(hours * 3600),
+            switch_cost: Duration::from_millis(millis),
             ..Tuning::steady(Duration::from_secs(1))
         };
         ours::trade_off(process, tuning, extent)

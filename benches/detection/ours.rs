@@ -24,8 +24,8 @@ const DAY: f64 = 86_400.0;
 pub(crate) struct Tuning {
     /// Steady interval.
     pub(crate) interval: Duration,
-    /// The accepted mean time between false verdicts.
-    pub(crate) false_alarm_every: Duration,
+    /// What a switch costs, in seconds without traffic.
+    pub(crate) switch_cost: Duration,
     /// The latency that makes an uplink degraded; three fifths of it make it healthy.
     pub(crate) latency: Duration,
     /// The observed uplink is metered.
@@ -37,7 +37,7 @@ impl Tuning {
         let health = defaults::health();
         Self {
             interval,
-            false_alarm_every: health.false_alarm_every,
+            switch_cost: health.switch_cost,
             latency: health.latency.enter,
             budget: None,
         }
@@ -211,22 +211,12 @@ impl Watch {
     }
 
     fn state(&self, event: &Event) -> Option<(f64, State)> {
-        match &event.change {
-            Change::Uplink { uplink, to, .. } if *uplink == self.observed => {
-                Some((event.at.since_start().as_secs_f64(), *to))
-            }
-            Change::Uplink { .. }
-            | Change::Target { .. }
-            | Change::Flap { .. }
-            | Change::Standby { .. }
-            | Change::Prefix { .. }
-            | Change::Switch { .. }
-            | Change::Stranded { .. }
-            | Change::Drained { .. }
-            | Change::NoUsableUplink
-            | Change::ConfigReloaded
-            | Change::ConfigRefused => None,
+        if let Change::Uplink { uplink, to, .. } = &event.change
+            && *uplink == self.observed
+        {
+            return Some((event.at.since_start().as_secs_f64(), *to));
         }
+        None
     }
 
     fn is_up(&self) -> bool {
@@ -350,7 +340,7 @@ pub(crate) fn settings(tuning: Tuning) -> Settings {
     let mut settings = config.engine;
     settings.seed = 1;
     for uplink in &mut settings.uplinks {
-        uplink.health.false_alarm_every = tuning.false_alarm_every;
+        uplink.health.switch_cost = tuning.switch_cost;
         uplink.health.latency.enter = tuning.latency;
         uplink.health.latency.exit = tuning.latency * 3 / 5;
         let probe = &mut uplink.probe;

@@ -29,14 +29,15 @@ use tokio::time::timeout;
 
 use super::record::cut;
 use super::words;
-use crate::engine::event::{EventRecord, Lane};
+use crate::engine::event::Lane;
+use crate::engine::event::record::EventRecord;
 
 /// How many events may wait.
 const QUEUE: usize = 64;
 /// How long a program may take.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Between the request to end and the end.
-const MERCY: Duration = Duration::from_secs(1);
+const KILL_GRACE: Duration = Duration::from_secs(1);
 /// What a program prints after it has ended, by its children, is waited for so long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// The most of its output that goes to the log.
@@ -74,7 +75,7 @@ impl Hooks {
             Lane::Standby(_) => &self.errands,
             Lane::News => &self.news,
         };
-        // Nobody listens only when the runtime ends.
+        // The receiver is gone only when the runtime ends.
         let _ = lane.send(record.clone());
     }
 }
@@ -136,19 +137,19 @@ impl Runner {
         let hook = program.display();
         let event = record.event.name();
         match self.result(program, record).await {
-            Ok(Ended { status, output }) if status.success() => {
+            Ok(HookEnd { status, output }) if status.success() => {
                 if !output.is_empty() {
                     tracing::info!(%hook, event, output, "hook");
                 }
             }
-            Ok(Ended { status, output }) => {
+            Ok(HookEnd { status, output }) => {
                 tracing::warn!(%hook, event, %status, output, "hook failed");
             }
             Err(error) => tracing::warn!(%hook, event, %error, "hook failed"),
         }
     }
 
-    async fn result(&self, program: &Path, record: &EventRecord) -> io::Result<Ended> {
+    async fn result(&self, program: &Path, record: &EventRecord) -> io::Result<HookEnd> {
         let mut child = command(program, record).spawn()?;
         let group = child
             .id()
@@ -158,7 +159,7 @@ impl Runner {
         let talk = converse(&mut child, record, &mut output);
         let ended = timeout(self.limit, talk).await;
         if let Ok(ended) = ended {
-            return ended.map(|status| Ended {
+            return ended.map(|status| HookEnd {
                 status,
                 output: output.text(),
             });
@@ -166,7 +167,7 @@ impl Runner {
         // It may have ended this very moment, and leave children that do not.
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             let _ = group.map(|group| killpg(group, signal));
-            let _ = timeout(MERCY, child.wait()).await;
+            let _ = timeout(KILL_GRACE, child.wait()).await;
         }
         let limit = self.limit.as_secs_f64();
         let text = output.text();
@@ -177,7 +178,7 @@ impl Runner {
 }
 
 /// How a program ended.
-struct Ended {
+struct HookEnd {
     status: std::process::ExitStatus,
     output: String,
 }
@@ -224,7 +225,7 @@ fn distrust(metadata: &fs::Metadata) -> Option<&'static str> {
     let owner = metadata.uid();
     let is_trusted = owner == 0 || owner == nix::unistd::geteuid().as_raw();
     if !is_trusted {
-        return Some("belongs to somebody else than root or this user");
+        return Some("belongs neither to root nor to this user");
     }
     let is_open = metadata.permissions().mode() & 0o022 != 0;
     is_open.then_some("group or others may write to it (chmod go-w)")
@@ -327,7 +328,7 @@ impl Output {
     }
 }
 
-/// Reads to the end, and keeps the beginning. Whoever floods is not listened to any more, and learns
+/// Reads to the end, and keeps the beginning. A hook that writes more is cut off, and learns
 /// it as the reader of any pipe would tell (SIGPIPE).
 async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut stream) = stream else {
@@ -439,9 +440,9 @@ mod tests {
             .lines()
             .filter_map(|l| l.split('=').next())
             .collect();
-        let told = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_NETWORK UPLINKD_PREFIXES \
+        let given = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_NETWORK UPLINKD_PREFIXES \
                     UPLINKD_REASON UPLINKD_TO UPLINKD_UPLINK";
-        assert_eq!(names.join(" "), told);
+        assert_eq!(names.join(" "), given);
         assert!(environment.contains("UPLINKD_TO=down\n"), "{environment}");
         assert!(
             environment.contains("UPLINKD_REASON=a page says \"log in\""),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::event::{EventRecord, Repetition};
+use crate::engine::event::Repetition;
+use crate::engine::event::record::EventRecord;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
-/// So many of a kind are told one by one within `WINDOW`.
+/// How many events of a kind are logged one by one within `WINDOW`.
 const MOST: usize = 6;
 /// What is counted is summed up at least this often.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -15,15 +16,15 @@ const CALM: Duration = Duration::from_secs(30);
 
 /// What may repeat itself: the states of an uplink, or of its targets.
 ///
-/// `MOST` events of a kind are told within `WINDOW`; those that follow are counted, and the last of
-/// them is told with their number when nothing has followed it for `CALM`, or after `WINDOW`. Where
+/// `MOST` events of a kind are logged within `WINDOW`; those that follow are counted, and the last of
+/// them is logged with their number when nothing has followed it for `CALM`, or after `WINDOW`. Where
 /// it goes on after that, one line in each window is all. Switches and whatever else people must act
-/// upon are always told at once.
+/// upon are always logged at once.
 #[derive(Debug, Default)]
-pub struct Repeats(BTreeMap<Kind, Run>);
+pub struct Repeats(BTreeMap<RepeatKind, Run>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+struct RepeatKind {
     repeats: Repetition,
     uplink: Option<UplinkName>,
     interface: Option<InterfaceName>,
@@ -32,13 +33,13 @@ struct Kind {
 #[derive(Debug)]
 struct Run {
     since: Moment,
-    told: usize,
+    logged: usize,
     counted: usize,
     latest: Moment,
     last: EventRecord,
 }
 
-impl Kind {
+impl RepeatKind {
     fn of(record: &EventRecord) -> Option<Self> {
         let repeats = record.event.delivery().repeats;
         (repeats != Repetition::Each).then(|| Self {
@@ -50,30 +51,30 @@ impl Kind {
 }
 
 impl Repeats {
-    /// Takes an event; false if it is counted and not to be told now.
-    pub fn is_told(&mut self, record: &EventRecord, now: Moment) -> bool {
-        let Some(kind) = Kind::of(record) else {
+    /// Takes an event; false if it is counted and not logged now.
+    pub fn is_logged(&mut self, record: &EventRecord, now: Moment) -> bool {
+        let Some(kind) = RepeatKind::of(record) else {
             return true;
         };
         let run = self.0.entry(kind).or_insert_with(|| Run {
             since: now,
-            told: 0,
+            logged: 0,
             counted: 0,
             latest: now,
             last: record.clone(),
         });
-        let is_told = run.told < MOST;
-        if is_told {
-            run.told += 1;
+        let is_logged = run.logged < MOST;
+        if is_logged {
+            run.logged += 1;
         } else {
             run.counted += 1;
         }
         run.latest = now;
         run.last.clone_from(record);
-        is_told
+        is_logged
     }
 
-    /// What has been counted and is to be told by now.
+    /// The counted events that are due to be logged.
     pub fn due(&mut self, now: Moment) -> Vec<EventRecord> {
         let mut due = Vec::new();
         self.0.retain(|_, run| {
@@ -104,7 +105,7 @@ impl Run {
         let mut record = self.last.clone();
         if counted > 1 {
             let like = format!(
-                " (the last of {counted} changes of which no other was told, in {seconds} s)"
+                " (the last of {counted} changes of which no other was logged, in {seconds} s)"
             );
             record.reason.push_str(&like);
         }
@@ -147,7 +148,7 @@ mod tests {
         for second in from..to {
             if second % 5 == 0 {
                 let kind = [EventKind::UplinkDown, EventKind::UplinkUp][(second / 5 % 2) as usize];
-                lines += usize::from(repeats.is_told(&event(kind, "fiber"), at(second)));
+                lines += usize::from(repeats.is_logged(&event(kind, "fiber"), at(second)));
             }
             let due = repeats.due(at(second));
             sums.extend(
@@ -166,36 +167,36 @@ mod tests {
         assert_eq!(sums.len(), 5, "{sums:#?}");
         assert_eq!(
             sums[1],
-            "uplink.down: no answer (the last of 120 changes of which no other was told, in 600 s)"
+            "uplink.down: no answer (the last of 120 changes of which no other was logged, in 600 s)"
         );
     }
 
     #[test]
-    fn the_last_state_is_told_soon_after_it_has_become_calm() {
+    fn the_last_state_is_logged_soon_after_it_has_become_calm() {
         let mut repeats = Repeats::default();
         flaps(0, 100, &mut repeats);
         let (_, sums) = flaps(101, 105, &mut repeats);
         assert_eq!(sums, [""; 0]);
-        let told: Vec<_> = (105..140).flat_map(|s| repeats.due(at(s))).collect();
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].event, EventKind::UplinkUp);
+        let logged: Vec<_> = (105..140).flat_map(|s| repeats.due(at(s))).collect();
+        assert_eq!(logged.len(), 1);
+        assert_eq!(logged[0].event, EventKind::UplinkUp);
     }
 
     #[test]
-    fn after_ten_quiet_minutes_each_is_told_again() {
+    fn after_ten_quiet_minutes_each_is_logged_again() {
         let mut repeats = Repeats::default();
         flaps(0, 100, &mut repeats);
         for second in 100..1_400 {
             repeats.due(at(second));
         }
-        assert!(repeats.is_told(&event(EventKind::UplinkDown, "fiber"), at(1_400)));
+        assert!(repeats.is_logged(&event(EventKind::UplinkDown, "fiber"), at(1_400)));
     }
 
     #[test]
     fn what_people_must_act_upon_and_other_uplinks_are_told_at_once() {
         let mut repeats = Repeats::default();
         flaps(0, 300, &mut repeats);
-        assert!(repeats.is_told(&event(EventKind::UplinkDown, "lte"), at(300)));
+        assert!(repeats.is_logged(&event(EventKind::UplinkDown, "lte"), at(300)));
         for kind in [
             EventKind::Switch,
             EventKind::NoUsableUplink,
@@ -203,7 +204,7 @@ mod tests {
             EventKind::UplinkDrained,
         ] {
             for _ in 0..100 {
-                assert!(repeats.is_told(&event(kind, "fiber"), at(300)));
+                assert!(repeats.is_logged(&event(kind, "fiber"), at(300)));
             }
         }
         assert_eq!(repeats.rest(at(300)).len(), 1);

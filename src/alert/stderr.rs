@@ -1,4 +1,4 @@
-//! Standard error, for a person in front of it or a supervisor that keeps it.
+//! Standard error, for a terminal or a supervisor that keeps it.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -26,7 +26,7 @@ impl Stderr {
         let time = LocalTime::now().of_day();
         let level = self.level(record.level);
         let line = format!("{time} {level} {}\n", record.text());
-        // Without a standard error there is nobody left to tell.
+        // Without a standard error it has no place left.
         drop(io::stderr().write_all(line.as_bytes()));
     }
 

@@ -11,8 +11,9 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use super::connection::ConfigFile;
+use super::failure::exit_code;
 use super::output::{self, Colour, Palette, wrapped};
-use super::{ConfigFile, exit_code};
 use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
 use facts::Facts;

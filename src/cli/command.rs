@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
-use super::{Connection, UsageError, output};
+use super::connection::Connection;
+use super::failure::UsageError;
+use super::output;
 use crate::control::{Request, Response};
 
 /// A request of [`Request`] as a subcommand, with where the agent is.
@@ -62,8 +64,13 @@ impl FromArgMatches for AgentCommand {
 impl Subcommand for AgentCommand {
     fn augment_subcommands(command: clap::Command) -> clap::Command {
         let requests = Request::augment_subcommands(clap::Command::new("requests"));
-        let requests = requests.get_subcommands().cloned();
-        command.subcommands(requests.map(Connection::augment_args))
+        // The connection brings an about of its own, and the requests an order among themselves.
+        let subcommand = |request: &clap::Command| {
+            let about = request.get_about().cloned().unwrap_or_default();
+            let request = Connection::augment_args(request.clone());
+            request.about(about).display_order(None)
+        };
+        command.subcommands(requests.get_subcommands().map(subcommand))
     }
 
     fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {

@@ -10,11 +10,12 @@ use anyhow::Result;
 use clap::Args;
 
 use super::command::unexpected;
+use super::connection::Connection;
+use super::output;
 use super::status::table;
-use super::{Connection, output};
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::history;
 
 /// The arguments of `history`.
@@ -24,10 +25,15 @@ pub struct HistoryArguments {
     #[arg(long)]
     json: bool,
     /// Only what happened within this time, such as 24h or 7d
-    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, value_parser = span)]
     since: Option<Duration>,
     #[command(flatten)]
     connection: Connection,
+}
+
+/// What `--since` takes.
+fn span(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "write a span such as 24h or 7d")
 }
 
 /// Prints it.

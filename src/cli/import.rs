@@ -19,8 +19,7 @@ pub struct ImportArguments {
     /// The configuration, such as /etc/config/mwan3
     #[arg(value_name = "FILE")]
     path: PathBuf,
-    /// The network configuration, which names the devices of interfaces [default: `network` beside
-    /// FILE, if it exists]
+    /// The devices of interfaces [default: `network` beside]
     #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
     /// Write TOML instead of UCI

@@ -27,19 +27,19 @@ pub struct LabArguments {
     /// Leaves the network standing and opens a shell in the router
     #[arg(long, conflicts_with_all = ["json", "runs", "span"])]
     shell: bool,
-    /// Runs it so many times and prints median and worst
+    /// Runs it N times and prints median and worst
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// How long a scenario in which nothing must happen lasts, such as 10m
+    /// How long a scenario without an outage lasts, such as 10m
     #[arg(long = "for", value_name = "SPAN", value_parser = humantime::parse_duration)]
     span: Option<Duration>,
-    /// How often what a scenario does many times is done, such as its kills
+    /// Repetitions within a scenario, such as its kills
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     times: Option<u32>,
     /// Draws the first run into a file
     #[arg(long, value_name = "FILE", conflicts_with = "shell")]
     svg: Option<PathBuf>,
-    /// What all loss, jitter and other chance follows from
+    /// The seed of loss, jitter and other chance
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }

@@ -17,9 +17,26 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Tells a person something that is no result. Without a standard error there is nobody to tell.
+/// Prints a notice that is no result to standard error. Without one it is lost.
 pub(super) fn remark(text: &str) {
-    drop(writeln!(io::stderr(), "uplinkd: {text}"));
+    drop(writeln!(
+        io::stderr(),
+        "{}",
+        folded(&format!("uplinkd: {text}"))
+    ));
+}
+
+/// A text for standard error, in lines that fit it if it is a terminal.
+pub(super) fn folded(text: &str) -> String {
+    let fit = |line| {
+        if io::stderr().is_terminal() {
+            fitted(line)
+        } else {
+            format!("{line}\n")
+        }
+    };
+    let lines = text.lines().map(fit);
+    lines.collect::<String>().trim_end().to_owned()
 }
 
 /// Standard output is a terminal.
@@ -65,12 +82,12 @@ pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
 pub(super) fn paragraph(text: &str, indent: usize, width: usize) -> String {
     let mut lines = wrapped(text, width.saturating_sub(indent)).into_iter();
     let first = lines.next().unwrap_or_default();
-    let mut paragraph = format!("{:indent$}{first}\n", "");
+    let mut paragraph = format!("{:indent$}{}\n", "", first.trim_end());
     let rest = lines.collect::<Vec<_>>().join(" ");
     if !rest.is_empty() {
         let indent = indent + 2;
         let folded = wrapped(&rest, width.saturating_sub(indent)).into_iter();
-        paragraph.extend(folded.map(|line| format!("{:indent$}{line}\n", "")));
+        paragraph.extend(folded.map(|line| format!("{:indent$}{}\n", "", line.trim_end())));
     }
     paragraph
 }

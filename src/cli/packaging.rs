@@ -5,10 +5,10 @@ mod manual;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
-use super::{Cli, output};
+use super::output;
 use manual::ManualPage;
 
 /// The arguments of `completions`.
@@ -18,9 +18,13 @@ pub(super) struct CompletionsArguments {
     shell: Shell,
 }
 
-pub(super) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode> {
+/// Prints the completions of `program` for a shell.
+pub(super) fn completions(
+    arguments: &CompletionsArguments,
+    mut program: Command,
+) -> Result<ExitCode> {
     let mut text = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "uplinkd", &mut text);
+    clap_complete::generate(arguments.shell, &mut program, "uplinkd", &mut text);
     output::print(&String::from_utf8(text)?)?;
     Ok(ExitCode::SUCCESS)
 }

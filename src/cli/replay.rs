@@ -19,12 +19,10 @@ use run::ReplayRun;
 /// The arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
-    /// A recording of the agent, CSV of `time,uplink,target,rtt_ms`, or the output of `ping -D` for one
-    /// uplink: NAME=FILE names the uplink
+    /// A recording of the agent, a CSV, or NAME=FILE of `ping -D`
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<String>,
-    /// A configuration to try; several are compared [default: the recorded one, or all uplinks at the
-    /// defaults, the first the most preferred]
+    /// A configuration to try, or several [default: as recorded]
     #[arg(long = "config", value_name = "FILE")]
     configs: Vec<PathBuf>,
     /// The true outages, as `uplink,from,to`

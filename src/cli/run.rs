@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::ConfigFile;
+use super::connection::ConfigFile;
 use crate::alert;
 use crate::config::Config;
 use crate::daemon::{self, Options};

@@ -10,10 +10,12 @@ use anyhow::Result;
 use clap::Args;
 
 use super::command::unexpected;
-use super::{Connection, UsageError, output};
+use super::connection::Connection;
+use super::failure::UsageError;
+use super::output;
 use crate::control::client::Client;
 use crate::control::{Request, Response};
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::{Timestamp, UplinkName};
 
@@ -53,16 +55,13 @@ fn show_once(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
     Ok(())
 }
 
-/// Draws the status anew each second. Ends with the agent or the person.
+/// Draws the status anew each second, until the agent ends or the operator interrupts it.
 fn redraw(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
     const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
     loop {
         let status = only(ask(client)?, arguments.name.as_ref())?;
         output::print(&format!("{HOME_AND_CLEAR}{}", draw(&status, arguments)))?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a person looks at the screen, and nothing else waits"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "only a terminal waits for it")]
         thread::sleep(Duration::from_secs(1));
     }
 }
@@ -129,7 +128,7 @@ fn concerns(event: &EventRecord, arguments: &StatusArguments) -> bool {
 fn draw(status: &Status, arguments: &StatusArguments) -> String {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a person asks how long it has been; nothing is decided by it"
+        reason = "an age for display; nothing is decided by it"
     )]
     let now = Timestamp(SystemTime::now());
     let palette = output::Palette::of_stdout();

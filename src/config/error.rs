@@ -28,7 +28,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is a megabyte or more.
-    #[error("{}: larger than 1 MiB, no configuration is", printable(.0.display()))]
+    #[error("{}: larger than 1 MiB, the most that a configuration may have", printable(.0.display()))]
     TooLarge(PathBuf),
     /// The file is not UTF-8.
     #[error("{}: not a text in UTF-8", printable(.0.display()))]
@@ -219,8 +219,10 @@ impl Fault {
 
     /// A value where a list of values must be.
     pub(super) fn no_list(value: &ConfigValue) -> Self {
-        let hint = if let ConfigValue::Text(_) = value {
-            Hint::write(format_args!("[{value}]"))
+        let hint = if let ConfigValue::Text(text) = value {
+            let items = text.split([',', ';', ' ']).filter(|item| !item.is_empty());
+            let items: Vec<_> = items.map(|item| format!("{item:?}")).collect();
+            Hint::write(format_args!("[{}]", items.join(", ")))
         } else {
             Hint::None
         };

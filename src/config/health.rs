@@ -6,15 +6,17 @@ use std::time::Duration;
 use super::error::Fault;
 use super::kinds::{DurationRange, Percent, WholeNumber, Words, show, whole};
 use super::section::Section;
-use super::times::{DAY, HOUR, ms, secs};
+use super::times::{HOUR, ms, secs};
 use crate::engine::settings::{Band, HealthSettings, ScoreBand};
 use crate::units::{Loss, Score};
 
-/// The mean time between false verdicts of an outage that is accepted.
-const SENSITIVITIES: Words<Duration> =
-    Words(&[("fast", DAY), ("balanced", BALANCED), ("patient", PATIENT)]);
-const BALANCED: Duration = secs(30 * 24 * 3600);
-const PATIENT: Duration = secs(365 * 24 * 3600);
+/// What a switch costs, in seconds without traffic.
+const SENSITIVITIES: Words<Duration> = Words(&[
+    ("fast", ms(500)),
+    ("balanced", BALANCED),
+    ("patient", secs(10)),
+]);
+const BALANCED: Duration = secs(2);
 
 /// Of latency and jitter.
 const DELAY: DurationRange = DurationRange(Duration::ZERO..=secs(60));
@@ -24,10 +26,10 @@ const SCORE: WholeNumber<u8, Score> = whole(&[(0, 100)], Score);
 pub(super) fn read(section: &Section<'_>, common: Option<&HealthSettings>) -> HealthSettings {
     let or = |own, of: fn(&HealthSettings) -> _| common.map_or(own, of);
     HealthSettings {
-        false_alarm_every: section.read(
+        switch_cost: section.read(
             "sensitivity",
             &SENSITIVITIES,
-            or(BALANCED, |common| common.false_alarm_every),
+            or(BALANCED, |common| common.switch_cost),
         ),
         outage_within: section.read(
             "outage_within",

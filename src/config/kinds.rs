@@ -49,12 +49,18 @@ fn without_quotes(value: &ConfigValue, meant: impl Fn(&str) -> Option<String>) -
     Hint::None
 }
 
-/// A number in quotes.
-fn number_without_quotes(value: &ConfigValue) -> Hint {
-    without_quotes(value, |text| {
-        let is_number = text.parse::<f64>().is_ok();
-        is_number.then(|| text.to_owned())
-    })
+/// A number in quotes, with a percent sign or a comma.
+fn plain_number<N: FromStr>(value: &ConfigValue) -> Hint {
+    let number = value.as_text().map(|text| text.replace(',', "."));
+    let number = number.unwrap_or_default();
+    let number = number.trim_end_matches('%').trim_end();
+    if number.parse::<N>().is_err() {
+        Hint::None
+    } else if let ConfigValue::Word(_) = value {
+        Hint::write(number)
+    } else {
+        without_quotes(value, |_| Some(number.to_owned()))
+    }
 }
 
 /// What is read by a function of its own.
@@ -134,7 +140,10 @@ impl<N: TryFrom<i64>, T> ValueKind for WholeNumber<N, T> {
 
     fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
         let number = value.as_integer().ok_or_else(|| {
-            let hint = number_without_quotes(value);
+            let hint = match value.as_number() {
+                Some(number) if number.fract() == 0.0 => Hint::write(number),
+                Some(_) | None => plain_number::<i64>(value),
+            };
             Fault::value_or(value, "a whole number", hint)
         })?;
         let mut bounds = self.bounds.iter();
@@ -227,7 +236,7 @@ impl ValueKind for NumberRange {
 
     fn parse(&self, value: &ConfigValue) -> Result<f64, Fault> {
         let number = value.as_number().ok_or_else(|| {
-            let hint = number_without_quotes(value);
+            let hint = plain_number::<f64>(value);
             Fault::value_or(value, "a number", hint)
         })?;
         if self.0.contains(&number) {
@@ -251,7 +260,7 @@ impl ValueKind for Percent {
 
     fn parse(&self, value: &ConfigValue) -> Result<Loss, Fault> {
         let number = value.as_number().ok_or_else(|| {
-            let hint = number_without_quotes(value);
+            let hint = plain_number::<f64>(value);
             Fault::value_or(value, "a number of percent", hint)
         })?;
         if (self.least..=100.0).contains(&number) {

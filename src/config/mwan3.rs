@@ -17,7 +17,7 @@ mod source;
 mod tracking;
 
 use super::error::{ConfigError, Fault};
-use super::write::{self, Draft};
+use super::write::{self, ConfigDraft};
 use source::{Mwan3File, note, problem, refused, show, text};
 
 /// The files to read: each with what errors call it, and its text.
@@ -30,11 +30,11 @@ pub struct Mwan3Files<'a> {
 }
 
 /// The configuration that does what one of mwan3 does, as far as there is one.
-pub fn import(files: Mwan3Files<'_>) -> Result<Draft, ConfigError> {
+pub fn import(files: Mwan3Files<'_>) -> Result<ConfigDraft, ConfigError> {
     let source = Mwan3File::parse(files.mwan3, "mwan3")?;
     let network = files.network.map(|file| Mwan3File::parse(file, "network"));
     let network = network.transpose()?;
-    let mut draft = Draft {
+    let mut draft = ConfigDraft {
         remarks: introduction(files.mwan3.0),
         sections: Vec::new(),
     };
@@ -49,7 +49,7 @@ pub fn import(files: Mwan3Files<'_>) -> Result<Draft, ConfigError> {
     links::flushes(&links, &mut draft.remarks);
     let policies = policies::Policies::new(&source, &links, &mut draft.remarks);
     let walk = rules::walk(&source, &policies, network.as_ref(), &mut draft.remarks);
-    let order = &walk.rest;
+    let order = &walk.default_order;
     if order.is_shared() {
         let remark = format!("{}: members of one metric share the traffic.", order.name);
         globals.set("failover.policy", text("balance"), &remark);

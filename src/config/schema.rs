@@ -107,6 +107,16 @@ impl Schema {
         })
     }
 
+    /// The same of a name that stands as the title of a section, where a section like it comes first.
+    pub(super) fn section_hint(&self, path: &[&str], name: &str) -> Hint {
+        let parts = self.below(path).filter(|(_, rest)| rest.len() > 1);
+        let own = parts.filter_map(|(_, rest)| rest.first().copied());
+        match nearest(name, own) {
+            Some(near) => Hint::Nearest(near.to_owned()),
+            None => self.hint(path, name),
+        }
+    }
+
     /// The sections that have a key, or of which a section of this name is a part: those within the
     /// section at `path`, or else all.
     fn elsewhere(&self, path: &[&str], name: &str) -> Option<String> {

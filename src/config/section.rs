@@ -6,8 +6,8 @@
 
 use std::cell::RefCell;
 
-use super::document::{Entries, Node};
-use super::error::{Fault, Problem};
+use super::document::{ConfigValue, Entries, Node};
+use super::error::{Fault, Hint, Problem};
 use super::kinds::ValueKind;
 use super::schema::{Known, KnownKey, Schema};
 
@@ -231,9 +231,24 @@ impl<'a> Section<'a> {
 
     /// Notes that a key without a default must be here.
     pub(super) fn require(&self, key: &str, what: &'static str) {
-        if self.entries.is_some() && !self.has(key) {
+        if self.entries.is_some() && !self.has(key) && !self.is_misspelt(key) {
             self.note(self.line, key, Fault::Missing(what));
         }
+    }
+
+    /// A key of this section is unknown, and this one was meant.
+    pub(super) fn is_misspelt(&self, key: &str) -> bool {
+        let problems = self.reading.problems.borrow();
+        problems.iter().any(|problem| {
+            let is_of_uci = matches!(problem.fault, Fault::UnknownSection(_));
+            let is_here = problem.section == self.title || (is_of_uci && self.title.is_empty());
+            let is_near = matches!(
+                &problem.fault,
+                Fault::UnknownKey(Hint::Nearest(near)) | Fault::UnknownSection(Hint::Nearest(near))
+                    if near == key
+            );
+            is_here && is_near && problem.line >= self.line
+        })
     }
 
     /// Notes that the value of a key cannot stand beside the others.
@@ -300,6 +315,9 @@ impl<'a> Section<'a> {
             let fault = match schema.find(&self.path, key) {
                 Some(Known::Key(known)) if !known.is_supported => Fault::NotSupported,
                 Some(Known::Key(_) | Known::Section) => continue,
+                None if is_section(&node.value) => {
+                    Fault::UnknownKey(schema.section_hint(&self.path, key))
+                }
                 None => Fault::UnknownKey(schema.hint(&self.path, key)),
             };
             self.note(node.line, key, fault);
@@ -314,4 +332,9 @@ impl<'a> Section<'a> {
             fault,
         });
     }
+}
+
+fn is_section(value: &ConfigValue) -> bool {
+    let has_sections = |items: &[Node]| items.iter().any(|item| item.value.as_table().is_some());
+    value.as_table().is_some() || value.as_list().is_some_and(has_sections)
 }

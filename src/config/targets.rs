@@ -1,6 +1,6 @@
 //! Targets: a text, or a table of a page and what it must answer.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::addresses::is_global_host;
 use super::document::{ConfigValue, Entries};
@@ -12,7 +12,7 @@ use crate::units::{
 
 /// A target that shows whether an uplink works.
 pub(super) const TARGET: Own<Target> = own(
-    "an address, tcp://HOST:PORT, http://HOST/PATH, https://HOST/PATH or dns://SERVER/NAME",
+    "an address, or a target with a scheme such as tcp://HOST:PORT",
     target,
 );
 
@@ -48,18 +48,24 @@ fn useless(target: &str, reason: impl Into<String>) -> Fault {
 fn parsed(text: &str) -> Result<Target, Fault> {
     text.parse().map_err(|error: TargetError| {
         let is_without_scheme = error.fault == TargetFault::Address;
+        if let Some(address) = near_address(text) {
+            return useless(text, format!("is no address: write {address}"));
+        }
         if !is_without_scheme {
             return error.into();
         }
         let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
         let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let is_numeric = text.split('.').all(are_digits);
-        let is_host = host.parse::<Ipv4Addr>().is_ok() || HostName::parse(host).is_some();
+        let is_ipv6 = in_brackets(host).is_some();
+        let is_host =
+            is_ipv6 || host.parse::<Ipv4Addr>().is_ok() || HostName::parse(host).is_some();
         if is_numeric {
             useless(text, "is no address: four numbers from 0 to 255")
         } else if are_digits(port) && is_host {
             useless(text, format!("has no scheme: write tcp://{text}"))
         } else if is_host && text.contains('.') {
+            let text = text.trim_end_matches('.');
             let reason = format!(
                 "is a name, and a ping goes to an address: write an address, tcp://{text}:443, \
                  http://{text}/ or dns://9.9.9.9/{text}"
@@ -69,6 +75,25 @@ fn parsed(text: &str) -> Result<Target, Fault> {
             error.into()
         }
     })
+}
+
+/// The address in a text that adds a length, brackets, spaces or the scheme of a ping, which has none.
+fn near_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = ["icmp://", "ping://"];
+    let text = bare
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(text);
+    let (text, length) = text.split_once('/').unwrap_or((text, ""));
+    let is_length = length.bytes().all(|byte| byte.is_ascii_digit());
+    let address = text.parse().ok().or_else(|| in_brackets(text));
+    address.filter(|_| is_length)
+}
+
+fn in_brackets(text: &str) -> Option<IpAddr> {
+    let inside = text.strip_prefix('[')?.strip_suffix(']')?;
+    inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
 /// `{ url = "http://…", status = 200, text = "Success" }`

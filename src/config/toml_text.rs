@@ -5,11 +5,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::document::{ConfigValue, Entries, Node, boolean};
+use super::document::{ConfigValue, Entries, Node};
 use super::error::Problem;
-
-/// The sections that stand in double brackets, once for each.
-const LISTS: [&str; 3] = ["uplink", "group", "rule"];
+use super::toml_advice::{DUPLICATE, LISTS, advice};
 
 /// The tree of a file and what cannot stand in it, or what is wrong with its syntax, one problem a line.
 pub(super) fn tree(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
@@ -69,23 +67,24 @@ fn parse(text: &str) -> Result<Node, Vec<Problem>> {
         return Ok(Node { line: 1, value });
     }
     let lines: Vec<&str> = text.lines().collect();
-    let mut is_uci_known = false;
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
     for error in &errors {
         let number = error.span().map_or(1, |span| starts.line(&span));
         let line = lines.get(number - 1).copied().unwrap_or_default();
-        let is_uci = is_uci(line);
-        let what = if is_uci {
+        let what = if is_uci(line) {
             "this looks like UCI, and the file is TOML by its name or by how it begins: let its name \
              not end in .toml, or write [[uplink]] and `tier = 1`"
                 .to_owned()
         } else {
-            advice(line).unwrap_or_else(|| error.message().trim().replace('\n', ", "))
+            advice(&lines, number, &error.message().trim().replace('\n', ", "))
         };
-        if !(is_uci && is_uci_known) {
-            problems.push(Problem::of_syntax(number, "TOML", what));
+        // A title that cannot be read makes the next one of its list a duplicate.
+        let is_echo = what == DUPLICATE && !problems.is_empty();
+        let problem = Problem::of_syntax(number, "TOML", what);
+        let is_known = problems.iter().any(|known| known.fault == problem.fault);
+        if !(is_known || is_echo) {
+            problems.push(problem);
         }
-        is_uci_known |= is_uci;
     }
     Problem::put_in_order(&mut problems);
     problems.dedup_by_key(|problem| problem.line);
@@ -100,28 +99,6 @@ pub(super) fn is_uci(line: &str) -> bool {
     let argument = words.next();
     ["config", "option", "list", "package"].contains(&keyword)
         && argument.is_some_and(|word| !word.starts_with('='))
-}
-
-/// What to write instead of a line that gives a key a value that TOML does not know.
-fn advice(line: &str) -> Option<String> {
-    let (key, value) = line.split_once('=')?;
-    let value = value.split('#').next().unwrap_or_default().trim();
-    let key = key.trim();
-    let is_bare = |c: char| c.is_alphanumeric() || "_-.,:/+%".contains(c);
-    let is_good = || DeTable::parse(&format!("x = {value}")).is_ok();
-    if value.is_empty() || !value.chars().all(is_bare) || is_good() {
-        return None;
-    }
-    let number = value.replace(',', ".");
-    let number = number.trim_end_matches('%');
-    let advice = if let Some(truth) = boolean(&value.to_lowercase()) {
-        format!("`{key} = {truth}`: yes and no are `true` and `false`")
-    } else if number.parse::<f64>().is_ok_and(f64::is_finite) {
-        format!("`{key} = {number}`: a number has a point and no unit")
-    } else {
-        format!("`{key} = \"{value}\"`: a text stands in quotes")
-    };
-    Some(format!("write {advice}"))
 }
 
 /// Where the lines of a text begin.

@@ -56,7 +56,11 @@ impl UciFile {
             let taken = statement.and_then(|statement| file.take(statement));
             let is_toml = |slip: &UciSlip| slip.what == IS_TOML;
             let is_known = slips.iter().any(is_toml);
-            slips.extend(taken.err().filter(|slip| !(is_known && is_toml(slip))));
+            let is_echo = |slip: &UciSlip| {
+                is_known && is_toml(slip) || !slips.is_empty() && slip.what == BEFORE_FIRST
+            };
+            let slip = taken.err().filter(|slip| !is_echo(slip));
+            slips.extend(slip);
             if slips.len() == Problem::MAX_OF_SYNTAX {
                 break;
             }
@@ -124,7 +128,8 @@ impl UciFile {
         }
         let name = name.filter(|name| !name.is_empty());
         if name.as_ref().is_some_and(|name| !is_name(name)) {
-            let what = "the name of a section is of up to 64 letters, digits and _";
+            let what = "the name of a section is of up to 64 letters, digits and _; a name with `-` or \
+                        `.` stands below it, as `option name`";
             return Err(UciSlip::new(line, what));
         }
         self.sections.push(UciSection {
@@ -148,8 +153,7 @@ impl UciFile {
             return Err(UciSlip::new(line, what));
         }
         let section = self.sections.last_mut();
-        let section =
-            section.ok_or_else(|| UciSlip::new(line, "an option before the first config"))?;
+        let section = section.ok_or_else(|| UciSlip::new(line, BEFORE_FIRST))?;
         section.options.push(UciItem {
             line,
             name,
@@ -177,6 +181,7 @@ pub(super) fn firsts(names: &mut dyn Iterator<Item = Option<&str>>) -> Vec<Optio
         .collect()
 }
 
+const BEFORE_FIRST: &str = "an option before the first config";
 const IS_OPEN: &str = "the quote that opens on this line does not close on it";
 const IS_TOML: &str = "from here on this looks like TOML, and the file begins as UCI: write \
                        `config uplink 'NAME'` and `option tier '1'`, or let all of it be TOML";

@@ -50,6 +50,9 @@ fn name(section: &UciSection) -> Option<&str> {
 /// So many are enough to see that it is another file.
 const MAX_PROBLEMS: usize = 100;
 
+/// The kinds of sections of an mwan3 configuration.
+const OF_MWAN3: [&str; 3] = ["interface", "member", "policy"];
+
 /// A kind of section and its options, each with the path of its key.
 struct SectionKind<'a> {
     name: &'static str,
@@ -92,7 +95,13 @@ impl<'a> UciTree<'a> {
         let line = section.line;
         let is_kind = |kind: &SectionKind<'_>| kind.name == section.kind;
         let Some(at) = self.kinds.iter().position(is_kind) else {
-            let hint = Hint::nearest(&section.kind, self.kinds.iter().map(|kind| kind.name));
+            let mut hint = Hint::nearest(&section.kind, self.kinds.iter().map(|kind| kind.name));
+            if hint == Hint::None && OF_MWAN3.contains(&section.kind.as_str()) {
+                hint = Hint::Advice(
+                    "this looks like a configuration of mwan3: make one of it with `uplinkd import mwan3 FILE`"
+                        .to_owned(),
+                );
+            }
             return self.note(line, &section.kind, "", Fault::UnknownSection(hint));
         };
         let kind = &self.kinds[at];

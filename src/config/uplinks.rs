@@ -75,7 +75,7 @@ pub(super) fn read(
     let has_none = top
         .node("uplink")
         .is_none_or(|node| node.value.as_list().is_some_and(<[_]>::is_empty));
-    if has_none {
+    if has_none && !top.is_misspelt("uplink") {
         top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
     }
     let mut networks = BTreeMap::new();

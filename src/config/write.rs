@@ -4,7 +4,7 @@ use super::uci_text;
 
 /// What a file is to say.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Draft {
+pub struct ConfigDraft {
     /// What stands above everything.
     pub remarks: Vec<String>,
     /// The sections in their order: first `globals`, if there is one.
@@ -67,7 +67,7 @@ impl DraftSection {
     }
 }
 
-impl Draft {
+impl ConfigDraft {
     /// As a file of UCI. The name of an uplink or a group names its section where UCI has such a name
     /// and no other section has it.
     pub fn to_uci(&self) -> String {

@@ -20,7 +20,7 @@ pub struct Client {
 /// Why the agent did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens there, or we may not talk to it.
+    /// No agent listens there, or we may not talk to it.
     #[error("cannot reach the agent at {} ({})", path.display(), advice(path, source))]
     Connect {
         /// Where.
@@ -118,6 +118,12 @@ impl Client {
     }
 
     fn broken(&self, source: io::Error) -> ClientError {
+        let source = if source.kind() == io::ErrorKind::WouldBlock {
+            let what = format!("nothing came within {} s", PATIENCE.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, what)
+        } else {
+            source
+        };
         ClientError::Broken {
             path: self.path.clone(),
             source,

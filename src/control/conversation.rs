@@ -68,7 +68,7 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>, watches:
 /// The names of users come from the file alone: other sources may keep the loop waiting.
 fn caller(stream: &UnixStream) -> Caller {
     let Ok(peer) = stream.peer_cred() else {
-        return Caller::named("somebody");
+        return Caller::named("unknown");
     };
     let passwd = fs::read("/etc/passwd").unwrap_or_default();
     Caller::user(peer.uid(), &String::from_utf8_lossy(&passwd))

@@ -32,7 +32,7 @@ use tracing::{debug, warn};
 
 use super::conversation::{self, refuse};
 use super::{Answer, Call, Response, running};
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::Protocol;
 
@@ -70,7 +70,7 @@ pub fn claim(protocol: Protocol) -> Result<Option<StdUnixListener>, BindError> {
         Err(_) => {
             warn!(
                 name,
-                "somebody else holds the name by which two agents would know of each other"
+                "another process holds the name by which two agents would know of each other"
             );
             Ok(None)
         }
@@ -194,7 +194,7 @@ fn lock(path: &Path) -> Result<Flock<fs::File>, BindError> {
     Ok(lock)
 }
 
-/// Removes the socket of an agent that died. One at which somebody answers stays.
+/// Removes the socket of an agent that died. One at which an agent answers stays.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -330,7 +330,7 @@ const TOO_SLOW: &str = "no longer watching: this client reads too slowly";
 const MODE: u32 = 0o660;
 const BACKLOG: i32 = 128;
 const MAX_CLIENTS: usize = 64;
-/// Those that only listen leave room for those that ask.
+/// Watchers leave room for clients with requests.
 const MAX_WATCHERS: usize = MAX_CLIENTS / 2;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 

@@ -43,7 +43,7 @@ use super::{Answer, Call, Request, Response};
 use crate::engine::command::Caller;
 use frame::{Code, Frame, Kind};
 use netifd::{Networks, Order};
-use session::{Broken, Invocation, Session, Wish};
+use session::{Broken, Invocation, Session, UbusOutcome};
 
 /// Where ubusd listens on OpenWrt, and where it did before 21.02.
 const USUAL: [&str; 2] = ["/var/run/ubus/ubus.sock", "/var/run/ubus.sock"];
@@ -59,11 +59,11 @@ pub struct Ubus {
 impl Ubus {
     /// Looks for ubusd at `path`, or where it usually is, from now on. To be called within a runtime.
     pub fn start(path: Option<PathBuf>, calls: mpsc::WeakSender<Call>) -> Self {
-        let (told, networks) = watch::channel(Networks::new());
+        let (reported, networks) = watch::channel(Networks::new());
         let (orders, inbox) = mpsc::channel(ORDERS);
         let line = Line {
             calls: Agent(calls),
-            networks: told,
+            networks: reported,
             orders: inbox,
         };
         Self {
@@ -102,7 +102,7 @@ struct Line {
 
 /// Why there is no conversation.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum UbusEnd {
     #[error("the agent has ended")]
     Agent,
     #[error("no ubusd here")]
@@ -129,11 +129,11 @@ async fn attend(path: Option<PathBuf>, mut line: Line) {
         }
         let why = ended.to_string();
         let is_worth_saying = match ended {
-            Ended::Agent => return,
-            Ended::Missing => false,
+            UbusEnd::Agent => return,
+            UbusEnd::Missing => false,
             // One of them leads to the other while ubusd is away.
-            Ended::Unreachable { .. } | Ended::Silent | Ended::Lost(_) => said.is_empty(),
-            Ended::Broken(_) => said != why,
+            UbusEnd::Unreachable { .. } | UbusEnd::Silent | UbusEnd::Lost(_) => said.is_empty(),
+            UbusEnd::Broken(_) => said != why,
         };
         if is_worth_saying {
             warn!(why, "not on ubus; tries again");
@@ -149,7 +149,7 @@ async fn converse(
     path: Option<&Path>,
     line: &mut Line,
     is_registered: &mut bool,
-) -> Result<std::convert::Infallible, Ended> {
+) -> Result<std::convert::Infallible, UbusEnd> {
     let (mut frames, mut writer) = meet(path).await?;
     let mut session = Session::default();
     session.register()?;
@@ -157,7 +157,7 @@ async fn converse(
     let mut news = agent.watch().await?;
     loop {
         send(&mut writer, session.take_outgoing()).await?;
-        let wish = tokio::select! {
+        let outcome = tokio::select! {
             frame = frames.next() => session.handle(&frame?)?,
             Some(order) = line.orders.recv(), if session.has_netifd() => {
                 session.order(&order)?;
@@ -168,27 +168,27 @@ async fn converse(
                     tell(&mut session, &event);
                 } else {
                     news = agent.watch().await?;
-                    let status = news.recv().await.ok_or(Ended::Agent)?;
+                    let status = news.recv().await.ok_or(UbusEnd::Agent)?;
                     tell_status(&mut session, &status);
                 }
                 None
             }
         };
-        match wish {
-            Some(Wish::Registered) => {
+        match outcome {
+            Some(UbusOutcome::Registered) => {
                 *is_registered = true;
                 info!("on ubus as {}", object::PATH);
             }
-            Some(Wish::Ask(invocation)) => answer(&mut session, agent, invocation).await?,
-            Some(Wish::Follow(networks)) => {
+            Some(UbusOutcome::Ask(invocation)) => answer(&mut session, agent, invocation).await?,
+            Some(UbusOutcome::Follow(networks)) => {
                 line.networks.send_if_modified(|known| {
                     let is_new = *known != networks;
                     *known = networks;
                     is_new
                 });
             }
-            Some(Wish::Unheard(status)) => debug!(status, "ubusd does not pass on an event"),
-            Some(Wish::NotDone(status)) => {
+            Some(UbusOutcome::Unheard(status)) => debug!(status, "ubusd does not pass on an event"),
+            Some(UbusOutcome::NotDone(status)) => {
                 warn!(status, "netifd does not bring a network up or down");
             }
             None => {}
@@ -197,17 +197,17 @@ async fn converse(
 }
 
 /// Connects, and hears the greeting.
-async fn meet(path: Option<&Path>) -> Result<(Frames, OwnedWriteHalf), Ended> {
+async fn meet(path: Option<&Path>) -> Result<(Frames, OwnedWriteHalf), UbusEnd> {
     let (reader, writer) = connect(path).await?.into_split();
     let mut frames = Frames::of(reader);
     let hello = timeout(ANSWER_WITHIN, frames.next()).await;
-    if hello.map_err(|_| Ended::Silent)??.kind != Some(Kind::Hello) {
-        return Err(Ended::Silent);
+    if hello.map_err(|_| UbusEnd::Silent)??.kind != Some(Kind::Hello) {
+        return Err(UbusEnd::Silent);
     }
     Ok((frames, writer))
 }
 
-/// The networks as netifd tells them now, for whoever has no agent; waits for a second at most.
+/// The networks as netifd tells them now, where there is no agent; waits for a second at most.
 pub fn networks(path: Option<&Path>) -> Option<Networks> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -216,38 +216,42 @@ pub fn networks(path: Option<&Path>) -> Option<Networks> {
     runtime.ok()?.block_on(asked)
 }
 
-async fn look(path: Option<&Path>) -> Result<Networks, Ended> {
+async fn look(path: Option<&Path>) -> Result<Networks, UbusEnd> {
     let (mut frames, mut writer) = meet(path).await?;
     let mut session = Session::default();
     session.follow()?;
     loop {
         send(&mut writer, session.take_outgoing()).await?;
-        if let Some(Wish::Follow(networks)) = session.handle(&frames.next().await?)? {
+        if let Some(UbusOutcome::Follow(networks)) = session.handle(&frames.next().await?)? {
             return Ok(networks);
         }
     }
 }
 
-async fn connect(path: Option<&Path>) -> Result<UnixStream, Ended> {
+async fn connect(path: Option<&Path>) -> Result<UnixStream, UbusEnd> {
     let usual = || USUAL.iter().map(Path::new).find(|path| path.exists());
-    let path = path.or_else(usual).ok_or(Ended::Missing)?;
+    let path = path.or_else(usual).ok_or(UbusEnd::Missing)?;
     let connected = timeout(ANSWER_WITHIN, UnixStream::connect(path)).await;
-    let unreachable = |source| Ended::Unreachable {
+    let unreachable = |source| UbusEnd::Unreachable {
         path: path.to_owned(),
         source,
     };
-    connected.map_err(|_| Ended::Silent)?.map_err(unreachable)
+    connected.map_err(|_| UbusEnd::Silent)?.map_err(unreachable)
 }
 
-async fn send(writer: &mut OwnedWriteHalf, bytes: Vec<u8>) -> Result<(), Ended> {
+async fn send(writer: &mut OwnedWriteHalf, bytes: Vec<u8>) -> Result<(), UbusEnd> {
     if bytes.is_empty() {
         return Ok(());
     }
     let written = timeout(ANSWER_WITHIN, writer.write_all(&bytes)).await;
-    Ok(written.map_err(|_| Ended::Silent)??)
+    Ok(written.map_err(|_| UbusEnd::Silent)??)
 }
 
-async fn answer(session: &mut Session, agent: &Agent, invocation: Invocation) -> Result<(), Ended> {
+async fn answer(
+    session: &mut Session,
+    agent: &Agent,
+    invocation: Invocation,
+) -> Result<(), UbusEnd> {
     let mut answers = agent.ask(invocation.request.clone(), 1).await?;
     let answer = answers.recv().await;
     let data = match &answer {
@@ -307,8 +311,8 @@ fn tell_status(session: &mut Session, answer: &Answer) {
 }
 
 fn tell_of(session: &mut Session, name: &str, content: &impl Serialize) {
-    let told = blobmsg::encode(content).map(|data| session.tell(name, &data));
-    match told {
+    let encoded = blobmsg::encode(content).map(|data| session.tell(name, &data));
+    match encoded {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "too much for a message of ubus"),
         Err(error) => debug!(%error, "an event has no form of ubus"),
@@ -323,9 +327,9 @@ impl Agent {
         &self,
         request: Request,
         room: usize,
-    ) -> Result<mpsc::Receiver<Arc<Answer>>, Ended> {
+    ) -> Result<mpsc::Receiver<Arc<Answer>>, UbusEnd> {
         let (sender, answers) = mpsc::channel(room);
-        let calls = self.0.upgrade().ok_or(Ended::Agent)?;
+        let calls = self.0.upgrade().ok_or(UbusEnd::Agent)?;
         let asked = calls
             .send(Call {
                 request,
@@ -333,10 +337,10 @@ impl Agent {
                 answers: sender,
             })
             .await;
-        asked.map(|()| answers).map_err(|_| Ended::Agent)
+        asked.map(|()| answers).map_err(|_| UbusEnd::Agent)
     }
 
-    async fn watch(&self) -> Result<mpsc::Receiver<Arc<Answer>>, Ended> {
+    async fn watch(&self) -> Result<mpsc::Receiver<Arc<Answer>>, UbusEnd> {
         self.ask(Request::Watch, WATCH_BACKLOG).await
     }
 }
@@ -379,6 +383,6 @@ const ORDERS: usize = 16;
 /// procd starts ubusd anew within seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// An ubusd that is well takes what it is told at once.
+/// A healthy ubusd takes each message at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_WITHIN: Duration = Duration::from_secs(1);

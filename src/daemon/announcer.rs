@@ -1,4 +1,4 @@
-//! Where events go: the log, netifd, hooks, the history, and those who watch, ubus among them.
+//! The sinks of events: the log, netifd, hooks, the history, and watchers, ubus among them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use crate::alert::{self, Hooks, Repeats};
 use crate::config::Config;
 use crate::control::Call;
 use crate::control::socket::Watchers;
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::history::{History, HistoryError};
 use crate::units::{Moment, Timestamp};
 
-/// The one way out for events. It only passes them on: a record is complete when it comes here.
+/// The one announcer of events. It only passes them on: a record is complete when it arrives.
 pub(super) struct Announcer {
-    /// Those that the log counts instead of repeating them.
+    /// Events that the log counts instead of repeating.
     repeats: Repeats,
     /// None for an agent that only observes: hooks act.
     hooks: Option<Hooks>,
-    /// None for an agent that only observes: another one may write it.
+    /// None for an agent that only observes: another agent may write it.
     history: Option<History>,
     readers: HistoryReaders,
-    /// Said once: flash that cannot be written stays so.
+    /// Logged once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     watchers: Watchers,
 }
@@ -49,7 +49,7 @@ impl Announcer {
         netifd: &Netifd,
         now: Moment,
     ) {
-        if self.repeats.is_told(record, now) {
+        if self.repeats.is_logged(record, now) {
             alert::tell(record);
         }
         if let Some(hooks) = &self.hooks {
@@ -63,14 +63,14 @@ impl Announcer {
         self.watchers.publish(record, status);
     }
 
-    /// Has the log say what was only counted.
+    /// Logs the events that were counted so far and are due.
     pub(super) fn sum_up_repeats(&mut self, now: Moment) {
         for record in self.repeats.due(now) {
             alert::tell(&record);
         }
     }
 
-    /// The same for all that was counted, and writes what waits: the end.
+    /// Logs all counted events and writes the pending history, at the end.
     pub(super) fn finish(&mut self, now: Moment) {
         for record in std::mem::take(&mut self.repeats).rest(now) {
             alert::tell(&record);
@@ -78,12 +78,12 @@ impl Announcer {
         self.write_history();
     }
 
-    /// Takes in a watcher.
+    /// Adds a watcher.
     pub(super) fn watch(&mut self, call: Call, status: &Status) {
         self.watchers.add(call, status);
     }
 
-    /// Writes what waits.
+    /// Writes the pending history.
     pub(super) fn write_history(&mut self) {
         if let Some(history) = &mut self.history {
             let written = history.write();
@@ -91,7 +91,7 @@ impl Announcer {
         }
     }
 
-    /// Answers with the history, when it is the caller's turn.
+    /// Answers a query of the history when its turn comes.
     pub(super) fn answer_history(
         &self,
         call: Call,

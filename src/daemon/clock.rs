@@ -24,7 +24,12 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> Moment {
-        Moment::after_start(self.start.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// A time that another thread has read.
+    pub(super) fn at(self, instant: Instant) -> Moment {
+        Moment::after_start(instant.saturating_duration_since(self.start))
     }
 
     pub(super) fn wall(self) -> Wall {

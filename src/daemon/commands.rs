@@ -1,4 +1,4 @@
-//! What operators ask of a running agent, whatever way it comes.
+//! Requests of operators to a running agent, by socket, ubus or CLI.
 
 use super::Daemon;
 use crate::control::{Call, Request, Response};
@@ -7,7 +7,7 @@ use crate::engine::input::Input;
 use crate::engine::status::{Choices, Draining};
 
 impl Daemon {
-    /// Answers, or has it answered when that can be.
+    /// Answers a request, now or when its result is known.
     pub(super) fn answer(&mut self, call: Call) {
         let response = match &call.request {
             Request::Watch => {
@@ -45,27 +45,11 @@ impl Daemon {
         }
         let issued = self.issued(by, command.clone());
         self.decisions.tell(Input::Command(issued.clone()));
-        let is_coming = |uplink| self.decisions.engine.carrier() != Some(uplink);
-        let done = match command {
-            Command::Switch { uplink, .. } if is_coming(uplink) => {
-                format!("{uplink} is brought up, and the traffic goes there once it is usable")
-            }
-            Command::Switch { uplink, pin: false } => {
-                format!("the traffic goes through {uplink} until `auto`, or until it fails")
-            }
-            Command::Switch { uplink, pin: true } => {
-                format!("the traffic goes through {uplink} until `auto`, even if it fails")
-            }
-            Command::Auto => "the agent chooses again".to_owned(),
-            Command::Disable { uplink, .. } => {
-                format!("{uplink} carries no traffic until `enable`")
-            }
-            Command::Enable { uplink } => format!("{uplink} may carry traffic again"),
-        };
+        let done = command.outcome(self.decisions.engine.carrier());
         Response::Done(self.followed(&issued, done))
     }
 
-    /// A command with who gave it, now.
+    /// A command with its caller and time.
     pub(super) fn issued(&self, by: &Caller, command: Command) -> IssuedCommand {
         IssuedCommand {
             command,
@@ -74,7 +58,7 @@ impl Daemon {
         }
     }
 
-    /// Keeps what was just chosen; returns `done`, and what is wrong if it will be forgotten.
+    /// Keeps the new choice on disk; returns `done`, with a warning where a restart would lose it.
     pub(super) fn followed(&mut self, issued: &IssuedCommand, done: String) -> String {
         let by = issued.by.as_ref().map(tracing::field::display);
         tracing::info!(command = %issued.command, by, "by hand");
@@ -86,7 +70,7 @@ impl Daemon {
         }
     }
 
-    /// What operators chose, with what is still drained.
+    /// The choices of operators, with the drains that go on.
     pub(super) fn choices(&self) -> Choices {
         let mut choices = self.state.choices().clone();
         for (uplink, maintenance) in &mut choices.disabled {

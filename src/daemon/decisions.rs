@@ -3,15 +3,17 @@
 use anyhow::Context;
 
 use super::clock::Clock;
+use super::lateness::Lateness;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::input::Input;
 use crate::recorder::{self, Recorder};
 use crate::units::Moment;
 
-/// The one engine. Whatever it takes in goes through here, and is recorded.
+/// The one engine. Each of its inputs goes through here and is recorded.
 pub(super) struct Decisions {
     pub(super) engine: Engine,
+    pub(super) lateness: Lateness,
     recorder: Option<Recorder>,
     clock: Clock,
 }
@@ -21,26 +23,27 @@ impl Decisions {
         let begin = clock.now();
         Ok(Self {
             engine: Engine::new(config.engine.clone(), begin),
+            lateness: Lateness::default(),
             recorder: recorder(config, begin, clock)?,
             clock,
         })
     }
 
-    /// Takes something that happened.
+    /// Hands the engine an input.
     pub(super) fn tell(&mut self, input: Input) {
         let now = self.clock.now();
         self.record(now, Some(&input));
         self.engine.handle_input(now, input);
     }
 
-    /// Takes that time has passed.
+    /// Hands the engine the time.
     pub(super) fn handle_timeout(&mut self) {
         let now = self.clock.now();
         self.record(now, None);
         self.engine.handle_timeout(now);
     }
 
-    /// Records it, until that fails or is enough.
+    /// Records an input, until recording fails or the file is full.
     fn record(&mut self, now: Moment, input: Option<&Input>) {
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.record(now, input)

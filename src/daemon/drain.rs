@@ -25,7 +25,7 @@ use crate::kernel::{KernelError, established_flows};
 use crate::routing::traffic::Flow;
 use crate::units::UplinkName;
 
-/// How often it is looked which flows have ended.
+/// How often the flows are listed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How many lists may wait for the daemon.
 const LISTS: usize = 16;
@@ -37,10 +37,10 @@ pub(super) struct FlowList {
     flows: Result<BTreeSet<Flow>, KernelError>,
 }
 
-/// The drains that go on.
+/// The drains in progress: one task each.
 #[derive(Debug)]
-pub(super) struct Drains {
-    /// Who waits for an uplink to be out of service.
+pub(super) struct DrainTasks {
+    /// The callers that wait for an uplink to be out of service.
     calls: BTreeMap<UplinkName, Call>,
     listers: BTreeMap<UplinkName, Lister>,
     lists: (mpsc::Sender<FlowList>, mpsc::Receiver<FlowList>),
@@ -56,7 +56,7 @@ impl Drop for Lister {
     }
 }
 
-impl Drains {
+impl DrainTasks {
     pub(super) fn new() -> Self {
         Self {
             calls: BTreeMap::new(),
@@ -91,7 +91,7 @@ impl Daemon {
         }
     }
 
-    /// Does what a drain needs, and answers the operator.
+    /// Carries out a step of a drain, and answers the operator.
     pub(super) fn advance_drain(&mut self, uplink: UplinkName, order: DrainOrder) {
         match order {
             DrainOrder::List(addresses) => {
@@ -138,7 +138,7 @@ impl Daemon {
         });
     }
 
-    /// Lets the engine know that the kernel holds its routes, if it waits for that.
+    /// Notifies the engine that the kernel holds its routes, if a drain waits for that.
     pub(super) fn report_held_routes(&mut self) -> bool {
         let are_held = self.kernel.held_revision() >= self.kernel.revision();
         let is_due = self.decisions.engine.awaits_routes() && are_held;
@@ -149,7 +149,7 @@ impl Daemon {
     }
 }
 
-/// Lists the flows of an uplink again and again, on a thread that may take its time.
+/// Lists the flows of an uplink again and again, on a thread that may block.
 async fn list(uplink: UplinkName, addresses: BTreeSet<IpAddr>, lists: mpsc::Sender<FlowList>) {
     loop {
         let own = addresses.clone();

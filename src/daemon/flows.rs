@@ -18,39 +18,39 @@ use tokio::time::sleep;
 use crate::config::LocalSockets;
 use crate::kernel::{KernelError, end_flows, end_sockets};
 
-/// After so long it is looked whether flows that were ended are back.
+/// When the flows are listed again, in case ended ones came back.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// How many counts may wait for the daemon.
 const REPORTS: usize = 16;
 
 /// Ends flows, those of one switch at a time.
 #[derive(Debug)]
-pub(super) struct Mover {
-    outbox: mpsc::Sender<Report>,
-    pub(super) reports: mpsc::Receiver<Report>,
+pub(super) struct FlowMover {
+    outbox: mpsc::Sender<FlowMoverReport>,
+    pub(super) reports: mpsc::Receiver<FlowMoverReport>,
     running: Option<AbortHandle>,
 }
 
 /// What became of the flows.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct FlowMoverReport {
     /// The revision of the routes that left them behind.
     pub(super) revision: u64,
-    pub(super) news: News,
+    pub(super) news: FlowMoverNews,
 }
 
 #[derive(Debug)]
-pub(super) enum News {
-    /// So many were ended, and not all could be.
+pub(super) enum FlowMoverNews {
+    /// The number that was ended, and the error if not all could be.
     Ended {
         count: usize,
         failed: Option<KernelError>,
     },
-    /// So many were there again, and were ended again.
+    /// The number that came back and was ended again.
     CameBack(usize),
 }
 
-impl Mover {
+impl FlowMover {
     pub(super) fn new() -> Self {
         let (outbox, reports) = mpsc::channel(REPORTS);
         Self {
@@ -60,8 +60,8 @@ impl Mover {
         }
     }
 
-    /// Ends the flows by these addresses. What an earlier switch left is no longer looked for: the
-    /// traffic may be back there.
+    /// Ends the flows by these addresses. Flows of an earlier switch are no longer looked for: the traffic
+    /// may be back there.
     pub(super) fn start(
         &mut self,
         revision: u64,
@@ -71,13 +71,13 @@ impl Mover {
         let outbox = self.outbox.clone();
         let work = async move {
             let (count, failed) = end(addresses.clone(), sockets).await;
-            let report = |news| outbox.send(Report { revision, news });
+            let report = |news| outbox.send(FlowMoverReport { revision, news });
             // It is lost only when the agent ends.
-            let _ = report(News::Ended { count, failed }).await;
+            let _ = report(FlowMoverNews::Ended { count, failed }).await;
             for pause in LOOK_AGAIN {
                 sleep(pause).await;
                 if let (again @ 1.., _) = end(addresses.clone(), sockets).await {
-                    let _ = report(News::CameBack(again)).await;
+                    let _ = report(FlowMoverNews::CameBack(again)).await;
                 }
             }
         };
@@ -85,7 +85,7 @@ impl Mover {
         self.running = Some(spawn(work).abort_handle());
     }
 
-    /// Looks for nothing any more.
+    /// Stops looking for flows.
     pub(super) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
@@ -93,7 +93,7 @@ impl Mover {
     }
 }
 
-/// On a thread that may take its time. Flows and sockets do not wait for each other.
+/// On a thread that may block. Flows and sockets do not wait for each other.
 pub(super) async fn end(
     addresses: BTreeSet<IpAddr>,
     sockets: LocalSockets,

@@ -8,11 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::task::{spawn, spawn_blocking};
 
 use crate::control::{Call, Response};
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::history::{self, MOST_WAITING};
 use crate::units::Timestamp;
 
-/// The one that may read at a time: memory is scarce.
+/// One reader at a time: memory is scarce.
 #[derive(Debug)]
 pub(super) struct HistoryReaders(Arc<Semaphore>);
 
@@ -22,7 +22,7 @@ impl Default for HistoryReaders {
     }
 }
 
-/// Which events are wanted.
+/// A query of the history.
 #[derive(Clone, Copy)]
 pub(super) struct HistoryRange {
     begin: Option<SystemTime>,
@@ -41,7 +41,7 @@ impl HistoryRange {
 }
 
 impl HistoryReaders {
-    /// Answers with what happened, when it is the caller's turn.
+    /// Answers a query when its turn comes.
     pub(super) fn answer(
         &self,
         call: Call,
@@ -53,7 +53,7 @@ impl HistoryReaders {
         spawn(async move {
             if let Ok(_turn) = turns.acquire().await {
                 let answer = move || call.answer(stored_and_waiting(&directory, waiting, range));
-                // An answer that was not given ends the conversation of its client.
+                // A dropped answer ends the connection of its client.
                 let _ = spawn_blocking(answer).await;
             }
         });
@@ -69,7 +69,7 @@ fn stored_and_waiting(
         Ok(stored) => stored.events,
         Err(error) => return Response::Refused(format!("{:#}", anyhow::Error::from(error))),
     };
-    // They may have been written since they were counted as waiting.
+    // Events that were pending may have been written since.
     let newest = events.len().saturating_sub(2 * MOST_WAITING);
     for event in waiting {
         if !events[newest..].contains(&event) {

@@ -1,4 +1,4 @@
-//! What outlives a restart: what operators chose, and what was learnt.
+//! State that outlives a restart: the choices of operators, and the learnt loss.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use crate::choices;
 use crate::config::Config;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::status::{Choices, Chosen, Maintenance};
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::units::Moment;
 
-/// How often what was learnt is written.
+/// How often the learnt state is written.
 const KEEP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The files of the state directory but the history.
 pub(super) struct KeptState {
-    /// What operators chose, with who and when.
+    /// The choices of operators, with caller and time.
     choices: Choices,
-    /// They could not be written.
+    /// The choices could not be written.
     owes_choices: bool,
-    /// When what was learnt was written.
+    /// When the learnt state was written.
     memory_written: Moment,
     /// An agent that only observes writes nothing.
     is_observing: bool,
@@ -37,12 +37,12 @@ impl KeptState {
         }
     }
 
-    /// What operators chose, with who and when.
+    /// The choices of operators, with caller and time.
     pub(super) fn choices(&self) -> &Choices {
         &self.choices
     }
 
-    /// Takes over what is chosen now, with who chose what is new; says why that cannot be kept.
+    /// Takes the present choices and the caller of the new one; returns why they cannot be kept.
     pub(super) fn note_choices(
         &mut self,
         mut now: Choices,
@@ -82,7 +82,7 @@ impl KeptState {
         Some(why)
     }
 
-    /// What operators chose in an earlier run.
+    /// The choices of an earlier run.
     pub(super) fn recall_choices(&mut self, config: &Config) -> Vec<IssuedCommand> {
         let directory = &config.agent.state_dir;
         let kept = choices::recall(directory).unwrap_or_else(|error| {
@@ -112,12 +112,12 @@ impl KeptState {
         chosen
     }
 
-    /// What was learnt is to be written again.
+    /// The learnt state is due to be written.
     pub(super) fn is_memory_due(&self, decisions: &Decisions, now: Moment) -> bool {
         now.since(self.memory_written) >= KEEP_EVERY || decisions.engine.has_spent()
     }
 
-    /// Writes what was learnt, and which uplink is active.
+    /// Writes the learnt state and the active uplink.
     pub(super) fn write_memory(
         &mut self,
         decisions: &mut Decisions,
@@ -130,6 +130,7 @@ impl KeptState {
         self.memory_written = clock.now();
         let engine = &mut decisions.engine;
         let memory = Memory {
+            form: memory::FORM,
             written: clock.wall().at(self.memory_written),
             carrying: engine.carrier().cloned(),
             learnt: engine.learnt(),

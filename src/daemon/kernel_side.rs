@@ -1,4 +1,4 @@
-//! What the kernel is to hold, and what it shows and holds.
+//! The desired state of the kernel, and its observed state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixListener;
@@ -26,7 +26,7 @@ use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// After others changed what is ours the routes count as contested for so long.
+/// How long the routes count as contested after other software changed them.
 const CONTESTED_FOR: Duration = Duration::from_secs(30);
 
 /// The kernel, as the loop knows it.
@@ -34,7 +34,7 @@ pub(super) struct KernelSide {
     kernel: Kernel,
     counters: CounterReader,
     wanted: watch::Sender<Arc<Wanted>>,
-    /// The newest revision of what is wanted that the kernel holds.
+    /// The newest revision of the desired state that the kernel holds.
     applied: u64,
     refused: BTreeSet<String>,
     contested: Option<Moment>,
@@ -43,7 +43,7 @@ pub(super) struct KernelSide {
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
     is_observing: bool,
-    /// The claim to our protocol number: two agents would take away each other's routes.
+    /// The claim to our protocol number: two agents would remove each other's routes.
     _claim: Option<UnixListener>,
 }
 
@@ -72,12 +72,12 @@ impl KernelSide {
         })
     }
 
-    /// What the kernel's task reports next.
+    /// The next report of the kernel's task.
     pub(super) async fn report(&mut self) -> Option<KernelReport> {
         self.kernel.reports.recv().await
     }
 
-    /// Takes that the kernel holds a revision, but for what it refused.
+    /// The kernel holds a revision, but for the routes that it refused.
     pub(super) fn applied(&mut self, revision: u64, refused: &[RefusedOperation]) {
         self.applied = revision;
         let said = std::mem::take(&mut self.refused);
@@ -94,13 +94,13 @@ impl KernelSide {
         }
     }
 
-    /// Takes that others changed what is ours.
+    /// Other software changed routes or rules of ours.
     pub(super) fn reasserted(&mut self, what: &str, now: Moment) {
         self.contested = Some(now);
         tracing::warn!(what, "others changed what is ours in the kernel; put back");
     }
 
-    /// Has the kernel hold this.
+    /// Sets the desired state.
     pub(super) fn want(&mut self, config: &Config, desired: Option<Desired>) {
         let wanted = wanted(config, self.revision() + 1, desired);
         self.wanted.send_replace(Arc::new(wanted));
@@ -116,7 +116,7 @@ impl KernelSide {
         self.observed.clone().filter(|_| is_same_scope)
     }
 
-    /// The newest revision of what is wanted.
+    /// The newest revision of the desired state.
     pub(super) fn revision(&self) -> u64 {
         self.wanted.borrow().revision
     }
@@ -135,7 +135,7 @@ impl KernelSide {
         self.observed.is_some()
     }
 
-    /// Takes what the kernel shows; how uplinks are attached otherwise than before.
+    /// Takes the observed state; returns the attachments that changed.
     pub(super) fn observe(&mut self, settings: &Settings, observed: Arc<Observed>) -> Vec<Input> {
         let mut inputs = Vec::new();
         for (position, uplink) in (0..).zip(&settings.uplinks) {
@@ -151,7 +151,7 @@ impl KernelSide {
         inputs
     }
 
-    /// Says once when a default route of others carries the traffic instead of ours.
+    /// Logs once when a foreign default route carries the traffic instead of ours.
     fn watch_rival(&mut self, settings: &Settings, observed: &Observed) {
         let rival = observed.rival(&settings.numbering).cloned();
         if let Some(interface) = rival.as_ref().filter(|_| rival != self.rival) {
@@ -242,7 +242,7 @@ impl KernelSide {
         self.is_observing || wanted.revision != revision || routes.all(is_held)
     }
 
-    /// Removes all that is ours, and waits for that.
+    /// Removes all routes and rules of ours, and waits until they are gone.
     pub(super) async fn remove_all(&mut self, config: &Config) -> anyhow::Result<()> {
         self.want(config, Some(Desired::default()));
         timeout(STOP_WITHIN, self.wait_for(self.revision()))

@@ -1,7 +1,7 @@
-//! Uplinks that are where a network of netifd is.
+//! Uplinks that follow a network of netifd.
 //!
-//! What netifd says is laid over what the configuration says, and stays until it says otherwise: an
-//! ubusd that restarts moves nothing. Whether a device is up, has an address or a next hop is
+//! The report of netifd overrides the configuration until its next report: a restart of ubusd moves
+//! nothing. Whether a device is up, has an address or a next hop is
 //! taken from the kernel, for these uplinks as for all.
 
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::config::{Config, Followed, UbusPlace};
 use crate::control::socket::Server;
 use crate::control::ubus::netifd::{Network, Networks, Order, Way};
 use crate::control::ubus::{self, Ubus};
-use crate::engine::event::{EventRecord, Lane, StandbyOrder};
+use crate::engine::event::record::EventRecord;
+use crate::engine::event::{Lane, StandbyOrder};
 use crate::engine::input::Input;
 use crate::engine::settings::UplinkSettings;
 use crate::routing::Gateway;
@@ -21,7 +22,7 @@ use crate::units::{InterfaceName, UplinkName};
 /// How long the start waits for netifd, so that the routes of an earlier run are taken up at once.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
-/// The presence on ubus, and what netifd said there last.
+/// The connection to ubus, and the last report of netifd.
 pub(super) struct Netifd {
     /// None where it is configured off.
     ubus: Option<Ubus>,
@@ -54,25 +55,25 @@ impl Netifd {
         if config.networks.is_empty() {
             return None;
         }
-        let told = timeout(KNOWN_WITHIN, self.changed()).await.ok();
-        if told.is_none() {
+        let reported = timeout(KNOWN_WITHIN, self.changed()).await.ok();
+        if reported.is_none() {
             tracing::warn!("netifd does not tell yet where its networks are");
         }
-        told
+        reported
     }
 
-    /// Takes what netifd says now, and lays it over the configuration; what is other than before.
+    /// Takes a report of netifd and applies it to the configuration; returns what changed.
     pub(super) fn follow(&mut self, networks: Networks, config: &mut Config) -> Vec<Input> {
         self.networks = networks;
         self.lay_over(config)
     }
 
-    /// Lays what netifd said over a configuration; what is other than before.
+    /// Applies the last report of netifd to a configuration; returns what changed.
     pub(super) fn lay_over(&self, config: &mut Config) -> Vec<Input> {
         lay_over(config, &self.networks)
     }
 
-    /// Has netifd bring a cold uplink up or down that is one of its networks.
+    /// Orders netifd to bring a cold uplink up or down that is one of its networks.
     pub(super) fn order(&self, record: &EventRecord) {
         let way = match record.event.delivery().lane {
             Lane::Standby(StandbyOrder::Up) => Way::Up,
@@ -104,7 +105,7 @@ pub(super) fn network_of(config: &Config, uplink: Option<&UplinkName>) -> Option
     Some(followed.network.clone())
 }
 
-/// Lays what netifd says now over a configuration, for a look at the machine without an agent.
+/// Applies the present networks of netifd to a configuration, where no agent runs.
 pub fn find_networks(config: &mut Config) {
     let path = match &config.agent.ubus {
         UbusPlace::At(path) => Some(path.as_path()),
@@ -117,7 +118,7 @@ pub fn find_networks(config: &mut Config) {
     }
 }
 
-/// What is other than before, as inputs.
+/// The changes, as inputs.
 fn lay_over(config: &mut Config, networks: &Networks) -> Vec<Input> {
     let Config {
         networks: followed,
@@ -152,8 +153,8 @@ fn locate(
         );
         return None;
     }
-    let hop = |configured, told: Option<_>| match configured {
-        Gateway::Auto => told.map_or(Gateway::Auto, Gateway::Address),
+    let hop = |configured, reported: Option<_>| match configured {
+        Gateway::Auto => reported.map_or(Gateway::Auto, Gateway::Address),
         Gateway::None | Gateway::Address(_) => configured,
     };
     let uplink = &mut uplinks[place];

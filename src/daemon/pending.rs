@@ -1,26 +1,27 @@
-//! Events until they are true.
+//! Events that wait until they are true.
 //!
-//! A switch is announced when the kernel holds its routes and, where flows are moved, when those that it
-//! left behind were ended; whatever happened after it waits behind it.
+//! A switch is announced when the kernel holds its routes and, where flows are moved, when the flows that
+//! it left behind are ended. Later events wait behind it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::flows::{Mover, News, Report};
+use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport};
 use super::kernel_side::KernelSide;
-use crate::config::{Config, Flows};
+use crate::config::{Config, FlowSettings, Flows};
 use crate::engine::action::Departure;
-use crate::engine::event::{Change, Event, EventContext, SwitchOutcome};
+use crate::engine::event::record::{EventContext, SwitchOutcome};
+use crate::engine::event::{Change, Event};
 use crate::units::Moment;
 
-/// Events in the order in which they happened, and the flows that switches leave behind.
+/// Events in their order, and the flows that switches leave behind.
 pub(super) struct PendingEvents {
     queue: VecDeque<Pending>,
-    mover: Mover,
-    /// Said once: a kernel without connection tracking does not get it.
+    mover: FlowMover,
+    /// Logged once: connection tracking does not appear while the kernel runs.
     has_complained_of_flows: bool,
-    /// What the last reload changed, until that is announced.
+    /// The changes of the last reload, until they are announced.
     reload: Option<String>,
 }
 
@@ -41,14 +42,14 @@ struct Pending {
 enum SwitchStage {
     /// The kernel does not hold its routes yet.
     Routing,
-    /// It does, after so long; the flows are being ended.
+    /// It does, after `took`; the flows are being ended.
     MovingFlows {
         took: Duration,
     },
     Done(SwitchOutcome),
 }
 
-/// What the daemon knows of a switch.
+/// The parts of the daemon that a switch depends on.
 #[derive(Clone, Copy)]
 pub(super) struct SwitchView<'a> {
     pub(super) kernel: &'a KernelSide,
@@ -58,15 +59,12 @@ pub(super) struct SwitchView<'a> {
 }
 
 impl SwitchView<'_> {
-    /// The flows of a departure are ended.
-    pub(super) fn moves_flows(&self, departure: &Departure) -> bool {
-        let flows = self.config.flows;
-        let configured = if departure.is_voluntary {
-            flows.on_failback
-        } else {
-            flows.on_failover
-        };
-        configured == Flows::Move && !self.is_observing
+    /// The addresses by which the flows of departures are ended.
+    fn moved_addresses(&self, departures: Vec<Departure>) -> BTreeSet<IpAddr> {
+        if self.is_observing {
+            return BTreeSet::new();
+        }
+        moved_addresses(self.config.flows, departures)
     }
 }
 
@@ -74,18 +72,18 @@ impl PendingEvents {
     pub(super) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
-            mover: Mover::new(),
+            mover: FlowMover::new(),
             has_complained_of_flows: false,
             reload: None,
         }
     }
 
-    /// Takes what a reload changes, for its event.
+    /// Takes the changes of a reload, for its event.
     pub(super) fn note_reload(&mut self, changes: String) {
         self.reload = Some(changes);
     }
 
-    /// Takes what was decided together with the newest revision of what is wanted.
+    /// Takes the events and departures that came with the newest revision of the desired state.
     pub(super) fn push(
         &mut self,
         view: SwitchView<'_>,
@@ -105,7 +103,7 @@ impl PendingEvents {
         });
     }
 
-    /// The events that are true by now, with what became of their switch.
+    /// The events that are true by now, with the outcome of their switch.
     pub(super) fn take_true(&mut self, view: SwitchView<'_>) -> Vec<(Event, EventContext)> {
         let revision = view.kernel.held_revision();
         let held = self.queue.iter_mut();
@@ -154,10 +152,7 @@ impl PendingEvents {
         }
         let settings = &view.config.engine;
         let is_refused = is_switch && !view.kernel.holds_default_routes(settings, pending.revision);
-        let moved = departures
-            .into_iter()
-            .filter(|departure| view.moves_flows(departure));
-        let addresses: BTreeSet<IpAddr> = moved.flat_map(|departure| departure.addresses).collect();
+        let addresses = view.moved_addresses(departures);
         pending.stage = if is_refused {
             SwitchStage::Done(SwitchOutcome::Refused)
         } else if addresses.is_empty() {
@@ -172,22 +167,22 @@ impl PendingEvents {
         };
     }
 
-    /// What became of flows.
-    pub(super) async fn report(&mut self) -> Option<Report> {
+    /// The next report on flows.
+    pub(super) async fn report(&mut self) -> Option<FlowMoverReport> {
         self.mover.reports.recv().await
     }
 
-    /// Takes what became of flows.
-    pub(super) fn flows_moved(&mut self, report: Report) {
+    /// Takes a report on flows.
+    pub(super) fn flows_moved(&mut self, report: FlowMoverReport) {
         let flows_moved = match report.news {
-            News::Ended { count, failed } => {
+            FlowMoverNews::Ended { count, failed } => {
                 let is_all = failed.is_none();
                 if let Some(error) = failed {
                     self.complain_of_flows(error);
                 }
                 (is_all || count > 0).then_some(count)
             }
-            News::CameBack(count) => {
+            FlowMoverNews::CameBack(count) => {
                 tracing::warn!(
                     count,
                     "flows by the address that was left came back and were ended again: a fixed \
@@ -211,6 +206,54 @@ impl PendingEvents {
                 why,
                 "flows cannot be moved: those that are pinned will hang"
             );
+        }
+    }
+}
+
+/// The addresses whose flows are ended, of all departures of one step: a switch and the end of a drain may come
+/// together, and each has a setting of its own.
+fn moved_addresses(flows: FlowSettings, departures: Vec<Departure>) -> BTreeSet<IpAddr> {
+    let is_moved = |departure: &Departure| {
+        let configured = if departure.is_voluntary {
+            flows.on_failback
+        } else {
+            flows.on_failover
+        };
+        configured == Flows::Move
+    };
+    let moved = departures.into_iter().filter(is_moved);
+    moved.flat_map(|departure| departure.addresses).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LocalSockets;
+
+    #[test]
+    fn a_drain_and_a_switch_in_one_step_end_the_flows_of_both_each_by_its_setting() {
+        let drained: IpAddr = "192.0.2.1".parse().expect("an address");
+        let left: IpAddr = "198.51.100.1".parse().expect("an address");
+        let departures = || {
+            let departure = |address, is_voluntary| Departure {
+                addresses: BTreeSet::from([address]),
+                is_voluntary,
+            };
+            vec![departure(drained, true), departure(left, false)]
+        };
+        for (on_failover, on_failback, moved) in [
+            (Flows::Move, Flows::Move, vec![drained, left]),
+            (Flows::Move, Flows::Keep, vec![left]),
+            (Flows::Keep, Flows::Move, vec![drained]),
+            (Flows::Keep, Flows::Keep, vec![]),
+        ] {
+            let flows = FlowSettings {
+                on_failover,
+                on_failback,
+                local_sockets: LocalSockets::Keep,
+            };
+            let addresses = moved_addresses(flows, departures());
+            assert_eq!(addresses, moved.into_iter().collect());
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::Daemon;
 use crate::config::Config;
 use crate::control::Response;
-use crate::engine::event::{Change, Event, EventContext};
+use crate::engine::event::record::EventContext;
+use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 
 impl Daemon {
@@ -27,7 +28,7 @@ impl Daemon {
         }
     }
 
-    /// Takes it over; what has changed, in words.
+    /// Applies it; returns the changes in words.
     fn load_again(&mut self) -> anyhow::Result<String> {
         let (mut config, stated) = Config::load_stated(&self.options.config_path)?;
         let running = &self.config;
@@ -42,7 +43,7 @@ impl Daemon {
         }
         self.config = config;
         self.options.stated = stated;
-        // Of no use as inputs: the settings have it already.
+        // No inputs: the settings contain it already.
         drop(self.netifd.lay_over(&mut self.config));
         self.kernel.forget_attachment(None);
         self.pending.note_reload(changes.clone());
@@ -70,7 +71,7 @@ fn check_without_restart(running: &Config, config: &Config) -> anyhow::Result<()
         anyhow::bail!("`{key}` changes only with a restart");
     }
     if config.engine.numbering.protocol != running.engine.numbering.protocol {
-        // What carries the old number would be left behind for good.
+        // Routes with the old number would be left behind.
         anyhow::bail!(
             "`routing.protocol` changes only while nothing carries the old number: set it while \
              the agent is stopped, after a stop with `on_stop = \"remove\"`"

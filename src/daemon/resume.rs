@@ -1,4 +1,4 @@
-//! Where an earlier run ended: what the kernel still holds of it, and what it left behind.
+//! Resumption of an earlier run, by the routes that the kernel still holds and the files that it left.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::memory::Memory;
 use crate::routing::{Family, Observed, Path, RoutePlace};
 use crate::units::UplinkName;
 
-/// Goes on where an earlier run ended.
+/// Resumes an earlier run.
 pub(super) fn resume(
     decisions: &mut Decisions,
     state: &mut KeptState,
@@ -30,7 +30,13 @@ pub(super) fn resume(
     let mut earlier = default_group(&config.engine, observed, remembered.cloned());
     earlier.shared.extend(groups(&config.engine, observed));
     earlier.chosen = state.recall_choices(config);
-    if let Some(memory) = memory {
+    if let Some(mut memory) = memory {
+        memory.fade(now.0);
+        if memory.is_of_older_form() {
+            tracing::info!(
+                "an earlier version learnt how long silences last from outages too; they are learnt anew"
+            );
+        }
         earlier.learnt = memory.learnt;
         earlier.unspent = memory.unspent;
     }

@@ -1,4 +1,4 @@
-//! The signals that the agent follows.
+//! The signals that the agent handles.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,7 +12,7 @@ pub(super) struct Signals {
     hand_over: Signal,
 }
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalRequest {
     /// Another agent takes over at once, after a restart or with a new version: what the kernel holds
@@ -25,7 +25,7 @@ pub(super) enum SignalRequest {
 }
 
 impl SignalRequest {
-    /// What becomes of the routes, for one that ends the agent.
+    /// The fate of the routes, for a signal that ends the agent.
     pub(super) fn on_stop(self, configured: OnStop) -> Option<OnStop> {
         match self {
             Self::HandOver => Some(OnStop::Keep),

@@ -1,7 +1,6 @@
-//! What the supervisor is told: sd_notify(3), in the datagrams of its own, where `NOTIFY_SOCKET` says
-//! that somebody listens.
+//! Notifications to the supervisor by sd_notify(3), where `NOTIFY_SOCKET` names a listener.
 //!
-//! The watchdog is fed by the loop itself: an agent whose loop is stuck is started again.
+//! The loop itself resets the watchdog: an agent whose loop is stuck is restarted.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,11 +14,11 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::units::Moment;
 
-/// The supervisor, if it wants to be told.
+/// The supervisor, if it accepts notifications.
 #[derive(Debug, Default)]
 pub(super) struct Supervisor {
     socket: Option<UnixDatagram>,
-    /// How often it is fed.
+    /// How often the watchdog is reset.
     every: Option<Duration>,
     fed: Moment,
     is_ready: bool,
@@ -35,7 +34,7 @@ impl Supervisor {
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let limit = number("WATCHDOG_USEC").filter(|_| is_ours);
         Self::at(&name, limit.map(Duration::from_micros)).unwrap_or_else(|error| {
-            tracing::warn!(%error, ?name, "the supervisor at NOTIFY_SOCKET cannot be told anything");
+            tracing::warn!(%error, ?name, "the supervisor at NOTIFY_SOCKET cannot be notified");
             Self::default()
         })
     }
@@ -56,7 +55,7 @@ impl Supervisor {
         })
     }
 
-    /// The agent knows the machine and decides. Said once.
+    /// The agent has observed the machine and decides. Sent once.
     pub(super) fn ready(&mut self) {
         if !std::mem::replace(&mut self.is_ready, true) {
             self.tell("READY=1");
@@ -78,7 +77,7 @@ impl Supervisor {
         self.tell("STOPPING=1");
     }
 
-    /// The loop has come round.
+    /// The loop has completed a round.
     pub(super) fn feed(&mut self, now: Moment) {
         if self.due().is_some_and(|due| due <= now) {
             self.fed = now;
@@ -86,7 +85,7 @@ impl Supervisor {
         }
     }
 
-    /// When the loop must have come round again.
+    /// When the loop must have completed the next round.
     pub(super) fn due(&self) -> Option<Moment> {
         Some(self.fed + self.every?)
     }

@@ -1,4 +1,4 @@
-//! What the engine asks for.
+//! The actions of the engine.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ pub enum DrainOrder {
 pub struct Departure {
     /// The addresses of the uplinks that were left, of the families that moved.
     pub addresses: BTreeSet<IpAddr>,
-    /// Those uplinks are well: a failback, or a person's choice. An uplink that lost an address and
+    /// Those uplinks are well: a failback, or an operator's choice. An uplink that lost an address and
     /// kept the traffic did not choose to.
     pub is_voluntary: bool,
 }
@@ -66,7 +66,7 @@ pub struct ProbeOrder {
     pub id: ProbeId,
     /// Through which uplink.
     pub uplink: UplinkName,
-    /// To whom.
+    /// The target.
     pub target: Target,
     /// When to stop listening for the answer. Later than the engine's own deadline, so that a late
     /// answer is still seen.

@@ -61,6 +61,10 @@ pub struct Candidate<'a> {
     /// How good it has been of late, where that decides; none if that is not known, or if our own
     /// traffic fills it.
     pub score: Option<Score>,
+    /// The same without its jitter, while the carrying uplink is degraded.
+    pub delivery: Option<Score>,
+    /// By how many points another one must deliver better to pay for the switch.
+    pub switch_points: f64,
     /// Why it is in its state.
     pub reason: &'a str,
 }
@@ -101,6 +105,18 @@ impl<'a> Candidate<'a> {
             State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => {
                 Fitness::Unusable
             }
+        }
+    }
+
+    /// It is degraded, and `other` does not promise to make up for what a switch costs. Scores differ by up to
+    /// `margin` by chance.
+    pub(super) fn is_not_worth_leaving_for(&self, other: &Self, margin: Score) -> bool {
+        let is_only_degraded = self.has_path && self.state == State::Degraded;
+        match (self.delivery, other.delivery) {
+            (Some(own), Some(others)) if is_only_degraded => {
+                f64::from(others.0) < f64::from(own.0) + f64::from(margin.0) + self.switch_points
+            }
+            (Some(_) | None, _) => false,
         }
     }
 

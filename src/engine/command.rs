@@ -20,7 +20,7 @@ pub enum Command {
         /// The name of the uplink
         #[arg(value_name = "NAME")]
         uplink: UplinkName,
-        /// Stay there even if it fails; without this a failed choice is overridden
+        /// Stay there even if it fails
         #[arg(long)]
         #[serde(default)]
         pin: bool,
@@ -32,7 +32,7 @@ pub enum Command {
         /// The name of the uplink
         #[arg(value_name = "NAME")]
         uplink: UplinkName,
-        /// Let established flows go on through it until they end, or for so long (1s to 7days)
+        /// Let its flows end first, within LIMIT (1s to 7days)
         #[arg(long, value_name = "LIMIT", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_DRAIN)]
         #[serde(
             default,
@@ -43,6 +43,12 @@ pub enum Command {
     },
     /// End the maintenance of an uplink
     Enable {
+        /// The name of the uplink
+        #[arg(value_name = "NAME")]
+        uplink: UplinkName,
+    },
+    /// Forget what was learnt of an uplink: loss, silences, failures
+    Forget {
         /// The name of the uplink
         #[arg(value_name = "NAME")]
         uplink: UplinkName,
@@ -151,6 +157,38 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The uplink that it names.
+    pub(super) const fn uplink(&self) -> Option<&UplinkName> {
+        match self {
+            Self::Switch { uplink, .. }
+            | Self::Disable { uplink, .. }
+            | Self::Enable { uplink }
+            | Self::Forget { uplink } => Some(uplink),
+            Self::Auto => None,
+        }
+    }
+
+    /// What follows from it, for the operator; `carrier` carries the traffic of the default group now.
+    pub fn outcome(&self, carrier: Option<&UplinkName>) -> String {
+        match self {
+            Self::Switch { uplink, .. } if carrier != Some(uplink) => {
+                format!("{uplink} is brought up, and the traffic goes there once it is usable")
+            }
+            Self::Switch { uplink, pin: false } => {
+                format!("the traffic goes through {uplink} until `auto`, or until it fails")
+            }
+            Self::Switch { uplink, pin: true } => {
+                format!("the traffic goes through {uplink} until `auto`, even if it fails")
+            }
+            Self::Auto => "the agent chooses again".to_owned(),
+            Self::Disable { uplink, .. } => format!("{uplink} carries no traffic until `enable`"),
+            Self::Enable { uplink } => format!("{uplink} may carry traffic again"),
+            Self::Forget { uplink } => format!("what was learnt of {uplink} is forgotten"),
+        }
+    }
+}
+
 /// As it is typed at the command line.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,6 +205,7 @@ impl fmt::Display for Command {
                 drain: Some(limit),
             } => write!(f, "disable {uplink} --drain={limit}"),
             Self::Enable { uplink } => write!(f, "enable {uplink}"),
+            Self::Forget { uplink } => write!(f, "forget {uplink}"),
         }
     }
 }

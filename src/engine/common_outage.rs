@@ -16,9 +16,9 @@ pub fn as_silent_as(carrier: &Uplink, uplinks: &[Uplink]) -> Vec<UplinkId> {
     silent.map(Uplink::id).collect()
 }
 
-/// Why nobody can carry the traffic. One target that nobody hears is as likely to have died as all
+/// Why no uplink can carry the traffic. One target that no uplink hears is as likely to have died as all
 /// uplinks at once.
-pub fn explain_nobody(uplinks: &[Uplink]) -> String {
+pub fn explain_no_usable(uplinks: &[Uplink]) -> String {
     let routes = "no uplink is usable: the routes stay as they are, probing goes on";
     let silent = uplinks.iter().filter(|u| u.silent_since_round().is_some());
     let mut asked = silent.map(|uplink| &*uplink.settings().probe.targets);

@@ -1,63 +1,76 @@
-//! Flap damping (RFC 2439): an uplink that keeps falling waits for its way back.
+//! Flap damping (RFC 2439): failback to an uplink that keeps failing is suppressed.
 //!
-//! Each fall adds 1 to an uplink's penalty; so it does when it dies on trial or becomes degraded, but
-//! half as much. What befalls one family of it and not the rest moves that family alone and adds
-//! nothing. Of the penalty one half is forgotten in each half-life. From `suppress` on the uplink
-//! is suppressed: it does not take the traffic back, and any uplink that is well and steady is
-//! preferred to it. That ends when the penalty has faded to `reuse`, and at the latest `longest`
-//! after the last fall.
+//! An outage of a trusted uplink adds 1 to its penalty; an outage on trial or the step to degraded
+//! adds half as much. A failure of one family moves that family alone and adds nothing. The penalty
+//! halves in each half-life. From `suppress` on the uplink is suppressed: it does not take the traffic
+//! back, and any healthy uplink that is not suppressed is preferred to it. Suppression ends when the
+//! penalty has decayed to `reuse`, and at the latest `longest` after the last failure.
+//! The step to degraded begins no suppression by itself.
 //!
-//! Nothing here keeps the traffic on an uplink that is of no use, or away from the only one that is
-//! of any. A person who chooses an uplink, or ends its maintenance, vouches for it: its past is
-//! forgotten.
+//! An uplink that fails again sooner after its suppression than that lasted has lost more by its failback than the
+//! failback gained: it is suppressed at once, for twice as long as before, up to `longest`.
+//!
+//! Damping never keeps the traffic on an unusable uplink, nor away from the only usable one. When an
+//! operator chooses an uplink or ends its maintenance, its penalty is cleared.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::event::{Change, Event};
+use crate::engine::ids::UplinkId;
 use crate::engine::settings::DampingSettings;
 use crate::engine::state::State;
 use crate::engine::wording::seconds;
-use crate::units::{InterfaceName, Moment, UplinkName};
+use crate::units::Moment;
 
-const FALL: f64 = 1.0;
-/// Of an uplink that was not trusted, or that stays usable.
-const LESSER_FALL: f64 = 0.5;
+const OUTAGE_PENALTY: f64 = 1.0;
+/// The penalty of an outage on trial, and of a step to degraded.
+const LESSER_PENALTY: f64 = 0.5;
 
-/// What has faded to this no longer counts as the same series of falls.
-const FORGOTTEN: f64 = 0.25;
+/// A penalty that has decayed to this ends the series of failures.
+const SERIES_ENDS_AT: f64 = 0.25;
 
-/// An uplink as a whole, whatever is wrong with one family of it, goes from one state to another.
+/// A change of the state of an uplink as a whole; the complaint of one family is not in it.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub struct StateTurn {
     /// Which.
-    pub uplink: UplinkName,
-    /// Its interface.
-    pub interface: InterfaceName,
+    pub uplink: UplinkId,
     /// Before.
     pub from: State,
     /// After.
     pub to: State,
 }
 
-/// The penalties of those uplinks that have fallen.
-#[derive(Clone, Debug, Default)]
-pub struct Flaps {
-    uplinks: BTreeMap<UplinkName, Penalty>,
+/// An uplink is suppressed from now on, or no longer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlapChange {
+    /// Which.
+    pub uplink: UplinkId,
+    /// It is suppressed.
+    pub is_suppressed: bool,
+    /// Why.
+    pub reason: String,
 }
 
-/// The falls of one uplink.
+/// The penalties of the uplinks that have failed.
+#[derive(Clone, Debug, Default)]
+pub struct Flaps {
+    uplinks: BTreeMap<UplinkId, Penalty>,
+}
+
+/// The failures of one uplink.
 #[derive(Clone, Debug)]
 struct Penalty {
-    interface: InterfaceName,
-    /// As of the last fall.
+    /// As of the last failure.
     sum: f64,
     last: Moment,
-    /// When the present series of falls began, and what it consists of.
+    /// When the present series of failures began, and how many there are of each kind.
     first: Moment,
     falls: u32,
     degradations: u32,
     suppressed_until: Option<Moment>,
+    /// For how long it was suppressed last, from its last fall on, and when that ended.
+    span: Duration,
+    released: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,104 +81,109 @@ enum Fall {
 }
 
 impl Flaps {
-    /// Takes what has just happened to uplinks, and tells who is suppressed now and who no longer
-    /// is.
+    /// Takes the latest changes of state; reports which uplinks are suppressed now and which no longer
+    /// are.
     pub fn observe(
         &mut self,
         settings: DampingSettings,
         now: Moment,
-        turns: impl IntoIterator<Item = Turn>,
-        events: &mut Vec<Event>,
-    ) {
+        turns: impl IntoIterator<Item = StateTurn>,
+    ) -> Vec<FlapChange> {
+        let mut changes = Vec::new();
         for (uplink, penalty) in &mut self.uplinks {
             if penalty.suppressed_until.is_some_and(|until| until <= now) {
-                penalty.suppressed_until = None;
-                events.push(penalty.event(uplink, false, now, penalty.explain_reuse(now)));
+                penalty.released = penalty.suppressed_until.take();
+                changes.push(FlapChange {
+                    uplink: *uplink,
+                    is_suppressed: false,
+                    reason: penalty.explain_reuse(now),
+                });
             }
         }
         for turn in turns {
             let Some(fall) = turn.fall() else {
                 continue;
             };
-            let begun = Penalty::new(&turn.interface, now);
-            let penalty = self.uplinks.entry(turn.uplink.clone()).or_insert(begun);
+            let penalty = self.uplinks.entry(turn.uplink);
+            let penalty = penalty.or_insert_with(|| Penalty::new(now));
             let was_suppressed = penalty.suppressed_until.is_some();
             penalty.add(fall, settings, now);
             if !was_suppressed && let Some(until) = penalty.suppressed_until {
-                let reason = penalty.explain(until, now);
-                events.push(penalty.event(&turn.uplink, true, now, reason));
+                changes.push(FlapChange {
+                    uplink: turn.uplink,
+                    is_suppressed: true,
+                    reason: penalty.explain(until, now),
+                });
             }
         }
+        changes
     }
 
-    /// When the next one is suppressed no longer.
+    /// When the next suppression ends.
     pub fn next_timeout(&self) -> Option<Moment> {
         let penalties = self.uplinks.values();
         penalties.filter_map(|p| p.suppressed_until).min()
     }
 
     /// Until when an uplink is suppressed, if it is.
-    pub fn suppressed_until(&self, uplink: &UplinkName) -> Option<Moment> {
-        self.uplinks.get(uplink)?.suppressed_until
+    pub fn suppressed_until(&self, uplink: UplinkId) -> Option<Moment> {
+        self.uplinks.get(&uplink)?.suppressed_until
     }
 
-    /// The penalty of an uplink, faded to what it is now.
-    pub fn penalty(&self, uplink: &UplinkName, settings: DampingSettings, now: Moment) -> f64 {
-        let penalty = self.uplinks.get(uplink);
+    /// The penalty of an uplink, decayed to now.
+    pub fn penalty(&self, uplink: UplinkId, settings: DampingSettings, now: Moment) -> f64 {
+        let penalty = self.uplinks.get(&uplink);
         penalty.map_or(0.0, |penalty| penalty.faded(settings, now))
     }
 
-    /// A person vouches for an uplink.
-    pub fn pardon(&mut self, uplink: &UplinkName) {
-        self.uplinks.remove(uplink);
+    /// Clears the penalty of an uplink that an operator chose.
+    pub fn pardon(&mut self, uplink: UplinkId) {
+        self.uplinks.remove(&uplink);
     }
 
-    /// A person vouches for all of them.
+    /// Clears all penalties.
     pub fn pardon_all(&mut self) {
         self.uplinks.clear();
     }
 
-    /// The configuration has changed: some uplinks have another name, some are gone.
-    pub fn adapt<'a>(
+    /// The configuration has changed: uplinks have other ids, some are gone.
+    pub fn adapt(
         &mut self,
         settings: DampingSettings,
-        renamed: &[(UplinkName, UplinkName)],
-        mut is_known: impl FnMut(&UplinkName) -> bool + 'a,
+        new_id: impl Fn(UplinkId) -> Option<UplinkId>,
     ) {
-        let old = std::mem::take(&mut self.uplinks);
-        for (name, mut penalty) in old {
-            let new_name = renamed.iter().find(|(from, _)| *from == name);
-            let name = new_name.map_or(name, |(_, to)| to.clone());
+        for (old, mut penalty) in std::mem::take(&mut self.uplinks) {
             let latest = penalty.last + settings.longest;
             penalty.suppressed_until = penalty.suppressed_until.map(|until| until.min(latest));
-            if is_known(&name) {
-                self.uplinks.insert(name, penalty);
+            if let Some(id) = new_id(old) {
+                self.uplinks.insert(id, penalty);
             }
         }
     }
 }
 
 impl Penalty {
-    fn new(interface: &InterfaceName, now: Moment) -> Self {
+    fn new(now: Moment) -> Self {
         Self {
-            interface: interface.clone(),
             sum: 0.0,
             last: now,
             first: now,
             falls: 0,
             degradations: 0,
             suppressed_until: None,
+            span: Duration::ZERO,
+            released: None,
         }
     }
 
     fn add(&mut self, fall: Fall, settings: DampingSettings, now: Moment) {
         let faded = self.faded(settings, now);
-        if faded < FORGOTTEN && self.suppressed_until.is_none() {
+        if faded < SERIES_ENDS_AT && self.suppressed_until.is_none() {
             (self.first, self.falls, self.degradations) = (now, 0, 0);
         }
         let weight = match fall {
-            Fall::Dead => FALL,
-            Fall::DeadOnTrial | Fall::Degraded => LESSER_FALL,
+            Fall::Dead => OUTAGE_PENALTY,
+            Fall::DeadOnTrial | Fall::Degraded => LESSER_PENALTY,
         };
         match fall {
             Fall::Dead | Fall::DeadOnTrial => self.falls += 1,
@@ -173,9 +191,21 @@ impl Penalty {
         }
         self.sum = (faded + weight).min(settings.ceiling());
         self.last = now;
-        let is_too_much = self.sum >= settings.suppress || self.suppressed_until.is_some();
-        let until = now + self.time_to_reuse(settings);
-        self.suppressed_until = Some(until).filter(|until| is_too_much && *until > now);
+        let is_suppressed = self.suppressed_until.is_some();
+        let is_setback = self.released.is_some_and(|at| now.since(at) < self.span);
+        let is_too_much = self.sum >= settings.suppress || is_setback;
+        if is_suppressed || (is_too_much && fall != Fall::Degraded) {
+            let before = if is_suppressed {
+                self.span
+            } else if is_setback {
+                self.span * 2
+            } else {
+                Duration::ZERO
+            };
+            self.span = (self.time_to_reuse(settings)).max(before.min(settings.longest));
+            self.suppressed_until = Some(now + self.span).filter(|until| *until > now);
+            self.released = None;
+        }
     }
 
     fn faded(&self, settings: DampingSettings, now: Moment) -> f64 {
@@ -186,27 +216,9 @@ impl Penalty {
     fn time_to_reuse(&self, settings: DampingSettings) -> Duration {
         let half_lives = (self.sum / settings.reuse).log2().max(0.0);
         let seconds = settings.half_life.as_secs_f64() * half_lives;
-        // From a penalty that is just above `reuse` it may take less than a clock can tell.
+        // From just above `reuse` it may take less than the resolution of the clock.
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(settings.longest);
         time.min(settings.longest)
-    }
-
-    fn event(
-        &self,
-        uplink: &UplinkName,
-        is_suppressed: bool,
-        now: Moment,
-        reason: String,
-    ) -> Event {
-        Event {
-            at: now,
-            change: Change::Flap {
-                uplink: uplink.clone(),
-                interface: self.interface.clone(),
-                is_suppressed,
-            },
-            reason,
-        }
     }
 
     fn explain(&self, until: Moment, now: Moment) -> String {
@@ -245,7 +257,7 @@ impl DampingSettings {
     }
 }
 
-impl Turn {
+impl StateTurn {
     fn fall(&self) -> Option<Fall> {
         match (self.from, self.to) {
             (State::Up | State::Degraded, State::Down | State::Absent) => Some(Fall::Dead),
@@ -266,7 +278,7 @@ impl Turn {
     }
 }
 
-/// A span in words, in minutes where seconds would be no use.
+/// A span in words, in minutes from two minutes on.
 fn minutes(span: Duration) -> String {
     if span < Duration::from_secs(120) {
         seconds(span)
@@ -290,30 +302,25 @@ mod tests {
         Moment::after_start(Duration::from_secs_f64(seconds))
     }
 
-    fn fiber() -> UplinkName {
-        "fiber".parse().expect("a name")
-    }
+    const FIBER: UplinkId = UplinkId::new(0);
 
-    /// What is said when an uplink goes from one state to another.
+    /// The reasons that are reported when an uplink goes from one state to another.
     fn change(flaps: &mut Flaps, now: f64, from: State, to: State) -> Vec<String> {
-        let turn = Turn {
-            uplink: fiber(),
-            interface: "eth1".parse().expect("a name"),
+        let turn = StateTurn {
+            uplink: FIBER,
             from,
             to,
         };
-        let mut events = Vec::new();
-        flaps.observe(SETTINGS, at(now), [turn], &mut events);
-        said(&events)
+        said(&flaps.observe(SETTINGS, at(now), [turn]))
     }
 
     fn fall(flaps: &mut Flaps, now: f64) -> Vec<String> {
         change(flaps, now, State::Up, State::Down)
     }
 
-    fn said(events: &[Event]) -> Vec<String> {
-        let line = |event: &Event| format!("{}: {}", event.change.kind(), event.reason);
-        events.iter().map(line).collect()
+    fn said(changes: &[FlapChange]) -> Vec<String> {
+        let line = |change: &FlapChange| format!("{}: {}", change.is_suppressed, change.reason);
+        changes.iter().map(line).collect()
     }
 
     #[test]
@@ -324,10 +331,10 @@ mod tests {
         }
         assert_eq!(
             fall(&mut flaps, 540.0),
-            ["flap.penalty: fell 4 times in 9 min: no failback for 16 min"]
+            ["true: fell 4 times in 9 min: no failback for 16 min"]
         );
         assert!(fall(&mut flaps, 600.0).is_empty());
-        assert_eq!(flaps.next_timeout(), flaps.suppressed_until(&fiber()));
+        assert_eq!(flaps.next_timeout(), flaps.suppressed_until(FIBER));
     }
 
     #[test]
@@ -344,26 +351,42 @@ mod tests {
     fn it_is_suppressed_until_the_penalty_has_faded_and_not_a_moment_longer() {
         let mut flaps = Flaps::default();
         (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        let until = flaps.suppressed_until(&fiber()).expect("suppressed");
-        let penalty = flaps.penalty(&fiber(), SETTINGS, until);
+        let until = flaps.suppressed_until(FIBER).expect("suppressed");
+        let penalty = flaps.penalty(FIBER, SETTINGS, until);
         assert!((penalty - SETTINGS.reuse).abs() < 1e-6, "{penalty}");
-        let mut events = Vec::new();
-        flaps.observe(SETTINGS, until - Duration::from_secs(1), [], &mut events);
-        assert!(events.is_empty());
-        flaps.observe(SETTINGS, until, [], &mut events);
+        let before = flaps.observe(SETTINGS, until - Duration::from_secs(1), []);
+        assert_eq!(before, []);
         assert_eq!(
-            said(&events),
-            ["flap.reuse: has not fallen for 20 min: failback is possible again"]
+            said(&flaps.observe(SETTINGS, until, [])),
+            ["false: has not fallen for 20 min: failback is possible again"]
         );
-        assert_eq!(flaps.suppressed_until(&fiber()), None);
+        assert_eq!(flaps.suppressed_until(FIBER), None);
     }
 
     #[test]
     fn however_often_it_falls_it_is_suppressed_for_the_longest_time_and_no_more() {
         let mut flaps = Flaps::default();
         (0..100_000).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        let until = flaps.suppressed_until(&fiber()).expect("suppressed");
+        let until = flaps.suppressed_until(FIBER).expect("suppressed");
         assert_eq!(until, at(99_999.0) + SETTINGS.longest);
+    }
+
+    #[test]
+    fn one_that_falls_again_soon_after_its_suppression_is_suppressed_for_twice_as_long() {
+        let mut flaps = Flaps::default();
+        (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
+        let mut last = at(3.0);
+        let mut span = Duration::ZERO;
+        for _ in 0..8 {
+            let until = flaps.suppressed_until(FIBER).expect("suppressed");
+            assert!(until.since(last) >= (span * 2).min(SETTINGS.longest));
+            span = until.since(last);
+            assert!(span <= SETTINGS.longest, "{span:?}");
+            flaps.observe(SETTINGS, until, []);
+            last = until + span / 2;
+            fall(&mut flaps, last.since_start().as_secs_f64());
+        }
+        assert_eq!(span, SETTINGS.longest);
     }
 
     #[test]
@@ -377,9 +400,7 @@ mod tests {
         }
         assert_eq!(
             fall(&mut flaps, 3.0),
-            [
-                "flap.penalty: fell 4 times and was degraded 3 times in 3.0 s: no failback for 20 min"
-            ]
+            ["true: fell 4 times and was degraded 3 times in 3.0 s: no failback for 20 min"]
         );
     }
 
@@ -390,7 +411,7 @@ mod tests {
             change(&mut flaps, 1.0, State::Up, State::Disabled);
             change(&mut flaps, 1.0, State::Disabled, State::Down);
         }
-        assert!(flaps.penalty(&fiber(), SETTINGS, at(1.0)).abs() < 1e-9);
+        assert!(flaps.penalty(FIBER, SETTINGS, at(1.0)).abs() < 1e-9);
     }
 
     #[test]
@@ -401,9 +422,8 @@ mod tests {
         };
         let mut flaps = Flaps::default();
         (0..9).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        flaps.adapt(settings, &[], |_| true);
-        let mut events = Vec::new();
-        flaps.observe(settings, at(9.0), [], &mut events);
-        assert_eq!(flaps.suppressed_until(&fiber()), None);
+        flaps.adapt(settings, Some);
+        flaps.observe(settings, at(9.0), []);
+        assert_eq!(flaps.suppressed_until(FIBER), None);
     }
 }

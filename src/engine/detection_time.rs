@@ -33,6 +33,12 @@ pub struct Learnt {
     /// From its death to the verdict, at the pace at which it is probed now, when the next probe
     /// is half a spacing away and none of its own traffic raises the alarm before, in milliseconds.
     pub dead_in_ms: f64,
+    /// How long a silence is waited for, from its first missed probe, in milliseconds.
+    #[serde(default)]
+    pub patience_ms: f64,
+    /// From how many silences of 0.45 s or more that ended by themselves that is known.
+    #[serde(default)]
+    pub silences: f64,
 }
 
 impl Learnt {
@@ -49,6 +55,8 @@ impl Learnt {
                 Duration::try_from_secs_f64(process.burst_seconds).unwrap_or(Duration::MAX),
             ),
             dead_in_ms: millis(dead_in),
+            patience_ms: millis(Outage::with(learner).patience(demand)),
+            silences: tenths(learner.hazard().silences()),
         }
     }
 }
@@ -59,8 +67,7 @@ fn silence<F>(learner: Learner, demand: Demand, rhythm: &Rhythm<F>) -> Duration
 where
     F: Fn(Duration) -> Duration,
 {
-    let mut outage = Outage::default();
-    outage.recall(learner);
+    let mut outage = Outage::with(learner);
     let answered = Moment::START;
     let first = answered + rhythm.steady / 2;
     outage.answered(answered, demand);
@@ -94,7 +101,7 @@ mod tests {
     use crate::engine::loss::MissedRun;
 
     const DEMAND: Demand = Demand {
-        false_alarm_every: Duration::from_secs(30 * 86_400),
+        switch_cost: Duration::from_secs(2),
         interval: Duration::from_secs(1),
         outage_within: Duration::from_secs(10),
     };
@@ -109,7 +116,7 @@ mod tests {
     fn a_link_that_has_shown_bursts_takes_longer_and_never_longer_than_the_limit() {
         let clean = Learnt::new(Learner::default(), DEMAND, &RHYTHM);
         let mut learner = Learner::default();
-        for seconds in [0.6, 1.2, 0.3, 5.0, 8.0, 0.6].repeat(50) {
+        for seconds in [0.6, 1.2, 0.3, 1.5, 1.9, 0.6].repeat(50) {
             for _ in 0..30 {
                 learner.answered();
             }
@@ -117,11 +124,12 @@ mod tests {
                 at_least: Duration::from_secs_f64(seconds),
                 at_most: Duration::from_secs_f64(seconds + 0.05),
                 losses: 9,
+                begun_before: Duration::ZERO,
             });
         }
         let bursty = Learnt::new(learner, DEMAND, &RHYTHM);
         assert!((500.0..1_100.0).contains(&clean.dead_in_ms), "{clean:?}");
-        assert!(bursty.dead_in_ms > 3.0 * clean.dead_in_ms, "{bursty:?}");
+        assert!(bursty.dead_in_ms > 2.0 * clean.dead_in_ms, "{bursty:?}");
         assert!(bursty.dead_in_ms <= 10_600.0, "{bursty:?}");
         let steady = Duration::from_secs(5);
         let rare = Learnt::new(Learner::default(), DEMAND, &Rhythm { steady, ..RHYTHM });

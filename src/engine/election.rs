@@ -1,6 +1,8 @@
 //! Which uplink carries the traffic.
 //!
-//! Leaving an uplink that is of no use is immediate; so is leaving a lesser one for one that answers better. The
+//! Leaving an uplink that is of no use is immediate; so is leaving a lesser one for one that answers better, where
+//! that promises more than the switch costs: a degraded one is left if its loss and latency of the last minutes,
+//! compared with those of the other one, would cost more within another window than the switch. The
 //! way back to a preferred uplink is slow: it must have been up for `failback_after`, and not be suspected at the
 //! moment; one that keeps falling counts as a lesser one until it is steady again ([`crate::engine::damping`]). A
 //! choice by hand is preferred to any tier, takes effect at once, and holds while the uplink is usable; once the
@@ -25,6 +27,9 @@ use crate::units::{Moment, Tier};
 
 /// A failback that a suspicion holds up is considered again after this.
 const SUSPICION_HOLDS_FOR: Duration = Duration::from_secs(1);
+
+/// How often a degraded uplink is compared with a better one.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// What an election decides by, beside the candidates.
 #[derive(Clone, Copy, Debug)]
@@ -182,14 +187,24 @@ pub fn elect(candidates: &[Candidate<'_>], terms: ElectionTerms<'_>, now: Moment
     if let Some(until) = active.judged_by(now) {
         return Elected::Stay { until: Some(until) };
     }
-    if best.fitness() > active.fitness() {
+    let margin = terms.failover.best.margin;
+    let is_for_too_little = active.is_not_worth_leaving_for(best, margin);
+    if best.fitness() > active.fitness() && !is_for_too_little {
         let mut reason = active.explain_leaving(best);
         if terms.is_chosen(active) {
             reason.push_str("; it had been chosen by hand");
         }
         return stay_or_move(best, terms, reason);
     }
-    fail_back(candidates, active, terms, now)
+    match fail_back(candidates, active, terms, now) {
+        Elected::Stay { until } if is_for_too_little => {
+            let soon = now + COMPARE_EVERY;
+            Elected::Stay {
+                until: Some(until.map_or(soon, |until| until.min(soon))),
+            }
+        }
+        elected @ (Elected::Stay { .. } | Elected::Move { .. } | Elected::NoneUsable) => elected,
+    }
 }
 
 /// The traffic is as well off as it can be where it is; a preferred uplink may take it back.

@@ -1,16 +1,18 @@
-//! Events: what they are, how each is delivered, and their form outside the agent.
+//! Events: what they are, and how each is delivered.
 //!
-//! A new event has a row in the table of [`EventKind`], and a [`Change`] that carries its values.
+//! A new event has a row in the table of [`EventKind`], and a [`Change`] that carries its values; its form
+//! outside the agent, in [`record`], follows from these.
 //! Everything that delivers events follows the table; none of it looks at a name.
 
+pub mod record;
+
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::state::State;
-use crate::units::{GroupName, InterfaceName, Moment, Target, Timestamp, UplinkName, Wall};
+use crate::units::{GroupName, InterfaceName, Moment, Target, UplinkName};
 
 /// Declares the kinds, and the row of each.
 macro_rules! event_kinds {
@@ -77,6 +79,12 @@ event_kinds! {
     SwitchStranded "switch.stranded" Error AtOnce Lane::News, Each;
     /// No uplink is usable.
     NoUsableUplink "no_usable_uplink" Error AtOnce Lane::News, Each;
+    /// The agent was kept from running.
+    MachineStalled "machine.stalled" Warning Batched Lane::News, Each;
+    /// This machine refuses to send probes on all uplinks.
+    MachineRefuses "machine.refuses" Error Batched Lane::News, Each;
+    /// Probes can be sent again.
+    MachineSends "machine.sends" Info Batched Lane::News, Each;
     /// A changed configuration is in force.
     ConfigReloaded "config.reloaded" Info Batched Lane::News, Each;
     /// A changed configuration was refused.
@@ -288,6 +296,13 @@ pub enum Change {
     },
     /// No uplink is usable; the routes stay as they are.
     NoUsableUplink,
+    /// The agent was kept from running.
+    MachineStalled,
+    /// This machine refuses to send probes on all uplinks, or no longer does.
+    MachineRefuses {
+        /// It no longer does.
+        is_over: bool,
+    },
     /// A changed configuration is in force.
     ConfigReloaded,
     /// A changed configuration was refused; the old one stays.
@@ -306,39 +321,14 @@ pub enum Errand {
     Unready,
 }
 
-/// What happened to the routes of a switch by the time it is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SwitchOutcome {
-    /// The kernel holds them.
-    Applied {
-        /// From the decision until they were read back.
-        took: Duration,
-        /// How many flows of the uplink that was left were ended, if that is known.
-        flows_moved: Option<usize>,
-    },
-    /// The kernel refuses them.
-    Refused,
-}
-
-/// What the agent knows of an event beside the event itself.
-#[derive(Clone, Debug, Default)]
-pub struct EventContext {
-    /// The network of netifd that the uplink is named by.
-    pub network: Option<InterfaceName>,
-    /// For a switch.
-    pub outcome: Option<SwitchOutcome>,
-    /// For a changed configuration: what has changed in it.
-    pub changes: Option<String>,
-}
-
 /// The values of a change, each where it has its place in a record.
-struct ChangeValues<'a> {
-    kind: EventKind,
-    group: Option<&'a GroupName>,
-    uplink: Option<&'a UplinkName>,
-    interface: Option<&'a InterfaceName>,
-    sides: Option<(Side, Side)>,
-    prefixes: Option<&'a BTreeSet<IpNet>>,
+pub(super) struct ChangeValues<'a> {
+    pub(super) kind: EventKind,
+    pub(super) group: Option<&'a GroupName>,
+    pub(super) uplink: Option<&'a UplinkName>,
+    pub(super) interface: Option<&'a InterfaceName>,
+    pub(super) sides: Option<(Side, Side)>,
+    pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
 }
 
 impl<'a> ChangeValues<'a> {
@@ -373,7 +363,7 @@ impl Change {
         self.values().uplink
     }
 
-    fn values(&self) -> ChangeValues<'_> {
+    pub(super) fn values(&self) -> ChangeValues<'_> {
         match self {
             Self::Uplink {
                 uplink,
@@ -448,90 +438,13 @@ impl Change {
                 ChangeValues::of_uplink(EventKind::UplinkDrained, uplink, interface)
             }
             Self::NoUsableUplink => ChangeValues::of(EventKind::NoUsableUplink),
+            Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),
+            Self::MachineRefuses { is_over: false } => ChangeValues::of(EventKind::MachineRefuses),
+            Self::MachineRefuses { is_over: true } => ChangeValues::of(EventKind::MachineSends),
             Self::ConfigReloaded => ChangeValues::of(EventKind::ConfigReloaded),
             Self::ConfigRefused => ChangeValues::of(EventKind::ConfigRefused),
         }
     }
-}
-
-impl Event {
-    /// The event as it leaves the agent. `wall` translates times.
-    pub fn record(&self, wall: Wall) -> EventRecord {
-        self.record_in(wall, EventContext::default())
-    }
-
-    /// The same, with what the agent knows beside.
-    pub fn record_in(&self, wall: Wall, context: EventContext) -> EventRecord {
-        let values = self.change.values();
-        let (from, to) = values.sides.unzip();
-        let (mut reason, mut took_us, mut flows_moved) = (self.reason.clone(), None, None);
-        match context.outcome {
-            Some(SwitchOutcome::Applied {
-                took,
-                flows_moved: moved,
-            }) => {
-                took_us = u64::try_from(took.as_micros()).ok();
-                flows_moved = moved;
-            }
-            Some(SwitchOutcome::Refused) => reason.push_str("; the kernel refuses the new route"),
-            None => {}
-        }
-        if let Some(changes) = context.changes {
-            reason = format!("{reason}: {changes}");
-        }
-        EventRecord {
-            at: wall.at(self.at),
-            event: values.kind,
-            group: values.group.cloned(),
-            uplink: values.uplink.cloned(),
-            interface: values.interface.cloned(),
-            network: context.network,
-            from,
-            to,
-            reason,
-            prefixes: values.prefixes.cloned().unwrap_or_default(),
-            took_us,
-            flows_moved,
-        }
-    }
-}
-
-/// An event as it leaves the agent: log, history, hooks, ubus and `status --watch`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EventRecord {
-    /// When.
-    pub at: Timestamp,
-    /// What happened, such as `uplink.down` or `switch`.
-    pub event: EventKind,
-    /// Which group of traffic, where it concerns one of the configuration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<GroupName>,
-    /// Which uplink, where it concerns one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uplink: Option<UplinkName>,
-    /// The interface of that uplink.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<InterfaceName>,
-    /// The network of netifd that the uplink is named by, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<InterfaceName>,
-    /// What was before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Side>,
-    /// What is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Side>,
-    /// Why, in words.
-    pub reason: String,
-    /// The delegated prefixes that it is about.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub prefixes: BTreeSet<IpNet>,
-    /// For a switch: from the decision until the kernel held the routes and they were read back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub took_us: Option<u64>,
-    /// For a switch: how many flows of the uplink that was left were ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flows_moved: Option<usize>,
 }
 
 /// Before or after: a state, or those who carry the traffic.

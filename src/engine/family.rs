@@ -315,6 +315,13 @@ impl Families {
         Some(track.break_down(format!("{family} cannot be probed: {why}"), now))
     }
 
+    /// That a family's probes were not sent says nothing about it.
+    pub fn may_be_sent(&mut self, family: Family) {
+        if let Some(judge) = &mut self.track_mut(family).judge {
+            judge.mute_since = None;
+        }
+    }
+
     /// A round is complete: whether it was all of one family that the losses befell.
     pub fn closed(&mut self, round: &Round) {
         for (family, other) in PAIRS {

@@ -21,6 +21,7 @@ use super::common_outage::as_silent_as;
 use super::damping::Flaps;
 use super::ids::UplinkId;
 use super::settings::{FailoverSettings, GroupSettings, Policy};
+use super::state::State;
 use super::status::{GroupStatus, LastSwitch};
 use super::uplink::Uplink;
 use crate::routing::desired::Carrying;
@@ -59,7 +60,7 @@ pub(super) struct Switch {
     pub(super) reason: String,
 }
 
-/// For which traffic an operator asks for the best uplinks there are now.
+/// The traffic that an operator sends to the best uplinks there are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AskedFor {
     Nothing,
@@ -275,18 +276,25 @@ impl Group {
     }
 
     fn members<'a>(&self, view: GroupView<'a>) -> Vec<Member<'a>> {
+        let leader = self.leader().and_then(|id| view.uplinks.get(id.place()));
+        let is_degraded = leader.is_some_and(|leader| leader.state() == State::Degraded);
         let uplinks = view.uplinks.iter();
         uplinks
             .filter_map(|uplink| {
+                let is_compared = is_degraded || self.policy == Policy::Best;
+                let score = is_compared.then(|| uplink.lasting_score()).flatten();
                 Some(Member {
                     tier: self.tier_of(uplink)?,
-                    whole: uplink.candidate(),
+                    whole: Candidate {
+                        delivery: score.filter(|_| is_degraded).map(|score| score.delivery),
+                        ..uplink.candidate()
+                    },
                     outlooks: Family::ROUTED.map(|family| uplink.outlook(family)),
                     score: match self.policy {
-                        Policy::Best => uplink.lasting_score(),
+                        Policy::Best => score.map(|score| score.whole),
                         Policy::Failover | Policy::Balance => None,
                     },
-                    suppressed_until: view.flaps.suppressed_until(&uplink.settings().name),
+                    suppressed_until: view.flaps.suppressed_until(uplink.id()),
                     silent_with: as_silent_as(uplink, view.uplinks),
                 })
             })

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::group::Group;
 use super::ids::{GroupId, UplinkId};
+use super::input::EarlierRun;
 use super::settings::{GroupSettings, Settings};
 use super::uplink::Uplink;
 use crate::routing::Family;
 use crate::routing::desired::Carrying;
-use crate::units::UplinkName;
+use crate::units::{Moment, UplinkName};
 
 /// All groups; a [`GroupId`] is a place among them.
 #[derive(Clone, Debug)]
@@ -21,6 +22,30 @@ impl Groups {
         let own = own.map(|group| Group::new(group, members(group, settings)));
         let default_group = Group::default_group(settings.failover.policy);
         Self([default_group].into_iter().chain(own).collect())
+    }
+
+    /// Takes up the uplinks by which an earlier run left the traffic.
+    pub(super) fn adopt(&mut self, earlier: &EarlierRun, uplinks: &[Uplink], now: Moment) {
+        let named = |name: &UplinkName| {
+            let mut uplinks = uplinks.iter();
+            uplinks.find(|uplink| uplink.settings().name == *name)
+        };
+        let default_group = self.default_group_mut();
+        if let Some(uplink) = earlier.carrying.as_ref().and_then(named) {
+            default_group.adopt(uplink, now);
+        }
+        for (family, name) in &earlier.apart {
+            if let Some(uplink) = named(name) {
+                default_group.adopt_apart(*family, uplink);
+            }
+        }
+        for shared in &earlier.shared {
+            let mut groups = self.iter_mut();
+            if let Some(group) = groups.find(|group| group.name() == shared.group.as_ref()) {
+                let uplinks: Vec<_> = shared.uplinks.iter().filter_map(named).collect();
+                group.adopt_shared(shared.family, &uplinks, now);
+            }
+        }
     }
 
     /// The group of what no rule claims.

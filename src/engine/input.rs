@@ -10,7 +10,7 @@ use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Family, Gateway};
-use crate::units::{Bytes, Counters, GroupName, InterfaceName, ProbeId, UplinkName};
+use crate::units::{Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, UplinkName};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,15 @@ pub enum Input {
         id: ProbeId,
         /// Its outcome.
         outcome: ProbeOutcome,
+    },
+    /// A probe left this machine later than it was ordered, and is under way.
+    SentLate {
+        /// Through which uplink.
+        uplink: UplinkName,
+        /// Which probe.
+        id: ProbeId,
+        /// By how much.
+        by: Duration,
     },
     /// What has gone through an uplink's interface, as [`Action::Count`](crate::engine::action::Action::Count) asked.
     Counters {
@@ -73,6 +82,32 @@ pub enum Input {
     /// The kernel holds all routes and rules that were desired so far, as
     /// [`crate::engine::Engine::awaits_routes`] asked.
     RoutesHeld,
+    /// All answers that had come by then are taken in, as [`crate::engine::Engine::awaits_answers`] asked.
+    /// From the first such input on no later deadline is judged.
+    AnswersRead {
+        /// When the sockets were read.
+        until: Moment,
+    },
+    /// The agent was kept from running for so long, until now. What this changes of its probes' answers
+    /// is no evidence about a path.
+    Stalled {
+        /// For how long.
+        lasts: Duration,
+    },
+}
+
+impl Input {
+    /// It comes all the time, and changes nothing by itself that the choice depends on.
+    pub fn is_routine(&self) -> bool {
+        matches!(
+            self,
+            Self::Probe { .. }
+                | Self::SentLate { .. }
+                | Self::AnswersRead { .. }
+                | Self::Stalled { .. }
+                | Self::Counters { .. }
+        )
+    }
 }
 
 /// What an earlier run left.
@@ -110,13 +145,16 @@ pub struct SharedFamily {
 pub enum ProbeOutcome {
     /// The target answered after this time.
     Reply(Duration),
-    /// Somebody on the way said that the target cannot be reached.
+    /// A router on the path says that the target cannot be reached.
     Unreachable(String),
     /// It was answered, but not as it should be: a server in trouble, a resolver that does not
     /// resolve.
     Wrong(String),
-    /// Somebody on the way answered in its place, as a captive portal does.
+    /// A host on the path answers in its place, as a captive portal does.
     Captive(String),
     /// The probe never left this machine; says nothing about the path.
     NotSent(String),
+    /// The same, because this machine refuses to send it: by its firewall, for want of buffers, or because
+    /// the target is an address of its own. What it refuses on all uplinks says nothing about any.
+    Refused(String),
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::hazard::SilenceHazard;
+
 /// The parameters of the process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossProcess {
@@ -141,6 +143,8 @@ pub struct MissedRun {
     pub at_most: Duration,
     /// The independent losses that it would take to explain it without a burst.
     pub losses: u32,
+    /// For how long the link's traffic had been silent before the first missed round.
+    pub begun_before: Duration,
 }
 
 /// Learns a [`LossProcess`] from what one link shows.
@@ -162,6 +166,8 @@ pub struct Learner {
     tail_squares: f64,
     /// Within what bounds their lengths are known.
     tail_gap_seconds: f64,
+    /// How those that last end.
+    hazard: SilenceHazard,
 }
 
 /// More than a century of seconds, squared or not, cannot have been learnt.
@@ -187,6 +193,9 @@ const PRIOR_LENGTH_SECONDS: f64 = 0.16;
 const PRIOR_EXAMPLES: f64 = 32.0;
 const PRIOR_SHAPE: f64 = 50.0;
 
+/// After so long what was learnt counts for 1/e of something new, however rarely anything happens.
+const MEMORY: Duration = Duration::from_secs(3 * 86_400);
+
 /// After so many rounds an observation counts for 1/e of a new one.
 const MEMORY_ROUNDS: f64 = 86_400.0;
 
@@ -208,7 +217,8 @@ impl Learner {
             self.tail_squares,
             self.tail_gap_seconds,
         ];
-        sums.iter().all(|sum| (0.0..=LARGEST_SUM).contains(sum))
+        let mut sums = sums.into_iter().chain(self.hazard.sums());
+        sums.all(|sum| (0.0..=LARGEST_SUM).contains(&sum))
     }
 
     /// The process as it looks by now.
@@ -261,6 +271,9 @@ impl Learner {
     /// their likelihoods; a burst's length is known only between two bounds, so the mean of the
     /// exponential distribution between them is taken.
     pub fn ended(&mut self, run: MissedRun) {
+        let before = run.begun_before;
+        self.hazard
+            .ended(run.at_least + before, run.at_most + before);
         let process = self.process();
         let shortest = run.at_least.as_secs_f64();
         let longest = run.at_most.as_secs_f64().max(shortest + 1e-6);
@@ -287,8 +300,55 @@ impl Learner {
         }
     }
 
+    /// The same without what it knows of the lengths of silences: earlier versions took outages for silences that
+    /// ended.
+    #[must_use]
+    pub fn without_lengths(self) -> Self {
+        Self {
+            rounds: self.rounds,
+            probes: self.probes,
+            isolated: self.isolated,
+            ..Self::default()
+        }
+    }
+
+    /// Packets were lost one by one.
+    pub fn scattered(&mut self, losses: u32) {
+        self.answered();
+        self.probes += f64::from(losses);
+        self.isolated += f64::from(losses);
+    }
+
+    /// An outage lasted for longer than `age`.
+    pub fn outlasted(&mut self, age: Duration) {
+        self.hazard.outlasted(age);
+    }
+
+    /// How long it pays to wait for the end of a silence if a switch costs so much.
+    pub fn worth_waiting(&self, cost: Duration) -> Duration {
+        let process = self.process();
+        let usual_seconds = process.burst_seconds.max(process.tail.seconds);
+        self.hazard.worth_waiting(cost, usual_seconds)
+    }
+
+    /// How the silences end that last.
+    pub fn hazard(&self) -> &SilenceHazard {
+        &self.hazard
+    }
+
+    /// So much time has passed.
+    pub fn fade(&mut self, elapsed: Duration) {
+        let keep = (-elapsed.as_secs_f64() / MEMORY.as_secs_f64()).exp();
+        self.keep_rounds(keep);
+        self.keep_lengths(keep);
+        self.hazard.fade(keep);
+    }
+
     fn forget(&mut self) {
-        let keep = 1.0 - 1.0 / MEMORY_ROUNDS;
+        self.keep_rounds(1.0 - 1.0 / MEMORY_ROUNDS);
+    }
+
+    fn keep_rounds(&mut self, keep: f64) {
         for sum in [
             &mut self.rounds,
             &mut self.probes,
@@ -300,7 +360,10 @@ impl Learner {
     }
 
     fn forget_lengths(&mut self, bursts: f64) {
-        let keep = 1.0 - bursts / MEMORY_LENGTHS;
+        self.keep_lengths(1.0 - bursts / MEMORY_LENGTHS);
+    }
+
+    fn keep_lengths(&mut self, keep: f64) {
         for sum in [
             &mut self.lengths,
             &mut self.length_seconds,
@@ -337,6 +400,7 @@ mod tests {
             at_least: Duration::from_secs_f64(at_least),
             at_most: Duration::from_secs_f64(at_most),
             losses,
+            begun_before: Duration::ZERO,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::candidate::Fitness;
 use super::command::{Command, CommandRefusal};
 use super::event::{Change, Event};
+use super::state::State;
 use super::status::{Choices, Chosen, Maintenance};
 use super::uplink::Uplink;
 use super::view::EngineView;
@@ -11,17 +12,22 @@ use crate::units::{Moment, UplinkName};
 /// Whether a command can be followed. Uplinks are chosen for the traffic of the default group, and taken out of
 /// service for all of it.
 pub(super) fn check(view: EngineView<'_>, command: &Command) -> Result<(), CommandRefusal> {
-    match command {
-        Command::Auto => Ok(()),
-        Command::Enable { uplink } => find(view, uplink).map(|_| ()),
-        Command::Switch { uplink: name, .. } => check_switch(find(view, name)?),
-        Command::Disable { uplink: name, .. } => check_disable(view, find(view, name)?),
+    let Some(name) = command.uplink() else {
+        return Ok(());
+    };
+    let uplink = find(view, name)?;
+    if let Command::Switch { .. } = command {
+        check_switch(uplink)
+    } else if let Command::Disable { .. } = command {
+        check_disable(view, uplink)
+    } else {
+        Ok(())
     }
 }
 
 fn check_switch(uplink: &Uplink) -> Result<(), CommandRefusal> {
     let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
-    if is_usable || (uplink.is_cold() && !uplink.is_disabled()) {
+    if is_usable || (uplink.settings().is_cold() && uplink.state() != State::Disabled) {
         return Ok(());
     }
     Err(CommandRefusal::Unusable {
@@ -67,7 +73,10 @@ fn find<'a>(view: EngineView<'a>, name: &UplinkName) -> Result<&'a Uplink, Comma
 pub(super) fn choices(view: EngineView<'_>) -> Choices {
     let by_hand = view.groups.default_group().by_hand();
     let chosen = by_hand.and_then(|choice| Some((view.uplink(choice.uplink)?, choice.is_pinned)));
-    let disabled = view.uplinks.iter().filter(|uplink| uplink.is_disabled());
+    let disabled = view
+        .uplinks
+        .iter()
+        .filter(|uplink| uplink.state() == State::Disabled);
     Choices {
         switch: chosen.map(|(uplink, pinned)| Chosen {
             uplink: uplink.settings().name.clone(),

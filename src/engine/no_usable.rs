@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::common_outage::explain_nobody;
+use super::common_outage::explain_no_usable;
 use super::event::{Change, Event};
 use super::state::State;
 use super::uplink::Uplink;
@@ -67,7 +67,7 @@ impl NoUsableUplink {
         NoUsableNews::Event(Event {
             at: now,
             change: Change::NoUsableUplink,
-            reason: explain_nobody(uplinks),
+            reason: explain_no_usable(uplinks),
         })
     }
 }

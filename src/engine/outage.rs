@@ -33,15 +33,17 @@ const ROUNDING: Duration = Duration::from_micros(1);
 /// A run keeps at most so many rounds; the evidence of any more is not needed.
 const LONGEST_RUN: usize = 512;
 
-/// What a switch costs, in seconds without traffic. A silence that lasts for longer than this beyond
-/// what its link is given was worth the switch: it is an outage, whatever ended it, and no burst.
-pub const SWITCH_COST: Duration = Duration::from_secs(2);
+/// The accepted mean time between false verdicts on a link that loses packets one by one.
+const FALSE_ALARM_EVERY: Duration = Duration::from_secs(30 * 86_400);
+
+/// What was learnt fades in steps of so long.
+const FADE_EVERY: Duration = Duration::from_secs(600);
 
 /// How much is asked of the evidence.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    /// The accepted mean time between false verdicts.
-    pub false_alarm_every: Duration,
+    /// What a switch costs, in seconds without traffic.
+    pub switch_cost: Duration,
     /// The time between two steady probes.
     pub interval: Duration,
     /// The longest silence that is borne, whatever the history says.
@@ -52,7 +54,7 @@ impl Demand {
     /// What the settings of an uplink ask.
     pub fn of(settings: &UplinkSettings) -> Self {
         Self {
-            false_alarm_every: settings.health.false_alarm_every,
+            switch_cost: settings.health.switch_cost,
             interval: settings.probe.interval,
             outage_within: settings.health.outage_within,
         }
@@ -60,7 +62,7 @@ impl Demand {
 
     /// The log-likelihood ratio to reach, in nats.
     pub fn threshold(&self) -> f64 {
-        let chances = self.false_alarm_every.as_secs_f64() / self.interval.as_secs_f64();
+        let chances = FALSE_ALARM_EVERY.as_secs_f64() / self.interval.as_secs_f64();
         (chances * RESERVE).ln().max(1.0)
     }
 }
@@ -70,7 +72,11 @@ impl Demand {
 pub struct Outage {
     learner: Learner,
     answered: Option<Moment>,
+    /// When what was learnt last faded.
+    faded: Option<Moment>,
     run: Vec<Failure>,
+    /// The last answer was to a round that had been missed.
+    is_late: bool,
     losses: u32,
     /// Since when the uplink's own traffic has gone out without anything coming in.
     silent_since: Option<Moment>,
@@ -85,18 +91,66 @@ struct Failure {
 }
 
 impl Outage {
+    /// The detector of a link of which this is known.
+    pub fn with(learner: Learner) -> Self {
+        Self {
+            learner,
+            ..Self::default()
+        }
+    }
+
     /// A round sent at `sent` was answered by enough targets.
     pub fn answered(&mut self, sent: Moment, demand: Demand) {
+        self.fade(sent);
         let newer = self.run.partition_point(|failure| failure.sent <= sent);
-        if let Some(last) = newer.checked_sub(1) {
-            self.learn(last, sent, demand);
-        } else if self.run.is_empty() {
+        if newer == 0 && self.run.is_empty() {
             self.learner.answered();
         }
-        self.declared = self.declared.filter(|_| newer < self.run.len());
+        self.end(newer, sent, demand);
         self.answered = self.answered.max(Some(sent));
-        let disproved = self.run.drain(..newer).map(|failure| failure.losses);
+        self.is_late = false;
+    }
+
+    /// A round sent at `sent` that had been missed is answered after all: answers were held, and the silence is over
+    /// for all rounds that were sent meanwhile. `until`: when a round was sent whose answer would come now if it took
+    /// no longer than usual.
+    pub fn delivered(&mut self, sent: Moment, demand: Demand, until: Moment) {
+        let is_of_the_run = self.run.first().is_some_and(|first| first.sent <= sent);
+        if let Some(last) = self.run.last().filter(|_| is_of_the_run) {
+            self.answered = self.answered.max(Some(last.sent));
+            if self.is_late {
+                // On a link all of whose answers are late, only the first of them ends a silence.
+                self.learner.answered();
+                self.drop_run(self.run.len());
+            } else {
+                self.end(self.run.len(), until.max(sent), demand);
+            }
+        }
+        self.answered = self.answered.max(Some(sent));
+        self.is_late = true;
+    }
+
+    /// The silence of so many rounds ended with an answer, at the latest with one to what was sent at `until`.
+    fn end(&mut self, rounds: usize, until: Moment, demand: Demand) {
+        if let Some(last) = rounds.checked_sub(1) {
+            self.learn(last, until, demand);
+        }
+        self.drop_run(rounds);
+    }
+
+    fn drop_run(&mut self, rounds: usize) {
+        self.declared = self.declared.filter(|_| rounds < self.run.len());
+        let disproved = self.run.drain(..rounds).map(|failure| failure.losses);
         self.losses -= disproved.sum::<u32>();
+    }
+
+    /// What was learnt counts for less as time passes.
+    fn fade(&mut self, now: Moment) {
+        let elapsed = now.since(*self.faded.get_or_insert(now));
+        if elapsed >= FADE_EVERY {
+            self.learner.fade(elapsed);
+            self.faded = Some(now);
+        }
     }
 
     /// All is known of an answered round with more than one probe.
@@ -142,17 +196,23 @@ impl Outage {
     }
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts
-    /// from its first round to its last, or as many isolated losses.
+    /// from its first round to its last, or as many isolated losses. A burst for which it does not pay to wait
+    /// is none.
     fn evidence(&self, demand: Demand) -> f64 {
         let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else {
             return 0.0;
         };
         let process = self.learner.process();
-        let as_probed = process.burst_of(last.sent.since(first.sent));
-        let by_traffic = self.silent_traffic(first.sent).map(|since| {
-            process.burst_of(last.sent.since(since)) * traffic_chances(&process, demand)
-        });
-        let burst = by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed));
+        let waits_until = self.began(first.sent) + self.learner.worth_waiting(demand.switch_cost);
+        let burst = if last.sent >= waits_until {
+            0.0
+        } else {
+            let as_probed = process.burst_of(last.sent.since(first.sent));
+            let by_traffic = self.silent_traffic(first.sent).map(|since| {
+                process.burst_of(last.sent.since(since)) * traffic_chances(&process, demand)
+            });
+            by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed))
+        };
         -(burst + self.as_isolated(&process)).ln()
     }
 
@@ -169,10 +229,23 @@ impl Outage {
         let by_traffic = self
             .silent_traffic(first)
             .map(|since| since + process.patience(probability / traffic_chances(&process, demand)));
-        let proven =
-            by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed)) + ROUNDING;
+        let proven = by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed));
+        let waits_until = self.began(first) + self.learner.worth_waiting(demand.switch_cost);
         let too_long = self.watched_since(first, demand) + demand.outage_within;
-        Some(proven.min(too_long))
+        Some((proven.min(waits_until) + ROUNDING).min(too_long))
+    }
+
+    /// When the silence began whose first round was sent at `first`.
+    fn began(&self, first: Moment) -> Moment {
+        self.silent_traffic(first).unwrap_or(first)
+    }
+
+    /// How long a silence is waited for, whatever probes say: until it is more improbable than false verdicts may be,
+    /// or until it no longer pays.
+    pub fn patience(&self, demand: Demand) -> Duration {
+        let improbable = self.learner.process().patience((-demand.threshold()).exp());
+        let pays = self.learner.worth_waiting(demand.switch_cost);
+        improbable.min(pays).min(demand.outage_within)
     }
 
     /// Traffic that went silent before the first probe was missed dates the burst back.
@@ -257,26 +330,33 @@ impl Outage {
         self.declared = None;
     }
 
+    /// A silence ended with an answer to what was sent at `answered`. Where it had been declared, or was seen to last,
+    /// beyond the present patience by what a switch costs, it was an outage and teaches no patience. Where probes are
+    /// rare the verdict comes later than the link was given.
     fn learn(&mut self, last: usize, answered: Moment, demand: Demand) {
         let first = self.run[0].sent;
-        if self.was_outage(first, answered, demand) {
-            return;
+        let longest = self.patience(demand) + demand.switch_cost;
+        let began = self.began(first);
+        let seen_until = self.run[last].sent.min(answered);
+        let known_until = if self.declared.is_some() {
+            answered
+        } else {
+            seen_until
+        };
+        let losses = self.run[..=last].iter().map(|f| f.losses).sum();
+        if known_until.since(first) > longest {
+            self.learner.outlasted(longest);
+        } else if answered.since(first) > longest {
+            // So few and rare probes say nothing about a silence.
+            self.learner.scattered(losses);
+        } else {
+            self.learner.ended(MissedRun {
+                at_least: seen_until.since(first),
+                at_most: answered.since(first),
+                losses,
+                begun_before: first.since(began),
+            });
         }
-        self.learner.ended(MissedRun {
-            at_least: self.run[last].sent.since(first),
-            at_most: answered.since(first),
-            losses: self.run[..=last].iter().map(|f| f.losses).sum(),
-        });
-    }
-
-    /// A silence that was declared and ended so late that it teaches no patience. Where probes are
-    /// rare the verdict comes later than the link was given.
-    fn was_outage(&self, first: Moment, answered: Moment, demand: Demand) -> bool {
-        let process = self.learner.process();
-        let given = process.patience((-demand.threshold()).exp());
-        let given_until = first + given.min(demand.outage_within);
-        self.declared
-            .is_some_and(|at| answered.since(at.min(given_until)) > SWITCH_COST)
     }
 }
 
@@ -296,11 +376,15 @@ pub struct Silence {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::engine::schedule::Spread;
 
+    const SWITCH_COST: Duration = Duration::from_secs(2);
+
     const DEMAND: Demand = Demand {
-        false_alarm_every: Duration::from_secs(30 * 86_400),
+        switch_cost: SWITCH_COST,
         interval: Duration::from_secs(1),
         outage_within: Duration::from_secs(10),
     };
@@ -361,55 +445,116 @@ mod tests {
     fn a_link_that_loses_in_bursts_gets_the_patience_its_history_asks_for() {
         let short = patience(&mut bursty(50, exponential(0.15)));
         let long = patience(&mut bursty(36, exponential(0.6)));
-        assert!((1_200..2_400).contains(&short.as_millis()), "{short:?}");
-        assert!((5_000..8_500).contains(&long.as_millis()), "{long:?}");
+        assert!((900..2_400).contains(&short.as_millis()), "{short:?}");
+        assert!((3_000..8_500).contains(&long.as_millis()), "{long:?}");
     }
 
     #[test]
     fn bursts_that_always_end_in_time_are_borne_for_less_than_those_that_may_not() {
         let patience = patience(&mut bursty(36, |_| 0.6));
-        assert!((700..5_000).contains(&patience.as_millis()), "{patience:?}");
+        assert!((700..5_500).contains(&patience.as_millis()), "{patience:?}");
     }
 
-    /// The verdict is sought on a silence of so many milliseconds, and an answer ends it.
-    fn silence(outage: &mut Outage, began: Moment, lasts: u64, every: usize) -> Moment {
+    /// The verdict is sought on a silence of so many milliseconds, probed that often, and an answer ends it.
+    fn silence(
+        outage: &mut Outage,
+        began: Moment,
+        (lasts, every): (u64, usize),
+        demand: Demand,
+    ) -> Moment {
         for millis in (0..lasts).step_by(every) {
             let sent = began + Duration::from_millis(millis);
             outage.failed(sent, 1);
-            outage.verdict(sent, DEMAND);
+            outage.verdict(sent, demand);
         }
         let end = began + Duration::from_millis(lasts);
-        outage.answered(end, DEMAND);
+        outage.answered(end, demand);
         end
     }
 
-    #[test]
-    fn a_silence_that_a_switch_would_have_paid_for_never_makes_more_patient() {
-        for history in [20, 40, 80, 160, 320].map(|every| bursty(every, exponential(0.3))) {
-            let given = patience(&mut history.clone());
-            for beyond in [100, 1_000, 60_000] {
-                for every in [50, 250, 500] {
-                    let lasts = given + SWITCH_COST + Duration::from_millis(beyond);
-                    let mut outage = history.clone();
-                    let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-                    silence(&mut outage, at(99_000_000), lasts, every);
-                    let after = outage.learnt();
-                    assert_eq!(after, history.learnt(), "{given:?} {beyond} {every}");
+    proptest! {
+        /// What the link has shown: in turn for how long it answers, for how long it is silent, and how densely it
+        /// is probed meanwhile.
+        #[test]
+        fn a_silence_that_a_switch_would_have_paid_for_never_makes_more_patient(
+            history in prop::collection::vec((1_u64..3_000, 0_u64..9_000, 20_usize..900), 0..40),
+            beyond in 1_u64..60_000,
+            every in 20_usize..900,
+            switch_cost in prop::sample::select(vec![500_u64, 2_000, 10_000]),
+        ) {
+            let switch_cost = Duration::from_millis(switch_cost);
+            let demand = Demand { switch_cost, ..DEMAND };
+            let mut outage = Outage::default();
+            let mut now = at(0);
+            for (seconds, lasts, every) in history {
+                for _ in 0..seconds {
+                    now = now + Duration::from_secs(1);
+                    outage.answered(now, demand);
                 }
+                now = silence(&mut outage, now + Duration::from_secs(1), (lasts, every), demand);
+            }
+            let given = outage.patience(demand) + switch_cost + Duration::from_millis(beyond);
+            let lasts = u64::try_from(given.as_millis()).unwrap_or(u64::MAX);
+            let mut after = outage.clone();
+            let end = silence(&mut after, now + Duration::from_secs(1), (lasts, every), demand);
+            // Time passes for both.
+            outage.fade(end);
+            prop_assert!(after.patience(demand) <= outage.patience(demand));
+        }
+    }
+
+    #[test]
+    fn ten_silences_that_end_before_a_switch_would_have_paid_are_waited_for() {
+        for lasts in [1_000, 2_000] {
+            let mut outage = Outage::default();
+            let mut now = at(0);
+            for _ in 0..9 {
+                for _ in 0..600 {
+                    now = now + Duration::from_secs(1);
+                    outage.answered(now, DEMAND);
+                }
+                now = silence(&mut outage, now, (lasts, 50), DEMAND);
+            }
+            let known = outage.patience(DEMAND);
+            assert!(known >= Duration::from_millis(lasts), "{lasts} {known:?}");
+        }
+    }
+
+    #[test]
+    fn an_outage_a_day_and_one_a_minute_make_nothing_slower() {
+        for apart in [60, 86_400] {
+            let mut outage = Outage::default();
+            let mut now = at(0);
+            let first = outage.patience(DEMAND);
+            for lasts in [3_000, 4_000, 8_000, 15_000, 4_000, 300_000] {
+                now = silence(&mut outage, now, (lasts, 50), DEMAND);
+                now = now + Duration::from_secs(apart);
+                outage.answered(now, DEMAND);
+                assert!(outage.patience(DEMAND) <= first, "{apart} {lasts}");
             }
         }
     }
 
     #[test]
-    fn a_silence_that_ends_before_a_switch_would_have_paid_is_a_burst() {
+    fn answers_that_are_held_and_then_delivered_are_a_silence_that_ended() {
         let mut outage = Outage::default();
-        let mut now = at(0);
-        let new = patience(&mut outage.clone());
-        for _ in 0..5 {
-            now = silence(&mut outage, now, 1_900, 50) + Duration::from_secs(30);
+        let before = outage.patience(DEMAND);
+        for second in 0..5 {
+            let began = at(second * 60_000);
+            for millis in (0..600).step_by(50) {
+                let sent = began + Duration::from_millis(millis);
+                outage.failed(sent, 1);
+                outage.verdict(sent, DEMAND);
+            }
+            let now = began + Duration::from_millis(650);
+            outage.delivered(began, DEMAND, now);
+            assert!(!outage.is_suspected());
         }
-        let known = patience(&mut outage);
-        assert!(known > new * 3, "{new:?} {known:?}");
+        let known = outage.patience(DEMAND);
+        assert!(
+            known > before && known >= Duration::from_millis(560),
+            "{before:?} {known:?}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How closely each uplink is probed, and with which wake-ups of the machine.
 
 use super::candidate::Fitness;
+use super::drain::Drains;
 use super::group::Group;
 use super::ids::UplinkId;
 use super::schedule::{Doubt, Need, Pace};
@@ -23,19 +24,27 @@ impl Default for ProbeRate {
 
 impl ProbeRate {
     /// How much depends on each uplink, if that may have changed.
-    pub(super) fn needs(&mut self, view: EngineView<'_>, is_stale: bool) -> Option<Vec<Need>> {
+    pub(super) fn needs(
+        &mut self,
+        view: EngineView<'_>,
+        drains: &Drains,
+        is_stale: bool,
+    ) -> Option<Vec<Need>> {
         let carrying = view.uplinks.iter().filter(|uplink| uplink.is_carrying());
         let doubt = carrying.map(Uplink::doubt).max().unwrap_or(Doubt::None);
         let has_changed = doubt != std::mem::replace(&mut self.doubt, doubt);
-        let uplinks = view.uplinks.iter();
-        (is_stale || has_changed).then(|| uplinks.map(|uplink| self.need(view, uplink)).collect())
+        let need = |uplink: &Uplink| {
+            if uplink.is_carrying() || drains.progress(&uplink.settings().name).is_some() {
+                Need::Watched
+            } else {
+                self.need(view, uplink)
+            }
+        };
+        (is_stale || has_changed).then(|| view.uplinks.iter().map(need).collect())
     }
 
-    /// The most that any group needs it.
+    /// The most that any group needs an uplink that neither carries traffic nor holds flows of a drain.
     fn need(&self, view: EngineView<'_>, uplink: &Uplink) -> Need {
-        if uplink.is_carrying() {
-            return Need::Watched;
-        }
         let own = view.groups.iter().filter_map(|group| {
             let tier = group.tier_of(uplink)?;
             Some(self.need_of(view, group, uplink, tier))

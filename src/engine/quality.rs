@@ -32,9 +32,8 @@ const BURSTS_APART: f64 = 3.0;
 const FULL_FACTOR: u32 = 4;
 
 /// After so many steady rounds what is usual counts for 1/e of a new one, and as so many good ones it
-/// begins.
+/// begins: one silence is not what is usual.
 const USUAL_ROUNDS: f64 = 300.0;
-const USUAL_BEGINS: f64 = 30.0;
 
 /// A queue that is shorter, in seconds, is hardly one.
 const LEAST_QUEUE: f64 = 0.02;
@@ -62,7 +61,8 @@ pub struct Quality {
     enter: Bernoulli,
     exit: Bernoulli,
     paced: Option<Moment>,
-    usual: UsualLoss,
+    /// The share of steady rounds that are lost.
+    usual: f64,
     loss: Option<Loss>,
     replies: VecDeque<Duration>,
     latency_is_bad: bool,
@@ -87,7 +87,7 @@ impl Quality {
             enter: Bernoulli::between(enter.ratio() * 0.6, enter.ratio()),
             exit: Bernoulli::between(exit.ratio() * 0.2, (exit.ratio() * 2.4).min(0.9)),
             paced: None,
-            usual: UsualLoss::default(),
+            usual: 0.0,
             loss: None,
             replies: VecDeque::new(),
             latency_is_bad: false,
@@ -211,7 +211,13 @@ impl Quality {
 
     /// The loss of the last minutes at the steady pace, which dense probes in doubt do not distort.
     pub fn usual_loss(&self) -> Loss {
-        Loss::from_ratio(self.usual.loss)
+        Loss::from_ratio(self.usual)
+    }
+
+    /// The same, or what is proven to be lost now.
+    pub fn present_loss(&self) -> Loss {
+        let proven = self.loss.map_or(0.0, Loss::ratio);
+        Loss::from_ratio(proven.max(self.usual))
     }
 
     /// What is bad, in words; none while all is good.
@@ -257,7 +263,7 @@ impl Quality {
             sent: 1,
             lost: u32::from(tally.lost * 2 > tally.sent),
         };
-        self.usual.observe(one);
+        self.usual += (f64::from(one.lost) - self.usual) / USUAL_ROUNDS;
         self.enter.observe(one);
         self.score.round(one.lost > 0);
         let slowest = self.replies.iter().max().copied().unwrap_or_default();
@@ -307,29 +313,6 @@ impl Quality {
         }
         known.sort_unstable();
         known.get(known.len() / 2).copied().unwrap_or_default()
-    }
-}
-
-/// A mean that forgets.
-#[derive(Clone, Copy, Debug)]
-struct UsualLoss {
-    loss: f64,
-    rounds: f64,
-}
-
-impl Default for UsualLoss {
-    fn default() -> Self {
-        Self {
-            loss: 0.0,
-            rounds: USUAL_BEGINS,
-        }
-    }
-}
-
-impl UsualLoss {
-    fn observe(&mut self, one: Tally) {
-        self.rounds = (self.rounds + 1.0).min(USUAL_ROUNDS);
-        self.loss += (f64::from(one.lost) - self.loss) / self.rounds;
     }
 }
 
@@ -488,7 +471,7 @@ pub(super) mod tests {
     /// Limits at their defaults.
     pub(in crate::engine) fn health() -> HealthSettings {
         HealthSettings {
-            false_alarm_every: Duration::from_secs(30 * 86_400),
+            switch_cost: Duration::from_secs(2),
             outage_within: Duration::from_secs(10),
             recover_after: Duration::from_secs(3),
             window: Duration::from_secs(30),
@@ -520,7 +503,7 @@ pub(super) mod tests {
                 },
             };
             let demand = Demand {
-                false_alarm_every: health().false_alarm_every,
+                switch_cost: health().switch_cost,
                 interval: Duration::from_secs(1),
                 outage_within: health().outage_within,
             };

@@ -49,10 +49,7 @@ pub(super) fn uplinks_of(
         let uplink = if let Some(kept) = kept {
             let mut kept = old.swap_remove(kept);
             let name = kept.settings().name.clone();
-            kept.set_id(id);
-            if kept.settings() != wanted {
-                kept.adapt(wanted.clone(), now);
-            }
+            kept.adapt(id, wanted, now);
             if name != wanted.name {
                 renumbering.renamed.push((name, wanted.name.clone()));
             }

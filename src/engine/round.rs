@@ -14,6 +14,8 @@ const LARGEST_ROOM: usize = 2;
 pub struct Round {
     /// When.
     pub sent: Moment,
+    /// By how much later than it was ordered, at the most of its probes.
+    pub late: Duration,
     /// How many answers of a family it takes; all, where fewer of its targets are asked.
     pub quorum: usize,
     /// The family that was known to be broken: its probes are for its own sake.
@@ -110,6 +112,7 @@ impl Round {
     pub fn new(sent: Moment, quorum: usize, probes: Vec<RoundProbe>) -> Self {
         Self {
             sent,
+            late: Duration::ZERO,
             quorum,
             without: None,
             result: RoundResult::Open,

@@ -1,4 +1,4 @@
-//! When to probe whom.
+//! When to probe which target.
 //!
 //! One target in turn and rarely while all is well, and more rarely where nothing depends on the
 //! answer; all targets at once and densely while it is in doubt whether the link is alive, which costs

@@ -1,4 +1,4 @@
-//! What the engine needs to know of the configuration. Only the configuration builds it.
+//! The part of the configuration that the engine decides by. Only the configuration builds it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,42 +11,43 @@ use crate::units::{
     Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight,
 };
 
-/// Everything the engine decides by.
+/// The settings of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The uplinks in the order of the configuration; their names are unique.
     pub uplinks: Vec<UplinkSettings>,
-    /// How the one that carries the traffic is chosen.
+    /// How the active uplink is chosen.
     pub failover: FailoverSettings,
     /// The groups of traffic, in the order of the configuration; their names are unique.
     #[serde(default)]
     pub groups: Vec<GroupSettings>,
-    /// What belongs to them; the first that matches counts, and what none matches is the rest.
+    /// Which traffic belongs to which group: the first match decides. Traffic that no rule matches belongs to
+    /// the default group.
     #[serde(default)]
     pub rules: Vec<RuleSettings>,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
-    /// Where the spread of probe times begins, so that a fleet of agents does not probe in step.
+    /// The seed of the spread of probe times, so that a fleet of agents does not probe in step.
     pub seed: u64,
 }
 
-/// Traffic that wants another order of uplinks than the rest.
+/// Traffic with an order of uplinks of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSettings {
     /// Its name.
     pub name: GroupName,
     /// How its uplinks share it.
     pub policy: Policy,
-    /// Those that carry it, in the order of preference if the policy has one; never empty.
+    /// The uplinks that may carry it, in the order of preference if the policy has one; never empty.
     pub uplinks: Vec<UplinkName>,
 }
 
-/// Some traffic of a group.
+/// A rule that puts traffic into a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleSettings {
-    /// The group that it belongs to.
+    /// The group.
     pub group: GroupName,
-    /// What it is.
+    /// The traffic.
     pub traffic: Selector,
 }
 
@@ -69,7 +70,7 @@ pub struct UplinkSettings {
     /// The IPv6 prefixes that are delegated through it.
     #[serde(default)]
     pub prefixes: Prefixes,
-    /// It is metered: its probes may cost so much in 30 days.
+    /// Metered: the bytes that its probes may cost in 30 days.
     #[serde(default)]
     pub probe_budget: Option<Bytes>,
     /// How it is kept while another carries the traffic.
@@ -82,13 +83,18 @@ pub struct UplinkSettings {
 }
 
 impl UplinkSettings {
-    /// What they say about the ways through it.
+    /// The configured part of its paths.
     pub fn hints(&self) -> Hints {
         Hints {
             gateway: self.gateway,
             gateway6: self.gateway6,
             prefixes: self.prefixes.clone(),
         }
+    }
+
+    /// It is a cold standby.
+    pub fn is_cold(&self) -> bool {
+        matches!(self.standby, Standby::Cold(_))
     }
 }
 
@@ -99,7 +105,7 @@ pub enum Standby {
     /// Up, and probed every `standby_interval`.
     #[default]
     Hot,
-    /// The same, but so rarely that even its complaints are no reason to look more often.
+    /// The same, and a complaint about its quality does not raise the rate of probes.
     Warm,
     /// Brought up when it is needed, and taken down again.
     Cold(ColdSettings),
@@ -110,27 +116,26 @@ pub enum Standby {
 pub struct ColdSettings {
     /// How long it stays up when it is no longer needed.
     pub linger: Duration,
-    /// How long it may take from the call until it is usable.
+    /// How long it may take from bringing it up until it is usable.
     pub ready_within: Duration,
-    /// How often it is brought up to see whether it can be; none: never.
+    /// How often it is brought up as an exercise; none: never.
     pub exercise_every: Option<Duration>,
 }
 
 /// How an uplink is probed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSettings {
-    /// Whom to ask; never empty.
+    /// The targets of the probes; never empty.
     pub targets: Vec<Target>,
-    /// Who resolves the names of targets through this uplink; empty: those that the machine knows.
-    /// The engine itself knows no names.
+    /// The resolvers of target names through this uplink; empty: those of the machine. The engine itself
+    /// resolves nothing.
     #[serde(default)]
     pub resolvers: Vec<IpAddr>,
     /// How many targets must answer, 1 to the number of targets.
     pub quorum: usize,
-    /// Between two probes of an uplink that is well.
+    /// Between two probes of a healthy uplink.
     pub interval: Duration,
-    /// Between two probes of an uplink that is well while another carries the traffic; `interval` if
-    /// that is longer.
+    /// Between two probes of a healthy uplink while another is active; `interval` if that is longer.
     #[serde(default)]
     pub standby_interval: Duration,
     /// Between two rounds of probes to all targets while in doubt.
@@ -139,29 +144,43 @@ pub struct ProbeSettings {
     pub timeout: Duration,
 }
 
+impl ProbeSettings {
+    /// How long an answer is waited for: long after the deadline, so that a late one still undoes a
+    /// miss.
+    pub fn listen_for(&self) -> Duration {
+        self.timeout * 2 + Duration::from_secs(1)
+    }
+}
+
 /// How an uplink is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthSettings {
-    /// The mean time between false verdicts of an outage that is accepted.
-    pub false_alarm_every: Duration,
-    /// The longest silence that is borne, whatever the link's history says.
+    /// What a switch costs, in seconds without traffic.
+    #[serde(default = "usual_switch_cost")]
+    pub switch_cost: Duration,
+    /// The longest silence before a verdict, whatever the history of the link says.
     pub outage_within: Duration,
     /// How long an uplink that was down must answer before it is up.
     pub recover_after: Duration,
     /// Over how long loss, latency and jitter are measured.
     pub window: Duration,
-    /// Loss that makes it degraded, and well again.
+    /// Loss that makes it degraded, and healthy again.
     pub loss: Band<Loss>,
-    /// Latency that makes it degraded, and well again.
+    /// Latency that makes it degraded, and healthy again.
     pub latency: Band<Duration>,
-    /// Jitter that makes it degraded, and well again.
+    /// Jitter that makes it degraded, and healthy again.
     pub jitter: Band<Duration>,
-    /// The score that makes it degraded, and well again.
+    /// The score that makes it degraded, and healthy again.
     #[serde(default)]
     pub score: ScoreBand,
-    /// For how long its quality stays what it has become, at least.
+    /// The least time between two changes of state because of quality.
     #[serde(default)]
     pub dwell: Duration,
+}
+
+/// That of recordings from before it was a setting.
+fn usual_switch_cost() -> Duration {
+    Duration::from_secs(2)
 }
 
 /// Two scores; what lies between them changes nothing.
@@ -193,19 +212,19 @@ pub struct Band<T> {
     pub exit: T,
 }
 
-/// How the uplink that carries the traffic is chosen.
+/// How the active uplink is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailoverSettings {
     /// The order within a tier.
     pub policy: Policy,
-    /// Whether a preferred uplink that is well again takes the traffic back by itself.
+    /// Whether a preferred uplink that is healthy again takes the traffic back by itself.
     pub failback: Failback,
-    /// For how long it must have been well.
+    /// For how long it must have been healthy.
     pub failback_after: Duration,
-    /// When one is better than another, under [`Policy::Best`].
+    /// When the traffic moves to a better uplink, under [`Policy::Best`].
     #[serde(default)]
     pub best: BestSettings,
-    /// How an uplink that keeps falling is kept from taking the traffic back.
+    /// How failback to an uplink that keeps failing is suppressed.
     #[serde(default)]
     pub damping: DampingSettings,
 }
@@ -231,13 +250,13 @@ impl Default for BestSettings {
 /// Flap damping; see [`crate::engine::damping`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DampingSettings {
-    /// In which half of a penalty is forgotten; not nothing.
+    /// The time in which a penalty halves; more than 0.
     pub half_life: Duration,
     /// The penalty from which on an uplink is suppressed.
     pub suppress: f64,
     /// The penalty at which it no longer is: more than 0, less than `suppress`.
     pub reuse: f64,
-    /// How long after its last fall it is suppressed at most; nothing turns damping off.
+    /// How long after its last failure it is suppressed at most; 0 turns damping off.
     pub longest: Duration,
 }
 
@@ -256,22 +275,22 @@ impl Default for DampingSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
-    /// The first usable one carries everything.
+    /// The first usable uplink carries all traffic.
     #[default]
     Failover,
-    /// The one with the highest score carries everything.
+    /// The uplink with the highest score carries all traffic.
     Best,
-    /// All that are well carry a share.
+    /// Each healthy uplink carries a share.
     Balance,
 }
 
-/// Who decides on the way back.
+/// How failback is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Failback {
-    /// The agent, after `failback_after`.
+    /// By the agent, after `failback_after`.
     #[default]
     Auto,
-    /// A person, with `uplinkd auto`.
+    /// By an operator, with `uplinkd auto`.
     Manual,
 }

@@ -32,9 +32,10 @@ pub(super) fn call_of(
         let mut groups = view.groups.iter();
         groups.find_map(|group| why_needed(view, group, uplink))
     };
+    let is_cold = uplink.settings().is_cold();
     let is_booting = now < booted && default_group.leader().is_none() && !is_chosen;
     StandbyCall {
-        why: why.filter(|_| uplink.is_cold() && !uplink.is_disabled() && !is_booting),
+        why: why.filter(|_| is_cold && uplink.state() != State::Disabled && !is_booting),
         may_rest,
         look_again: is_booting.then_some(booted),
     }
@@ -49,7 +50,7 @@ fn why_needed(view: EngineView<'_>, group: &Group, uplink: &Uplink) -> Option<St
             .filter(|other| other.id() != uplink.id() && goes_before(view, other, tier, group))
     };
     let is_open = |other: &Uplink| match other.state() {
-        State::Unknown => !other.is_cold() && !other.attachment().paths.is_empty(),
+        State::Unknown => !other.settings().is_cold() && !other.attachment().paths.is_empty(),
         State::Recovering => true,
         State::Up
         | State::Degraded

@@ -18,7 +18,7 @@ use crate::units::{
 pub enum SelectionMode {
     /// The agent.
     Auto,
-    /// A person.
+    /// An operator.
     Manual,
 }
 
@@ -59,10 +59,10 @@ pub struct AgentState {
     pub choices: Choices,
 }
 
-/// What people chose and has not been taken back, by whom and when.
+/// The choices of operators that are in force, with caller and time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choices {
-    /// Whom the traffic was sent to; `null` while the agent chooses.
+    /// The uplink that the traffic was sent to; `null` while the agent chooses.
     pub switch: Option<Chosen>,
     /// The uplinks in maintenance.
     pub disabled: BTreeMap<UplinkName, Maintenance>,
@@ -113,9 +113,9 @@ pub enum RoutesState {
     Pending,
     /// It refuses a part of it; the log says which.
     Refused,
-    /// Somebody keeps changing it, and it is put back again and again.
+    /// Other software keeps changing it, and it is put back again and again.
     Contested,
-    /// In the mode `main`, a default route of somebody else has a lower metric, and the traffic follows
+    /// In the mode `main`, a foreign default route has a lower metric, and the traffic follows
     /// that one.
     Overruled,
     /// The agent only observes and writes nothing.
@@ -129,11 +129,11 @@ pub struct GroupStatus {
     pub name: GroupName,
     /// How its uplinks share it.
     pub policy: Policy,
-    /// Who carries it.
+    /// The uplinks that carry it.
     pub active: Vec<UplinkName>,
-    /// None of its uplinks is usable: it goes with the rest of the traffic.
+    /// None of its uplinks is usable: it goes with the default group.
     pub with_rest: bool,
-    /// Since when; `null` while it goes with the rest.
+    /// Since when; `null` while it goes with the default group.
     pub since: Option<Timestamp>,
     /// The uplinks that it may use.
     pub uplinks: Vec<UplinkName>,
@@ -234,9 +234,9 @@ pub struct TargetStatus {
 pub struct LastSwitch {
     /// When.
     pub at: Timestamp,
-    /// From whom; empty at the start.
+    /// The uplink before; empty at the start.
     pub from: Vec<UplinkName>,
-    /// To whom.
+    /// The uplink after.
     pub to: Vec<UplinkName>,
     /// Why.
     pub reason: String,

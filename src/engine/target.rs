@@ -80,7 +80,7 @@ impl TargetTrack {
         }
     }
 
-    /// Whom it tracks.
+    /// The target.
     pub fn target(&self) -> &Target {
         &self.target
     }

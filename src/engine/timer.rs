@@ -19,7 +19,7 @@ const COUNT: usize = 3;
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
     due: [Option<Moment>; COUNT],
-    /// The earliest of them: it is asked for far more often than one is set.
+    /// The earliest of them: it is read far more often than one is set.
     next: Option<Moment>,
 }
 

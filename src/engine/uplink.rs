@@ -1,12 +1,13 @@
 //! One uplink: its link, its standby, and what its monitor makes of it.
 //!
 //! ```text
-//!  Uplink ──> UplinkMonitor ──> Rounds    what was asked and answered
-//!    │           ├──────> Targets   whom it asks
-//!    │           ├──────> Evidence  outage, quality, families, traffic, portal
-//!    │           ├──────> Pacer     when to probe next, and with what budget
-//!    │           └──────> Health    the state machine
-//!    └─────────> Cold               a standby that is brought up when needed
+//!  Uplink ─┬─> UplinkMonitor ─┬─> Rounds       probes that are under way, and their fates
+//!          │                  ├─> Targets      where probes go
+//!          │                  ├─> Evidence     outage, quality, families, traffic, portal
+//!          │                  ├─> UplinkJudge  what the rounds mean, as signals
+//!          │                  ├─> Health       the state machine that takes the signals
+//!          │                  └─> Pacer        when to probe next, and with what budget
+//!          └─> Link ────────────> Cold         a standby that is brought up when needed
 //! ```
 
 mod absence;
@@ -14,6 +15,8 @@ mod basis;
 mod cold;
 mod evidence;
 mod health;
+mod judge;
+mod link;
 mod monitor;
 mod outbox;
 mod pacer;
@@ -21,9 +24,12 @@ mod places;
 mod portal;
 mod purse;
 mod read_model;
+mod refusals;
 mod reports;
 mod rounds;
 mod targets;
+
+use std::time::Duration;
 
 use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::event::{Change, Errand};
@@ -33,34 +39,30 @@ use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::Learner;
 use crate::engine::schedule::{Doubt, Need, Pace, Spread};
 use crate::engine::score::score;
-use crate::engine::settings::UplinkSettings;
+use crate::engine::settings::{HealthSettings, UplinkSettings};
 use crate::engine::state::State;
 use crate::engine::status::UplinkStatus;
 use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::target::TargetTrack;
-use crate::engine::wording::seconds;
-use crate::routing::{Attachment, Family, Trouble};
-use crate::units::{Bytes, Counters, InterfaceName, Moment, ProbeId, Score, Target, Wall};
+use crate::routing::{Attachment, Family};
+use crate::units::{Bytes, Counters, Moment, ProbeId, Score, Target, Wall};
 
-use absence::PathAbsence;
-use cold::{Aim, Cold, StandbySight, StandbyTurn};
+use cold::StandbySight;
 use health::{Phase, Signal};
+use link::{LinkChange, LinkFinding, StandbyStep, UplinkLink};
 use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
 pub use outbox::{Outbox, ProbeIds};
+pub use read_model::UplinkPart;
+pub use refusals::SendState;
 
-/// One uplink. It has more than 40 methods, most of one line: the rest of the engine sees the parts
-/// only through them.
+/// One uplink. The rest of the engine sees its parts only through it.
 #[derive(Clone, Debug)]
 pub struct Uplink {
     id: UplinkId,
-    attachment: Attachment,
+    link: UplinkLink,
     monitor: UplinkMonitor,
-    /// A path of it is away for a moment.
-    absence: Option<PathAbsence>,
-    /// Of a cold one: whether it is up, and why.
-    cold: Option<Box<Cold>>,
 }
 
 impl Uplink {
@@ -68,24 +70,14 @@ impl Uplink {
     pub fn new(id: UplinkId, settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         Self {
             id,
-            attachment: Attachment {
-                trouble: Some(Trouble::Absent),
-                ..Attachment::default()
-            },
-            absence: None,
-            cold: Cold::of(&settings, now),
-            monitor: UplinkMonitor::new(settings, now, spread),
+            link: UplinkLink::new(&settings, now),
+            monitor: UplinkMonitor::new(id, settings, now, spread),
         }
     }
 
     /// Its place in the configuration.
     pub fn id(&self) -> UplinkId {
         self.id
-    }
-
-    /// It has another place in the configuration now.
-    pub fn set_id(&mut self, id: UplinkId) {
-        self.id = id;
     }
 
     /// Its settings.
@@ -95,7 +87,7 @@ impl Uplink {
 
     /// How it is attached.
     pub fn attachment(&self) -> &Attachment {
-        &self.attachment
+        &self.link.attachment
     }
 
     /// How the election sees it.
@@ -113,12 +105,14 @@ impl Uplink {
             tier: settings.tier,
             state: health.state(),
             well_since: health.well_since(),
-            has_path: !self.attachment.paths.is_empty(),
+            has_path: !self.link.attachment.paths.is_empty(),
             has_failed: health.has_failed(),
             is_suspected: outage.is_suspected() || outage.is_traffic_silent(),
             suppressed_until: None,
             role: Role::Aside,
             score: None,
+            delivery: None,
+            switch_points: switch_points(&settings.health),
             reason: health.reason(),
         }
     }
@@ -130,15 +124,19 @@ impl Uplink {
 
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
     /// of our own traffic.
-    pub fn lasting_score(&self) -> Option<Score> {
+    pub fn lasting_score(&self) -> Option<LastingScore> {
         let UplinkMonitor {
             targets, evidence, ..
         } = &self.monitor;
         if evidence.passive.is_full() {
             return None;
         }
-        let jitter = targets.jitter().unwrap_or_default();
-        Some(score(evidence.quality.usual_loss(), targets.rtt()?, jitter))
+        let (rtt, jitter) = (targets.rtt()?, targets.jitter().unwrap_or_default());
+        let quality = &evidence.quality;
+        Some(LastingScore {
+            whole: score(quality.usual_loss(), rtt, jitter),
+            delivery: score(quality.present_loss(), rtt, Duration::ZERO),
+        })
     }
 
     /// Its state as it is shown.
@@ -154,38 +152,38 @@ impl Uplink {
     }
 
     /// The read model. `wall` translates times.
-    pub fn status(&self, carries: Vec<Family>, is_active: bool, wall: Wall) -> UplinkStatus {
-        read_model::status(&self.monitor, &self.attachment, carries, is_active, wall)
+    pub fn status(&self, part: UplinkPart, wall: Wall) -> UplinkStatus {
+        read_model::status(&self.monitor, &self.link.attachment, part, wall)
     }
 
     /// The machine slept, or the agent was held up: what was under way then says nothing, and whatever
     /// has lasted begins anew.
     pub fn wake(&mut self, now: Moment) {
-        if let Some(cold) = &mut self.cold {
-            cold.wake(now);
-        }
+        self.link.wake(now);
         self.monitor.wake(now);
     }
 
     /// When it wants to be looked at again.
     pub fn next_timeout(&self) -> Option<Moment> {
         let monitor = self.monitor.next_timeout().into_iter();
-        let cold = self.cold.as_ref().and_then(|cold| cold.due());
-        let absence = self.absence.as_ref().map(PathAbsence::until);
-        monitor.chain(cold).chain(absence).min()
+        monitor.chain(self.link.due()).min()
     }
 
-    /// Takes changed settings. What was learnt stays; what was measured stays for targets that do.
-    pub fn adapt(&mut self, settings: UplinkSettings, now: Moment) {
-        let is_attached = self.attachment.trouble.is_none();
-        let was_cold = self.cold.is_some();
-        self.cold = Cold::adapted(self.cold.take(), &settings, is_attached, now);
-        if was_cold != self.cold.is_some() && !is_attached {
+    /// Takes its place in a changed configuration and its settings there. What was learnt stays; what was
+    /// measured stays for targets that do.
+    pub fn adapt(&mut self, id: UplinkId, settings: &UplinkSettings, now: Moment) {
+        self.id = id;
+        self.monitor.reports.set_id(id);
+        if self.settings() == settings {
+            return;
+        }
+        if self.link.adapt(settings, now) {
             // What its link is like means something else now.
             self.monitor.health.forget();
         }
-        self.monitor.is_coming_up = (self.cold.as_ref()).is_some_and(|cold| cold.is_coming_up());
-        self.monitor.adapt(settings, &self.attachment.paths, now);
+        self.monitor.is_coming_up = self.link.is_coming_up();
+        let paths = &self.link.attachment.paths;
+        self.monitor.adapt(settings.clone(), paths, now);
     }
 
     /// What an earlier run learnt about its loss.
@@ -233,14 +231,9 @@ impl Uplink {
         self.monitor.health.pass_over(now);
     }
 
-    /// It is in maintenance.
-    pub fn is_disabled(&self) -> bool {
-        self.monitor.health.is_disabled()
-    }
-
     /// It is of no use, whether or not it is in maintenance.
     pub fn is_dead(&self) -> bool {
-        self.monitor.health.phase().is_lost() || self.attachment.paths.is_empty()
+        self.monitor.health.phase().is_lost() || self.link.attachment.paths.is_empty()
     }
 
     /// Begins or ends maintenance.
@@ -253,46 +246,23 @@ impl Uplink {
     /// The link is now like this.
     pub fn attach(&mut self, attachment: Attachment, now: Moment, out: &mut Outbox) {
         let is_unknown = self.monitor.health.phase() == Phase::Unknown;
-        let absence = self.absence.take();
-        if attachment == self.attachment && !is_unknown {
-            if absence.is_some() {
-                self.monitor.resume(now);
-            }
-            return;
+        match self.link.attach(attachment, is_unknown, now) {
+            LinkFinding::Same => return,
+            LinkFinding::PathsAway(families) => self.monitor.pause(&families, now),
+            LinkFinding::PathsBack => self.monitor.resume(now),
+            LinkFinding::Changed(change) => self.take_link_change(change, now),
         }
-        let was_away = absence.is_some();
-        let is_resting = self.cold.as_ref().is_some_and(|cold| cold.is_resting());
-        if !is_resting {
-            self.absence = PathAbsence::next(absence, &self.attachment, &attachment, now);
-        }
-        if self.absence.is_some() {
-            let known = self.attachment.paths.keys().copied();
-            let away = known.filter(|family| !attachment.paths.contains_key(family));
-            self.monitor.pause(away, now);
-            self.monitor.reports.collect(out);
-            return;
-        }
-        self.settle_attachment(attachment, was_away, now);
         self.monitor.reports.collect(out);
     }
 
-    /// The link is like this; `was_away`: a path of it was, and nothing was asked meanwhile.
-    fn settle_attachment(&mut self, attachment: Attachment, was_away: bool, now: Moment) {
-        let is_unknown = self.monitor.health.phase() == Phase::Unknown;
-        let before = std::mem::replace(&mut self.attachment, attachment).trouble;
-        let trouble = self.attachment.trouble;
-        let has_come = before.is_some() && trouble.is_none();
-        if let Some(cold) = &mut self.cold {
-            let is_gone = matches!(trouble, Some(Trouble::Absent | Trouble::Down));
-            cold.find(has_come || (is_unknown && !is_gone), is_gone, now);
-            self.monitor.is_coming_up = cold.is_coming_up();
-        }
-        let is_to_be_asked = self.monitor.attach(&self.attachment, now);
-        if let Some(trouble) = trouble {
-            self.monitor.lose_link(
-                link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
-                now,
-            );
+    /// The link is another one than before.
+    fn take_link_change(&mut self, change: LinkChange, now: Moment) {
+        let LinkChange { has_come, was_away } = change;
+        self.monitor.reports.changed();
+        self.monitor.is_coming_up = self.link.is_coming_up();
+        let is_to_be_asked = self.monitor.attach(&self.link.attachment, now);
+        if let Some(failed) = self.link.failed(&self.settings().interface) {
+            self.monitor.lose_link(failed, now);
         } else if has_come {
             self.monitor.forget_rounds();
             let interface = self.settings().interface.clone();
@@ -312,6 +282,48 @@ impl Uplink {
         self.monitor.reports.collect(out);
     }
 
+    /// A probe left this machine so much later than it was ordered.
+    pub fn sent_late(&mut self, id: ProbeId, by: Duration) {
+        self.monitor.sent_late(id, by);
+    }
+
+    /// All answers that had come by `until` are taken in.
+    pub fn answers_read(&mut self, until: Moment) {
+        self.monitor.rounds.answers_read(until);
+    }
+
+    /// A deadline has passed up to which the answers were not read.
+    pub fn awaits_answers(&self, now: Moment) -> bool {
+        self.monitor.rounds.awaits_answers(now)
+    }
+
+    /// The agent was kept from running for so long, until now.
+    pub fn stalled(&mut self, lasts: Duration, now: Moment, out: &mut Outbox) {
+        self.monitor.stalled(lasts, now);
+        self.monitor.reports.collect(out);
+    }
+
+    /// Whether its probes of a family are sent.
+    pub fn send_state(&self, family: Family) -> SendState {
+        self.monitor.send_state(family)
+    }
+
+    /// Why its probes cannot be sent, if that is so on all uplinks.
+    pub fn refusal(&self) -> Option<&str> {
+        self.monitor.evidence.refusals.reason()
+    }
+
+    /// It has asked since then, or tried to.
+    pub fn has_asked_since(&self, since: Moment) -> bool {
+        let last = self.monitor.rounds.last_sent();
+        last.is_some_and(|sent| sent >= since)
+    }
+
+    /// This machine refuses the probes of a family on all uplinks, or no longer does.
+    pub fn refused_everywhere(&mut self, family: Family, is_so: bool) {
+        self.monitor.refused_everywhere(family, is_so);
+    }
+
     /// Takes the counters of its interface.
     pub fn counted(&mut self, counters: Counters, now: Moment) {
         self.monitor.counted(counters, now);
@@ -319,8 +331,9 @@ impl Uplink {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) {
-        if let Some(absence) = self.absence.take_if(|absence| absence.until() <= now) {
-            self.settle_attachment(absence.into_attachment(), true, now);
+        let is_unknown = self.monitor.health.phase() == Phase::Unknown;
+        if let Some(change) = self.link.end_absence(is_unknown, now) {
+            self.take_link_change(change, now);
         }
         self.monitor.handle_timeout(now, &mut out.ids);
         self.monitor.reports.collect(out);
@@ -357,7 +370,7 @@ impl Uplink {
 
     /// What it knows of a target by probes sent from `since` on; nothing if it cannot know.
     pub fn observation(&self, target: &Target, since: Moment) -> Option<Observation> {
-        if self.attachment.trouble.is_some() {
+        if self.link.attachment.trouble.is_some() {
             return None;
         }
         let UplinkMonitor {
@@ -423,108 +436,52 @@ impl Uplink {
         is_usable && self.silent_since_round().is_some() && !has_spoken
     }
 
-    /// It is brought up when needed.
-    pub fn is_cold(&self) -> bool {
-        self.cold.is_some()
-    }
-
     /// Takes whether it is needed, and says what is to be done about it.
     pub fn rouse(&mut self, call: &StandbyCall, now: Moment, out: &mut Outbox) {
         let sight = StandbySight {
             is_usable: self.candidate().fitness() >= Fitness::Poor,
             is_carrying: self.is_carrying(),
         };
-        while let Some(cold) = &mut self.cold
-            && let Some(turn) = cold.take_turn(call, sight, now)
-        {
-            self.monitor.is_coming_up = cold.is_coming_up();
-            self.apply_standby_turn(turn, now);
-        }
-        self.monitor.reports.collect(out);
-    }
-
-    fn apply_standby_turn(&mut self, turn: StandbyTurn, now: Moment) {
-        let (errand, reason) = match turn {
-            StandbyTurn::Quiet | StandbyTurn::Ready => return,
-            StandbyTurn::StillUnready => {
-                self.unready("", now);
-                return;
-            }
-            StandbyTurn::Unready(Aim::Exercise) => {
-                (Errand::Unready, self.unready("exercise: ", now))
-            }
-            StandbyTurn::Unready(Aim::Need | Aim::Return) => {
-                (Errand::Unready, self.unready("", now))
-            }
-            StandbyTurn::Up(reason) => (Errand::Up, reason),
-            StandbyTurn::Down(reason) => (Errand::Down, reason),
-        };
-        let change = Change::Standby {
-            uplink: self.settings().name.clone(),
-            interface: self.settings().interface.clone(),
+        let UplinkMonitor { settings, .. } = &self.monitor;
+        let (uplink, interface) = (settings.name.clone(), settings.interface.clone());
+        let standby = |errand| Change::Standby {
+            uplink: uplink.clone(),
+            interface: interface.clone(),
             errand,
         };
-        self.monitor.reports.event(change, reason, now);
-        if errand != Errand::Unready
-            && let Some(trouble) = self.attachment.trouble
+        while let Some(step) = (self.link).rouse(call, sight, &self.monitor.health, &interface, now)
         {
-            self.monitor.signal(
-                link_failed(self.cold.as_deref(), trouble, &self.settings().interface),
-                now,
-            );
+            self.monitor.is_coming_up = self.link.is_coming_up();
+            match step {
+                StandbyStep::Ordered(errand, reason, link) => {
+                    self.monitor.reports.event(standby(errand), reason, now);
+                    self.monitor.take_verdict(link, now);
+                }
+                StandbyStep::Unready { said, signal } => {
+                    self.monitor.signal(signal, now);
+                    if let Some(reason) = said {
+                        let change = standby(Errand::Unready);
+                        self.monitor.reports.event(change, reason, now);
+                    }
+                }
+            }
         }
-    }
-
-    /// It was called and is not usable in time; why.
-    fn unready(&mut self, before: &str, now: Moment) -> String {
-        let Some(cold) = &mut self.cold else {
-            return String::new();
-        };
-        let within = seconds(cold.ready_within());
-        let interface = &self.monitor.settings.interface;
-        let health = &self.monitor.health;
-        let what = match (health.phase(), self.attachment.trouble) {
-            (_, Some(trouble)) => explain(trouble, interface.as_str()),
-            (Phase::Unknown, None) => format!("{interface} is up, no answer"),
-            (_, None) => health.reason().to_owned(),
-        };
-        let reason = format!("{before}not usable within {within}: {what}");
-        cold.found_unready(&reason);
-        let phase = unusable(self.attachment.trouble);
-        self.monitor
-            .signal(Signal::Unready(phase, reason.clone()), now);
-        reason
+        self.monitor.is_coming_up = self.link.is_coming_up();
+        self.monitor.reports.collect(out);
     }
 }
 
-/// The link is not in order, unless it is a cold standby's that need not be.
-fn link_failed(cold: Option<&Cold>, trouble: Trouble, interface: &InterfaceName) -> Signal {
-    let why = explain(trouble, interface.as_str());
-    let resting = cold.filter(|cold| cold.is_resting());
-    match resting.map(|cold| cold.rests_as(&why)) {
-        Some(Ok(why)) => Signal::Rests(Phase::Cold, why),
-        Some(Err(unready)) => Signal::Rests(unusable(Some(trouble)), unready),
-        None => Signal::LinkFailed(trouble, why),
-    }
+/// How good an uplink has been for the last minutes.
+#[derive(Clone, Copy, Debug)]
+pub struct LastingScore {
+    /// By loss, round trip and jitter.
+    pub whole: Score,
+    /// By what is lost, or proven to be lost now, and the round trip: one late answer raises jitter for long.
+    pub delivery: Score,
 }
 
-/// What an uplink is that cannot be used, by the trouble with its link.
-fn unusable(trouble: Option<Trouble>) -> Phase {
-    match trouble {
-        Some(Trouble::Absent) => Phase::Absent,
-        Some(Trouble::Down | Trouble::NoCarrier | Trouble::NoAddress | Trouble::NoNextHop)
-        | None => Phase::Down,
-    }
-}
-
-fn explain(trouble: Trouble, interface: &str) -> String {
-    match trouble {
-        Trouble::Absent => format!("no interface {interface}"),
-        Trouble::Down => format!("{interface} is set down"),
-        Trouble::NoCarrier => format!("{interface} has no carrier"),
-        Trouble::NoAddress => format!("{interface} has no address"),
-        Trouble::NoNextHop => format!(
-            "no next hop on {interface}: no default route goes through it and no `gateway` is set"
-        ),
-    }
+/// By how many points of its score another uplink must be better, for as long as quality is measured over, to make up
+/// for what a switch costs.
+fn switch_points(health: &HealthSettings) -> f64 {
+    100.0 * health.switch_cost.as_secs_f64() / health.window.as_secs_f64()
 }

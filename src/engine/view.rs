@@ -24,7 +24,7 @@ impl<'a> EngineView<'a> {
 
     /// How fit an uplink is to carry traffic, damping included.
     pub(super) fn fitness(self, uplink: &Uplink) -> Fitness {
-        let until = self.flaps.suppressed_until(&uplink.settings().name);
+        let until = self.flaps.suppressed_until(uplink.id());
         uplink.candidate().suppressed_by(until).fitness()
     }
 }

@@ -24,6 +24,7 @@ use super::error::KernelError;
 use super::monitor::{EventMonitor, LookReason, OwnChanges};
 use super::observe::{LookScope, Observer};
 use super::report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
+use super::unwritten::UnwrittenOperations;
 use super::write::{RouteWriter, WriteOutcome};
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
@@ -50,7 +51,8 @@ const FAILURES: u32 = 5;
 pub(super) struct Reconciler {
     wanted: watch::Receiver<Arc<Wanted>>,
     reports: mpsc::Sender<KernelReport>,
-    access: KernelAccess,
+    /// Of an agent that only observes.
+    unwritten: Option<UnwrittenOperations>,
     overruns: Arc<AtomicU32>,
     sockets: KernelSockets,
     groups: ResilientGroups,
@@ -151,7 +153,10 @@ impl Reconciler {
         Ok(Self {
             wanted,
             reports,
-            access,
+            unwritten: match access {
+                KernelAccess::Write => None,
+                KernelAccess::Observe => Some(UnwrittenOperations::default()),
+            },
             overruns,
             groups: ResilientGroups::new(sockets.writer.has_groups()),
             sockets,
@@ -409,9 +414,9 @@ impl Reconciler {
 
     /// The operations between what the kernel holds and what is desired; none without write access.
     fn outstanding(&mut self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
-        match (self.access, &wanted.desired) {
-            (KernelAccess::Write, Some(desired)) => plan(&self.feasible(desired), observed),
-            (KernelAccess::Write, None) | (KernelAccess::Observe, _) => Vec::new(),
+        match (&self.unwritten, &wanted.desired) {
+            (None, Some(desired)) => plan(&self.feasible(desired), observed),
+            (None, None) | (Some(_), _) => Vec::new(),
         }
     }
 
@@ -456,8 +461,10 @@ impl Reconciler {
         }
         self.backoff
             .keep(&outstanding.iter().collect::<BTreeSet<_>>());
-        if is_new && self.access == KernelAccess::Observe {
-            log_unwritten(&self.feasible(desired), &observed, wanted);
+        if is_new && self.unwritten.is_some() {
+            let operations = plan(&self.feasible(desired), &observed);
+            let unwritten = self.unwritten.get_or_insert_default();
+            unwritten.log(operations, &observed, wanted);
         }
         let refused = self.backoff.refusals();
         let applied = Some((wanted.revision, refused.clone()));
@@ -465,9 +472,8 @@ impl Reconciler {
             return Ok(());
         }
         self.applied = applied;
-        let revision = wanted.revision;
         let report = KernelReport::Applied {
-            revision,
+            revision: wanted.revision,
             operations,
             refused,
         };
@@ -488,12 +494,5 @@ async fn over(sleep: &mut Option<Pin<Box<Sleep>>>) {
     match sleep {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,
-    }
-}
-
-fn log_unwritten(desired: &Desired, observed: &Observed, wanted: &Wanted) {
-    for operation in plan(desired, observed) {
-        let operation = operation.line(&observed.links, wanted.protocol);
-        tracing::info!(%operation, "not written: the agent only observes");
     }
 }

@@ -123,7 +123,7 @@ impl AgentProcess {
         read().doing(|| "read what the agent has cost".to_owned())
     }
 
-    fn pid(&self) -> Pid {
+    pub(super) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 }

@@ -60,7 +60,7 @@ pub enum LabError {
     /// There is no such scenario.
     #[error("no scenario `{name}`; there are {known}")]
     Scenario {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
         /// What there is.
         known: String,

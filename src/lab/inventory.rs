@@ -103,7 +103,7 @@ impl fmt::Display for InventoryDifference {
     }
 }
 
-/// A list to ask for: `linux/rtnetlink.h`, and the size of what follows the header.
+/// A list to request: `linux/rtnetlink.h`, and the size of what follows the header.
 struct KernelList {
     request: u16,
     entry: u16,

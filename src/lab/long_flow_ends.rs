@@ -112,7 +112,7 @@ fn echo_tcp(listener: &TcpListener, shutdown: &Shutdown) {
         }
         clients.retain(|client| {
             let taken = receive(client);
-            // What does not fit is lost, as is who asks for more than fits.
+            // What does not fit is lost, as is a request for more than fits.
             taken.is_some_and(|taken| { client }.write_all(&taken).is_ok())
         });
         let sockets = clients.iter().map(AsFd::as_fd);

@@ -19,12 +19,12 @@ use crate::units::{IfIndex, Metric};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AddressPrefix(pub(super) IpAddr, pub(super) u8);
 
-/// A packet whose way is asked for.
+/// A packet whose route is looked up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RouteQuery {
-    /// From whom.
+    /// The sender.
     pub(super) source: IpAddr,
-    /// To whom.
+    /// The receiver.
     pub(super) destination: IpAddr,
     /// Through which interface it came in.
     pub(super) input: IfIndex,

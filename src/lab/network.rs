@@ -277,6 +277,18 @@ impl AccessLine {
         netlink.add_route(anywhere, provider.into(), self.subnets.metric())
     }
 
+    /// Adds its IPv4 address, or removes it and so its routes.
+    pub(super) fn set_address(self, host: u8, is_there: bool) -> io::Result<()> {
+        let AddressPair(address, _) = self.subnets.both(0, host);
+        let address = AddressPrefix(address.into(), 24);
+        let (mut netlink, index) = (Netlink::open()?, index_of(self.name)?);
+        if is_there {
+            netlink.add_address(index, address)
+        } else {
+            netlink.remove_address(index, address)
+        }
+    }
+
     /// Sets the link down, and its routes go with it.
     pub(super) fn hang_up(self) -> io::Result<()> {
         Netlink::open()?.set_down(index_of(self.name)?)

@@ -1,4 +1,4 @@
-//! A run as a person watches it, in lines that fit the screen.
+//! The output of a run while it goes on, in lines that fit the terminal.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::engine::event::{EventRecord, Repetition};
+use crate::engine::event::Repetition;
+use crate::engine::event::record::EventRecord;
 use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
 use crate::lab::long_flow::FlowOutcome;
@@ -84,7 +85,7 @@ pub struct ScenarioPhaseReport {
     /// What became of the client's long flows when the traffic moved last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<FlowOutcome>,
-    /// Through whom the traffic went at the end.
+    /// The uplink that carried the traffic at the end.
     pub active: TrafficExit,
     /// How often the way of the traffic changed.
     pub switches: usize,

@@ -35,7 +35,7 @@ pub(super) fn watch(
     watch().doing(|| "watch the routes of the router".to_owned())
 }
 
-/// The client's traffic, as it comes into the router, in whose namespace this must be asked.
+/// The client's traffic as it comes into the router, looked up in the router's namespace.
 pub(super) fn traffic(family: LabFamily) -> io::Result<RouteQuery> {
     let (source, destination) = match family {
         LabFamily::Ipv4 => (CLIENT.into(), ECHO.into()),

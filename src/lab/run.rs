@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::lab::address_changes;
 use crate::lab::agent::AgentCost;
 use crate::lab::bare_probe::BareProbe;
 use crate::lab::chance::Chance;
@@ -17,7 +18,7 @@ use crate::lab::inventory::Inventory;
 use crate::lab::kill_test;
 use crate::lab::lane::Impairment;
 use crate::lab::long_flow::{FlowOutcome, LongFlow};
-use crate::lab::network::{ACCESS, LabNetwork, Wire};
+use crate::lab::network::{ACCESS, AccessLine, LabNetwork, Wire};
 use crate::lab::noise;
 use crate::lab::output::LabOutput;
 use crate::lab::portal::LandingPage;
@@ -27,6 +28,7 @@ use crate::lab::report::{
 };
 use crate::lab::scenario::{Act, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
+use crate::lab::stalls;
 use crate::lab::stream::TimeRange;
 use crate::lab::switch_test;
 use crate::lab::testbed::Testbed;
@@ -41,6 +43,10 @@ const LEAD: Duration = Duration::from_millis(500);
 /// Probes come once a second: the first phase begins at a time drawn from this span, so that many
 /// runs meet every moment between two probes.
 const ANY_MOMENT: Duration = Duration::from_secs(1);
+/// The moments of stalls are none of the others that are drawn from the seed.
+const STALLS: u64 = 0x5354_414c;
+/// Nor are those of addresses.
+const ADDRESSES: u64 = 0x4144_4452;
 
 /// How to play.
 #[derive(Clone, Debug)]
@@ -118,6 +124,8 @@ struct RunningActs<'n> {
     portals: Vec<LandingPage<'n>>,
     floods: Vec<ShutdownHandle>,
     noises: Vec<ShutdownHandle>,
+    stalls: Vec<ShutdownHandle>,
+    addresses: Vec<ShutdownHandle>,
     lookups: Option<LookupCounts>,
     kills: Option<KillCounts>,
 }
@@ -161,6 +169,8 @@ impl<'n> ScenarioRunner<'n> {
         drop(acted.portals);
         drop(acted.floods);
         drop(acted.noises);
+        drop(acted.stalls);
+        drop(acted.addresses);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
         let cost = self.cost_since(before, clock::now().since(from), bare)?;
         self.testbed.listen_until(clock::now() + GRACE, |_| false);
@@ -294,6 +304,20 @@ impl<'n> ScenarioRunner<'n> {
                 let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
                 let noise = noise::make(provider, ACCESS, *per_second)?;
                 acted.noises.push(noise);
+                Ok(clock::now())
+            }
+            Act::Addresses { uplink, change } => {
+                let (line, chance) = (AccessLine::of(uplink)?, self.chance.fork(ADDRESSES));
+                let router = self.testbed.network.router();
+                let changes = address_changes::begin(router, line, *change, chance)?;
+                acted.addresses.push(changes);
+                Ok(clock::now())
+            }
+            Act::Stalls(longest) => {
+                if let Some(agent) = self.testbed.agent_pid() {
+                    let chance = self.chance.fork(STALLS);
+                    acted.stalls.push(stalls::begin(agent, longest.0, chance)?);
+                }
                 Ok(clock::now())
             }
             Act::Stranger { uplink, metric } => {

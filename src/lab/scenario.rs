@@ -139,6 +139,15 @@ pub enum Act {
         /// Packets a second.
         per_second: u32,
     },
+    /// The router's address on an uplink changes, again and again as long as the phase lasts.
+    Addresses {
+        /// On which uplink.
+        uplink: String,
+        /// How.
+        change: AddressChange,
+    },
+    /// The agent does not run for up to so long, again and again as long as the phase lasts.
+    Stalls(Span),
     /// A foreign default route in the router's main table.
     Stranger {
         /// Through which uplink.
@@ -177,6 +186,16 @@ pub enum Act {
     },
 }
 
+/// How the address of an uplink changes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressChange {
+    /// A second address comes and goes.
+    Second,
+    /// The address is removed and added again, as by a DHCP client that renews.
+    Renewed,
+}
+
 /// What the lab did to an uplink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UplinkFault {
@@ -204,7 +223,7 @@ pub enum AgentAct {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhaseExpectation {
-    /// Through whom the traffic goes at the end.
+    /// The uplink that carries the traffic at the end.
     pub active: Option<String>,
     /// How often the way of the traffic changes, at most.
     pub switches: Option<usize>,
@@ -214,7 +233,7 @@ pub struct PhaseExpectation {
     pub median_gap: Option<Span>,
     /// The client's lost packets, at most.
     pub lost: Option<usize>,
-    /// Through whom the IPv6 traffic goes at the end.
+    /// The uplink that carries the IPv6 traffic at the end.
     pub active6: Option<String>,
     /// How often the way of the IPv6 traffic changes, at most.
     pub switches6: Option<usize>,
@@ -257,6 +276,8 @@ impl Act {
             Self::Flap { .. }
             | Self::Outages { .. }
             | Self::Noise { .. }
+            | Self::Addresses { .. }
+            | Self::Stalls(_)
             | Self::Stranger { .. }
             | Self::Agent(_)
             | Self::Stream(_)
@@ -289,6 +310,19 @@ impl std::fmt::Display for Act {
             Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
             Self::Noise { uplink, per_second } => {
                 write!(f, "{uplink}: {per_second} packets of broadcast a second")
+            }
+            Self::Addresses { uplink, change } => {
+                let what = match change {
+                    AddressChange::Second => "a second address comes and goes",
+                    AddressChange::Renewed => "the address goes and comes back",
+                };
+                write!(f, "{uplink}: {what}")
+            }
+            Self::Stalls(longest) => {
+                write!(
+                    f,
+                    "agent: SIGSTOP and SIGCONT at random, for {longest} at most"
+                )
             }
             Self::Stranger { uplink, metric } => {
                 write!(f, "{uplink}: a foreign default route with metric {metric}")
@@ -339,11 +373,11 @@ pub fn scenarios() -> Result<Vec<Scenario>, LabError> {
 /// The scenario of this name.
 pub fn scenario(name: &str) -> Result<Scenario, LabError> {
     let all = scenarios()?;
-    let names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+    let known: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
     let found = all.into_iter().find(|one| one.name == name);
     found.ok_or_else(|| LabError::Scenario {
         name: name.to_owned(),
-        known: names.join(", "),
+        known: known.join(", "),
     })
 }
 
@@ -376,12 +410,14 @@ mod tests {
                         | Act::Unplug(wire) => wire,
                         Act::LandingPage(uplink)
                         | Act::Noise { uplink, .. }
+                        | Act::Addresses { uplink, .. }
                         | Act::Stranger { uplink, .. }
                         | Act::Drain { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;
                         }
                         Act::Agent(_)
+                        | Act::Stalls(_)
                         | Act::SwitchToAndFro { .. }
                         | Act::KillAtRandom { .. }
                         | Act::Stream(_)

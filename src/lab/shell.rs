@@ -15,6 +15,8 @@ const HINTS: &str = "
 This shell is in the router; the agent is at work. Leave it, and everything is gone.
   uplinkd status          what the agent measures and which uplink carries
   uplinkd history         what has happened
+  uplinkd check --config /run/uplinkd/uplinkd.toml
+                          what it finds on this machine
   ip route; ip rule       what it wrote (where there is an `ip`)
   ip link set fiber down  an outage
   cat /run/uplinkd/log    what it has logged

@@ -3,6 +3,9 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
 
 /// The owner's end: when it is dropped, the thread at the other end stops.
 #[derive(Debug)]
@@ -34,6 +37,12 @@ impl Shutdown {
             Ok(count) => count == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Waits for so long at most, and returns whether the owner has dropped its end meanwhile.
+    pub(super) fn is_requested_within(&self, span: Duration) -> bool {
+        let mut watched = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        ppoll(&mut watched, Some(span.into()), None).is_err() || self.is_requested()
     }
 }
 

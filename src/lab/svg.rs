@@ -422,7 +422,7 @@ fn rank(uplink: &str) -> Option<usize> {
     UPLINKS.iter().position(|name| *name == uplink)
 }
 
-/// To a tenth of a millisecond below ten, as a person reads it above.
+/// To a tenth of a millisecond below ten, whole above.
 fn in_words(span: Duration) -> String {
     let milliseconds = span.as_secs_f64() * 1000.0;
     match milliseconds {

@@ -1,4 +1,4 @@
-//! The switch itself: many in a row, while someone asks the kernel for the way all the time.
+//! The switch itself: many in a row, while a thread looks up the route all the time.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -89,7 +89,7 @@ fn micros(span: Option<&Duration>) -> u64 {
     u64::try_from(micros).unwrap_or(u64::MAX)
 }
 
-/// Clients that watch the agent. All but the first read what they are told.
+/// Clients that watch the agent. All but the first read their events.
 struct ControlClients {
     _shutdown: ShutdownHandle,
 }
@@ -160,7 +160,7 @@ pub(super) fn name(uplink: &str) -> Result<crate::units::UplinkName, LabError> {
     name.doing(|| format!("name the uplink {uplink}"))
 }
 
-/// A thread that asks for the way as fast as it can.
+/// A thread that looks up the route as fast as it can.
 struct RouteLookups {
     handle: ShutdownHandle,
     result: Receiver<(u64, u64)>,
@@ -183,7 +183,7 @@ impl RouteLookups {
         start().doing(|| "look up routes in the router".to_owned())
     }
 
-    /// How many questions it asked, and to how many there was no route.
+    /// The number of lookups, and of those without a route.
     fn end(self) -> Result<(u64, u64), LabError> {
         drop(self.handle);
         let result = self.result.recv().map_err(io::Error::other);

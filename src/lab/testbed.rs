@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::control::Response;
 use crate::engine::state::State;
@@ -239,6 +240,11 @@ impl<'n> Testbed<'n> {
         while let Ok(event) = self.inbox.try_recv() {
             self.seen.handle(event);
         }
+    }
+
+    /// Its process; none when there is none.
+    pub(super) fn agent_pid(&self) -> Option<Pid> {
+        self.agent.as_ref().map(AgentProcess::pid)
     }
 
     /// What the agent has cost so far; none when there is none.

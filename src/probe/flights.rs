@@ -1,11 +1,14 @@
 //! The probes in flight.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
-use super::job::ProbeReport;
+use super::job::{ProbeReport, ProberReport};
+use super::socket::now;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::ProbeOutcome;
 use crate::units::UplinkName;
@@ -13,16 +16,18 @@ use crate::units::UplinkName;
 /// Probes of one uplink that may hold a socket of their own. With so many, none is answered any more:
 /// the oldest is aborted and counts as missed.
 const MOST_CONNECTED: usize = 256;
+/// A probe that leaves so much later than it was ordered has less time than the engine gave it.
+const LATE: Duration = Duration::from_millis(5);
 
 /// The probes in flight. A task ends, and closes its socket, with its answer or its time limit.
 pub(super) struct Flights {
-    outbox: mpsc::Sender<ProbeReport>,
+    outbox: mpsc::Sender<ProberReport>,
     tasks: JoinSet<()>,
     connected: BTreeMap<UplinkName, VecDeque<AbortHandle>>,
 }
 
 impl Flights {
-    pub(super) fn new(outbox: mpsc::Sender<ProbeReport>) -> Self {
+    pub(super) fn new(outbox: mpsc::Sender<ProberReport>) -> Self {
         Self {
             outbox,
             tasks: JoinSet::new(),
@@ -34,18 +39,24 @@ impl Flights {
     pub(super) fn start(
         &mut self,
         probe: &ProbeOrder,
+        ordered: Instant,
         flight: impl Future<Output = Option<ProbeOutcome>> + Send + 'static,
     ) -> AbortHandle {
         let outbox = self.outbox.clone();
         let (uplink, id) = (probe.uplink.clone(), probe.id);
         self.tasks.spawn(async move {
+            let by = now() - ordered;
+            if by >= LATE {
+                let uplink = uplink.clone();
+                drop(outbox.send(ProberReport::SentLate { uplink, id, by }).await);
+            }
             if let Some(outcome) = flight.await {
                 let report = ProbeReport {
                     uplink,
                     id,
                     outcome,
                 };
-                drop(outbox.send(report).await);
+                drop(outbox.send(ProberReport::Outcome(report)).await);
             }
         })
     }
@@ -54,9 +65,10 @@ impl Flights {
     pub(super) fn start_connected(
         &mut self,
         probe: &ProbeOrder,
+        ordered: Instant,
         flight: impl Future<Output = Option<ProbeOutcome>> + Send + 'static,
     ) {
-        let handle = self.start(probe, flight);
+        let handle = self.start(probe, ordered, flight);
         let connected = self.connected.entry(probe.uplink.clone()).or_default();
         // A handle keeps its task in memory.
         while connected.front().is_some_and(AbortHandle::is_finished) {

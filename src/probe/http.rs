@@ -237,7 +237,8 @@ mod tests {
             Some(
                 other @ (ProbeOutcome::Reply(_)
                 | ProbeOutcome::Unreachable(_)
-                | ProbeOutcome::NotSent(_)),
+                | ProbeOutcome::NotSent(_)
+                | ProbeOutcome::Refused(_)),
             ) => {
                 panic!("{other:?}")
             }

@@ -1,6 +1,9 @@
 //! What goes in and out of the prober thread.
 
 use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::ProbeOutcome;
@@ -28,6 +31,24 @@ pub struct ProbeExit {
     pub mark: Mark,
 }
 
+/// What comes out of the prober thread.
+#[derive(Clone, Debug)]
+pub enum ProberReport {
+    /// What became of a probe.
+    Outcome(ProbeReport),
+    /// A probe left so much later than it was ordered.
+    SentLate {
+        /// Its uplink.
+        uplink: UplinkName,
+        /// Its number.
+        id: ProbeId,
+        /// By how much.
+        by: Duration,
+    },
+    /// All answers that had come by then are reported.
+    AnswersRead(Instant),
+}
+
 /// The outcome of a probe.
 #[derive(Clone, Debug)]
 pub struct ProbeReport {
@@ -40,12 +61,12 @@ pub struct ProbeReport {
 }
 
 impl ProbeJob {
-    /// The report of a probe that was not sent, and why.
-    pub(super) fn not_sent(&self, why: String) -> ProbeReport {
+    /// The report of a probe that was not sent.
+    pub(super) fn report(&self, outcome: ProbeOutcome) -> ProbeReport {
         ProbeReport {
             uplink: self.probe.uplink.clone(),
             id: self.probe.id,
-            outcome: ProbeOutcome::NotSent(why),
+            outcome,
         }
     }
 }

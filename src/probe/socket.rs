@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::SockRef;
 use tokio::net::{TcpSocket, UdpSocket};
@@ -57,7 +58,19 @@ pub(super) fn read(what: impl std::fmt::Display, error: &io::Error) -> ProbeOutc
     if is_of_the_path {
         ProbeOutcome::Unreachable(why)
     } else {
-        ProbeOutcome::NotSent(why)
+        not_sent(error, why)
+    }
+}
+
+/// The outcome of an error of this machine. EPERM is what a packet filter answers in the output chain,
+/// EACCES a route of type `prohibit`, EINVAL one of type `blackhole`; ENOBUFS and ENOMEM say that there
+/// are no buffers. Anything else is of the uplink: its interface, its address, its route.
+pub(super) fn not_sent(error: &io::Error, why: String) -> ProbeOutcome {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES | libc::EINVAL | libc::ENOBUFS | libc::ENOMEM) => {
+            ProbeOutcome::Refused(why)
+        }
+        _ => ProbeOutcome::NotSent(why),
     }
 }
 
@@ -72,4 +85,14 @@ pub(super) fn none(exit: &ProbeExit, error: &io::Error) -> ProbeOutcome {
 )]
 pub(super) fn now() -> Instant {
     Instant::now()
+}
+
+/// The wall clock, by which the kernel stamps what arrives: the time since the epoch.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a round trip is measured where it happens"
+)]
+pub(super) fn wall() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }

@@ -86,8 +86,7 @@ fn step(
     input: Option<Input>,
     see: &mut impl FnMut(ReplayStep),
 ) -> bool {
-    let is_rare = |input: &Input| !matches!(input, Input::Probe { .. } | Input::Counters { .. });
-    let mut may_move = input.as_ref().is_some_and(is_rare);
+    let mut may_move = input.as_ref().is_some_and(|input| !input.is_routine());
     match input {
         Some(input) => engine.handle_input(at, input),
         None => engine.handle_timeout(at),
@@ -162,7 +161,10 @@ pub(super) fn read_samples(
                 | Input::Command(_)
                 | Input::FlowsListed { .. }
                 | Input::FlowsUnknown { .. }
-                | Input::RoutesHeld,
+                | Input::RoutesHeld
+                | Input::SentLate { .. }
+                | Input::AnswersRead { .. }
+                | Input::Stalled { .. },
             )
             | None,
         )
@@ -215,7 +217,7 @@ impl Probes<'_> {
                     samples.push_wrong(sent.since_start().as_secs_f64(), at.since(sent), outcome);
                 });
             }
-            ProbeOutcome::NotSent(_) => {}
+            ProbeOutcome::NotSent(_) | ProbeOutcome::Refused(_) => {}
         }
     }
 

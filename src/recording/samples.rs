@@ -43,6 +43,15 @@ impl Samples {
         Some((*self.sent.first()?, *self.sent.last()?))
     }
 
+    /// How soon after a lost probe the next one was sent, mostly, in seconds; none if none was lost.
+    pub fn spacing_in_doubt(&self) -> Option<f64> {
+        let pairs = self.sent.windows(2).zip(&self.rtts);
+        let lost = pairs.filter(|(_, rtt)| **rtt == LOST);
+        let mut gaps: Vec<_> = lost.map(|(pair, _)| pair[1] - pair[0]).collect();
+        let middle = gaps.len() / 2;
+        (!gaps.is_empty()).then(|| *gaps.select_nth_unstable_by(middle, f64::total_cmp).1)
+    }
+
     /// The longest time between two probes.
     pub(super) fn longest_gap(&self) -> Option<(f64, f64)> {
         let gaps = self.sent.windows(2).map(|pair| (pair[0], pair[1]));

@@ -52,7 +52,8 @@ impl World for RecordedWorld<'_> {
             ProbeOutcome::Unreachable(_)
             | ProbeOutcome::Wrong(_)
             | ProbeOutcome::Captive(_)
-            | ProbeOutcome::NotSent(_) => None,
+            | ProbeOutcome::NotSent(_)
+            | ProbeOutcome::Refused(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use crate::cases::cases;
 use proptest::prelude::*;
 use uplinkd::config::mwan3::{Mwan3Files, import};
-use uplinkd::config::write::Draft;
+use uplinkd::config::write::ConfigDraft;
 use uplinkd::config::{Config, ConfigError};
 use uplinkd::engine::settings::Policy;
 
@@ -18,7 +18,7 @@ const BALANCED: &str = include_str!("mwan3/balanced");
 const OFFICE: &str = include_str!("mwan3/office");
 const EVERY_OPTION: &str = include_str!("mwan3/every-option");
 
-fn draft(text: &str, network: Option<&str>) -> Result<Draft, ConfigError> {
+fn draft(text: &str, network: Option<&str>) -> Result<ConfigDraft, ConfigError> {
     import(Mwan3Files {
         mwan3: ("mwan3", text),
         network: network.map(|text| ("network", text)),
@@ -84,10 +84,7 @@ fn members_of_the_policy_for_all_traffic_become_tiers() {
         &text,
         "flush_conntrack 'ifup' 'disconnected' (wwan): differently: only the flows",
     );
-    has(
-        &text,
-        "rule all: takes the rest of the traffic, by fibre_then_lte.",
-    );
+    has(&text, "rule all: is the default group, by fibre_then_lte.");
 }
 
 #[test]
@@ -168,13 +165,13 @@ fn rules_become_groups_and_what_has_no_counterpart_is_said() {
     );
     for remark in [
         "track_ip 'www.example.com': left out, no target here",
-        "no member of one_two: mwan3 never gives it the rest of the traffic",
+        "no member of one_two: mwan3 never gives it the traffic of the default group",
         "rule media: left out: ipset 'streaming': no counterpart.",
         "rule kept_in: left out: use_policy 'unreachable': NO LONGER REFUSED",
         "rule orphan: left out: use_policy 'no_such': no policy with an enabled interface.",
         "rule too_long_a_name_of_a_rule: left out: mwan3 ignores names of more than 15 letters.",
         "policy a_name_that_is_too_long: mwan3 ignores names of more than 15 letters.",
-        "mwan3: rule dns, use_policy 'one_two'. As the rest, left out.",
+        "mwan3: rule dns, use_policy 'one_two'. As the default group, left out.",
         "rule guests_again: left out: an earlier rule takes all of it.",
         "rule never: left out: earlier rules take everything",
         "last_resort 'blackhole': no counterpart",

@@ -2,6 +2,8 @@
 
 #[path = "../support/cases.rs"]
 mod cases;
+#[path = "../support/extent.rs"]
+mod extent;
 
 mod import;
 mod messages;

@@ -51,7 +51,6 @@ policy = "bst"
         refusal(text),
         "uplinkd.toml:3: [probe]: interval: \"10ms\": must be 50ms to 1h\n\
          uplinkd.toml:4: [probe]: intervall: unknown key; did you mean `interval`?\n\
-         uplinkd.toml:6: [[uplink]] fiber: tier: missing: the order of preference, 1 is the most preferred\n\
          uplinkd.toml:9: [[uplink]] fiber: teir: unknown key; did you mean `tier`?\n\
          uplinkd.toml:12: [failover]: policy: \"bst\": must be \"failover\" or \"best\" or \"balance\"; did you mean \
          `best`?"
@@ -87,7 +86,7 @@ fn what_is_not_toml_is_refused_with_its_line() {
     );
     let said = refusal("[probe]\nquorum = 1\nquorum = 2\n");
     assert!(
-        said.starts_with("uplinkd.toml:3: not valid TOML: duplicate key"),
+        said.starts_with("uplinkd.toml:3: not valid TOML: `quorum` is on line 2 already"),
         "{said}"
     );
 }
@@ -151,57 +150,126 @@ fn uci_in_a_toml_file_and_toml_in_a_uci_file_are_reported_once() {
 
 #[test]
 fn a_value_that_toml_does_not_know_is_reported_with_what_to_write() {
-    for (line, expected) in [
-        (
-            "name = fiber",
-            "write `name = \"fiber\"`: a text stands in quotes",
-        ),
-        (
-            "name = true1 # x",
-            "write `name = \"true1\"`: a text stands in quotes",
-        ),
-        (
-            "interface = eth1.7",
-            "write `interface = \"eth1.7\"`: a text stands in quotes",
-        ),
-        (
-            "interval = 1s",
-            "write `interval = \"1s\"`: a text stands in quotes",
-        ),
-        (
-            "control = /run/x",
-            "write `control = \"/run/x\"`: a text stands in quotes",
-        ),
-        (
-            "gateway = 192.0.2.1",
-            "write `gateway = \"192.0.2.1\"`: a text stands in quotes",
-        ),
-        (
-            "metered = yes",
-            "write `metered = true`: yes and no are `true` and `false`",
-        ),
-        (
-            "metered = Off",
-            "write `metered = false`: yes and no are `true` and `false`",
-        ),
-        (
-            "metered = True",
-            "write `metered = true`: yes and no are `true` and `false`",
-        ),
-        (
-            "enter = 20,0",
-            "write `enter = 20.0`: a number has a point and no unit",
-        ),
-        (
-            "enter = 20%",
-            "write `enter = 20`: a number has a point and no unit",
-        ),
-    ] {
+    for (line, expected) in UNKNOWN_VALUES {
         let said = refusal_beside_uplinks(&format!("{line}\n"));
         assert_eq!(
             said,
-            format!("uplinkd.toml:1: not valid TOML: {expected}"),
+            format!(
+                "uplinkd.toml:{}: not valid TOML: {expected}",
+                line.lines().count().div_ceil(2)
+            ),
             "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_title_with_other_brackets_or_more_than_a_name_is_reported_with_what_to_write() {
+    for (title, expected) in [
+        (
+            "[uplink fiber]",
+            "write `[[uplink]]` and `name = \"fiber\"` below it",
+        ),
+        (
+            "[[uplink \"fiber\"]]",
+            "write `[[uplink]]` and `name = \"fiber\"` below it",
+        ),
+        ("[[uplink]", "write `[[uplink]]` above each uplink"),
+        ("[rule]]", "write `[[rule]]` above each rule"),
+        ("[probe # x", "write `[probe]` as the title of a section"),
+        (
+            "[health loss]",
+            "write `[health]` as the title of a section",
+        ),
+    ] {
+        let said = refusal_beside_uplinks(&format!("{title}\n"));
+        assert_eq!(
+            said,
+            format!("uplinkd.toml:1: not valid TOML: {expected}"),
+            "{title}"
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_a_file_twice_is_reported_with_its_first_line() {
+    for (text, expected) in [
+        (
+            "[probe]\n\n[ probe ] # x\n",
+            "3: not valid TOML: [probe] is on line 1 already: write its keys there",
+        ),
+        (
+            "[health.loss]\n[health.loss]\n",
+            "2: not valid TOML: [health.loss] is on line 1 already: write its keys there",
+        ),
+        (
+            "[health.loss]\nexit = 1.0\n[health.latency]\n[agent]\nlog = \"auto\"\n\nlog = \"stderr\"\n",
+            "7: not valid TOML: `log` is on line 5 already",
+        ),
+        (
+            "[uplink.probe]\ninterval = \"1s\"\n",
+            "4: not valid TOML: [uplink.probe] on line 1 is above the first [[uplink]]: move it below the [[uplink]] \
+             that it is of",
+        ),
+    ] {
+        assert_eq!(
+            refusal_beside_uplinks(text),
+            format!("uplinkd.toml:{expected}"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_key_or_section_is_not_reported_as_missing_too() {
+    for title in ["[[uplinks]]", "[uplnk]", "[[Uplink]]"] {
+        let said = refusal(&format!("{title}\nname = \"a\"\n"));
+        let name = title.trim_matches(['[', ']']);
+        assert_eq!(
+            said,
+            format!("uplinkd.toml:1: {name}: unknown key; did you mean `uplink`?")
+        );
+    }
+    assert_eq!(
+        refusal_of("config uplnk 'a'\n", "uplinkd"),
+        "uplinkd:1: uplnk: unknown section; did you mean `uplink`?"
+    );
+    let said = refusal(&format!(
+        "{TWO_UPLINKS}[[uplink]]\nname = \"a\"\ninterface = \"b\"\nteir = 1\n"
+    ));
+    assert_eq!(
+        said,
+        "uplinkd.toml:14: [[uplink]] a: teir: unknown key; did you mean `tier`?"
+    );
+    let other = refusal("[[uplink]]\nname = \"a\"\ninterface = \"b\"\n[[group]]\nteir = 1\n");
+    assert!(other.contains("[[uplink]] a: tier: missing"), "{other}");
+}
+
+#[test]
+fn a_name_that_uci_cannot_hold_and_a_file_of_mwan3_are_answered_with_what_to_do() {
+    let said = refusal_of(
+        "config uplink 'my-fiber'\n\toption interface 'eth1'\n\toption tier '1'\n",
+        "uplinkd",
+    );
+    assert_eq!(
+        said,
+        "uplinkd:1: not valid UCI: the name of a section is of up to 64 letters, digits and _; a name with `-` or `.` \
+         stands below it, as `option name`"
+    );
+    let said = refusal_of("config interface 'wan'\n\toption enabled '1'\n", "uplinkd");
+    assert!(said.contains("`uplinkd import mwan3 FILE`"), "{said}");
+    let fiber = "config uplink 'fiber'\n\toption interface 'eth1'\n\toption tier '1'\n";
+    for written in ["20%", "20,0"] {
+        let said = refusal_of(
+            &format!("{fiber}\toption health_loss_enter '{written}'\n"),
+            "uplinkd",
+        );
+        let meant = written.replace(',', ".").replace('%', "");
+        assert_eq!(
+            said,
+            format!(
+                "uplinkd:4: uplink fiber: health_loss_enter: \"{written}\": must be a number of percent; write {meant}"
+            )
         );
     }
 }
@@ -328,8 +396,128 @@ fn control_characters_of_a_file_do_not_reach_the_terminal() {
     }
 }
 
+/// Lines with a value that TOML does not know.
+const UNKNOWN_VALUES: &[(&str, &str)] = &[
+    (
+        "name = fiber",
+        "write `name = \"fiber\"`: a text stands in quotes",
+    ),
+    (
+        "name = true1 # x",
+        "write `name = \"true1\"`: a text stands in quotes",
+    ),
+    (
+        "interface = eth1.7",
+        "write `interface = \"eth1.7\"`: a text stands in quotes",
+    ),
+    (
+        "interval = 1s",
+        "write `interval = \"1s\"`: a text stands in quotes",
+    ),
+    (
+        "control = /run/x",
+        "write `control = \"/run/x\"`: a text stands in quotes",
+    ),
+    (
+        "gateway = 192.0.2.1",
+        "write `gateway = \"192.0.2.1\"`: a text stands in quotes",
+    ),
+    (
+        "metered = yes",
+        "write `metered = true`: yes and no are `true` and `false`",
+    ),
+    (
+        "metered = Off",
+        "write `metered = false`: yes and no are `true` and `false`",
+    ),
+    (
+        "metered = True",
+        "write `metered = true`: yes and no are `true` and `false`",
+    ),
+    (
+        "enter = 20,0",
+        "write `enter = 20.0`: a number has a point and no unit",
+    ),
+    (
+        "enter = 20 %",
+        "write `enter = 20`: a number has a point and no unit",
+    ),
+    (
+        "enter = .2",
+        "write `enter = 0.2`: a number has a point and no unit",
+    ),
+    (
+        "enter = 20.",
+        "write `enter = 20.0`: a number has a point and no unit",
+    ),
+    (
+        "weight = 007",
+        "write `weight = 7`: a number has a point and no unit",
+    ),
+    (
+        "standby = 'warm",
+        "write `standby = \"warm\"`: a text stands in quotes",
+    ),
+    (
+        "standby = “warm”",
+        "write `standby = \"warm\"`: a text stands in quotes",
+    ),
+    (
+        "standby: warm",
+        "write `standby = \"warm\"`: a text stands in quotes",
+    ),
+    (
+        "gateway fe80::1",
+        "write `gateway = \"fe80::1\"`: a text stands in quotes",
+    ),
+    (
+        "targets = [1.1.1.1, one.one]",
+        "write `targets = [\"1.1.1.1\", \"one.one\"]`: a text stands in quotes",
+    ),
+    (
+        "targets = [\n1.1.1.1,\n]",
+        "write `\"1.1.1.1\"`: a text stands in quotes",
+    ),
+    (
+        "metered = true, # x",
+        "write `metered = true`: a line is a key, a `=` and one value",
+    ),
+    (
+        "standby =",
+        "`standby`: a value is missing, such as a text in quotes, a number, true or false",
+    ),
+];
+
 /// Beside two good uplinks.
 const MISTAKES: &[(&str, &str)] = &[
+    (
+        "[probe]\ntargets = [\"1.1.1.1/32\"]\n",
+        "2: [probe]: targets: target `1.1.1.1/32` is no address: write 1.1.1.1",
+    ),
+    (
+        "[probe]\ntargets = [\"icmp://2606:4700::1\"]\n",
+        "2: [probe]: targets: target `icmp://2606:4700::1` is no address: write 2606:4700::1",
+    ),
+    (
+        "[probe]\ntargets = [\"[2606:4700::1]\"]\n",
+        "2: [probe]: targets: target `[2606:4700::1]` is no address: write 2606:4700::1",
+    ),
+    (
+        "[probe]\ntargets = [\"[2606:4700::1]:53\"]\n",
+        "2: [probe]: targets: target `[2606:4700::1]:53` has no scheme: write tcp://[2606:4700::1]:53",
+    ),
+    (
+        "[probe]\ntargets = \"1.1.1.1, 9.9.9.9\"\n",
+        "2: [probe]: targets: \"1.1.1.1, 9.9.9.9\": must be a list; write [\"1.1.1.1\", \"9.9.9.9\"]",
+    ),
+    (
+        "[probe]\nquorum = 2.0\n",
+        "2: [probe]: quorum: 2.0: must be a whole number; write 2",
+    ),
+    (
+        "[health.loss]\nenter = \"20 %\"\n",
+        "2: [health.loss]: enter: \"20 %\": must be a number of percent; write 20, without quotes",
+    ),
     (
         "[probe]\ntargets = [\"1.1.1.256\"]\n",
         "2: [probe]: targets: target `1.1.1.256` is no address: four numbers from 0 to 255",

@@ -360,10 +360,16 @@ fn a_file_that_cannot_be_a_configuration_is_refused_by_its_name() {
     let said = load(&path).to_string();
     assert_eq!(
         said,
-        format!("{}: larger than 1 MiB, no configuration is", path.display())
+        format!(
+            "{}: larger than 1 MiB, the most that a configuration may have",
+            path.display()
+        )
     );
     let said = load(Path::new("/dev/zero")).to_string();
-    assert_eq!(said, "/dev/zero: larger than 1 MiB, no configuration is");
+    assert_eq!(
+        said,
+        "/dev/zero: larger than 1 MiB, the most that a configuration may have"
+    );
 }
 
 proptest! {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cases::cases;
+use crate::extent::extent;
 use proptest::prelude::*;
-use uplinkd::config::write::{Draft, DraftSection, Setting};
+use uplinkd::config::write::{ConfigDraft, DraftSection, Setting};
 use uplinkd::config::{Config, ConfigError, schema};
 
 const SHIPPED: &str = include_str!("../../openwrt/uplinkd/files/uplinkd.config");
@@ -264,7 +265,8 @@ fn broken_syntax_is_told_with_its_line() {
         ("config\n", "1: not valid UCI: a section without a type"),
         (
             "config uplink a-b\n",
-            "1: not valid UCI: the name of a section is of up to 64 letters, digits and _",
+            "1: not valid UCI: the name of a section is of up to 64 letters, digits and _; a name with `-` or \
+             `.` stands below it, as `option name`",
         ),
         (
             "option tier 1\n",
@@ -521,14 +523,14 @@ fn some_of(section: &str) -> impl Strategy<Value = Vec<(String, Setting)>> + use
 
 const NAMES: [&str; 4] = ["wan", "lte-2", "Backup.3", "globals"];
 
-fn drafts() -> impl Strategy<Value = Draft> {
+fn drafts() -> impl Strategy<Value = ConfigDraft> {
     let uplinks = prop::collection::vec((some_of("uplink"), 1..1000_u32), 1..=4);
     let groups = prop::collection::vec(some_of("group"), 0..=3);
     let rules = prop::collection::vec(some_of("rule"), 0..=3);
     let remark = prop::option::of("[ -~\n]{0,200}");
     (some_of("globals"), uplinks, groups, rules, remark).prop_map(
         |(globals, uplinks, groups, rules, remark)| {
-            let mut draft = Draft::default();
+            let mut draft = ConfigDraft::default();
             draft.remarks.extend(remark);
             let section = |kind, name: Option<&str>, entries: Vec<(String, Setting)>| {
                 let mut section = DraftSection::new(kind, name.map(str::to_owned));
@@ -710,27 +712,14 @@ impl Chance {
     }
 }
 
-fn files(count: usize) -> (usize, usize) {
+#[test]
+fn random_files_of_both_forms_make_nothing_panic() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     let mut good = 0;
-    for _ in 0..count {
+    for _ in 0..extent(20_000, 1_000_000) {
         let text = chance.file();
         good += usize::from(Config::parse(&text, "uplinkd").is_ok());
         good += usize::from(Config::parse(&text, "uplinkd.toml").is_ok());
     }
-    (count, good)
-}
-
-#[test]
-fn twenty_thousand_random_files_of_both_forms_make_nothing_panic() {
-    let (_, good) = files(20_000);
     assert!(good > 100, "chance does not reach the good ones: {good}");
-}
-
-#[test]
-#[expect(clippy::print_stdout, reason = "the count is what it is run for")]
-#[ignore = "takes a minute; cargo test --release --test uci -- --ignored --nocapture"]
-fn a_million_random_files_of_both_forms_make_nothing_panic() {
-    let (count, good) = files(1_000_000);
-    println!("{count} files, each read as UCI and as TOML: no panic, {good} times a configuration");
 }

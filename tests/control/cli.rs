@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::agent::{Agent, event};
-use nix::pty::openpty;
+use nix::pty::{OpenptyResult, openpty};
 use serde_json::{Value, json};
 use uplinkd::history::History;
 use uplinkd::units::Timestamp;
@@ -76,7 +76,8 @@ fn status() -> Value {
                 "reason": "no answer from 2 of 2 targets for 1.1 s",
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
-                "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4 },
+                "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4, "patience_ms": 450.0,
+                    "silences": 3.0 },
             },
             {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
@@ -139,7 +140,8 @@ fn help_names_every_command_and_succeeds() {
     let help = output(&mut uplinkd(&["--help"]));
     assert_eq!(code(&help), Some(0));
     for command in [
-        "run", "check", "status", "history", "switch", "auto", "disable", "enable", "reload",
+        "run", "check", "status", "history", "switch", "auto", "disable", "enable", "forget",
+        "reload",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),
@@ -149,6 +151,74 @@ fn help_names_every_command_and_succeeds() {
         assert_eq!(code(&help), Some(0), "{command}");
     }
     assert_eq!(stderr(&help), "");
+}
+
+#[test]
+fn help_fits_80_columns_and_says_what_each_command_does() {
+    let help = output(&mut uplinkd(&["--help"]));
+    let listed = stdout(&help).lines().map(str::trim);
+    let listed = listed.skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<_> = listed.take_while(|line| !line.is_empty()).collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    assert_eq!(commands.first().map(|line| &line[..4]), Some("run "));
+    let mut abouts: Vec<_> = commands
+        .iter()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(_, about)| about.trim())
+        .collect();
+    abouts.sort_unstable();
+    abouts.dedup();
+    assert_eq!(abouts.len(), commands.len(), "{commands:?}");
+    for command in commands.iter().filter_map(|line| line.split(' ').next()) {
+        let own = output(&mut uplinkd(&[command, "--help"]));
+        for line in stdout(&own).lines().chain(stdout(&help).lines()) {
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+        }
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_folded_between_words_on_a_terminal_and_is_one_line_in_a_pipe() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lines = "[probe]\ntargets = [\"www.example.com\"]\n[[uplink]]\nname = \"a\"\ninterface = \"lo\"\ntier = 1\n";
+    let path = file(directory.path(), lines);
+    for arguments in [
+        &["check", "--config", text(&path)][..],
+        &["check", "--config", "/nowhere/uplinkd.toml"],
+        &["disable", "fiber", "--drain=soon"],
+        // Without a socket: that message names the agents that run on the machine, other tests' too.
+        &["status", "--config", "/nowhere/uplinkd.toml"],
+        &["history", "--config", "/nowhere/uplinkd.toml"],
+    ] {
+        let told = output(&mut uplinkd(arguments));
+        let piped = stderr(&told).replace("/nowhere", "");
+        assert!(piped.lines().any(|line| line.len() > 60), "{piped}");
+        for columns in [60, 400] {
+            let mut command = uplinkd(arguments);
+            let shown = refused_on_a_terminal(command.env("COLUMNS", columns.to_string()));
+            let is_short = |line: &str| line.chars().count() <= columns || !line.contains(' ');
+            assert!(shown.lines().all(is_short), "{shown}");
+            assert!(!shown.lines().any(|line| line.ends_with(' ')), "{shown:?}");
+            let words = |text: &str| {
+                text.split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(words(&shown), words(stderr(&told)));
+            let are_alike = shown.lines().count() == stderr(&told).lines().count();
+            assert_eq!(are_alike, columns == 400, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_span_that_is_none_is_answered_with_how_to_write_one() {
+    for since in ["1", "-1h", "yesterday", ""] {
+        let told = output(&mut uplinkd(&["history", "--since", since]));
+        assert_eq!(code(&told), Some(2), "{since}");
+        let expected = "write a span such as 24h or 7d";
+        assert!(stderr(&told).contains(expected), "{}", stderr(&told));
+    }
 }
 
 #[test]
@@ -214,6 +284,7 @@ fn without_an_agent_each_question_ends_with_3() {
         &["auto"],
         &["disable", "lte"],
         &["enable", "lte"],
+        &["forget", "lte"],
         &["reload"],
     ];
     for question in questions {
@@ -360,7 +431,8 @@ fn the_status_of_one_uplink_has_its_targets() {
     );
     for line in [
         "loses 1.2 % while healthy, in bursts of 40 ms\n",
-        "an outage is declared after 0.9 s\n",
+        "learnt from 3 silences of 0.45 s or more that ended\n",
+        "a silence is waited for 0.45 s, an outage is declared after 0.9 s\n",
         "set aside: does not answer while others do",
     ] {
         assert!(said.contains(line), "{said}");
@@ -433,6 +505,27 @@ fn the_agent_answers_its_history_and_without_an_agent_its_files_do() {
 }
 
 #[test]
+fn an_event_is_one_line_in_a_pipe_whatever_its_reason_holds() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut history, _) = History::open(directory.path());
+    let mut refused = event(1);
+    refused.reason = "a.toml:1: wrong\na.toml:2: wrong as well".to_owned();
+    history.note(&refused).expect("written");
+    let lines = format!(
+        "[agent]\ncontrol = \"/nowhere/a.sock\"\nstate_dir = {:?}\n[[uplink]]\nname = \"a\"\ninterface = \"lo\"\ntier = 1\n",
+        directory.path()
+    );
+    let path = file(directory.path(), &lines);
+    let told = output(&mut uplinkd(&["history", "--config", text(&path)]));
+    assert!(
+        stdout(&told).ends_with(": a.toml:1: wrong; a.toml:2: wrong as well\n"),
+        "{}",
+        stdout(&told)
+    );
+    assert_eq!(stdout(&told).lines().count(), 1);
+}
+
+#[test]
 fn an_unknown_uplink_is_told_with_those_that_there_are() {
     let agent = start();
     let output = output(&mut uplinkd(&[
@@ -452,7 +545,7 @@ fn an_unknown_uplink_is_told_with_those_that_there_are() {
 fn a_command_for_an_unknown_uplink_names_those_that_there_are_and_ends_with_2() {
     let agent = start();
     let socket = agent.path();
-    for command in ["switch", "disable", "enable"] {
+    for command in ["switch", "disable", "enable", "forget"] {
         let told = output(&mut uplinkd(&[command, "lt", "--socket", text(&socket)]));
         assert_eq!(code(&told), Some(2), "{command}");
         assert_eq!(
@@ -758,16 +851,28 @@ impl Drop for Watch {
 
 /// What the program prints when its standard output is a terminal.
 fn on_a_terminal(command: &mut Command) -> String {
-    let terminal = openpty(None, None).expect("a terminal");
+    on(openpty(None, None).expect("a terminal"), command)
+}
+
+fn on(terminal: OpenptyResult, command: &mut Command) -> String {
     command.stdin(Stdio::null()).stdout(terminal.slave);
     let mut child = command.spawn().expect("the program");
     child.wait().expect("an end");
     // Until the command goes, it holds the terminal open, and the reading would not end.
-    command.stdout(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut said = Vec::new();
     // A terminal whose other side is closed reads as an error.
     drop(fs::File::from(terminal.master).read_to_end(&mut said));
     String::from_utf8(said).expect("a text")
+}
+
+/// What the program prints when all it prints goes to a terminal.
+fn refused_on_a_terminal(command: &mut Command) -> String {
+    let terminal = openpty(None, None).expect("a terminal");
+    let errors = terminal.slave.try_clone().expect("a terminal");
+    command.stderr(errors);
+    let shown = on(terminal, command);
+    shown.replace('\r', "")
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 #[path = "../support/agent.rs"]
 mod agent;
+#[path = "../support/bare_exchange.rs"]
+mod bare_exchange;
 #[path = "../support/bus.rs"]
 mod bus;
+#[path = "../support/extent.rs"]
+mod extent;
 
 mod cli;
 mod socket;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cases::cases;
 use crate::lossy::{RTT, state, switches};
-use crate::support::{at, brief, name, probe, settings, when};
+use crate::support::{at, brief, line, name, probe, settings};
 use ipnet::IpNet;
 use proptest::prelude::*;
 use uplinkd::engine::action::ProbeOrder;
@@ -96,8 +96,12 @@ fn events(
 /// How long after its death fiber is left.
 fn left_after(settings: Settings, changes: VecDeque<(Moment, Attachment)>) -> f64 {
     let (events, _) = events(settings, changes, dies, DIES + 30.0);
-    let left = when(&events, "switch fiber -> lte");
-    left.unwrap_or_else(|| panic!("never left: {:?}", brief(&events))) - DIES
+    let left = events.iter().find(|event| {
+        let line = line(event);
+        event.at >= at(DIES) && line.starts_with("switch fiber") && line.ends_with("-> lte")
+    });
+    let left = left.unwrap_or_else(|| panic!("never left: {:?}", brief(&events)));
+    left.at.since(at(DIES)).as_secs_f64()
 }
 
 fn with_address(of: &Attachment, address: &str, prefix: u8) -> Attachment {

@@ -125,14 +125,19 @@ fn a_drain_is_over_when_its_time_is() {
 }
 
 #[test]
-fn a_drain_is_over_when_its_uplink_dies() {
-    let mut replay = site(two(), 3);
-    drained(&mut replay, "10m");
-    replay.world().dead.insert(name("fiber"));
-    let events = replay.run_until(at(60.0));
-    let over = when(&events, "uplink.drained fiber").expect("its end");
-    assert!(over < 30.0, "{over}");
-    assert_eq!(held(&replay), None);
+fn a_drain_is_over_as_soon_as_its_uplink_dies_as_if_it_carried() {
+    // At each phase of a standby's interval.
+    for tenths in (0..60).step_by(3) {
+        let mut replay = site(two(), 3);
+        drained(&mut replay, "10m");
+        let dies_at = 12.0 + f64::from(tenths) / 10.0;
+        replay.run_until(at(dies_at));
+        replay.world().dead.insert(name("fiber"));
+        let events = replay.run_until(at(60.0));
+        let over = when(&events, "uplink.drained fiber").expect("its end");
+        assert!(over - dies_at < 2.0, "{dies_at} {over}");
+        assert_eq!(held(&replay), None);
+    }
 }
 
 #[test]

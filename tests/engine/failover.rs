@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::earlier::{carrying, restored};
+use crate::extent::extent;
 use crate::lossy::{RTT, lossy, state, switches};
 use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::action::ProbeOrder;
@@ -117,7 +118,7 @@ fn the_delay_that_the_status_promises_is_what_a_blackhole_takes_to_a_quarter() {
 
 #[test]
 fn steady_loss_of_five_percent_moves_nothing_for_a_day() {
-    for seed in 0..4 {
+    for seed in 0..extent(1, 8) {
         let mut replay = lossy(settings(&["fiber", "lte", "backup"]), seed, |_, _| 0.05);
         replay.run_until(at(10.0));
         let events = replay.run_until(at(86_400.0));

@@ -4,6 +4,8 @@
 
 #[path = "../support/cases.rs"]
 mod cases;
+#[path = "../support/extent.rs"]
+mod extent;
 #[path = "../support/lossy.rs"]
 mod lossy;
 #[path = "../support/mod.rs"]
@@ -18,6 +20,7 @@ mod earlier;
 mod failover;
 mod families;
 mod groups;
+mod machine;
 mod prefixes;
 mod properties;
 mod replay;

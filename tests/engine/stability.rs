@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::extent::extent;
 use crate::lossy::{RTT, lossy, shown, state, switches};
 use crate::support::{at, brief, name, settings, when};
 use uplinkd::engine::Engine;
@@ -410,8 +411,9 @@ fn bursts(seed: u64, share: f64, seconds: f64) -> impl FnMut(&ProbeOrder, f64) -
 
 #[test]
 fn two_equal_links_however_noisy_move_the_traffic_at_most_once_a_day() {
-    for (seed, loss) in [(1, 0.01), (2, 0.05), (3, 0.12)] {
-        let mut replay = lossy(best(&["fiber", "cable"]), seed, move |_, _| loss);
+    let noises = [(3, 0.12), (2, 0.05), (1, 0.01)];
+    for (seed, loss) in &noises[..extent(1, noises.len())] {
+        let mut replay = lossy(best(&["fiber", "cable"]), *seed, move |_, _| *loss);
         replay.run_until(at(60.0));
         let events = replay.run_until(at(DAY));
         assert!(switches(&events) <= 1, "loss {loss}: {}", lines(&events));

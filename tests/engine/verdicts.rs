@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::earlier::{carrying, unspent};
 use crate::support::{at, brief, name, probe, settings, when};
 use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::command::Command;
 use uplinkd::engine::event::Event;
-use uplinkd::engine::input::ProbeOutcome;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::UplinkStatus;
@@ -64,7 +65,7 @@ fn a_burst_is_no_outage_where_probes_are_further_apart_than_patience_lasts() {
         uplink.probe.standby_interval = Duration::from_secs(10);
     }
     let mut replay = answering(rare, |order, now| {
-        let is_burst = is_fiber(order) && now > 10.0 && now.rem_euclid(30.7) < 0.6;
+        let is_burst = is_fiber(order) && now > 10.0 && now.rem_euclid(30.7) < 0.4;
         (!is_burst).then_some(RTT)
     });
     // It takes the first of them to learn.
@@ -265,4 +266,19 @@ fn a_burst_that_ends_before_a_switch_would_have_paid_is_learnt() {
     assert_eq!(count(&events, "uplink.down"), 0, "{}", lines(&events));
     let known = fiber(&replay).learnt.expect("learnt").dead_in_ms;
     assert!(known > new + 1_000.0, "{new} {known}");
+}
+
+#[test]
+fn what_was_learnt_of_an_uplink_is_forgotten_at_a_command() {
+    let bursts = (1..40).map(|number| 600.0 + 30.0 * f64::from(number));
+    let (mut replay, _) = dying(bursts.collect(), 1.5);
+    replay.run_until(at(600.0));
+    let new = fiber(&replay).learnt.expect("learnt");
+    replay.run_until(at(1_850.0));
+    let known = fiber(&replay).learnt.expect("learnt");
+    assert!(known.patience_ms > new.patience_ms && known.silences > 10.0);
+    let uplink = name("fiber");
+    replay.input(Input::Command(Command::Forget { uplink }.into()));
+    let forgotten = fiber(&replay).learnt.expect("learnt");
+    assert!(forgotten.patience_ms < 460.0 && forgotten.silences < 0.1);
 }

@@ -7,24 +7,20 @@ use std::path::Path;
 
 use crate::architecture::{Source, root, sources};
 
-/// Types whose name another type has too, in percent of all, at most.
-const MOST_SHARED_NAMES_PERCENT: usize = 5;
 /// Words that hide who does something, in the whole tree, at most.
-const MOST_VAGUE_WORDS: usize = 65;
+const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/engine.rs", 710),
-    ("src/engine/event.rs", 558),
-    ("src/engine/uplink.rs", 503),
-    ("src/engine/uplink/monitor.rs", 680),
+    ("src/engine.rs", 646),
+    ("src/engine/uplink/monitor.rs", 544),
 ];
 /// Methods and fields of a type, at most, where its doc gives no reason after [`REASON`].
 const MOST_METHODS: usize = 40;
 const MOST_FIELDS: usize = 15;
 const REASON: &str = "Large:";
 /// Types that are still larger: name, methods, fields.
-const LARGE_TYPES: &[(&str, usize, usize)] = &[("Uplink", 45, 15)];
+const LARGE_TYPES: &[(&str, usize, usize)] = &[("Uplink", 48, 15)];
 
 /// The layers of the engine, from the top: a file imports files of its own layer and of those below it. A file
 /// without a line is about all uplinks and groups, in the layer below `Engine`.
@@ -45,6 +41,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "detection_time.rs",
             "election.rs",
             "family.rs",
+            "hazard.rs",
             "input.rs",
             "loss.rs",
             "outage.rs",
@@ -64,6 +61,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "action.rs",
             "command.rs",
             "event.rs",
+            "event/",
             "ids.rs",
             "schedule.rs",
             "settings.rs",
@@ -130,13 +128,8 @@ fn a_type_has_a_name_of_its_own() {
         }
     }
     assert!(places.len() > 400, "the types are elsewhere");
-    let all: usize = places.values().map(Vec::len).sum();
     places.retain(|_, files| files.len() > 1);
-    let shared: usize = places.values().map(Vec::len).sum();
-    assert!(
-        shared * 100 <= all * MOST_SHARED_NAMES_PERCENT,
-        "{shared} of {all}: {places:#?}"
-    );
+    assert!(places.is_empty(), "{places:#?}");
 }
 
 #[test]
@@ -154,7 +147,6 @@ fn a_type_is_small_or_says_why_not() {
             *methods.entry(name).or_default() += count;
         }
     }
-    // Of a name that several types share, the methods are counted together.
     let mut large = Vec::new();
     for (name, field_count) in fields {
         let method_count = methods.get(&name).copied().unwrap_or_default();

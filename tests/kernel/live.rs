@@ -657,7 +657,7 @@ fn a_rule_of_another_version_that_says_more_than_ours_gives_way() {
         let ours = world.of_protocol(117).await;
         agent.want(Desired::default());
         agent.applied().await;
-        // The kernel does not tell a rule from its opposite (`not`) when it looks for equals.
+        // The kernel ignores `not` when it compares rules.
         let numbering = agent.numbering;
         let mut odd = foreign_rule(numbering.default_rule.0, numbering.table.0);
         odd.header.flags = RuleFlags::Invert;

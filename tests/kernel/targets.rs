@@ -11,13 +11,16 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::rule::{RuleAction, RuleMessage};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::timeout;
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::event::Change;
 use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::state::State;
-use uplinkd::probe::{ProbeExit, ProbeJob, Probers};
+use uplinkd::probe::{ProbeExit, ProbeJob, ProbeReport, ProberReport, Probers};
 use uplinkd::replay::attached;
 use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
 
@@ -75,13 +78,23 @@ impl Uplink {
             .expect("a free place");
     }
 
+    /// The next outcome of a probe that is reported within this time.
+    async fn outcome(&mut self, within: Duration) -> Option<ProbeReport> {
+        let outcome = async {
+            loop {
+                match self.probers.report().await.expect("the thread lives") {
+                    ProberReport::Outcome(report) => return report,
+                    ProberReport::SentLate { .. } | ProberReport::AnswersRead(_) => {}
+                }
+            }
+        };
+        timeout(within, outcome).await.ok()
+    }
+
     /// The outcome of a probe.
     async fn ask(&mut self, target: &str) -> ProbeOutcome {
         self.send(target, PATIENCE);
-        let report = timeout(PATIENCE, self.probers.report()).await;
-        let report = report
-            .expect("an outcome in time")
-            .expect("the thread lives");
+        let report = self.outcome(PATIENCE).await.expect("an outcome in time");
         assert_eq!(report.id, self.order.probe.id);
         report.outcome
     }
@@ -89,8 +102,8 @@ impl Uplink {
     /// Sends a probe that is not answered, and expects no outcome.
     async fn expect_no_outcome(&mut self, target: &str) {
         self.send(target, BRIEFLY);
-        let report = timeout(BRIEFLY * 2, self.probers.report()).await;
-        assert!(report.is_err(), "{target}: {report:?}");
+        let report = self.outcome(BRIEFLY * 2).await;
+        assert!(report.is_none(), "{target}: {report:?}");
     }
 
     /// Probes until the name in the target is resolved.
@@ -439,6 +452,110 @@ fn a_silent_resolver_delays_no_other_probe_and_is_named() {
     });
 }
 
+/// Answers each echo request on `lo` with its bytes, changed by `change`.
+fn answer_pings(change: impl Fn(&mut [u8]) + Send + 'static) {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).expect("a socket");
+    thread::spawn(move || {
+        let mut socket = socket;
+        let mut packet = [0; 256];
+        while let Ok(length) = socket.read(&mut packet) {
+            let icmp = &mut packet[20..length];
+            if icmp[0] == 8 {
+                icmp[0] = 0;
+                change(icmp);
+                icmp[2..4].fill(0);
+                let sum = checksum(icmp).to_be_bytes();
+                icmp[2..4].copy_from_slice(&sum);
+                let address: SocketAddr = "192.0.2.80:0".parse().expect("an address");
+                drop(socket.send_to(icmp, &address.into()));
+            }
+        }
+    });
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let add_with_carry = |sum: u16, word| {
+        let (sum, carries) = sum.overflowing_add(word);
+        sum + u16::from(carries)
+    };
+    !words.fold(0, add_with_carry)
+}
+
+#[test]
+fn an_echo_reply_counts_with_the_nonce_of_its_request_only() {
+    for (is_forged, byte) in [(false, 0), (true, 8), (true, 15), (true, 4), (true, 7)] {
+        netns::run(move |world| async move {
+            let mut uplink = Uplink::new(&world).await;
+            netns::sysctl("ipv4/icmp_echo_ignore_all", "1");
+            answer_pings(move |icmp| icmp[byte] ^= u8::from(is_forged));
+            if is_forged {
+                uplink.expect_no_outcome("192.0.2.80").await;
+            } else {
+                let outcome = uplink.ask("192.0.2.80").await;
+                assert!(is_reply(&outcome), "{outcome:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn pings_are_answered_by_both_families() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let network = "2001:db8::80/128".parse().expect("a network");
+        world.add_address6("lo", network).await;
+        for target in ["192.0.2.80", "2001:db8::80"] {
+            let outcome = uplink.ask(target).await;
+            assert!(is_reply(&outcome), "{target}: {outcome:?}");
+        }
+    });
+}
+
+#[test]
+fn an_address_of_this_machine_is_no_target_of_an_uplink() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let index = world.wire("lte").await;
+        let network = "198.51.100.2/24".parse().expect("a network");
+        world.add_address("lte", network).await;
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        // Its own address, another interface's, the broadcast address of its network.
+        for target in ["198.51.100.2", "tcp://192.0.2.80:80", "198.51.100.255"] {
+            let outcome = uplink.ask(target).await;
+            let ProbeOutcome::Refused(why) = &outcome else {
+                panic!("{target}: {outcome:?}");
+            };
+            assert!(why.contains("fiber") && why.contains(target), "{why}");
+        }
+        let outcome = uplink.ask("198.51.100.9").await;
+        assert!(!matches!(outcome, ProbeOutcome::Refused(_)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn an_address_that_a_rule_prohibits_is_not_taken_for_one_of_this_machine() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        world.wire("lte").await;
+        world
+            .add_address("lte", "198.51.100.2/24".parse().expect("a network"))
+            .await;
+        let mut kill_switch = RuleMessage::default();
+        kill_switch.header.family = AddressFamily::Inet;
+        kill_switch.header.action = RuleAction::Prohibit;
+        world.add_rule(kill_switch).await;
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        let outcome = uplink.ask("203.0.113.9").await;
+        let text = format!("{outcome:?}");
+        assert!(!text.contains("this machine itself"), "{text}");
+    });
+}
+
 #[test]
 fn nothing_is_sent_through_another_interface() {
     netns::run(|world| async move {
@@ -455,8 +572,10 @@ fn nothing_is_sent_through_another_interface() {
             "http://www.example.test/",
         ] {
             uplink.send(target, BRIEFLY);
-            let report = timeout(BRIEFLY * 2, uplink.probers.report()).await;
-            let is_well = matches!(&report, Ok(Some(report)) if is_reply(&report.outcome));
+            let report = uplink.outcome(BRIEFLY * 2).await;
+            let is_well = report
+                .as_ref()
+                .is_some_and(|report| is_reply(&report.outcome));
             assert!(!is_well, "{target}: {report:?}");
         }
         drop(asked);

@@ -92,6 +92,16 @@ fn when_all_uplinks_are_down_the_routes_stay_and_the_first_to_answer_is_used() {
 }
 
 #[test]
+fn an_agent_that_the_machine_stops_again_and_again_switches_for_a_real_outage_only() {
+    assert_pass(&["stalled --for 30s"]);
+}
+
+#[test]
+fn changes_of_addresses_are_no_outage_and_do_not_hide_one() {
+    assert_pass(&["address-changes"]);
+}
+
+#[test]
 fn noise_of_the_providers_network_does_not_hide_an_outage() {
     assert_pass(&["broadcast-noise"]);
 }

@@ -27,13 +27,15 @@ impl Desk {
 
     /// A program that says something.
     fn add(&self, program: &str, script: &str) {
-        let path = self.path(program);
         let calls = self.path("calls");
-        let script = format!(
-            "#!/bin/sh\necho {program} \"$@\" >> {}\n{script}\n",
-            calls.display()
-        );
-        fs::write(&path, script).expect("a file");
+        let calls = format!("echo {program} \"$@\" >> {}", calls.display());
+        self.script(program, &format!("{calls}\n{script}"));
+    }
+
+    /// A program of which no call is written down.
+    fn script(&self, program: &str, script: &str) {
+        let path = self.path(program);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a file");
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is ours");
     }
 
@@ -77,28 +79,59 @@ impl Desk {
         command.output().expect("sh")
     }
 
+    /// Runs the hook, whose part in the background sleeps until [`Self::wake`].
     fn resolver(&self, to: &str) {
+        let asleep = self.path("asleep");
+        fs::create_dir_all(&asleep).expect("a directory");
+        let before = self.sleepers();
+        let script = format!(
+            "touch {0}/$$; while [ -e {0}/$$ ]; do /bin/sleep 0.02; done",
+            asleep.display()
+        );
+        self.script("sleep", &script);
         let paths = ["resolv.d", "run", "resolv.conf"].map(|name| self.path(name));
         let [servers, run, target] = paths.each_ref().map(|path| path.to_str().expect("text"));
-        let more = [
-            ("RESOLV_D", servers),
-            ("RUN", run),
-            ("RESOLV_CONF", target),
-            ("DEBOUNCE", "0.3"),
-        ];
+        let more = [("RESOLV_D", servers), ("RUN", run), ("RESOLV_CONF", target)];
         let output = self.run("resolver", "switch", to, &more);
         assert!(output.status.success(), "{output:?}");
+        assert!(comes_true(|| self.sleepers() > before), "it sleeps first");
+    }
+
+    fn sleepers(&self) -> usize {
+        let asleep = fs::read_dir(self.path("asleep")).expect("a directory");
+        asleep.count()
+    }
+
+    /// The time to sleep is over for all: waits until each has done what it does then.
+    fn wake(&self) {
+        for asleep in fs::read_dir(self.path("asleep")).expect("a directory") {
+            fs::remove_file(asleep.expect("a file").path()).expect("our own");
+        }
+        // Twice: a process may be born behind the back of one look.
+        let is_over = || self.is_at_rest() && self.is_at_rest();
+        assert!(comes_true(is_over), "a hook goes on");
+    }
+
+    /// No process of a hook is left.
+    fn is_at_rest(&self) -> bool {
+        let own = format!("RUN={}", self.path("run").display());
+        let processes = fs::read_dir("/proc").expect("the processes");
+        !processes.flatten().any(|process| {
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            let mut variables = environment.split(|byte| *byte == 0);
+            variables.any(|variable| variable == own.as_bytes())
+        })
     }
 }
 
-/// Whether it is so within a span of tenths of a second.
+/// Whether it is so within far longer than it takes on any machine.
 #[expect(
     clippy::disallowed_methods,
     reason = "what a hook leaves to its child has no event here"
 )]
-fn comes_true(tenths: u32, mut condition: impl FnMut() -> bool) -> bool {
-    (0..tenths).any(|_| {
-        std::thread::sleep(Duration::from_millis(100));
+fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
+    (0..3_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
         condition()
     })
 }
@@ -114,14 +147,15 @@ fn the_resolver_follows_the_last_of_several_switches_and_is_told_once() {
     for to in ["lte", "fiber", "lte"] {
         desk.resolver(to);
     }
-    assert!(comes_true(100, || desk
-        .read("calls")
-        .contains("killall -HUP dnsmasq")));
+    desk.wake();
+    assert_eq!(desk.read("calls"), "killall -HUP dnsmasq\n");
     assert!(desk.read("resolv.conf").contains("# lte"));
     // One without servers, and one that is in force.
-    desk.resolver("backup");
-    desk.resolver("lte");
-    assert!(!comes_true(10, || desk.read("calls").lines().count() > 1));
+    for to in ["backup", "lte"] {
+        desk.resolver(to);
+        desk.wake();
+    }
+    assert_eq!(desk.read("calls"), "killall -HUP dnsmasq\n");
 }
 
 #[test]
@@ -148,11 +182,7 @@ fn systemd_resolved_asks_the_uplink_that_carries_and_is_told_once() {
         let of_resolved = calls.lines().filter(|call| call.starts_with("resolvectl"));
         of_resolved.map(str::to_owned).collect()
     };
-    assert!(
-        comes_true(100, || told(&desk).len() == 4),
-        "{:?}",
-        told(&desk)
-    );
+    desk.wake();
     assert_eq!(
         told(&desk),
         [
@@ -165,14 +195,12 @@ fn systemd_resolved_asks_the_uplink_that_carries_and_is_told_once() {
     assert_eq!(desk.read("resolv.conf"), "nameserver 127.0.0.53\n");
     // In force already.
     desk.resolver("lte");
-    assert!(!comes_true(10, || told(&desk).len() > 4));
+    desk.wake();
+    assert_eq!(told(&desk).len(), 4, "{:?}", told(&desk));
     // An uplink of which nothing is said keeps the servers that its link has.
     desk.resolver("fiber");
-    assert!(
-        comes_true(100, || told(&desk).len() == 7),
-        "{:?}",
-        told(&desk)
-    );
+    desk.wake();
+    assert_eq!(told(&desk).len(), 7, "{:?}", told(&desk));
     assert_eq!(told(&desk)[4], "resolvectl default-route eth1 yes");
 }
 

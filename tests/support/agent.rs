@@ -12,7 +12,8 @@ use uplinkd::control::ubus::Ubus;
 use uplinkd::control::ubus::netifd::{Networks, Order};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::command::{Command, CommandRefusal};
-use uplinkd::engine::event::{EventKind, EventRecord};
+use uplinkd::engine::event::EventKind;
+use uplinkd::engine::event::record::EventRecord;
 use uplinkd::engine::status::Status;
 use uplinkd::units::Timestamp;
 
@@ -127,7 +128,8 @@ async fn serve(
                 Request::Command(
                     Command::Switch { uplink, .. }
                     | Command::Disable { uplink, .. }
-                    | Command::Enable { uplink },
+                    | Command::Enable { uplink }
+                    | Command::Forget { uplink },
                 ) if uplink.as_str() != "lte" => {
                     let refusal = CommandRefusal::NoSuchUplink {
                         name: uplink.clone(),

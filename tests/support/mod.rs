@@ -67,7 +67,7 @@ pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
 
 pub(crate) fn health() -> HealthSettings {
     HealthSettings {
-        false_alarm_every: Duration::from_secs(30 * 86_400),
+        switch_cost: Duration::from_secs(2),
         outage_within: Duration::from_secs(10),
         recover_after: Duration::from_secs(3),
         window: Duration::from_secs(30),
@@ -109,7 +109,11 @@ fn line(event: &Event) -> String {
             let group = group.unwrap_or_default();
             format!("{group}{} -> {}", names(from), names(to))
         }
-        Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
+        Change::NoUsableUplink
+        | Change::MachineStalled
+        | Change::MachineRefuses { .. }
+        | Change::ConfigReloaded
+        | Change::ConfigRefused => String::new(),
     };
     format!("{} {what}", event.change.kind())
         .trim_end()

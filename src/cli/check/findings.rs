@@ -13,7 +13,7 @@ use crate::engine::settings::{Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
-use crate::units::{GroupName, TableId, Target};
+use crate::units::{GroupName, Host, TableId, Target};
 use ipnet::IpNet;
 
 /// All findings, on the machine first, then uplink by uplink.
@@ -29,6 +29,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_own_routes(config, facts));
     for uplink in &config.engine.uplinks {
         findings.extend(on_only_target(uplink));
+        findings.extend(on_near_targets(uplink, facts));
         findings.extend(on_budget(uplink));
         findings.extend(on_uplink(uplink, config, facts));
     }
@@ -136,6 +137,36 @@ fn on_only_target(uplink: &UplinkSettings) -> Option<Finding> {
         format!("has one target, {only}: an outage of the target looks like one of the uplink");
     let remedy = "add targets that do not fail together";
     Some(finding(Warning, &object, what, remedy))
+}
+
+/// Targets that answer although nothing beyond the links of this machine does.
+fn on_near_targets(uplink: &UplinkSettings, facts: &Facts) -> Vec<Finding> {
+    let object = format!("uplink {}", uplink.name);
+    let remedy = "take a target beyond the provider";
+    let near = |target: &Target| {
+        let Host::Address(address) = target.host() else {
+            return None;
+        };
+        let mut links = facts.observed.links.values();
+        links.find_map(|link| {
+            let own = link
+                .addresses
+                .iter()
+                .find(|own| own.net.contains(&address))?;
+            let what = if own.net.addr() == address {
+                format!(
+                    "{target} is an address of this machine, which answers while the uplink is dead"
+                )
+            } else {
+                format!(
+                    "{target} is on the link {}: it answers while nothing beyond does",
+                    link.name
+                )
+            };
+            Some(finding(Warning, &object, what, remedy))
+        })
+    };
+    uplink.probe.targets.iter().filter_map(near).collect()
 }
 
 /// What a metered uplink's budget buys.

@@ -103,39 +103,30 @@ impl ReplayNotes {
     pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
         for Event { at, change, reason } in events {
             let at = micros(self.from + at.since_start().as_secs_f64());
-            match change {
-                Change::Uplink {
-                    uplink, from, to, ..
-                } => self.verdicts.push(ReplayVerdict {
+            if let Change::Uplink {
+                uplink, from, to, ..
+            } = change
+            {
+                self.verdicts.push(ReplayVerdict {
                     at,
                     uplink,
                     from,
                     to,
                     reason,
-                }),
-                Change::Switch {
-                    group: None,
+                });
+            } else if let Change::Switch {
+                group: None,
+                from,
+                to,
+            } = change
+            {
+                self.carry(at, to.clone());
+                self.switches.push(ReplaySwitch {
+                    at,
                     from,
                     to,
-                } => {
-                    self.carry(at, to.clone());
-                    self.switches.push(ReplaySwitch {
-                        at,
-                        from,
-                        to,
-                        reason,
-                    });
-                }
-                Change::Switch { group: Some(_), .. }
-                | Change::Target { .. }
-                | Change::Flap { .. }
-                | Change::Standby { .. }
-                | Change::Prefix { .. }
-                | Change::Stranded { .. }
-                | Change::Drained { .. }
-                | Change::NoUsableUplink
-                | Change::ConfigReloaded
-                | Change::ConfigRefused => {}
+                    reason,
+                });
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -25,6 +26,7 @@ pub(super) fn defaults(recording: &Recording) -> Result<Settings> {
     let mut settings = config.engine;
     for (uplink, track) in settings.uplinks.iter_mut().zip(&recording.tracks) {
         uplink.probe.targets = targets(track);
+        fit_pace(uplink, track);
     }
     Ok(settings)
 }
@@ -41,7 +43,10 @@ pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, V
         let name = &uplink.name;
         let mut tracks = recording.tracks.iter();
         match tracks.find(|track| track.uplink == *name) {
-            Some(track) => fit_targets(uplink, &targets(track), &mut remarks),
+            Some(track) => {
+                fit_targets(uplink, &targets(track), &mut remarks);
+                fit_pace(uplink, track);
+            }
             None => remarks.push(format!(
                 "{name} is not in the recording and counts as absent"
             )),
@@ -60,6 +65,18 @@ pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, V
         }
     }
     (settings, remarks)
+}
+
+/// In doubt the engine probes no faster than the recording did: one lost probe is not many.
+fn fit_pace(uplink: &mut UplinkSettings, track: &Track) {
+    let targets = track.targets.iter();
+    let spacings = targets.filter_map(|(_, samples)| samples.spacing_in_doubt());
+    let finest = spacings.min_by(f64::total_cmp);
+    if let Some(spacing) = finest.and_then(|spacing| Duration::try_from_secs_f64(spacing).ok()) {
+        let probe = &mut uplink.probe;
+        probe.confirm_interval = probe.confirm_interval.max(spacing);
+        probe.interval = probe.interval.max(spacing);
+    }
 }
 
 /// The configured targets that were recorded; without any, all that were recorded.

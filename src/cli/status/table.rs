@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::cli::output::{Colour, Palette, fitted, paragraph};
-use crate::engine::event::EventRecord;
+use crate::engine::event::record::EventRecord;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
@@ -39,8 +39,12 @@ impl Table {
         for (uplink, row) in status.uplinks.iter().zip(&rows) {
             text.push_str(&self.coloured(uplink.state, row, &layout));
             text.push('\n');
-            let mut notes = vec![uplink.reason.clone() + &part(status, uplink)];
-            notes.extend(self.maintenance(status, uplink));
+            let reason = uplink.reason.clone() + &part(status, uplink);
+            let by_hand = self.maintenance(status, uplink);
+            let mut notes = match (uplink.state, by_hand) {
+                (State::Disabled, Some(by_hand)) => vec![by_hand],
+                (_, by_hand) => [Some(reason), by_hand].into_iter().flatten().collect(),
+            };
             notes.extend(self.penalty(uplink));
             if with_targets {
                 notes.extend(learnt(uplink));
@@ -81,7 +85,7 @@ impl Table {
         format!("{active}{since} ({mode}, policy {policy})\n{choice}{trouble}")
     }
 
-    /// Whom a person sent the traffic to, and whether it is there.
+    /// The uplink that an operator sent the traffic to, and whether it carries it.
     fn choice(&self, status: &Status) -> String {
         let Some(chosen) = &status.choices.switch else {
             return String::new();
@@ -140,7 +144,7 @@ impl Table {
         Some(line)
     }
 
-    /// What a person must know before believing the table.
+    /// Warnings that come before the table.
     fn trouble(&self, status: &Status) -> String {
         let is_usable = |uplink: &UplinkStatus| {
             matches!(
@@ -156,9 +160,11 @@ impl Table {
         let routes = match status.routes {
             RoutesState::InPlace | RoutesState::Pending => None,
             RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
-            RoutesState::Contested => Some("somebody keeps changing our routes: see the log"),
+            RoutesState::Contested => {
+                Some("another program keeps changing our routes: see the log")
+            }
             RoutesState::Overruled => {
-                Some("the traffic follows a default route of somebody else: see the log")
+                Some("the traffic follows a default route of another program: see the log")
             }
             RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
         };
@@ -213,7 +219,7 @@ impl Table {
         for group in &status.groups {
             let since = group.since.map(|since| format!(" for {}", self.age(since)));
             let with_rest = if group.with_rest {
-                ", with the rest"
+                ", with the default group"
             } else {
                 ""
             };
@@ -294,13 +300,19 @@ fn learnt(uplink: &UplinkStatus) -> Vec<String> {
             "loses {:.1} % while healthy, in bursts of {:.0} ms",
             learnt.loss_percent, learnt.burst_ms
         ));
-        let detected = learnt.dead_in_ms / 1e3;
-        notes.push(format!("an outage is declared after {detected:.1} s"));
+        notes.push(format!(
+            "learnt from {:.0} silences of 0.45 s or more that ended",
+            learnt.silences
+        ));
+        let (waits, detected) = (learnt.patience_ms / 1e3, learnt.dead_in_ms / 1e3);
+        notes.push(format!(
+            "a silence is waited for {waits:.2} s, an outage is declared after {detected:.1} s"
+        ));
     }
     notes
 }
 
-/// What an uplink carries, where others carry the rest.
+/// The part of the traffic that an uplink carries, where others carry the other parts.
 fn part(status: &Status, uplink: &UplinkStatus) -> String {
     let is_carried = |family: &Family| {
         let mut uplinks = status.uplinks.iter();
@@ -329,7 +341,7 @@ fn probe_budget(budget: &BudgetStatus) -> String {
     )
 }
 
-/// An event as one line, or as more where the screen is not as wide.
+/// An event as one line, whatever its reason holds, or as more where the screen is not as wide.
 pub(in crate::cli) fn event(event: &EventRecord) -> String {
     let mut text = format!("{}  {}", event.at, event.event);
     if let Some(group) = &event.group {
@@ -341,7 +353,7 @@ pub(in crate::cli) fn event(event: &EventRecord) -> String {
     if let (Some(from), Some(to)) = (&event.from, &event.to) {
         let _ = write!(text, "  {from} -> {to}");
     }
-    let _ = write!(text, ": {}", event.reason);
+    let _ = write!(text, ": {}", event.reason.replace('\n', "; "));
     fitted(&text)
 }
 

@@ -190,8 +190,8 @@ impl Mwan3Link<'_> {
         let later = u32::try_from(at).unwrap_or_default() + 1;
         let Some((metric, weight)) = order.tier(at) else {
             let remark = format!(
-                "no member of {name}: mwan3 never gives it the rest of the traffic, uplinkd does where \
-                 nothing else works."
+                "no member of {name}: mwan3 never gives it the traffic of the default group, uplinkd does \
+                 where nothing else works."
             );
             return section.set("tier", plain(last + later), &remark);
         };

@@ -48,7 +48,8 @@ impl Policies {
                 "default" => "as here: where no uplink works the routes stay as they are",
                 _ => {
                     "no counterpart: where no uplink works the routes stay as they are, and a group \
-                     of which none works goes with the rest. To forbid that is up to the firewall"
+                     of which none works goes with the default group. To forbid that is up to the \
+                     firewall"
                 }
             };
             let last_resort = show(last_resort);

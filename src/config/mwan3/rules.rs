@@ -1,4 +1,4 @@
-//! Rules, which become rules that lead to groups, and the one that takes the rest.
+//! Rules, which become rules that lead to groups, and the one that becomes the default group.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ pub(super) struct Mwan3Rule {
 /// What the rules come to.
 pub(super) struct RuleWalk {
     /// The uplinks that carry what no rule takes.
-    pub(super) rest: PolicyOrder,
+    pub(super) default_order: PolicyOrder,
     pub(super) rules: Vec<Mwan3Rule>,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn walk(
     remarks: &mut Vec<String>,
 ) -> RuleWalk {
     let mut open: Vec<Family> = Family::ROUTED.to_vec();
-    let mut rests: Vec<(Family, PolicyOrder)> = Vec::new();
+    let mut defaults: Vec<(Family, PolicyOrder)> = Vec::new();
     let mut rules: Vec<Mwan3Rule> = Vec::new();
     for section in source.all("rule") {
         let title = section.title();
@@ -74,11 +74,11 @@ pub(super) fn walk(
         if traffic.is_all {
             open.retain(|family| !traffic.families.contains(family));
             let families = traffic.families.into_iter();
-            rests.extend(families.map(|family| (family, order.clone())));
+            defaults.extend(families.map(|family| (family, order.clone())));
             let name = order.name;
             note(
                 remarks,
-                format_args!("{title}: takes the rest of the traffic, by {name}."),
+                format_args!("{title}: is the default group, by {name}."),
             );
             remarks.append(&mut own);
             continue;
@@ -89,16 +89,14 @@ pub(super) fn walk(
             Err(reason) => remarks.push(left_out(reason)),
         }
     }
-    let rest = rests.first().map(|(_, order)| order.clone());
-    let rest = rest.unwrap_or_else(|| {
-        let remark = "no rule takes everything, so mwan3 leaves the rest to the main table; here it is \
-                      carried in the order of the interfaces.";
-        remarks.push(remark.to_owned());
-        policies.all.clone()
-    });
-    for (family, order) in rests.into_iter().filter(|(_, order)| !order.is_as(&rest)) {
+    let default_order = defaults.first().map(|(_, order)| order.clone());
+    let default_order = default_order.unwrap_or_else(|| order_of_interfaces(policies, remarks));
+    for (family, order) in defaults
+        .into_iter()
+        .filter(|(_, order)| !order.is_as(&default_order))
+    {
         let about = format!(
-            "mwan3: the rest of {family:?} goes another way, {}.",
+            "mwan3: {family:?} of the default group goes another way, {}.",
             order.name
         );
         let selector = Selector {
@@ -107,12 +105,26 @@ pub(super) fn walk(
         };
         remarks.extend(add(&mut rules, vec![selector], vec![about], order).err());
     }
-    while let Some(rule) = rules.pop_if(|rule| rule.order.is_as(&rest)) {
+    while let Some(rule) = rules.pop_if(|rule| rule.order.is_as(&default_order)) {
         for remark in rule.remarks {
-            note(remarks, format_args!("{remark} As the rest, left out."));
+            note(
+                remarks,
+                format_args!("{remark} As the default group, left out."),
+            );
         }
     }
-    RuleWalk { rest, rules }
+    RuleWalk {
+        default_order,
+        rules,
+    }
+}
+
+/// The default group, where no rule takes everything.
+fn order_of_interfaces(policies: &Policies, remarks: &mut Vec<String>) -> PolicyOrder {
+    let remark = "no rule takes everything, so mwan3 leaves other traffic to the main table; here the \
+                  default group carries it in the order of the interfaces.";
+    remarks.push(remark.to_owned());
+    policies.all.clone()
 }
 
 /// Adds a rule, but for what earlier ones take.
@@ -188,7 +200,7 @@ fn way(section: &UciSection, policies: &Policies) -> Result<PolicyOrder, String>
     if is_refusal(section) {
         let cite = section.cite("use_policy");
         return Err(format!(
-            "{cite}: NO LONGER REFUSED: what it refuses goes with the rest unless the firewall refuses it"
+            "{cite}: NO LONGER REFUSED: what it refuses goes with the default group unless the firewall refuses it"
         ));
     }
     match section.get("use_policy") {

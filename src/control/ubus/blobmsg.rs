@@ -58,7 +58,7 @@ impl<'a> Value<'a> {
 }
 
 /// The values of a table with their names, or those of a list. What they hold in turn is looked at
-/// when somebody asks for it.
+/// when it is read.
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(Attributes<'a>);
 

@@ -57,7 +57,7 @@ pub enum Code {
     UnknownError = 9,
 }
 
-/// Whom a frame answers or concerns.
+/// The peer that a frame answers or concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Address {
     /// The number of a request; its answers carry it as well.
@@ -71,7 +71,7 @@ pub struct Address {
 pub struct Frame {
     /// What it is about; nothing that we know of, if it is none.
     pub kind: Option<Kind>,
-    /// Whom it answers or concerns.
+    /// The peer that it answers or concerns.
     pub address: Address,
     /// The attributes of the message.
     pub body: Vec<u8>,
@@ -164,7 +164,7 @@ pub struct Message<'a> {
     pub method: Option<&'a str>,
     /// With what.
     pub data: Option<&'a [u8]>,
-    /// Nobody waits for the end.
+    /// The caller does not wait for the end.
     pub no_reply: bool,
 }
 
@@ -199,5 +199,5 @@ impl<'a> Message<'a> {
 
 const VERSION: u8 = 0;
 const FRAME_HEAD: usize = 8 + HEAD;
-/// `UBUS_MAX_MSGLEN`; ubusd drops whoever sends more.
+/// `UBUS_MAX_MSGLEN`; ubusd drops a client that sends more.
 pub(super) const MOST: usize = 1 << 20;

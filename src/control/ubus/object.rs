@@ -50,7 +50,7 @@ pub(super) fn write_signature(writer: &mut Writer) {
     }
 }
 
-/// What a call asks for. Arguments that no method has are left alone: rpcd adds its own.
+/// The request of a call. Arguments that no method has are left alone: rpcd adds its own.
 ///
 /// # Errors
 /// With the status that says what is wrong with the call.

@@ -1,4 +1,4 @@
-//! One conversation with ubusd, without its socket: frames in, bytes and wishes out.
+//! One conversation with ubusd, without its socket: frames in, bytes and outcomes out.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use super::netifd::{self, Networks, Order};
 use super::object;
 use crate::control::Request;
 
-/// What a frame leads to.
+/// What the agent does about a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum UbusOutcome {
     /// The object is there for everybody.
     Registered,
-    /// Somebody asks for something.
+    /// A client sends a request.
     Ask(Invocation),
-    /// netifd has told of its networks.
+    /// netifd has reported its networks.
     Follow(Networks),
     /// ubusd does not pass on an event, with this status.
     Unheard(u32),
-    /// netifd does not do what it was asked, with this status.
+    /// netifd refuses an order, with this status.
     NotDone(u32),
 }
 
@@ -43,18 +43,18 @@ pub enum Broken {
 pub struct Invocation {
     /// What is wanted.
     pub request: Request,
-    caller: Caller,
+    caller: UbusClient,
 }
 
 /// Who waits for the end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Caller {
+struct UbusClient {
     address: Address,
     object: u32,
     is_waiting: bool,
 }
 
-/// What ubusd was asked and has not answered.
+/// A request to ubusd without an answer yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Object,
@@ -78,7 +78,7 @@ pub struct Session {
     outgoing: Vec<u8>,
     ear: Option<u32>,
     netifd: Option<u32>,
-    /// Something has changed since netifd was asked.
+    /// Something has changed since the request to netifd.
     is_stale: bool,
 }
 
@@ -131,7 +131,7 @@ impl Session {
     ///
     /// # Errors
     /// If the conversation is over.
-    pub fn handle(&mut self, frame: &Frame) -> Result<Option<Wish>, Broken> {
+    pub fn handle(&mut self, frame: &Frame) -> Result<Option<UbusOutcome>, Broken> {
         let (message, outcome) = Message::parse(&frame.body);
         match frame.kind {
             Some(Kind::Invoke) if message.object.is_some() && message.object == self.ear => {
@@ -144,7 +144,7 @@ impl Session {
                     .and_then(|()| self.request(&message));
                 self.invoked(frame.address, &message, request)
             }
-            // Answers to what we asked; without sense they are none.
+            // Answers to our requests; malformed ones count as none.
             Some(Kind::Data) if outcome.is_ok() => {
                 let asked = self.asked.get(&frame.address.sequence).copied();
                 Ok(self.answered(asked, &message))
@@ -200,7 +200,7 @@ impl Session {
         self.ask(Asked::Netifd, Kind::Lookup, 0, body)
     }
 
-    /// Asks netifd for all it knows; once more afterwards, if it is being asked.
+    /// Requests the networks of netifd; again afterwards, if a request is under way.
     fn dump(&mut self) -> Result<(), Broken> {
         let is_asked = self.asked.values().any(|asked| *asked == Asked::Dump);
         self.is_stale = is_asked;
@@ -210,33 +210,33 @@ impl Session {
         }
     }
 
-    fn answered(&mut self, asked: Option<Asked>, message: &Message<'_>) -> Option<Wish> {
+    fn answered(&mut self, asked: Option<Asked>, message: &Message<'_>) -> Option<UbusOutcome> {
         match asked? {
             Asked::Object => self.object = message.object,
             Asked::Ear => self.ear = message.object,
             Asked::Netifd => self.netifd = message.object,
             Asked::Dump => {
                 let dump = Fields::of(message.data?);
-                return netifd::networks(&dump).ok().map(Wish::Follow);
+                return netifd::networks(&dump).ok().map(UbusOutcome::Follow);
             }
             Asked::Event | Asked::Listening | Asked::Subscription | Asked::Order => {}
         }
         None
     }
 
-    fn ended(&mut self, asked: Option<Asked>, code: u32) -> Result<Option<Wish>, Broken> {
+    fn ended(&mut self, asked: Option<Asked>, code: u32) -> Result<Option<UbusOutcome>, Broken> {
         let is_well = code == Code::Ok as u32;
         match asked {
             Some(Asked::Object) if is_well && self.object.is_some() => {
                 self.follow()?;
-                return Ok(Some(Wish::Registered));
+                return Ok(Some(UbusOutcome::Registered));
             }
             Some(Asked::Object) => return Err(Broken::Refused(code)),
             Some(Asked::Ear) => self.listen()?,
             Some(Asked::Netifd) if is_well => self.subscribe()?,
             Some(Asked::Dump) if self.is_stale => self.dump()?,
-            Some(Asked::Event) if !is_well => return Ok(Some(Wish::Unheard(code))),
-            Some(Asked::Order) if !is_well => return Ok(Some(Wish::NotDone(code))),
+            Some(Asked::Event) if !is_well => return Ok(Some(UbusOutcome::Unheard(code))),
+            Some(Asked::Order) if !is_well => return Ok(Some(UbusOutcome::NotDone(code))),
             Some(
                 Asked::Event
                 | Asked::Listening
@@ -290,10 +290,10 @@ impl Session {
         address: Address,
         message: &Message<'_>,
         request: Result<Request, Code>,
-    ) -> Result<Option<Wish>, Broken> {
+    ) -> Result<Option<UbusOutcome>, Broken> {
         let caller = caller(address, message);
         match request {
-            Ok(request) => Ok(Some(Wish::Ask(Invocation { request, caller }))),
+            Ok(request) => Ok(Some(UbusOutcome::Ask(Invocation { request, caller }))),
             Err(code) => {
                 self.end(caller, code)?;
                 Ok(None)
@@ -304,7 +304,7 @@ impl Session {
     /// Answers a call with data, and with how it ended.
     ///
     /// # Errors
-    /// If it can in no way be told.
+    /// If it cannot be encoded.
     pub fn answer(
         &mut self,
         invocation: &Invocation,
@@ -325,14 +325,14 @@ impl Session {
         self.end(invocation.caller, Code::UnknownError)
     }
 
-    fn reply(&mut self, caller: Caller, data: &[u8]) -> Result<(), Malformed> {
+    fn reply(&mut self, caller: UbusClient, data: &[u8]) -> Result<(), Malformed> {
         let mut body = Writer::default();
         body.number(attribute::OBJECT, caller.object);
         body.bytes(attribute::DATA, data);
         self.send(Kind::Data, caller.address, body)
     }
 
-    fn end(&mut self, caller: Caller, code: Code) -> Result<(), Broken> {
+    fn end(&mut self, caller: UbusClient, code: Code) -> Result<(), Broken> {
         if !caller.is_waiting {
             return Ok(());
         }
@@ -345,7 +345,7 @@ impl Session {
     /// Tells everybody who listens to events, and who has subscribed to the object.
     ///
     /// # Errors
-    /// If it cannot be told in one message; nothing is, then.
+    /// If it does not fit into one message; nothing is sent then.
     pub fn tell(&mut self, name: &str, data: &[u8]) -> Result<(), Broken> {
         let Some(object) = self.object else {
             return Ok(());
@@ -359,7 +359,7 @@ impl Session {
         let mut body = Writer::default();
         body.number(attribute::OBJECT, object);
         body.text(attribute::METHOD, name);
-        // Nobody waits for the subscribers, and no answer comes.
+        // No client waits for the subscribers, and no answer comes.
         body.bytes(attribute::NO_REPLY, &[1]);
         body.bytes(attribute::DATA, data);
         let address = Address {
@@ -397,8 +397,8 @@ impl Session {
     }
 }
 
-fn caller(address: Address, message: &Message<'_>) -> Caller {
-    Caller {
+fn caller(address: Address, message: &Message<'_>) -> UbusClient {
+    UbusClient {
         address,
         object: message.object.unwrap_or_default(),
         is_waiting: !message.no_reply,

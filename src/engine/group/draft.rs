@@ -17,7 +17,7 @@ pub struct AllocationTerms<'a> {
     pub failover: FailoverSettings,
     /// The uplink that an operator chose.
     pub by_hand: Option<ManualChoice>,
-    /// An operator asks for the best uplinks there are now, without any wait.
+    /// An operator orders the best uplinks there are now, without any wait.
     pub is_asked: bool,
     /// Which uplinks have been better for long.
     pub best: &'a BestPolicy,

@@ -101,7 +101,8 @@ fn go_with_default(draft: &mut Draft<'_, '_>) -> LeadOutcome {
         } = &member.whole;
         format!("{name} {state}: {reason}; ")
     });
-    let reason = format!("{complaint}no uplink of the group is usable, it goes with the rest");
+    let reason =
+        format!("{complaint}no uplink of the group is usable, it goes with the default group");
     draft.allocation = Allocation::of(Lead::WithDefault);
     LeadOutcome::GoesWithDefault(reason)
 }

@@ -39,7 +39,9 @@ impl PathAbsence {
         let has_lost_a_path = families.any(|family| {
             !found.paths.contains_key(family) && !found.retiring.contains_key(family)
         });
-        if !is_link_whole || !has_lost_a_path {
+        let is_rest_the_same =
+            (found.paths.iter()).all(|(of, path)| known.paths.get(of) == Some(path));
+        if !is_link_whole || !has_lost_a_path || !is_rest_the_same {
             return None;
         }
         let until = before.map_or(now + ABSENCE_GRACE, |before| before.until);

@@ -3,20 +3,24 @@
 
 use std::time::Duration;
 
-use super::health::Phase;
+use super::health::{Phase, Trial};
 use super::portal::Portal;
+use super::refusals::Refusals;
+use super::rounds::Settled;
 use super::targets::Targets;
 use crate::engine::family::{Families, FamilyTurn};
+use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::{Learner, LossProcess};
 use crate::engine::outage::{Demand, Outage, Silence};
 use crate::engine::passive::Passive;
 use crate::engine::quality::{ClosedRound, Quality};
-use crate::engine::round::{Round, RoundResult};
+use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::{Doubt, Wait};
 use crate::engine::settings::{HealthSettings, ProbeSettings};
+use crate::engine::target::TargetTrack;
 use crate::engine::wording::seconds;
 use crate::routing::Family;
-use crate::units::{Counters, Moment};
+use crate::units::{Counters, Loss, Moment};
 
 /// The evidence about one uplink.
 #[derive(Clone, Debug)]
@@ -28,6 +32,7 @@ pub(super) struct Evidence {
     pub(super) portal: Portal,
     /// Since when no probe could be sent.
     mute_since: Option<Moment>,
+    pub(super) refusals: Refusals,
     /// What was answered in place of a target, since the last true answer.
     wrong_answer: Option<String>,
     /// When an answer last came that had been given up, and was slower than latency may be.
@@ -76,6 +81,7 @@ impl Evidence {
             passive: Passive::default(),
             portal: Portal::default(),
             mute_since: None,
+            refusals: Refusals::default(),
             wrong_answer: None,
             late_answer: None,
             silence: None,
@@ -203,6 +209,16 @@ impl Evidence {
         self.mute_since = None;
     }
 
+    /// This machine refuses the probes of a family on all uplinks, or no longer does. Whether that is news.
+    pub(super) fn refused_everywhere(&mut self, family: Family, is_so: bool) -> bool {
+        let is_news = self.refusals.everywhere(family, is_so);
+        if is_news && is_so {
+            self.mute_since = None;
+            self.families.may_be_sent(family);
+        }
+        is_news
+    }
+
     /// A probe could not be sent. That says nothing about the path; but an uplink through which nothing
     /// can be sent for long is of no use, and to call it up would be a lie.
     pub(super) fn is_mute(&mut self, now: Moment, outage_within: Duration) -> bool {
@@ -210,16 +226,74 @@ impl Evidence {
         now.since(since) >= outage_within
     }
 
-    /// A target answered.
-    pub(super) fn answered_rightly(&mut self, place: usize, is_page: bool) {
-        self.wrong_answer = None;
-        self.portal.answered(place, is_page);
+    /// What an outcome means for a probe. An answer after `most` counts as one after that time.
+    pub(super) fn understand(
+        &mut self,
+        outcome: ProbeOutcome,
+        RoundProbe { target, family, .. }: RoundProbe,
+        sent: Moment,
+        targets: &mut Targets,
+        most: Duration,
+    ) -> Fate {
+        match outcome {
+            ProbeOutcome::Reply(rtt) => {
+                self.wrong_answer = None;
+                self.portal.answered(target, targets.at(target).is_page());
+                Fate::Answered(rtt.min(most))
+            }
+            ProbeOutcome::Unreachable(_) => Fate::Missed,
+            ProbeOutcome::Wrong(what) => {
+                self.families.wrongly_answered(family, &what);
+                self.wrong_answer = Some(what);
+                targets.at_mut(target).answered_wrongly(sent);
+                if targets.takes_any_answer(family) {
+                    Fate::Wrong
+                } else {
+                    Fate::Missed
+                }
+            }
+            ProbeOutcome::Captive(what) => {
+                let track = targets.at_mut(target);
+                track.answered_wrongly(sent);
+                if track.is_standing() {
+                    self.portal.answered_wrongly(target, sent, what);
+                }
+                Fate::Wrong
+            }
+            ProbeOutcome::NotSent(_) | ProbeOutcome::Refused(_) => Fate::Void,
+        }
     }
 
-    /// Another server answered in the place of a target, or the target did not answer as it should.
-    pub(super) fn answered_wrongly(&mut self, family: Family, what: String) {
-        self.families.wrongly_answered(family, &what);
-        self.wrong_answer = Some(what);
+    /// A probe is answered after `rtt`, in time or late.
+    pub(super) fn answered(
+        &mut self,
+        settled: &Settled,
+        rtt: Duration,
+        targets: &Targets,
+        health: &HealthSettings,
+        now: Moment,
+    ) {
+        if settled.undoes_a_miss && settled.was_closed {
+            let process = self.outage.process();
+            self.quality.undo_miss(&process);
+        }
+        if settled.undoes_a_miss && rtt >= health.latency.enter {
+            self.late_answer = Some(now);
+        }
+        let target = settled.probe.target;
+        if targets.at(target).is_standing() {
+            let of_link = targets.rtt_of_link(target, rtt, now - health.window);
+            self.quality.reply(of_link);
+        }
+    }
+
+    /// A trial is over: what is wrong with the uplink otherwise.
+    pub(super) fn judge_trial(&mut self, trial: Trial, limit: Loss) -> Option<String> {
+        let loss = Loss::from_ratio(f64::from(trial.lost) / f64::from(trial.rounds.max(1)));
+        if loss >= limit {
+            self.quality.blame_loss(loss);
+        }
+        self.quality.complaint()
     }
 
     /// A target is at fault on all uplinks.
@@ -237,11 +311,6 @@ impl Evidence {
         })
     }
 
-    /// An answer came that had been given up, and was slower than latency may be.
-    pub(super) fn answered_late(&mut self, now: Moment) {
-        self.late_answer = Some(now);
-    }
-
     /// It is degraded, and answers keep coming that are given up before they come: as long as they
     /// do, it is alive. Each vouches for the time in which another was to come.
     pub(super) fn is_known_to_be_slow(
@@ -253,6 +322,24 @@ impl Evidence {
         let vouches_for = probe.timeout.max(probe.interval) * 2;
         let is_recent = |late| now.since(late) < vouches_for;
         phase == Phase::Degraded && self.late_answer.is_some_and(is_recent)
+    }
+
+    /// Only the pings come through.
+    pub(super) fn is_captive(&self, phase: Phase) -> bool {
+        phase == Phase::Down && self.portal.is_certain()
+    }
+
+    /// Probes of this round by the family are lost: a later one is answered. Whether the round fails.
+    pub(super) fn overtaken(&mut self, round: &mut Round, family: Family) -> bool {
+        if round.take_family_result(family) == Some(RoundResult::Failed) {
+            let losses = round.losses_of(family);
+            self.families.overtaken(family, round.sent, losses);
+        }
+        let has_failed = matches!(round.take_result(), Some([_, RoundResult::Failed]));
+        if has_failed {
+            self.outage.failed(round.sent, round.losses());
+        }
+        has_failed
     }
 
     /// What a round says about the uplink. `down_since`: it is down since then.
@@ -272,18 +359,24 @@ impl Evidence {
         let is_disproof = is_late && down_since.is_some_and(|since| sent < since);
         if let Some(rtt) = round.slowest_answer().filter(|_| is_disproof) {
             self.silence = None;
-            self.outage.answered(sent, demand);
+            self.outage
+                .delivered(sent, demand, now - usual_rtt(targets));
             return RoundFinding::Disproof(rtt);
         }
         match result {
             RoundResult::Open => RoundFinding::Nothing,
             RoundResult::Answered | RoundResult::Wrong => {
+                if is_late {
+                    self.outage
+                        .delivered(sent, demand, now - usual_rtt(targets));
+                } else {
+                    self.outage.answered(sent, demand);
+                }
                 if self.outage.is_traffic_silent() {
                     self.passive.disprove(now);
                     self.outage.traffic_is_silent(None);
                 }
                 self.silence = None;
-                self.outage.answered(sent, demand);
                 let is_right = result == RoundResult::Answered || targets.take_any_answer(round);
                 if is_right {
                     RoundFinding::Answered
@@ -385,15 +478,20 @@ impl Evidence {
     }
 }
 
+/// How long answers usually take.
+fn usual_rtt(targets: &Targets) -> Duration {
+    let usual = targets.iter().filter_map(TargetTrack::usual_rtt);
+    usual.max().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::quality::tests::health;
-    use crate::engine::round::{Fate, RoundProbe};
     use crate::units::ProbeId;
 
     const DEMAND: Demand = Demand {
-        false_alarm_every: Duration::from_secs(30 * 86_400),
+        switch_cost: Duration::from_secs(2),
         interval: Duration::from_secs(1),
         outage_within: Duration::from_secs(10),
     };

@@ -130,6 +130,19 @@ impl Health {
         self.phase
     }
 
+    /// The trial that it is on.
+    pub(super) fn trial(&self) -> Option<Trial> {
+        match self.phase {
+            Phase::Recovering(trial) => Some(trial),
+            Phase::Unknown
+            | Phase::Up
+            | Phase::Degraded
+            | Phase::Down
+            | Phase::Absent
+            | Phase::Cold => None,
+        }
+    }
+
     /// The state as a whole, whatever is wrong with one family.
     pub(super) fn state(&self) -> State {
         if self.is_disabled {
@@ -174,10 +187,6 @@ impl Health {
     /// It was down or degraded at some time in this run.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed
-    }
-
-    pub(super) fn is_disabled(&self) -> bool {
-        self.is_disabled
     }
 
     pub(super) fn set_disabled(&mut self, is_disabled: bool) {

@@ -9,28 +9,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::basis::{BasisChange, ProbeBasis};
-use super::evidence::{Evidence, RoundFinding};
+use super::evidence::Evidence;
 use super::health::{Health, Phase, Signal};
+use super::judge::UplinkJudge;
 use super::outbox::ProbeIds;
 use super::pacer::{Pacer, Situation};
 use super::places::Places;
-use super::portal::PortalFinding;
-use super::purse::{Chosen, Purse};
+use super::purse::{Purse, RoundTargets};
+use super::refusals::SendState;
 use super::reports::Reports;
-use super::rounds::{Overtaken, ProbePlace, Rounds};
+use super::rounds::{ProbePlace, Rounds};
 use super::targets::Targets;
 use crate::engine::family::FamilyTurn;
+use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
-use crate::engine::outage::{Demand, Silence};
+use crate::engine::outage::Demand;
 use crate::engine::passive::BUSY_EVERY;
 use crate::engine::quality::Quality;
-use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
+use crate::engine::round::{Fate, RoundProbe};
 use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
-use crate::engine::suspicion::{Observation, SuspectedFault};
+use crate::engine::suspicion::SuspectedFault;
 use crate::engine::timer::{Timers, UplinkTimer};
 use crate::routing::{Attachment, Family, Path};
-use crate::units::{Counters, Loss, Moment, ProbeId};
+use crate::units::{Counters, Moment, ProbeId, Target};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
 const LEAST_ROUNDS: u32 = 3;
@@ -54,20 +56,20 @@ pub(super) struct UplinkMonitor {
     /// It is a cold standby that was called, and may still become usable in time.
     pub(super) is_coming_up: bool,
     basis: ProbeBasis,
-    rounds: Rounds,
+    pub(super) rounds: Rounds,
     timers: Timers,
     pub(super) reports: Reports,
 }
 
 impl UplinkMonitor {
-    pub(super) fn new(settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
+    pub(super) fn new(id: UplinkId, settings: UplinkSettings, now: Moment, spread: Spread) -> Self {
         let (probe, health) = (&settings.probe, &settings.health);
         Self {
             health: Health::new(now),
             targets: Targets::new(&probe.targets, probe.quorum, health.window),
             evidence: Evidence::new(health),
             pacer: Pacer::new(spread, Purse::of(&settings, now), now),
-            reports: Reports::new(&settings),
+            reports: Reports::new(id, &settings),
             settings,
             is_carrying: false,
             is_attached: false,
@@ -153,9 +155,9 @@ impl UplinkMonitor {
     }
 
     /// A path is away for a moment: nothing is asked meanwhile.
-    pub(super) fn pause(&mut self, away: impl Iterator<Item = Family>, now: Moment) {
+    pub(super) fn pause(&mut self, away: &[Family], now: Moment) {
         for family in away {
-            self.void_unanswered(family, now);
+            self.void_unanswered(*family, now);
         }
         self.is_paused = true;
         self.probe_soon(now);
@@ -177,7 +179,8 @@ impl UplinkMonitor {
 
     fn judge_lasting_silence(&mut self, demand: Demand, now: Moment) {
         if let Some(silence) = self.evidence.lasting_silence(now, demand) {
-            self.judge_silence(silence, now);
+            let signal = self.judge(now, |mut judge, _| judge.judge_silence(silence));
+            self.take_verdict(signal, now);
         }
     }
 
@@ -220,23 +223,29 @@ impl UplinkMonitor {
 
     /// Takes what became of a probe.
     pub(super) fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Moment) {
-        let Some(place) = self.rounds.find(id) else {
+        let Some((place, probe, sent)) = self.rounds.find_unanswered(id) else {
+            if matches!(outcome, ProbeOutcome::Reply(_)) && self.rounds.is_void(id) {
+                self.evidence.heard();
+            }
             return;
         };
-        let (probe, sent) = self.rounds.probe(place);
-        match probe.fate {
-            Fate::Pending | Fate::Missed => {}
-            Fate::Void if matches!(outcome, ProbeOutcome::Reply(_)) => {
-                self.evidence.heard();
-                return;
-            }
-            Fate::Answered(_) | Fate::Wrong | Fate::Void => return,
+        if let ProbeOutcome::NotSent(why) = &outcome {
+            self.not_sent(probe.family, why, now);
         }
-        let fate = self.understand(probe, sent, outcome, now);
-        let is_answered = matches!(fate, Fate::Answered(_));
-        let is_news = probe.fate == Fate::Pending || is_answered || fate == Fate::Wrong;
-        if is_news && is_answered {
-            self.overtake(sent, probe.family, now);
+        if let ProbeOutcome::Refused(why) = &outcome
+            && self.evidence.refusals.refused(probe.family, why, now)
+        {
+            self.not_sent(probe.family, why, now);
+        }
+        let (most, targets) = (self.settings.probe.listen_for(), &mut self.targets);
+        let fate = (self.evidence).understand(outcome, probe, sent, targets, most);
+        let answer = match fate {
+            Fate::Answered(rtt) => Some(now.min(sent + rtt)),
+            Fate::Pending | Fate::Missed | Fate::Wrong | Fate::Void => None,
+        };
+        let is_news = probe.fate == Fate::Pending || answer.is_some() || fate == Fate::Wrong;
+        if let Some(came) = answer {
+            self.overtake(sent, probe.family, came, now);
         }
         if is_news {
             self.settle(place, fate, now);
@@ -244,49 +253,45 @@ impl UplinkMonitor {
         self.arm_deadline();
     }
 
-    /// What an outcome means for the probe to this target, and what it says beside.
-    fn understand(
-        &mut self,
-        RoundProbe { target, family, .. }: RoundProbe,
-        sent: Moment,
-        outcome: ProbeOutcome,
-        now: Moment,
-    ) -> Fate {
-        match outcome {
-            ProbeOutcome::Reply(rtt) => {
-                let is_page = self.targets.at(target).is_page();
-                self.evidence.answered_rightly(target, is_page);
-                Fate::Answered(rtt.min(listen_for(self.settings.probe.timeout)))
-            }
-            ProbeOutcome::Unreachable(_) => Fate::Missed,
-            ProbeOutcome::Wrong(what) => {
-                self.evidence.answered_wrongly(family, what);
-                self.targets.at_mut(target).answered_wrongly(sent);
-                if self.targets.takes_any_answer(family) {
-                    Fate::Wrong
-                } else {
-                    Fate::Missed
-                }
-            }
-            ProbeOutcome::Captive(what) => {
-                let track = self.targets.at_mut(target);
-                track.answered_wrongly(sent);
-                if track.is_standing() {
-                    self.evidence.portal.answered_wrongly(target, sent, what);
-                }
-                Fate::Wrong
-            }
-            ProbeOutcome::NotSent(why) => {
-                let demand = Demand::of(&self.settings);
-                let turn = self.evidence.families.not_sent(family, &why, now, demand);
-                self.take_family_turn(turn.map(|turn| (family, turn)), now);
-                let outage_within = self.settings.health.outage_within;
-                if self.evidence.is_mute(now, outage_within) {
-                    self.signal(Signal::Mute(why), now);
-                }
-                Fate::Void
-            }
+    /// A probe by this family could not be sent.
+    fn not_sent(&mut self, family: Family, why: &str, now: Moment) {
+        let demand = Demand::of(&self.settings);
+        let turn = self.evidence.families.not_sent(family, why, now, demand);
+        self.take_family_turn(turn.map(|turn| (family, turn)), now);
+        let outage_within = self.settings.health.outage_within;
+        if self.evidence.is_mute(now, outage_within) {
+            self.signal(Signal::Mute(why.to_owned()), now);
         }
+    }
+
+    /// Whether its probes of a family are sent.
+    pub(super) fn send_state(&self, family: Family) -> SendState {
+        if self.is_attached && self.targets.can_ask(family) {
+            self.evidence.refusals.state(family)
+        } else {
+            SendState::Unasked
+        }
+    }
+
+    /// This machine refuses the probes of a family on all uplinks, or no longer does.
+    pub(super) fn refused_everywhere(&mut self, family: Family, is_so: bool) {
+        if self.evidence.refused_everywhere(family, is_so) {
+            self.reports.changed();
+        }
+    }
+
+    /// A probe left this machine so much later than it was ordered.
+    pub(super) fn sent_late(&mut self, id: ProbeId, by: Duration) {
+        self.rounds.sent_late(id, by);
+        self.arm_deadline();
+    }
+
+    /// The agent did not run for so long: probes whose time ran out meanwhile say nothing.
+    pub(super) fn stalled(&mut self, lasts: Duration, now: Moment) {
+        for place in self.rounds.excused(now - lasts, now) {
+            self.settle(place, Fate::Void, now);
+        }
+        self.arm_deadline();
     }
 
     /// Takes the counters of its interface.
@@ -342,7 +347,7 @@ impl UplinkMonitor {
             return;
         }
         let probe = &self.settings.probe;
-        self.rounds.forget_old(listen_for(probe.timeout), now);
+        self.rounds.forget_old(probe.listen_for(), now);
         self.targets.expire(now);
         let situation = self.situation(now);
         let pace = self.pacer.pace(&situation);
@@ -354,31 +359,19 @@ impl UplinkMonitor {
                 |since| (self.rounds).has_asked_all_since(since, self.settings.probe.quorum);
             self.pacer.breadth(pace, &situation, has_asked_all)
         };
-        let Some(chosen) = self.choose(breadth, pace, &situation) else {
+        let broken = self.evidence.families.broken();
+        let Some(chosen) = self.choose(breadth, broken, pace, &situation) else {
             return;
         };
-        let mut probes = self.rounds.take_room();
-        probes.reserve_exact(chosen.counting.len() + chosen.retried.len());
-        let timeout = self.settings.probe.timeout;
-        for (places, counts) in [(chosen.counting, true), (chosen.retried, false)] {
-            for place in places.iter() {
-                let id = ids.take();
-                let track = self.targets.at(place);
-                self.reports.probe(id, track.target(), listen_for(timeout));
-                probes.push(RoundProbe {
-                    id,
-                    target: place,
-                    family: self.targets.family_of(place),
-                    counts,
-                    deadline: now + track.deadline(timeout),
-                    fate: Fate::Pending,
-                });
-            }
-        }
+        let (probe, reports) = (&self.settings.probe, &mut self.reports);
+        let order = |target: &Target| {
+            let id = ids.take();
+            reports.probe(id, target, probe.listen_for());
+            id
+        };
+        self.rounds
+            .send(chosen, &self.targets, probe, broken, now, order);
         self.pacer.sent();
-        let mut round = Round::new(now, self.settings.probe.quorum, probes);
-        round.without = self.evidence.families.broken();
-        self.rounds.push(round);
         let situation = self.situation(now);
         self.pacer
             .await_next_round(&situation, &self.settings.probe);
@@ -386,17 +379,22 @@ impl UplinkMonitor {
 
     /// The targets that are asked now, as far as there is money for them. Those that were set aside are
     /// asked now and then, without their answers counting.
-    fn choose(&mut self, breadth: Breadth, pace: Pace, now: &Situation) -> Option<Chosen> {
+    fn choose(
+        &mut self,
+        breadth: Breadth,
+        broken: Option<Family>,
+        pace: Pace,
+        now: &Situation,
+    ) -> Option<RoundTargets> {
         let probe = &self.settings.probe;
-        let groups = self.targets.askable(self.evidence.families.broken());
+        let groups = self.targets.askable(broken);
         let broken = self.evidence.families.take_retry(now.now);
         let broken = broken.map_or_else(Places::default, |of| self.targets.standing_of(of));
         let counting = self.rounds.choose(breadth, &groups, broken, probe.quorum);
         let retried = self.targets.take_retries(counting, now.now);
-        let chosen = Chosen { counting, retried };
+        let chosen = RoundTargets { counting, retried };
         let paid = self.pacer.pay(chosen, pace, now, probe)?;
-        let is_any = !paid.counting.is_empty() || !paid.retried.is_empty();
-        is_any.then_some(paid)
+        (!paid.is_empty()).then_some(paid)
     }
 
     /// What was under way is over.
@@ -430,30 +428,15 @@ impl UplinkMonitor {
     }
 
     /// A later probe is answered: a queue keeps its order, so that what is still thought to wait in it
-    /// was lost. That is how the link loses packets, and no silence any more.
-    fn overtake(&mut self, answered: Moment, family: Family, now: Moment) {
+    /// was lost. That is how the link loses packets, and no silence any more. The answer `came` before
+    /// it was read, perhaps together with those of earlier probes.
+    fn overtake(&mut self, answered: Moment, family: Family, came: Moment, now: Moment) {
         let most = self.settings.probe.timeout;
         let patience = |target| self.targets.at(target).deadline(most);
-        let overtaken = self.rounds.overtaken(family, answered, patience, now);
-        for Overtaken {
-            round: place,
-            probes,
-        } in overtaken
-        {
-            let round = self.rounds.at_mut(place);
-            for at in probes.iter() {
-                let probe = &mut round.probes[at];
-                probe.fate = Fate::Missed;
-                self.targets
-                    .at_mut(probe.target)
-                    .missed(probe.id, round.sent);
-            }
-            if round.take_family_result(family) == Some(RoundResult::Failed) {
-                let losses = round.losses_of(family);
-                self.evidence.families.overtaken(family, round.sent, losses);
-            }
-            if let Some([_, RoundResult::Failed]) = round.take_result() {
-                self.evidence.outage.failed(round.sent, round.losses());
+        for overtaken in (self.rounds).overtaken(family, answered, patience, came) {
+            let place = overtaken.round;
+            let round = self.rounds.lose(overtaken, &mut self.targets);
+            if self.evidence.overtaken(round, family) {
                 self.health.count_round(true);
             }
             if round.is_closed() {
@@ -464,156 +447,66 @@ impl UplinkMonitor {
 
     fn settle(&mut self, place: ProbePlace, fate: Fate, now: Moment) {
         let settled = self.rounds.settle(place, fate);
-        let RoundProbe { id, target, .. } = settled.probe;
+        if fate != Fate::Void {
+            self.evidence.refusals.sent(settled.probe.family);
+        }
         if fate != Fate::Void && settled.speaks_for_all {
             self.evidence.sent();
         }
-        match fate {
-            Fate::Answered(rtt) => {
-                if settled.undoes_a_miss && settled.was_closed {
-                    let process = self.evidence.outage.process();
-                    self.evidence.quality.undo_miss(&process);
-                }
-                if settled.undoes_a_miss && rtt >= self.settings.health.latency.enter {
-                    self.evidence.answered_late(now);
-                }
-                if self.targets.at(target).is_standing() {
-                    let since = now - self.settings.health.window;
-                    let of_link = self.targets.rtt_of_link(target, rtt, since);
-                    self.evidence.quality.reply(of_link);
-                }
-                let track = self.targets.at_mut(target);
-                let standing = track.answered(now, id, settled.sent, rtt);
-                if let Some(standing) = standing {
-                    self.reports.standing(track.target(), standing, now);
-                }
+        let RoundProbe { id, target, .. } = settled.probe;
+        if let Fate::Answered(rtt) = fate {
+            let health = &self.settings.health;
+            (self.evidence).answered(&settled, rtt, &self.targets, health, now);
+            let track = self.targets.at_mut(target);
+            if let Some(standing) = track.answered(now, id, settled.sent, rtt) {
+                self.reports.standing(track.target(), standing, now);
             }
-            Fate::Missed => self.targets.at_mut(target).missed(id, settled.sent),
-            Fate::Pending | Fate::Wrong | Fate::Void => {}
         }
-        let (demand, trust_after) = (
-            Demand::of(&self.settings),
-            self.settings.health.recover_after,
-        );
-        let round = self.rounds.at_mut(place.round);
-        let turn = (self.evidence).judge_families(round, &self.targets, demand, trust_after, now);
+        if fate == Fate::Missed {
+            self.targets.at_mut(target).missed(id, settled.sent);
+        }
+        let round = place.round;
+        let turn = self.judge(now, |judge, all| judge.judge_families(all.at_mut(round)));
         self.take_family_turn(turn, now);
-        self.judge_round(place.round, demand, now);
-        if !settled.was_closed && self.rounds.at(place.round).is_closed() {
-            self.close(place.round, now);
+        let signal = self.judge(now, |judge, all| judge.judge_round(all.at_mut(round)));
+        self.take_verdict(signal, now);
+        if !settled.was_closed && self.rounds.at(round).is_closed() {
+            self.close(round, now);
         }
         self.hurry(now);
     }
 
-    /// What a round says about the uplink.
-    fn judge_round(&mut self, place: usize, demand: Demand, now: Moment) {
-        let phase = self.health.phase();
-        let down_since = (phase == Phase::Down).then_some(self.health.since());
-        let is_captive = self.is_captive();
-        let round = self.rounds.at_mut(place);
-        let finding = (self.evidence).judge_round(round, &self.targets, down_since, demand, now);
-        match finding {
-            RoundFinding::Nothing => {}
-            RoundFinding::Disproof(rtt) => {
-                let limit = self.settings.health.latency.enter;
-                let complaint = self.evidence.disproved(rtt, limit);
-                self.signal(Signal::Disproved(complaint), now);
-            }
-            RoundFinding::Answered if is_captive => {}
-            RoundFinding::Answered => {
-                self.health.count_round(false);
-                self.signal(Signal::Answered, now);
-            }
-            RoundFinding::Missed(silence) => {
-                self.health.count_round(true);
-                if let Some(silence) = silence {
-                    self.judge_silence(silence, now);
-                }
-            }
-        }
-    }
-
-    /// A round is complete: what it says about its targets and about the quality of the link.
+    /// A round is complete.
     fn close(&mut self, place: usize, now: Moment) {
-        let process = self.evidence.outage.process();
-        let round = self.rounds.at(place);
-        self.evidence.families.closed(round);
-        let overflows = self.evidence.quality.overflows();
-        for (target, standing) in self.targets.blame(round, overflows, &process, now) {
-            let target = self.targets.at(target).target();
-            self.reports.standing(target, standing, now);
-        }
-        self.judge_portal(now);
-        let demand = Demand::of(&self.settings);
-        let round = self.rounds.at(place);
-        (self.evidence).closed(round, &self.targets, &process, demand);
-        if self.health.has_dwelt(self.settings.health.dwell, now) {
-            let complaint = self.evidence.quality.complaint();
-            self.signal(complaint.map_or(Signal::Better, Signal::Worse), now);
-        }
+        let signal = self.judge(now, |judge, rounds| judge.judge_targets(rounds.at(place)));
+        self.take_verdict(signal, now);
+        let signal = self.judge(now, |judge, rounds| judge.judge_quality(rounds.at(place)));
+        self.take_verdict(signal, now);
     }
 
-    fn judge_portal(&mut self, now: Moment) {
-        let counts = |place: usize| self.targets.at(place).is_standing();
-        match self.evidence.portal.judge(counts) {
-            None => {}
-            Some(PortalFinding::Captive(what)) => {
-                self.found_at_fault(SuspectedFault::Captive(what), now);
-            }
-            Some(PortalFinding::Suspected { place, since, what }) => {
-                let target = self.targets.at(place).target().clone();
-                self.reports
-                    .suspect(target, SuspectedFault::Captive(what), since);
-            }
-        }
-    }
-
-    /// Too few targets answered for too long. If some said anything at all, the others may be to
-    /// blame.
-    fn judge_silence(&mut self, silence: Silence, now: Moment) {
-        let phase = self.health.phase();
-        let evidence = &self.evidence;
-        if evidence.is_known_to_be_slow(phase, &self.settings.probe, now) {
-            return;
-        }
-        let since = evidence.outage.suspected_since().unwrap_or(now);
-        if !self.targets.has_spoken_since(since) {
-            self.fall_silent(silence, now);
-            return;
-        }
-        let standing = self.targets.iter().filter(|track| track.is_standing());
-        let silent = standing.filter(|track| track.observation(since) != Observation::Answers);
-        let targets: Vec<_> = silent.map(|track| track.target().clone()).collect();
-        for target in targets {
-            self.reports
-                .suspect(target, SuspectedFault::Outage(silence), since);
-        }
-    }
-
-    fn fall_silent(&mut self, silence: Silence, now: Moment) {
-        let quorum = self.settings.probe.quorum;
-        let why = self
-            .evidence
-            .explain_silence(silence, &self.targets, quorum);
-        self.signal(Signal::Silent(why), now);
-    }
-
-    /// The uplink is to blame, and not its targets. A right page since then ends a portal before it
-    /// begins.
+    /// The uplink is to blame, and not its targets.
     pub(super) fn found_at_fault(&mut self, fault: SuspectedFault, now: Moment) {
-        match fault {
-            SuspectedFault::SetAside(_) => {}
-            SuspectedFault::Outage(_) => {
-                let demand = Demand::of(&self.settings);
-                if let Some(silence) = self.evidence.outage_verdict(now, demand) {
-                    self.fall_silent(silence, now);
-                }
-            }
-            SuspectedFault::Captive(what) => {
-                if self.evidence.portal.confirm() {
-                    self.signal(Signal::Captive(what), now);
-                }
-            }
+        let signal = self.judge(now, |judge, _| judge.judge_fault(fault));
+        self.take_verdict(signal, now);
+    }
+
+    /// Judges the uplink by its rounds.
+    fn judge<T>(&mut self, now: Moment, by: impl FnOnce(UplinkJudge<'_>, &mut Rounds) -> T) -> T {
+        let judge = UplinkJudge {
+            settings: &self.settings,
+            health: &mut self.health,
+            targets: &mut self.targets,
+            evidence: &mut self.evidence,
+            reports: &mut self.reports,
+            now,
+        };
+        by(judge, &mut self.rounds)
+    }
+
+    /// Takes what was judged.
+    pub(super) fn take_verdict(&mut self, signal: Option<Signal>, now: Moment) {
+        if let Some(signal) = signal {
+            self.signal(signal, now);
         }
     }
 
@@ -627,34 +520,19 @@ impl UplinkMonitor {
 
     /// Only the pings come through.
     pub(super) fn is_captive(&self) -> bool {
-        self.health.phase() == Phase::Down && self.evidence.portal.is_certain()
+        self.evidence.is_captive(self.health.phase())
     }
 
     fn try_to_trust(&mut self, now: Moment) {
         let recover_after = self.settings.health.recover_after;
-        let trial = match self.health.phase() {
-            Phase::Recovering(trial) => Some(trial),
-            Phase::Unknown
-            | Phase::Up
-            | Phase::Degraded
-            | Phase::Down
-            | Phase::Absent
-            | Phase::Cold => None,
-        };
-        let rounds = trial.map_or(0, |trial| trial.rounds);
+        let rounds = self.health.trial().map_or(0, |trial| trial.rounds);
         let is_too_early = rounds < LEAST_ROUNDS && !recover_after.is_zero();
         if self.evidence.outage.is_suspected() || is_too_early {
             let soon = (recover_after / 4).max(self.settings.probe.confirm_interval);
             self.timers.set(UplinkTimer::Recover, now + soon);
-        } else if let Some(trial) = trial {
-            let loss = f64::from(trial.lost) / f64::from(trial.rounds.max(1));
-            let loss = Loss::from_ratio(loss);
-            let quality = &mut self.evidence.quality;
-            if loss >= self.settings.health.loss.enter {
-                quality.blame_loss(loss);
-            }
-            let complaint = quality.complaint();
-            self.signal(Signal::Trusted(recover_after, complaint), now);
+        } else {
+            let signal = self.judge(now, |judge, _| judge.judge_trial());
+            self.take_verdict(signal, now);
         }
     }
 
@@ -739,9 +617,4 @@ impl UplinkMonitor {
             last_round: self.rounds.last_sent(),
         }
     }
-}
-
-/// Long after the deadline, so that a late answer still undoes a miss.
-fn listen_for(timeout: Duration) -> Duration {
-    timeout * 2 + Duration::from_secs(1)
 }

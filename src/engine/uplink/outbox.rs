@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::engine::action::{Action, ProbeOrder};
-use crate::engine::damping::Turn;
+use crate::engine::damping::StateTurn;
 use crate::engine::event::Event;
 use crate::engine::suspicion::TargetNotice;
 use crate::units::{ProbeId, UplinkName};
@@ -18,7 +18,7 @@ pub struct Outbox {
     /// What happened.
     pub events: Vec<Event>,
     /// How whole uplinks changed, for the damping.
-    pub turns: Vec<Turn>,
+    pub turns: Vec<StateTurn>,
     /// What is to be settled between all uplinks.
     pub notices: Vec<TargetNotice>,
     /// Something changed that the choice may depend on, whether or not there is an event of it.

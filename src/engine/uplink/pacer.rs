@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::health::Phase;
-use super::purse::{Chosen, Purse};
+use super::purse::{Purse, RoundTargets};
 use crate::engine::budget::Purpose;
 use crate::engine::schedule::{Breadth, Doubt, Need, Pace, Spread, Wait};
 use crate::engine::settings::ProbeSettings;
@@ -17,6 +17,9 @@ const ROUTES_FIRST: Duration = Duration::from_millis(30);
 
 /// Of the silence so far, what passes until the next round of a verdict on a metered uplink.
 const SILENCE_SHARE: u32 = 5;
+
+/// A silence that is an outage is watched briskly until it has lasted for so long.
+const WATCHED_TO_LEARN: Duration = Duration::from_secs(4);
 
 /// So many dense rounds show what other uplinks want to know.
 const ROUNDS_FOR_OTHERS: u8 = 3;
@@ -232,6 +235,10 @@ impl Pacer {
             Phase::Degraded | Phase::Recovering(_) => Pace::Brisk,
             Phase::Up if now.has_family_on_trial => Pace::Brisk,
             Phase::Up => self.unhurried(),
+            // When a silence ends soon after the verdict decides how long the next one is waited for.
+            Phase::Down if now.silence().is_some_and(|lasts| lasts < WATCHED_TO_LEARN) => {
+                Pace::Brisk
+            }
             Phase::Down | Phase::Absent | Phase::Cold => match self.need {
                 Need::Standby | Need::Called => Pace::BackOff {
                     age: now.now.since(self.awaited_since),
@@ -384,11 +391,11 @@ impl Pacer {
     /// enough.
     pub(super) fn pay(
         &mut self,
-        chosen: Chosen,
+        chosen: RoundTargets,
         pace: Pace,
         now: &Situation,
         probe: &ProbeSettings,
-    ) -> Option<Chosen> {
+    ) -> Option<RoundTargets> {
         let purpose = match pace {
             Pace::Confirm => Purpose::Verdict,
             Pace::Brisk if now.phase == Phase::Up && !now.may_be_dead() => Purpose::Quality,

@@ -26,14 +26,18 @@ pub(super) struct Purse {
 
 /// Targets to ask: those whose answers count, and those that are only retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chosen {
+pub(super) struct RoundTargets {
     pub(super) counting: Places,
     pub(super) retried: Places,
 }
 
-impl Chosen {
-    fn len(self) -> usize {
+impl RoundTargets {
+    pub(super) fn len(self) -> usize {
         self.counting.len() + self.retried.len()
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.len() == 0
     }
 
     /// One fewer; those that are only retried go first.
@@ -115,12 +119,12 @@ impl Purse {
     /// answer. If that is too much, when there may be enough.
     pub(super) fn pay(
         &mut self,
-        mut chosen: Chosen,
+        mut chosen: RoundTargets,
         purpose: Purpose,
         probe: &ProbeSettings,
         now: Moment,
-    ) -> Result<Chosen, Moment> {
-        let price = |chosen: Chosen| -> u64 {
+    ) -> Result<RoundTargets, Moment> {
+        let price = |chosen: RoundTargets| -> u64 {
             let places = chosen.counting.iter().chain(chosen.retried.iter());
             places.map(|place| cost(&probe.targets[place], probe)).sum()
         };

@@ -13,14 +13,26 @@ use crate::engine::status::UplinkStatus;
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::{millis, tenths};
 use crate::routing::{Attachment, Family};
-use crate::units::{Loss, Score, Wall};
+use crate::units::{Loss, Moment, Score, Wall};
+
+/// The part of an uplink in the choice: what the status shows of it beside its own state.
+#[derive(Clone, Debug)]
+pub struct UplinkPart {
+    /// The families of which it carries the traffic.
+    pub carries: Vec<Family>,
+    /// It carries traffic of some group.
+    pub is_active: bool,
+    /// The penalty of flap damping.
+    pub penalty: f64,
+    /// Until when it does not take the traffic back.
+    pub suppressed_until: Option<Moment>,
+}
 
 /// The read model. `wall` translates times.
 pub(super) fn status(
     monitor: &UplinkMonitor,
     attachment: &Attachment,
-    carries: Vec<Family>,
-    is_active: bool,
+    part: UplinkPart,
     wall: Wall,
 ) -> UplinkStatus {
     let UplinkMonitor {
@@ -47,20 +59,26 @@ pub(super) fn status(
         tier: settings.tier,
         weight: settings.weight,
         state: health.shown_state(complaint),
-        active: is_active,
+        active: part.is_active,
         score,
         loss_percent: loss.map(|loss| tenths(loss.percent())),
         rtt_ms: rtt.map(millis),
         rtt_p95_ms: rtt.and_then(|_| targets.rtt_p95()).map(millis),
         jitter_ms: jitter.map(millis),
         since: wall.at(health.since()),
-        reason: health.shown_reason(complaint),
+        reason: match evidence.refusals.reason() {
+            Some(why) => format!(
+                "{}; cannot be probed: {why}",
+                health.shown_reason(complaint)
+            ),
+            None => health.shown_reason(complaint),
+        },
         in_doubt: evidence.outage.is_suspected(),
-        penalty: 0.0,
-        suppressed_until: None,
+        penalty: tenths(part.penalty),
+        suppressed_until: part.suppressed_until.map(|until| wall.at(until)),
         families,
         broken,
-        carries,
+        carries: part.carries,
         learnt: Some(Learnt::new(learner, demand, &rhythm(monitor))),
         targets: targets.iter().map(TargetTrack::status).collect(),
         probe_budget: pacer.purse().map(Purse::status),

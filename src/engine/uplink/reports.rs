@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::health::StateReport;
 use super::outbox::Outbox;
 use crate::engine::action::ProbeOrder;
-use crate::engine::damping::Turn;
+use crate::engine::damping::StateTurn;
 use crate::engine::event::{Change, Event};
-use crate::engine::settings::{Standby, UplinkSettings};
+use crate::engine::ids::UplinkId;
+use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::suspicion::{SuspectedFault, Suspicion, TargetNotice};
 use crate::engine::target::Standing;
@@ -16,6 +17,7 @@ use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
 /// The reports of one uplink since they were last collected.
 #[derive(Clone, Debug)]
 pub(super) struct Reports {
+    id: UplinkId,
     uplink: UplinkName,
     interface: InterfaceName,
     is_cold: bool,
@@ -23,13 +25,19 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    pub(super) fn new(settings: &UplinkSettings) -> Self {
+    pub(super) fn new(id: UplinkId, settings: &UplinkSettings) -> Self {
         Self {
+            id,
             uplink: settings.name.clone(),
             interface: settings.interface.clone(),
-            is_cold: matches!(settings.standby, Standby::Cold(_)),
+            is_cold: settings.is_cold(),
             out: Outbox::default(),
         }
+    }
+
+    /// Its uplink has this id from now on.
+    pub(super) fn set_id(&mut self, id: UplinkId) {
+        self.id = id;
     }
 
     /// Takes changed settings.
@@ -37,7 +45,7 @@ impl Reports {
         let out = std::mem::take(&mut self.out);
         *self = Self {
             out,
-            ..Self::new(settings)
+            ..Self::new(self.id, settings)
         };
     }
 
@@ -74,9 +82,8 @@ impl Reports {
         now: Moment,
     ) {
         if let Some([from, to]) = report.whole {
-            self.out.turns.push(Turn {
-                uplink: self.uplink.clone(),
-                interface: self.interface.clone(),
+            self.out.turns.push(StateTurn {
+                uplink: self.id,
                 from,
                 to,
             });

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::places::Places;
+use super::purse::RoundTargets;
+use super::targets::Targets;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::Breadth;
+use crate::engine::settings::ProbeSettings;
 use crate::routing::Family;
-use crate::units::{Moment, ProbeId};
+use crate::units::{Moment, ProbeId, Target};
 
 /// The rounds of one uplink that an answer may still come to, the oldest first.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,10 @@ pub(super) struct Rounds {
     /// Room for the probes of the next round, from one that is over.
     spare_room: Vec<RoundProbe>,
     turn: usize,
+    /// All answers that had come by then are taken in; none: they always are.
+    read_until: Option<Moment>,
+    /// A stall of the agent has excused probes, and none was answered since.
+    has_excused: bool,
 }
 
 /// Where a probe stands.
@@ -42,7 +49,7 @@ pub(super) struct Settled {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Overtaken {
     pub(super) round: usize,
-    pub(super) probes: Places,
+    probes: Places,
 }
 
 impl Rounds {
@@ -71,13 +78,33 @@ impl Rounds {
         chosen
     }
 
-    /// Room for the probes of a round.
-    pub(super) fn take_room(&mut self) -> Vec<RoundProbe> {
-        std::mem::take(&mut self.spare_room)
-    }
-
-    /// A round has been sent.
-    pub(super) fn push(&mut self, round: Round) {
+    /// Sends a round to the chosen targets. `order` orders a probe; `without`: the broken family.
+    pub(super) fn send(
+        &mut self,
+        chosen: RoundTargets,
+        targets: &Targets,
+        probe: &ProbeSettings,
+        without: Option<Family>,
+        now: Moment,
+        mut order: impl FnMut(&Target) -> ProbeId,
+    ) {
+        let mut probes = std::mem::take(&mut self.spare_room);
+        probes.reserve_exact(chosen.len());
+        for (places, counts) in [(chosen.counting, true), (chosen.retried, false)] {
+            for place in places.iter() {
+                let track = targets.at(place);
+                probes.push(RoundProbe {
+                    id: order(track.target()),
+                    target: place,
+                    family: targets.family_of(place),
+                    counts,
+                    deadline: now + track.deadline(probe.timeout),
+                    fate: Fate::Pending,
+                });
+            }
+        }
+        let mut round = Round::new(now, probe.quorum, probes);
+        round.without = without;
         self.kept.push_back(round);
     }
 
@@ -89,8 +116,25 @@ impl Rounds {
         &mut self.kept[round]
     }
 
+    /// The probe of this number and when it was sent, if an answer still means something.
+    pub(super) fn find_unanswered(&self, id: ProbeId) -> Option<(ProbePlace, RoundProbe, Moment)> {
+        let place = self.find(id)?;
+        let (probe, sent) = self.probe(place);
+        let is_unanswered = match probe.fate {
+            Fate::Pending | Fate::Missed => true,
+            Fate::Answered(_) | Fate::Wrong | Fate::Void => false,
+        };
+        is_unanswered.then_some((place, probe, sent))
+    }
+
+    /// The probe of this number is no evidence any more.
+    pub(super) fn is_void(&self, id: ProbeId) -> bool {
+        let place = self.find(id);
+        place.is_some_and(|place| self.probe(place).0.fate == Fate::Void)
+    }
+
     /// Where the probe of this number stands.
-    pub(super) fn find(&self, id: ProbeId) -> Option<ProbePlace> {
+    fn find(&self, id: ProbeId) -> Option<ProbePlace> {
         let after = self.kept.partition_point(|round| round.probes[0].id <= id);
         let round = after.checked_sub(1)?;
         let probes = &self.kept[round].probes;
@@ -110,6 +154,7 @@ impl Rounds {
         let was_closed = round.is_closed();
         let probe = &mut round.probes[place.probe];
         let before = std::mem::replace(&mut probe.fate, fate);
+        self.has_excused &= !matches!(fate, Fate::Answered(_) | Fate::Wrong);
         Settled {
             probe: *probe,
             sent: round.sent,
@@ -119,9 +164,11 @@ impl Rounds {
         }
     }
 
-    /// The first probe that is under way and whose answer is overdue.
+    /// The first probe that is under way and whose answer is overdue. An answer that has come and was
+    /// not read yet is not overdue.
     pub(super) fn first_overdue(&self, now: Moment) -> Option<ProbePlace> {
-        let is_overdue = |probe: &RoundProbe| probe.fate == Fate::Pending && probe.deadline <= now;
+        let judged = self.read_until.map_or(now, |read| read.min(now));
+        let is_overdue = |p: &RoundProbe| p.fate == Fate::Pending && p.deadline <= judged;
         (0..).zip(&self.kept).find_map(|(round, of)| {
             let probe = of.probes.iter().position(is_overdue)?;
             Some(ProbePlace { round, probe })
@@ -130,17 +177,59 @@ impl Rounds {
 
     /// The probes by a family that may still be found missed, or be answered late.
     pub(super) fn unanswered_by(&self, family: Family) -> Vec<ProbePlace> {
-        let is_unanswered = |probe: &RoundProbe| {
+        self.places(|_, probe| {
             probe.family == family && matches!(probe.fate, Fate::Pending | Fate::Missed)
+        })
+    }
+
+    /// The probes of which this is so.
+    fn places(&self, is_so: impl Fn(&Round, &RoundProbe) -> bool) -> Vec<ProbePlace> {
+        let mut places = Vec::new();
+        for (round, of) in (0..).zip(&self.kept) {
+            let probes = (0..).zip(&of.probes);
+            let found = probes.filter(|(_, probe)| is_so(of, probe));
+            places.extend(found.map(|(probe, _)| ProbePlace { round, probe }));
+        }
+        places
+    }
+
+    /// All answers that had come by `until` are taken in.
+    pub(super) fn answers_read(&mut self, until: Moment) {
+        self.read_until = self.read_until.max(Some(until));
+    }
+
+    /// A deadline has passed up to which the answers were not read.
+    pub(super) fn awaits_answers(&self, now: Moment) -> bool {
+        let deadline = self.next_deadline().filter(|deadline| *deadline <= now);
+        deadline.is_some_and(|deadline| self.read_until.is_none_or(|read| read < deadline))
+    }
+
+    /// The probes whose time ran out while the agent did not run, from `from` until `now`. Once in each
+    /// silence: whatever keeps the agent from running, an outage is found.
+    pub(super) fn excused(&mut self, from: Moment, now: Moment) -> Vec<ProbePlace> {
+        if self.has_excused {
+            return Vec::new();
+        }
+        let excused = self.places(|round, probe| {
+            let is_touched = round.sent <= from && from <= probe.deadline && probe.deadline <= now;
+            is_touched && probe.fate == Fate::Pending
+        });
+        self.has_excused |= !excused.is_empty();
+        excused
+    }
+
+    /// A probe left the machine so much later than it was ordered.
+    pub(super) fn sent_late(&mut self, id: ProbeId, by: Duration) {
+        let Some(place) = self.find(id) else {
+            return;
         };
-        let rounds = (0..).zip(&self.kept);
-        rounds
-            .flat_map(|(round, of)| {
-                let probes = (0..).zip(&of.probes);
-                let unanswered = probes.filter(move |(_, probe)| is_unanswered(probe));
-                unanswered.map(move |(probe, _)| ProbePlace { round, probe })
-            })
-            .collect()
+        let round = &mut self.kept[place.round];
+        let probe = &mut round.probes[place.probe];
+        if probe.fate == Fate::Pending {
+            probe.deadline = probe.deadline + by;
+            round.sent = round.sent + by.saturating_sub(round.late);
+            round.late = round.late.max(by);
+        }
     }
 
     /// The answer of a probe is waited for until then.
@@ -176,6 +265,17 @@ impl Rounds {
             }
         }
         all
+    }
+
+    /// Takes overtaken probes as missed; the round that they are of.
+    pub(super) fn lose(&mut self, overtaken: Overtaken, targets: &mut Targets) -> &mut Round {
+        let round = &mut self.kept[overtaken.round];
+        for at in overtaken.probes.iter() {
+            let probe = &mut round.probes[at];
+            probe.fate = Fate::Missed;
+            targets.at_mut(probe.target).missed(probe.id, round.sent);
+        }
+        round
     }
 
     /// When the next probe is missed.
@@ -248,7 +348,9 @@ mod tests {
                 deadline: at(time + 100),
                 fate: Fate::Pending,
             });
-            rounds.push(Round::new(at(*time), 1, probes.to_vec()));
+            rounds
+                .kept
+                .push_back(Round::new(at(*time), 1, probes.to_vec()));
         }
         rounds
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::places::Places;
 use crate::engine::loss::LossProcess;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
+use crate::engine::suspicion::Observation;
 use crate::engine::target::{Standing, TargetTrack};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Family, Path};
@@ -100,6 +101,11 @@ impl Targets {
         } else {
             Family::Ipv4
         }
+    }
+
+    /// Some target can be asked by a family.
+    pub(super) fn can_ask(&self, family: Family) -> bool {
+        self.has_way[family as usize] && !self.asked_by(family).is_empty()
     }
 
     /// The targets that are asked by a family.
@@ -204,6 +210,14 @@ impl Targets {
     /// Some target answered something that was asked from `since` on.
     pub(super) fn has_spoken_since(&self, since: Moment) -> bool {
         self.iter().any(|track| track.has_spoken_since(since))
+    }
+
+    /// Those that count and have not answered what was sent from `since` on.
+    pub(super) fn silent_since(&self, since: Moment) -> impl Iterator<Item = &Target> {
+        let standing = self.iter().filter(|track| track.is_standing());
+        standing
+            .filter(move |track| track.observation(since) != Observation::Answers)
+            .map(TargetTrack::target)
     }
 
     /// Forgets what is too old.

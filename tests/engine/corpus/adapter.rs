@@ -496,7 +496,11 @@ fn told(event: &Event) -> String {
             format!("{group}{} -> {}", names(from), names(to))
         }
         Change::Stranded { uplink, .. } | Change::Drained { uplink, .. } => uplink.to_string(),
-        Change::NoUsableUplink | Change::ConfigReloaded | Change::ConfigRefused => String::new(),
+        Change::NoUsableUplink
+        | Change::MachineStalled
+        | Change::MachineRefuses { .. }
+        | Change::ConfigReloaded
+        | Change::ConfigRefused => String::new(),
     };
     format!("event {} {what}", event.change.kind().name())
         .trim_end()

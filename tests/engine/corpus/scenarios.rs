@@ -190,7 +190,7 @@ pub(super) fn lab() -> Vec<Case> {
             "lab-flap",
             Setup {
                 failback_after: 2,
-                damping: Some((20, 60)),
+                damping: Some((60, 60)),
                 ..setup(2)
             },
             240.0,

@@ -1,4 +1,4 @@
-//! What people choose by hand, and a real agent that is killed and started again.
+//! The choices of operators, and a real agent that is killed and started again.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::netns::{self};
 use super::*;
 
-/// An agent of two uplinks with its files, and those who speak to it.
+/// An agent of two uplinks with its files and its clients.
 struct Site {
     files: tempfile::TempDir,
     agent: Option<Child>,
@@ -280,7 +280,7 @@ fn an_agent_that_hands_over_leaves_its_routes_to_the_next_and_one_that_stops_rem
         held(&site).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let ours = held(&site).await;
-        // A supervisor may say both: the hand-over counts.
+        // A supervisor may send both signals: the hand-over counts.
         site.signal(Signal::SIGSTOP);
         site.signal(Signal::SIGUSR2);
         site.signal(Signal::SIGTERM);

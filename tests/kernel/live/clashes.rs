@@ -1,4 +1,4 @@
-//! `uplinkd check` on a machine where others have been at work: their rules as the kernel lists them.
+//! `uplinkd check` on a machine with rules of other software, as the kernel lists them.
 
 use std::process::Command;
 
@@ -19,8 +19,8 @@ interface = "lte"
 tier = 2
 "#;
 
-/// What `uplinkd check` says here, as `severity object`; what it says of this machine's capabilities,
-/// services and sysctls is left out.
+/// The findings of `uplinkd check`, as `severity object`, without those on this machine's capabilities,
+/// services and sysctls.
 pub(super) fn check(routing: &str) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("uplinkd.toml");

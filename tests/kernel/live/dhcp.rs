@@ -1,4 +1,4 @@
-//! An uplink whose address and next hop a real DHCP client writes, as busybox's does on OpenWrt.
+//! An uplink with an address and a next hop from a real DHCP client, as busybox writes them on OpenWrt.
 
 use std::fs::{self, Permissions};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::netns::{self, Packet, World, far};
 use super::*;
 use crate::machine;
 
-/// What OpenWrt's script does with a lease, by busybox alone.
+/// The lease script of OpenWrt, by busybox alone.
 const SCRIPT: &str = "#!/bin/sh
 case $1 in
 deconfig) busybox ip addr flush dev $interface ;;

@@ -1,4 +1,4 @@
-//! The flows of an uplink that the traffic leaves: entries of the kernel's connection tracking.
+//! The flows of an uplink that the traffic leaves, as entries of connection tracking.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};

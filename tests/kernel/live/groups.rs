@@ -1,4 +1,4 @@
-//! Groups of traffic: what belongs to one goes its way, by rules alone.
+//! Groups of traffic, routed by rules alone.
 #![expect(clippy::disallowed_methods, reason = "figures")]
 #![expect(clippy::print_stderr, reason = "figures")]
 
@@ -32,7 +32,7 @@ fn way_to(port: u16) -> IpAddr {
     socket.local_addr().expect("an address").ip()
 }
 
-/// TrafficRoutes of two groups, of every kind.
+/// Routes of two groups, of every kind.
 fn some_rules() -> [(u32, Selector); 5] {
     let any = Selector::default;
     let from = vec![IpNet::from(IpAddr::from(ip("10.9.0.20")))];

@@ -1,4 +1,4 @@
-//! IPv6, by real advertisements of real routers on the far side of the wires.
+//! IPv6, with the advertisements of real routers at the far ends.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -182,8 +182,8 @@ fn one_family_goes_another_way_a_thousand_times_and_no_lookup_of_the_other_fails
     });
 }
 
-/// Asks for the way of a packet, written `from to`, again and again: how often, and how often in
-/// vain.
+/// Looks up the route of a packet, written `from to`, again and again: the number of lookups, and of
+/// those without a route.
 fn look_up(packet: &str, end: &AtomicBool) -> (u64, u64) {
     let (from, to) = packet.split_once(' ').expect("from and to");
     let (mut looked_up, mut failed) = (0, 0);

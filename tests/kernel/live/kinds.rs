@@ -1,4 +1,4 @@
-//! Every kind of uplink, each as a real interface of a real kernel.
+//! Each kind of uplink, as a real interface.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn agent_for(uplinks: &[(&str, Hints)]) -> Agent {
     Agent::start_with(KernelAccess::Write, Numbering::default(), uplinks).await
 }
 
-/// Waits for what must follow at once, and tells how long it took.
+/// Waits for what must follow at once, and prints how long it took.
 #[expect(clippy::print_stderr, reason = "a figure")]
 #[expect(clippy::disallowed_methods, reason = "the figure")]
 async fn at_once<T>(what: &str, follows: impl Future<Output = T>) -> T {
@@ -51,7 +51,7 @@ fn direct(interface: &str) -> (String, Option<IpAddr>) {
     (interface.to_owned(), None)
 }
 
-/// The way of the probes of the uplink at a place.
+/// The route of the probes of the uplink at a place.
 async fn way_of_probes(
     world: &World,
     agent: &Agent,

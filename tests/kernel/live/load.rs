@@ -1,5 +1,5 @@
-//! Busy machines: changes of other programs neither hide ours nor cost much. How fast a change of ours is
-//! followed is a figure, and printed.
+//! Busy machines: changes of other programs neither hide ours nor cost much. The time until a change of
+//! ours is followed is printed.
 #![expect(clippy::disallowed_methods, reason = "figures")]
 #![expect(clippy::print_stderr, reason = "figures")]
 

@@ -1,4 +1,4 @@
-//! Default routes in the main table, beside those of others.
+//! Main mode: default routes in the main table, beside foreign ones.
 
 use super::netns::{self, World};
 use super::*;

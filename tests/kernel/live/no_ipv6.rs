@@ -1,4 +1,4 @@
-//! Where IPv6 is switched off, as many people do by sysctl: IPv4 works as anywhere, and little is said.
+//! IPv6 switched off by sysctl: IPv4 works, and little is logged.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ fn without_ipv6() {
     }
 }
 
-/// Two uplinks of which the configuration says that the first has IPv6 all the same.
+/// Two uplinks, the first with IPv6 in the configuration all the same.
 fn said_to_have_ipv6() -> [(&'static str, Hints); 2] {
     let hints = Hints {
         gateway6: Gateway::Address("2001:db8:1::1".parse().expect("an address")),
@@ -113,7 +113,7 @@ fn the_log_of_the_agent_speaks_of_disabled_ipv6_once_at_most() {
         timeout(PATIENCE, has_routes())
             .await
             .expect("routes of IPv4");
-        // Long enough for what is tried again to be said again.
+        // Long enough for a retry to be logged again.
         tokio::time::sleep(Duration::from_secs(4)).await;
         kill(Pid::from_raw(agent.id().cast_signed()), Signal::SIGTERM).expect("SIGTERM");
         let status = agent.wait().expect("it ends");

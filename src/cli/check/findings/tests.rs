@@ -157,6 +157,20 @@ fn an_uplink_with_one_target_is_reported() {
 }
 
 #[test]
+fn a_target_that_is_no_farther_than_a_link_of_this_machine_is_reported() {
+    let text = format!(
+        "{TWO_UPLINKS}[uplink.probe]\ntargets = [\"192.0.1.2\", \"tcp://192.0.2.1:53\", \"192.0.3.1\"]\n"
+    );
+    assert_eq!(
+        said(&text, &good()),
+        [
+            "Warning uplink lte: 192.0.1.2 is an address of this machine, which answers while the uplink is dead",
+            "Warning uplink lte: tcp://192.0.2.1:53 is on the link eth2: it answers while nothing beyond does",
+        ]
+    );
+}
+
+#[test]
 fn a_missing_interface_is_reported_with_those_that_are_there() {
     let facts = with_link(|link| link.name = name("wwan0"));
     let found = findings(&config(TWO_UPLINKS), &facts);

@@ -1,0 +1,115 @@
+//! An event as it leaves the agent, with the outcome of its switch.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::{Event, EventKind, Side};
+use crate::units::{GroupName, InterfaceName, Timestamp, UplinkName, Wall};
+
+/// What happened to the routes of a switch by the time it is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchOutcome {
+    /// The kernel holds them.
+    Applied {
+        /// From the decision until they were read back.
+        took: Duration,
+        /// How many flows of the uplink that was left were ended, if that is known.
+        flows_moved: Option<usize>,
+    },
+    /// The kernel refuses them.
+    Refused,
+}
+
+/// What the agent knows of an event beside the event itself.
+#[derive(Clone, Debug, Default)]
+pub struct EventContext {
+    /// The network of netifd that the uplink is named by.
+    pub network: Option<InterfaceName>,
+    /// For a switch.
+    pub outcome: Option<SwitchOutcome>,
+    /// For a changed configuration: what has changed in it.
+    pub changes: Option<String>,
+}
+
+impl Event {
+    /// The event as it leaves the agent. `wall` translates times.
+    pub fn record(&self, wall: Wall) -> EventRecord {
+        self.record_in(wall, EventContext::default())
+    }
+
+    /// The same, with what the agent knows beside.
+    pub fn record_in(&self, wall: Wall, context: EventContext) -> EventRecord {
+        let values = self.change.values();
+        let (from, to) = values.sides.unzip();
+        let (mut reason, mut took_us, mut flows_moved) = (self.reason.clone(), None, None);
+        match context.outcome {
+            Some(SwitchOutcome::Applied {
+                took,
+                flows_moved: moved,
+            }) => {
+                took_us = u64::try_from(took.as_micros()).ok();
+                flows_moved = moved;
+            }
+            Some(SwitchOutcome::Refused) => reason.push_str("; the kernel refuses the new route"),
+            None => {}
+        }
+        if let Some(changes) = context.changes {
+            reason = format!("{reason}: {changes}");
+        }
+        EventRecord {
+            at: wall.at(self.at),
+            event: values.kind,
+            group: values.group.cloned(),
+            uplink: values.uplink.cloned(),
+            interface: values.interface.cloned(),
+            network: context.network,
+            from,
+            to,
+            reason,
+            prefixes: values.prefixes.cloned().unwrap_or_default(),
+            took_us,
+            flows_moved,
+        }
+    }
+}
+
+/// An event as it leaves the agent: log, history, hooks, ubus and `status --watch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// When.
+    pub at: Timestamp,
+    /// What happened, such as `uplink.down` or `switch`.
+    pub event: EventKind,
+    /// Which group of traffic, where it concerns one of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// Which uplink, where it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<UplinkName>,
+    /// The interface of that uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceName>,
+    /// The network of netifd that the uplink is named by, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<InterfaceName>,
+    /// What was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Side>,
+    /// What is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Side>,
+    /// Why, in words.
+    pub reason: String,
+    /// The delegated prefixes that it is about.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub prefixes: BTreeSet<IpNet>,
+    /// For a switch: from the decision until the kernel held the routes and they were read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// For a switch: how many flows of the uplink that was left were ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows_moved: Option<usize>,
+}

@@ -1,0 +1,149 @@
+//! What the rounds of an uplink mean for its state. Each judgement ends in a [`Signal`] to the state
+//! machine, or in none.
+
+use super::evidence::{Evidence, RoundFinding};
+use super::health::{Health, Phase, Signal};
+use super::portal::PortalFinding;
+use super::reports::Reports;
+use super::targets::Targets;
+use crate::engine::family::FamilyTurn;
+use crate::engine::outage::{Demand, Silence};
+use crate::engine::round::Round;
+use crate::engine::settings::{HealthSettings, UplinkSettings};
+use crate::engine::suspicion::SuspectedFault;
+use crate::routing::Family;
+use crate::units::Moment;
+
+/// The parts of an uplink that its judgement reads and changes.
+pub(super) struct UplinkJudge<'a> {
+    pub(super) settings: &'a UplinkSettings,
+    pub(super) health: &'a mut Health,
+    pub(super) targets: &'a mut Targets,
+    pub(super) evidence: &'a mut Evidence,
+    pub(super) reports: &'a mut Reports,
+    pub(super) now: Moment,
+}
+
+impl UplinkJudge<'_> {
+    /// Judges the uplink by a round whose probes have new fates.
+    pub(super) fn judge_round(mut self, round: &mut Round) -> Option<Signal> {
+        let phase = self.health.phase();
+        let down_since = (phase == Phase::Down).then_some(self.health.since());
+        let is_captive = self.evidence.is_captive(phase);
+        let demand = Demand::of(self.settings);
+        let evidence = &mut *self.evidence;
+        match evidence.judge_round(round, self.targets, down_since, demand, self.now) {
+            RoundFinding::Nothing => None,
+            RoundFinding::Disproof(rtt) => {
+                let limit = self.settings.health.latency.enter;
+                Some(Signal::Disproved(evidence.disproved(rtt, limit)))
+            }
+            RoundFinding::Answered if is_captive => None,
+            RoundFinding::Answered => {
+                self.health.count_round(false);
+                Some(Signal::Answered)
+            }
+            RoundFinding::Missed(silence) => {
+                self.health.count_round(true);
+                self.judge_silence(silence?)
+            }
+        }
+    }
+
+    /// Judges the families by a round whose probes have new fates.
+    pub(super) fn judge_families(self, round: &mut Round) -> Option<(Family, FamilyTurn)> {
+        let (demand, trust_after) = (
+            Demand::of(self.settings),
+            self.settings.health.recover_after,
+        );
+        (self.evidence).judge_families(round, self.targets, demand, trust_after, self.now)
+    }
+
+    /// A trial has lasted long enough.
+    pub(super) fn judge_trial(self) -> Option<Signal> {
+        let trial = self.health.trial()?;
+        let HealthSettings {
+            recover_after,
+            ref loss,
+            ..
+        } = self.settings.health;
+        let complaint = self.evidence.judge_trial(trial, loss.enter);
+        Some(Signal::Trusted(recover_after, complaint))
+    }
+
+    /// Judges the targets of a round that is complete.
+    pub(super) fn judge_targets(self, round: &Round) -> Option<Signal> {
+        self.evidence.families.closed(round);
+        let process = self.evidence.outage.process();
+        let overflows = self.evidence.quality.overflows();
+        let blamed = self.targets.blame(round, overflows, &process, self.now);
+        for (target, standing) in blamed {
+            let target = self.targets.at(target).target();
+            self.reports.standing(target, standing, self.now);
+        }
+        self.judge_portal()
+    }
+
+    fn judge_portal(self) -> Option<Signal> {
+        let counts = |place: usize| self.targets.at(place).is_standing();
+        match self.evidence.portal.judge(counts)? {
+            PortalFinding::Captive(what) => self.judge_fault(SuspectedFault::Captive(what)),
+            PortalFinding::Suspected { place, since, what } => {
+                let target = self.targets.at(place).target().clone();
+                let fault = SuspectedFault::Captive(what);
+                self.reports.suspect(target, fault, since);
+                None
+            }
+        }
+    }
+
+    /// Judges the quality of the link by a round that is complete.
+    pub(super) fn judge_quality(self, round: &Round) -> Option<Signal> {
+        let (evidence, demand) = (self.evidence, Demand::of(self.settings));
+        let process = evidence.outage.process();
+        evidence.closed(round, self.targets, &process, demand);
+        let has_dwelt = (self.health).has_dwelt(self.settings.health.dwell, self.now);
+        let complaint = has_dwelt.then(|| evidence.quality.complaint())?;
+        Some(complaint.map_or(Signal::Better, Signal::Worse))
+    }
+
+    /// Too few targets answered for too long. If some said anything at all, the others may be to
+    /// blame.
+    pub(super) fn judge_silence(&mut self, silence: Silence) -> Option<Signal> {
+        let (evidence, phase) = (&*self.evidence, self.health.phase());
+        if evidence.is_known_to_be_slow(phase, &self.settings.probe, self.now) {
+            return None;
+        }
+        let since = evidence.outage.suspected_since().unwrap_or(self.now);
+        if !self.targets.has_spoken_since(since) {
+            return Some(self.silent(silence));
+        }
+        for target in self.targets.silent_since(since) {
+            let fault = SuspectedFault::Outage(silence);
+            self.reports.suspect(target.clone(), fault, since);
+        }
+        None
+    }
+
+    fn silent(&self, silence: Silence) -> Signal {
+        let quorum = self.settings.probe.quorum;
+        Signal::Silent((self.evidence).explain_silence(silence, self.targets, quorum))
+    }
+
+    /// The uplink is to blame, and not its targets. A right page since then ends a portal before it
+    /// begins.
+    pub(super) fn judge_fault(self, fault: SuspectedFault) -> Option<Signal> {
+        match fault {
+            SuspectedFault::SetAside(_) => None,
+            SuspectedFault::Outage(_) => {
+                let demand = Demand::of(self.settings);
+                let silence = self.evidence.outage_verdict(self.now, demand)?;
+                Some(self.silent(silence))
+            }
+            SuspectedFault::Captive(what) => {
+                let is_confirmed = self.evidence.portal.confirm();
+                is_confirmed.then_some(Signal::Captive(what))
+            }
+        }
+    }
+}
