@@ -63,7 +63,7 @@ impl Arguments {
             arguments.extent.days = days;
         }
         let is_all = arguments.only.is_empty() && arguments.recorded.is_empty();
-        if is_drawn && is_all && arguments.svg.is_none() {
+        if is_drawn && is_all && !arguments.is_quick && arguments.svg.is_none() {
             arguments.svg = Some("target/detection.svg".into());
         }
         arguments.extent.seed = seed;
@@ -77,6 +77,16 @@ impl Arguments {
             arguments.intervals = some.iter().copied().map(Duration::from_millis).collect();
         }
         Ok(arguments)
+    }
+
+    /// Whether a part of the simulation is to run that takes minutes: of a quick one it must be named.
+    pub(crate) fn long_part(&self, name: &str) -> bool {
+        self.part(name) && !self.is_short()
+    }
+
+    /// All but what takes minutes.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_quick && self.only.is_empty() && self.recorded.is_empty()
     }
 
     /// Whether a part of the simulation is to run.
@@ -108,10 +118,10 @@ const FULL: Extent = Extent {
 };
 
 const QUICK: Extent = Extent {
-    days: 3,
+    days: 2,
     lives: 1,
-    outages: 100,
-    changes: 50,
+    outages: 40,
+    changes: 20,
     seed: 1,
 };
 

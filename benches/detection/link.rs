@@ -4,6 +4,7 @@
 use uplinkd::recording::Track;
 
 use crate::chance::Chance;
+use crate::silences::Silence;
 
 /// How a link without an outage behaves. Times in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +21,62 @@ pub(crate) enum Process {
     /// Starlink: every 15 s another satellite and another round trip; every second time 20 to 150 ms
     /// are lost, one time in a hundred 0.2 s and an exponential 0.4 s.
     Starlink,
+    /// Silences of several kinds.
+    Mixed(&'static Mixture),
     /// A recording, repeated.
     Recorded(&'static Track),
 }
+
+/// Silences of several kinds on one link, independent losses, and an outage a day.
+#[derive(Debug)]
+pub(crate) struct Mixture {
+    /// The share of packets that are lost one by one, outside the evening and at its height.
+    pub(crate) loss: [f64; 2],
+    /// Silences that come at random.
+    pub(crate) kinds: &'static [Kind],
+    /// Silences that come at a regular phase.
+    pub(crate) slots: Option<Slots>,
+}
+
+/// Silences that come at random, on average so many seconds apart.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) every: f64,
+    pub(crate) lasts: Lasts,
+}
+
+/// A silence in each slot of a satellite or a scheduler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slots {
+    pub(crate) every: f64,
+    pub(crate) first: f64,
+    pub(crate) lasts: Lasts,
+    /// The share of slots in which it lasts otherwise, and how.
+    pub(crate) fails: (f64, Lasts),
+}
+
+/// How long silences last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lasts {
+    Exponential(f64),
+    Between(f64, f64),
+    /// Log-normal: the median, and the deviation of the logarithm.
+    Around(f64, f64),
+}
+
+impl Lasts {
+    fn draw(self, chance: &mut Chance) -> f64 {
+        match self {
+            Self::Exponential(mean) => chance.exponential(mean),
+            Self::Between(low, high) => chance.between(low, high),
+            Self::Around(median, deviation) => median * (deviation * chance.normal()).exp(),
+        }
+    }
+}
+
+/// Outages come once a day and last for minutes.
+const OUTAGES_EVERY: f64 = 86_400.0;
+const OUTAGES_LAST: Lasts = Lasts::Around(120.0, 1.0);
 
 /// A trouble on top of the process.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +103,8 @@ pub(crate) struct Link {
     places: Vec<usize>,
     chance: Chance,
     pub(crate) trouble: Trouble,
+    /// The silences so far, where they are kept.
+    silences: Option<Vec<Silence>>,
 }
 
 impl Link {
@@ -64,13 +120,31 @@ impl Link {
                 | Process::Bursts { .. }
                 | Process::Diurnal
                 | Process::Handover
+                | Process::Mixed(_)
                 | Process::Starlink => Vec::new(),
             },
             chance: Chance::new(seed),
             trouble: Trouble::None,
+            silences: None,
         };
         link.next_interruption();
         link
+    }
+
+    /// The silences that are over since they were last taken; they are kept from the first time on.
+    pub(crate) fn take_silences(&mut self, now: f64) -> Vec<Silence> {
+        let silences = self.silences.get_or_insert_default();
+        let over = silences.partition_point(|silence| silence.ended <= now);
+        silences.drain(..over).collect()
+    }
+
+    /// The silence at a moment was declared an outage; whether there is one.
+    pub(crate) fn leave(&mut self, at: f64) -> bool {
+        let mut silences = self.silences.iter_mut().flatten();
+        let silence = silences.find(|silence| (silence.began..silence.ended).contains(&at));
+        silence
+            .map(|silence| silence.left.get_or_insert(at))
+            .is_some()
     }
 
     /// The round trip of a packet sent `at` to the target at `place`; none if it is lost. Packets
@@ -83,6 +157,13 @@ impl Link {
             self.next_interruption();
         }
         let is_interrupted = at >= self.interruption.0;
+        let present = self
+            .silences
+            .as_mut()
+            .and_then(|silences| silences.last_mut());
+        if let Some(silence) = present.filter(|_| is_interrupted) {
+            silence.met.get_or_insert(at);
+        }
         let (loss, delay) = self.load(at);
         let is_lost = loss > 0.0 && self.chance.unit() < loss;
         let (is_lost_too, factor) = self.trouble();
@@ -126,20 +207,34 @@ impl Link {
 
     /// Independent loss, and what queues add to the round trip.
     fn load(&self, at: f64) -> (f64, f64) {
-        const HOUR: f64 = 3600.0;
         match self.process {
             Process::Independent { loss } => (loss, 0.0),
             Process::Bursts { .. } | Process::Recorded(_) => (0.0, 0.0),
             Process::Handover | Process::Starlink => (0.002, 0.0),
             Process::Diurnal => {
-                let from_evening = (at / HOUR - 21.0) / 24.0 * std::f64::consts::TAU;
-                let busy = f64::midpoint(1.0, from_evening.cos()).powi(3);
+                let busy = evening(at);
                 (0.001 + 0.03 * busy, 0.06 * busy)
+            }
+            Process::Mixed(Mixture { loss, .. }) => {
+                (loss[0] + (loss[1] - loss[0]) * evening(at), 0.0)
             }
         }
     }
 
     fn next_interruption(&mut self) {
+        self.draw_interruption();
+        if let Some(silences) = &mut self.silences {
+            let (began, ended) = self.interruption;
+            silences.push(Silence {
+                began,
+                ended,
+                met: None,
+                left: None,
+            });
+        }
+    }
+
+    fn draw_interruption(&mut self) {
         let after = self.interruption.1;
         let chance = &mut self.chance;
         self.interruption = match self.process {
@@ -161,6 +256,7 @@ impl Link {
                 };
                 (from, from + length)
             }
+            Process::Mixed(mixture) => mixture.next(after, chance),
             Process::Starlink => {
                 let from = ((after / 15.0).floor() + 1.0) * 15.0;
                 self.level = chance.between(0.01, 0.04);
@@ -176,4 +272,40 @@ impl Link {
             }
         };
     }
+}
+
+impl Mixture {
+    /// The first silence that begins after a moment.
+    fn next(&self, after: f64, chance: &mut Chance) -> (f64, f64) {
+        let outages = [(OUTAGES_EVERY, OUTAGES_LAST)];
+        let kinds = self.kinds.iter().map(|kind| (kind.every, kind.lasts));
+        let (mut from, mut lasts) = (f64::INFINITY, OUTAGES_LAST);
+        for (every, how) in kinds.chain(outages) {
+            let at = after + chance.exponential(every);
+            if at < from {
+                (from, lasts) = (at, how);
+            }
+        }
+        if let Some(slots) = self.slots {
+            let slot = ((after - slots.first) / slots.every).floor() + 1.0;
+            let at = slots.first + slot * slots.every;
+            if at < from {
+                let (share, failing) = slots.fails;
+                from = at;
+                lasts = if chance.unit() < share {
+                    failing
+                } else {
+                    slots.lasts
+                };
+            }
+        }
+        (from, from + lasts.draw(chance))
+    }
+}
+
+/// How busy a shared segment is, 0 in the morning and 1 in the evening.
+fn evening(at: f64) -> f64 {
+    const HOUR: f64 = 3600.0;
+    let from_evening = (at / HOUR - 21.0) / 24.0 * std::f64::consts::TAU;
+    f64::midpoint(1.0, from_evening.cos()).powi(3)
 }

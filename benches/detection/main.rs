@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench detection -- [RECORDING]... [--quick] [--days N] [--interval SECONDS] [--only WORD]
 //! [--seed N] [--svg FILE | --no-svg]`
+//!
+//! `--quick` ends within a minute: the cost of the engine and the felt cost, over days instead of months, and of the
+//! rest what `--only` names.
 
 mod arguments;
 mod bound;
@@ -10,6 +13,7 @@ mod chance;
 mod chart;
 mod cost;
 mod demands;
+mod felt;
 mod link;
 mod metered;
 mod ours;
@@ -17,6 +21,7 @@ mod peers;
 mod report;
 mod rows;
 mod scene;
+mod silences;
 mod traffic;
 
 use std::num::NonZero;
@@ -46,22 +51,26 @@ fn main() -> ExitCode {
     if arguments.part("cost") {
         cost::print(&mut demands);
     }
-    if arguments.part("metered") {
+    if arguments.part("felt") {
+        felt::print(arguments.extent, arguments.is_quick, &mut demands);
+    }
+    if arguments.long_part("metered") {
         metered::print(arguments.is_quick, &mut demands);
     }
-    if arguments.part("slow") {
+    if arguments.long_part("slow") {
         slower(arguments.extent, &mut demands);
     }
-    if arguments.part("steady") {
+    if arguments.long_part("steady") {
         steady_loss(&mut demands, arguments.is_quick);
     }
-    if arguments.part("traffic") {
+    if arguments.long_part("traffic") {
         under_traffic(arguments.extent, &mut demands);
     }
-    if arguments.part("series") {
+    if arguments.long_part("series") {
         series(arguments.extent, &mut demands);
     }
-    for interval in &arguments.intervals {
+    let intervals = arguments.intervals.iter();
+    for interval in intervals.filter(|_| !arguments.is_short()) {
         detection(&arguments, *interval, &mut demands);
     }
     if let Some(path) = &arguments.svg

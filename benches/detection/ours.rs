@@ -12,6 +12,7 @@ use uplinkd::units::{Bytes, Moment, Target, UplinkName, Wall};
 use crate::chance::Chance;
 use crate::link::{Link, Process, Trouble};
 use crate::scene::Scene;
+use crate::silences::{Silence, felt_on};
 use crate::traffic::{Habit, Traffic};
 
 /// The time to learn before figures count.
@@ -66,6 +67,10 @@ pub(crate) struct Figures {
     pub(crate) downs: u32,
     /// And of bad quality.
     pub(crate) degradeds: u32,
+    /// Seconds without traffic beside a perfect standby, and what the moves cost.
+    pub(crate) felt: f64,
+    /// Verdicts on silences that would have ended within what a switch costs.
+    pub(crate) useless: u32,
     pub(crate) days: u32,
     pub(crate) probes_per_hour: f64,
     pub(crate) blackhole: Delays,
@@ -77,6 +82,16 @@ impl Figures {
     /// False verdicts of an outage in 30 days.
     pub(crate) fn downs_per_month(&self) -> f64 {
         f64::from(self.downs) * 30.0 / f64::from(self.days)
+    }
+
+    /// Seconds without traffic and what the moves cost, in a day.
+    pub(crate) fn felt_per_day(&self) -> f64 {
+        self.felt / f64::from(self.days)
+    }
+
+    /// Useless verdicts of an outage in 30 days.
+    pub(crate) fn useless_per_month(&self) -> f64 {
+        f64::from(self.useless) * 30.0 / f64::from(self.days)
     }
 
     /// False verdicts of bad quality in 30 days.
@@ -117,6 +132,8 @@ impl Delays {
 pub(crate) struct Watch {
     replay: Replay<Scene>,
     observed: UplinkName,
+    /// In seconds.
+    switch_cost: f64,
 }
 
 impl Watch {
@@ -126,26 +143,88 @@ impl Watch {
 
     /// With a client's traffic.
     pub(crate) fn under(traffic: Traffic, tuning: Tuning, link: Link) -> Self {
-        let settings = settings(tuning);
+        Self::of(settings(tuning), traffic, link)
+    }
+
+    /// Of the first uplink.
+    pub(crate) fn of(settings: Settings, traffic: Traffic, link: Link) -> Self {
         let observed = settings.uplinks[0].name.clone();
         let scene = Scene {
             observed: observed.clone(),
             link,
             traffic,
         };
+        let switch_cost = settings.uplinks[0].health.switch_cost.as_secs_f64();
         Self {
             replay: Replay::new(settings, scene),
             observed,
+            switch_cost,
         }
     }
 
     /// Lets time pass and returns what happened to the observed uplink.
     pub(crate) fn pass(&mut self, span: Duration) -> Vec<(f64, State)> {
-        let events = self.replay.run_until(self.replay.now() + span);
+        let events = self.run(span);
         events
             .iter()
             .filter_map(|event| self.state(event))
             .collect()
+    }
+
+    /// Lets time pass and returns what happened.
+    pub(crate) fn run(&mut self, span: Duration) -> Vec<Event> {
+        self.replay.run_until(self.replay.now() + span)
+    }
+
+    /// The silences that are over since they were last taken.
+    pub(crate) fn take_silences(&mut self) -> Vec<Silence> {
+        let now = self.seconds();
+        self.replay.world().link.take_silences(now)
+    }
+
+    /// The silence at a moment was declared an outage; whether there is one.
+    pub(crate) fn leave(&mut self, at: f64) -> bool {
+        self.replay.world().link.leave(at)
+    }
+
+    /// The client's traffic is this from now on.
+    pub(crate) fn flow(&mut self, habit: Habit) {
+        let now = self.seconds();
+        self.replay.world().traffic.take_up(habit, now);
+    }
+
+    fn is_carrying(&self) -> bool {
+        self.is_observed(&self.replay.engine().carriers())
+    }
+
+    /// Lets time pass, and returns when the observed uplink carried the traffic meanwhile.
+    pub(crate) fn carried(&mut self, span: Duration) -> Vec<(f64, f64)> {
+        let from = self.is_carrying().then(|| self.seconds());
+        let events = self.run(span);
+        self.spans(from, &events)
+    }
+
+    /// When the observed uplink carried the traffic, which it did since `from` before these events.
+    fn spans(&self, mut from: Option<f64>, events: &[Event]) -> Vec<(f64, f64)> {
+        let mut spans = Vec::new();
+        for event in events {
+            let Change::Switch { to, .. } = &event.change else {
+                continue;
+            };
+            let at = event.at.since_start().as_secs_f64();
+            if self.is_observed(to) {
+                from.get_or_insert(at);
+            } else if let Some(from) = from.take() {
+                spans.push((from, at));
+            }
+        }
+        spans.extend(from.map(|from| (from, self.seconds())));
+        spans
+    }
+
+    /// The observed uplink is the first of these.
+    fn is_observed(&self, carriers: &[UplinkName]) -> bool {
+        carriers.first() == Some(&self.observed)
     }
 
     /// Lets time pass until the uplink is up.
@@ -205,7 +284,7 @@ impl Watch {
         verdict.map_or(f64::INFINITY, |(at, _)| at - begin)
     }
 
-    fn strike(&mut self, trouble: Trouble) {
+    pub(crate) fn strike(&mut self, trouble: Trouble) {
         let now = self.replay.now();
         self.replay.world().strike(trouble, now);
     }
@@ -236,6 +315,8 @@ pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figur
         let (_, more) = life(extent.seed + 100 * seed);
         figures.downs += more.downs;
         figures.degradeds += more.degradeds;
+        figures.felt += more.felt;
+        figures.useless += more.useless;
         figures.days += more.days;
     }
     let mut chance = Chance::new(7);
@@ -248,12 +329,28 @@ pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figur
 
 /// The figures of so many days after a day of learning; the engine has learnt the link at the end.
 fn live(mut watch: Watch, extent: Extent) -> (Watch, Figures) {
-    let days = extent.days;
+    let (days, switch_cost) = (extent.days, watch.switch_cost);
     watch.pass(LEARNING);
     let probes_before = watch.probes();
-    let mut events = Vec::new();
+    let (mut events, mut felt, mut useless) = (Vec::new(), 0.0, 0);
+    watch.take_silences();
     for _ in 0..days {
-        events.extend(watch.pass(Duration::from_secs_f64(DAY)));
+        let from = watch.is_carrying().then(|| watch.seconds());
+        let new = watch.run(Duration::from_secs_f64(DAY));
+        let states: Vec<_> = new.iter().filter_map(|event| watch.state(event)).collect();
+        let downs = states.iter().filter(|(_, to)| *to == State::Down);
+        useless += downs.filter(|(at, _)| !watch.leave(*at)).count();
+        let silences = watch.take_silences();
+        let is_useless = |silence: &&Silence| silence.is_left_in_vain(switch_cost);
+        useless += silences.iter().filter(is_useless).count();
+        felt += felt_on(
+            &silences,
+            &watch.spans(from, &new),
+            watch.seconds(),
+            switch_cost,
+        )
+        .0;
+        events.extend(states);
     }
     let count = |state: State| {
         let count = events.iter().filter(|(_, to)| *to == state).count();
@@ -265,6 +362,8 @@ fn live(mut watch: Watch, extent: Extent) -> (Watch, Figures) {
         downs: count(State::Down),
         degradeds: count(State::Degraded),
         days,
+        felt,
+        useless: u32::try_from(useless).unwrap_or(u32::MAX),
         probes_per_hour: probes / (f64::from(days) * 24.0),
         blackhole: Delays::new(Vec::new()),
         loss_30: Delays::new(Vec::new()),

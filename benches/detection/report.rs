@@ -44,12 +44,34 @@ pub(crate) fn head(interval: Duration, extent: Extent) {
         extent.changes
     ));
     say(&format!(
-        "  {:<22}{:>10}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
-        "", "down", "degraded", "probes", "blackhole", "", "30 %", "", "50 %", ""
+        "  {:<22}{:>8}{:>8}{:>10}{:>9}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "",
+        "down",
+        "useless",
+        "degraded",
+        "felt",
+        "probes",
+        "blackhole",
+        "",
+        "30 %",
+        "",
+        "50 %",
+        ""
     ));
     say(&format!(
-        "  {:<22}{:>10}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
-        "ours", "/30 d", "/30 d", "/hour", "p50", "p99", "p50", "p99", "p50", "p99"
+        "  {:<22}{:>8}{:>8}{:>10}{:>9}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "ours",
+        "/30 d",
+        "/30 d",
+        "/30 d",
+        "s/day",
+        "/hour",
+        "p50",
+        "p99",
+        "p50",
+        "p99",
+        "p50",
+        "p99"
     ));
 }
 
@@ -64,10 +86,12 @@ impl fmt::Display for Line<'_> {
         let figures = self.figures;
         write!(
             f,
-            "  {:<22}{:>10.1}{:>10.1}{:>9.0}",
+            "  {:<22}{:>8.1}{:>8.1}{:>10.1}{:>9.1}{:>9.0}",
             self.row.name,
             figures.downs_per_month(),
+            figures.useless_per_month(),
             figures.degradeds_per_month(),
+            figures.felt_per_day(),
             figures.probes_per_hour
         )?;
         write!(f, " ")?;
@@ -82,8 +106,8 @@ impl fmt::Display for Line<'_> {
 /// The head of the table of traffic.
 pub(crate) fn traffic_head() {
     say(&format!(
-        "  {:<32}{:>8}{:>10}{:>9}{:>11}{:>9}{:>9}",
-        "", "down", "degraded", "probes", "blackhole", "p99", "worst"
+        "  {:<32}{:>8}{:>8}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}",
+        "", "down", "useless", "degraded", "felt", "probes", "blackhole", "p99", "worst"
     ));
 }
 
@@ -91,9 +115,11 @@ pub(crate) fn traffic_head() {
 pub(crate) fn traffic(name: &str, figures: &Figures) {
     let delay = |share| seconds(figures.blackhole.quantile(share));
     say(&format!(
-        "  {name:<32}{:>8.1}{:>10.1}{:>9.0}{:>11}{:>9}{:>9}",
+        "  {name:<32}{:>8.1}{:>8.1}{:>10.1}{:>9.1}{:>9.0}{:>11}{:>9}{:>9}",
         figures.downs_per_month(),
+        figures.useless_per_month(),
         figures.degradeds_per_month(),
+        figures.felt_per_day(),
         figures.probes_per_hour,
         delay(0.5),
         delay(0.99),

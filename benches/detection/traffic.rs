@@ -114,6 +114,11 @@ impl Traffic {
         }
     }
 
+    /// The client does this from now on.
+    pub(crate) fn take_up(&mut self, habit: Habit, now: f64) {
+        (self.habit, self.flow, self.at, self.until) = (habit, Flow::None, now, now);
+    }
+
     /// Passes the traffic through the link up to a moment, before the link is used at a later one.
     pub(crate) fn pass(&mut self, until: f64, link: &mut Link) {
         if self.habit == Habit::Idle {

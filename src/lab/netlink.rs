@@ -62,6 +62,14 @@ impl Netlink {
         Ok(())
     }
 
+    /// Waits until the kernel has answered a request about the loopback.
+    pub(super) fn ask_for_loopback(&mut self) -> io::Result<()> {
+        /// Of the loopback, in every namespace.
+        const INDEX: u32 = 1;
+        let link = LinkUnspec::new_with_index(INDEX).build();
+        self.ask(RouteNetlinkMessage::GetLink(link), 0).map(drop)
+    }
+
     /// Gives an interface an address.
     pub(super) fn add_address(&mut self, index: IfIndex, address: AddressPrefix) -> io::Result<()> {
         let address = address_message(index, address);

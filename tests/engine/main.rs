@@ -27,4 +27,5 @@ mod replay;
 mod schedule;
 mod stability;
 mod standby;
+mod traces;
 mod verdicts;

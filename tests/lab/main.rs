@@ -2,6 +2,7 @@
 
 #![cfg(feature = "lab")]
 
+mod lanes;
 mod scenarios;
 mod wires;
 

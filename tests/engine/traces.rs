@@ -1,0 +1,191 @@
+//! Real links: what the shipped decisions cost on recordings that do not belong to the repository.
+//!
+//! `UPLINKD_TRACES=DIR cargo test --test engine traces` reads `DIR/*.csv.gz`. A recording of one uplink is given a
+//! standby that always answers in 40 ms; the first uplink is preferred.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use serde_json::Value;
+
+/// What a switch costs, in seconds without traffic.
+const SWITCH_COST: f64 = 2.0;
+/// Felt cost of all recordings and their switches, at most.
+const MOST_FELT: f64 = 110.0;
+const MOST_SWITCHES: usize = 60;
+/// Over the cost of the best fixed age of a recording, at most.
+const MOST_OVER_BEST: f64 = 4.0;
+
+/// Ages at which a fixed rule moves.
+const FIXED: [f64; 11] = [0.3, 0.45, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 99.0];
+
+/// From the first unanswered probe to the next answered one.
+type Span = (f64, f64);
+
+/// The probes of a recording, by uplink in the order of their first appearance.
+struct Trace {
+    uplinks: Vec<String>,
+    silences: BTreeMap<String, Vec<Span>>,
+    end: f64,
+    csv: String,
+}
+
+#[test]
+fn real_links_cost_little_more_than_the_best_fixed_age_known_by_hindsight() {
+    let Some(folder) = env::var_os("UPLINKD_TRACES").map(PathBuf::from) else {
+        println!("did not run: UPLINKD_TRACES names no folder of recordings");
+        return;
+    };
+    let (mut felt, mut switches, mut table, mut over) = (0.0, 0, String::new(), Vec::new());
+    let files = recordings(&folder);
+    assert!(!files.is_empty(), "no *.csv.gz in {}", folder.display());
+    for file in files {
+        let trace = Trace::read(&file);
+        let (cost, moves) = trace.replayed();
+        let best = trace.best_fixed();
+        let name = file.file_name().expect("a file").display();
+        writeln!(
+            table,
+            "{name}: felt {cost:.1} s, best fixed {best:.1} s, {moves} switches"
+        )
+        .expect("a text");
+        if cost > best + MOST_OVER_BEST {
+            over.push(name.to_string());
+        }
+        felt += cost;
+        switches += moves;
+    }
+    println!("{table}in all: felt {felt:.1} s, {switches} switches");
+    assert!(
+        felt <= MOST_FELT && switches <= MOST_SWITCHES,
+        "{felt:.1} s, {switches}\n{table}"
+    );
+    assert!(over.is_empty(), "{over:?}\n{table}");
+}
+
+fn recordings(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder of recordings");
+    let files = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = files
+        .filter(|file| file.to_string_lossy().ends_with(".csv.gz"))
+        .collect();
+    files.sort();
+    files
+}
+
+impl Trace {
+    fn read(file: &Path) -> Self {
+        let unpacked = Command::new("gzip")
+            .arg("-dc")
+            .arg(file)
+            .output()
+            .expect("gzip");
+        let text = String::from_utf8(unpacked.stdout).expect("a text");
+        let mut lines = text.lines();
+        let mut csv = lines.next().expect("a header").to_owned() + "\n";
+        let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+        let mut trace = Self {
+            uplinks: Vec::new(),
+            silences: BTreeMap::new(),
+            end: 0.0,
+            csv: String::new(),
+        };
+        let mut begun = BTreeMap::<&str, f64>::new();
+        for row in &rows {
+            let (at, uplink) = (row[0].parse().expect("a time"), row[1]);
+            if !trace.uplinks.iter().any(|known| known == uplink) {
+                trace.uplinks.push(uplink.to_owned());
+            }
+            if row[3] == "lost" {
+                begun.entry(uplink).or_insert(at);
+            } else if let Some(from) = begun.remove(uplink) {
+                trace
+                    .silences
+                    .entry(uplink.to_owned())
+                    .or_default()
+                    .push((from, at));
+            }
+            trace.end = at;
+        }
+        for (uplink, from) in begun {
+            trace
+                .silences
+                .entry(uplink.to_owned())
+                .or_default()
+                .push((from, trace.end));
+        }
+        let is_alone = trace.uplinks.len() == 1;
+        for row in &rows {
+            csv += &(row.join(",") + "\n");
+            if is_alone {
+                writeln!(csv, "{},standby,{},40.0", row[0], row[2]).expect("a text");
+            }
+        }
+        trace.csv = csv;
+        trace
+    }
+
+    /// The felt cost of the shipped decisions, and all switches.
+    fn replayed(&self) -> (f64, usize) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("trace.csv");
+        fs::write(&file, &self.csv).expect("a file");
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+        let replay = replay
+            .args(["replay", "--json"])
+            .arg(&file)
+            .stderr(Stdio::null());
+        let output = replay.output().expect("uplinkd");
+        let replayed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let switches = replayed["switches"].as_array().expect("switches");
+        let stays: Vec<(f64, &str)> = switches
+            .iter()
+            .map(|switch| {
+                (
+                    switch["at"].as_f64().expect("a time"),
+                    switch["to"][0].as_str().unwrap_or(""),
+                )
+            })
+            .collect();
+        let ends = stays.iter().skip(1).map(|(at, _)| *at).chain([self.end]);
+        let silent: f64 = stays
+            .iter()
+            .zip(ends)
+            .map(|((from, on), to)| self.silent(on, (*from, to)))
+            .sum();
+        let first = self.uplinks[0].as_str();
+        let left = stays
+            .windows(2)
+            .filter(|pair| pair[0].1 == first && pair[1].1 != first);
+        let moves = left.fold(0.0, |moves, _| moves + 1.0);
+        (silent + moves * SWITCH_COST, stays.len().saturating_sub(1))
+    }
+
+    /// For how long an uplink was silent in a span.
+    fn silent(&self, uplink: &str, (from, to): Span) -> f64 {
+        let silences = self.silences.get(uplink).into_iter().flatten();
+        silences
+            .map(|(began, ended)| (ended.min(to) - began.max(from)).max(0.0))
+            .sum()
+    }
+
+    /// What the best rule costs that leaves the first uplink at a fixed age of a silence, known by hindsight.
+    fn best_fixed(&self) -> f64 {
+        let cost = |age: f64| {
+            let silences = self.silences.get(&self.uplinks[0]).into_iter().flatten();
+            let cost = |(began, ended): &Span| {
+                let lasts = ended - began;
+                if lasts > age {
+                    age + SWITCH_COST
+                } else {
+                    lasts
+                }
+            };
+            silences.map(cost).sum::<f64>()
+        };
+        FIXED.into_iter().map(cost).fold(f64::INFINITY, f64::min)
+    }
+}
