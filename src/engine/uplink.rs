@@ -246,18 +246,13 @@ impl Uplink {
     /// The link is now like this.
     pub fn attach(&mut self, attachment: Attachment, now: Moment, out: &mut Outbox) {
         let is_unknown = self.monitor.health.phase() == Phase::Unknown;
-        match self.link.attach(attachment, is_unknown, now) {
+        let LinkChange { has_come, was_away } = match self.link.attach(attachment, is_unknown, now)
+        {
             LinkFinding::Same => return,
-            LinkFinding::PathsAway(families) => self.monitor.pause(&families, now),
-            LinkFinding::PathsBack => self.monitor.resume(now),
-            LinkFinding::Changed(change) => self.take_link_change(change, now),
-        }
-        self.monitor.reports.collect(out);
-    }
-
-    /// The link is another one than before.
-    fn take_link_change(&mut self, change: LinkChange, now: Moment) {
-        let LinkChange { has_come, was_away } = change;
+            LinkFinding::PathsAway(families) => return self.monitor.pause(&families, now, out),
+            LinkFinding::PathsBack => return self.monitor.resume(now),
+            LinkFinding::Changed(change) => change,
+        };
         self.monitor.reports.changed();
         self.monitor.is_coming_up = self.link.is_coming_up();
         let is_to_be_asked = self.monitor.attach(&self.link.attachment, now);
@@ -274,6 +269,7 @@ impl Uplink {
         // A family that was broken may have lost its next hop.
         let reason = self.monitor.health.reason().to_owned();
         self.monitor.report(reason, now);
+        self.monitor.reports.collect(out);
     }
 
     /// Takes what became of a probe.
@@ -331,9 +327,8 @@ impl Uplink {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) {
-        let is_unknown = self.monitor.health.phase() == Phase::Unknown;
-        if let Some(change) = self.link.end_absence(is_unknown, now) {
-            self.take_link_change(change, now);
+        if let Some(found) = self.link.overdue(now) {
+            self.attach(found, now, out);
         }
         self.monitor.handle_timeout(now, &mut out.ids);
         self.monitor.reports.collect(out);

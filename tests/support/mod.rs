@@ -93,7 +93,7 @@ pub(crate) fn brief(events: &[Event]) -> Vec<String> {
     events.iter().map(line).collect()
 }
 
-fn line(event: &Event) -> String {
+pub(crate) fn line(event: &Event) -> String {
     let what = match &event.change {
         Change::Uplink { uplink, .. }
         | Change::Flap { uplink, .. }

@@ -57,7 +57,7 @@ impl PathAbsence {
     }
 
     /// How the link is.
-    pub(super) fn into_attachment(self) -> Attachment {
-        self.attachment
+    pub(super) fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 }

@@ -107,9 +107,16 @@ impl UplinkJudge<'_> {
         Some(complaint.map_or(Signal::Better, Signal::Worse))
     }
 
+    /// Judges a silence that has lasted for too long whatever changed meanwhile.
+    pub(super) fn judge_lasting_silence(mut self) -> Option<Signal> {
+        let demand = Demand::of(self.settings);
+        let silence = self.evidence.lasting_silence(self.now, demand)?;
+        self.judge_silence(silence)
+    }
+
     /// Too few targets answered for too long. If some said anything at all, the others may be to
     /// blame.
-    pub(super) fn judge_silence(&mut self, silence: Silence) -> Option<Signal> {
+    fn judge_silence(&mut self, silence: Silence) -> Option<Signal> {
         let (evidence, phase) = (&*self.evidence, self.health.phase());
         if evidence.is_known_to_be_slow(phase, &self.settings.probe, self.now) {
             return None;

@@ -98,22 +98,6 @@ impl UplinkLink {
             let away = known.filter(|family| !found.paths.contains_key(family));
             return LinkFinding::PathsAway(away.copied().collect());
         }
-        LinkFinding::Changed(self.change(found, is_unknown, was_away, now))
-    }
-
-    /// The absence of a path has lasted too long: the link is as it was found then.
-    pub(super) fn end_absence(&mut self, is_unknown: bool, now: Moment) -> Option<LinkChange> {
-        let absence = self.absence.take_if(|absence| absence.until() <= now)?;
-        Some(self.change(absence.into_attachment(), is_unknown, true, now))
-    }
-
-    fn change(
-        &mut self,
-        found: Attachment,
-        is_unknown: bool,
-        was_away: bool,
-        now: Moment,
-    ) -> LinkChange {
         let before = std::mem::replace(&mut self.attachment, found).trouble;
         let trouble = self.attachment.trouble;
         let has_come = before.is_some() && trouble.is_none();
@@ -121,7 +105,13 @@ impl UplinkLink {
             let is_gone = matches!(trouble, Some(Trouble::Absent | Trouble::Down));
             cold.find(has_come || (is_unknown && !is_gone), is_gone, now);
         }
-        LinkChange { has_come, was_away }
+        LinkFinding::Changed(LinkChange { has_come, was_away })
+    }
+
+    /// How it was found when a path of it went away, if that has lasted too long.
+    pub(super) fn overdue(&self, now: Moment) -> Option<Attachment> {
+        let absence = self.absence.as_ref()?;
+        (absence.until() <= now).then(|| absence.attachment().clone())
     }
 
     /// The machine slept.

@@ -12,7 +12,7 @@ use super::basis::{BasisChange, ProbeBasis};
 use super::evidence::Evidence;
 use super::health::{Health, Phase, Signal};
 use super::judge::UplinkJudge;
-use super::outbox::ProbeIds;
+use super::outbox::{Outbox, ProbeIds};
 use super::pacer::{Pacer, Situation};
 use super::places::Places;
 use super::purse::{Purse, RoundTargets};
@@ -134,7 +134,8 @@ impl UplinkMonitor {
             self.evidence.forget_traffic();
             self.evidence.portal.forget();
         }
-        self.judge_lasting_silence(Demand::of(&self.settings), now);
+        let signal = self.judge(now, |judge, _| judge.judge_lasting_silence());
+        self.take_verdict(signal, now);
         has_moved || is_open
     }
 
@@ -155,12 +156,13 @@ impl UplinkMonitor {
     }
 
     /// A path is away for a moment: nothing is asked meanwhile.
-    pub(super) fn pause(&mut self, away: &[Family], now: Moment) {
+    pub(super) fn pause(&mut self, away: &[Family], now: Moment, out: &mut Outbox) {
         for family in away {
             self.void_unanswered(*family, now);
         }
         self.is_paused = true;
         self.probe_soon(now);
+        self.reports.collect(out);
     }
 
     /// It is back as it was.
@@ -171,17 +173,11 @@ impl UplinkMonitor {
 
     /// It is paused when a round is due, as it may be each time.
     fn skip_round(&mut self, now: Moment) {
-        let demand = Demand::of(&self.settings);
-        self.evidence.voided(now, demand.outage_within);
+        let outage_within = self.settings.health.outage_within;
+        self.evidence.voided(now, outage_within);
         self.probe_soon(now);
-        self.judge_lasting_silence(demand, now);
-    }
-
-    fn judge_lasting_silence(&mut self, demand: Demand, now: Moment) {
-        if let Some(silence) = self.evidence.lasting_silence(now, demand) {
-            let signal = self.judge(now, |mut judge, _| judge.judge_silence(silence));
-            self.take_verdict(signal, now);
-        }
+        let signal = self.judge(now, |judge, _| judge.judge_lasting_silence());
+        self.take_verdict(signal, now);
     }
 
     /// The link is not in order.
