@@ -18,7 +18,6 @@ use uplinkd::replay::{Replay, World};
 use uplinkd::units::{Counters, Moment, Tier, UplinkName};
 
 const HOUR: f64 = 3_600.0;
-const DAY: f64 = 86_400.0;
 
 /// Fiber dies for ten seconds every three minutes, for so long.
 fn keeps_dying(until: f64) -> impl FnMut(&ProbeOrder, f64) -> f64 {
@@ -412,14 +411,15 @@ fn bursts(seed: u64, share: f64, seconds: f64) -> impl FnMut(&ProbeOrder, f64) -
 #[test]
 fn two_equal_links_however_noisy_move_the_traffic_at_most_once_a_day() {
     let noises = [(3, 0.12), (2, 0.05), (1, 0.01)];
+    let day = f64::from(extent(12, 24)) * 3_600.0;
     for (seed, loss) in &noises[..extent(1, noises.len())] {
         let mut replay = lossy(best(&["fiber", "cable"]), *seed, move |_, _| *loss);
         replay.run_until(at(60.0));
-        let events = replay.run_until(at(DAY));
+        let events = replay.run_until(at(day));
         assert!(switches(&events) <= 1, "loss {loss}: {}", lines(&events));
     }
     let mut replay = lossy(best(&["fiber", "cable"]), 3, bursts(9, 0.02, 0.6));
     replay.run_until(at(60.0));
-    let events = replay.run_until(at(DAY));
+    let events = replay.run_until(at(day));
     assert!(switches(&events) <= 1, "bursts: {}", lines(&events));
 }
