@@ -33,6 +33,7 @@ mod manual;
 mod no_usable;
 pub mod outage;
 pub mod passive;
+pub mod phase;
 mod prefixes;
 mod probe_rate;
 pub mod quality;

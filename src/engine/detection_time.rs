@@ -39,6 +39,12 @@ pub struct Learnt {
     /// From how many silences of 0.45 s or more that ended by themselves that is known.
     #[serde(default)]
     pub silences: f64,
+    /// With what period silences begin, in milliseconds, if they have one.
+    #[serde(default)]
+    pub period_ms: Option<f64>,
+    /// How long a silence is waited for then that begins at another time, in milliseconds.
+    #[serde(default)]
+    pub patience_apart_ms: Option<f64>,
 }
 
 impl Learnt {
@@ -57,6 +63,18 @@ impl Learnt {
             dead_in_ms: millis(dead_in),
             patience_ms: millis(Outage::with(learner).patience(demand)),
             silences: tenths(learner.hazard().silences()),
+            period_ms: None,
+            patience_apart_ms: None,
+        }
+    }
+
+    /// The same where silences begin with a period of so many seconds, and others are waited for so long.
+    #[must_use]
+    pub fn with_cycle(self, cycle: Option<(f64, Duration)>) -> Self {
+        Self {
+            period_ms: cycle.map(|(period, _)| tenths(period * 1e3)),
+            patience_apart_ms: cycle.map(|(_, patience)| millis(patience)),
+            ..self
         }
     }
 }

@@ -9,10 +9,14 @@
 //! More probes refute isolated losses; against a burst only time speaks. Once isolated losses are
 //! refuted it is known when a silence will have lasted too long for a burst, and until then a
 //! few probes do, to see it end.
+//!
+//! Where silences begin at a regular phase, what was learnt of all of them is for one that begins there. What begins
+//! elsewhere is judged by what was learnt of such silences alone.
 
 use std::time::Duration;
 
 use crate::engine::loss::{Learner, LossProcess, MissedRun, Tally, independent};
+use crate::engine::phase::{Cycle, SilencePhase};
 use crate::engine::settings::UplinkSettings;
 use crate::units::Moment;
 
@@ -71,6 +75,9 @@ impl Demand {
 #[derive(Clone, Debug, Default)]
 pub struct Outage {
     learner: Learner,
+    phase: Option<Box<SilencePhase>>,
+    /// Where silences have a phase, what is known of those that begin elsewhere.
+    apart: Option<Box<Learner>>,
     answered: Option<Moment>,
     /// When what was learnt last faded.
     faded: Option<Moment>,
@@ -104,7 +111,7 @@ impl Outage {
         self.fade(sent);
         let newer = self.run.partition_point(|failure| failure.sent <= sent);
         if newer == 0 && self.run.is_empty() {
-            self.learner.answered();
+            self.teach(Learner::answered);
         }
         self.end(newer, sent, demand);
         self.answered = self.answered.max(Some(sent));
@@ -120,7 +127,7 @@ impl Outage {
             self.answered = self.answered.max(Some(last.sent));
             if self.is_late {
                 // On a link all of whose answers are late, only the first of them ends a silence.
-                self.learner.answered();
+                self.teach(Learner::answered);
                 self.drop_run(self.run.len());
             } else {
                 self.end(self.run.len(), until.max(sent), demand);
@@ -148,7 +155,7 @@ impl Outage {
     fn fade(&mut self, now: Moment) {
         let elapsed = now.since(*self.faded.get_or_insert(now));
         if elapsed >= FADE_EVERY {
-            self.learner.fade(elapsed);
+            self.teach(|learner| learner.fade(elapsed));
             self.faded = Some(now);
         }
     }
@@ -156,7 +163,7 @@ impl Outage {
     /// All is known of an answered round with more than one probe.
     pub fn closed(&mut self, tally: Tally) {
         if tally.sent > 1 {
-            self.learner.disagreed(tally);
+            self.teach(|learner| learner.disagreed(tally));
         }
     }
 
@@ -202,8 +209,9 @@ impl Outage {
         let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else {
             return 0.0;
         };
-        let process = self.learner.process();
-        let waits_until = self.began(first.sent) + self.learner.worth_waiting(demand.switch_cost);
+        let learner = self.learner_of(first.sent);
+        let process = learner.process();
+        let waits_until = self.began(first.sent) + learner.worth_waiting(demand.switch_cost);
         let burst = if last.sent >= waits_until {
             0.0
         } else {
@@ -220,7 +228,8 @@ impl Outage {
     /// while more missed probes would say more.
     pub fn decided_at(&self, demand: Demand) -> Option<Moment> {
         let first = self.run.first()?.sent;
-        let process = self.learner.process();
+        let learner = self.learner_of(first);
+        let process = learner.process();
         let probability = (-demand.threshold()).exp() - self.as_isolated(&process);
         if probability <= 0.0 || self.run.len() < LEAST_ROUNDS {
             return None;
@@ -230,7 +239,7 @@ impl Outage {
             .silent_traffic(first)
             .map(|since| since + process.patience(probability / traffic_chances(&process, demand)));
         let proven = by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed));
-        let waits_until = self.began(first) + self.learner.worth_waiting(demand.switch_cost);
+        let waits_until = self.began(first) + learner.worth_waiting(demand.switch_cost);
         let too_long = self.watched_since(first, demand) + demand.outage_within;
         Some((proven.min(waits_until) + ROUNDING).min(too_long))
     }
@@ -243,9 +252,38 @@ impl Outage {
     /// How long a silence is waited for, whatever probes say: until it is more improbable than false verdicts may be,
     /// or until it no longer pays.
     pub fn patience(&self, demand: Demand) -> Duration {
-        let improbable = self.learner.process().patience((-demand.threshold()).exp());
-        let pays = self.learner.worth_waiting(demand.switch_cost);
-        improbable.min(pays).min(demand.outage_within)
+        patience(&self.learner, demand)
+    }
+
+    /// In seconds, with what period silences begin, and how long one is waited for that begins at another time.
+    pub fn cycle(&self, demand: Demand) -> Option<(f64, Duration)> {
+        let cycle = self.known_cycle(self.answered?)?;
+        Some((cycle.period, patience(self.apart.as_ref()?, demand)))
+    }
+
+    fn known_cycle(&self, now: Moment) -> Option<Cycle> {
+        self.phase.as_ref()?.cycle(now)
+    }
+
+    /// What is known of silences like the one whose first round was sent at `first`.
+    fn learner_of(&self, first: Moment) -> &Learner {
+        self.apart_at(first).unwrap_or(&self.learner)
+    }
+
+    /// The same, if silences have a phase and this one does not begin there.
+    fn apart_at(&self, first: Moment) -> Option<&Learner> {
+        let began = self.began(first);
+        let cycle = self.known_cycle(first)?;
+        let is_there = cycle.meets(self.answered.unwrap_or(began).min(began), began);
+        self.apart.as_deref().filter(|_| !is_there)
+    }
+
+    /// Teaches what says nothing of the length of silences.
+    fn teach(&mut self, lesson: impl Fn(&mut Learner)) {
+        lesson(&mut self.learner);
+        if let Some(apart) = &mut self.apart {
+            lesson(apart);
+        }
     }
 
     /// Traffic that went silent before the first probe was missed dates the burst back.
@@ -299,6 +337,7 @@ impl Outage {
     /// What an earlier run learnt.
     pub fn recall(&mut self, learner: Learner) {
         self.learner = learner;
+        (self.phase, self.apart) = (None, None);
     }
 
     /// What was learnt.
@@ -335,7 +374,8 @@ impl Outage {
     /// rare the verdict comes later than the link was given.
     fn learn(&mut self, last: usize, answered: Moment, demand: Demand) {
         let first = self.run[0].sent;
-        let longest = self.patience(demand) + demand.switch_cost;
+        let is_apart = self.apart_at(first).is_some();
+        let longest = patience(self.learner_of(first), demand) + demand.switch_cost;
         let began = self.began(first);
         let seen_until = self.run[last].sent.min(answered);
         let known_until = if self.declared.is_some() {
@@ -344,20 +384,47 @@ impl Outage {
             seen_until
         };
         let losses = self.run[..=last].iter().map(|f| f.losses).sum();
-        if known_until.since(first) > longest {
-            self.learner.outlasted(longest);
-        } else if answered.since(first) > longest {
-            // So few and rare probes say nothing about a silence.
-            self.learner.scattered(losses);
-        } else {
-            self.learner.ended(MissedRun {
-                at_least: seen_until.since(first),
-                at_most: answered.since(first),
-                losses,
-                begun_before: first.since(began),
-            });
+        let lesson = |learner: &mut Learner| {
+            if known_until.since(first) > longest {
+                learner.outlasted(longest);
+            } else if answered.since(first) > longest {
+                // So few and rare probes say nothing about a silence.
+                learner.scattered(losses);
+            } else {
+                learner.ended(MissedRun {
+                    at_least: seen_until.since(first),
+                    at_most: answered.since(first),
+                    losses,
+                    begun_before: first.since(began),
+                });
+            }
+        };
+        lesson(&mut self.learner);
+        if let Some(apart) = self.apart.as_mut().filter(|_| is_apart) {
+            lesson(apart);
+        }
+        if last > 0 {
+            self.learn_phase(began);
         }
     }
+
+    /// A silence began that was no loss of one round.
+    fn learn_phase(&mut self, began: Moment) {
+        let phase = self.phase.get_or_insert_default();
+        phase.began(began);
+        if phase.cycle(began).is_none() {
+            self.apart = None;
+        } else if self.apart.is_none() {
+            self.apart = Some(Box::new(self.learner.without_lengths()));
+        }
+    }
+}
+
+/// How long a silence is waited for of a link of which this is known.
+fn patience(learner: &Learner, demand: Demand) -> Duration {
+    let improbable = learner.process().patience((-demand.threshold()).exp());
+    let pays = learner.worth_waiting(demand.switch_cost);
+    improbable.min(pays).min(demand.outage_within)
 }
 
 /// Probes meet only some of the bursts, and traffic meets them all: so many more may mislead.

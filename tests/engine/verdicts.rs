@@ -282,3 +282,34 @@ fn what_was_learnt_of_an_uplink_is_forgotten_at_a_command() {
     let forgotten = fiber(&replay).learnt.expect("learnt");
     assert!(forgotten.patience_ms < 460.0 && forgotten.silences < 0.1);
 }
+
+#[test]
+fn where_silences_come_in_slots_an_outage_between_them_is_found_as_on_a_clean_link() {
+    const SLOT: f64 = 15.000_3;
+    let dies = 12.0 + 2_880.0 * SLOT + 7.0;
+    let mut replay = answering(settings(&["fiber"]), move |_, now| {
+        let since = (now - 12.0).rem_euclid(SLOT);
+        let slot = ((now - 12.0) / SLOT).floor();
+        let lasts = if slot.rem_euclid(20.0) < 1.0 {
+            2.0
+        } else {
+            0.25
+        };
+        let is_dead = now > dies;
+        (since >= lasts && !is_dead).then_some(RTT)
+    });
+    replay.run_until(at(dies));
+    let learnt = fiber(&replay).learnt.expect("learnt");
+    let (period, apart) = learnt
+        .period_ms
+        .zip(learnt.patience_apart_ms)
+        .expect("a period");
+    assert!((period - SLOT * 1e3).abs() < 1.0, "{learnt:?}");
+    assert!(learnt.patience_ms > 1_500.0 && apart < 600.0, "{learnt:?}");
+    let events = replay.run_until(at(dies + 60.0));
+    let found = when(&events, "uplink.down fiber").expect("it is dead") - dies;
+    assert!(found < 1.9, "{found}");
+    let uplink = name("fiber");
+    replay.input(Input::Command(Command::Forget { uplink }.into()));
+    assert_eq!(fiber(&replay).learnt.expect("learnt").period_ms, None);
+}

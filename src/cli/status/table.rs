@@ -308,6 +308,13 @@ fn learnt(uplink: &UplinkStatus) -> Vec<String> {
         notes.push(format!(
             "a silence is waited for {waits:.2} s, an outage is declared after {detected:.1} s"
         ));
+        if let (Some(period), Some(apart)) = (learnt.period_ms, learnt.patience_apart_ms) {
+            notes.push(format!(
+                "silences begin every {:.2} s; one that begins at another time is waited for {:.2} s",
+                period / 1e3,
+                apart / 1e3
+            ));
+        }
     }
     notes
 }

@@ -79,7 +79,10 @@ pub(super) fn status(
         families,
         broken,
         carries: part.carries,
-        learnt: Some(Learnt::new(learner, demand, &rhythm(monitor))),
+        learnt: Some(
+            Learnt::new(learner, demand, &rhythm(monitor))
+                .with_cycle(evidence.outage.cycle(demand)),
+        ),
         targets: targets.iter().map(TargetTrack::status).collect(),
         probe_budget: pacer.purse().map(Purse::status),
     }
