@@ -58,6 +58,9 @@ pub use read_model::UplinkPart;
 pub use refusals::SendState;
 
 /// One uplink. The rest of the engine sees its parts only through it.
+///
+/// Large: each input, each question of an election and each call of a standby has its line here; what they do
+/// is in the parts.
 #[derive(Clone, Debug)]
 pub struct Uplink {
     id: UplinkId,
