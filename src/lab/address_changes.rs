@@ -1,7 +1,6 @@
 //! Addresses of an uplink that change while it is in use, at moments drawn from the seed.
 
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use crate::lab::chance::Chance;
@@ -24,14 +23,14 @@ const SECOND_HOST: u8 = 77;
 pub(super) fn begin(
     router: &Namespace,
     line: AccessLine,
-    change: AddressChange,
+    kind: AddressChange,
     chance: Chance,
 ) -> Result<ShutdownHandle, LabError> {
     let begin = || {
         let (handle, shutdown) = shutdown::pair()?;
         router.spawn("addresses", move || {
             // What is left behind fails the phase that follows, and goes with the network.
-            drop(change_until(&shutdown, line, change, chance));
+            drop(change_until(&shutdown, line, kind, chance));
         })?;
         Ok::<_, io::Error>(handle)
     };
@@ -41,20 +40,21 @@ pub(super) fn begin(
 fn change_until(
     shutdown: &Shutdown,
     line: AccessLine,
-    change: AddressChange,
+    kind: AddressChange,
     mut chance: Chance,
 ) -> io::Result<()> {
     let mut has_second = false;
-    let mut pause = || SHORTEST + (LONGEST - SHORTEST).mul_f64(chance.unit());
+    let mut pause = || SHORTEST + LONGEST.saturating_sub(SHORTEST).mul_f64(chance.unit());
     while !shutdown.is_requested_within(pause()) {
-        match change {
+        match kind {
             AddressChange::Second => {
                 has_second = !has_second;
                 line.set_address(SECOND_HOST, has_second)?;
             }
             AddressChange::Renewed => {
                 line.set_address(OWN_HOST, false)?;
-                thread::sleep(AWAY);
+                // However it ends, the address comes back.
+                shutdown.is_requested_within(AWAY);
                 line.set_address(OWN_HOST, true)?;
                 line.dial()?;
             }

@@ -18,6 +18,7 @@ use crate::lab::inventory::Inventory;
 use crate::lab::kill_test;
 use crate::lab::lane::Impairment;
 use crate::lab::long_flow::{FlowOutcome, LongFlow};
+use crate::lab::namespace::Namespace;
 use crate::lab::network::{ACCESS, AccessLine, LabNetwork, Wire};
 use crate::lab::noise;
 use crate::lab::output::LabOutput;
@@ -26,7 +27,7 @@ use crate::lab::report::{
     self, KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
     ScenarioRunReport, TimelineNote,
 };
-use crate::lab::scenario::{Act, Scenario, ScenarioPhase};
+use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stalls;
 use crate::lab::stream::TimeRange;
@@ -269,15 +270,17 @@ impl<'n> ScenarioRunner<'n> {
     /// Does one thing, and returns the moment from which it holds.
     fn do_one(&mut self, act: &Act, acted: &mut RunningActs<'n>) -> Result<Moment, LabError> {
         match act {
-            Act::Set { wire, towards, to } => match towards {
-                None => self.wire(wire)?.set(*to),
-                Some(towards) => self.wire(wire)?.set_towards(*towards, *to),
-            },
-            Act::Mend(wire) => self.wire(wire)?.mend(),
-            Act::Unplug(wire) => self.wire(wire)?.unplug(),
+            Act::Set { wire, towards, to } => {
+                return match towards {
+                    None => self.wire(wire)?.set(*to),
+                    Some(towards) => self.wire(wire)?.set_towards(*towards, *to),
+                };
+            }
+            Act::Mend(wire) => return self.wire(wire)?.mend(),
+            Act::Unplug(wire) => return self.wire(wire)?.unplug(),
             Act::Flap { wire, every, to } => {
                 let lasts = std::iter::repeat(every.0);
-                self.flap(acted, wire, *to, lasts, every.0)
+                return self.flap(acted, wire, *to, lasts, every.0);
             }
             Act::Outages {
                 wire,
@@ -286,55 +289,44 @@ impl<'n> ScenarioRunner<'n> {
                 to,
             } => {
                 let lasts = last.clone().into_iter().map(|span| span.0);
-                self.flap(acted, wire, *to, lasts, apart.0)
+                return self.flap(acted, wire, *to, lasts, apart.0);
             }
             Act::LandingPage(uplink) => {
-                let provider = self.testbed.network.provider(uplink);
-                let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
-                acted.portals.push(LandingPage::raise(provider)?);
-                Ok(clock::now())
+                acted
+                    .portals
+                    .push(LandingPage::raise(self.provider(uplink)?)?);
             }
             Act::Flood(bits_per_second) => {
                 let client = self.testbed.network.client();
                 acted.floods.push(flood::start(client, *bits_per_second)?);
-                Ok(clock::now())
             }
             Act::Noise { uplink, per_second } => {
-                let provider = self.testbed.network.provider(uplink);
-                let provider = provider.ok_or_else(|| LabError::Wire(uplink.clone()))?;
-                let noise = noise::make(provider, ACCESS, *per_second)?;
-                acted.noises.push(noise);
-                Ok(clock::now())
+                let provider = self.provider(uplink)?;
+                acted
+                    .noises
+                    .push(noise::make(provider, ACCESS, *per_second)?);
             }
             Act::Addresses { uplink, change } => {
-                let (line, chance) = (AccessLine::of(uplink)?, self.chance.fork(ADDRESSES));
-                let router = self.testbed.network.router();
-                let changes = address_changes::begin(router, line, *change, chance)?;
+                let changes = self.change_addresses(uplink, *change)?;
                 acted.addresses.push(changes);
-                Ok(clock::now())
             }
             Act::Stalls(longest) => {
                 if let Some(agent) = self.testbed.agent_pid() {
                     let chance = self.chance.fork(STALLS);
                     acted.stalls.push(stalls::begin(agent, longest.0, chance)?);
                 }
-                Ok(clock::now())
             }
             Act::Stranger { uplink, metric } => {
                 self.testbed.network.add_default(uplink, Metric(*metric))?;
-                Ok(clock::now())
             }
             Act::Agent(act) => {
                 self.testbed.direct(*act)?;
-                Ok(clock::now())
             }
             Act::Stream(flows) => {
                 self.testbed.let_stream(*flows);
-                Ok(clock::now())
             }
             Act::Drain { uplink, limit } => {
                 switch_test::drain(uplink, limit.0)?;
-                Ok(clock::now())
             }
             Act::SwitchToAndFro { times, clients } => {
                 acted.lookups = Some(switch_test::switch_to_and_fro(
@@ -342,7 +334,6 @@ impl<'n> ScenarioRunner<'n> {
                     self.times.unwrap_or(*times),
                     *clients,
                 )?);
-                Ok(clock::now())
             }
             Act::KillAtRandom { times, within } => {
                 let chance = &mut self.chance;
@@ -352,9 +343,24 @@ impl<'n> ScenarioRunner<'n> {
                     within.0,
                     chance,
                 )?);
-                Ok(clock::now())
             }
         }
+        Ok(clock::now())
+    }
+
+    fn provider(&self, uplink: &str) -> Result<&'n Namespace, LabError> {
+        let provider = self.testbed.network.provider(uplink);
+        provider.ok_or_else(|| LabError::Wire(uplink.to_owned()))
+    }
+
+    fn change_addresses(
+        &self,
+        uplink: &str,
+        kind: AddressChange,
+    ) -> Result<ShutdownHandle, LabError> {
+        let (line, chance) = (AccessLine::of(uplink)?, self.chance.fork(ADDRESSES));
+        let router = self.testbed.network.router();
+        address_changes::begin(router, line, kind, chance)
     }
 
     fn flap(

@@ -41,7 +41,8 @@ impl World for Changing {
     }
 
     fn next_input(&mut self, now: Moment) -> Option<Input> {
-        let (_, attachment) = self.changes.pop_front_if(|(at, _)| *at <= now)?;
+        self.changes.front().filter(|(at, _)| *at <= now)?;
+        let (_, attachment) = self.changes.pop_front()?;
         let uplink = name("fiber");
         Some(Input::Attachment { uplink, attachment })
     }

@@ -13,7 +13,7 @@ const MOST_VAGUE_WORDS: usize = 10;
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[
     ("src/engine.rs", 647),
-    ("src/engine/uplink/monitor.rs", 616),
+    ("src/engine/uplink/monitor.rs", 620),
 ];
 /// Methods and fields of a type, at most, where its doc gives no reason after [`REASON`].
 const MOST_METHODS: usize = 40;

@@ -41,6 +41,10 @@ const LEAST_ROUNDS: u32 = 3;
 const LONGEST_QUEUE: u32 = 2;
 
 /// The monitor of one uplink.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, read one by one"
+)]
 #[derive(Clone, Debug)]
 pub(super) struct UplinkMonitor {
     pub(super) settings: UplinkSettings,
@@ -130,7 +134,7 @@ impl UplinkMonitor {
             self.targets.restart(family);
         }
         let has_moved = Family::ROUTED.iter().any(is_elsewhere);
-        if has_moved && attachment.paths.keys().all(|family| is_elsewhere(family)) {
+        if has_moved && attachment.paths.keys().all(is_elsewhere) {
             self.evidence.forget_traffic();
             self.evidence.portal.forget();
         }
