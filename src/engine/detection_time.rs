@@ -40,10 +40,10 @@ pub struct Learnt {
     #[serde(default)]
     pub silences: f64,
     /// With what period silences begin, in milliseconds, if they have one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period_ms: Option<f64>,
     /// How long a silence is waited for then that begins at another time, in milliseconds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience_apart_ms: Option<f64>,
 }
 
