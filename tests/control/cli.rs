@@ -112,7 +112,7 @@ fn the_status_says_whose_choice_it_is_and_that_a_pin_keeps_the_traffic_where_it_
     status["mode"] = json!("manual");
     status["active"] = json!(["fiber"]);
     status["choices"]["switch"] = json!({
-        "uplink": "fiber", "pinned": true, "by": "anna", "at": ago(90).to_string(),
+        "uplink": "fiber", "pinned": true, "by": "anna", "at": ago(7_350).to_string(),
     });
     status["choices"]["disabled"]["lte"] = json!({
         "by": null, "at": null, "draining": { "flows": 3, "until": ago(0).to_string() },
@@ -124,14 +124,14 @@ fn the_status_says_whose_choice_it_is_and_that_a_pin_keeps_the_traffic_where_it_
     };
     let told = shown(&status);
     let line =
-        "\npinned to fiber by anna, 1m 30s ago, which is down, and stays there until `auto`\n";
+        "\npinned to fiber by anna, 2h 2m ago, which is down, and stays there until `auto`\n";
     assert!(told.contains(line), "{told}");
     let line = "disabled by hand; 3 established flows go on for 0s at most\n";
     assert!(told.contains(line), "{told}");
     status["active"] = json!(["lte"]);
     status["choices"]["switch"]["pinned"] = json!(false);
     let told = shown(&status);
-    let line = "\nsent to fiber by anna, 1m 30s ago, which is down, so it goes elsewhere for now\n";
+    let line = "\nsent to fiber by anna, 2h 2m ago, which is down, so it goes elsewhere for now\n";
     assert!(told.contains(line), "{told}");
 }
 

@@ -507,7 +507,7 @@ fn pings_are_answered_by_both_families() {
     netns::run(|world| async move {
         let mut uplink = Uplink::new(&world).await;
         let network = "2001:db8::80/128".parse().expect("a network");
-        world.add_address6("lo", network).await;
+        world.take_address6("lo", network).await;
         for target in ["192.0.2.80", "2001:db8::80"] {
             let outcome = uplink.ask(target).await;
             assert!(is_reply(&outcome), "{target}: {outcome:?}");
