@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::quantile;
 use uplinkd::lab::chance::Chance;
 use uplinkd::lab::lane::{Bursts, FrameOutcome, Impairment, Rate, WireLane};
 use uplinkd::units::{Loss, Moment};
@@ -59,15 +60,7 @@ impl LaneStream {
 
     /// The time under way that this share of the frames stays below, in milliseconds.
     fn quantile(&self, share: f64) -> f64 {
-        let mut times: Vec<_> = self.arrivals.iter().map(|(_, time)| *time).collect();
-        times.sort_unstable();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a length is an index"
-        )]
-        let index = ((times.len() - 1) as f64 * share) as usize;
-        times[index].as_secs_f64() * 1000.0
+        quantile(self.arrivals.iter().map(|(_, time)| *time), share)
     }
 }
 

@@ -7,6 +7,7 @@ mod scenarios;
 mod wires;
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Networks that may run at one time. Two cores have room for more, and the tests for no more need.
 const SLOTS: usize = 4;
@@ -46,4 +47,18 @@ impl Drop for Slots {
 fn run_test_isolated(test: &str, body: impl FnOnce()) {
     let _slot = beside_others();
     uplinkd::lab::run_test_isolated(&format!("wires::{test}"), body);
+}
+
+/// The time that this share of the times stays below, in milliseconds.
+fn quantile(times: impl Iterator<Item = Duration>, share: f64) -> f64 {
+    let mut times: Vec<_> = times.collect();
+    times.sort_unstable();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a share of a small length is an index"
+    )]
+    let index = ((times.len() - 1) as f64 * share) as usize;
+    times[index].as_secs_f64() * 1000.0
 }

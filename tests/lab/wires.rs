@@ -2,17 +2,13 @@
 //!
 //! A stream of stamped packets crosses the `lan` wire from the client to the router. What a lane does is
 //! held in virtual time, in `lanes`.
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "counts in these tests are far below 2^52"
-)]
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::run_test_isolated;
+use crate::{quantile, run_test_isolated};
 use uplinkd::lab::lane::Impairment;
 use uplinkd::lab::{LabNetwork, Towards, clock};
 use uplinkd::units::Moment;
@@ -83,15 +79,7 @@ impl StreamSeen {
 
     /// The time under way that this share of packets stays below, in milliseconds.
     fn quantile(&self, share: f64) -> f64 {
-        let mut times: Vec<_> = self.arrivals.iter().map(|(_, time)| *time).collect();
-        times.sort_unstable();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a length is an index"
-        )]
-        let index = ((times.len() - 1) as f64 * share) as usize;
-        times[index].as_secs_f64() * 1000.0
+        quantile(self.arrivals.iter().map(|(_, time)| *time), share)
     }
 }
 
