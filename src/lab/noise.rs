@@ -11,7 +11,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
-use crate::lab::namespace::Namespace;
+use crate::lab::network::{ACCESS, LabNetwork};
+use crate::lab::scenario::Noise;
 use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 
 /// Limited broadcast, and the group of multicast DNS (RFC 6762); the discard port (RFC 863).
@@ -24,17 +25,14 @@ const PACKET: [u8; 64] = [0; 64];
 /// A pause of the whole machine is not made up for with a burst.
 const LATEST: Duration = Duration::from_millis(100);
 
-/// Lets the provider's `interface` make so many packets of noise a second, until the handle is
-/// dropped.
-pub(super) fn make(
-    provider: &Namespace,
-    interface: &str,
-    per_second: u32,
-) -> Result<ShutdownHandle, LabError> {
+/// Lets a provider make noise on its access line until the handle is dropped.
+pub(super) fn make(network: &LabNetwork, noise: &Noise) -> Result<ShutdownHandle, LabError> {
+    let provider = network.provider(&noise.uplink);
+    let provider = provider.ok_or_else(|| LabError::Wire(noise.uplink.clone()))?;
     let make = || {
         let (handle, shutdown) = shutdown::pair()?;
-        let socket = provider.run(|| speaker(interface))?;
-        let pace = Duration::from_secs(1) / per_second.max(1);
+        let socket = provider.run(|| speaker(ACCESS))?;
+        let pace = Duration::from_secs(1) / noise.per_second.max(1);
         provider.spawn("noise", move || speak(&socket, pace, &shutdown))?;
         Ok::<_, io::Error>(handle)
     };

@@ -19,8 +19,7 @@ use crate::lab::kill_test;
 use crate::lab::lane::Impairment;
 use crate::lab::long_flow::{FlowOutcome, LongFlow};
 use crate::lab::namespace::Namespace;
-use crate::lab::network::{ACCESS, AccessLine, LabNetwork, Wire};
-use crate::lab::noise;
+use crate::lab::network::{AccessLine, LabNetwork, Wire};
 use crate::lab::output::LabOutput;
 use crate::lab::portal::LandingPage;
 use crate::lab::report::{
@@ -124,7 +123,6 @@ struct RunningActs<'n> {
     flapping: Vec<FlappingWire<'n>>,
     portals: Vec<LandingPage<'n>>,
     floods: Vec<ShutdownHandle>,
-    noises: Vec<ShutdownHandle>,
     stalls: Vec<ShutdownHandle>,
     addresses: Vec<ShutdownHandle>,
     lookups: Option<LookupCounts>,
@@ -169,7 +167,6 @@ impl<'n> ScenarioRunner<'n> {
         let (to, outages) = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
-        drop(acted.noises);
         drop(acted.stalls);
         drop(acted.addresses);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
@@ -299,12 +296,6 @@ impl<'n> ScenarioRunner<'n> {
             Act::Flood(bits_per_second) => {
                 let client = self.testbed.network.client();
                 acted.floods.push(flood::start(client, *bits_per_second)?);
-            }
-            Act::Noise { uplink, per_second } => {
-                let provider = self.provider(uplink)?;
-                acted
-                    .noises
-                    .push(noise::make(provider, ACCESS, *per_second)?);
             }
             Act::Addresses { uplink, change } => {
                 let changes = self.change_addresses(uplink, *change)?;

@@ -32,6 +32,9 @@ pub struct Scenario {
     /// The client has a TCP connection and a QUIC-like flow, open all the time.
     #[serde(default)]
     pub long_flows: bool,
+    /// A provider's network makes noise all the time.
+    #[serde(default)]
+    pub noise: Option<Noise>,
     /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
     #[serde(default)]
     pub modem: Option<Box<ModemSettings>>,
@@ -41,6 +44,16 @@ pub struct Scenario {
     /// What happens, one after the other.
     #[serde(rename = "phase")]
     pub phases: Vec<ScenarioPhase>,
+}
+
+/// Broadcast and multicast from a provider's network towards the router.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    /// Behind which uplink.
+    pub uplink: String,
+    /// Packets a second.
+    pub per_second: u32,
 }
 
 /// A modem, and how the agent keeps its uplink.
@@ -131,14 +144,6 @@ pub enum Act {
     /// The provider behind this uplink answers every web page with its own as long as the phase
     /// lasts.
     LandingPage(String),
-    /// The provider's network makes noise: broadcast and multicast towards the router, as long as the
-    /// phase lasts.
-    Noise {
-        /// Behind which uplink.
-        uplink: String,
-        /// Packets a second.
-        per_second: u32,
-    },
     /// The router's address on an uplink changes, again and again as long as the phase lasts.
     Addresses {
         /// On which uplink.
@@ -275,7 +280,6 @@ impl Act {
             Self::LandingPage(uplink) => Some(UplinkFault::Broken(uplink.clone())),
             Self::Flap { .. }
             | Self::Outages { .. }
-            | Self::Noise { .. }
             | Self::Addresses { .. }
             | Self::Stalls(_)
             | Self::Stranger { .. }
@@ -308,9 +312,6 @@ impl std::fmt::Display for Act {
                 write!(f, "{wire}: {to}, {} times", last.len())
             }
             Self::LandingPage(uplink) => write!(f, "{uplink}: the provider's landing page"),
-            Self::Noise { uplink, per_second } => {
-                write!(f, "{uplink}: {per_second} packets of broadcast a second")
-            }
             Self::Addresses { uplink, change } => {
                 let what = match change {
                     AddressChange::Second => "a second address comes and goes",
@@ -398,6 +399,9 @@ mod tests {
             let modem = scenario
                 .modem
                 .map_or("lte".to_owned(), |modem| modem.uplink);
+            if let Some(Noise { uplink, .. }) = scenario.noise {
+                assert!(UPLINKS.contains(&&*uplink), "no uplink {uplink}");
+            }
             assert!(UPLINKS[1..].contains(&&*modem), "no standby {modem}");
             for phase in scenario.phases {
                 let title = phase.title;
@@ -409,7 +413,6 @@ mod tests {
                         | Act::Mend(wire)
                         | Act::Unplug(wire) => wire,
                         Act::LandingPage(uplink)
-                        | Act::Noise { uplink, .. }
                         | Act::Addresses { uplink, .. }
                         | Act::Stranger { uplink, .. }
                         | Act::Drain { uplink, .. } => {

@@ -32,7 +32,7 @@ use crate::lab::report::{TimelineEntry, TimelineNote};
 use crate::lab::scenario::{AgentAct, Scenario};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stream::{ClientTraffic, PacketStream, TimeRange};
-use crate::lab::{clock, files, long_flow, long_flow_ends, meter, modem, route_watch};
+use crate::lab::{clock, files, long_flow, long_flow_ends, meter, modem, noise, route_watch};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
@@ -112,6 +112,9 @@ impl<'n> Testbed<'n> {
         if scenario.long_flows {
             let (client, internet) = (network.client(), network.internet());
             watchers.extend(long_flow_ends::start(client, internet, &sink)?);
+        }
+        if let Some(noise) = &scenario.noise {
+            watchers.push(noise::make(network, noise)?);
         }
         if let Some(scenario) = &scenario.modem {
             watchers.push(modem::install(network.router(), scenario)?);
