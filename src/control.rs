@@ -104,6 +104,7 @@ impl From<CommandRefusal> for Response {
             CommandRefusal::NoSuchUplink { .. } => Self::NotFound(why),
             CommandRefusal::Unusable { .. }
             | CommandRefusal::Last(_)
+            | CommandRefusal::LastHealthy { .. }
             | CommandRefusal::Pinned(_)
             | CommandRefusal::Drained(_)
             | CommandRefusal::NoRules

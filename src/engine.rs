@@ -81,7 +81,7 @@ use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
 use crate::engine::refused_sends::RefusedSends;
 use crate::engine::reload::uplinks_of;
-use crate::engine::settings::{Failback, Settings};
+use crate::engine::settings::Settings;
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
@@ -295,16 +295,7 @@ impl Engine {
 
     /// Whether a command can be followed; [`Engine::handle_input`] follows it.
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
-        let view = self.view();
-        manual::check(view, command)?;
-        if let Command::Disable {
-            uplink,
-            drain: Some(_),
-        } = command
-        {
-            return self.drains.check(view, uplink);
-        }
-        Ok(())
+        manual::check(self.view(), &self.drains, command)
     }
 
     /// What operators chose, as it is now.
@@ -416,24 +407,27 @@ impl Engine {
                 self.elect(now, AskedFor::Default);
             }
             Command::Auto => {
+                let asked_for = manual::sent_by_auto(self.view());
                 self.groups.default_group_mut().set_by_hand(None);
-                // Where only an operator says when to go back, this is when.
-                if self.settings.failover.failback == Failback::Manual {
+                if asked_for == AskedFor::Everything {
                     self.flaps.pardon_all();
                 }
-                self.elect(now, AskedFor::Everything);
+                self.elect(now, asked_for);
             }
             Command::Disable {
                 uplink,
                 drain: Some(limit),
+                force,
             } => {
                 if let Some(id) = self.id(&uplink) {
-                    self.drains.begin(&self.uplinks[id.place()], limit.span());
+                    self.drains
+                        .begin(&self.uplinks[id.place()], limit.span(), force);
                 }
             }
             Command::Disable {
                 uplink,
                 drain: None,
+                force: _,
             } => {
                 self.set_disabled(&uplink, true, "disabled by hand", now);
                 self.close_drain(&uplink, "its flows are to move after all", now);
@@ -484,8 +478,13 @@ impl Engine {
 
     /// The kernel holds the flows of drained uplinks: these take no new ones from now on.
     fn open_drains(&mut self, now: Moment) {
-        for uplink in self.drains.held_by_rules() {
-            match self.check(&Command::disable(uplink.clone())) {
+        for (uplink, force) in self.drains.held_by_rules() {
+            let command = Command::Disable {
+                uplink: uplink.clone(),
+                drain: None,
+                force,
+            };
+            match self.check(&command) {
                 Ok(()) => {
                     self.set_disabled(&uplink, true, "disabled by hand", now);
                     self.drains.open(&uplink, now);

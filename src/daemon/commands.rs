@@ -19,6 +19,7 @@ impl Daemon {
                 command @ Command::Disable {
                     uplink,
                     drain: Some(_),
+                    force: _,
                 },
             ) => {
                 let (command, uplink) = (command.clone(), uplink.clone());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
 use crate::engine::state::State;
+use crate::engine::wording::in_state;
 use crate::units::{Moment, Score, Tier, UplinkName};
 
 /// For so long a first verdict is waited for. It may never come where no probe can be paid for.
@@ -125,7 +126,7 @@ impl<'a> Candidate<'a> {
         if self.state == State::Up {
             return format!("{} keeps falling, {} does not", self.name, other.name);
         }
-        format!("{} {}: {}", self.name, self.state, self.reason)
+        format!("{} {}", self.name, in_state(self.state, ": ", self.reason))
     }
 
     /// The same for one family of it. `is_leader`: it carries the other one, and is left for what is wrong with

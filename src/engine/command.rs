@@ -40,6 +40,10 @@ pub enum Command {
             skip_serializing_if = "Option::is_none"
         )]
         drain: Option<DrainLimit>,
+        /// Even while the others are only recovering
+        #[arg(long)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// End the maintenance of an uplink
     Enable {
@@ -148,6 +152,7 @@ impl Command {
         Self::Disable {
             uplink,
             drain: None,
+            force: false,
         }
     }
 
@@ -198,12 +203,15 @@ impl fmt::Display for Command {
             Self::Auto => f.write_str("auto"),
             Self::Disable {
                 uplink,
-                drain: None,
-            } => write!(f, "disable {uplink}"),
-            Self::Disable {
-                uplink,
-                drain: Some(limit),
-            } => write!(f, "disable {uplink} --drain={limit}"),
+                drain,
+                force,
+            } => {
+                write!(f, "disable {uplink}")?;
+                if let Some(limit) = drain {
+                    write!(f, " --drain={limit}")?;
+                }
+                f.write_str(if *force { " --force" } else { "" })
+            }
             Self::Enable { uplink } => write!(f, "enable {uplink}"),
             Self::Forget { uplink } => write!(f, "forget {uplink}"),
         }
@@ -284,6 +292,17 @@ pub enum CommandRefusal {
     /// Nothing else could carry the traffic.
     #[error("{0} is the last usable uplink: nothing else could carry the traffic")]
     Last(UplinkName),
+    /// The others have not answered for long enough.
+    #[error(
+        "{uplink} is the last healthy uplink, still recovering: {}; wait, or use --force",
+        list(recovering)
+    )]
+    LastHealthy {
+        /// Which.
+        uplink: UplinkName,
+        /// Those that answer again.
+        recovering: Vec<UplinkName>,
+    },
     /// The traffic is pinned to it.
     #[error("the traffic is pinned to {0}: `auto` first, or `switch` to another")]
     Pinned(UplinkName),

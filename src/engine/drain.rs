@@ -40,6 +40,8 @@ struct Drain {
     stage: DrainStage,
     addresses: BTreeSet<IpAddr>,
     limit: Duration,
+    /// An operator takes its uplink out of service although others are only recovering.
+    is_forced: bool,
     held: BTreeSet<Flow>,
 }
 
@@ -77,7 +79,7 @@ impl Drains {
     }
 
     /// Begins a drain.
-    pub(super) fn begin(&mut self, uplink: &Uplink, limit: Duration) {
+    pub(super) fn begin(&mut self, uplink: &Uplink, limit: Duration, is_forced: bool) {
         let name = &uplink.settings().name;
         let addresses: BTreeSet<_> = addresses(uplink).collect();
         self.order(name, DrainOrder::List(addresses.clone()));
@@ -85,6 +87,7 @@ impl Drains {
             stage: DrainStage::Listing,
             addresses,
             limit,
+            is_forced,
             held: BTreeSet::new(),
         };
         self.running.insert(name.clone(), drain);
@@ -114,12 +117,13 @@ impl Drains {
         }
     }
 
-    /// The uplinks that are disabled once the kernel holds the rules of their flows.
-    pub(super) fn held_by_rules(&self) -> Vec<UplinkName> {
+    /// The uplinks that are disabled once the kernel holds the rules of their flows, and whether by force.
+    pub(super) fn held_by_rules(&self) -> Vec<(UplinkName, bool)> {
         let running = self.running.iter();
         let holding =
             running.filter(|(_, drain)| matches!(drain.stage, DrainStage::Holding { .. }));
-        holding.map(|(name, _)| name.clone()).collect()
+        let holding = holding.map(|(name, drain)| (name.clone(), drain.is_forced));
+        holding.collect()
     }
 
     /// The uplink takes no new flows from now on.

@@ -249,8 +249,8 @@ fn explain_coming(
             )
         }
         (Some(_) | None, _) if terms.is_failback(best) => {
-            let well_for = seconds(now.since(best.well_since));
-            format!("failback: {} well for {well_for}", best.name)
+            let healthy_for = seconds(now.since(best.well_since));
+            format!("failback: {} healthy for {healthy_for}", best.name)
         }
         (Some(_) | None, _) => format!("{} is preferred", best.name),
     }

@@ -2,24 +2,33 @@
 
 use super::candidate::Fitness;
 use super::command::{Command, CommandRefusal};
+use super::drain::Drains;
 use super::event::{Change, Event};
+use super::group::AskedFor;
+use super::settings::Failback;
 use super::state::State;
 use super::status::{Choices, Chosen, Maintenance};
 use super::uplink::Uplink;
 use super::view::EngineView;
+use super::wording::in_state;
 use crate::units::{Moment, UplinkName};
 
 /// Whether a command can be followed. Uplinks are chosen for the traffic of the default group, and taken out of
 /// service for all of it.
-pub(super) fn check(view: EngineView<'_>, command: &Command) -> Result<(), CommandRefusal> {
+pub(super) fn check(
+    view: EngineView<'_>,
+    drains: &Drains,
+    command: &Command,
+) -> Result<(), CommandRefusal> {
     let Some(name) = command.uplink() else {
         return Ok(());
     };
     let uplink = find(view, name)?;
     if let Command::Switch { .. } = command {
         check_switch(uplink)
-    } else if let Command::Disable { .. } = command {
-        check_disable(view, uplink)
+    } else if let Command::Disable { drain, force, .. } = command {
+        check_disable(view, uplink, *force)?;
+        drain.map_or(Ok(()), |_| drains.check(view, name))
     } else {
         Ok(())
     }
@@ -32,11 +41,15 @@ fn check_switch(uplink: &Uplink) -> Result<(), CommandRefusal> {
     }
     Err(CommandRefusal::Unusable {
         uplink: uplink.settings().name.clone(),
-        reason: format!("{}, {}", uplink.state(), uplink.reason()),
+        reason: in_state(uplink.state(), ", ", &uplink.reason()),
     })
 }
 
-fn check_disable(view: EngineView<'_>, uplink: &Uplink) -> Result<(), CommandRefusal> {
+fn check_disable(
+    view: EngineView<'_>,
+    uplink: &Uplink,
+    is_forced: bool,
+) -> Result<(), CommandRefusal> {
     let default_group = view.groups.default_group();
     let by_hand = default_group.by_hand();
     let name = &uplink.settings().name;
@@ -44,16 +57,37 @@ fn check_disable(view: EngineView<'_>, uplink: &Uplink) -> Result<(), CommandRef
         return Err(CommandRefusal::Pinned(name.clone()));
     }
     let is_active = default_group.leader() == Some(uplink.id());
-    let is_usable = uplink.candidate().fitness() > Fitness::Unusable;
-    let mut others = view
+    let fitness = uplink.candidate().fitness();
+    let others = view
         .uplinks
         .iter()
         .filter(|other| other.id() != uplink.id());
-    let has_other = others.any(|other| view.fitness(other) > Fitness::Unusable);
-    if (is_active || is_usable) && !has_other {
-        return Err(CommandRefusal::Last(name.clone()));
+    let others = others.map(|other| (view.fitness(other), other));
+    match others.clone().map(|(fitness, _)| fitness).max() {
+        None | Some(Fitness::Unusable) if is_active || fitness > Fitness::Unusable => {
+            Err(CommandRefusal::Last(name.clone()))
+        }
+        Some(Fitness::Trial) if fitness > Fitness::Trial && !is_forced => {
+            let recovering = others.filter(|(fitness, _)| *fitness == Fitness::Trial);
+            let recovering = recovering.map(|(_, other)| other.settings().name.clone());
+            Err(CommandRefusal::LastHealthy {
+                uplink: name.clone(),
+                recovering: recovering.collect(),
+            })
+        }
+        None | Some(_) => Ok(()),
     }
-    Ok(())
+}
+
+/// The traffic that `auto` sends to the best uplinks at once: that which an operator sent elsewhere; where only an
+/// operator says when it goes back, all of it. What the agent chose itself goes by the rules of failback.
+pub(super) fn sent_by_auto(view: EngineView<'_>) -> AskedFor {
+    let is_by_hand = view.groups.default_group().by_hand().is_some();
+    match view.settings.failover.failback {
+        Failback::Manual => AskedFor::Everything,
+        Failback::Auto if is_by_hand => AskedFor::Default,
+        Failback::Auto => AskedFor::Nothing,
+    }
 }
 
 fn find<'a>(view: EngineView<'a>, name: &UplinkName) -> Result<&'a Uplink, CommandRefusal> {
@@ -120,10 +154,8 @@ impl PinWatch {
                 interface: settings.interface.clone(),
             },
             reason: format!(
-                "{}: {}; the traffic is pinned there by hand and stays until `auto`, though {} is \
-                 usable",
-                pinned.state(),
-                pinned.reason(),
+                "{}; the traffic is pinned there by hand and stays until `auto`, though {} is usable",
+                in_state(pinned.state(), ": ", &pinned.reason()),
                 usable.settings().name
             ),
         })

@@ -136,7 +136,13 @@ pub(super) fn drain(uplink: &str, limit: Duration) -> Result<(), LabError> {
     let uplink = name(uplink)?;
     let drain = DrainLimit::try_from(limit).map_err(io::Error::other);
     let drain = Some(drain.doing(|| "drain".to_owned())?);
-    command(&mut connect()?, Command::Disable { uplink, drain })
+    let force = false;
+    let disable = Command::Disable {
+        uplink,
+        drain,
+        force,
+    };
+    command(&mut connect()?, disable)
 }
 
 fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {

@@ -66,6 +66,7 @@ fn drain(limit: &str) -> Command {
     Command::Disable {
         uplink: name("fiber"),
         drain: Some(limit.parse().expect("a limit")),
+        force: false,
     }
 }
 

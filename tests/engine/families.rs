@@ -195,7 +195,7 @@ fn people_are_told_which_family_is_broken() {
         brief(&events)
     );
     let back = reason(&events, "switch fiber,lte -> fiber");
-    assert_eq!(back, "IPv6: failback: fiber well for 60 s");
+    assert_eq!(back, "IPv6: failback: fiber healthy for 60 s");
 }
 
 #[test]

@@ -27,5 +27,6 @@ mod replay;
 mod schedule;
 mod stability;
 mod standby;
+mod status;
 mod traces;
 mod verdicts;

@@ -471,6 +471,7 @@ impl Rig {
         let command = Command::Disable {
             uplink: uplink.clone(),
             drain: Some("10m".parse().expect("a limit")),
+            force: false,
         };
         self.tell(Some(Input::Command(command.into())));
         let flows = (0..count).map(flow).collect();

@@ -122,7 +122,7 @@ fn judge(
             Some(ready) if ready <= now && terms.is_failback(&candidate) => {
                 let healthy_for = seconds(now.since(candidate.well_since));
                 Sharing::Joins(format!(
-                    "failback: {} well for {healthy_for}",
+                    "failback: {} healthy for {healthy_for}",
                     candidate.name
                 ))
             }

@@ -310,7 +310,10 @@ fn next(phase: Phase, has_failed: bool, signal: Signal) -> Option<(Phase, String
         (Phase::Recovering(_), Signal::Trusted(lasted, None)) => {
             (Phase::Up, format!("answered for {}", seconds(lasted)))
         }
-        (Phase::Degraded, Signal::Better) => (Phase::Up, "well again".to_owned()),
+        (Phase::Degraded, Signal::Better) => (
+            Phase::Up,
+            "loss, latency and jitter are good again".to_owned(),
+        ),
         (
             Phase::Unknown
             | Phase::Up

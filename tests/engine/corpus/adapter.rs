@@ -211,6 +211,7 @@ pub(super) fn tell(engine: &mut Engine, now: Moment, act: &Act) {
             Order::Drain(place) => Command::Disable {
                 uplink: uplink(place),
                 drain: Some("10m".parse().expect("a limit")),
+                force: false,
             },
             Order::Enable(place) => Command::enable(uplink(place)),
         })),
