@@ -244,7 +244,12 @@ fn a_stranger_that_answers_at_the_path_is_left_alone() {
 fn a_stale_socket_is_replaced_and_a_plain_file_is_not() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("control.sock");
-    drop(UnixListener::bind(&path).expect("a socket"));
+    let dead = UnixListener::bind(&path).expect("a socket");
+    // A child of another test may hold it for a moment longer.
+    socket2::SockRef::from(&dead)
+        .shutdown(Shutdown::Both)
+        .expect("it stops listening");
+    drop(dead);
     bind(&path).expect("the dead agent's place");
     assert!(!path.exists(), "the socket goes with its server");
 
