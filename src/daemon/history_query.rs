@@ -69,15 +69,55 @@ fn stored_and_waiting(
         Ok(stored) => stored.events,
         Err(error) => return Response::Refused(format!("{:#}", anyhow::Error::from(error))),
     };
-    // Events that were pending may have been written since.
+    // Pending events are written all at once, which may have happened since.
     let newest = events.len().saturating_sub(2 * MOST_WAITING);
-    for event in waiting {
-        if !events[newest..].contains(&event) {
-            events.push(event);
-        }
+    let length = waiting.len().max(1);
+    let mut written = events[newest..].windows(length);
+    if !written.any(|written| written == waiting) {
+        events.extend(waiting);
     }
     events.retain(|event| range.begin.is_none_or(|begin| event.at.0 >= begin));
     let most = range.newest.unwrap_or(usize::MAX);
     events.drain(..events.len().saturating_sub(most));
     Response::History(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::{Change, Event};
+    use crate::history::History;
+    use crate::units::{Moment, Wall};
+
+    #[test]
+    fn pending_events_are_answered_once_whether_they_were_written_meanwhile_or_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut history, _) = History::open(directory.path());
+        // Within a second, at a time that is no whole one; the first two are alike.
+        let clock = SystemTime::UNIX_EPOCH + Duration::from_millis(1_763_700_000_250);
+        let wall = Wall::reading(clock, Moment::START);
+        let events = ["again", "again", "and again"].map(|reason| {
+            let event = Event {
+                at: Moment::START,
+                change: Change::ConfigReloaded,
+                reason: reason.to_owned(),
+            };
+            event.record(wall)
+        });
+        for event in &events {
+            history.note(event).expect("it waits");
+        }
+        let waiting = history.waiting().to_vec();
+        assert_eq!(waiting, events);
+        let answer = || {
+            let range = HistoryRange::new(None, None, Timestamp(clock));
+            match stored_and_waiting(directory.path(), waiting.clone(), range) {
+                Response::History(events) => events,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(answer(), events);
+        history.write().expect("written");
+        assert_eq!(answer(), events);
+    }
 }

@@ -126,6 +126,16 @@ impl Wall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub SystemTime);
 
+impl Timestamp {
+    /// Without the part of a second that its text leaves out: it equals what is read back of it.
+    #[must_use]
+    pub fn as_written(self) -> Self {
+        let since = self.0.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.map_or(0, |since| since.as_secs());
+        Self(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Before 1970 or after 9999 there is no RFC 3339 form; a clock that shows either is not set.

@@ -60,7 +60,7 @@ impl Event {
             reason = format!("{reason}: {changes}");
         }
         EventRecord {
-            at: wall.at(self.at),
+            at: wall.at(self.at).as_written(),
             event: values.kind,
             group: values.group.cloned(),
             uplink: values.uplink.cloned(),
