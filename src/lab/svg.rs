@@ -59,7 +59,8 @@ pub fn draw(report: &LabReport) -> String {
     };
     let picture = Picture::new(run, &report.about);
     let labels = picture.labels();
-    let lines = labels.iter().map(|label| label.line + 1).max().unwrap_or(0);
+    let lines = labels.iter().filter_map(|label| label.line);
+    let lines = lines.max().map_or(0, |line| line + 1);
     let top = HEADING + LABEL_PITCH * index(lines) + 8.0;
     let height = top + BELOW;
     let mut svg = format!(
@@ -249,20 +250,8 @@ impl<'r> Picture<'r> {
         format!("<path class=\"t\" d=\"M{LEFT} {AXIS}H{RIGHT}\"/>\n{svg}")
     }
 
-    /// Labels, each as high as there is room: the line of one starts below those before it, so that
-    /// it crosses none.
     fn labels(&self) -> Vec<Label<'_>> {
-        let mut taken = [f64::MIN; LABEL_LINES];
-        let place = |mark| {
-            let mut label = Label::new(mark, self.x(mark.at));
-            let crosses = |from: usize| taken[from..].iter().any(|end| *end > label.left);
-            label.line = (0..LABEL_LINES)
-                .find(|line| !crosses(*line))
-                .unwrap_or(LABEL_LINES - 1);
-            taken[label.line] = label.left + label.width;
-            label
-        };
-        self.marks.iter().map(place).collect()
+        placed(self.marks.iter().map(|mark| (mark, self.x(mark.at))))
     }
 
     fn x(&self, at: Moment) -> f64 {
@@ -280,6 +269,22 @@ impl<'r> Picture<'r> {
     }
 }
 
+/// Labels, each as high as there is room: the line of one starts below those before it, so that it
+/// crosses none. One without room has a line and no words.
+fn placed<'m>(marks: impl Iterator<Item = (&'m Mark, f64)>) -> Vec<Label<'m>> {
+    let mut taken = [f64::MIN; LABEL_LINES];
+    let place = |(mark, x)| {
+        let mut label = Label::new(mark, x);
+        let crosses = |from: usize| taken[from..].iter().any(|end| *end > label.left);
+        label.line = (0..LABEL_LINES).find(|line| !crosses(*line));
+        if let Some(line) = label.line {
+            taken[line] = label.left + label.width;
+        }
+        label
+    };
+    marks.map(place).collect()
+}
+
 /// A mark with its place.
 struct Label<'m> {
     mark: &'m Mark,
@@ -287,8 +292,8 @@ struct Label<'m> {
     /// From its left edge on.
     left: f64,
     width: f64,
-    /// Counted from the highest.
-    line: usize,
+    /// Counted from the highest; none where each has another label.
+    line: Option<usize>,
 }
 
 impl<'m> Label<'m> {
@@ -301,13 +306,17 @@ impl<'m> Label<'m> {
             x,
             left,
             width,
-            line: 0,
+            line: None,
         }
     }
 
     /// As one of so many lines above the client's packets.
     fn drawn(&self, lines: usize) -> String {
-        let y = -10.0 - LABEL_PITCH * index(lines - 1 - self.line);
+        let Some(line) = self.line else {
+            let x = self.x;
+            return format!("<path class=\"k\" d=\"M{x:.1} -4V{AXIS}\"/>\n");
+        };
+        let y = -10.0 - LABEL_PITCH * index(lines - 1 - line);
         let is_before = self.left < self.x;
         let (class, text) = if is_before {
             (" e", self.x - 5.0)
@@ -462,4 +471,35 @@ fn bar(class: &str, left: f64, right: f64, top: f64, height: f64) -> String {
 fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;");
     text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_covers_another_and_one_without_room_has_no_words() {
+        let marks: Vec<_> = (0..12)
+            .map(|number| Mark {
+                at: Moment::START,
+                class: "",
+                text: format!("event {number} of an uplink"),
+            })
+            .collect();
+        let places = (0..12).map(|number| LEFT + 30.0 * index(number));
+        let labels = placed(marks.iter().zip(places));
+        let shown: Vec<_> = labels.iter().filter(|label| label.line.is_some()).collect();
+        assert!((LABEL_LINES..12).contains(&shown.len()), "{}", shown.len());
+        for (place, label) in shown.iter().enumerate() {
+            let same_line = shown[..place]
+                .iter()
+                .filter(|other| other.line == label.line);
+            for other in same_line {
+                assert!(other.left + other.width <= label.left, "{:?}", label.mark);
+            }
+        }
+        let without = labels.iter().find(|label| label.line.is_none());
+        let drawn = without.map(|label| label.drawn(LABEL_LINES));
+        assert!(drawn.is_some_and(|drawn| !drawn.contains("<text")));
+    }
 }
