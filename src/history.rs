@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_in_its_place_keeps_nobody_waiting() {
+    fn a_pipe_in_its_place_keeps_no_caller_waiting() {
         let directory = tempfile::tempdir().expect("a directory");
         let mode = nix::sys::stat::Mode::S_IRWXU;
         for path in [older(directory.path()), newer(directory.path())] {

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_does_not_read_delays_nobody_and_hears_how_much_it_missed() {
+    fn a_daemon_that_does_not_read_delays_no_sender_and_is_sent_how_much_it_missed() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("log");
         let daemon = listen(&path);

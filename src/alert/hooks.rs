@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_floods_its_output_or_leaves_a_child_behind_holds_nobody_up() {
+    fn a_hook_that_floods_its_output_or_leaves_a_child_behind_delays_no_other() {
         let shelf = Shelf::new();
         shelf.add("10-floods", 0o755, "yes");
         shelf.add("20-forks", 0o755, "sleep 20 & echo started");

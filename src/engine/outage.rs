@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_on_patience_does_not_count_time_in_which_nobody_asked() {
+    fn the_limit_on_patience_does_not_count_time_without_a_probe() {
         let mut outage = bursty(36, exponential(2.0));
         let begin = at(100_000_000);
         outage.answered(begin, DEMAND);

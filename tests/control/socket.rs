@@ -170,7 +170,7 @@ fn a_hundred_megabytes_are_refused_after_the_first_64_kib() {
 }
 
 #[test]
-fn a_watcher_that_never_reads_loses_its_place_and_delays_nobody() {
+fn a_watcher_that_never_reads_loses_its_place_and_delays_no_other() {
     let agent = start();
     let mut sleeper = raw(&agent);
     sleeper.write_all(b"\"watch\"\n").expect("a running agent");
@@ -188,7 +188,7 @@ fn a_watcher_that_never_reads_loses_its_place_and_delays_nobody() {
 }
 
 #[test]
-fn a_client_that_asks_and_never_reads_delays_nobody() {
+fn a_client_that_asks_and_never_reads_delays_no_other() {
     let agent = start();
     let mut stream = raw(&agent);
     stream.set_nonblocking(true).expect("a socket");

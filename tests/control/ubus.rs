@@ -320,7 +320,7 @@ fn what_is_no_ubus_is_left_and_tried_again() {
 }
 
 #[test]
-fn frames_that_nobody_asked_for_change_nothing() {
+fn frames_that_answer_no_call_change_nothing() {
     let site = Site::new();
     let mut client = site.bus.accept();
     for kind in (0..=12).chain([255]).filter(|kind| *kind != 5) {
@@ -331,7 +331,7 @@ fn frames_that_nobody_asked_for_change_nothing() {
 }
 
 #[test]
-fn a_bus_that_never_reads_delays_nobody_and_is_told_where_things_stand_afterwards() {
+fn a_bus_that_never_reads_delays_nothing_and_receives_the_present_status_afterwards() {
     let site = Site::new();
     let mut client = site.bus.accept();
     assert!(is_answered(&mut client));
@@ -348,7 +348,7 @@ fn a_bus_that_never_reads_delays_nobody_and_is_told_where_things_stand_afterward
 }
 
 #[test]
-fn a_thousand_calls_at_once_are_all_answered_and_delay_nobody() {
+fn a_thousand_calls_at_once_are_all_answered_and_delay_no_other() {
     let site = Site::new();
     let mut client = site.bus.accept();
     client.flood("status", 1_000);

@@ -215,7 +215,7 @@ fn the_only_target_there_is_may_die_and_the_traffic_stays() {
 }
 
 #[test]
-fn a_failback_that_falls_due_while_nobody_answers_is_looked_at_once() {
+fn a_failback_that_falls_due_while_no_uplink_answers_is_looked_at_once() {
     // The slow one is preferred, so that the verdict about it comes last.
     let uplinks = ["backup", "fiber"];
     let dies = 102.3;

@@ -98,7 +98,7 @@ fn one_that_dies_leaves_at_once_and_joins_by_the_rules_of_failback() {
 }
 
 #[test]
-fn whoever_leads_is_left_like_any_other_and_those_that_share_stay() {
+fn the_leader_is_left_like_any_other_and_those_that_share_stay() {
     let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |order, now| {
         is_dead(order, "a", 30.0..60.0, now)
     });
@@ -128,7 +128,7 @@ fn a_degraded_one_yields_while_another_is_well() {
 }
 
 #[test]
-fn where_all_die_nobody_is_left_for_nothing() {
+fn where_all_fail_none_is_left_for_nothing() {
     let mut replay = lossy(balanced(&["a", "b"]), 1, |_, now| f64::from(now >= 30.0));
     replay.run_until(at(30.0));
     replay.run_until(at(200.0));

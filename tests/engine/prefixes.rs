@@ -60,7 +60,7 @@ fn of_prefixes(events: &[Event]) -> Vec<String> {
 }
 
 #[test]
-fn the_prefixes_of_whoever_carries_ipv6_are_preferred_and_all_others_deprecated() {
+fn the_prefixes_of_the_uplink_that_carries_ipv6_are_preferred_and_all_others_deprecated() {
     let mut site = site(with_prefix(attached_by_both(2), LTES));
     let start = site.run_until(at(60.0));
     // Whatever an earlier run left behind.
@@ -93,7 +93,7 @@ fn the_prefixes_of_whoever_carries_ipv6_are_preferred_and_all_others_deprecated(
 }
 
 #[test]
-fn a_prefix_is_deprecated_although_whoever_takes_over_has_no_ipv6() {
+fn a_prefix_is_deprecated_although_the_uplink_that_takes_over_has_no_ipv6() {
     let mut site = site(attached(2));
     site.run_until(at(60.0));
     let events = site.run_until(at(1_000.0));

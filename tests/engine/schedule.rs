@@ -105,7 +105,7 @@ fn longest_gap(times: &[f64]) -> f64 {
 }
 
 #[test]
-fn a_standby_is_probed_a_fifth_as_often_and_wakes_nobody() {
+fn a_standby_is_probed_a_fifth_as_often_and_wakes_no_other() {
     let mut replay = noted(settings(&["fiber", "lte", "backup"]), |_, _| true);
     replay.run_until(at(3_660.0));
     let fiber = sent(&mut replay, "fiber", 60.0..3_660.0);
@@ -218,7 +218,7 @@ fn a_dead_standby_that_gets_the_traffic_of_a_pulled_cable_is_left_within_a_secon
 }
 
 #[test]
-fn whoever_was_passed_over_comes_back_by_a_failback() {
+fn an_uplink_that_was_passed_over_comes_back_by_a_failback() {
     let mut replay = noted(
         settings(&["fiber", "lte", "backup"]),
         |uplink, now| match uplink {
@@ -272,7 +272,7 @@ fn an_uplink_that_has_long_been_dead_is_asked_rarely() {
 }
 
 #[test]
-fn nobody_backs_off_while_nothing_works() {
+fn no_uplink_backs_off_while_nothing_works() {
     let mut replay = noted(settings(&["fiber", "lte"]), |_, now| now < 100.0);
     replay.run_until(at(7_200.0));
     for uplink in ["fiber", "lte"] {

@@ -263,7 +263,7 @@ fn after_an_outage(until: f64) -> Replay<impl World> {
 }
 
 #[test]
-fn hours_in_which_nobody_looked_are_no_evidence_for_a_failback() {
+fn hours_without_a_probe_are_no_evidence_for_a_failback() {
     for millis in 0..300_u32 {
         let slept_at = 40.0 + f64::from(millis) * 0.05;
         let mut engine = after_an_outage(slept_at).engine().clone();
@@ -278,7 +278,7 @@ fn hours_in_which_nobody_looked_are_no_evidence_for_a_failback() {
 }
 
 #[test]
-fn hours_in_which_nobody_looked_teach_nothing_about_the_link() {
+fn hours_without_a_probe_teach_nothing_about_the_link() {
     for millis in 0..40_u32 {
         // Fiber dies at 20 s: within the second before the verdict its probes are missed.
         let mut replay = lossy(settings(&["fiber", "lte"]), 5, |order, now| {

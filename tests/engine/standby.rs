@@ -198,7 +198,7 @@ impl Site {
 }
 
 #[test]
-fn a_cold_uplink_that_nobody_needs_is_cold_and_alarms_nobody() {
+fn a_cold_uplink_that_is_not_needed_is_cold_and_raises_no_alarm() {
     let mut site = Site::new(cold(&["fiber", "lte"], COLD));
     let happened = site.until(3_600.0);
     assert_eq!(happened, ["uplink.up fiber", "switch  -> fiber"]);
@@ -237,7 +237,7 @@ fn it_is_called_while_the_carrier_is_in_grave_doubt_before_the_verdict() {
 }
 
 #[test]
-fn it_is_called_for_a_group_of_traffic_that_has_nobody_before_it() {
+fn it_is_called_for_a_group_of_traffic_that_has_no_uplink_before_it() {
     let with_group = |uplinks: &[&str]| {
         let mut settings = cold(&["fiber", "lte"], COLD);
         settings.groups.push(GroupSettings {
@@ -288,7 +288,7 @@ fn a_pulled_cable_calls_it_at_once() {
 }
 
 #[test]
-fn a_single_missed_probe_calls_nobody() {
+fn a_single_missed_probe_calls_no_cold_uplink() {
     let mut site = Site::new(cold(&["fiber", "lte"], COLD));
     site.until(60.0);
     site.kill("fiber");
@@ -549,7 +549,7 @@ fn it_is_not_taken_down_while_no_other_is_well() {
 }
 
 #[test]
-fn while_the_machine_boots_nobody_is_called() {
+fn while_the_machine_boots_no_cold_uplink_is_called() {
     let mut site = Site::new(cold(&["fiber", "lte"], COLD));
     site.unplug("fiber");
     site.until(8.0);

@@ -188,7 +188,7 @@ impl World for Portal {
 }
 
 #[test]
-fn a_ping_target_that_dies_everywhere_frees_nobody_from_a_captive_portal() {
+fn a_ping_target_that_fails_everywhere_frees_no_uplink_from_a_captive_portal() {
     let mut asked = settings(&["fiber", "lte"]);
     for uplink in &mut asked.uplinks {
         let targets = [

@@ -184,7 +184,7 @@ fn sentences_name_who_does_something() {
     let mut places = Vec::new();
     for (path, text) in texts() {
         for (line, number) in text.lines().zip(1..) {
-            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let words = line.split(|c: char| !c.is_alphanumeric());
             let count = words
                 .filter(|word| vague.contains(&word.to_lowercase()))
                 .count();

@@ -205,7 +205,7 @@ fn systemd_resolved_asks_the_uplink_that_carries_and_is_told_once() {
 }
 
 #[test]
-fn a_cold_uplink_is_brought_up_by_whoever_looks_after_its_interface() {
+fn a_cold_uplink_is_brought_up_by_the_program_that_manages_its_interface() {
     let desk = Desk::new(&["ip"]);
     // So that what this machine has is not asked.
     for absent in ["nmcli", "networkctl", "ubus"] {

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_go_round_and_leave_nobody_out() {
+    fn turns_go_round_and_leave_none_out() {
         let places: Places = [5, 1, 63].into_iter().collect();
         let turn = |turn| places.in_turn(2, turn).collect::<Vec<_>>();
         assert_eq!([turn(0), turn(1), turn(2)], [[1, 5], [63, 1], [5, 63]]);
