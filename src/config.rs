@@ -61,7 +61,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub use agent::{AgentSettings, LogSink, UbusPlace};
-pub use error::{ConfigError, Fault, Hint, Problem, printable};
+pub use error::{ConfigError, Fault, Hint, Problem, nearest, printable};
 pub use read::{Config, schema};
 pub use routing::{FlowSettings, Flows, LocalSockets, OnStop};
 pub use schema::{KnownKey, Schema};

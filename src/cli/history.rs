@@ -31,8 +31,8 @@ pub struct HistoryArguments {
     connection: Connection,
 }
 
-/// What `--since` takes.
-fn span(text: &str) -> Result<Duration, &'static str> {
+/// A span of time, as an argument.
+pub(super) fn span(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text).map_err(|_| "write a span such as 24h or 7d")
 }
 

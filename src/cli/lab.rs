@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::history::span;
 use crate::cli::output;
 use crate::lab::scenario::{self, Scenario};
 use crate::lab::{self, LabOptions, LabOutput};
@@ -31,7 +32,7 @@ pub struct LabArguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// How long a scenario without an outage lasts, such as 10m
-    #[arg(long = "for", value_name = "SPAN", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     span: Option<Duration>,
     /// Repetitions within a scenario, such as its kills
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

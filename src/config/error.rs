@@ -257,7 +257,7 @@ impl Hint {
 }
 
 /// The word most like another one, if any is like it.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Jaro-Winkler 0.8 takes a swapped, a missing and a doubled letter for the word that was meant,
     // and keeps words apart that merely share letters.
     const ALIKE: f64 = 0.8;

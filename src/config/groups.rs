@@ -93,7 +93,7 @@ fn group(section: &Section<'_>, context: &GroupContext<'_>) -> Option<GroupSetti
 }
 
 fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings> {
-    const WHAT: &str = "what belongs to the group: at least one of `from`, `to`, `iif`, `protocol`, \
+    const WHAT: &str = "at least one of `from`, `to`, `iif`, `protocol`, \
                         `sport`, `dport` and `fwmark`";
     section.require(
         "group",
@@ -115,7 +115,7 @@ fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings>
         fwmark: section.find("fwmark", &MARKS),
     };
     if section.is_nothing_but("group") {
-        section.refuse("group", Fault::Missing(WHAT));
+        section.refuse("from", Fault::Missing(WHAT));
     }
     check_ports(section, &traffic);
     check_families(section, &traffic);

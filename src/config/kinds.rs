@@ -171,7 +171,14 @@ impl ValueKind for DurationRange {
         let duration = value
             .as_text()
             .and_then(|text| humantime::parse_duration(text).ok());
-        let duration = duration.ok_or_else(|| Fault::value(value, TAKES))?;
+        let duration = duration.ok_or_else(|| {
+            let shown = value.to_string();
+            let number = shown.trim_matches('"');
+            let hint = number.parse::<u32>().map_or(Hint::None, |number| {
+                Hint::write(format_args!("\"{number}s\""))
+            });
+            Fault::value_or(value, TAKES, hint)
+        })?;
         if self.0.contains(&duration) {
             return Ok(duration);
         }

@@ -100,7 +100,10 @@ impl Schema {
         if let Some(near) = nearest(name, own) {
             return Hint::Nearest(near.to_owned());
         }
-        let near = nearest(name, self.0.iter().map(KnownKey::name));
+        // Elsewhere a key is meant only where a letter in four is another.
+        let is_near =
+            |near: &&str| strsim::damerau_levenshtein(name, near) <= 1.max(name.len() / 4);
+        let near = nearest(name, self.0.iter().map(KnownKey::name)).filter(is_near);
         let near = near.and_then(|near| Some((near, self.elsewhere(path, near)?)));
         near.map_or(Hint::None, |(near, sections)| {
             Hint::Advice(format!("did you mean `{near}` under {sections}?"))

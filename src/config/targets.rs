@@ -48,6 +48,15 @@ fn useless(target: &str, reason: impl Into<String>) -> Fault {
 fn parsed(text: &str) -> Result<Target, Fault> {
     text.parse().map_err(|error: TargetError| {
         let is_without_scheme = error.fault == TargetFault::Address;
+        if text.trim().is_empty() {
+            return useless(text, "is empty: write an address such as 1.1.1.1");
+        }
+        if text.eq_ignore_ascii_case("localhost") {
+            return useless(text, "is this machine itself");
+        }
+        if let Some(target) = near_scheme(text) {
+            return useless(text, format!("has a slip in its scheme: write {target}"));
+        }
         if let Some(address) = near_address(text) {
             return useless(text, format!("is no address: write {address}"));
         }
@@ -64,6 +73,10 @@ fn parsed(text: &str) -> Result<Target, Fault> {
             useless(text, "is no address: four numbers from 0 to 255")
         } else if are_digits(port) && is_host {
             useless(text, format!("has no scheme: write tcp://{text}"))
+        } else if text.matches(':').count() > 1 {
+            let reason =
+                "is no address: groups of up to four digits, 0 to 9 and a to f, with `:` between";
+            useless(text, reason)
         } else if is_host && text.contains('.') {
             let text = text.trim_end_matches('.');
             let reason = format!(
@@ -77,9 +90,19 @@ fn parsed(text: &str) -> Result<Target, Fault> {
     })
 }
 
+/// The target in a text with a scheme in capitals, or without all of `://`.
+fn near_scheme(text: &str) -> Option<Target> {
+    let end = text.find(|c: char| !c.is_ascii_alphabetic())?;
+    let (scheme, rest) = text.split_at(end);
+    let rest = rest.trim_start_matches([':', '/', '\\']);
+    let is_other = !text.starts_with(&format!("{scheme}://")) || scheme != scheme.to_lowercase();
+    let meant = format!("{}://{rest}", scheme.to_lowercase());
+    meant.parse().ok().filter(|_| is_other)
+}
+
 /// The address in a text that adds a length, brackets, spaces or the scheme of a ping, which has none.
 fn near_address(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+    let text = text.trim().trim_end_matches('.');
     let bare = ["icmp://", "ping://"];
     let text = bare
         .iter()

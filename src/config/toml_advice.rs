@@ -10,6 +10,8 @@ pub(super) const LISTS: [&str; 3] = ["uplink", "group", "rule"];
 /// The parser's word for a key or a section that stands there twice.
 pub(super) const DUPLICATE: &str = "duplicate key";
 
+const ONE_VALUE: &str = "a line is a key, a `=` and one value";
+
 /// What the file says at a line that the parser refuses with `message`, in its own words or in better
 /// ones.
 pub(super) fn advice(lines: &[&str], number: usize, message: &str) -> String {
@@ -32,6 +34,52 @@ pub(super) fn advice(lines: &[&str], number: usize, message: &str) -> String {
         }
         message => message.to_owned(),
     })
+}
+
+/// What makes everything after it wrong, with its line: another form of file, or a list without an end.
+pub(super) fn cause_of_all(lines: &[&str]) -> Option<(usize, String)> {
+    let mut code = lines
+        .iter()
+        .map(|line| without_comment(line))
+        .zip(1..)
+        .filter(|(code, _)| !code.is_empty());
+    let (first, at) = code.clone().next()?;
+    let form = |name: &str| format!("this looks like {name}: write [[uplink]] and `tier = 1`");
+    if first.starts_with('{') {
+        return Some((at, form("JSON")));
+    }
+    let is_yaml = |code: &str| {
+        let is_item = code
+            .strip_prefix("- ")
+            .is_some_and(|item| item.contains(':'));
+        is_item || code == "---"
+    };
+    if let Some((_, at)) = code.clone().find(|(code, _)| is_yaml(code)) {
+        return Some((at, form("YAML")));
+    }
+    let (key, at) = code.find_map(|(code, number)| {
+        let (key, value) = code.split_once('=')?;
+        let is_open = value.trim().starts_with('[') && !value.contains(']');
+        (is_open && has_no_end(&lines[number..])).then(|| (key.trim(), number))
+    })?;
+    Some((
+        at,
+        format!("`{key}`: the list that begins on this line does not end: add a `]`"),
+    ))
+}
+
+/// The next section or key comes before a list ends.
+fn has_no_end(below: &[&str]) -> bool {
+    for line in below {
+        let code = without_comment(line);
+        if header(code).is_some() || code.contains('=') {
+            return true;
+        }
+        if code.contains(']') {
+            return false;
+        }
+    }
+    true
 }
 
 fn without_comment(line: &str) -> &str {
@@ -57,10 +105,18 @@ fn duplicate(above: &[&str], line: &str) -> Option<String> {
     if LISTS.contains(&name) {
         return part_above(above, name);
     }
-    let (first, _) = upwards.find(|(_, line)| header(line) == Some(name))?;
-    let first = first + 1;
+    if let Some((first, _)) = upwards.find(|(_, line)| header(line) == Some(name)) {
+        let first = first + 1;
+        return Some(format!(
+            "[{name}] is on line {first} already: write its keys there"
+        ));
+    }
+    // `probe.interval = "1s"` makes [probe] as well.
+    let dotted = format!("{name}.");
+    let mut keys = (1..).zip(above.iter().filter_map(|line| key(line)));
+    let (_, part) = keys.find(|(_, key)| key.starts_with(&dotted))?;
     Some(format!(
-        "[{name}] is on line {first} already: write its keys there"
+        "`{part}` above makes [{name}] already: write its keys in one place"
     ))
 }
 
@@ -114,12 +170,21 @@ fn of_value(code: &str) -> Option<String> {
     }
     let (written, why) = if is_good(alone) {
         let is_changed = alone != value || !is_toml;
-        let why = "a line is a key, a `=` and one value";
-        (is_changed.then(|| alone.to_owned())?, why)
+        (is_changed.then(|| alone.to_owned())?, ONE_VALUE)
+    } else if let Some(first) = first_text(alone) {
+        (first.to_owned(), ONE_VALUE)
     } else {
         literal(alone)?
     };
     Some(format!("write `{key} = {written}`: {why}"))
+}
+
+/// The text in quotes that a value begins with, and does not end with.
+fn first_text(value: &str) -> Option<&str> {
+    let end = value.strip_prefix('"')?.find('"')? + 2;
+    let (first, more) = value.split_at(end);
+    let is_followed = more.starts_with(char::is_whitespace);
+    (is_followed && is_good(first)).then_some(first)
 }
 
 /// An item of a list over several lines.

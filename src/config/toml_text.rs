@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{ConfigValue, Entries, Node};
 use super::error::Problem;
-use super::toml_advice::{DUPLICATE, LISTS, advice};
+use super::toml_advice::{DUPLICATE, LISTS, advice, cause_of_all};
 
 /// The tree of a file and what cannot stand in it, or what is wrong with its syntax, one problem a line.
 pub(super) fn tree(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
@@ -67,6 +67,9 @@ fn parse(text: &str) -> Result<Node, Vec<Problem>> {
         return Ok(Node { line: 1, value });
     }
     let lines: Vec<&str> = text.lines().collect();
+    if let Some((number, what)) = cause_of_all(&lines) {
+        return Err(vec![Problem::of_syntax(number, "TOML", what)]);
+    }
     let mut problems: Vec<Problem> = Vec::new();
     for error in &errors {
         let number = error.span().map_or(1, |span| starts.line(&span));

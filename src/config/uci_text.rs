@@ -89,6 +89,9 @@ impl UciFile {
         if keyword.starts_with('[') || keyword.contains('=') || first.starts_with('=') {
             return Err(UciSlip::new(line, IS_TOML));
         }
+        if second.as_deref() == Some("=") {
+            return Err(UciSlip::new(line, HAS_EQUALS_SIGN));
+        }
         if arguments.next().is_some() {
             return Err(UciSlip::new(
                 line,
@@ -182,6 +185,8 @@ pub(super) fn firsts(names: &mut dyn Iterator<Item = Option<&str>>) -> Vec<Optio
 }
 
 const BEFORE_FIRST: &str = "an option before the first config";
+const HAS_EQUALS_SIGN: &str =
+    "no `=` stands between a name and its value: write option NAME 'VALUE'";
 const IS_OPEN: &str = "the quote that opens on this line does not close on it";
 const IS_TOML: &str = "from here on this looks like TOML, and the file begins as UCI: write \
                        `config uplink 'NAME'` and `option tier '1'`, or let all of it be TOML";

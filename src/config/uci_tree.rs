@@ -91,6 +91,14 @@ impl<'a> UciTree<'a> {
         }
     }
 
+    /// An option of what TOML has in a section of this name, if it stands in `globals` here.
+    fn of_globals(&self, section: &str) -> Option<&(String, &'a [&'static str])> {
+        let mut kinds = self.kinds.iter();
+        let globals = kinds.find(|kind| kind.name == Schema::GLOBALS)?;
+        let mut options = globals.options.iter();
+        options.find(|(_, path)| path.len() > 1 && path[0] == section)
+    }
+
     fn take(&mut self, section: &UciSection) {
         let line = section.line;
         let is_kind = |kind: &SectionKind<'_>| kind.name == section.kind;
@@ -101,6 +109,11 @@ impl<'a> UciTree<'a> {
                     "this looks like a configuration of mwan3: make one of it with `uplinkd import mwan3 FILE`"
                         .to_owned(),
                 );
+            }
+            if let Some((option, _)) = self.of_globals(&section.kind) {
+                hint = Hint::Advice(format!(
+                    "its options stand in `config globals`, such as `{option}`"
+                ));
             }
             return self.note(line, &section.kind, "", Fault::UnknownSection(hint));
         };

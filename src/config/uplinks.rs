@@ -80,9 +80,10 @@ pub(super) fn read(
     }
     let mut networks = BTreeMap::new();
     let mut earlier = Vec::new();
+    let mut names = BTreeMap::new();
     for section in top.sections("uplink", MAX_UPLINKS) {
+        check_name(&section, &mut names);
         if let Some((uplink, network)) = uplink(&section, common) {
-            check_name(&section, &uplink, &earlier);
             check_interface(&section, &uplink, &earlier, common.mode);
             check_prefixes(&section, &uplink, &earlier);
             if let Some(network) = network {
@@ -262,11 +263,18 @@ fn check_window(
 
 type Earlier<'a> = [(UplinkSettings, Section<'a>)];
 
-fn check_name(section: &Section<'_>, uplink: &UplinkSettings, earlier: &Earlier<'_>) {
-    if let Some((_, same)) = earlier.iter().find(|(other, _)| other.name == uplink.name) {
-        let value = format!("\"{}\"", uplink.name);
-        let first = same.line_of("name");
-        section.refuse("name", Fault::Duplicate { value, first });
+/// A name is of one uplink, whatever else is wrong with either.
+fn check_name(section: &Section<'_>, lines: &mut BTreeMap<UplinkName, usize>) {
+    let name = section.node("name").and_then(|node| node.value.as_text());
+    let Some(Ok(name)) = name.map(str::parse::<UplinkName>) else {
+        return;
+    };
+    match lines.get(&name) {
+        Some(first) => {
+            let (value, first) = (format!("\"{name}\""), *first);
+            section.refuse("name", Fault::Duplicate { value, first });
+        }
+        None => drop(lines.insert(name, section.line_of("name"))),
     }
 }
 

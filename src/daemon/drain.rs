@@ -101,11 +101,19 @@ impl Daemon {
             }
             DrainOrder::Begun { held, moved, limit } => {
                 if let Some(call) = self.drains.calls.remove(&uplink) {
-                    let limit = humantime::format_duration(limit);
-                    let mut done = format!(
-                        "{uplink} takes no new flows until `enable`; {held} established ones go on for {limit} \
-                         at most"
-                    );
+                    let limit = humantime::format_duration(limit).to_string();
+                    let limit = limit.replace(' ', "");
+                    let mut done = match held {
+                        0 => format!(
+                            "{uplink} carries no traffic until `enable`: no flow was established"
+                        ),
+                        1 => format!(
+                            "{uplink} takes no new flows until `enable`; 1 established flow goes on for {limit} at most"
+                        ),
+                        _ => format!(
+                            "{uplink} takes no new flows until `enable`; {held} established ones go on for {limit} at most"
+                        ),
+                    };
                     if moved > 0 {
                         let _ = write!(done, ", {moved} are too many and move");
                     }

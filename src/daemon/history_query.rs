@@ -111,10 +111,11 @@ mod tests {
         assert_eq!(waiting, events);
         let answer = || {
             let range = HistoryRange::new(None, None, Timestamp(clock));
-            match stored_and_waiting(directory.path(), waiting.clone(), range) {
-                Response::History(events) => events,
-                other => panic!("{other:?}"),
-            }
+            let response = stored_and_waiting(directory.path(), waiting.clone(), range);
+            let Response::History(events) = response else {
+                panic!("{response:?}")
+            };
+            events
         };
         assert_eq!(answer(), events);
         history.write().expect("written");

@@ -58,11 +58,11 @@ pub enum LabError {
     #[error("no wire `{0}`; there are lan, and for each uplink NAME-access and NAME-core")]
     Wire(String),
     /// There is no such scenario.
-    #[error("no scenario `{name}`; there are {known}")]
+    #[error("no scenario `{name}`; {known}")]
     Scenario {
         /// The name that was given.
         name: String,
-        /// What there is.
+        /// The nearest one, or what there is.
         known: String,
     },
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::config::nearest;
 use crate::lab::error::LabError;
 use crate::lab::lane::{Impairment, Towards};
 use crate::lab::nat::Nat;
@@ -374,11 +375,15 @@ pub fn scenarios() -> Result<Vec<Scenario>, LabError> {
 /// The scenario of this name.
 pub fn scenario(name: &str) -> Result<Scenario, LabError> {
     let all = scenarios()?;
-    let known: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+    let names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
     let found = all.into_iter().find(|one| one.name == name);
-    found.ok_or_else(|| LabError::Scenario {
-        name: name.to_owned(),
-        known: known.join(", "),
+    found.ok_or_else(|| {
+        let known = nearest(name, names.iter().map(String::as_str)).map_or_else(
+            || format!("there are {}", names.join(", ")),
+            |near| format!("did you mean `{near}`? `--list` names them all"),
+        );
+        let name = name.to_owned();
+        LabError::Scenario { name, known }
     })
 }
 

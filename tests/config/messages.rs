@@ -149,6 +149,63 @@ fn uci_in_a_toml_file_and_toml_in_a_uci_file_are_reported_once() {
 }
 
 #[test]
+fn what_makes_all_below_it_wrong_is_reported_alone() {
+    let form = |name: &str| format!("this looks like {name}: write [[uplink]] and `tier = 1`");
+    let open = "`targets`: the list that begins on this line does not end: add a `]`".to_owned();
+    for (text, line, expected) in [
+        (
+            "# x\n{ \"uplink\": [ { \"name\": \"fiber\" } ] }\n",
+            2,
+            form("JSON"),
+        ),
+        ("uplink:\n  - name: fiber\n    tier: 1\n", 2, form("YAML")),
+        (
+            "[probe]\ntargets = [\"1.1.1.1\",\n  \"9.9.9.9\"\n[[uplink]]\nname = \"a\"\n",
+            2,
+            open.clone(),
+        ),
+        (
+            "[probe]\ntargets = [\"1.1.1.1\", # ]\nquorum = 1\n",
+            2,
+            open,
+        ),
+    ] {
+        let expected = format!("uplinkd.toml:{line}: not valid TOML: {expected}");
+        assert_eq!(refusal(text), expected, "{text}");
+    }
+    let said = refusal("[probe]\ntargets = [\n  \"1.1.1.1\",\n]\ninterval = 1s\n");
+    assert!(said.contains("write `interval = \"1s\"`"), "{said}");
+}
+
+#[test]
+fn a_name_is_reported_as_taken_whatever_else_is_wrong_with_its_uplink() {
+    let said = refusal(&format!(
+        "{TWO_UPLINKS}[[uplink]]\nname = \"fiber\"\ninterface = \"eth2\"\ntier = 0\n"
+    ));
+    assert_eq!(
+        said,
+        "uplinkd.toml:12: [[uplink]] fiber: name: \"fiber\": already on line 3\n\
+         uplinkd.toml:14: [[uplink]] fiber: tier: 0: must be 1 to 1000"
+    );
+}
+
+#[test]
+fn what_uci_has_elsewhere_or_writes_otherwise_is_reported_with_what_to_write() {
+    let uplinks = "config uplink 'a'\n\toption interface 'eth1'\n\toption tier '1'\n";
+    assert_eq!(
+        refusal_of(
+            &format!("{uplinks}config probe\n\toption interval '1s'\n"),
+            "uplinkd"
+        ),
+        "uplinkd:4: probe: unknown section; its options stand in `config globals`, such as `probe_targets`"
+    );
+    assert_eq!(
+        refusal_of("config uplink 'a'\n\toption tier = 1\n", "uplinkd"),
+        "uplinkd:2: not valid UCI: no `=` stands between a name and its value: write option NAME 'VALUE'"
+    );
+}
+
+#[test]
 fn a_value_that_toml_does_not_know_is_reported_with_what_to_write() {
     for (line, expected) in UNKNOWN_VALUES {
         let said = refusal_beside_uplinks(&format!("{line}\n"));
@@ -197,6 +254,10 @@ fn what_stands_in_a_file_twice_is_reported_with_its_first_line() {
         (
             "[probe]\n\n[ probe ] # x\n",
             "3: not valid TOML: [probe] is on line 1 already: write its keys there",
+        ),
+        (
+            "probe.interval = \"1s\"\n[probe]\ntimeout = \"1s\"\n",
+            "2: not valid TOML: `probe.interval` above makes [probe] already: write its keys in one place",
         ),
         (
             "[health.loss]\n[health.loss]\n",
@@ -399,6 +460,10 @@ fn control_characters_of_a_file_do_not_reach_the_terminal() {
 /// Lines with a value that TOML does not know.
 const UNKNOWN_VALUES: &[(&str, &str)] = &[
     (
+        "interval = \"1s\" seconds",
+        "write `interval = \"1s\"`: a line is a key, a `=` and one value",
+    ),
+    (
         "name = fiber",
         "write `name = \"fiber\"`: a text stands in quotes",
     ),
@@ -497,6 +562,39 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[probe]\ntargets = [\"icmp://2606:4700::1\"]\n",
         "2: [probe]: targets: target `icmp://2606:4700::1` is no address: write 2606:4700::1",
+    ),
+    (
+        "[probe]\ntargets = [\"\"]\n",
+        "2: [probe]: targets: target `` is empty: write an address such as 1.1.1.1",
+    ),
+    (
+        "[probe]\ntargets = [\"localhost\"]\n",
+        "2: [probe]: targets: target `localhost` is this machine itself",
+    ),
+    (
+        "[probe]\ntargets = [\"1.1.1.1.\"]\n",
+        "2: [probe]: targets: target `1.1.1.1.` is no address: write 1.1.1.1",
+    ),
+    (
+        "[probe]\ntargets = [\"2606:4700::g\"]\n",
+        "2: [probe]: targets: target `2606:4700::g` is no address: groups of up to four digits, 0 to 9 and a to f, \
+             with `:` between",
+    ),
+    (
+        "[probe]\ntargets = [\"http//192.0.2.1/x\"]\n",
+        "2: [probe]: targets: target `http//192.0.2.1/x` has a slip in its scheme: write http://192.0.2.1/x",
+    ),
+    (
+        "[probe]\ntargets = [\"TCP://1.1.1.1:53\"]\n",
+        "2: [probe]: targets: target `TCP://1.1.1.1:53` has a slip in its scheme: write tcp://1.1.1.1:53",
+    ),
+    (
+        "[probe]\ninterval = \"5\"\n",
+        "2: [probe]: interval: \"5\": must be a duration with a unit, such as \"1s\" or \"250ms\"; write \"5s\"",
+    ),
+    (
+        "[failover]\nsoft = \"auto\"\n",
+        "2: [failover]: soft: unknown key",
     ),
     (
         "[probe]\ntargets = [\"[2606:4700::1]\"]\n",
@@ -634,7 +732,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[probe]\ninterval = 1\n",
-        "2: [probe]: interval: 1: must be a duration with a unit, such as \"1s\" or \"250ms\"",
+        "2: [probe]: interval: 1: must be a duration with a unit, such as \"1s\" or \"250ms\"; write \"1s\"",
     ),
     (
         "[probe]\ntimeout = \"1 fortnight\"\n",

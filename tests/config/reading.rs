@@ -533,7 +533,7 @@ fn rules_that_can_never_match_are_refused_with_their_lines() {
         ),
         (
             "[[rule]]\ngroup = \"voice\"\n",
-            "13: [[rule]] number 1: group: missing: what belongs to the group",
+            "12: [[rule]] number 1: from: missing: at least one of",
         ),
         (
             "[[rule]]\ngroup = \"voice\"\nfrom = \"10.0.0.0/8\"\n[[rule]]\ngroup = \"voice\"\n\

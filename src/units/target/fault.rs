@@ -36,8 +36,8 @@ pub enum TargetFault {
         ": `{0}` is no host: an IPv4 address, an IPv6 address in [], or a name such as www.example.com"
     )]
     Host(String),
-    /// An IPv6 address without brackets, which may end in a port.
-    #[error(": an IPv6 address stands in [], as in [{0}]:443")]
+    /// An IPv6 address without brackets, which may end in a port; as it is written with them.
+    #[error(": an IPv6 address stands in [], as in {0}")]
     Brackets(String),
     /// A part is missing.
     #[error(" needs {0}")]

@@ -106,7 +106,14 @@ impl Endpoint {
     /// Reads `host:port`, or `host` where there is a default port.
     pub(super) fn parse(text: &str, default: Option<u16>) -> Result<Self, TargetFault> {
         if text.parse::<Ipv6Addr>().is_ok() {
-            return Err(TargetFault::Brackets(text.to_owned()));
+            let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+            let has_port = host.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok();
+            let (host, port) = if has_port {
+                (host, port)
+            } else {
+                (text, "443")
+            };
+            return Err(TargetFault::Brackets(format!("[{host}]:{port}")));
         }
         let after_host = text.find(']').map_or(0, |end| end + 1);
         let (host, port) = match text[after_host..].find(':') {
