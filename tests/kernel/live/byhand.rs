@@ -250,7 +250,7 @@ fn flows_are_not_held_for_an_uplink_that_is_not_there() {
         let told = site.say(&["disable", "lte", "--drain=5s"]);
         let said = text(&told.stdout);
         assert!(
-            said.starts_with("lte takes no new flows until `enable`; 0 "),
+            said.starts_with("lte carries no traffic until `enable`: no flow was established"),
             "{said}"
         );
         site.status(is_disabled).await;
