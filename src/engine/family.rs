@@ -8,8 +8,7 @@
 //!
 //! A family that is broken is asked beside the other every `RETRY_EVERY`, and is on trial from its
 //! first answer until it has answered for as long as an uplink must. One that has never answered
-//! since its link came up is broken without a word: targets of both families may be configured
-//! everywhere, and not every provider has both.
+//! since its link came up is broken without an event, and only shown as such: not every provider has both.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -188,9 +187,18 @@ impl Families {
 
     /// What is wrong, in words, if one is broken that has worked on this link.
     pub fn complaint(&self) -> Option<&str> {
-        let proven = self.judges().filter(|judge| judge.has_worked);
-        let mut broken = proven.filter(|judge| !judge.complaint.is_empty());
-        broken.next().map(|judge| judge.complaint.as_str())
+        self.complaint_where(true)
+    }
+
+    /// The same of one that has never worked: it is no news, and changes no state.
+    pub fn remark(&self) -> Option<&str> {
+        self.complaint_where(false)
+    }
+
+    fn complaint_where(&self, has_worked: bool) -> Option<&str> {
+        let mut judges = self.judges().filter(|of| of.has_worked == has_worked);
+        let judge = judges.find(|judge| !judge.complaint.is_empty())?;
+        Some(&judge.complaint)
     }
 
     /// It is open whether one of them works.

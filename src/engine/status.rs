@@ -171,6 +171,10 @@ pub struct UplinkStatus {
     pub since: Timestamp,
     /// Why it is in this state.
     pub reason: String,
+    /// Its last outage that is over; `null` if there was none since the agent started. The figures are of
+    /// the time since.
+    #[serde(default)]
+    pub last_outage: Option<PastOutage>,
     /// The last round of probes was not answered: the verdict is open.
     #[serde(default)]
     pub in_doubt: bool,
@@ -196,6 +200,15 @@ pub struct UplinkStatus {
     /// What its probes may cost, if it is metered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_budget: Option<BudgetStatus>,
+}
+
+/// An outage that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastOutage {
+    /// When it stopped to answer, or its link failed.
+    pub began: Timestamp,
+    /// When it answered again.
+    pub ended: Timestamp,
 }
 
 /// What the probes of a metered uplink may cost, and what that buys.

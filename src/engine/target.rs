@@ -33,6 +33,8 @@ pub struct TargetTrack {
     unshared_misses: u32,
     unshared_since: Option<Moment>,
     answers_in_a_row: u32,
+    /// When the first of these was asked for.
+    answers_since: Moment,
     /// When the last probes were sent that it answered, that were answered wrongly,
     /// and that were not answered: the last of these first.
     heard: Option<Moment>,
@@ -73,6 +75,7 @@ impl TargetTrack {
             unshared_misses: 0,
             unshared_since: None,
             answers_in_a_row: 0,
+            answers_since: Moment::START,
             heard: None,
             wronged: None,
             unheard: [None; 2],
@@ -166,24 +169,33 @@ impl TargetTrack {
             .is_some()
     }
 
-    /// It answered.
+    /// It answered. `is_steady`: the round trip tells how successive ones differ.
     pub fn answered(
         &mut self,
-        now: Moment,
         id: ProbeId,
         sent: Moment,
         rtt: Duration,
+        is_steady: bool,
     ) -> Option<Standing> {
         self.window.answered(id, sent, rtt);
+        if is_steady {
+            self.window.follow(rtt);
+        } else {
+            self.window.interrupt_jitter();
+        }
         self.round_trip.observe(rtt);
         self.unshared_misses = 0;
+        if self.answers_in_a_row == 0 {
+            self.answers_since = sent;
+        }
         self.answers_in_a_row += 1;
         self.heard = self.heard.max(Some(sent));
         let aside = self.aside.as_mut()?;
         if self.answers_in_a_row < BACK_AFTER {
-            aside.retry_at = now;
+            aside.retry_at = sent;
             return None;
         }
+        self.window.begin(self.answers_since);
         if aside.excuse.is_some() {
             return Some(Standing::AnswersEverywhere);
         }
@@ -243,6 +255,11 @@ impl TargetTrack {
         self.heard = None;
         self.wronged = None;
         self.unheard = [None; 2];
+    }
+
+    /// What was sent before `since` is of an outage, and not in its figures.
+    pub fn begin(&mut self, since: Moment) {
+        self.window.begin(since);
     }
 
     /// Forgets what is too old.

@@ -13,6 +13,8 @@ pub const CAPACITY: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Window {
     length: Duration,
+    /// What was sent before is not taken.
+    began: Moment,
     samples: VecDeque<Sample>,
     lost: usize,
     /// No probe after this one is among the samples: most answers are news.
@@ -34,6 +36,7 @@ impl Window {
     pub fn new(length: Duration) -> Self {
         Self {
             length,
+            began: Moment::START,
             samples: VecDeque::new(),
             lost: 0,
             newest: None,
@@ -44,7 +47,9 @@ impl Window {
     /// The probe `id`, sent at `sent`, was answered after `rtt`. If it had been given up for lost,
     /// that is undone.
     pub fn answered(&mut self, id: ProbeId, sent: Moment, rtt: Duration) {
-        self.jitter.observe(rtt);
+        if sent < self.began {
+            return;
+        }
         match self.known(id) {
             Some(sample) => {
                 if sample.rtt_micros.replace(whole_micros(rtt)).is_none() {
@@ -57,7 +62,28 @@ impl Window {
 
     /// The probe `id`, sent at `sent`, was not answered in time.
     pub fn missed(&mut self, id: ProbeId, sent: Moment) {
-        self.push(id, sent, None);
+        if sent >= self.began {
+            self.push(id, sent, None);
+        }
+    }
+
+    /// The round trips of two successive answers differ as this one and the last do.
+    pub fn follow(&mut self, rtt: Duration) {
+        self.jitter.observe(rtt);
+    }
+
+    /// The last answer says nothing about how successive ones differ.
+    pub fn interrupt_jitter(&mut self) {
+        self.jitter.previous = None;
+    }
+
+    /// What was sent before `since` is of another time: it is forgotten, and what else becomes known of it is not taken.
+    pub fn begin(&mut self, since: Moment) {
+        self.began = since;
+        self.samples.retain(|sample| sample.sent >= since);
+        let lost = self.samples.iter().filter(|s| s.rtt_micros.is_none());
+        self.lost = lost.count();
+        self.jitter = Jitter::default();
     }
 
     /// It is to be this long from now on.
@@ -233,11 +259,26 @@ mod tests {
     #[test]
     fn jitter_follows_rfc_3550() {
         let mut window = Window::new(Duration::from_secs(30));
-        window.answered(ProbeId(0), at(0), Duration::from_millis(10));
+        window.follow(Duration::from_millis(10));
         assert_eq!(window.jitter(), None);
-        window.answered(ProbeId(1), at(1), Duration::from_millis(26));
+        window.follow(Duration::from_millis(26));
         assert_eq!(window.jitter(), Some(Duration::from_millis(16)));
-        window.answered(ProbeId(2), at(2), Duration::from_millis(26));
+        window.follow(Duration::from_millis(26));
         assert_eq!(window.jitter(), Some(Duration::from_millis(15)));
+    }
+
+    #[test]
+    fn a_window_that_begins_anew_knows_nothing_of_what_was_sent_before() {
+        let mut window = Window::new(Duration::from_secs(30));
+        for id in 0..10 {
+            window.missed(ProbeId(id), at(id));
+            window.follow(RTT * 20);
+        }
+        window.begin(at(10));
+        window.missed(ProbeId(10), at(9));
+        window.answered(ProbeId(3), at(3), RTT);
+        assert_eq!((window.counts(), window.jitter()), ((0, 0), None));
+        window.answered(ProbeId(11), at(10), RTT);
+        assert_eq!(window.counts(), (1, 0));
     }
 }

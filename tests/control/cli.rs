@@ -61,6 +61,9 @@ fn status() -> Value {
     // In the middle of what is shown, so that it does not depend on how long a test takes.
     let since = ago((2 * 24 + 7) * 3600 + 1800).to_string();
     let switched = ago(3 * 3600 + 5 * 60 + 30).to_string();
+    let outage = ago(5 * 3600 + 90).0;
+    let began = Timestamp(outage - Duration::from_secs(12));
+    let outage = json!({ "began": began.to_string(), "ended": Timestamp(outage).to_string() });
     let targets = json!([
         { "target": "1.1.1.1", "state": "down", "rtt_ms": null, "loss_percent": 100.0,
           "set_aside": "does not answer while others do" },
@@ -73,7 +76,7 @@ fn status() -> Value {
                 "name": "fiber", "interface": "eth1", "tier": 1, "weight": 1, "state": "down",
                 "active": false, "score": null, "loss_percent": 100.0, "rtt_ms": null,
                 "rtt_p95_ms": null, "jitter_ms": null, "since": switched,
-                "reason": "no answer from 2 of 2 targets for 1.1 s",
+                "reason": "no answer from 2 of 2 targets for 1.1 s", "last_outage": outage,
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
                 "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4, "patience_ms": 450.0,
@@ -82,7 +85,7 @@ fn status() -> Value {
             {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
                 "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26,
-                "rtt_p95_ms": 71.3, "jitter_ms": 7.0, "since": since, "reason": "answers",
+                "rtt_p95_ms": 71.3, "jitter_ms": 7.0, "since": since, "reason": "answers", "last_outage": null,
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null,
                 "families": ["ipv4"], "broken": [], "carries": ["ipv4"], "targets": [],
                 "learnt": null,
@@ -431,6 +434,7 @@ fn the_status_of_one_uplink_has_its_targets() {
     );
     for line in [
         "loses 1.2 % while healthy, in bursts of 40 ms\n",
+        "last outage: 12.0 s, ended 5h 1m ago\n",
         "learnt from 3 silences of 0.45 s or more that ended\n",
         "a silence is waited for 0.45 s, an outage is declared after 0.9 s\n",
         "set aside: does not answer while others do",

@@ -8,8 +8,8 @@ use crate::engine::event::record::EventRecord;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
-    BudgetStatus, Chosen, Draining, LastSwitch, Maintenance, RoutesState, SelectionMode, Status,
-    TargetStatus, UplinkStatus,
+    BudgetStatus, Chosen, Draining, LastSwitch, Maintenance, PastOutage, RoutesState,
+    SelectionMode, Status, TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
@@ -47,6 +47,7 @@ impl Table {
             };
             notes.extend(self.penalty(uplink));
             if with_targets {
+                notes.extend(self.last_outage(uplink));
                 notes.extend(learnt(uplink));
             }
             for note in notes {
@@ -211,6 +212,18 @@ impl Table {
         Some(format!(
             "keeps falling (penalty {penalty:.1}): no failback for {left}"
         ))
+    }
+
+    /// The last outage that is over: it is not in the figures.
+    fn last_outage(&self, uplink: &UplinkStatus) -> Option<String> {
+        let PastOutage { began, ended } = uplink.last_outage?;
+        let lasted = ended.0.duration_since(began.0).unwrap_or_default();
+        let age = self.age(ended);
+        let lasted = match lasted.as_secs() {
+            0..60 => format!("{:.1} s", lasted.as_secs_f64()),
+            _ => short(lasted),
+        };
+        Some(format!("last outage: {lasted}, ended {age} ago"))
     }
 
     /// Each group of traffic, one a line.

@@ -43,6 +43,8 @@ pub(super) enum Signal {
     Answered,
     Silent(String),
     Mute(String),
+    /// It has no target that could be asked, and why.
+    Unasked(String),
     Captive(String),
     /// An answer to a probe from before the outage came after it; what is wrong with so slow a link.
     Disproved(Option<String>),
@@ -85,6 +87,18 @@ pub(super) struct Health {
     has_failed: bool,
     /// When its quality last changed the state.
     requalified: Option<Moment>,
+    /// Its present outage began then.
+    outage_since: Option<Moment>,
+    last_outage: Option<EndedOutage>,
+}
+
+/// An outage that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndedOutage {
+    /// The first probe was sent that was not answered, or the link failed.
+    pub(super) began: Moment,
+    /// It answered again.
+    pub(super) ended: Moment,
 }
 
 impl Phase {
@@ -123,6 +137,8 @@ impl Health {
             is_disabled: false,
             has_failed: false,
             requalified: None,
+            outage_since: None,
+            last_outage: None,
         }
     }
 
@@ -212,6 +228,33 @@ impl Health {
     /// What its link is like means something else now.
     pub(super) fn forget(&mut self) {
         self.phase = Phase::Unknown;
+        self.outage_since = None;
+    }
+
+    /// The last outage that is over.
+    pub(super) fn last_outage(&self) -> Option<EndedOutage> {
+        self.last_outage
+    }
+
+    /// Keeps the outage that a step begins or ends; `silent_since`: the first probe that is not answered was sent
+    /// then. A standby that rests has none, and late answers show that there was none.
+    pub(super) fn note_outage(
+        &mut self,
+        step: &PhaseStep,
+        silent_since: Option<Moment>,
+        now: Moment,
+    ) {
+        match step.to {
+            Phase::Down | Phase::Absent => {
+                self.outage_since.get_or_insert(silent_since.unwrap_or(now));
+            }
+            Phase::Recovering(_) => {
+                let began = self.outage_since.take();
+                let ended = began.map(|began| EndedOutage { began, ended: now });
+                self.last_outage = ended.or(self.last_outage);
+            }
+            Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Cold => self.outage_since = None,
+        }
     }
 
     /// A round was answered or missed.
@@ -289,7 +332,7 @@ fn next(phase: Phase, has_failed: bool, signal: Signal) -> Option<(Phase, String
         )
         | (
             Phase::Unknown | Phase::Up | Phase::Degraded | Phase::Recovering(_) | Phase::Down,
-            Signal::Captive(why),
+            Signal::Captive(why) | Signal::Unasked(why),
         ) => (Phase::Down, why),
         (Phase::Absent | Phase::Down, Signal::LinkReady(interface)) if has_failed => {
             (Phase::Down, format!("{interface} is back, no answer yet"))
@@ -327,6 +370,7 @@ fn next(phase: Phase, has_failed: bool, signal: Signal) -> Option<(Phase, String
             | Signal::Answered
             | Signal::Silent(_)
             | Signal::Mute(_)
+            | Signal::Unasked(_)
             | Signal::Captive(_)
             | Signal::Disproved(_)
             | Signal::Trusted(..)

@@ -6,10 +6,11 @@ use super::health::{Health, Phase, Signal};
 use super::portal::PortalFinding;
 use super::reports::Reports;
 use super::targets::Targets;
-use crate::engine::family::FamilyTurn;
+use crate::engine::family::{Families, FamilyTurn};
 use crate::engine::outage::{Demand, Silence};
 use crate::engine::round::Round;
 use crate::engine::settings::{HealthSettings, UplinkSettings};
+use crate::engine::state::State;
 use crate::engine::suspicion::SuspectedFault;
 use crate::routing::Family;
 use crate::units::Moment;
@@ -28,6 +29,7 @@ impl UplinkJudge<'_> {
     /// Judges the uplink by a round whose probes have new fates.
     pub(super) fn judge_round(mut self, round: &mut Round) -> Option<Signal> {
         let phase = self.health.phase();
+        let is_silent = phase == Phase::Unknown || phase.is_lost();
         let down_since = (phase == Phase::Down).then_some(self.health.since());
         let is_captive = self.evidence.is_captive(phase);
         let demand = Demand::of(self.settings);
@@ -40,6 +42,9 @@ impl UplinkJudge<'_> {
             }
             RoundFinding::Answered if is_captive => None,
             RoundFinding::Answered => {
+                if is_silent {
+                    self.targets.begin(round.sent);
+                }
                 self.health.count_round(false);
                 Some(Signal::Answered)
             }
@@ -56,7 +61,29 @@ impl UplinkJudge<'_> {
             Demand::of(self.settings),
             self.settings.health.recover_after,
         );
-        (self.evidence).judge_families(round, self.targets, demand, trust_after, self.now)
+        let evidence = self.evidence;
+        let answer = |families: &Families| {
+            let states = Family::ROUTED.map(|family| families.outlook(family).state);
+            states.map(|state| matches!(state, Some(State::Up | State::Recovering)))
+        };
+        let before = answer(&evidence.families);
+        let turn = evidence.judge_families(round, self.targets, demand, trust_after, self.now);
+        let after = answer(&evidence.families);
+        for family in Family::ROUTED {
+            if after[family as usize] && !before[family as usize] {
+                self.targets.begin_family(family, round.sent);
+            }
+        }
+        turn
+    }
+
+    /// It has a way out by one family only, and no target of it: its link or its targets have to change.
+    pub(super) fn judge_ways(self) -> Option<Signal> {
+        let family = self.targets.way_without_target()?;
+        let interface = &self.settings.interface;
+        Some(Signal::Unasked(format!(
+            "cannot be probed: {interface} has {family} only, and no target does; add one to `probe.targets`"
+        )))
     }
 
     /// A trial has lasted long enough.

@@ -258,8 +258,7 @@ impl UplinkMonitor {
         let demand = Demand::of(&self.settings);
         let turn = self.evidence.families.not_sent(family, why, now, demand);
         self.take_family_turn(turn.map(|turn| (family, turn)), now);
-        let outage_within = self.settings.health.outage_within;
-        if self.evidence.is_mute(now, outage_within) {
+        if (self.evidence).is_mute(now, self.settings.health.outage_within) {
             self.signal(Signal::Mute(why.to_owned()), now);
         }
     }
@@ -299,8 +298,7 @@ impl UplinkMonitor {
         let rtt = self.targets.rtt().unwrap_or(self.settings.probe.timeout);
         let is_silent = self.evidence.counted(counters, rtt, now);
         // What is metered is probed too rarely for its counters to be read along with the probes.
-        let is_metered = self.pacer.is_metered();
-        let now_and_then = is_metered.then_some(now + self.settings.probe.interval);
+        let now_and_then = (self.pacer.is_metered()).then_some(now + self.settings.probe.interval);
         let look_again = self.evidence.passive.look_again(now).or(now_and_then);
         let look_again = look_again.filter(|_| self.is_carrying);
         self.timers.set_or_stop(UplinkTimer::Count, look_again);
@@ -343,11 +341,13 @@ impl UplinkMonitor {
             return;
         }
         if self.is_paused {
-            self.skip_round(now);
-            return;
+            return self.skip_round(now);
         }
-        let probe = &self.settings.probe;
-        self.rounds.forget_old(probe.listen_for(), now);
+        if let Some(unasked) = self.judge(now, |judge, _| judge.judge_ways()) {
+            self.signal(unasked, now);
+            return self.pacer.stop();
+        }
+        (self.rounds).forget_old(self.settings.probe.listen_for(), now);
         self.targets.expire(now);
         let situation = self.situation(now);
         let pace = self.pacer.pace(&situation);
@@ -405,8 +405,7 @@ impl UplinkMonitor {
     }
 
     fn arm_deadline(&mut self) {
-        let next = self.rounds.next_deadline();
-        self.timers.set_or_stop(UplinkTimer::Deadline, next);
+        (self.timers).set_or_stop(UplinkTimer::Deadline, self.rounds.next_deadline());
     }
 
     /// On a link that our own traffic fills a probe waits in the queue of that, for as long as the
@@ -457,9 +456,9 @@ impl UplinkMonitor {
         if let Fate::Answered(rtt) = fate {
             let health = &self.settings.health;
             (self.evidence).answered(&settled, rtt, &self.targets, health, now);
-            let track = self.targets.at_mut(target);
-            if let Some(standing) = track.answered(now, id, settled.sent, rtt) {
-                self.reports.standing(track.target(), standing, now);
+            if let Some(standing) = (self.targets).answered(settled.probe, settled.sent, rtt) {
+                let target = self.targets.at(target).target();
+                self.reports.standing(target, standing, now);
             }
         }
         if fate == Fate::Missed {
@@ -545,6 +544,7 @@ impl UplinkMonitor {
         let Some(step) = self.health.apply(signal, now) else {
             return;
         };
+        (self.health).note_outage(&step, self.evidence.outage.suspected_since(), now);
         self.reports.changed();
         if step.to == Phase::Down && step.from != Phase::Down {
             self.pacer.await_return(now);

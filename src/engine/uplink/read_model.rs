@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::evidence::Evidence;
 use super::health::Phase;
 use super::monitor::UplinkMonitor;
 use super::purse::Purse;
@@ -9,7 +10,7 @@ use crate::engine::detection_time::{Learnt, Rhythm};
 use crate::engine::outage::Demand;
 use crate::engine::round::losses_of_a_failure;
 use crate::engine::score::score;
-use crate::engine::status::UplinkStatus;
+use crate::engine::status::{PastOutage, UplinkStatus};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::{millis, tenths};
 use crate::routing::{Attachment, Family};
@@ -66,13 +67,11 @@ pub(super) fn status(
         rtt_p95_ms: rtt.and_then(|_| targets.rtt_p95()).map(millis),
         jitter_ms: jitter.map(millis),
         since: wall.at(health.since()),
-        reason: match evidence.refusals.reason() {
-            Some(why) => format!(
-                "{}; cannot be probed: {why}",
-                health.shown_reason(complaint)
-            ),
-            None => health.shown_reason(complaint),
-        },
+        reason: reason(monitor),
+        last_outage: health.last_outage().map(|outage| PastOutage {
+            began: wall.at(outage.began),
+            ended: wall.at(outage.ended),
+        }),
         in_doubt: evidence.outage.is_suspected(),
         penalty: tenths(part.penalty),
         suppressed_until: part.suppressed_until.map(|until| wall.at(until)),
@@ -88,13 +87,33 @@ pub(super) fn status(
     }
 }
 
+/// Why it is shown in its state, and what else is wrong with it.
+fn reason(monitor: &UplinkMonitor) -> String {
+    let Evidence {
+        families, refusals, ..
+    } = &monitor.evidence;
+    let mut reason = monitor.health.shown_reason(families.complaint());
+    let unasked = refusals.reason();
+    let unasked = unasked.map(|why| format!("cannot be probed: {why}"));
+    for also in families
+        .remark()
+        .map(str::to_owned)
+        .into_iter()
+        .chain(unasked)
+    {
+        reason = format!("{reason}; {also}");
+    }
+    reason
+}
+
 /// What was measured before an outage says nothing about the uplink during it.
 fn delays_and_loss(
     monitor: &UplinkMonitor,
     attachment: &Attachment,
 ) -> (Option<Loss>, Option<Duration>, Option<Duration>) {
     let targets = &monitor.targets;
-    let measured = || (targets.loss(), targets.rtt(), targets.jitter());
+    let broken = monitor.evidence.families.broken();
+    let measured = || (targets.loss(broken), targets.rtt(), targets.jitter());
     match monitor.health.phase() {
         Phase::Down if monitor.is_captive() => measured(),
         Phase::Down if attachment.trouble.is_none() => (Some(Loss::from_ratio(1.0)), None, None),

@@ -22,6 +22,39 @@ pub(super) struct Targets {
     /// The targets by the family by which they are asked, and whether that has a next hop.
     asked_by: [Places; Family::ROUTED.len()],
     has_way: [bool; Family::ROUTED.len()],
+    neighbours: [NeighbourCache; Family::ROUTED.len()],
+}
+
+/// Whether the kernel knows the link-layer address of a next hop, as far as answers show it: what is sent before it
+/// does waits for ARP or neighbour discovery.
+#[derive(Clone, Copy, Debug, Default)]
+struct NeighbourCache {
+    /// The first answer after a silence came then.
+    resolved: Option<Moment>,
+    /// The last answer came then.
+    used: Option<Moment>,
+}
+
+/// The kernel may drop an entry that was not used for so long (`gc_stale_time`, arp(7)).
+const NEIGHBOUR_KEPT_FOR: Duration = Duration::from_secs(60);
+
+impl NeighbourCache {
+    /// Takes an answer; whether its probe waited for no resolution.
+    fn answered(&mut self, sent: Moment, rtt: Duration) -> bool {
+        let came = sent + rtt;
+        let is_kept = |used| sent.since(used) < NEIGHBOUR_KEPT_FOR;
+        if !self.used.is_some_and(is_kept) {
+            self.resolved = Some(came);
+        }
+        self.used = self.used.max(Some(came));
+        self.resolved.is_some_and(|resolved| sent >= resolved)
+    }
+
+    /// There was an outage until `since`: the first answer after it is that after a silence.
+    fn interrupted(&mut self, since: Moment) {
+        self.used = self.used.filter(|used| *used >= since);
+        self.resolved = self.used;
+    }
 }
 
 impl Targets {
@@ -35,6 +68,7 @@ impl Targets {
             quorum,
             asked_by: Default::default(),
             has_way: [false; Family::ROUTED.len()],
+            neighbours: Default::default(),
         };
         new.sort(&BTreeMap::new());
         new
@@ -106,6 +140,14 @@ impl Targets {
     /// Some target can be asked by a family.
     pub(super) fn can_ask(&self, family: Family) -> bool {
         self.has_way[family as usize] && !self.asked_by(family).is_empty()
+    }
+
+    /// The only family that has a way out, if no target is asked by it.
+    pub(super) fn way_without_target(&self) -> Option<Family> {
+        let mut families = Family::ROUTED.into_iter();
+        let family = families.find(|family| self.has_way[*family as usize])?;
+        let is_any_asked = Family::ROUTED.into_iter().any(|of| self.can_ask(of));
+        (!is_any_asked).then_some(family)
     }
 
     /// The targets that are asked by a family.
@@ -220,6 +262,32 @@ impl Targets {
             .map(TargetTrack::target)
     }
 
+    /// A target answered.
+    pub(super) fn answered(
+        &mut self,
+        probe: RoundProbe,
+        sent: Moment,
+        rtt: Duration,
+    ) -> Option<Standing> {
+        let is_steady = self.neighbours[probe.family as usize].answered(sent, rtt);
+        self.tracks[probe.target].answered(probe.id, sent, rtt, is_steady)
+    }
+
+    /// The uplink answers again, first what was asked at `since`: its figures begin there.
+    pub(super) fn begin(&mut self, since: Moment) {
+        for family in Family::ROUTED {
+            self.begin_family(family, since);
+        }
+    }
+
+    /// A family of it does.
+    pub(super) fn begin_family(&mut self, family: Family, since: Moment) {
+        self.neighbours[family as usize].interrupted(since);
+        for place in self.asked_by(family).iter() {
+            self.tracks[place].begin(since);
+        }
+    }
+
     /// Forgets what is too old.
     pub(super) fn expire(&mut self, now: Moment) {
         self.tracks.iter_mut().for_each(|track| track.expire(now));
@@ -227,15 +295,19 @@ impl Targets {
 
     /// Those that are asked by this family are asked by another way now.
     pub(super) fn restart(&mut self, family: Family) {
+        self.neighbours[family as usize] = NeighbourCache::default();
         for place in self.asked_by(family).iter() {
             self.tracks[place].restart();
         }
     }
 
-    /// The loss over all that count; none while nothing is known.
-    pub(super) fn loss(&self) -> Option<Loss> {
-        let standing = self.iter().filter(|track| track.is_standing());
-        let total = standing.fold((0, 0), |(all, lost), track| {
+    /// The loss over all that count, without those of a broken family; none while nothing is known.
+    pub(super) fn loss(&self, broken: Option<Family>) -> Option<Loss> {
+        let broken = broken.map(|family| self.asked_by(family));
+        let is_broken = |place| broken.is_some_and(|broken| broken.contains(place));
+        let tracks = (0..).zip(&self.tracks);
+        let standing = tracks.filter(|(place, track)| track.is_standing() && !is_broken(*place));
+        let total = standing.fold((0, 0), |(all, lost), (_, track)| {
             let (sent, missed) = track.window().counts();
             (all + sent, lost + missed)
         });
@@ -335,10 +407,10 @@ mod tests {
         for id in 0..50 {
             targets
                 .at_mut(0)
-                .answered(Moment::START, ProbeId(id), Moment::START, near);
+                .answered(ProbeId(id), Moment::START, near, true);
             targets
                 .at_mut(1)
-                .answered(Moment::START, ProbeId(id + 50), Moment::START, far);
+                .answered(ProbeId(id + 50), Moment::START, far, true);
         }
         let of_link = targets.rtt_of_link(1, far, Moment::START);
         assert!(
