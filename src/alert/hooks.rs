@@ -489,6 +489,16 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_has_as_long_as_the_documents_say() {
+        let runner = Runner::new(PathBuf::from("hooks.d"));
+        let stated = format!("takes longer than {} s is ended", runner.limit.as_secs());
+        assert!(
+            include_str!("../../docs/operations.md").contains(&stated),
+            "{stated}"
+        );
+    }
+
+    #[test]
     fn a_hook_that_hangs_is_ended_with_its_children_and_the_next_one_runs() {
         let shelf = Shelf::new();
         shelf.add(

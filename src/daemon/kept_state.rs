@@ -142,3 +142,22 @@ impl KeptState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_is_learnt_while_nothing_happens_is_written_once_an_hour() {
+        let text = "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n";
+        let config = Config::parse(text, "uplinkd.toml").expect("a configuration");
+        let decisions = Decisions::start(&config, Clock::start()).expect("the engine");
+        let state = KeptState::new(false);
+        let is_due = |seconds| {
+            let now = Moment::after_start(Duration::from_secs(seconds));
+            state.is_memory_due(&decisions, now)
+        };
+        assert_eq!([1, 3_599, 3_600].map(is_due), [false, false, true]);
+    }
+}

@@ -104,6 +104,13 @@ fn new_traffic_leaves_a_drained_uplink_and_its_flows_are_held_until_they_end() {
 }
 
 #[test]
+fn of_more_flows_than_512_the_others_move_at_once() {
+    let mut replay = site(two(), 600);
+    drained(&mut replay, "10m");
+    assert_eq!(held(&replay), Some(512));
+}
+
+#[test]
 fn an_uplink_without_flows_is_drained_at_once() {
     let mut replay = site(two(), 0);
     let events = drained(&mut replay, "10m");

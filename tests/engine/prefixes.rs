@@ -104,6 +104,19 @@ fn a_prefix_is_deprecated_although_the_uplink_that_takes_over_has_no_ipv6() {
 }
 
 #[test]
+fn a_deprecated_prefix_stays_so_while_its_uplink_leads_and_none_has_ipv6() {
+    let mut site = site(with_prefix(attached_by_both(2), LTES));
+    site.run_until(at(60.0));
+    let mut events = attach(&mut site, "fiber", with_prefix(attached(1), FIBERS));
+    events.extend(site.run_until(at(100.0)));
+    let apart = ["prefix.deprecated fiber", "prefix.preferred lte"];
+    assert_eq!(of_prefixes(&events), apart);
+    let mut events = attach(&mut site, "lte", with_prefix(attached(2), LTES));
+    events.extend(site.run_until(at(110.0)));
+    assert_eq!(of_prefixes(&events), ["prefix.deprecated lte"]);
+}
+
+#[test]
 fn a_prefix_that_vanishes_with_its_link_is_deprecated_by_its_name() {
     let mut site = site(with_prefix(attached_by_both(2), LTES));
     site.run_until(at(60.0));
