@@ -461,36 +461,12 @@ impl Bernoulli {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::engine::loss::Learner;
-    use crate::engine::settings::ScoreBand;
-
-    /// Limits at their defaults.
-    pub(in crate::engine) fn health() -> HealthSettings {
-        HealthSettings {
-            switch_cost: Duration::from_secs(2),
-            outage_within: Duration::from_secs(10),
-            recover_after: Duration::from_secs(3),
-            window: Duration::from_secs(30),
-            loss: Band {
-                enter: Loss::from_percent(20.0),
-                exit: Loss::from_percent(5.0),
-            },
-            latency: Band {
-                enter: Duration::from_millis(500),
-                exit: Duration::from_millis(300),
-            },
-            jitter: Band {
-                enter: Duration::from_millis(100),
-                exit: Duration::from_millis(50),
-            },
-            score: ScoreBand::default(),
-            dwell: Duration::ZERO,
-        }
-    }
+    use crate::engine::settings::usual::health;
 
     fn rounds(quality: &mut Quality, from: u64, count: u64, is_lost: impl Fn(u64) -> bool) {
         let process = Learner::default().process();

@@ -294,3 +294,55 @@ pub enum Failback {
     /// By an operator, with `uplinkd auto`.
     Manual,
 }
+
+/// Settings for the tests of the engine's parts.
+#[cfg(test)]
+pub(super) mod usual {
+    use super::*;
+
+    pub(in crate::engine) fn probe() -> ProbeSettings {
+        ProbeSettings {
+            targets: Vec::new(),
+            resolvers: Vec::new(),
+            quorum: 1,
+            interval: Duration::from_secs(1),
+            standby_interval: Duration::from_secs(5),
+            confirm_interval: Duration::from_millis(50),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    pub(in crate::engine) fn failover() -> FailoverSettings {
+        FailoverSettings {
+            policy: Policy::Failover,
+            failback: Failback::Auto,
+            failback_after: Duration::from_secs(60),
+            best: BestSettings::default(),
+            damping: DampingSettings::default(),
+        }
+    }
+
+    /// Without a dwell.
+    pub(in crate::engine) fn health() -> HealthSettings {
+        HealthSettings {
+            switch_cost: Duration::from_secs(2),
+            outage_within: Duration::from_secs(10),
+            recover_after: Duration::from_secs(3),
+            window: Duration::from_secs(30),
+            loss: Band {
+                enter: Loss::from_percent(20.0),
+                exit: Loss::from_percent(5.0),
+            },
+            latency: Band {
+                enter: Duration::from_millis(500),
+                exit: Duration::from_millis(300),
+            },
+            jitter: Band {
+                enter: Duration::from_millis(100),
+                exit: Duration::from_millis(50),
+            },
+            score: ScoreBand::default(),
+            dwell: Duration::ZERO,
+        }
+    }
+}

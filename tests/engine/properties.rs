@@ -144,15 +144,14 @@ fn rules() -> impl Strategy<Value = Rules> {
 impl Rules {
     fn of(self, count: usize) -> Settings {
         let mut settings = some_settings(count, self.is_dual);
-        settings.failover = FailoverSettings {
-            policy: self.policy,
-            failback: self.failback,
-            failback_after: Duration::from_secs(self.waits),
-            best: BestSettings {
-                margin: Score(3),
-                after: Duration::from_secs(self.waits.max(10)),
-            },
-            damping: self.damping,
+        let failover = &mut settings.failover;
+        failover.policy = self.policy;
+        failover.failback = self.failback;
+        failover.failback_after = Duration::from_secs(self.waits);
+        failover.damping = self.damping;
+        failover.best = BestSettings {
+            margin: Score(3),
+            after: Duration::from_secs(self.waits.max(10)),
         };
         for uplink in &mut settings.uplinks {
             uplink.health.recover_after = Duration::from_secs(self.recover_after);

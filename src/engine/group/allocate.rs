@@ -86,9 +86,7 @@ mod tests {
     use crate::engine::group::allocation::Lead;
     use crate::engine::group::draft::ManualChoice;
     use crate::engine::group::member::Ways;
-    use crate::engine::settings::{
-        BestSettings, DampingSettings, Failback, FailoverSettings, Policy,
-    };
+    use crate::engine::settings::{FailoverSettings, Policy, usual};
     use crate::engine::state::State;
     use crate::units::{Tier, UplinkName};
 
@@ -143,10 +141,8 @@ mod tests {
     fn failover(policy: Policy) -> FailoverSettings {
         FailoverSettings {
             policy,
-            failback: Failback::Auto,
             failback_after: Duration::from_secs(100),
-            best: BestSettings::default(),
-            damping: DampingSettings::default(),
+            ..usual::failover()
         }
     }
 

@@ -487,7 +487,7 @@ fn usual_rtt(targets: &Targets) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::quality::tests::health;
+    use crate::engine::settings::usual::health;
     use crate::units::ProbeId;
 
     const DEMAND: Demand = Demand {

@@ -417,6 +417,7 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::settings::usual::probe;
 
     const CALM: Situation = Situation {
         now: Moment::START,
@@ -435,18 +436,6 @@ mod tests {
 
     fn pacer() -> Pacer {
         Pacer::new(Spread::new(1), None, Moment::START)
-    }
-
-    fn probe() -> ProbeSettings {
-        ProbeSettings {
-            targets: Vec::new(),
-            resolvers: Vec::new(),
-            quorum: 1,
-            interval: Duration::from_secs(1),
-            standby_interval: Duration::from_secs(5),
-            confirm_interval: Duration::from_millis(50),
-            timeout: Duration::from_secs(1),
-        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use uplinkd::engine::action::{Action, DrainOrder, ProbeOrder};
 use uplinkd::engine::command::{Command, IssuedCommand};
-use uplinkd::engine::event::{Change, Errand, Event};
+use uplinkd::engine::event::{Change, Errand, Event, Side};
 use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome, SharedFamily};
 use uplinkd::engine::settings::{self, Settings, Standby};
 use uplinkd::engine::status::Choices;
@@ -18,7 +18,7 @@ use uplinkd::units::{
 };
 
 use super::cases::{Act, Link, Order, Policy, Reply, Setup, TARGETS, Trouble, UPLINKS};
-use crate::support;
+use crate::support::{self, names};
 
 pub(super) use uplinkd::engine::Engine;
 
@@ -460,57 +460,41 @@ fn dial(event: &Event) -> Option<Answer> {
 }
 
 fn told(event: &Event) -> String {
-    let what = match &event.change {
-        Change::Uplink {
-            uplink,
-            interface,
-            from,
-            to,
-        } => format!("{uplink} {interface} {from}>{to}"),
-        Change::Target {
-            uplink,
-            target,
-            from,
-            to,
-            ..
-        } => {
-            let uplink = uplink.as_ref().map_or("all", UplinkName::as_str);
-            format!("{uplink} {target} {from}>{to}")
-        }
-        Change::Flap {
-            uplink, interface, ..
-        }
-        | Change::Standby {
-            uplink, interface, ..
-        } => {
-            format!("{uplink} {interface}")
-        }
-        Change::Prefix {
-            uplink, prefixes, ..
-        } => {
-            let prefixes: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
-            format!("{uplink} {}", prefixes.join(","))
-        }
-        Change::Switch { group, from, to } => {
-            let group = group.as_ref().map(|group| format!("{group}: "));
-            let group = group.unwrap_or_default();
-            format!("{group}{} -> {}", names(from), names(to))
-        }
-        Change::Stranded { uplink, .. } | Change::Drained { uplink, .. } => uplink.to_string(),
-        Change::NoUsableUplink
-        | Change::MachineStalled
-        | Change::MachineRefuses { .. }
-        | Change::ConfigReloaded
-        | Change::ConfigRefused => String::new(),
+    let record = event.record(Wall::reading(UNIX_EPOCH, event.at));
+    let of_target = if let Change::Target { target, .. } = &event.change {
+        Some(target.to_string())
+    } else {
+        None
     };
-    format!("event {} {what}", event.change.kind().name())
+    let of_all = of_target.as_ref().map(|_| "all".to_owned());
+    let has_interface = !matches!(
+        event.change,
+        Change::Target { .. }
+            | Change::Prefix { .. }
+            | Change::Stranded { .. }
+            | Change::Drained { .. }
+    );
+    let interface = record.interface.filter(|_| has_interface);
+    let sides = match (record.from, record.to) {
+        (Some(Side::Uplinks(from)), Some(Side::Uplinks(to))) => {
+            Some(format!("{} -> {}", names(&from), names(&to)))
+        }
+        (Some(from), Some(to)) => Some(format!("{from}>{to}")),
+        (_, _) => None,
+    };
+    let prefixes: Vec<_> = record.prefixes.iter().map(ToString::to_string).collect();
+    let parts = [
+        record.group.map(|group| format!("{group}:")),
+        record.uplink.map(|uplink| uplink.to_string()).or(of_all),
+        of_target,
+        interface.map(|interface| interface.to_string()),
+        sides,
+        Some(prefixes.join(",")),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    format!("event {} {}", record.event, parts.join(" "))
         .trim_end()
         .to_owned()
-}
-
-fn names(names: &[UplinkName]) -> String {
-    let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
-    names.join(",")
 }
 
 /// What the kernel is to hold: the default routes in a line, then everything.
