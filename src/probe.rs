@@ -41,7 +41,7 @@ use tokio::time::Instant;
 
 use crate::engine::input::ProbeOutcome;
 use crate::routing::Family;
-use crate::units::{Host, Target, UplinkName};
+use crate::units::{HopPlace, Host, Target, UplinkName};
 use flights::Flights;
 use icmp::Icmp;
 pub use job::{ProbeExit, ProbeJob, ProbeReport, ProberReport};
@@ -220,10 +220,10 @@ impl Prober {
     }
 }
 
-/// One ICMP client per uplink and family, replaced when the interface is another one.
+/// One ICMP client per uplink, next hop and family, replaced when the interface is another one.
 #[derive(Default)]
 struct Clients {
-    icmp: BTreeMap<(UplinkName, Family), Icmp>,
+    icmp: BTreeMap<(UplinkName, Option<HopPlace>, Family), Icmp>,
 }
 
 impl Clients {
@@ -239,7 +239,7 @@ impl Clients {
     }
 
     fn icmp(&mut self, job: &ProbeJob, family: Family) -> io::Result<&mut Icmp> {
-        let key = (job.probe.uplink.clone(), family);
+        let key = (job.probe.uplink.clone(), job.probe.hop, family);
         let is_current = self
             .icmp
             .get(&key)

@@ -16,7 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::traffic::Flow;
-use crate::routing::{Attachment, Family, Path};
+use crate::routing::{Attachment, Desired, Family, Path};
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
 /// Between two lists of the flows of an uplink that is drained.
@@ -43,6 +43,11 @@ pub trait World {
     fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<BTreeSet<Flow>, String> {
         let _ = (uplink, now);
         Ok(BTreeSet::new())
+    }
+
+    /// The kernel is to hold this from now on.
+    fn routed(&mut self, desired: &Desired) {
+        let _ = desired;
     }
 
     /// What else happens up to `now`, soonest first; read before every step.
@@ -225,9 +230,8 @@ impl<W: World> Replay<W> {
                 Action::Drain(uplink, DrainOrder::Failed(_) | DrainOrder::Over) => {
                     self.drains.remove(&uplink);
                 }
-                Action::Drain(_, DrainOrder::Begun { .. })
-                | Action::Route(_)
-                | Action::Leave(_) => {}
+                Action::Route(desired) => self.world.routed(&desired),
+                Action::Drain(_, DrainOrder::Begun { .. }) | Action::Leave(_) => {}
             }
         }
         if self.engine.awaits_routes() {

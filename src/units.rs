@@ -8,7 +8,7 @@ pub mod target;
 pub use moment::{Moment, Timestamp, Wall};
 pub use names::{GroupName, InterfaceName, NameError, UplinkName};
 pub use quantities::{
-    Bytes, Counters, IfIndex, IpProtocol, Loss, Mark, Metric, NextHopId, ProbeId, Protocol,
-    RulePriority, Score, TableId, Tier, Weight,
+    Bytes, Counters, HopPlace, IfIndex, IpProtocol, Loss, Mark, Metric, NextHopId, ProbeId,
+    Protocol, RulePriority, Score, TableId, Tier, Weight,
 };
 pub use target::*;

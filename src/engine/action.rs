@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::Event;
 use crate::routing::Desired;
-use crate::units::{ProbeId, Target, UplinkName};
+use crate::units::{HopPlace, ProbeId, Target, UplinkName};
 
 /// Something that the engine wants done outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,9 @@ pub struct ProbeOrder {
     pub uplink: UplinkName,
     /// The target.
     pub target: Target,
+    /// By which of several next hops; none: as the traffic goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<HopPlace>,
     /// When to stop listening for the answer. Later than the engine's own deadline, so that a late
     /// answer is still seen.
     pub listen_for: Duration,

@@ -51,6 +51,8 @@ event_kinds! {
     UplinkDegraded "uplink.degraded" Info Batched Lane::News, CountedPerUplink;
     /// An uplink does not carry traffic: it does not answer, or is not there.
     UplinkDown "uplink.down" Warning Batched Lane::News, CountedPerUplink;
+    /// An uplink goes on by another of its next hops.
+    UplinkNextHop "uplink.next_hop" Warning Batched Lane::News, Each;
     /// An uplink answers again, but not for long enough.
     UplinkRecovering "uplink.recovering" Info Batched Lane::News, CountedPerUplink;
     /// The drain of an uplink is over.
@@ -226,6 +228,13 @@ pub enum Change {
         /// After.
         to: State,
     },
+    /// An uplink goes on by another of its next hops.
+    NextHop {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+    },
     /// A target of an uplink no longer counts, or counts again.
     Target {
         /// Which uplink; none: all of them.
@@ -321,6 +330,16 @@ pub enum Errand {
     Unready,
 }
 
+impl Errand {
+    const fn kind(self) -> EventKind {
+        match self {
+            Self::Up => EventKind::StandbyUp,
+            Self::Down => EventKind::StandbyDown,
+            Self::Unready => EventKind::StandbyUnready,
+        }
+    }
+}
+
 /// The values of a change, each where it has its place in a record.
 pub(super) struct ChangeValues<'a> {
     pub(super) kind: EventKind,
@@ -402,14 +421,7 @@ impl Change {
                 uplink,
                 interface,
                 errand,
-            } => {
-                let kind = match errand {
-                    Errand::Up => EventKind::StandbyUp,
-                    Errand::Down => EventKind::StandbyDown,
-                    Errand::Unready => EventKind::StandbyUnready,
-                };
-                ChangeValues::of_uplink(kind, uplink, interface)
-            }
+            } => ChangeValues::of_uplink(errand.kind(), uplink, interface),
             Self::Prefix {
                 uplink,
                 interface,
@@ -436,6 +448,9 @@ impl Change {
             }
             Self::Drained { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::UplinkDrained, uplink, interface)
+            }
+            Self::NextHop { uplink, interface } => {
+                ChangeValues::of_uplink(EventKind::UplinkNextHop, uplink, interface)
             }
             Self::NoUsableUplink => ChangeValues::of(EventKind::NoUsableUplink),
             Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),

@@ -115,7 +115,7 @@ impl Passive {
         let received = difference(counters.rx_packets, before.rx_packets);
         let sent = difference(counters.tx_packets, before.tx_packets);
         let expected = self.rx_rate * seconds;
-        if let Some(still) = self.still.filter(|_| elapsed < BUSY_EVERY - LOOK_BETWEEN) {
+        if let Some(still) = self.still.filter(|_| elapsed + LOOK_BETWEEN < BUSY_EVERY) {
             let still = still.and(sent, received, expected);
             self.still_between = (still.received <= still.expected * NOISY_SHARE).then_some(still);
             return;

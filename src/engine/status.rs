@@ -1,6 +1,7 @@
 //! The read model: what the CLI, ubus and the metrics show.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -197,6 +198,9 @@ pub struct UplinkStatus {
     pub learnt: Option<Learnt>,
     /// Each target.
     pub targets: Vec<TargetStatus>,
+    /// The next hops of the families that have several, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_hops: Vec<NextHopStatus>,
     /// What its probes may cost, if it is metered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_budget: Option<BudgetStatus>,
@@ -209,6 +213,31 @@ pub struct PastOutage {
     pub began: Timestamp,
     /// When it answered again.
     pub ended: Timestamp,
+}
+
+/// One of several next hops of an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextHopStatus {
+    /// Of which family.
+    pub family: Family,
+    /// Its address.
+    pub next_hop: Option<IpAddr>,
+    /// What is known of it.
+    pub state: NextHopState,
+}
+
+/// What is known of one of several next hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextHopState {
+    /// The traffic goes by it.
+    InUse,
+    /// It answered when it was last asked.
+    Answers,
+    /// It did not.
+    Silent,
+    /// It was not asked.
+    Unknown,
 }
 
 /// What the probes of a metered uplink may cost, and what that buys.

@@ -4,6 +4,7 @@
 //!  Uplink ─┬─> UplinkMonitor ─┬─> Rounds       probes that are under way, and their fates
 //!          │                  ├─> Targets      where probes go
 //!          │                  ├─> Evidence     outage, quality, families, traffic, portal
+//!          │                  ├─> NextHops     by which of several next hops it goes
 //!          │                  ├─> UplinkJudge  what the rounds mean, as signals
 //!          │                  ├─> Health       the state machine that takes the signals
 //!          │                  └─> Pacer        when to probe next, and with what budget
@@ -18,6 +19,7 @@ mod health;
 mod judge;
 mod link;
 mod monitor;
+mod next_hops;
 mod outbox;
 mod pacer;
 mod places;
@@ -26,6 +28,7 @@ mod purse;
 mod read_model;
 mod refusals;
 mod reports;
+mod reroute;
 mod rounds;
 mod targets;
 
@@ -247,7 +250,8 @@ impl Uplink {
     }
 
     /// The link is now like this.
-    pub fn attach(&mut self, attachment: Attachment, now: Moment, out: &mut Outbox) {
+    pub fn attach(&mut self, mut attachment: Attachment, now: Moment, out: &mut Outbox) {
+        self.monitor.next_hops.attach(&mut attachment, now);
         let is_unknown = self.monitor.health.phase() == Phase::Unknown;
         let LinkChange { has_come, was_away } = match self.link.attach(attachment, is_unknown, now)
         {
@@ -278,7 +282,7 @@ impl Uplink {
     /// Takes what became of a probe.
     pub fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Moment, out: &mut Outbox) {
         self.monitor.probed(id, outcome, now);
-        self.monitor.reports.collect(out);
+        self.settle(now, out);
     }
 
     /// A probe left this machine so much later than it was ordered.
@@ -299,12 +303,14 @@ impl Uplink {
     /// The agent was kept from running for so long, until now.
     pub fn stalled(&mut self, lasts: Duration, now: Moment, out: &mut Outbox) {
         self.monitor.stalled(lasts, now);
-        self.monitor.reports.collect(out);
+        self.settle(now, out);
     }
 
     /// Whether its probes of a family are sent.
     pub fn send_state(&self, family: Family) -> SendState {
-        self.monitor.send_state(family)
+        let is_asked = self.monitor.is_attached && self.monitor.targets.can_ask(family);
+        let state = is_asked.then(|| self.monitor.evidence.refusals.state(family));
+        state.unwrap_or(SendState::Unasked)
     }
 
     /// Why its probes cannot be sent, if that is so on all uplinks.
@@ -320,7 +326,9 @@ impl Uplink {
 
     /// This machine refuses the probes of a family on all uplinks, or no longer does.
     pub fn refused_everywhere(&mut self, family: Family, is_so: bool) {
-        self.monitor.refused_everywhere(family, is_so);
+        if self.monitor.evidence.refused_everywhere(family, is_so) {
+            self.monitor.reports.changed();
+        }
     }
 
     /// Takes the counters of its interface.
@@ -334,6 +342,12 @@ impl Uplink {
             self.attach(found, now, out);
         }
         self.monitor.handle_timeout(now, &mut out.ids);
+        self.settle(now, out);
+    }
+
+    /// What follows from what was judged.
+    fn settle(&mut self, now: Moment, out: &mut Outbox) {
+        reroute::follow(&mut self.link, &mut self.monitor, now);
         self.monitor.reports.collect(out);
     }
 
@@ -405,7 +419,7 @@ impl Uplink {
             reports.target(target, [State::Up, State::Down], reason, now);
         }
         self.monitor.found_at_fault(fault, now);
-        self.monitor.reports.collect(out);
+        self.settle(now, out);
     }
 
     /// The target is at fault on all uplinks: it is no reason to call this one anything.

@@ -263,6 +263,7 @@ mod tests {
                 id: crate::units::ProbeId(1),
                 uplink: "fiber".parse().expect("a name"),
                 target: "tcp://www.example.com:443".parse().expect("a target"),
+                hop: None,
                 listen_for: SERVER_TIMEOUT,
             },
             exit: ProbeExit {

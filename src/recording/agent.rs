@@ -202,7 +202,10 @@ impl Probes<'_> {
             let (sent, order) = oldest.remove();
             self.note(sent, &order, None);
         }
-        self.ordered.insert(order.id, (at, order));
+        // What a next hop answers by which nothing else goes is no sample of the uplink.
+        if order.hop.is_none() {
+            self.ordered.insert(order.id, (at, order));
+        }
     }
 
     fn answer(&mut self, at: Moment, id: ProbeId, outcome: ProbeOutcome) {

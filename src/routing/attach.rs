@@ -6,16 +6,18 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::numbering::MOST_NEXT_HOPS;
 use super::observed::{Link, LinkAddress};
 use super::route::{Family, Path};
-use crate::units::{IfIndex, InterfaceName, Weight};
+use crate::units::{HopPlace, IfIndex, InterfaceName, Weight};
 
 /// How an uplink is attached: its trouble, its source addresses and a path for each family.
 ///
 /// The next hop is the configured one, else that of the best default route of another program through
 /// this interface, else that of our own route (`own`), as long as it is on the link: so it outlasts a
 /// DHCP client that removes its default route from main, and a restart. A link-local next hop is not
-/// kept like that: it was advertised, and expires or is withdrawn (RFC 4861, 6.3.4). A point-to-point
+/// kept like that: it was advertised, and expires or is withdrawn (RFC 4861, 6.3.4). Where several next
+/// hops are known, that of our own route is gone on with, if it is one of them. A point-to-point
 /// interface needs no next hop. Without carrier the paths stay, as the kernel keeps the routes; an
 /// interface that is down has none.
 ///
@@ -39,7 +41,13 @@ pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) 
         .into_iter()
         .filter(|family| link.is_up && serves(*family, |_| true))
         .filter_map(|family| Some((family, path(link, family, hints, own.get(&family))?)));
-    let (paths, retiring) = ways.partition(|(family, _)| serves(*family, is_preferred));
+    let (paths, retiring): (BTreeMap<_, _>, _) =
+        ways.partition(|(family, _)| serves(*family, is_preferred));
+    let several = paths.keys().filter_map(|family| {
+        let hops = learned(link, *family);
+        let is_learned = hints.gateway_of(*family) == Gateway::Auto && hops.len() > 1;
+        is_learned.then_some((*family, hops))
+    });
     let addresses = lasting_addresses(link);
     Attachment {
         trouble: trouble(link, &addresses, &paths),
@@ -47,6 +55,7 @@ pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) 
         addresses,
         sources: sources(link),
         prefixes,
+        next_hops: several.collect(),
         paths,
         retiring,
     }
@@ -113,6 +122,9 @@ pub struct Attachment {
     pub prefixes: BTreeSet<IpNet>,
     /// The path of each family that has one; kept without carrier.
     pub paths: BTreeMap<Family, Path>,
+    /// All paths of each family that has several next hops, best first; three at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub next_hops: BTreeMap<Family, Vec<Path>>,
     /// The path of each family whose addresses are all deprecated: for existing flows only.
     #[serde(default)]
     pub retiring: BTreeMap<Family, Path>,
@@ -144,6 +156,12 @@ impl Attachment {
     /// The families that have a path.
     pub(super) fn families(&self) -> impl Iterator<Item = &Family> {
         self.paths.keys().chain(self.retiring.keys())
+    }
+
+    /// The next hops of a family that has several, by their places.
+    pub(super) fn hops(&self, family: Family) -> impl Iterator<Item = (HopPlace, &Path)> {
+        let hops = self.next_hops.get(&family).into_iter().flatten();
+        (0..).map(HopPlace).zip(hops)
     }
 
     /// Its addresses of a family that are valid beyond the link, each with its prefix.
@@ -231,21 +249,34 @@ fn path(link: &Link, family: Family, hints: &Hints, own: Option<&Path>) -> Optio
         Gateway::Address(address) => {
             (Family::of(address) == family).then(|| through(link, Some(address)))
         }
-        Gateway::Auto => learned(link, family)
+        Gateway::Auto => (learned(link, family).into_iter())
+            .min_by_key(|path| own.is_none_or(|own| own.gateway != path.gateway))
             .or_else(|| own.copied().filter(|own| still_holds(link, *own)))
             .or_else(|| link.is_point_to_point.then(|| through(link, None))),
     }
 }
 
-fn learned(link: &Link, family: Family) -> Option<Path> {
-    let best = link
+/// By the default routes of other programs, best first. A route for another source prefix than that of the
+/// best is for packets of another provider.
+fn learned(link: &Link, family: Family) -> Vec<Path> {
+    let mut defaults: Vec<_> = link
         .defaults
         .iter()
         .filter(|default| default.family == family)
-        .min_by_key(|default| (default.metric, default.preference))?;
-    let path = through(link, best.gateway);
-    let onlink = path.onlink || (best.onlink && best.gateway.is_some());
-    Some(Path { onlink, ..path })
+        .collect();
+    defaults.sort_by_key(|default| (default.metric, default.preference));
+    let mut paths: Vec<Path> = Vec::new();
+    for default in &defaults {
+        let is_alike = default.source.is_none() || default.source == defaults[0].source;
+        let is_known = paths.iter().any(|path| path.gateway == default.gateway);
+        let is_hop = default.gateway.is_some() || paths.is_empty();
+        if is_alike && is_hop && !is_known && paths.len() < usize::from(MOST_NEXT_HOPS) {
+            let path = through(link, default.gateway);
+            let onlink = path.onlink || (default.onlink && default.gateway.is_some());
+            paths.push(Path { onlink, ..path });
+        }
+    }
+    paths
 }
 
 fn still_holds(link: &Link, own: Path) -> bool {

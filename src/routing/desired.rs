@@ -11,7 +11,7 @@ use super::objects::Desired;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::Rule;
 use super::traffic::{Flow, Selector};
-use crate::units::{RulePriority, TableId};
+use crate::units::{Metric, RulePriority, TableId};
 
 /// Up to this many addresses of one prefix get a rule each.
 pub const FEW: usize = 4;
@@ -109,6 +109,8 @@ pub fn table_mode(
         desired.rules.insert(rules.main_without_default());
         for uplink in uplinks {
             desired.rules.insert(rules.by_mark(uplink));
+            desired.rules.extend(rules.by_hop(uplink));
+            desired.routes.extend(hop_routes(numbering, family, uplink));
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
@@ -149,6 +151,21 @@ fn add_own_routes(
         Some(default_route(place, family, vec![*path]))
     });
     desired.routes.extend(own);
+}
+
+/// The default route by each of several next hops, for the probes that ask whether it works.
+fn hop_routes(
+    numbering: &Numbering,
+    family: Family,
+    uplink: &UplinkRoutes<'_>,
+) -> impl Iterator<Item = Route> {
+    let hops = uplink.attachment.hops(family);
+    hops.filter_map(move |(hop, path)| {
+        let table = numbering.hop_table(uplink.position, hop)?;
+        let metric = Metric(0);
+        let place = RoutePlace { table, metric };
+        Some(default_route(place, family, vec![*path]))
+    })
 }
 
 /// The default route of a family by the paths that carry it, if there are any.
@@ -207,6 +224,19 @@ impl Rules<'_> {
             mark: Some(self.numbering.uplink_mark(uplink.position)),
             ..self.lookup(priority, table)
         }
+    }
+
+    /// One for each of several next hops.
+    fn by_hop(self, uplink: &UplinkRoutes<'_>) -> impl Iterator<Item = Rule> {
+        let priority = RulePriority(self.numbering.rule.0 + 1);
+        let hops = uplink.attachment.hops(self.family);
+        hops.filter_map(move |(hop, _)| {
+            let table = self.numbering.hop_table(uplink.position, hop)?;
+            Some(Rule {
+                mark: Some(self.numbering.hop_mark(uplink.position, hop)),
+                ..self.lookup(priority, table)
+            })
+        })
     }
 
     fn by_source(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> Vec<Rule> {

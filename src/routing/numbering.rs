@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::route::{Family, RoutePlace};
-use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, TableId};
+use crate::units::{HopPlace, Mark, Metric, NextHopId, Protocol, RulePriority, TableId};
 
 /// The table of other programs (`RT_TABLE_MAIN`).
 pub const MAIN: TableId = TableId(254);
@@ -13,6 +13,15 @@ pub const BEHIND: u32 = 1_000_000;
 
 /// The distance of the groups' numbers from the first.
 const GROUPS: u32 = 256;
+
+/// More than there are uplinks or groups.
+const UPLINKS: u32 = 64;
+
+/// So many next hops of one uplink and family are used; the others are for none of its packets.
+pub(super) const MOST_NEXT_HOPS: u8 = 3;
+
+/// The distance of the tables of single next hops from the others.
+const HOPS: u32 = 1_000;
 
 /// The count of numbers for nexthop objects.
 pub const NUMBERS: u32 = 512;
@@ -127,6 +136,36 @@ impl Numbering {
     /// The mark of the probes through that uplink.
     pub fn uplink_mark(&self, position: u32) -> Mark {
         Mark(self.mark.0.wrapping_add(position))
+    }
+
+    /// The mark of its probes by one of several next hops.
+    pub fn hop_mark(&self, position: u32, hop: HopPlace) -> Mark {
+        let distance = UPLINKS * (1 + u32::from(hop.0)) + position;
+        Mark(self.mark.0.wrapping_add(distance))
+    }
+
+    /// The marks of all its probes.
+    pub fn marks(&self, position: u32) -> impl Iterator<Item = Mark> {
+        let hops = (0..MOST_NEXT_HOPS).map(HopPlace);
+        let hops = hops.map(move |hop| self.hop_mark(position, hop));
+        hops.chain([self.uplink_mark(position)])
+    }
+
+    /// The table of one of several next hops of that uplink; none where the numbers end.
+    pub fn hop_table(&self, position: u32, hop: HopPlace) -> Option<TableId> {
+        let distance = UPLINKS * u32::from(hop.0) + position;
+        Some(TableId(self.first_hop_table()?.checked_add(distance)?))
+    }
+
+    /// Whether a table is of one of several next hops.
+    pub fn is_hop_table(&self, table: TableId) -> bool {
+        let first = self.first_hop_table();
+        let hops = UPLINKS * u32::from(MOST_NEXT_HOPS);
+        first.is_some_and(|first| table.0 >= first && table.0 - first < hops)
+    }
+
+    fn first_hop_table(&self) -> Option<u32> {
+        self.table.0.max(self.group_table.0).checked_add(HOPS)
     }
 
     /// The object for the path of a family of the uplink at this place in the configuration.

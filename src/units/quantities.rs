@@ -66,6 +66,10 @@ number!(
     Score(u8)
 );
 number!(
+    /// The place of a next hop among those of an uplink, in the order of preference, from 0.
+    HopPlace(u8)
+);
+number!(
     /// The number of a probe, unique within a run.
     ProbeId(u64)
 );

@@ -14,6 +14,7 @@ mod ipv6;
 mod kinds;
 mod load;
 mod main_mode;
+mod next_hops;
 mod no_ipv6;
 mod prefixes;
 

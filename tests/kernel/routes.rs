@@ -610,6 +610,47 @@ fn the_next_hop_is_that_of_the_best_default_of_others() {
 }
 
 #[test]
+fn several_defaults_are_next_hops_best_first_and_the_one_that_our_route_has_is_gone_on_with() {
+    let mut link = fiber();
+    link.defaults = vec![
+        default(Some("192.0.2.254"), 101),
+        default(Some("192.0.2.1"), 100),
+        default(Some("192.0.2.1"), 200),
+        LearnedDefault {
+            source: Some(net("198.51.100.0/24")),
+            ..default(Some("192.0.2.9"), 300)
+        },
+    ];
+    let [first, second] = ["192.0.2.1", "192.0.2.254"].map(|via| path(2, via));
+    let attachment = attached(&link);
+    assert_eq!(attachment.next_hops[&Family::Ipv4], [first, second]);
+    assert_eq!(attachment.paths[&Family::Ipv4], first);
+    let own = BTreeMap::from([(Family::Ipv4, second)]);
+    let resumed = attach(Some(&link), &Hints::default(), &own);
+    assert_eq!(resumed.paths[&Family::Ipv4], second);
+    let by_hand = attach(Some(&link), &by_hand("192.0.2.7"), &own);
+    assert_eq!(by_hand.next_hops, BTreeMap::new());
+    assert_eq!(attached(&fiber()).next_hops, BTreeMap::new());
+}
+
+#[test]
+fn each_of_several_next_hops_has_a_table_and_a_mark_that_leads_there() {
+    let mut two = fiber();
+    two.defaults.push(default(Some("192.0.2.254"), 101));
+    let links = [fiber()];
+    let before = holding(&desired(&links, 0), &links);
+    assert_eq!(
+        lines(&desired(&[two], 0), &before),
+        [
+            "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 12800",
+            "ip route replace default via 192.0.2.254 dev eth1 proto 117 table 12864",
+            "ip rule add pref 32001 fwmark 0x75700040 lookup 12800 protocol 117",
+            "ip rule add pref 32001 fwmark 0x75700080 lookup 12864 protocol 117",
+        ]
+    );
+}
+
+#[test]
 fn a_configured_next_hop_outside_every_prefix_is_onlink() {
     let inside = attach(Some(&fiber()), &by_hand("192.0.2.9"), &BTreeMap::new());
     assert_eq!(inside.paths[&Family::Ipv4], path(2, "192.0.2.9"));

@@ -57,6 +57,7 @@ impl Uplink {
                     id: ProbeId(0),
                     uplink: support::name("fiber"),
                     target: "192.0.2.80".parse().expect("a target"),
+                    hop: None,
                     listen_for: PATIENCE,
                 },
                 exit: ProbeExit {

@@ -241,8 +241,8 @@ fn on_probes(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
     let mark = foreign.rule.mark?;
     let is_before = foreign.rule.priority.0 <= numbering.rule.0 + 1;
     let positions = (0..).zip(&config.engine.uplinks);
-    let mut marks = positions.map(|(position, _)| numbering.uplink_mark(position).0);
-    let matches = marks.any(|ours| (ours & foreign.mask == mark.0) != foreign.is_inverted);
+    let mut marks = positions.flat_map(|(position, _)| numbering.marks(position));
+    let matches = marks.any(|ours| (ours.0 & foreign.mask == mark.0) != foreign.is_inverted);
     let is_bound = foreign.rule.oif.is_some() || foreign.is_inverted;
     (matches && is_before && !is_bound).then(|| {
         finding(

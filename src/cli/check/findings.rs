@@ -208,7 +208,8 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
         }
         (RoutingMode::Main, _) => (MAIN..=MAIN, "the main table".to_owned()),
     };
-    let is_ours = |id: TableId| ours.contains(&id) || of_groups.contains(&id.0);
+    let is_of_hop = |id| mode == RoutingMode::Table && config.engine.numbering.is_hop_table(id);
+    let is_ours = |id: TableId| ours.contains(&id) || of_groups.contains(&id.0) || is_of_hop(id);
     let routes = facts.observed.routes.iter();
     let strange = routes.filter(|route| !is_ours(route.table)).count();
     let what = format!(

@@ -8,8 +8,8 @@ use crate::engine::event::record::EventRecord;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
-    BudgetStatus, Chosen, Draining, LastSwitch, Maintenance, PastOutage, RoutesState,
-    SelectionMode, Status, TargetStatus, UplinkStatus,
+    BudgetStatus, Chosen, Draining, LastSwitch, Maintenance, NextHopState, NextHopStatus,
+    PastOutage, RoutesState, SelectionMode, Status, TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
@@ -55,6 +55,9 @@ impl Table {
             }
             if with_targets {
                 text.push_str(&self.targets(uplink, indent));
+                for hop in &uplink.next_hops {
+                    text.push_str(&paragraph(&next_hop(hop), indent, self.width));
+                }
                 if let Some(budget) = &uplink.probe_budget {
                     text.push_str(&paragraph(&probe_budget(budget), indent, self.width));
                 }
@@ -330,6 +333,18 @@ fn learnt(uplink: &UplinkStatus) -> Vec<String> {
         }
     }
     notes
+}
+
+/// One of several next hops, and what is known of it.
+fn next_hop(hop: &NextHopStatus) -> String {
+    let address = hop.next_hop.map_or_else(unknown, |hop| hop.to_string());
+    let state = match hop.state {
+        NextHopState::InUse => "in use",
+        NextHopState::Answers => "answers",
+        NextHopState::Silent => "does not answer",
+        NextHopState::Unknown => "not asked",
+    };
+    format!("next hop {address}: {state}")
 }
 
 /// The part of the traffic that an uplink carries, where others carry the other parts.

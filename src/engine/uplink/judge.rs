@@ -3,6 +3,7 @@
 
 use super::evidence::{Evidence, RoundFinding};
 use super::health::{Health, Phase, Signal};
+use super::next_hops::{HopSilence, NextHops};
 use super::portal::PortalFinding;
 use super::reports::Reports;
 use super::targets::Targets;
@@ -21,6 +22,7 @@ pub(super) struct UplinkJudge<'a> {
     pub(super) health: &'a mut Health,
     pub(super) targets: &'a mut Targets,
     pub(super) evidence: &'a mut Evidence,
+    pub(super) next_hops: &'a mut NextHops,
     pub(super) reports: &'a mut Reports,
     pub(super) now: Moment,
 }
@@ -74,7 +76,12 @@ impl UplinkJudge<'_> {
                 self.targets.begin_family(family, round.sent);
             }
         }
-        turn
+        turn.filter(|(family, turn)| {
+            let silence = HopSilence::OfFamily;
+            let has_broken = *turn == FamilyTurn::Broke;
+            let since = round.sent;
+            !has_broken || !(self.next_hops).take_over(silence, Some(*family), since, self.now)
+        })
     }
 
     /// It has a way out by one family only, and no target of it: its link or its targets have to change.
@@ -150,7 +157,7 @@ impl UplinkJudge<'_> {
         }
         let since = evidence.outage.suspected_since().unwrap_or(self.now);
         if !self.targets.has_spoken_since(since) {
-            return Some(self.silent(silence));
+            return self.silent(silence);
         }
         for target in self.targets.silent_since(since) {
             let fault = SuspectedFault::Outage(silence);
@@ -159,20 +166,31 @@ impl UplinkJudge<'_> {
         None
     }
 
-    fn silent(&self, silence: Silence) -> Signal {
+    /// The uplink is silent, unless it goes on by another next hop.
+    fn silent(&mut self, silence: Silence) -> Option<Signal> {
+        let since = self.evidence.outage.suspected_since();
+        let since = since.unwrap_or(self.now - silence.lasts);
+        let cause = HopSilence::OfUplink(silence.lasts);
+        if self.next_hops.take_over(cause, None, since, self.now) {
+            return None;
+        }
         let quorum = self.settings.probe.quorum;
-        Signal::Silent((self.evidence).explain_silence(silence, self.targets, quorum))
+        Some(Signal::Silent((self.evidence).explain_silence(
+            silence,
+            self.targets,
+            quorum,
+        )))
     }
 
     /// The uplink is to blame, and not its targets. A right page since then ends a portal before it
     /// begins.
-    pub(super) fn judge_fault(self, fault: SuspectedFault) -> Option<Signal> {
+    pub(super) fn judge_fault(mut self, fault: SuspectedFault) -> Option<Signal> {
         match fault {
             SuspectedFault::SetAside(_) => None,
             SuspectedFault::Outage(_) => {
                 let demand = Demand::of(self.settings);
                 let silence = self.evidence.outage_verdict(self.now, demand)?;
-                Some(self.silent(silence))
+                self.silent(silence)
             }
             SuspectedFault::Captive(what) => {
                 let is_confirmed = self.evidence.portal.confirm();

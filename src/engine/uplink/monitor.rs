@@ -12,11 +12,11 @@ use super::basis::{BasisChange, ProbeBasis};
 use super::evidence::Evidence;
 use super::health::{Health, Phase, Signal};
 use super::judge::UplinkJudge;
+use super::next_hops::NextHops;
 use super::outbox::{Outbox, ProbeIds};
 use super::pacer::{Pacer, Situation};
 use super::places::Places;
 use super::purse::{Purse, RoundTargets};
-use super::refusals::SendState;
 use super::reports::Reports;
 use super::rounds::{ProbePlace, Rounds};
 use super::targets::Targets;
@@ -51,6 +51,7 @@ pub(super) struct UplinkMonitor {
     pub(super) health: Health,
     pub(super) targets: Targets,
     pub(super) evidence: Evidence,
+    pub(super) next_hops: NextHops,
     pub(super) pacer: Pacer,
     pub(super) is_carrying: bool,
     /// Its link is in order.
@@ -72,6 +73,7 @@ impl UplinkMonitor {
             health: Health::new(now),
             targets: Targets::new(&probe.targets, probe.quorum, health.window),
             evidence: Evidence::new(health),
+            next_hops: NextHops::default(),
             pacer: Pacer::new(spread, Purse::of(&settings, now), now),
             reports: Reports::new(id, &settings),
             settings,
@@ -223,6 +225,9 @@ impl UplinkMonitor {
 
     /// Takes what became of a probe.
     pub(super) fn probed(&mut self, id: ProbeId, outcome: ProbeOutcome, now: Moment) {
+        if (self.next_hops).probed(id, &outcome, &self.evidence, now) {
+            return;
+        }
         let Some((place, probe, sent)) = self.rounds.find_unanswered(id) else {
             if matches!(outcome, ProbeOutcome::Reply(_)) && self.rounds.is_void(id) {
                 self.evidence.heard();
@@ -260,22 +265,6 @@ impl UplinkMonitor {
         self.take_family_turn(turn.map(|turn| (family, turn)), now);
         if (self.evidence).is_mute(now, self.settings.health.outage_within) {
             self.signal(Signal::Mute(why.to_owned()), now);
-        }
-    }
-
-    /// Whether its probes of a family are sent.
-    pub(super) fn send_state(&self, family: Family) -> SendState {
-        if self.is_attached && self.targets.can_ask(family) {
-            self.evidence.refusals.state(family)
-        } else {
-            SendState::Unasked
-        }
-    }
-
-    /// This machine refuses the probes of a family on all uplinks, or no longer does.
-    pub(super) fn refused_everywhere(&mut self, family: Family, is_so: bool) {
-        if self.evidence.refused_everywhere(family, is_so) {
-            self.reports.changed();
         }
     }
 
@@ -364,11 +353,16 @@ impl UplinkMonitor {
             return;
         };
         let (probe, reports) = (&self.settings.probe, &mut self.reports);
-        let order = |target: &Target| {
+        let mut order = |target: &Target, hop| {
             let id = ids.take();
-            reports.probe(id, target, probe.listen_for());
+            reports.probe(id, target, hop, probe.listen_for());
             id
         };
+        let to_hop = |target: &Target, hop| order(target, Some(hop));
+        let purse = self.pacer.purse_mut().as_deref_mut();
+        let purse = purse.map(|purse| (purse, probe));
+        (self.next_hops).ask(&situation, &self.evidence, &self.targets, purse, to_hop);
+        let order = |target: &Target| order(target, None);
         self.rounds
             .send(chosen, &self.targets, probe, broken, now, order);
         self.pacer.sent();
@@ -496,6 +490,7 @@ impl UplinkMonitor {
             health: &mut self.health,
             targets: &mut self.targets,
             evidence: &mut self.evidence,
+            next_hops: &mut self.next_hops,
             reports: &mut self.reports,
             now,
         };

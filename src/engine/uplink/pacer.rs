@@ -54,7 +54,7 @@ pub(super) struct Situation {
 }
 
 impl Situation {
-    fn may_be_dead(&self) -> bool {
+    pub(super) fn may_be_dead(&self) -> bool {
         self.is_suspected || self.is_traffic_silent
     }
 

@@ -7,7 +7,7 @@ use crate::engine::budget::{self, Budget, Plan, Purpose, cost};
 use crate::engine::settings::{ProbeSettings, UplinkSettings};
 use crate::engine::status::BudgetStatus;
 use crate::engine::wording::tenths;
-use crate::units::{Bytes, Moment};
+use crate::units::{Bytes, Moment, Target};
 
 /// While traffic flows a probe says nothing new; but noise may look like traffic, so not more than so
 /// many in a row are saved.
@@ -139,6 +139,13 @@ impl Purse {
         self.budget.spend(price);
         self.spent += price;
         Ok(chosen)
+    }
+
+    /// Pays for a probe that is sent whatever is left.
+    pub(super) fn charge(&mut self, target: &Target, probe: &ProbeSettings) {
+        let price = cost(target, probe);
+        self.budget.spend(price);
+        self.spent += price;
     }
 
     pub(super) fn status(&self) -> BudgetStatus {

@@ -41,6 +41,7 @@ pub(super) fn status(
         health,
         targets,
         evidence,
+        next_hops,
         pacer,
         ..
     } = monitor;
@@ -83,6 +84,7 @@ pub(super) fn status(
                 .with_cycle(evidence.outage.cycle(demand)),
         ),
         targets: targets.iter().map(TargetTrack::status).collect(),
+        next_hops: next_hops.status(),
         probe_budget: pacer.purse().map(Purse::status),
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::suspicion::{SuspectedFault, Suspicion, TargetNotice};
 use crate::engine::target::Standing;
-use crate::units::{InterfaceName, Moment, ProbeId, Target, UplinkName};
+use crate::units::{HopPlace, InterfaceName, Moment, ProbeId, Target, UplinkName};
 
 /// The reports of one uplink since they were last collected.
 #[derive(Clone, Debug)]
@@ -60,11 +60,18 @@ impl Reports {
     }
 
     /// A probe is to be sent.
-    pub(super) fn probe(&mut self, id: ProbeId, target: &Target, listen_for: Duration) {
+    pub(super) fn probe(
+        &mut self,
+        id: ProbeId,
+        target: &Target,
+        hop: Option<HopPlace>,
+        listen_for: Duration,
+    ) {
         self.out.probes.push_back(ProbeOrder {
             id,
             uplink: self.uplink.clone(),
             target: target.clone(),
+            hop,
             listen_for,
         });
     }

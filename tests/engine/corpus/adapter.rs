@@ -349,12 +349,15 @@ impl Answer {
                     id,
                     uplink,
                     target,
+                    hop,
                     listen_for,
                 } = &asked.order;
+                let by = hop.map(|hop| format!(" by {}", hop.0));
                 format!(
-                    "  probe {} {uplink} {target} {}",
+                    "  probe {} {uplink} {target} {}{}",
                     id.0,
-                    listen_for.as_nanos()
+                    listen_for.as_nanos(),
+                    by.unwrap_or_default()
                 )
             }
             Self::Count(place) => format!("  count {}", UPLINKS[*place]),
