@@ -13,6 +13,8 @@
 //! address to its own, in IPv6 as well, where the client has a local address (RFC 4193): so that its
 //! stream can go on through another provider.
 
+mod second_router;
+
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -307,6 +307,9 @@ impl<'n> ScenarioRunner<'n> {
                     acted.stalls.push(stalls::begin(agent, longest.0, chance)?);
                 }
             }
+            Act::Router { uplink, change } => {
+                self.testbed.network.change_router(uplink, *change)?;
+            }
             Act::Stranger { uplink, metric } => {
                 self.testbed.network.add_default(uplink, Metric(*metric))?;
             }

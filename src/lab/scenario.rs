@@ -154,6 +154,13 @@ pub enum Act {
     },
     /// The agent does not run for up to so long, again and again as long as the phase lasts.
     Stalls(Span),
+    /// Another router on the link of an uplink, or the end of the first.
+    Router {
+        /// Of which uplink.
+        uplink: String,
+        /// Which.
+        change: RouterChange,
+    },
     /// A foreign default route in the router's main table.
     Stranger {
         /// Through which uplink.
@@ -200,6 +207,16 @@ pub enum AddressChange {
     Second,
     /// The address is removed and added again, as by a DHCP client that renews.
     Renewed,
+}
+
+/// How the routers of a provider change.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouterChange {
+    /// There is a second one, with a default route behind that by the first.
+    Second,
+    /// The first one dies.
+    FirstDies,
 }
 
 /// What the lab did to an uplink.
@@ -283,6 +300,7 @@ impl Act {
             | Self::Outages { .. }
             | Self::Addresses { .. }
             | Self::Stalls(_)
+            | Self::Router { .. }
             | Self::Stranger { .. }
             | Self::Agent(_)
             | Self::Stream(_)
@@ -325,6 +343,13 @@ impl std::fmt::Display for Act {
                     f,
                     "agent: SIGSTOP and SIGCONT at random, for {longest} at most"
                 )
+            }
+            Self::Router { uplink, change } => {
+                let what = match change {
+                    RouterChange::Second => "a second router is there",
+                    RouterChange::FirstDies => "the first router is dead",
+                };
+                write!(f, "{uplink}: {what}")
             }
             Self::Stranger { uplink, metric } => {
                 write!(f, "{uplink}: a foreign default route with metric {metric}")
@@ -419,6 +444,7 @@ mod tests {
                         | Act::Unplug(wire) => wire,
                         Act::LandingPage(uplink)
                         | Act::Addresses { uplink, .. }
+                        | Act::Router { uplink, .. }
                         | Act::Stranger { uplink, .. }
                         | Act::Drain { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");

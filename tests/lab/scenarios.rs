@@ -57,6 +57,11 @@ fn the_traffic_leaves_an_uplink_that_no_longer_answers_whatever_broke_it() {
 }
 
 #[test]
+fn the_traffic_goes_on_by_a_second_router_within_a_second_when_the_first_dies() {
+    assert_pass(&["second-router"]);
+}
+
+#[test]
 fn a_pulled_cable_moves_the_traffic_at_once() {
     // Beside others it would wait for the kernel to report their carriers, and one run may: see
     // scenarios.toml.
