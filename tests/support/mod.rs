@@ -17,12 +17,11 @@ pub(crate) fn at(seconds: f64) -> Moment {
 
 /// So many uplinks, each of a tier of its own, as a configuration at its defaults makes them.
 pub(crate) fn settings(uplinks: &[&str]) -> Settings {
-    let mut text =
-        "probe.targets = [\"192.0.2.1\", \"198.51.100.1\", \"203.0.113.1\"]\n".to_owned();
-    for (tier, uplink) in (1..).zip(uplinks) {
-        text +=
-            &format!("[[uplink]]\nname = \"{uplink}\"\ninterface = \"eth{tier}\"\ntier = {tier}\n");
-    }
+    let targets = "probe.targets = [\"192.0.2.1\", \"198.51.100.1\", \"203.0.113.1\"]\n";
+    let uplinks = (1..).zip(uplinks).map(|(tier, uplink)| {
+        format!("[[uplink]]\nname = \"{uplink}\"\ninterface = \"eth{tier}\"\ntier = {tier}\n")
+    });
+    let text: String = [targets.to_owned()].into_iter().chain(uplinks).collect();
     let config = Config::parse(&text, "uplinkd.toml").expect("a configuration");
     Settings {
         seed: 1,
