@@ -46,7 +46,10 @@ impl Daemon {
         }
         let issued = self.issued(by, command.clone());
         self.decisions.tell(Input::Command(issued.clone()));
-        let done = command.outcome(self.decisions.engine.carrier());
+        let mut done = command.outcome(self.decisions.engine.carrier());
+        if self.options.observe {
+            done.push_str("; this agent only observes: the kernel keeps its routes");
+        }
         Response::Done(self.followed(&issued, done))
     }
 

@@ -43,6 +43,10 @@ impl Site {
     }
 
     fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    fn start_with(&mut self, more: &[&str]) {
         let log = fs::File::create(self.path("log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
         command
@@ -50,6 +54,7 @@ impl Site {
             .env("WATCHDOG_USEC", "600000")
             .args(["run", "--config"])
             .arg(self.path("uplinkd.toml"))
+            .args(more)
             .stdin(Stdio::null())
             .stderr(log);
         self.agent = Some(command.spawn().expect("run the agent"));
@@ -231,6 +236,25 @@ fn a_choice_that_cannot_be_kept_is_obeyed_and_the_answer_says_so() {
         );
         assert!(told.status.success());
         site.status(is_disabled).await;
+    });
+}
+
+#[test]
+fn an_agent_that_only_observes_answers_a_command_with_that() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::new("state");
+        site.status(|_| true).await;
+        site.end(Signal::SIGTERM);
+        site.start_with(&["--observe"]);
+        site.status(|_| true).await;
+        let told = site.say(&["disable", "lte"]);
+        let said = text(&told.stdout);
+        assert!(
+            said.contains("this agent only observes: the kernel keeps its routes"),
+            "{said}"
+        );
+        assert!(world.of_protocol(117).await.is_empty());
     });
 }
 
