@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::earlier::sharing;
 use crate::lossy::lossy;
-use crate::support::{at, brief, name, probe, settings, when};
+use crate::support::{self, at, brief, name, probe, settings, when};
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, Departure, ProbeOrder};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::Event;
 use uplinkd::engine::input::{Input, ProbeOutcome};
-use uplinkd::engine::settings::{GroupSettings, Policy, RuleSettings, Settings};
+use uplinkd::engine::settings::{Policy, Settings};
 use uplinkd::engine::status::{GroupStatus, Status};
 use uplinkd::replay::{Replay, World, attached, attached_by_both};
 use uplinkd::routing::traffic::{Ports, Selector};
@@ -29,23 +29,20 @@ fn balanced(uplinks: &[&str]) -> Settings {
 
 /// `group` has these uplinks, and port 5060.
 fn with_group(mut settings: Settings, group: &str, policy: Policy, uplinks: &[&str]) -> Settings {
-    settings.groups.push(GroupSettings {
-        name: group.parse().expect("a name"),
-        policy,
-        uplinks: uplinks.iter().copied().map(name).collect(),
-    });
+    let uplinks = uplinks.iter().copied().map(name);
+    settings
+        .groups
+        .push(support::group(group, policy, uplinks.collect()));
     let port = 5060;
-    settings.rules.push(RuleSettings {
-        group: group.parse().expect("a name"),
-        traffic: Selector {
-            protocol: Some(IpProtocol(17)),
-            dport: Some(Ports {
-                first: port,
-                last: port,
-            }),
-            ..Selector::default()
-        },
-    });
+    let traffic = Selector {
+        protocol: Some(IpProtocol(17)),
+        dport: Some(Ports {
+            first: port,
+            last: port,
+        }),
+        ..Selector::default()
+    };
+    settings.rules.push(support::rule(group, traffic));
     settings
 }
 

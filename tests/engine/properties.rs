@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cases::cases;
 use crate::extent::extent;
-use crate::support::{brief, name, probe, settings};
+use crate::support::{brief, group, name, probe, settings};
 use proptest::prelude::*;
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
@@ -17,8 +17,8 @@ use uplinkd::engine::event::{Change, Errand, Event};
 use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
-    BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, GroupSettings, Policy,
-    Settings, Standby,
+    BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
+    Standby,
 };
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::{SelectionMode, Status, UplinkStatus};
@@ -162,11 +162,7 @@ impl Rules {
         let names = settings.uplinks.iter().map(|uplink| uplink.name.clone());
         let behind: Vec<_> = names.skip(1).collect();
         if let Some(policy) = self.group.filter(|_| !behind.is_empty()) {
-            settings.groups.push(GroupSettings {
-                name: "voice".parse().expect("a name"),
-                policy,
-                uplinks: behind,
-            });
+            settings.groups.push(group("voice", policy, behind));
         }
         if let (Some(linger), Some(last)) = (self.cold, settings.uplinks.last_mut()) {
             last.standby = Standby::Cold(ColdSettings {

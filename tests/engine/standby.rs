@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::earlier::carrying;
-use crate::support::{at, brief, name, settings};
+use crate::support::{at, brief, group, name, settings};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::{Change, Errand, Event};
 use uplinkd::engine::input::Input;
-use uplinkd::engine::settings::{ColdSettings, GroupSettings, Policy, Settings, Standby};
+use uplinkd::engine::settings::{ColdSettings, Policy, Settings, Standby};
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::UplinkStatus;
 use uplinkd::replay::{Replay, World, attached};
@@ -240,11 +240,10 @@ fn it_is_called_while_the_carrier_is_in_grave_doubt_before_the_verdict() {
 fn it_is_called_for_a_group_of_traffic_that_has_no_uplink_before_it() {
     let with_group = |uplinks: &[&str]| {
         let mut settings = cold(&["fiber", "lte"], COLD);
-        settings.groups.push(GroupSettings {
-            name: "voice".parse().expect("a name"),
-            policy: Policy::Failover,
-            uplinks: uplinks.iter().copied().map(name).collect(),
-        });
+        let uplinks = uplinks.iter().copied().map(name).collect();
+        settings
+            .groups
+            .push(group("voice", Policy::Failover, uplinks));
         Site::new(settings)
     };
     let mut spared = with_group(&["fiber", "lte"]);

@@ -4,7 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use uplinkd::config::{Config, defaults};
 use uplinkd::engine::event::{Event, Side};
-use uplinkd::engine::settings::{ProbeSettings, Settings};
+use uplinkd::engine::settings::{GroupSettings, Policy, ProbeSettings, RuleSettings, Settings};
+use uplinkd::routing::traffic::Selector;
 use uplinkd::units::{Moment, UplinkName, Wall};
 
 pub(crate) fn name(text: &str) -> UplinkName {
@@ -27,6 +28,31 @@ pub(crate) fn settings(uplinks: &[&str]) -> Settings {
         seed: 1,
         ..config.engine
     }
+}
+
+/// A group and its rule, as a configuration at its defaults makes them.
+fn voice() -> (GroupSettings, RuleSettings) {
+    let text = "[[uplink]]\nname = \"a\"\ninterface = \"eth1\"\ntier = 1\n\
+                [[group]]\nname = \"voice\"\nuplinks = [\"a\"]\n\
+                [[rule]]\ngroup = \"voice\"\nprotocol = \"udp\"\n";
+    let config = Config::parse(text, "uplinkd.toml").expect("a configuration");
+    let (mut groups, mut rules) = (config.engine.groups, config.engine.rules);
+    (groups.remove(0), rules.remove(0))
+}
+
+pub(crate) fn group(group: &str, policy: Policy, uplinks: Vec<UplinkName>) -> GroupSettings {
+    let (mut settings, _) = voice();
+    settings.name = group.parse().expect("a name");
+    settings.policy = policy;
+    settings.uplinks = uplinks;
+    settings
+}
+
+pub(crate) fn rule(group: &str, traffic: Selector) -> RuleSettings {
+    let (_, mut settings) = voice();
+    settings.group = group.parse().expect("a name");
+    settings.traffic = traffic;
+    settings
 }
 
 pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {

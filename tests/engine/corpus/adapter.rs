@@ -14,7 +14,7 @@ use uplinkd::replay::{attached, attached_by_both};
 use uplinkd::routing::traffic::{Flow, Selector};
 use uplinkd::routing::{self, Attachment, Desired, Family, Path};
 use uplinkd::units::{
-    self, Bytes, Counters, GroupName, IpProtocol, ProbeId, Score, Tier, UplinkName, Wall, Weight,
+    self, Bytes, Counters, IpProtocol, ProbeId, Score, Tier, UplinkName, Wall, Weight,
 };
 
 use super::cases::{Act, Link, Order, Policy, Reply, Setup, TARGETS, Trouble, UPLINKS};
@@ -105,22 +105,15 @@ fn translated(setup: &Setup) -> Settings {
         });
     }
     if let Some((of_group, members)) = &setup.group {
-        let name: GroupName = "voice".parse().expect("a name");
-        settings.groups.push(settings::GroupSettings {
-            name: name.clone(),
-            policy: policy(*of_group),
-            uplinks: members
-                .iter()
-                .map(|place| support::name(setup.uplinks[*place]))
-                .collect(),
-        });
-        settings.rules.push(settings::RuleSettings {
-            group: name,
-            traffic: Selector {
-                from: vec!["192.168.1.20/32".parse().expect("a prefix")],
-                ..Selector::default()
-            },
-        });
+        let members = members.iter();
+        let members = members.map(|place| support::name(setup.uplinks[*place]));
+        let group = support::group("voice", policy(*of_group), members.collect());
+        settings.groups.push(group);
+        let traffic = Selector {
+            from: vec!["192.168.1.20/32".parse().expect("a prefix")],
+            ..Selector::default()
+        };
+        settings.rules.push(support::rule("voice", traffic));
     }
     settings
 }
