@@ -32,7 +32,7 @@ pub enum Fitness {
 pub enum Role {
     /// Nothing.
     Aside,
-    /// It shares what another one leads.
+    /// It carries a part of what another one leads: a share, or a family.
     Sharing,
 }
 

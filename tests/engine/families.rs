@@ -16,7 +16,7 @@ use uplinkd::engine::status::{Status, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached, attached_by_both};
 use uplinkd::routing::Family::{self, Ipv4, Ipv6};
 use uplinkd::routing::Trouble;
-use uplinkd::units::{Moment, Wall};
+use uplinkd::units::{Moment, Tier, Wall};
 
 const TARGETS: [&str; 6] = [
     "192.0.2.1",
@@ -439,6 +439,22 @@ fn a_carrier_of_one_family_leaves_the_other_to_the_best_that_has_it() {
     let events = replay.run_until(at(100.0));
     let back = when(&events, "switch fiber,backup -> fiber").expect("a failback");
     assert!((71.0..72.0).contains(&back), "{:?}", brief(&events));
+}
+
+#[test]
+fn where_a_reload_takes_the_leader_away_the_carrier_of_a_family_leads_before_its_equals() {
+    let mut settings = dual(&["fiber", "lte", "backup"]);
+    for uplink in &mut settings.uplinks {
+        uplink.tier = Tier(1);
+    }
+    let mut replay = world(settings.clone(), 1, |_, _, _| 0.0);
+    replay.input(carrying_apart("backup", Ipv6, "lte"));
+    replay.run_until(at(10.0));
+    assert_eq!(carriers(&replay), by("backup", "lte"));
+    settings.uplinks.pop();
+    replay.input(Input::Settings(Box::new(settings)));
+    replay.run_until(at(12.0));
+    assert_eq!(carriers(&replay), by("lte", "lte"));
 }
 
 #[test]

@@ -54,9 +54,10 @@ impl<'b> Draft<'_, 'b> {
     }
 
     pub(super) fn candidate(&self, member: &Member<'b>) -> Candidate<'b> {
-        let mut sharers = self.allocation.sharers.values();
+        let sharers = self.allocation.sharers.values().flatten().copied();
+        let apart = self.allocation.apart.values().map(|carrier| carrier.uplink);
         Candidate {
-            role: role(sharers.any(|sharers| sharers.contains(&member.id()))),
+            role: role(sharers.chain(apart).any(|carries| carries == member.id())),
             ..member.candidate()
         }
     }
@@ -105,10 +106,6 @@ impl<'b> Draft<'_, 'b> {
     }
 }
 
-fn role(is_sharing: bool) -> Role {
-    if is_sharing {
-        Role::Sharing
-    } else {
-        Role::Aside
-    }
+fn role(carries: bool) -> Role {
+    if carries { Role::Sharing } else { Role::Aside }
 }
