@@ -167,8 +167,8 @@ impl<'n> ScenarioRunner<'n> {
         let (to, outages) = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
-        drop(acted.stalls);
-        drop(acted.addresses);
+        // What they do late would be of the next phase.
+        (acted.stalls.into_iter().chain(acted.addresses)).for_each(ShutdownHandle::end);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
         let cost = self.cost_since(before, clock::now().since(from), bare)?;
         self.testbed.listen_until(clock::now() + GRACE, |_| false);

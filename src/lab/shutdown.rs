@@ -23,6 +23,13 @@ pub(super) fn pair() -> io::Result<(ShutdownHandle, Shutdown)> {
 }
 
 impl ShutdownHandle {
+    /// Drops it, and waits until the thread has ended.
+    pub(super) fn end(mut self) {
+        // The thread's end is closed as soon as it returns, however it does.
+        drop(self.0.shutdown(std::net::Shutdown::Write));
+        drop(self.0.read_to_end(&mut Vec::new()));
+    }
+
     /// Wakes the thread from its poll.
     pub(super) fn wake(&self) -> io::Result<()> {
         (&self.0).write_all(&[1])

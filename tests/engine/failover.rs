@@ -52,7 +52,7 @@ fn a_blackhole_is_left_in_about_a_second_and_at_most_two() {
                 u64::from(run),
                 fiber_dead_after(dies),
             );
-            let events = replay.run_until(at(60.0));
+            let events = replay.run_until(at(dies + 5.0));
             when(&events, "switch fiber -> lte").expect("a switch") - dies
         })
         .collect();
