@@ -14,7 +14,7 @@ pub const BEHIND: u32 = 1_000_000;
 /// The distance of the groups' numbers from the first.
 const GROUPS: u32 = 256;
 
-/// More than there are uplinks or groups.
+/// The most uplinks, and the most groups, that a configuration has.
 const UPLINKS: u32 = 64;
 
 /// So many next hops of one uplink and family are used; the others are for none of its packets.
