@@ -16,7 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::traffic::Flow;
-use crate::routing::{Attachment, Desired, Family, Path};
+use crate::routing::{Attachment, Desired, Family, Path, RouteOptions};
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
 /// Between two lists of the flows of an uplink that is drained.
@@ -288,6 +288,7 @@ pub fn attached(place: u8) -> Attachment {
                 gateway: Some([10, 0, place, 1].into()),
                 onlink: false,
                 weight: Weight(1),
+                options: RouteOptions::default(),
             },
         )]
         .into(),
@@ -304,7 +305,7 @@ pub fn attached_by_both(place: u8) -> Attachment {
     attachment
         .sources
         .insert(IpNet::new_assert(address.into(), 64));
-    if let Some(path) = attachment.paths.get(&Family::Ipv4).copied() {
+    if let Some(path) = attachment.paths.get(&Family::Ipv4).cloned() {
         let router = [0xfe80, 0, 0, 0, 0, 0, 0, place6];
         let gateway = Some(router.into());
         attachment

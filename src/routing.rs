@@ -4,7 +4,7 @@
 //! other programs and are only read.
 //!
 //! ```text
-//!  route, rule, nexthop ──> numbering ──> observed ──> attach ──> objects ──> desired
+//!  options ──> route, rule, nexthop ──> numbering ──> observed ──> attach ──> objects ──> desired
 //!                                             └─────────────────────┴──> plan
 //! ```
 
@@ -15,6 +15,7 @@ mod numbering;
 mod objects;
 mod observed;
 mod operation;
+mod options;
 pub mod plan;
 mod route;
 mod rule;
@@ -24,5 +25,6 @@ pub use attach::{Attachment, Gateway, Hints, Prefixes, Trouble};
 pub use numbering::{Numbering, RoutingMode};
 pub use objects::Desired;
 pub use observed::{LearnedDefault, Link, LinkAddress, Observed, Preference};
+pub use options::{Encapsulation, RouteOptions};
 pub use route::{Family, Path, Route, RoutePlace};
 pub use rule::{OddRule, Rule};

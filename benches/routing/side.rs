@@ -153,7 +153,7 @@ impl Side {
         let carriers = [(Family::Ipv4, place), (Family::Ipv6, place6)];
         let carrying: Carrying = carriers
             .into_iter()
-            .map(|(family, place)| (family, vec![attachments[place].paths[&family]]))
+            .map(|(family, place)| (family, vec![attachments[place].paths[&family].clone()]))
             .collect();
         desired(&self.numbering, &uplinks, &carrying.into())
     }

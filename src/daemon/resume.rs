@@ -107,14 +107,14 @@ fn found_carrying(
     let carried = observed.own_shares(place).into_iter();
     let found = carried.map(|(family, paths)| {
         let uplinks = paths.into_iter();
-        let uplinks = uplinks.filter_map(|path| uplink_of(settings, path, observed));
+        let uplinks = uplinks.filter_map(|path| uplink_of(settings, &path, observed));
         (family, uplinks.collect::<Vec<_>>())
     });
     found.filter(|(_, uplinks)| !uplinks.is_empty()).collect()
 }
 
 /// The uplink whose path this is; the interface may have several.
-fn uplink_of(settings: &Settings, path: Path, observed: &Observed) -> Option<UplinkName> {
+fn uplink_of(settings: &Settings, path: &Path, observed: &Observed) -> Option<UplinkName> {
     let link = observed.links.get(&path.index)?;
     (0..)
         .zip(&settings.uplinks)

@@ -120,13 +120,13 @@ impl Families {
         let is_outdated = !were_apart && last_answer >= self.joined;
         for family in Family::ROUTED {
             let track = self.track_mut(family);
-            let path = paths.get(&family).copied();
-            let before = track.way.map(|(path, _)| path);
-            if path != before {
+            let path = paths.get(&family);
+            let before = track.way.as_ref().map(|(path, _)| path);
+            if !Path::is_same_way(before, path) {
                 let was_of_use = track.judge.as_ref().is_none_or(|judge| judge.has_worked);
                 let is_lost = before.is_some() && path.is_none();
                 track.has_failed |= is_lost && was_of_use;
-                track.way = path.map(|path| (path, now));
+                track.way = path.map(|path| (path.clone(), now));
                 track.judge = None;
             }
             if !is_asked(family) || is_outdated {
@@ -364,7 +364,7 @@ impl Families {
                 FamilyVerdict::Trial => State::Recovering,
             }),
             well_since: judge.map(|judge| judge.well_since),
-            way_since: track.way.map(|(_, since)| since),
+            way_since: track.way.as_ref().map(|(_, since)| *since),
             has_failed: track.has_failed,
             complaint: judge
                 .map(|judge| judge.complaint.as_str())

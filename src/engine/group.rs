@@ -392,7 +392,10 @@ impl Group {
                 } else {
                     path.weight
                 };
-                Some(Path { weight, ..*path })
+                Some(Path {
+                    weight,
+                    ..path.clone()
+                })
             });
             let paths: Vec<_> = paths.collect();
             (!paths.is_empty()).then_some((family, paths))

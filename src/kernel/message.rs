@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::routing::nexthop::NextHop;
     use crate::routing::traffic::Ports;
-    use crate::routing::{Family, Path, Route, Rule};
+    use crate::routing::{Encapsulation, Family, Path, Route, RouteOptions, Rule};
     use crate::units::{
         IfIndex, IpProtocol, Mark, Metric, NextHopId, RulePriority, TableId, Weight,
     };
@@ -243,6 +243,25 @@ mod tests {
                 gateway,
                 onlink,
                 weight: Weight(weight),
+                options: RouteOptions::default(),
+            },
+        )
+    }
+
+    fn some_options(family: Family) -> impl Strategy<Value = RouteOptions> {
+        let source = proptest::option::of(some_address(family));
+        // Without RTAX_CC_ALGO, which is a name.
+        let metrics = proptest::collection::btree_map(1..16_u16, any::<u32>(), 0..4);
+        let name = proptest::option::of("[a-z]{1,15}");
+        let bytes = proptest::collection::vec(any::<u8>(), 0..9);
+        let encapsulation = proptest::option::of((any::<u16>(), bytes));
+        (source, metrics, name, encapsulation).prop_map(
+            |(source, metrics, congestion_control, encapsulation)| RouteOptions {
+                source,
+                metrics,
+                congestion_control,
+                encapsulation: encapsulation
+                    .map(|(kind, attributes)| Encapsulation { kind, attributes }),
             },
         )
     }
@@ -251,8 +270,9 @@ mod tests {
         some_family().prop_flat_map(|family| {
             let paths = proptest::collection::vec(some_path(family), 1..4);
             let group = proptest::option::of(any::<u32>().prop_map(NextHopId));
-            (1..u32::MAX, some_net(family, 0), any::<u32>(), paths, group).prop_map(
-                |(table, destination, metric, paths, group)| {
+            let place = (1..u32::MAX, some_net(family, 0), any::<u32>());
+            (place, paths, group, some_options(family)).prop_map(
+                |((table, destination, metric), paths, group, options)| {
                     let (table, metric) = (TableId(table), Metric(metric));
                     let route = Route {
                         table,
@@ -260,6 +280,7 @@ mod tests {
                         metric,
                         paths,
                         group,
+                        options,
                     };
                     route.canonical()
                 },

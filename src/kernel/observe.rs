@@ -152,6 +152,7 @@ impl Observer {
                         gateway: path.gateway,
                         onlink: path.onlink,
                         source: entry.source,
+                        options: entry.options_of(path),
                     }));
                 }
             }

@@ -245,14 +245,14 @@ fn prefixes(link: &Link, prefixes: &Prefixes) -> BTreeSet<IpNet> {
 
 fn path(link: &Link, family: Family, hints: &Hints, own: Option<&Path>) -> Option<Path> {
     match hints.gateway_of(family) {
-        Gateway::None => Some(through(link, None)),
+        Gateway::None => Some(through(link, family, None)),
         Gateway::Address(address) => {
-            (Family::of(address) == family).then(|| through(link, Some(address)))
+            (Family::of(address) == family).then(|| through(link, family, Some(address)))
         }
         Gateway::Auto => (learned(link, family).into_iter())
             .min_by_key(|path| own.is_none_or(|own| own.gateway != path.gateway))
-            .or_else(|| own.copied().filter(|own| still_holds(link, *own)))
-            .or_else(|| link.is_point_to_point.then(|| through(link, None))),
+            .or_else(|| own.filter(|own| still_holds(link, own)).cloned())
+            .or_else(|| link.is_point_to_point.then(|| through(link, family, None))),
     }
 }
 
@@ -271,7 +271,7 @@ fn learned(link: &Link, family: Family) -> Vec<Path> {
         let is_known = paths.iter().any(|path| path.gateway == default.gateway);
         let is_hop = default.gateway.is_some() || paths.is_empty();
         if is_alike && is_hop && !is_known && paths.len() < usize::from(MOST_NEXT_HOPS) {
-            let path = through(link, default.gateway);
+            let path = through(link, family, default.gateway);
             let onlink = path.onlink || (default.onlink && default.gateway.is_some());
             paths.push(Path { onlink, ..path });
         }
@@ -279,20 +279,26 @@ fn learned(link: &Link, family: Family) -> Vec<Path> {
     paths
 }
 
-fn still_holds(link: &Link, own: Path) -> bool {
+fn still_holds(link: &Link, own: &Path) -> bool {
     let is_reachable = own.gateway.is_some_and(|gateway| {
         !is_link_local6(gateway) && (own.onlink || is_on_link(link, gateway))
     });
     own.index == link.index && is_reachable
 }
 
-/// A next hop outside every prefix of the link is used as `onlink`.
-fn through(link: &Link, gateway: Option<IpAddr>) -> Path {
+/// A next hop outside every prefix of the link is used as `onlink`. What the best default route by it says
+/// beyond the path is kept: the provider may take packets of one address only, or of one size.
+fn through(link: &Link, family: Family, gateway: Option<IpAddr>) -> Path {
+    let mut defaults = link.defaults.iter();
+    let by_it = defaults.find(|default| (default.family, default.gateway) == (family, gateway));
     Path {
         index: link.index,
         gateway,
         onlink: gateway.is_some_and(|gateway| !is_on_link(link, gateway)),
         weight: Weight(1),
+        options: by_it
+            .map(|default| default.options.clone())
+            .unwrap_or_default(),
     }
 }
 

@@ -8,6 +8,7 @@ pub use super::attach::UplinkRoutes;
 pub use super::numbering::{BEHIND, MAIN};
 use super::numbering::{Numbering, RoutingMode};
 use super::objects::Desired;
+use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::Rule;
 use super::traffic::{Flow, Selector};
@@ -148,7 +149,7 @@ fn add_own_routes(
     let own = uplinks.iter().filter_map(|uplink| {
         let path = uplink.attachment.way(family)?;
         let place = numbering.uplink_place(uplink.position);
-        Some(default_route(place, family, vec![*path]))
+        Some(default_route(place, family, vec![path.clone()]))
     });
     desired.routes.extend(own);
 }
@@ -164,7 +165,7 @@ fn hop_routes(
         let table = numbering.hop_table(uplink.position, hop)?;
         let metric = Metric(0);
         let place = RoutePlace { table, metric };
-        Some(default_route(place, family, vec![*path]))
+        Some(default_route(place, family, vec![path.clone()]))
     })
 }
 
@@ -181,13 +182,18 @@ fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSe
     attached.chain(carrying.keys()).copied().collect()
 }
 
-fn default_route(place: RoutePlace, family: Family, paths: Vec<Path>) -> Route {
+fn default_route(place: RoutePlace, family: Family, mut paths: Vec<Path>) -> Route {
+    let options = RouteOptions::common(paths.iter().map(|path| &path.options));
+    for path in &mut paths {
+        path.options = RouteOptions::default();
+    }
     Route {
         table: place.table,
         destination: family.default_destination(),
         metric: place.metric,
         paths,
         group: None,
+        options,
     }
     .canonical()
 }

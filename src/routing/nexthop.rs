@@ -53,7 +53,7 @@ pub fn paths_of(route: &Route, nexthops: &BTreeMap<NextHopId, NextHop>) -> Vec<P
     };
     let members = match nexthops.get(&group) {
         Some(NextHop::Group(members)) => members,
-        Some(NextHop::Path { path, .. }) => return vec![*path],
+        Some(NextHop::Path { path, .. }) => return vec![path.clone()],
         Some(NextHop::Odd) | None => return Vec::new(),
     };
     let paths = members
@@ -61,7 +61,7 @@ pub fn paths_of(route: &Route, nexthops: &BTreeMap<NextHopId, NextHop>) -> Vec<P
         .filter_map(|(member, weight)| match nexthops.get(member)? {
             NextHop::Path { path, .. } => Some(Path {
                 weight: *weight,
-                ..*path
+                ..path.clone()
             }),
             NextHop::Group(_) | NextHop::Odd => None,
         });

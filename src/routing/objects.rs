@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::attach::UplinkRoutes;
 use super::nexthop::{NextHop, paths_of};
 use super::numbering::Numbering;
+use super::options::RouteOptions;
 use super::route::{Family, Path, Route};
 use super::rule::Rule;
 use crate::units::{NextHopId, Weight};
@@ -44,7 +45,7 @@ impl Desired {
         let positions: Option<BTreeMap<_, _>> = route
             .paths
             .iter()
-            .map(|path| Some((position_of(path)?, *path)))
+            .map(|path| Some((position_of(path)?, path.clone())))
             .collect();
         let all = positions.filter(|all| all.len() > 1 && all.len() == route.paths.len());
         if let Some(members) = all {
@@ -53,7 +54,7 @@ impl Desired {
             for (position, path) in members {
                 let member = numbering.path_object(position, family);
                 weights.insert(member, path.weight);
-                self.nexthops.insert(member, path_object(path, family));
+                self.nexthops.insert(member, path_object(&path, family));
             }
             self.nexthops.insert(id, NextHop::Group(weights));
             route.group = Some(id);
@@ -134,13 +135,14 @@ impl Desired {
     }
 }
 
-fn path_object(path: Path, family: Family) -> NextHop {
+fn path_object(path: &Path, family: Family) -> NextHop {
     NextHop::Path {
         family: path.gateway.map_or(family, Family::of),
         path: Path {
             weight: Weight(1),
             onlink: path.onlink && path.gateway.is_some(),
-            ..path
+            options: RouteOptions::default(),
+            ..path.clone()
         },
     }
 }
@@ -150,7 +152,7 @@ fn path_object(path: Path, family: Family) -> NextHop {
 fn in_one_route(mut paths: Vec<Path>, route: &Route) -> Vec<Path> {
     let is_ipv6 = Family::of(route.destination.addr()) == Family::Ipv6;
     if is_ipv6 && paths.len() > 1 {
-        let first = paths[0];
+        let first = paths[0].clone();
         paths.retain(|path| path.gateway.is_some());
         if paths.is_empty() {
             paths.push(first);

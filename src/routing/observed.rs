@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::nexthop::{NextHop, paths_of};
 use super::numbering::{Numbering, RoutingMode};
+use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::{OddRule, Rule};
 use crate::units::{IfIndex, InterfaceName, Metric, NextHopId};
@@ -52,7 +53,20 @@ impl Observed {
         let mut held = of(before);
         held.extend(of(now));
         held.retain(|_, path| path.index == index);
+        for path in held.values_mut() {
+            let source = path.options.source;
+            path.options.source = source.filter(|source| self.has_address(*source));
+        }
         held
+    }
+
+    /// Whether an interface of this machine has this address. The kernel removes a route of the main table
+    /// with its source address, and leaves those of other tables as they are (`fib_sync_down_addr`).
+    fn has_address(&self, address: IpAddr) -> bool {
+        let addresses = self.links.values().flat_map(|link| &link.addresses);
+        addresses
+            .map(|own| own.net.addr())
+            .any(|own| own == address)
     }
 
     /// In [`RoutingMode::Main`], the uplink interface of a default route of another program that takes
@@ -72,17 +86,22 @@ impl Observed {
     pub fn own_paths(&self, place: RoutePlace) -> BTreeMap<Family, Path> {
         let shares = self.own_shares(place).into_iter();
         shares
-            .filter_map(|(family, paths)| Some((family, *paths.first()?)))
+            .filter_map(|(family, paths)| Some((family, paths.into_iter().next()?)))
             .collect()
     }
 
-    /// All paths of our default route of each family in a place.
+    /// All paths of our default route of each family in a place, each with the options of the route.
     pub fn own_shares(&self, place: RoutePlace) -> BTreeMap<Family, Vec<Path>> {
         let routes = self.routes.iter().filter(|route| place.holds(route));
         routes
             .map(|route| {
                 let family = Family::of(route.destination.addr());
-                (family, paths_of(route, &self.nexthops))
+                let paths = paths_of(route, &self.nexthops).into_iter();
+                let paths = paths.map(|path| Path {
+                    options: route.options.clone(),
+                    ..path
+                });
+                (family, paths.collect())
             })
             .collect()
     }
@@ -133,7 +152,7 @@ impl From<IpNet> for LinkAddress {
 
 /// A default route of another program: the kernel for a router advertisement, a DHCP client, netifd, an
 /// operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LearnedDefault {
     /// Its family.
     pub family: Family,
@@ -148,6 +167,8 @@ pub struct LearnedDefault {
     /// Its source prefix: the route holds for packets from there only. It is a prefix that the provider
     /// has delegated.
     pub source: Option<IpNet>,
+    /// What it says beyond its path.
+    pub options: RouteOptions,
 }
 
 /// A router's preference among those of its link (RFC 4191), best first.

@@ -115,7 +115,7 @@ impl OperationLine<'_> {
             write!(f, "{}", route.destination)?;
         }
         if let [path] = route.paths.as_slice() {
-            self.path(f, *path)?;
+            self.path(f, path)?;
         }
         if let Some(group) = route.group {
             write!(f, " nhid {group}")?;
@@ -129,17 +129,18 @@ impl OperationLine<'_> {
         if route.metric != Metric(0) {
             write!(f, " metric {}", route.metric)?;
         }
+        write!(f, "{}", route.options)?;
         if let [_, _, ..] = route.paths.as_slice() {
             for path in &route.paths {
                 f.write_str(" nexthop")?;
-                self.path(f, *path)?;
+                self.path(f, path)?;
                 write!(f, " weight {}", path.weight)?;
             }
         }
         Ok(())
     }
 
-    fn path(&self, f: &mut fmt::Formatter<'_>, path: Path) -> fmt::Result {
+    fn path(&self, f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {
         if let Some(gateway) = path.gateway {
             write!(f, " via {gateway}")?;
         }
@@ -163,7 +164,7 @@ impl OperationLine<'_> {
         match hop {
             NextHop::Path { family, path } => {
                 write!(f, "{} nexthop {verb} id {id}", ip(*family))?;
-                self.path(f, *path)?;
+                self.path(f, path)?;
             }
             NextHop::Group(members) => {
                 write!(f, "ip nexthop {verb} id {id} group ")?;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::options::RouteOptions;
 use crate::units::{IfIndex, Metric, NextHopId, TableId, Weight};
 
 /// An address family.
@@ -48,7 +49,7 @@ impl std::fmt::Display for Family {
 }
 
 /// A path out of this machine: an interface and, unless it is point to point, a next hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Path {
     /// The interface.
     pub index: IfIndex,
@@ -58,6 +59,17 @@ pub struct Path {
     pub onlink: bool,
     /// The share among several paths of one route.
     pub weight: Weight,
+    /// What else a route by it alone says. Empty in a [`Route`], which says it for all of its paths.
+    #[serde(default, skip_serializing_if = "RouteOptions::is_empty")]
+    pub options: RouteOptions,
+}
+
+impl Path {
+    /// Whether a probe takes the same way by both, or by neither: by the same next hop, from the same address.
+    pub fn is_same_way(one: Option<&Self>, other: Option<&Self>) -> bool {
+        let way = |path: &Self| (path.index, path.gateway, path.onlink, path.options.source);
+        one.map(way) == other.map(way)
+    }
 }
 
 /// A unicast route. The kernel's key for replacing it is (table, destination, metric).
@@ -74,6 +86,9 @@ pub struct Route {
     /// The nexthop object that has the paths.
     #[serde(default)]
     pub group: Option<NextHopId>,
+    /// What it says beyond its paths.
+    #[serde(default, skip_serializing_if = "RouteOptions::is_empty")]
+    pub options: RouteOptions,
 }
 
 /// The place of a default route of ours. Each holds one route of a family at most.

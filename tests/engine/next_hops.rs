@@ -66,8 +66,13 @@ fn with_two_routers(mut attachment: Attachment) -> Attachment {
             Family::Ipv6 => "fe80::2",
         };
         let gateway = Some(second.parse().expect("an address"));
-        let second = uplinkd::routing::Path { gateway, ..*path };
-        attachment.next_hops.insert(*family, vec![*path, second]);
+        let second = uplinkd::routing::Path {
+            gateway,
+            ..path.clone()
+        };
+        attachment
+            .next_hops
+            .insert(*family, vec![path.clone(), second]);
     }
     attachment
 }
@@ -190,7 +195,7 @@ fn a_family_that_dies_with_its_router_goes_on_by_another_and_is_not_led_elsewher
 #[test]
 fn a_restart_goes_on_by_the_next_hop_of_the_routes_and_a_better_one_is_trusted_first() {
     let mut hops = with_two_routers(attached(1));
-    let second = hops.next_hops[&Family::Ipv4][1];
+    let second = hops.next_hops[&Family::Ipv4][1].clone();
     hops.paths.insert(Family::Ipv4, second);
     let mut site = site(settings(&["fiber", "lte"]), hops, |_, _, _| true);
     site.run_until(at(59.0));

@@ -751,7 +751,7 @@ impl Rig {
             assert!(carriers.len() <= 1, "{family}: {}", Brief(after));
             let path = carriers.first().map(|uplink| {
                 let attachment = &self.attachments[&uplink.name];
-                attachment.paths.get(&family).copied()
+                attachment.paths.get(&family).cloned()
             });
             // The route of a path that is away stays for a short grace.
             let is_away = path == Some(None);
@@ -787,7 +787,7 @@ impl Rig {
         let mut routes = self.desired.routes.iter();
         let destination = family.default_destination();
         let route = routes.find(|r| r.table == numbering.table && r.destination == destination)?;
-        route.paths.first().copied()
+        route.paths.first().cloned()
     }
 
     fn status(&self) -> Status {

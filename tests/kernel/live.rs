@@ -16,6 +16,7 @@ mod load;
 mod main_mode;
 mod next_hops;
 mod no_ipv6;
+mod options;
 mod prefixes;
 
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ use uplinkd::kernel::{
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
 use uplinkd::routing::{
-    Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, Trouble,
+    Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, RouteOptions, Trouble,
 };
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
@@ -170,7 +171,7 @@ impl Agent {
         let families = Family::ROUTED.into_iter().zip(carriers);
         self.desired_with(|attachments| {
             let carrying = families.filter_map(|(family, place)| {
-                let path = *attachments[place?].paths.get(&family)?;
+                let path = attachments[place?].paths.get(&family)?.clone();
                 Some((family, vec![path]))
             });
             carrying.collect::<Carrying>().into()
@@ -603,6 +604,7 @@ fn a_next_hop_off_the_link_is_refused_with_the_kernels_text_until_its_address_ap
             gateway: Some(ip("10.7.0.1").into()),
             onlink: false,
             weight: Weight(1),
+            options: RouteOptions::default(),
         };
         let table = TableId(agent.numbering.table.0 + 9);
         desired.routes.insert(Route {
@@ -611,6 +613,7 @@ fn a_next_hop_off_the_link_is_refused_with_the_kernels_text_until_its_address_ap
             metric: Metric(0),
             paths: vec![unreachable],
             group: None,
+            options: RouteOptions::default(),
         });
         agent.want(desired);
         let refused = agent.applied().await;

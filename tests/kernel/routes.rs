@@ -14,7 +14,7 @@ use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::traffic::{Flow, Marks, Ports, Selector};
 use uplinkd::routing::{
     Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Numbering,
-    Observed, Path, Preference, Prefixes, Route, RoutingMode, Rule, Trouble,
+    Observed, Path, Preference, Prefixes, Route, RouteOptions, RoutingMode, Rule, Trouble,
 };
 use uplinkd::units::{
     IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
@@ -60,6 +60,7 @@ fn default(via: Option<&str>, metric: u32) -> LearnedDefault {
         gateway: via,
         onlink: false,
         source: None,
+        options: RouteOptions::default(),
     }
 }
 
@@ -85,6 +86,7 @@ fn path(number: u32, via: &str) -> Path {
         gateway: Some(ip(via)),
         onlink: false,
         weight: Weight(1),
+        options: RouteOptions::default(),
     }
 }
 
@@ -559,6 +561,7 @@ fn several_paths_and_unknown_interfaces_are_printed_as_ip_commands() {
         metric: Metric(20),
         paths: vec![balanced, far],
         group: None,
+        options: RouteOptions::default(),
     };
     let desired = Desired {
         routes: [route].into(),
@@ -623,9 +626,12 @@ fn several_defaults_are_next_hops_best_first_and_the_one_that_our_route_has_is_g
     ];
     let [first, second] = ["192.0.2.1", "192.0.2.254"].map(|via| path(2, via));
     let attachment = attached(&link);
-    assert_eq!(attachment.next_hops[&Family::Ipv4], [first, second]);
+    assert_eq!(
+        attachment.next_hops[&Family::Ipv4],
+        [first.clone(), second.clone()]
+    );
     assert_eq!(attachment.paths[&Family::Ipv4], first);
-    let own = BTreeMap::from([(Family::Ipv4, second)]);
+    let own = BTreeMap::from([(Family::Ipv4, second.clone())]);
     let resumed = attach(Some(&link), &Hints::default(), &own);
     assert_eq!(resumed.paths[&Family::Ipv4], second);
     let by_hand = attach(Some(&link), &by_hand("192.0.2.7"), &own);
@@ -683,6 +689,73 @@ fn the_next_hop_that_our_table_holds_outlives_the_default_in_main_while_it_is_on
     };
     let other = attach(Some(&returned), &Hints::default(), &own);
     assert_eq!(other.trouble, Some(Trouble::NoNextHop));
+}
+
+/// What a provider of one address and a small MTU needs.
+fn options(source: &str, mtu: u32) -> RouteOptions {
+    RouteOptions {
+        source: Some(ip(source)),
+        metrics: [(2, mtu), (8, 1300)].into(),
+        congestion_control: Some("cubic".to_owned()),
+        encapsulation: None,
+    }
+}
+
+/// [`fiber`] with two addresses, and a default route with options.
+fn fiber_of_one_address() -> Link {
+    let mut link = fiber();
+    link.addresses.push(net("198.51.100.2/32").into());
+    link.defaults[0].options = options("198.51.100.2", 1400);
+    link
+}
+
+#[test]
+fn the_options_of_a_learnt_route_are_in_every_route_by_its_next_hop() {
+    let link = fiber_of_one_address();
+    let said = "src 198.51.100.2 mtu 1400 advmss 1300 congctl cubic";
+    for mode in [RoutingMode::Table, RoutingMode::Main] {
+        let desired = desired_in(mode, std::slice::from_ref(&link), Some(0));
+        let routes = lines(&desired, &Observed::default()).into_iter();
+        let routes: Vec<_> = routes.filter(|line| line.contains(" route ")).collect();
+        assert_eq!(routes.len(), 2, "{routes:?}");
+        assert!(routes.iter().all(|line| line.ends_with(said)), "{routes:?}");
+    }
+    let by_its_next_hop = attach(Some(&link), &by_hand("192.0.2.1"), &BTreeMap::new());
+    let by_another = attach(Some(&link), &by_hand("192.0.2.9"), &BTreeMap::new());
+    let options_of = |attachment: Attachment| attachment.paths[&Family::Ipv4].options.clone();
+    assert_eq!(options_of(by_its_next_hop), options("198.51.100.2", 1400));
+    assert_eq!(options_of(by_another), RouteOptions::default());
+}
+
+#[test]
+fn the_options_outlive_the_learnt_route_and_its_source_only_while_the_address_exists() {
+    let mut link = fiber_of_one_address();
+    let desired = desired(std::slice::from_ref(&link), 0);
+    link.defaults.clear();
+    let kept = |link: &Link| {
+        let observed = holding(&desired, std::slice::from_ref(link));
+        let held = observed.held_paths(&Numbering::default(), 0, link.index);
+        let attachment = attach(Some(link), &Hints::default(), &held);
+        attachment.paths[&Family::Ipv4].options.clone()
+    };
+    assert_eq!(kept(&link), options("198.51.100.2", 1400));
+    link.addresses.pop();
+    let without_source = RouteOptions {
+        source: None,
+        ..options("198.51.100.2", 1400)
+    };
+    assert_eq!(kept(&link), without_source);
+}
+
+#[test]
+fn a_route_that_several_share_has_the_options_on_which_they_agree() {
+    let (one, other) = (options("192.0.2.2", 1400), options("198.51.100.2", 1480));
+    let common = RouteOptions::common([&one, &other].into_iter());
+    assert_eq!(common.source, None);
+    assert_eq!(common.metrics, [(8, 1300)].into());
+    assert_eq!(common.congestion_control.as_deref(), Some("cubic"));
+    assert_eq!(RouteOptions::common([&one, &one].into_iter()), one);
+    assert!(RouteOptions::common(std::iter::empty()).is_empty());
 }
 
 #[test]
@@ -755,7 +828,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         .collect();
     let path = |place: usize, weight| Path {
         weight: Weight(weight),
-        ..attachments[place].paths[&Family::Ipv4]
+        ..attachments[place].paths[&Family::Ipv4].clone()
     };
     let selector = Selector {
         from: vec![net("192.168.1.20/32"), net("2001:db8:9::/48")],
@@ -847,8 +920,9 @@ fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_witho
         table: TableId(1),
         destination: net("::/0"),
         metric: Metric(0),
-        paths: vec![direct, via],
+        paths: vec![direct, via.clone()],
         group: None,
+        options: RouteOptions::default(),
     };
     let desired = Desired {
         routes: [route].into(),
@@ -856,7 +930,7 @@ fn without_nexthop_groups_the_paths_stand_in_the_route_and_ipv6_takes_none_witho
     };
     let flat = desired.flattened();
     assert_eq!(flat.routes.len(), 1);
-    assert!(flat.routes.iter().all(|route| route.paths == [via]));
+    assert!(flat.routes.iter().all(|route| route.paths == [via.clone()]));
 }
 
 const OURS: Protocol = Protocol(117);
@@ -1045,6 +1119,7 @@ fn some_path(family: Family) -> impl Strategy<Value = Path> {
         gateway,
         onlink,
         weight: Weight(weight),
+        options: RouteOptions::default(),
     })
 }
 
@@ -1077,6 +1152,7 @@ fn some_route(tables: std::ops::Range<u32>) -> impl Strategy<Value = Route> {
             metric: Metric(metric),
             paths,
             group: None,
+            options: RouteOptions::default(),
         })
     })
 }

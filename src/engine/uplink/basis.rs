@@ -49,7 +49,7 @@ impl FamilyBasis {
     fn take(&mut self, path: Option<&Path>, sources: BTreeSet<IpNet>) -> BasisChange {
         let lasting: BTreeSet<_> = self.lasting.intersection(&sources).copied().collect();
         let has_no_source_left = lasting.is_empty() && !self.lasting.is_empty();
-        let change = if !is_same_way(self.path.as_ref(), path) || has_no_source_left {
+        let change = if !Path::is_same_way(self.path.as_ref(), path) || has_no_source_left {
             BasisChange::Elsewhere
         } else if self.sources.is_subset(&sources) {
             BasisChange::Stands
@@ -58,7 +58,7 @@ impl FamilyBasis {
         };
         let is_elsewhere = change == BasisChange::Elsewhere || self.lasting.is_empty();
         *self = Self {
-            path: path.copied(),
+            path: path.cloned(),
             lasting: if is_elsewhere {
                 sources.clone()
             } else {
@@ -70,14 +70,10 @@ impl FamilyBasis {
     }
 }
 
-fn is_same_way(before: Option<&Path>, now: Option<&Path>) -> bool {
-    let way = |path: &Path| (path.index, path.gateway, path.onlink);
-    before.map(way) == now.map(way)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routing::RouteOptions;
     use crate::units::{IfIndex, Weight};
 
     const IPV4: usize = Family::Ipv4 as usize;
@@ -89,6 +85,7 @@ mod tests {
             gateway: Some(gateway.parse().expect("an address")),
             onlink: false,
             weight: Weight(1),
+            options: RouteOptions::default(),
         };
         let sources = sources.iter().map(|net| net.parse().expect("a source"));
         Attachment {

@@ -85,7 +85,7 @@ pub(super) struct HopTurn {
 }
 
 /// A family goes on by another next hop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HopMove {
     pub(super) family: Family,
     from: Path,
@@ -111,8 +111,8 @@ impl NextHops {
             let paths = found.next_hops.get(family).map_or(&[][..], Vec::as_slice);
             let known = self.of[*family as usize].take();
             if paths.len() > 1 {
-                let hops = FamilyHops::new(known.as_deref(), paths, *path, now);
-                *path = hops.path();
+                let hops = FamilyHops::new(known.as_deref(), paths, path, now);
+                *path = hops.path().clone();
                 self.of[*family as usize] = Some(Box::new(hops));
             }
         }
@@ -237,16 +237,16 @@ impl NextHops {
 
 impl FamilyHops {
     /// `path`: the one in use, where nothing is known.
-    fn new(known: Option<&Self>, paths: &[Path], path: Path, now: Moment) -> Self {
+    fn new(known: Option<&Self>, paths: &[Path], path: &Path, now: Moment) -> Self {
         let known_hops = || known.into_iter().flat_map(|known| &known.hops);
         let hops: Vec<_> = paths
             .iter()
             .map(|path| {
-                let before = known_hops().find(|hop| is_same(hop.path, *path));
-                HopTrack::new(*path, before, now)
+                let before = known_hops().find(|hop| is_same(&hop.path, path));
+                HopTrack::new(path.clone(), before, now)
             })
             .collect();
-        let place_of = |path: Path| hops.iter().position(|hop| is_same(hop.path, path));
+        let place_of = |path: &Path| hops.iter().position(|hop| is_same(&hop.path, path));
         let before = known.and_then(|known| place_of(known.path()));
         let in_use = before.or_else(|| place_of(path)).unwrap_or(0);
         let mut new = Self { hops, in_use };
@@ -256,8 +256,8 @@ impl FamilyHops {
         new
     }
 
-    fn path(&self) -> Path {
-        self.hops[self.in_use].path
+    fn path(&self) -> &Path {
+        &self.hops[self.in_use].path
     }
 
     fn ask(
@@ -318,7 +318,7 @@ impl FamilyHops {
     }
 
     fn go(&mut self, family: Family, place: usize, now: Moment) -> HopMove {
-        let from = self.path();
+        let from = self.path().clone();
         self.hops[self.in_use].ask_at = now + ASK_EVERY;
         self.in_use = place;
         let hop = &mut self.hops[place];
@@ -326,7 +326,7 @@ impl FamilyHops {
         HopMove {
             family,
             from,
-            to: hop.path,
+            to: hop.path.clone(),
             answered: match hop.sight {
                 HopSight::Answers { last, .. } => last,
                 HopSight::Unknown | HopSight::Silent => now,
@@ -443,6 +443,6 @@ impl HopMove {
     }
 }
 
-fn is_same(one: Path, other: Path) -> bool {
+fn is_same(one: &Path, other: &Path) -> bool {
     (one.index, one.gateway) == (other.index, other.gateway)
 }

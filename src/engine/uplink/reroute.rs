@@ -16,7 +16,7 @@ pub(super) fn follow(link: &mut UplinkLink, monitor: &mut UplinkMonitor, now: Mo
     };
     for moved in &turn.moved {
         if let Some(path) = link.attachment.paths.get_mut(&moved.family) {
-            *path = moved.to;
+            *path = moved.to.clone();
         }
     }
     monitor.attach(&link.attachment, now);

@@ -355,6 +355,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::routing::RouteOptions;
     use crate::units::{IfIndex, ProbeId, Weight};
 
     const WINDOW: Duration = Duration::from_secs(30);
@@ -367,8 +368,14 @@ mod tests {
             gateway: None,
             onlink: false,
             weight: Weight(1),
+            options: RouteOptions::default(),
         };
-        targets.sort(&families.iter().map(|family| (*family, path)).collect());
+        targets.sort(
+            &families
+                .iter()
+                .map(|family| (*family, path.clone()))
+                .collect(),
+        );
         targets
     }
 

@@ -18,14 +18,14 @@ use netlink_packet_route::{AddressFamily, IpProtocol};
 use rtnetlink::RouteMessageBuilder;
 
 use super::codes::{
-    RTM_DELROUTE, RTM_DELRULE, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_GETSTATS,
-    RTM_NEWROUTE, RTM_NEWRULE,
+    RTA_ENCAP, RTA_ENCAP_TYPE, RTA_METRICS, RTA_PREFSRC, RTAX_CC_ALGO, RTM_DELROUTE, RTM_DELRULE,
+    RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_GETSTATS, RTM_NEWROUTE, RTM_NEWRULE,
 };
 use super::entry::{Dump, WriteMode};
 use super::wire::{append, attributes, request};
 use crate::routing::desired::MAIN;
 use crate::routing::traffic::Ports;
-use crate::routing::{Family, OddRule, Path, Route, Rule};
+use crate::routing::{Family, OddRule, Path, Route, RouteOptions, Rule};
 use crate::units::{IfIndex, Metric, NextHopId, Protocol};
 
 /// The request for a list.
@@ -162,17 +162,18 @@ fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
         let destination = route.destination.addr().into();
         attributes.push(RouteAttribute::Destination(destination));
     }
+    attributes.extend(options(&route.options));
     match route.paths.as_slice() {
         _ if route.group.is_some() => attributes.extend(route.group.map(group)),
         [path] => {
-            attributes.extend(gateway(route, *path));
+            attributes.extend(gateway(route, path));
             attributes.push(RouteAttribute::Oif(path.index.get()));
             if path.onlink {
                 message.header.flags.insert(RouteFlags::Onlink);
             }
         }
         several => {
-            let hops = several.iter().map(|path| hop(route, *path)).collect();
+            let hops = several.iter().map(|path| hop(route, path)).collect();
             attributes.push(RouteAttribute::MultiPath(hops));
         }
     }
@@ -186,13 +187,44 @@ fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
     message
 }
 
+/// The options of a route, as bytes: the crates do not know all metrics.
+fn options(options: &RouteOptions) -> impl Iterator<Item = RouteAttribute> {
+    let source = options.source.map(|source| match source {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    });
+    let mut metrics = Vec::new();
+    for (number, value) in &options.metrics {
+        append(&mut metrics, *number, &value.to_ne_bytes());
+    }
+    if let Some(name) = &options.congestion_control {
+        append(
+            &mut metrics,
+            RTAX_CC_ALGO,
+            &[name.as_bytes(), b"\0"].concat(),
+        );
+    }
+    let metrics = Some(metrics).filter(|metrics| !metrics.is_empty());
+    let encapsulation = options.encapsulation.as_ref();
+    let kind = encapsulation.map(|encapsulation| encapsulation.kind.to_ne_bytes().to_vec());
+    let inside = encapsulation.map(|encapsulation| encapsulation.attributes.clone());
+    let attributes = [
+        (RTA_PREFSRC, source),
+        (RTA_METRICS, metrics),
+        (RTA_ENCAP_TYPE, kind),
+        (RTA_ENCAP, inside),
+    ];
+    let said = { attributes.into_iter() }.filter_map(|(kind, value)| Some((kind, value?)));
+    said.map(|(kind, value)| RouteAttribute::Other(DefaultNla::new(kind, value)))
+}
+
 /// The nexthop object of a route, which the crates do not know.
 fn group(id: NextHopId) -> RouteAttribute {
     const RTA_NH_ID: u16 = 30;
     RouteAttribute::Other(DefaultNla::new(RTA_NH_ID, id.0.to_ne_bytes().to_vec()))
 }
 
-fn gateway(route: &Route, path: Path) -> Option<RouteAttribute> {
+fn gateway(route: &Route, path: &Path) -> Option<RouteAttribute> {
     let gateway = path.gateway?;
     let is_of_the_family = Family::of(gateway) == Family::of(route.destination.addr());
     Some(if is_of_the_family {
@@ -202,7 +234,7 @@ fn gateway(route: &Route, path: Path) -> Option<RouteAttribute> {
     })
 }
 
-fn hop(route: &Route, path: Path) -> RouteNextHop {
+fn hop(route: &Route, path: &Path) -> RouteNextHop {
     let mut hop = RouteNextHop::default();
     hop.interface_index = path.index.get();
     hop.hops = path.weight.0.saturating_sub(1);

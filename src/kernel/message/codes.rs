@@ -1,4 +1,4 @@
-//! Message types of netlink(7) and rtnetlink(7).
+//! Message types of netlink(7) and rtnetlink(7), and attributes of routes.
 
 pub(super) const NLMSG_ERROR: u16 = 2;
 pub(super) const NLMSG_DONE: u16 = 3;
@@ -14,3 +14,10 @@ pub(super) const RTM_DELRULE: u16 = 33;
 pub(super) const RTM_GETRULE: u16 = 34;
 pub(super) const RTM_NEWSTATS: u16 = 92;
 pub(super) const RTM_GETSTATS: u16 = 94;
+
+// Attributes of routes that are read and written alike (`linux/rtnetlink.h`).
+pub(super) const RTA_PREFSRC: u16 = 7;
+pub(super) const RTA_METRICS: u16 = 8;
+pub(super) const RTA_ENCAP_TYPE: u16 = 21;
+pub(super) const RTA_ENCAP: u16 = 22;
+pub(super) const RTAX_CC_ALGO: u16 = 16;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::routing::{Family, LinkAddress, Preference, Route, Rule};
+use crate::routing::{Family, LinkAddress, Path, Preference, Route, RouteOptions, Rule};
 use crate::units::{IfIndex, InterfaceName, Protocol, TableId};
 
 /// Whether a new object may replace one with the same key.
@@ -82,6 +82,18 @@ pub(in crate::kernel) struct RouteEntry {
     pub(in crate::kernel) preference: Preference,
     /// Its remaining lifetime; zero if it has expired and the kernel has not removed it yet.
     pub(in crate::kernel) expires_in: Option<Duration>,
+}
+
+impl RouteEntry {
+    /// What a route by one of its paths alone would say.
+    pub(in crate::kernel) fn options_of(&self, path: &Path) -> RouteOptions {
+        let encapsulation = path.options.encapsulation.as_ref();
+        let encapsulation = encapsulation.or(self.route.options.encapsulation.as_ref());
+        RouteOptions {
+            encapsulation: encapsulation.cloned(),
+            ..self.route.options.clone()
+        }
+    }
 }
 
 /// A rule.

@@ -10,12 +10,13 @@ use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
+use super::codes::{RTA_ENCAP, RTA_ENCAP_TYPE, RTA_METRICS, RTA_PREFSRC, RTAX_CC_ALGO};
 use super::entry::{
     AddressEntry, DumpEntry, LinkDetails, LinkEntry, LinkKind, RouteEntry, RuleEntry,
 };
-use super::wire::{attributes, family_of, ip_of, u32_of};
+use super::wire::{attributes, family_of, ip_of, u16_of, u32_of};
 use crate::routing::traffic::Ports;
-use crate::routing::{LinkAddress, Path, Preference, Route, Rule};
+use crate::routing::{Encapsulation, LinkAddress, Path, Preference, Route, RouteOptions, Rule};
 use crate::units::{
     Counters, IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority,
     TableId, Weight,
@@ -198,6 +199,7 @@ fn route_entry(header: &RouteHeader, body: &[u8]) -> Option<RouteEntry> {
             metric: Metric(0),
             paths: Vec::new(),
             group: None,
+            options: options(attributes(body, ROUTE_HEADER)),
         },
         source: None,
         preference: Preference::default(),
@@ -222,6 +224,38 @@ fn route_entry(header: &RouteHeader, body: &[u8]) -> Option<RouteEntry> {
     }
     route.destination = IpNet::new(destination, header.destination_prefix_length).ok()?;
     Some(entry)
+}
+
+/// What a route, or one of its paths, says beyond the path.
+fn options<'a>(attributes: impl Iterator<Item = NlaBuffer<&'a [u8]>>) -> RouteOptions {
+    let mut options = RouteOptions::default();
+    let (mut kind, mut inside) = (None, None);
+    for attribute in attributes {
+        let value = attribute.value();
+        match attribute.kind() {
+            RTA_PREFSRC => options.source = ip_of(value),
+            RTA_METRICS => metrics(value, &mut options),
+            RTA_ENCAP_TYPE => kind = u16_of(value),
+            RTA_ENCAP => inside = Some(value.to_vec()),
+            _ => {}
+        }
+    }
+    let encapsulation = kind.zip(inside);
+    options.encapsulation =
+        encapsulation.map(|(kind, attributes)| Encapsulation { kind, attributes });
+    options
+}
+
+fn metrics(value: &[u8], options: &mut RouteOptions) {
+    for metric in attributes(value, 0) {
+        let value = metric.value();
+        if metric.kind() == RTAX_CC_ALGO {
+            let name = value.strip_suffix(b"\0").unwrap_or(value);
+            options.congestion_control = std::str::from_utf8(name).ok().map(str::to_owned);
+        } else if let Some(value) = u32_of(value) {
+            options.metrics.insert(metric.kind(), value);
+        }
+    }
 }
 
 /// `ICMPV6_ROUTER_PREF_*` (`linux/icmpv6.h`), as on the wire (RFC 4191, 2.1).
@@ -258,6 +292,7 @@ fn single_path<'a>(
         gateway,
         onlink,
         weight: Weight(1),
+        options: RouteOptions::default(),
     })
 }
 
@@ -283,6 +318,7 @@ fn next_hops(mut rest: &[u8]) -> Option<Vec<Path>> {
             gateway,
             onlink: RouteNextHopFlags::from_bits_retain(*flags).contains(RouteNextHopFlags::Onlink),
             weight: Weight(hops.saturating_add(1)),
+            options: options(attributes(one, 8)),
         });
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }

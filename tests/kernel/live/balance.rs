@@ -57,7 +57,7 @@ fn shared(agent: &Agent, members: &[(usize, u8)]) -> Desired {
 pub(super) fn carrying(attachments: &[Attachment], members: &[(usize, u8)]) -> Carrying {
     let families = Family::ROUTED.into_iter().filter_map(|family| {
         let paths = members.iter().filter_map(|(place, weight)| {
-            let path = *attachments[*place].paths.get(&family)?;
+            let path = attachments[*place].paths.get(&family)?.clone();
             let weight = Weight(*weight);
             Some(Path { weight, ..path })
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::time::timeout;
 use uplinkd::routing::plan::plan;
-use uplinkd::routing::{Attachment, Gateway, Hints, Observed, Prefixes};
+use uplinkd::routing::{Attachment, Gateway, Hints, Observed, Prefixes, RouteOptions};
 
 use super::netns::{self, World, far, sysctl};
 use super::*;
@@ -342,26 +342,27 @@ fn ipv6_routes_of_every_shape_replace_each_other_and_read_back_as_written() {
         two_dual_uplinks(&world).await;
         let mut agent = Agent::start().await;
         let base = agent.desired(FIBER);
-        let path = |uplink, position| agent.attachment(uplink, position).paths[&Family::Ipv6];
+        let path =
+            |uplink, position| agent.attachment(uplink, position).paths[&Family::Ipv6].clone();
         let (fiber, lte) = (path(FIBER, 0), path(LTE, 1));
         let direct = Path {
             gateway: None,
-            ..lte
+            ..lte.clone()
         };
         let heavy = Path {
             weight: Weight(3),
-            ..fiber
+            ..fiber.clone()
         };
         let far_off = Path {
             gateway: Some(ip6("2001:db8:77::1").into()),
             onlink: true,
-            ..lte
+            ..lte.clone()
         };
         let shapes = [
-            vec![fiber],
-            vec![direct],
-            vec![heavy, lte],
-            vec![lte],
+            vec![fiber.clone()],
+            vec![direct.clone()],
+            vec![heavy, lte.clone()],
+            vec![lte.clone()],
             vec![fiber, lte],
             vec![direct],
             vec![far_off],
@@ -369,7 +370,11 @@ fn ipv6_routes_of_every_shape_replace_each_other_and_read_back_as_written() {
         let table = TableId(agent.numbering.table.0 + 9);
         let before = world.of_protocol(117).await.len();
         assert_eq!(before, 0);
-        for paths in shapes {
+        for mut paths in shapes {
+            let options = RouteOptions::common(paths.iter().map(|path| &path.options));
+            for path in &mut paths {
+                path.options = RouteOptions::default();
+            }
             let mut desired = base.clone();
             desired.routes.insert(Route {
                 table,
@@ -377,6 +382,7 @@ fn ipv6_routes_of_every_shape_replace_each_other_and_read_back_as_written() {
                 metric: Metric(0),
                 paths: paths.clone(),
                 group: None,
+                options,
             });
             agent.want(desired.clone());
             assert_eq!(agent.applied().await, [], "{paths:?}");

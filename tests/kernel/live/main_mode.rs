@@ -16,7 +16,7 @@ const IN_MAIN: Numbering = Numbering {
     metric: Metric(60),
 };
 
-async fn agent_in_main() -> Agent {
+pub(super) async fn agent_in_main() -> Agent {
     let uplinks = [FIBER, LTE].map(|uplink| (uplink, Hints::default()));
     Agent::start_with(KernelAccess::Write, IN_MAIN, &uplinks).await
 }

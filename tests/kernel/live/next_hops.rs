@@ -13,7 +13,7 @@ const SECOND: ForeignDefault = ForeignDefault {
 /// Fiber goes by this next hop.
 fn by(agent: &Agent, hop: HopPlace) -> Desired {
     agent.desired_with(|attachments| {
-        let path = attachments[0].next_hops[&Family::Ipv4][usize::from(hop.0)];
+        let path = attachments[0].next_hops[&Family::Ipv4][usize::from(hop.0)].clone();
         Carrying::from([(Family::Ipv4, vec![path])]).into()
     })
 }

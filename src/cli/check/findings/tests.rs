@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use super::*;
 use crate::cli::check::facts::{Capabilities, Networkd};
 use crate::kernel::{ForeignObjects, ForeignRoute, ForeignRule, LinkDetails, LinkKind};
-use crate::routing::{Family, LearnedDefault, Observed, Path, Preference, Route, Rule};
+use crate::routing::{
+    Family, LearnedDefault, Observed, Path, Preference, Route, RouteOptions, Rule,
+};
 use crate::units::{
     IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, Weight,
 };
@@ -59,6 +61,7 @@ fn link(number: u32) -> Link {
             gateway: Some(address(&format!("192.0.{number}.1"))),
             onlink: false,
             source: None,
+            options: RouteOptions::default(),
         }],
     }
 }
@@ -119,8 +122,10 @@ fn default_through(number: u32) -> Route {
             gateway: None,
             onlink: false,
             weight: Weight(1),
+            options: RouteOptions::default(),
         }],
         group: None,
+        options: RouteOptions::default(),
     }
 }
 
@@ -215,7 +220,7 @@ fn an_uplink_that_cannot_hear_routers_or_has_no_ipv6_beside_one_that_has_is_repo
     eth1.defaults.push(LearnedDefault {
         family: Family::Ipv6,
         gateway: Some(address("fe80::1")),
-        ..eth1.defaults[0]
+        ..eth1.defaults[0].clone()
     });
     let missing = "Note uplink lte: has no IPv6, while fiber has: while it is active, IPv6 goes through \
                    fiber, and while that is down by the default route of the main table or not at all";

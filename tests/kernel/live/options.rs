@@ -1,0 +1,192 @@
+//! The options of learnt routes are in ours as well.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_packet_route::route::{RouteAddress, RouteMetric};
+
+use super::main_mode::agent_in_main;
+use super::netns::{self, World, route_table};
+use super::*;
+
+/// The addresses of fiber that its provider accepts; its other ones come first.
+const ACCEPTED: [&str; 2] = ["203.0.113.9", "2001:db8:9::9"];
+const REMOTE: [&str; 2] = ["192.0.2.80:9", "[2001:db8:ffff::80]:9"];
+
+/// Two uplinks with both families; the provider of fiber takes packets of one address, in small pieces.
+async fn fiber_of_one_address(world: &World) {
+    world.speak_ipv6();
+    two_uplinks(world).await;
+    let [accepted, accepted6] = ACCEPTED;
+    world
+        .add_address(FIBER, net(&format!("{accepted}/32")))
+        .await;
+    let address = |text: &str| text.parse().expect("an address");
+    world
+        .add_address6(FIBER, "2001:db8:1::2/64".parse().expect("a prefix"))
+        .await;
+    world
+        .add_default6(FIBER, address("2001:db8:1::1"), None)
+        .await;
+    let accepted6 = format!("{accepted6}/128").parse().expect("an address");
+    world.add_address6(FIBER, accepted6).await;
+    // The kernel takes an address as a source once it is no longer tentative.
+    let is_usable = async || {
+        while UdpSocket::bind((ACCEPTED[1], 0)).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, is_usable())
+        .await
+        .expect("the address is usable");
+    for mut route in learnt(world).await {
+        let source = ACCEPTED[usize::from(is_ipv6(&route))]
+            .parse()
+            .expect("an address");
+        let source = match source {
+            IpAddr::V4(address) => RouteAddress::Inet(address),
+            IpAddr::V6(address) => RouteAddress::Inet6(address),
+        };
+        route.attributes.push(RouteAttribute::PrefSource(source));
+        route.attributes.push(RouteAttribute::Metrics(vec![
+            RouteMetric::Mtu(1400),
+            RouteMetric::Window(60_000),
+            RouteMetric::Advmss(1300),
+            RouteMetric::Hoplimit(61),
+            RouteMetric::InitCwnd(20),
+            RouteMetric::RtoMin(300),
+            RouteMetric::InitRwnd(30),
+            RouteMetric::QuickAck(1),
+        ]));
+        world.replace_route(route).await;
+    }
+}
+
+fn is_ipv6(route: &RouteMessage) -> bool {
+    route.header.address_family == AddressFamily::Inet6
+}
+
+/// The default routes of others in main through fiber.
+async fn learnt(world: &World) -> Vec<RouteMessage> {
+    let fiber = nix::net::if_::if_nametoindex(FIBER).expect("fiber");
+    let mut routes = world.routes().await;
+    routes.retain(|route| {
+        route.header.destination_prefix_length == 0
+            && route.header.protocol != RouteProtocol::Other(117)
+            && route.attributes.contains(&RouteAttribute::Oif(fiber))
+    });
+    routes
+}
+
+/// What our routes through fiber say beyond their paths, by family and table.
+async fn said(world: &World) -> BTreeSet<(bool, u32, String)> {
+    let fiber = nix::net::if_::if_nametoindex(FIBER).expect("fiber");
+    let routes = world.routes().await.into_iter();
+    let ours = routes.filter(|route| {
+        route.header.protocol == RouteProtocol::Other(117)
+            && route.attributes.contains(&RouteAttribute::Oif(fiber))
+    });
+    let said = ours.map(|route| {
+        let options = route.attributes.iter().filter(|attribute| {
+            matches!(
+                attribute,
+                RouteAttribute::PrefSource(_) | RouteAttribute::Metrics(_)
+            )
+        });
+        let options: Vec<_> = options.collect();
+        (is_ipv6(&route), route_table(&route), format!("{options:?}"))
+    });
+    said.collect()
+}
+
+/// The address from which this machine sends to a host in the internet.
+fn source_to(remote: &str) -> IpAddr {
+    let remote: SocketAddr = remote.parse().expect("an address");
+    let any = if remote.is_ipv6() {
+        "[::]:0"
+    } else {
+        "0.0.0.0:0"
+    };
+    let socket = UdpSocket::bind(any).expect("a socket");
+    socket.connect(remote).expect("a route");
+    socket.local_addr().expect("an address").ip()
+}
+
+#[test]
+fn routes_in_tables_of_our_own_say_what_the_learnt_ones_say_and_no_source_that_is_gone() {
+    netns::run(async |world| {
+        fiber_of_one_address(&world).await;
+        let before = world.everything().await;
+        let mut agent = Agent::start().await;
+        let base = agent.numbering.table.0;
+        assert_eq!(agent.carry(FIBER).await, []);
+        let ours = said(&world).await;
+        assert_eq!(ours.len(), 4, "{ours:?}");
+        for (is_ipv6, table, said) in &ours {
+            assert!([base, base + 1].contains(table));
+            let accepted = ACCEPTED[usize::from(*is_ipv6)];
+            for option in [
+                accepted,
+                "Mtu(1400)",
+                "Window(60000)",
+                "Advmss(1300)",
+                "Hoplimit(61)",
+                "InitCwnd(20)",
+                "RtoMin(300)",
+                "InitRwnd(30)",
+                "QuickAck(1)",
+            ] {
+                assert!(said.contains(option), "{option}: {said}");
+            }
+        }
+        for (remote, accepted) in REMOTE.into_iter().zip(ACCEPTED) {
+            assert_eq!(source_to(remote).to_string(), accepted);
+        }
+        assert_eq!(agent.carry(LTE).await, []);
+        assert_eq!(source_to(REMOTE[0]).to_string(), "10.2.0.2");
+        assert_eq!(agent.carry(FIBER).await, []);
+
+        world.remove_address(FIBER, net("203.0.113.9/32")).await;
+        agent
+            .observed(|observed| !has_default_of(observed, Family::Ipv4))
+            .await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert_eq!(source_to(REMOTE[0]).to_string(), "10.1.0.2");
+        let ours = said(&world).await.into_iter();
+        let ipv4: Vec<_> = ours.filter(|(is_ipv6, ..)| !is_ipv6).collect();
+        assert_eq!(ipv4.len(), 2, "{ipv4:?}");
+        let keeps = |said: &str| said.contains("Mtu(1400)") && !said.contains("PrefSource");
+        assert!(ipv4.iter().all(|(_, _, said)| keeps(said)), "{ipv4:?}");
+        agent.want(Desired::default());
+        assert_eq!(agent.applied().await, []);
+        let left = world.everything().await;
+        assert!(
+            left.iter().all(|object| before.contains(object)),
+            "{left:?}"
+        );
+    });
+}
+
+fn has_default_of(observed: &Observed, family: Family) -> bool {
+    let link = observed.link(&name(FIBER)).expect("fiber");
+    { link.defaults.iter() }.any(|default| default.family == family)
+}
+
+#[test]
+fn routes_in_main_say_what_the_learnt_ones_say() {
+    netns::run(async |world| {
+        fiber_of_one_address(&world).await;
+        let mut agent = agent_in_main().await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        let ours = said(&world).await;
+        // The active route of each family; the one for probes has the same key in IPv6 but its metric.
+        assert_eq!(ours.len(), 2, "{ours:?}");
+        for (is_ipv6, _, said) in &ours {
+            assert!(said.contains(ACCEPTED[usize::from(*is_ipv6)]), "{said}");
+            assert!(said.contains("Mtu(1400)"), "{said}");
+        }
+        for (remote, accepted) in REMOTE.into_iter().zip(ACCEPTED) {
+            assert_eq!(source_to(remote).to_string(), accepted);
+        }
+    });
+}
