@@ -9,6 +9,7 @@
 //! ```
 
 pub mod attach;
+mod dead_end;
 pub mod desired;
 pub mod nexthop;
 mod numbering;
@@ -24,7 +25,7 @@ pub mod traffic;
 pub use attach::{Attachment, Gateway, Hints, Prefixes, Trouble};
 pub use numbering::{Numbering, RoutingMode};
 pub use objects::Desired;
-pub use observed::{LearnedDefault, Link, LinkAddress, Observed, Preference};
+pub use observed::{DeadEnd, LearnedDefault, Link, LinkAddress, Observed, Preference};
 pub use options::{Encapsulation, RouteOptions};
 pub use route::{Family, Path, Route, RoutePlace};
 pub use rule::{OddRule, Rule};

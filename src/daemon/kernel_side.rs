@@ -21,7 +21,7 @@ use crate::kernel::{
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
 use crate::routing::nexthop::leads_alike;
-use crate::routing::{Attachment, Desired, Observed, Route, RoutingMode};
+use crate::routing::{Attachment, DeadEnd, Desired, Observed, Route, RoutingMode};
 use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
@@ -40,6 +40,8 @@ pub(super) struct KernelSide {
     contested: Option<Moment>,
     /// The interface of ours whose default route from another program goes before ours.
     rival: Option<InterfaceName>,
+    /// The dead end of another program that lookups end in.
+    barrier: Option<DeadEnd>,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
     is_observing: bool,
@@ -65,6 +67,7 @@ impl KernelSide {
             refused: BTreeSet::new(),
             contested: None,
             rival: None,
+            barrier: None,
             attachments: BTreeMap::new(),
             observed: None,
             is_observing,
@@ -147,6 +150,7 @@ impl KernelSide {
             }
         }
         self.watch_rival(settings, &observed);
+        self.watch_barrier(settings, &observed);
         self.observed = Some(observed);
         inputs
     }
@@ -162,6 +166,19 @@ impl KernelSide {
             );
         }
         self.rival = rival;
+    }
+
+    /// Logs once when a dead end of another program stops what no uplink can carry then.
+    fn watch_barrier(&mut self, settings: &Settings, observed: &Observed) {
+        let barrier = observed.barrier(&settings.numbering);
+        if let Some(dead_end) = barrier.filter(|_| barrier != self.barrier) {
+            tracing::warn!(
+                family = %dead_end.family,
+                metric = %dead_end.metric,
+                "a default route in main leads nowhere and goes before those of the uplinks: it stops the traffic"
+            );
+        }
+        self.barrier = barrier;
     }
 
     /// What is known of an uplink's attachment no longer holds; none: of all.
@@ -209,7 +226,7 @@ impl KernelSide {
             RoutesState::Refused
         } else if self.applied < self.revision() {
             RoutesState::Pending
-        } else if self.rival.is_some() {
+        } else if self.rival.is_some() || self.barrier.is_some() {
             RoutesState::Overruled
         } else {
             RoutesState::InPlace

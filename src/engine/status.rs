@@ -116,8 +116,8 @@ pub enum RoutesState {
     Refused,
     /// Other software keeps changing it, and it is put back again and again.
     Contested,
-    /// In the mode `main`, a foreign default route has a lower metric, and the traffic follows
-    /// that one.
+    /// A default route of another program in main goes before ours: in the mode `main` one with a lower metric,
+    /// or one that leads nowhere.
     Overruled,
     /// The agent only observes and writes nothing.
     Observing,

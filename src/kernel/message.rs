@@ -26,7 +26,7 @@ use wire::{attributes, messages};
 pub(super) use build::{
     add_route, add_rule, counters_of, delete_odd_rule, delete_route, delete_rule, dump,
 };
-pub(super) use entry::{Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
+pub(super) use entry::{DEAD_ENDS, Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
 pub use entry::{LinkDetails, LinkKind};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
 pub(super) use nexthop::{NextHopEntry, all_buckets, all_next_hops, next_hop, no_next_hop};
@@ -112,6 +112,7 @@ fn is_of_list(what: Dump, body: &[u8]) -> bool {
         Dump::MainDefaultsThrough(..) | Dump::MainDefaults(_) => {
             header.destination_prefix_length == 0
         }
+        Dump::MainDeadEnds(_, kind) => header.destination_prefix_length == 0 && header.kind == kind,
         Dump::RoutesIn(..) => true,
         Dump::Links | Dump::Addresses(_) | Dump::Rules(_) => false,
     })

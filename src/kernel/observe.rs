@@ -10,7 +10,7 @@ use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, Dump, DumpEntry, NextHopEntry};
 use crate::routing::desired::MAIN;
-use crate::routing::{Family, LearnedDefault, Link, Observed, OddRule};
+use crate::routing::{DeadEnd, Family, LearnedDefault, Link, Observed, OddRule};
 use crate::units::{IfIndex, InterfaceName, NextHopId, Protocol};
 
 /// How often a list that changes while it is read is read at most. The change also sends an event, so
@@ -60,6 +60,7 @@ impl Observer {
             self.addresses(family, &mut observed)?;
             self.own_routes(family, scope.protocol, &mut observed)?;
             self.defaults(family, scope, &mut observed)?;
+            self.dead_ends(family, scope.protocol, &mut observed)?;
             self.rules(family, scope.protocol, &mut observed)?;
         }
         for link in observed.links.values_mut() {
@@ -115,13 +116,37 @@ impl Observer {
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
         for entry in self.list(Dump::RoutesOf(family, protocol))? {
-            if let DumpEntry::Route(entry) = entry
+            // Of what leads nowhere, only a `throw` is ours.
+            if let DumpEntry::Route(entry) | DumpEntry::DeadEnd(entry) = entry
                 && Family::of(entry.route.destination.addr()) == family
                 && entry.source.is_none()
             {
                 observed.routes.push(entry.route);
             }
         }
+        Ok(())
+    }
+
+    fn dead_ends(
+        &mut self,
+        family: Family,
+        protocol: Protocol,
+        observed: &mut Observed,
+    ) -> Result<(), KernelError> {
+        for kind in message::DEAD_ENDS {
+            for entry in self.list(Dump::MainDeadEnds(family, kind))? {
+                if let DumpEntry::DeadEnd(entry) = entry
+                    && entry.protocol != protocol
+                    && entry.route.table == MAIN
+                    && entry.route.destination == family.default_destination()
+                    && entry.source.is_none()
+                {
+                    let metric = entry.route.metric;
+                    observed.dead_ends.push(DeadEnd { family, metric });
+                }
+            }
+        }
+        observed.dead_ends.sort_unstable();
         Ok(())
     }
 

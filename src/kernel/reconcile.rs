@@ -415,14 +415,14 @@ impl Reconciler {
     /// The operations between what the kernel holds and what is desired; none without write access.
     fn outstanding(&mut self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
         match (&self.unwritten, &wanted.desired) {
-            (None, Some(desired)) => plan(&self.feasible(desired), observed),
+            (None, Some(desired)) => plan(&self.feasible(desired, observed), observed),
             (None, None) | (Some(_), _) => Vec::new(),
         }
     }
 
-    /// What is desired, in the form that this kernel supports.
-    fn feasible<'a>(&mut self, desired: &'a Desired) -> Cow<'a, Desired> {
-        match &mut self.groups {
+    /// What is desired, in the form that this kernel supports, and past the dead ends that it has.
+    fn feasible<'a>(&mut self, desired: &'a Desired, observed: &Observed) -> Cow<'a, Desired> {
+        let desired = match &mut self.groups {
             ResilientGroups::Missing { is_logged } if !desired.nexthops.is_empty() => {
                 if !std::mem::replace(is_logged, true) {
                     tracing::info!(
@@ -433,7 +433,8 @@ impl Reconciler {
                 Cow::Owned(desired.flattened())
             }
             ResilientGroups::Missing { .. } | ResilientGroups::Available => Cow::Borrowed(desired),
-        }
+        };
+        Desired::past_dead_ends(desired, observed)
     }
 
     /// Counts operations as refused that were done and are still outstanding; then reports, if the
@@ -462,7 +463,7 @@ impl Reconciler {
         self.backoff
             .keep(&outstanding.iter().collect::<BTreeSet<_>>());
         if is_new && self.unwritten.is_some() {
-            let operations = plan(&self.feasible(desired), &observed);
+            let operations = plan(&self.feasible(desired, &observed), &observed);
             let unwritten = self.unwritten.get_or_insert_default();
             unwritten.log(operations, &observed, wanted);
         }

@@ -17,6 +17,8 @@ use crate::units::{IfIndex, InterfaceName, Metric, NextHopId};
 pub struct Observed {
     /// The interfaces of this network namespace.
     pub links: BTreeMap<IfIndex, Link>,
+    /// The default routes of other programs in main that lead nowhere.
+    pub dead_ends: Vec<DeadEnd>,
     /// The routes with our protocol number.
     pub routes: Vec<Route>,
     /// The rules with our protocol number.
@@ -169,6 +171,15 @@ pub struct LearnedDefault {
     pub source: Option<IpNet>,
     /// What it says beyond its path.
     pub options: RouteOptions,
+}
+
+/// A default route of another program in main that leads nowhere: `blackhole`, `unreachable` or `prohibit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeadEnd {
+    /// Its family.
+    pub family: Family,
+    /// Its metric.
+    pub metric: Metric,
 }
 
 /// A router's preference among those of its link (RFC 4191), best first.

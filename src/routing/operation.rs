@@ -109,6 +109,9 @@ impl OperationLine<'_> {
     fn route(&self, f: &mut fmt::Formatter<'_>, verb: &str, route: &Route) -> fmt::Result {
         let family = Family::of(route.destination.addr());
         write!(f, "{} route {verb} ", ip(family))?;
+        if route.is_throw() {
+            f.write_str("throw ")?;
+        }
         if route.destination.prefix_len() == 0 {
             f.write_str("default")?;
         } else {

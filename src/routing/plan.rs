@@ -115,7 +115,9 @@ fn replaced_by(route: &Route, others: &[Route]) -> usize {
 }
 
 fn has_next_hops(route: &Route) -> bool {
-    route.group.is_none() && route.paths.iter().all(|path| path.gateway.is_some())
+    route.group.is_none()
+        && !route.is_throw()
+        && route.paths.iter().all(|path| path.gateway.is_some())
 }
 
 fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Operation>) {

@@ -72,7 +72,7 @@ impl Path {
     }
 }
 
-/// A unicast route. The kernel's key for replacing it is (table, destination, metric).
+/// A unicast route, or without paths and group a `throw` route. The kernel's key for replacing it is (table, destination, metric).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
     /// Its table.
@@ -120,6 +120,11 @@ fn as_listed(metric: Metric, family: Family) -> Metric {
 }
 
 impl Route {
+    /// Whether it sends a lookup on to the next rule.
+    pub fn is_throw(&self) -> bool {
+        self.paths.is_empty() && self.group.is_none()
+    }
+
     /// Whether only one of the two can exist.
     pub fn is_in_the_place_of(&self, other: &Self) -> bool {
         (self.table, self.destination, self.metric)

@@ -7,6 +7,7 @@
 mod balance;
 mod byhand;
 mod clashes;
+mod dead_ends;
 mod dhcp;
 mod flows;
 mod groups;

@@ -1,5 +1,6 @@
 //! Routing decisions: golden plans as `ip` lines, and properties that hold from any state.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -13,8 +14,9 @@ use uplinkd::routing::nexthop::NextHop;
 use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::traffic::{Flow, Marks, Ports, Selector};
 use uplinkd::routing::{
-    Attachment, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress, Numbering,
-    Observed, Path, Preference, Prefixes, Route, RouteOptions, RoutingMode, Rule, Trouble,
+    Attachment, DeadEnd, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress,
+    Numbering, Observed, Path, Preference, Prefixes, Route, RouteOptions, RoutingMode, Rule,
+    Trouble,
 };
 use uplinkd::units::{
     IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
@@ -149,6 +151,7 @@ fn holding(desired: &Desired, links: &[Link]) -> Observed {
         routes: desired.routes.iter().cloned().collect(),
         rules: desired.rules.iter().cloned().collect(),
         odd_rules: Vec::new(),
+        dead_ends: Vec::new(),
         nexthops: desired.nexthops.clone(),
     }
 }
@@ -756,6 +759,64 @@ fn a_route_that_several_share_has_the_options_on_which_they_agree() {
     assert_eq!(common.congestion_control.as_deref(), Some("cubic"));
     assert_eq!(RouteOptions::common([&one, &one].into_iter()), one);
     assert!(RouteOptions::common(std::iter::empty()).is_empty());
+}
+
+/// [`fiber`] beside dead ends of these metrics.
+fn beside_dead_ends(metrics: &[u32]) -> Observed {
+    let dead_ends = metrics.iter().map(|metric| DeadEnd {
+        family: Family::Ipv4,
+        metric: Metric(*metric),
+    });
+    Observed {
+        links: [(index(2), fiber())].into(),
+        dead_ends: dead_ends.collect(),
+        ..Observed::default()
+    }
+}
+
+#[test]
+fn a_throw_just_before_the_first_dead_end_sends_our_lookups_on() {
+    let throws = |observed: &Observed| {
+        let desired = desired(&[fiber()], 0);
+        let desired = Desired::past_dead_ends(Cow::Borrowed(&desired), observed).into_owned();
+        let lines = lines(&desired, observed).into_iter();
+        lines
+            .filter(|line| line.contains("throw"))
+            .collect::<Vec<_>>()
+    };
+    let one = "ip route add throw default proto 117 table main metric 9998";
+    assert_eq!(throws(&beside_dead_ends(&[9_999, 20_000])), [one]);
+    assert_eq!(throws(&beside_dead_ends(&[])), [""; 0]);
+    // Before the default route of fiber, with 100: it is meant.
+    for before in [99, 1, 0] {
+        let observed = beside_dead_ends(&[before]);
+        assert_eq!(throws(&observed), [""; 0]);
+        let barrier = observed
+            .barrier(&Numbering::default())
+            .expect("it stops us");
+        assert_eq!(barrier.metric, Metric(before));
+    }
+    assert_eq!(
+        beside_dead_ends(&[9_999]).barrier(&Numbering::default()),
+        None
+    );
+    let unused =
+        Desired::past_dead_ends(Cow::Owned(Desired::default()), &beside_dead_ends(&[9_999]));
+    assert_eq!(*unused, Desired::default());
+}
+
+#[test]
+fn in_main_a_dead_end_before_our_last_route_is_a_barrier() {
+    let numbering = Numbering {
+        mode: RoutingMode::Main,
+        ..Numbering::default()
+    };
+    let barrier = |metric| beside_dead_ends(&[metric]).barrier(&numbering).is_some();
+    assert!(barrier(9_999) && barrier(1));
+    assert!(!barrier(u32::MAX));
+    let desired = desired_in(RoutingMode::Main, &[fiber()], Some(0));
+    let past = Desired::past_dead_ends(Cow::Borrowed(&desired), &beside_dead_ends(&[9_999]));
+    assert_eq!(*past, desired);
 }
 
 #[test]

@@ -510,6 +510,12 @@ impl World {
             .expect("the route is removed");
     }
 
+    /// Adds a route as it is.
+    pub(crate) async fn add_route(&self, route: RouteMessage) {
+        let request = self.handle.route().add(route);
+        request.execute().await.expect("the route is added");
+    }
+
     /// Replaces a route by one that [`World::routes`] returned.
     pub(crate) async fn replace_route(&self, route: RouteMessage) {
         let request = self.handle.route().add(route).replace();

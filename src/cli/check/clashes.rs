@@ -8,7 +8,7 @@ use super::finding::{Finding, finding, shares};
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
 use crate::kernel::{ForeignRoute, ForeignRule, LinkKind};
-use crate::routing::{Link, Numbering, RoutingMode, Rule};
+use crate::routing::{DeadEnd, Link, Numbering, RoutingMode, Rule};
 use crate::units::IfIndex;
 
 /// The priority of the kernel's rule for the main table.
@@ -21,6 +21,7 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
         RoutingMode::Table => findings.extend(on_routes_in_our_tables(facts)),
         RoutingMode::Main => findings.extend(on_defaults_in_main(config, facts)),
     }
+    findings.extend(on_barrier(config, facts));
     findings.extend(on_next_hops(config, facts));
     findings.extend(on_rules(config, facts));
     findings.extend(on_networkd(config, facts));
@@ -55,6 +56,34 @@ fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
         )
     };
     routes.map(finding).collect()
+}
+
+/// A default route that leads nowhere stops what should go by an uplink.
+fn on_barrier(config: &Config, facts: &Facts) -> Option<Finding> {
+    let numbering = &config.engine.numbering;
+    let barrier = facts.observed.barrier(numbering)?;
+    let stopped = match numbering.mode {
+        RoutingMode::Table => {
+            "before the default routes of the uplinks: it stops all traffic and every probe"
+        }
+        // The finding about defaults in main names it.
+        RoutingMode::Main if barrier.metric <= numbering.metric => return None,
+        RoutingMode::Main => {
+            "before the routes of the uplinks that do not carry: it stops their probes"
+        }
+    };
+    let DeadEnd { family, metric } = barrier;
+    Some(finding(
+        Error,
+        "main table",
+        format!("an {family} default route of metric {metric} leads nowhere and goes {stopped}"),
+        match numbering.mode {
+            RoutingMode::Table => {
+                "remove it, or give it a metric above those of the default routes"
+            }
+            RoutingMode::Main => "remove it, or set `routing.mode` to \"table\"",
+        },
+    ))
 }
 
 /// Uplinks that share traffic stand in nexthop objects, whose numbers other software may use.

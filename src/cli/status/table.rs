@@ -168,7 +168,7 @@ impl Table {
                 Some("another program keeps changing our routes: see the log")
             }
             RoutesState::Overruled => {
-                Some("the traffic follows a default route of another program: see the log")
+                Some("a default route of another program goes before ours: see the log")
             }
             RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
         };

@@ -48,6 +48,12 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
             route(family, vec![main, RouteAttribute::Oif(index.get())])
         }
         Dump::MainDefaults(family) => route(family, vec![main]),
+        Dump::MainDeadEnds(family, kind) => {
+            let mut message = route_dump(family);
+            message.header.kind = kind;
+            message.attributes = vec![main];
+            (RTM_GETROUTE, bytes_of(&message))
+        }
         Dump::RoutesIn(family, table) => route(family, vec![RouteAttribute::Table(table.0)]),
         Dump::Rules(family) => (RTM_GETRULE, bytes_of(&rule_dump(family))),
     };
@@ -172,10 +178,15 @@ fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
                 message.header.flags.insert(RouteFlags::Onlink);
             }
         }
+        [] => {}
         several => {
             let hops = several.iter().map(|path| hop(route, path)).collect();
             attributes.push(RouteAttribute::MultiPath(hops));
         }
+    }
+    if route.is_throw() {
+        message.header.kind = RouteType::Throw;
+        return message;
     }
     let is_direct = route.group.is_none() && route.paths.iter().all(|path| path.gateway.is_none());
     let is_ipv4 = matches!(route.destination, IpNet::V4(_));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use netlink_packet_route::route::RouteType;
 
 use crate::routing::{Family, LinkAddress, Path, Preference, Route, RouteOptions, Rule};
 use crate::units::{IfIndex, InterfaceName, Protocol, TableId};
@@ -15,6 +16,13 @@ pub(in crate::kernel) enum WriteMode {
     /// Replaces it.
     Replace,
 }
+
+/// The types of routes that end a lookup.
+pub(in crate::kernel) const DEAD_ENDS: [RouteType; 3] = [
+    RouteType::BlackHole,
+    RouteType::Unreachable,
+    RouteType::Prohibit,
+];
 
 /// A list of the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +37,8 @@ pub(in crate::kernel) enum Dump {
     MainDefaultsThrough(Family, IfIndex),
     /// The default routes of a family in the main table.
     MainDefaults(Family),
+    /// The routes of a family in the main table that lead nowhere, of one type.
+    MainDeadEnds(Family, RouteType),
     /// All routes of a family in a table.
     RoutesIn(Family, TableId),
     /// All rules of a family.
@@ -113,7 +123,7 @@ pub(in crate::kernel) enum DumpEntry {
     Link(LinkEntry),
     Address(AddressEntry),
     Route(RouteEntry),
-    /// A route that leads nowhere, without a path.
+    /// A route that leads nowhere or, if it is a `throw`, to the next rule; without a path.
     DeadEnd(RouteEntry),
     Rule(RuleEntry),
 }

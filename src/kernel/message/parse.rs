@@ -12,7 +12,7 @@ use netlink_packet_route::rule::{RuleAction, RuleFlags, RuleHeader};
 
 use super::codes::{RTA_ENCAP, RTA_ENCAP_TYPE, RTA_METRICS, RTA_PREFSRC, RTAX_CC_ALGO};
 use super::entry::{
-    AddressEntry, DumpEntry, LinkDetails, LinkEntry, LinkKind, RouteEntry, RuleEntry,
+    AddressEntry, DEAD_ENDS, DumpEntry, LinkDetails, LinkEntry, LinkKind, RouteEntry, RuleEntry,
 };
 use super::wire::{attributes, family_of, ip_of, u16_of, u32_of};
 use crate::routing::traffic::Ports;
@@ -155,17 +155,11 @@ const RTA_PREF: u16 = 20;
 const RTA_NH_ID: u16 = 30;
 const RTM_F_CLONED: u32 = 0x200;
 const ROUTE_HEADER: usize = 12;
-const DEAD_ENDS: [RouteType; 4] = [
-    RouteType::BlackHole,
-    RouteType::Unreachable,
-    RouteType::Prohibit,
-    RouteType::Throw,
-];
 
 pub(super) fn route(body: &[u8]) -> Option<DumpEntry> {
     let header = RouteHeader::parse(body).ok()?;
     let is_cloned = header.flags.bits() & RTM_F_CLONED != 0;
-    let is_dead_end = DEAD_ENDS.contains(&header.kind);
+    let is_dead_end = header.kind == RouteType::Throw || DEAD_ENDS.contains(&header.kind);
     let is_routed = is_dead_end || header.kind == RouteType::Unicast;
     if is_cloned || !is_routed || header.tos != 0 {
         return None;
