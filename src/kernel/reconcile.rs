@@ -355,7 +355,9 @@ impl Reconciler {
                 WriteOutcome::Done => {
                     tracing::debug!(operation = line, "done");
                     done += 1;
-                    let is_put_back = !is_new && !self.backoff.is_refused(&operation);
+                    let is_put_back = !is_new
+                        && !operation.is_about_throw()
+                        && !self.backoff.is_refused(&operation);
                     if is_put_back && self.backoff.put_back(&operation) {
                         self.report(KernelReport::Reasserted { what: line }).await?;
                     }

@@ -48,6 +48,21 @@ impl Operation {
         }
     }
 
+    /// Whether this adds or removes a way past a dead end, which follows what other programs have in main.
+    pub fn is_about_throw(&self) -> bool {
+        match self {
+            Self::AddRoute(route) | Self::ReplaceRoute(route) | Self::DeleteRoute(route) => {
+                route.is_throw()
+            }
+            Self::AddRule(_)
+            | Self::DeleteRule(_)
+            | Self::DeleteOddRule(_)
+            | Self::AddNextHop(..)
+            | Self::ReplaceNextHop(..)
+            | Self::DeleteNextHop(_) => false,
+        }
+    }
+
     /// Whether this refers to one of these nexthop objects.
     pub fn needs(&self, nexthops: &BTreeSet<NextHopId>) -> bool {
         match self {

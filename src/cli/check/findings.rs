@@ -211,7 +211,8 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
     let is_of_hop = |id| mode == RoutingMode::Table && config.engine.numbering.is_hop_table(id);
     let is_ours = |id: TableId| ours.contains(&id) || of_groups.contains(&id.0) || is_of_hop(id);
     let routes = facts.observed.routes.iter();
-    let strange = routes.filter(|route| !is_ours(route.table)).count();
+    let strange = routes.filter(|route| !is_ours(route.table) && !route.is_throw());
+    let strange = strange.count();
     let what = format!(
         "is the agent's, and {strange} of its routes stand outside {where_ours}: the agent removes them"
     );

@@ -76,6 +76,7 @@ fn a_guard_behind_the_default_routes_of_others_stops_nothing_when_these_go() {
         assert_eq!(way, LTE);
         assert!(is_reached(REMOTE6));
         assert_eq!(agent.observed.barrier(&agent.numbering), None);
+        assert!(agent.put_back.is_empty(), "{:?}", agent.put_back);
         agent.want(Desired::default());
         assert_eq!(agent.applied().await, []);
         let left = world.everything().await;
@@ -112,6 +113,7 @@ fn a_guard_that_comes_later_is_passed_and_one_before_the_defaults_of_others_is_t
         agent
             .observed(|observed| observed.dead_ends.len() == 2 && has_default(observed, LTE))
             .await;
+        assert!(agent.put_back.is_empty(), "{:?}", agent.put_back);
         let barrier = agent.observed.barrier(&agent.numbering);
         assert_eq!(barrier.expect("it stops us").metric, Metric(150));
     });
