@@ -214,7 +214,9 @@ impl Daemon {
             KernelReport::Applied {
                 revision, refused, ..
             } => self.kernel.applied(revision, &refused),
-            KernelReport::Reasserted { what } => self.kernel.reasserted(&what, self.clock.now()),
+            KernelReport::Reasserted(restored) => {
+                self.kernel.reasserted(&restored, self.clock.now());
+            }
             KernelReport::Lost(error) => return Err(error.into()),
         }
         Ok(())

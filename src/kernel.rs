@@ -4,6 +4,7 @@
 //! and rules with our protocol number are ours; all others are only read.
 
 mod backoff;
+mod connection;
 mod conntrack;
 mod counter;
 mod errno;
@@ -36,7 +37,7 @@ pub use foreign_routes::{ForeignObjects, ForeignRoute, ForeignRule, foreign_obje
 pub use message::{LinkDetails, LinkKind};
 use observe::{LookScope, Observer};
 use reconcile::Reconciler;
-pub use report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
+pub use report::{KernelAccess, KernelReport, RefusedOperation, Restored, Wanted};
 pub use sockets::end_sockets;
 
 /// Reports that may wait for the daemon.

@@ -16,7 +16,7 @@ use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::status::RoutesState;
 use crate::kernel::{
-    self, CounterReader, Kernel, KernelAccess, KernelReport, RefusedOperation, Wanted,
+    self, CounterReader, Kernel, KernelAccess, KernelReport, RefusedOperation, Restored, Wanted,
 };
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
@@ -26,7 +26,7 @@ use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// How long the routes count as contested after other software changed them.
+/// How long the routes count as contested after other software changed them once more.
 const CONTESTED_FOR: Duration = Duration::from_secs(30);
 
 /// The kernel, as the loop knows it.
@@ -98,9 +98,18 @@ impl KernelSide {
     }
 
     /// Other software changed routes or rules of ours.
-    pub(super) fn reasserted(&mut self, what: &str, now: Moment) {
-        self.contested = Some(now);
-        tracing::warn!(what, "others changed what is ours in the kernel; put back");
+    pub(super) fn reasserted(&mut self, restored: &Restored, now: Moment) {
+        if restored.is_again {
+            self.contested = Some(now);
+        }
+        if let [what, others @ ..] = restored.what.as_slice() {
+            let more = Some(others.len()).filter(|more| *more > 0);
+            tracing::warn!(
+                what,
+                more,
+                "others changed what is ours in the kernel; put back"
+            );
+        }
     }
 
     /// Sets the desired state.
@@ -287,7 +296,7 @@ impl KernelSide {
                 Some(
                     KernelReport::Applied { .. }
                     | KernelReport::Observed(_)
-                    | KernelReport::Reasserted { .. },
+                    | KernelReport::Reasserted(_),
                 ) => {}
                 None => anyhow::bail!("the kernel task has ended"),
             }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::report::RefusedOperation;
+use super::report::{RefusedOperation, Restored};
 use crate::routing::plan::Operation;
 
 /// The longest pause before an undone operation is done again, in ticks.
 const LONGEST_PAUSE: u32 = 100;
 /// An operation that was not undone for so many ticks is forgotten.
 const QUIET: u32 = 300;
+/// So many ticks after the last object was put back, what was is reported.
+const SETTLED: u32 = 2;
 /// The first and the longest pause after a refusal, in ticks.
 const RETRY: (u32, u32) = (10, 300);
 
@@ -23,6 +25,14 @@ const RETRY: (u32, u32) = (10, 300);
 pub(super) struct Backoff {
     undone: BTreeMap<Operation, Undone>,
     refused: BTreeMap<Operation, Refused>,
+    restored: Option<Unreported>,
+}
+
+/// What was put back and is not reported yet.
+#[derive(Debug, Default)]
+struct Unreported {
+    restored: Restored,
+    quiet: u32,
 }
 
 #[derive(Debug, Default)]
@@ -47,14 +57,25 @@ impl Backoff {
         undone.is_none_or(|pause| pause == 0) && refused.is_none_or(|pause| pause == 0)
     }
 
-    /// An operation that was undone has been done again. True for the first time since the count
-    /// started, which is reported.
-    pub(super) fn put_back(&mut self, operation: &Operation) -> bool {
+    /// An operation that was undone has been done again; `line` says it.
+    pub(super) fn put_back(&mut self, operation: &Operation, line: String) {
         let undone = self.undone.entry(operation.clone()).or_default();
         undone.pause = doubled(1, undone.times).min(LONGEST_PAUSE);
         undone.quiet = QUIET;
         undone.times += 1;
-        undone.times == 1
+        let unreported = self.restored.get_or_insert_default();
+        unreported.quiet = 0;
+        if undone.times == 1 {
+            unreported.restored.what.push(line);
+        } else {
+            unreported.restored.is_again = true;
+        }
+    }
+
+    /// What was put back, once that is over for the moment: another program that removes all rules is one report.
+    pub(super) fn restored(&mut self) -> Option<Restored> {
+        let is_over = |unreported: &mut Unreported| unreported.quiet >= SETTLED;
+        Some(self.restored.take_if(is_over)?.restored)
     }
 
     /// The kernel refused an operation.
@@ -100,17 +121,23 @@ impl Backoff {
 
     /// The desired state has changed: everything may be tried.
     pub(super) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            restored: self.restored.take(),
+            ..Self::default()
+        };
     }
 
     /// Whether no tick is needed.
     pub(super) fn is_idle(&self) -> bool {
-        self.undone.is_empty() && self.refused.is_empty()
+        self.undone.is_empty() && self.refused.is_empty() && self.restored.is_none()
     }
 
     /// A tick passes. True if an operation may be tried again.
     pub(super) fn tick(&mut self) -> bool {
         let mut is_due = false;
+        if let Some(unreported) = &mut self.restored {
+            unreported.quiet += 1;
+        }
         for undone in self.undone.values_mut() {
             is_due |= undone.pause == 1;
             undone.pause = undone.pause.saturating_sub(1);
@@ -160,28 +187,37 @@ mod tests {
     }
 
     #[test]
-    fn an_undone_operation_is_repeated_ever_more_slowly_and_reported_once() {
+    fn an_undone_operation_is_repeated_ever_more_slowly_and_said_once() {
         let mut backoff = Backoff::default();
-        let mut reported = 0;
         let mut pauses = Vec::new();
+        let mut reports = Vec::new();
         for _ in 0..10 {
-            reported += u32::from(backoff.put_back(&operation()));
+            backoff.put_back(&operation(), String::from("it"));
             pauses.push(pause(&mut backoff));
+            reports.extend(backoff.restored());
         }
-        assert_eq!(reported, 1);
+        let what: Vec<_> = reports.iter().flat_map(|report| &report.what).collect();
+        assert_eq!(what, ["it"]);
+        assert!(reports.last().is_some_and(|last| last.is_again));
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
     }
 
     #[test]
     fn an_operation_that_stays_is_forgotten() {
         let mut backoff = Backoff::default();
-        backoff.put_back(&operation());
+        backoff.put_back(&operation(), String::from("it"));
         for _ in 0..QUIET {
             assert!(!backoff.is_idle());
             backoff.tick();
         }
+        assert!(backoff.restored().is_some());
         assert!(backoff.is_idle());
-        assert!(backoff.put_back(&operation()), "reported again");
+        backoff.put_back(&operation(), String::from("it"));
+        backoff.tick();
+        assert_eq!(backoff.restored(), None, "more may follow");
+        backoff.tick();
+        let again = backoff.restored().expect("a report");
+        assert_eq!((again.what.len(), again.is_again), (1, false));
     }
 
     #[test]

@@ -20,12 +20,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::backoff::Backoff;
+use super::connection::KernelSockets;
 use super::error::KernelError;
-use super::monitor::{EventMonitor, LookReason, OwnChanges};
-use super::observe::{LookScope, Observer};
+use super::monitor::{LookReason, OwnChanges};
+use super::observe::LookScope;
 use super::report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
 use super::unwritten::UnwrittenOperations;
-use super::write::{RouteWriter, WriteOutcome};
+use super::write::WriteOutcome;
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
 use crate::units::{InterfaceName, NextHopId};
@@ -70,24 +71,6 @@ pub(super) struct Reconciler {
     /// The revision that was last applied, and what the kernel refused of it.
     applied: Option<(u64, Vec<RefusedOperation>)>,
     failures: u32,
-}
-
-/// The three sockets to the kernel.
-struct KernelSockets {
-    observer: Observer,
-    monitor: EventMonitor,
-    writer: RouteWriter,
-}
-
-impl KernelSockets {
-    fn open() -> Result<Self, KernelError> {
-        Ok(Self {
-            // First, so that no change after the first look is missed.
-            monitor: EventMonitor::open()?,
-            observer: Observer::open()?,
-            writer: RouteWriter::open()?,
-        })
-    }
 }
 
 /// Whether this kernel has resilient groups of nexthop objects, by which several uplinks share a route.
@@ -253,7 +236,13 @@ impl Reconciler {
                     return Ok(WakeReason::Event(reason?));
                 }
                 _ = self.ticks.tick(), if !self.backoff.is_idle() => {
-                    if self.backoff.tick() {
+                    let is_due = self.backoff.tick();
+                    if let Some(restored) = self.backoff.restored()
+                        && self.report(KernelReport::Reasserted(restored)).await.is_err()
+                    {
+                        return Ok(WakeReason::Closed);
+                    }
+                    if is_due {
                         return Ok(WakeReason::Tick);
                     }
                 }
@@ -271,7 +260,7 @@ impl Reconciler {
             self.backoff.reset();
             // Acts on the last look without delay; the next look corrects it.
             if let Some(observed) = self.observed.clone() {
-                operations += self.round(&wanted, &observed, is_new).await?;
+                operations += self.round(&wanted, &observed, is_new)?;
             }
         }
         for _ in 0..ROUNDS {
@@ -279,7 +268,7 @@ impl Reconciler {
             if self.is_superseded(&wanted).await {
                 return Ok(());
             }
-            let done = self.round(&wanted, &observed, is_new).await?;
+            let done = self.round(&wanted, &observed, is_new)?;
             operations += done;
             if done == 0 {
                 break;
@@ -336,7 +325,7 @@ impl Reconciler {
     }
 
     /// Does the outstanding operations that may be tried now. Returns how many were done.
-    async fn round(
+    fn round(
         &mut self,
         wanted: &Wanted,
         observed: &Observed,
@@ -358,8 +347,8 @@ impl Reconciler {
                     let is_put_back = !is_new
                         && !operation.is_about_throw()
                         && !self.backoff.is_refused(&operation);
-                    if is_put_back && self.backoff.put_back(&operation) {
-                        self.report(KernelReport::Reasserted { what: line }).await?;
+                    if is_put_back {
+                        self.backoff.put_back(&operation, line);
                     }
                 }
                 WriteOutcome::Refused {

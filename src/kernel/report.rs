@@ -45,14 +45,19 @@ pub enum KernelReport {
         /// What the kernel refused.
         refused: Vec<RefusedOperation>,
     },
-    /// An object of ours was removed or changed by another program, and was put back. Reported once,
-    /// until the object has stayed for a while.
-    Reasserted {
-        /// The operation that put it back.
-        what: String,
-    },
+    /// Objects of ours were removed or changed by another program, and were put back.
+    Reasserted(Restored),
     /// The kernel cannot be reached, or cannot be written to. The last report.
     Lost(KernelError),
+}
+
+/// What was put back after another program had removed or changed it, all at about the same time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// The operations that put it back; each is here once, until its object has stayed for a while.
+    pub what: Vec<String>,
+    /// Some of it was put back a short time before.
+    pub is_again: bool,
 }
 
 /// An operation that the kernel refused.

@@ -105,7 +105,7 @@ impl Agent {
         let report = report.expect("a report in time").expect("the task lives");
         match &report {
             KernelReport::Observed(observed) => self.observed = observed.clone(),
-            KernelReport::Reasserted { what } => self.put_back.push(what.clone()),
+            KernelReport::Reasserted(restored) => self.put_back.extend(restored.what.clone()),
             KernelReport::Applied { .. } | KernelReport::Lost(_) => {}
         }
         report
@@ -231,6 +231,17 @@ fn ip(text: &str) -> Ipv4Addr {
 
 fn net(text: &str) -> Ipv4Net {
     text.parse().expect("a prefix")
+}
+
+/// Waits until an IPv6 address is no longer tentative.
+async fn usable(address: &str) {
+    let is_usable = async || {
+        while UdpSocket::bind((address, 0)).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let usable = timeout(PATIENCE, is_usable()).await;
+    usable.expect("the address is usable");
 }
 
 const VIA_FIBER: ForeignDefault = ForeignDefault {
@@ -387,6 +398,29 @@ fn an_object_that_another_program_removes_is_put_back_and_reported_once() {
 }
 
 #[test]
+fn a_program_that_removes_all_rules_is_one_report_and_another_time_it_is_told_as_again() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        agent.carry(FIBER).await;
+        for is_again in [false, true] {
+            for rule in world.rules().await {
+                if format!("{rule:?}").contains("Other(117)") {
+                    world.remove_rule(rule).await;
+                }
+            }
+            let report = loop {
+                if let KernelReport::Reasserted(restored) = agent.report().await {
+                    break restored;
+                }
+            };
+            assert_eq!(report.what.len(), if is_again { 0 } else { 8 });
+            assert_eq!(report.is_again, is_again);
+        }
+    });
+}
+
+#[test]
 fn a_route_that_is_changed_again_and_again_is_put_back_ever_more_slowly() {
     netns::run(async |world| {
         two_uplinks(&world).await;
@@ -417,11 +451,7 @@ fn a_route_that_is_changed_again_and_again_is_put_back_ever_more_slowly() {
         while theirs().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        while let Ok(report) = agent.kernel.reports.try_recv() {
-            if let KernelReport::Reasserted { what } = report {
-                agent.put_back.push(what);
-            }
-        }
+        agent.put_back(1).await;
         assert_eq!(
             agent.put_back,
             [format!(
@@ -694,8 +724,8 @@ fn a_rule_that_says_more_goes_without_taking_ours_with_it() {
             .observed(|observed| observed.odd_rules.is_empty())
             .await;
         assert_eq!(world.of_protocol(117).await, ours);
+        agent.put_back(1).await;
         let put_back = agent.put_back;
-        assert!(!put_back.is_empty());
         assert!(
             put_back.iter().all(|line| line.starts_with("ip rule del")),
             "{put_back:?}"

@@ -44,6 +44,7 @@ fn a_guard_behind_the_default_routes_of_others_stops_nothing_when_these_go() {
         world
             .add_default6(FIBER, address("2001:db8:1::1"), None)
             .await;
+        usable("2001:db8:1::2").await;
         world.add_blackhole(MAIN, 9_999).await;
         add_guard6(&world, 9_999).await;
         let before = world.everything().await;

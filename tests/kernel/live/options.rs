@@ -30,15 +30,7 @@ async fn fiber_of_one_address(world: &World) {
         .await;
     let accepted6 = format!("{accepted6}/128").parse().expect("an address");
     world.add_address6(FIBER, accepted6).await;
-    // The kernel takes an address as a source once it is no longer tentative.
-    let is_usable = async || {
-        while UdpSocket::bind((ACCEPTED[1], 0)).is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, is_usable())
-        .await
-        .expect("the address is usable");
+    usable(ACCEPTED[1]).await;
     for mut route in learnt(world).await {
         let source = ACCEPTED[usize::from(is_ipv6(&route))]
             .parse()
