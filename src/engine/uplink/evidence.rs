@@ -195,13 +195,14 @@ impl Evidence {
         Some(Wait { began, decided })
     }
 
-    /// Takes the counters of its interface; whether its own traffic gets no answers.
+    /// Takes the counters of its interface; whether its own traffic gets no answers, and did so far.
     pub(super) fn counted(&mut self, counters: Counters, rtt: Duration, now: Moment) -> bool {
         self.passive.observe(counters, now);
         self.quality.set_full(self.passive.is_full());
         let silent = self.passive.silent_since(rtt, now);
+        let is_news = silent.is_some() && !self.outage.is_traffic_silent();
         self.outage.traffic_is_silent(silent);
-        silent.is_some()
+        is_news
     }
 
     /// A probe left the machine and says something about the uplink.

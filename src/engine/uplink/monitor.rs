@@ -285,13 +285,13 @@ impl UplinkMonitor {
     /// Takes the counters of its interface.
     pub(super) fn counted(&mut self, counters: Counters, now: Moment) {
         let rtt = self.targets.rtt().unwrap_or(self.settings.probe.timeout);
-        let is_silent = self.evidence.counted(counters, rtt, now);
+        let has_fallen_silent = self.evidence.counted(counters, rtt, now);
         // What is metered is probed too rarely for its counters to be read along with the probes.
         let now_and_then = (self.pacer.is_metered()).then_some(now + self.settings.probe.interval);
         let look_again = self.evidence.passive.look_again(now).or(now_and_then);
         let look_again = look_again.filter(|_| self.is_carrying);
         self.timers.set_or_stop(UplinkTimer::Count, look_again);
-        if is_silent {
+        if has_fallen_silent {
             self.hurry(now);
         }
     }
