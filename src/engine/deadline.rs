@@ -6,6 +6,10 @@ use std::time::Duration;
 /// moods, and a late reply undoes a miss only after the alarm.
 const LEAST_MARGIN: Duration = Duration::from_millis(25);
 
+/// The same where the link's own traffic has fallen silent and a probe has been missed since: that a whole link is
+/// silent is no mood of a queue.
+const SILENT_MARGIN: Duration = Duration::from_millis(10);
+
 /// The smoothed round trip and its variation, as in RFC 6298, section 2 (alpha 1/8, beta 1/4, K 4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundTrip {
@@ -31,8 +35,17 @@ impl RoundTrip {
 
     /// After how long without an answer a probe is missed: `most` while nothing is known.
     pub fn deadline(&self, most: Duration) -> Duration {
+        self.after(LEAST_MARGIN, most)
+    }
+
+    /// The same while the link's own traffic is silent, too.
+    pub fn deadline_in_silence(&self, most: Duration) -> Duration {
+        self.after(SILENT_MARGIN, most)
+    }
+
+    fn after(&self, margin: Duration, most: Duration) -> Duration {
         self.estimate.map_or(most, |(smoothed, variation)| {
-            (smoothed + LEAST_MARGIN.max(variation * 4)).min(most)
+            (smoothed + margin.max(variation * 4)).min(most)
         })
     }
 }
@@ -50,6 +63,7 @@ mod tests {
             round_trip.observe(Duration::from_millis(10));
         }
         assert_eq!(round_trip.deadline(most).as_millis(), 35);
+        assert_eq!(round_trip.deadline_in_silence(most).as_millis(), 20);
         for _ in 0..100 {
             round_trip.observe(Duration::from_millis(700));
         }

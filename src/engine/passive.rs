@@ -13,6 +13,8 @@ use crate::units::{Counters, Moment};
 const BUSY_RATE: f64 = 20.0;
 /// How often that is.
 pub const BUSY_EVERY: Duration = Duration::from_millis(100);
+/// Where inbound may just have fallen still, a look so soon after the last adds what has come since.
+const LOOK_BETWEEN: Duration = Duration::from_millis(30);
 /// Below this rate either way next to nothing flows but probes, and a look along with each steady
 /// probe shows when that changes: a look costs a small router a tenth of a probe.
 const IDLE_RATE: f64 = 5.0;
@@ -52,7 +54,29 @@ pub struct Passive {
     rx_load: Load,
     tx_load: Load,
     still: Option<Still>,
+    /// The same with what a look between two regular ones has added.
+    still_between: Option<Still>,
     held_off_until: Moment,
+}
+
+/// What passed between two looks.
+#[derive(Clone, Copy, Debug)]
+struct PassedPackets {
+    seconds: f64,
+    sent: f64,
+    received: f64,
+    /// What would have come in at the rate so far.
+    expected: f64,
+}
+
+impl PassedPackets {
+    /// Inbound was silent, or as good as that while outbound kept its rate.
+    fn is_silence(self, tx_rate: f64) -> bool {
+        let is_silent = self.received <= self.expected * STILL_SHARE;
+        let goes_on = self.sent >= tx_rate * self.seconds * NOISY_SHARE;
+        let is_silent_but_for_noise = self.received <= self.expected * NOISY_SHARE && goes_on;
+        self.expected >= 1.0 && (is_silent || is_silent_but_for_noise)
+    }
 }
 
 /// Inbound has been still while so many packets went out.
@@ -65,6 +89,24 @@ struct Still {
 }
 
 impl Still {
+    fn new(since: Moment) -> Self {
+        Self {
+            since,
+            sent: 0.0,
+            received: 0.0,
+            expected: 0.0,
+        }
+    }
+
+    fn and(self, passed: PassedPackets) -> Self {
+        Self {
+            since: self.since,
+            sent: self.sent + passed.sent,
+            received: self.received + passed.received,
+            expected: self.expected + passed.expected,
+        }
+    }
+
     fn is_plenty(self) -> bool {
         let missing = self.expected - self.received;
         let is_noisy = self.received > self.expected * STILL_SHARE;
@@ -80,57 +122,65 @@ impl Still {
 impl Passive {
     /// Takes the counters as they are now.
     pub fn observe(&mut self, counters: Counters, now: Moment) {
-        let Some((then, before)) = self.last.replace((now, counters)) else {
+        self.still_between = None;
+        let Some((then, before)) = self.last.filter(|(then, _)| *then < now) else {
+            self.last = Some((now, counters));
             return;
         };
-        let seconds = now.since(then).as_secs_f64();
-        if seconds <= 0.0 {
+        let elapsed = now.since(then);
+        let passed = PassedPackets {
+            seconds: elapsed.as_secs_f64(),
+            received: difference(counters.rx_packets, before.rx_packets),
+            sent: difference(counters.tx_packets, before.tx_packets),
+            expected: self.rx_rate * elapsed.as_secs_f64(),
+        };
+        if let Some(still) = self.still.filter(|_| elapsed + LOOK_BETWEEN < BUSY_EVERY) {
+            let still = still.and(passed);
+            self.still_between = (still.received <= still.expected * NOISY_SHARE).then_some(still);
             return;
         }
-        self.rx_load
-            .observe(difference(counters.rx_bytes, before.rx_bytes), seconds);
-        self.tx_load
-            .observe(difference(counters.tx_bytes, before.tx_bytes), seconds);
-        let received = difference(counters.rx_packets, before.rx_packets);
-        let sent = difference(counters.tx_packets, before.tx_packets);
-        let expected = self.rx_rate * seconds;
-        let is_silent = received <= expected * STILL_SHARE;
-        let goes_on = sent >= self.tx_rate * seconds * NOISY_SHARE;
-        let is_silent_but_for_noise = received <= expected * NOISY_SHARE && goes_on;
-        if expected >= 1.0 && (is_silent || is_silent_but_for_noise) {
-            let still = self.still.get_or_insert(Still {
-                since: then,
-                sent: 0.0,
-                received: 0.0,
-                expected: 0.0,
-            });
-            still.sent += sent;
-            still.received += received;
-            still.expected += expected;
-            let has_ended = still.sent < LEAST_PACKETS && now.since(still.since) >= ENDED_AFTER;
-            if has_ended {
-                self.still = None;
-                self.rx_rate = 0.0;
-                self.tx_rate = 0.0;
-            }
-            return;
+        self.last = Some((now, counters));
+        let bytes = difference(counters.rx_bytes, before.rx_bytes);
+        self.rx_load.observe(bytes, passed.seconds);
+        let bytes = difference(counters.tx_bytes, before.tx_bytes);
+        self.tx_load.observe(bytes, passed.seconds);
+        if passed.is_silence(self.tx_rate) {
+            self.fall_still(passed, then, now);
+        } else {
+            self.flow(passed);
         }
+    }
+
+    /// Inbound was silent since `then`.
+    fn fall_still(&mut self, passed: PassedPackets, then: Moment, now: Moment) {
+        let still = self.still.unwrap_or(Still::new(then)).and(passed);
+        let has_ended = still.sent < LEAST_PACKETS && now.since(still.since) >= ENDED_AFTER;
+        self.still = Some(still).filter(|_| !has_ended);
+        if has_ended {
+            self.rx_rate = 0.0;
+            self.tx_rate = 0.0;
+        }
+    }
+
+    fn flow(&mut self, passed: PassedPackets) {
         self.still = None;
-        let share = 1.0 - (-seconds / SMOOTHING_SECONDS).exp();
-        self.rx_rate += (received / seconds - self.rx_rate) * share;
-        self.tx_rate += (sent / seconds - self.tx_rate) * share;
+        let share = 1.0 - (-passed.seconds / SMOOTHING_SECONDS).exp();
+        self.rx_rate += (passed.received / passed.seconds - self.rx_rate) * share;
+        self.tx_rate += (passed.sent / passed.seconds - self.tx_rate) * share;
     }
 
     /// Since when packets have gone out and none have come in, if that is suspicious by now on a
     /// link with this round trip.
     pub fn silent_since(&self, rtt: Duration, now: Moment) -> Option<Moment> {
-        let still = self.still.filter(|_| now >= self.held_off_until)?;
+        let still = self.still_between.or(self.still);
+        let still = still.filter(|_| now >= self.held_off_until)?;
         let lasts = now.since(still.since);
         (still.is_plenty() && lasts >= BUSY_EVERY.max(rtt * ROUND_TRIPS)).then_some(still.since)
     }
 
     /// The suspicion was unfounded: the link answers.
     pub fn disprove(&mut self, now: Moment) {
+        self.still_between = None;
         if self.still.take().is_some() {
             self.rx_rate = 0.0;
             self.held_off_until = now + HOLD_OFF;
@@ -170,7 +220,18 @@ impl Passive {
     /// When the counters are worth reading again, if that is sooner than the next probe.
     pub fn look_again(&self, now: Moment) -> Option<Moment> {
         let is_busy = self.rx_rate >= BUSY_RATE && self.tx_rate >= BUSY_RATE;
-        is_busy.then_some(now + BUSY_EVERY)
+        let (last, _) = self.last.filter(|_| is_busy)?;
+        let is_open = |still: Still| {
+            let is_recent = (still.since..still.since + BUSY_EVERY * 2).contains(&now);
+            is_recent && !still.is_plenty()
+        };
+        let is_open = self.still_between.or(self.still).is_some_and(is_open);
+        let soon = now + LOOK_BETWEEN;
+        Some(if is_open {
+            soon
+        } else {
+            soon.max(last + BUSY_EVERY)
+        })
     }
 }
 
@@ -240,6 +301,24 @@ mod tests {
         assert_eq!(traffic.flows(50, 20, 20), None);
         let silent = traffic.flows(1, 0, 20);
         assert_eq!(silent, Some(traffic.now - Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_look_between_shows_what_the_look_that_an_outage_began_before_left_open() {
+        let mut traffic = Traffic::new();
+        traffic.flows(50, 20, 20);
+        assert_eq!(traffic.flows(1, 8, 20), None, "the outage is 60 ms old");
+        let began = traffic.now - Duration::from_millis(100);
+        let mut looks = Vec::new();
+        while traffic.passive.silent_since(RTT, traffic.now).is_none() {
+            let next = traffic.passive.look_again(traffic.now).expect("is busy");
+            traffic.counters.tx_packets += 6;
+            looks.push(next.since(traffic.now).as_millis());
+            traffic.now = next;
+            traffic.passive.observe(traffic.counters, next);
+        }
+        assert_eq!(looks, [30, 30]);
+        assert_eq!(traffic.passive.silent_since(RTT, traffic.now), Some(began));
     }
 
     #[test]

@@ -157,6 +157,11 @@ impl TargetTrack {
         self.round_trip.deadline(most)
     }
 
+    /// The same while the link's own traffic is silent, too.
+    pub fn deadline_in_silence(&self, most: Duration) -> Duration {
+        self.round_trip.deadline_in_silence(most)
+    }
+
     /// How long its answers usually take; none while nothing is known.
     pub fn usual_rtt(&self) -> Option<Duration> {
         self.round_trip.usual()

@@ -30,4 +30,5 @@ mod stability;
 mod standby;
 mod status;
 mod traces;
+mod traffic;
 mod verdicts;

@@ -30,6 +30,7 @@ use crate::engine::round::{Fate, RoundProbe};
 use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
 use crate::engine::suspicion::SuspectedFault;
+use crate::engine::target::TargetTrack;
 use crate::engine::timer::{Timers, UplinkTimer};
 use crate::routing::{Attachment, Family, Path};
 use crate::units::{Counters, Moment, ProbeId, Target};
@@ -362,9 +363,12 @@ impl UplinkMonitor {
         let purse = self.pacer.purse_mut().as_deref_mut();
         let purse = purse.map(|purse| (purse, probe));
         (self.next_hops).ask(&situation, &self.evidence, &self.targets, purse, to_hop);
-        let order = |target: &Target| order(target, None);
+        let order = |track: &TargetTrack| {
+            let patience = situation.patience(track, probe.timeout);
+            (order(track.target(), None), patience)
+        };
         self.rounds
-            .send(chosen, &self.targets, probe, broken, now, order);
+            .send(chosen, &self.targets, probe.quorum, broken, now, order);
         self.pacer.sent();
         let situation = self.situation(now);
         self.pacer

@@ -10,6 +10,7 @@ use super::purse::{Purse, RoundTargets};
 use crate::engine::budget::Purpose;
 use crate::engine::schedule::{Breadth, Doubt, Need, Pace, Spread, Wait};
 use crate::engine::settings::ProbeSettings;
+use crate::engine::target::TargetTrack;
 use crate::units::Moment;
 
 /// The routes that probes take are written before the probes are sent.
@@ -56,6 +57,15 @@ pub(super) struct Situation {
 impl Situation {
     pub(super) fn may_be_dead(&self) -> bool {
         self.is_suspected || self.is_traffic_silent
+    }
+
+    /// How long the answer of a target is waited for.
+    pub(super) fn patience(&self, track: &TargetTrack, timeout: Duration) -> Duration {
+        if self.is_traffic_silent && self.silent_from.is_some() {
+            track.deadline_in_silence(timeout)
+        } else {
+            track.deadline(timeout)
+        }
     }
 
     fn silence(&self) -> Option<Duration> {

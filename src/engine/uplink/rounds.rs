@@ -8,9 +8,9 @@ use super::purse::RoundTargets;
 use super::targets::Targets;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::schedule::Breadth;
-use crate::engine::settings::ProbeSettings;
+use crate::engine::target::TargetTrack;
 use crate::routing::Family;
-use crate::units::{Moment, ProbeId, Target};
+use crate::units::{Moment, ProbeId};
 
 /// The rounds of one uplink that an answer may still come to, the oldest first.
 #[derive(Clone, Debug, Default)]
@@ -78,32 +78,33 @@ impl Rounds {
         chosen
     }
 
-    /// Sends a round to the chosen targets. `order` orders a probe; `without`: the broken family.
+    /// Sends a round to the chosen targets. `order` orders a probe, and says how long its answer may take; `without`:
+    /// the broken family.
     pub(super) fn send(
         &mut self,
         chosen: RoundTargets,
         targets: &Targets,
-        probe: &ProbeSettings,
+        quorum: usize,
         without: Option<Family>,
         now: Moment,
-        mut order: impl FnMut(&Target) -> ProbeId,
+        mut order: impl FnMut(&TargetTrack) -> (ProbeId, Duration),
     ) {
         let mut probes = std::mem::take(&mut self.spare_room);
         probes.reserve_exact(chosen.len());
         for (places, counts) in [(chosen.counting, true), (chosen.retried, false)] {
             for place in places.iter() {
-                let track = targets.at(place);
+                let (id, patience) = order(targets.at(place));
                 probes.push(RoundProbe {
-                    id: order(track.target()),
+                    id,
                     target: place,
                     family: targets.family_of(place),
                     counts,
-                    deadline: now + track.deadline(probe.timeout),
+                    deadline: now + patience,
                     fate: Fate::Pending,
                 });
             }
         }
-        let mut round = Round::new(now, probe.quorum, probes);
+        let mut round = Round::new(now, quorum, probes);
         round.without = without;
         self.kept.push_back(round);
     }
