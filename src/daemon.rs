@@ -335,7 +335,9 @@ impl Daemon {
         for (uplink, order) in drains {
             self.advance_drain(uplink, order);
         }
-        for report in self.probers.order(jobs).err().into_iter().flatten() {
+        let ordered = self.clock.instant(self.decisions.ordered);
+        let refused = self.probers.order(jobs, ordered).err();
+        for report in refused.into_iter().flatten() {
             self.probed(report);
         }
         let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);

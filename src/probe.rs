@@ -94,11 +94,11 @@ impl Probers {
         Ok(Self { orders, reports })
     }
 
-    /// Orders probes, all with one wake-up.
+    /// Orders probes, all with one wake-up. `ordered`: when the engine ordered them, from which their lateness counts.
     ///
     /// # Errors
     /// If the queue is full; the probes are reported as not sent.
-    pub fn order(&self, jobs: Vec<ProbeJob>) -> Result<(), Vec<ProbeReport>> {
+    pub fn order(&self, jobs: Vec<ProbeJob>, ordered: Instant) -> Result<(), Vec<ProbeReport>> {
         if jobs.is_empty() {
             return Ok(());
         }
@@ -110,7 +110,6 @@ impl Probers {
         if self.orders.capacity() <= 1 {
             return refused(jobs, "the probers are overloaded");
         }
-        let ordered = now();
         match self.orders.try_send(ProberOrder::Send { jobs, ordered }) {
             Err(mpsc::error::TrySendError::Closed(ProberOrder::Send { jobs, .. })) => {
                 refused(jobs, "the probers have ended")

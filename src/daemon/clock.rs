@@ -32,6 +32,11 @@ impl Clock {
         Moment::after_start(instant.saturating_duration_since(self.start))
     }
 
+    /// The same for another thread.
+    pub(super) fn instant(self, at: Moment) -> Instant {
+        self.start + at.since_start()
+    }
+
     pub(super) fn wall(self) -> Wall {
         Wall::reading(SystemTime::now(), self.now())
     }

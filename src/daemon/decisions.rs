@@ -14,6 +14,8 @@ use crate::units::Moment;
 pub(super) struct Decisions {
     pub(super) engine: Engine,
     pub(super) lateness: Lateness,
+    /// When the engine was last called by the time, which is when it orders probes.
+    pub(super) ordered: Moment,
     recorder: Option<Recorder>,
     clock: Clock,
 }
@@ -24,6 +26,7 @@ impl Decisions {
         Ok(Self {
             engine: Engine::new(config.engine.clone(), begin),
             lateness: Lateness::default(),
+            ordered: begin,
             recorder: recorder(config, begin, clock)?,
             clock,
         })
@@ -40,6 +43,7 @@ impl Decisions {
     pub(super) fn handle_timeout(&mut self) {
         let now = self.clock.now();
         self.record(now, None);
+        self.ordered = now;
         self.engine.handle_timeout(now);
     }
 

@@ -1,6 +1,9 @@
 //! The probes in flight.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -45,12 +48,19 @@ impl Flights {
         let outbox = self.outbox.clone();
         let (uplink, id) = (probe.uplink.clone(), probe.id);
         self.tasks.spawn(async move {
+            let mut flight = pin!(flight);
+            let begun = poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await;
+            // The probe has left by now: a stall just before it left is part of this.
             let by = now() - ordered;
             if by >= LATE {
                 let uplink = uplink.clone();
                 drop(outbox.send(ProberReport::SentLate { uplink, id, by }).await);
             }
-            if let Some(outcome) = flight.await {
+            let outcome = match begun {
+                Poll::Ready(outcome) => outcome,
+                Poll::Pending => flight.await,
+            };
+            if let Some(outcome) = outcome {
                 let report = ProbeReport {
                     uplink,
                     id,
@@ -92,5 +102,43 @@ impl Flights {
     /// Waits until a probe has ended.
     pub(super) async fn land(&mut self) {
         drop(self.tasks.join_next().await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::ProbeId;
+
+    #[test]
+    fn a_stall_just_before_a_probe_leaves_is_part_of_its_lateness() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let (outbox, mut reports) = mpsc::channel(1);
+        let probe = ProbeOrder {
+            id: ProbeId(7),
+            uplink: "fiber".parse().expect("a name"),
+            target: "192.0.2.1".parse().expect("a target"),
+            hop: None,
+            listen_for: Duration::from_secs(1),
+        };
+        let report = runtime.block_on(async {
+            let mut flights = Flights::new(outbox);
+            let ordered = now();
+            // On its way to the socket the prober does not run for a while.
+            flights.start(&probe, ordered, async move {
+                while now() - ordered < LATE * 2 {}
+                std::future::pending().await
+            });
+            reports.recv().await
+        });
+        let by = match report {
+            Some(ProberReport::SentLate { by, .. }) => by,
+            other @ (Some(ProberReport::Outcome(_) | ProberReport::AnswersRead(_)) | None) => {
+                panic!("{other:?}")
+            }
+        };
+        assert!(by >= LATE * 2, "{by:?}");
     }
 }

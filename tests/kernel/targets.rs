@@ -14,7 +14,7 @@ use std::time::Duration;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::rule::{RuleAction, RuleMessage};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::event::Change;
@@ -70,12 +70,13 @@ impl Uplink {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it orders a probe now")]
     fn send(&mut self, target: &str, listen_for: Duration) {
         self.order.probe.id.0 += 1;
         self.order.probe.target = target.parse().expect("a target");
         self.order.probe.listen_for = listen_for;
         self.probers
-            .order(vec![self.order.clone()])
+            .order(vec![self.order.clone()], Instant::now())
             .expect("a free place");
     }
 
