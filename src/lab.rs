@@ -13,6 +13,7 @@
 //!                 testbed                        the network, the agent, and what is observed of both
 //!                    │
 //!   address_changes  agent  modem  meter  route_watch  machine_delay  bare_probe  long_flow_ends  flood  noise  portal
+//!   quota  stalls
 //!                    │                           threads and processes in the nodes
 //!                 network ── pump ── tap ── flapping
 //!                    │                           nodes and wires
@@ -54,6 +55,7 @@ mod noise;
 mod output;
 mod portal;
 mod pump;
+mod quota;
 pub mod report;
 mod route_watch;
 mod run;

@@ -13,6 +13,7 @@ use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::control::client::Client;
+use crate::control::{Request, Response};
 use crate::lab::clock;
 use crate::lab::clock::pause;
 use crate::lab::error::{Doing, LabError};
@@ -218,6 +219,19 @@ fn connect() -> Option<Client> {
         pause(TICK);
     }
     None
+}
+
+/// The loss that it has learnt of its uplinks, the most of all, in percent; none where it does not answer.
+pub(super) fn learnt_loss() -> Option<f64> {
+    let answer = connect()?.request(&Request::Status).ok()?;
+    let Response::Status(status) = answer else {
+        return None;
+    };
+    let learnt = status
+        .uplinks
+        .into_iter()
+        .filter_map(|uplink| uplink.learnt);
+    learnt.map(|learnt| learnt.loss_percent).reduce(f64::max)
 }
 
 fn resident(status: &str) -> Option<u64> {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::engine::event::EventKind;
 use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
 use crate::lab::inventory::InventoryDifference;
@@ -37,6 +38,8 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) left: Option<InventoryDifference>,
     /// Of the agent.
     pub(super) cost: Option<PhaseCost>,
+    /// By the agent, the most of all uplinks, in percent.
+    pub(super) learnt_loss: Option<f64>,
 }
 
 impl PhaseObservations<'_> {
@@ -64,6 +67,11 @@ impl PhaseObservations<'_> {
         };
         let entry = self.timeline.iter().find(is_there)?;
         Some(entry.after)
+    }
+
+    fn downs(&self) -> usize {
+        let is_down = |entry: &&TimelineEntry| matches!(&entry.note, TimelineNote::Agent(record) if record.event == EventKind::UplinkDown);
+        self.timeline.iter().filter(is_down).count()
     }
 
     fn says(&self, event: &str) -> bool {
@@ -101,6 +109,8 @@ pub(super) fn checks(
         flows_reset: _,
         flows_hang: _,
         says,
+        downs,
+        learnt_loss,
         without_a_route,
         switch_within,
         leaves_nothing,
@@ -129,6 +139,8 @@ pub(super) fn checks(
         gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.traffic6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()), seen.delay)),
         says.as_deref().map(|event| said(event, seen)),
+        downs.map(|most| at_most("uplinks that go down", most, Some(seen.downs()))),
+        learnt_loss.map(|most| at_most("% of loss learnt", most, seen.learnt_loss)),
         without_a_route.map(|most| {
             let without = seen.lookups.map(|lookups| lookups.without_a_route);
             at_most("lookups without a route", most, without)
@@ -337,6 +349,7 @@ mod tests {
             lookups: None,
             left: None,
             cost: None,
+            learnt_loss: None,
         };
         let passed: Vec<_> = checks(&expect, &seen).iter().map(|c| c.passed).collect();
         assert_eq!(passed, [true, false, true, false, true, false, false]);
@@ -356,6 +369,7 @@ mod tests {
             lookups: None,
             left: None,
             cost: None,
+            learnt_loss: None,
         };
         assert!(checks(&PhaseExpectation::default(), &seen).is_empty());
     }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use crate::lab::report::{
-    ExpectationCheck, LabReport, MedianAndWorst, PhaseFigures, TimelineEntry, TimelineNote,
+    ExpectationCheck, LabReport, PhaseFigures, RunSpread, TimelineEntry, TimelineNote,
 };
 use crate::lab::scenario::{Scenario, ScenarioPhase};
 
@@ -25,9 +25,9 @@ struct Page {
 /// Where the texts of the timeline begin.
 const ENTRY_INDENT: usize = 23;
 /// The columns of the figures.
-const TRAFFIC: usize = 15;
-const LOST: usize = 12;
-const MOVED: usize = 12;
+const TRAFFIC: usize = 19;
+const LOST: usize = 16;
+const MOVED: usize = 19;
 
 #[derive(Clone, Copy)]
 enum TextStyle {
@@ -64,7 +64,7 @@ impl LabOutput {
         self.hanging("  ", 2, &scenario.about);
     }
 
-    pub(super) fn run(&self, number: usize, of: usize) {
+    pub(super) fn run(&self, number: u16, of: u16) {
         if of > 1 {
             let text = format!("\nrun {number} of {of}");
             self.line(&self.ink(TextStyle::Bold, &text));
@@ -149,7 +149,7 @@ impl LabOutput {
             title.for_each(|line| self.line(&format!("  {line}")));
         }
         if report.runs.len() > 1 {
-            self.line(&self.ink(TextStyle::Dim, "  each: median / worst"));
+            self.line(&self.ink(TextStyle::Dim, "  each: median / 95 % / worst"));
         }
         let (ink, word) = verdict(report.passed);
         self.line(&format!("\n{}  {}\n", self.ink(ink, word), report.scenario));
@@ -231,10 +231,10 @@ fn verdict(passed: bool) -> (TextStyle, &'static str) {
     }
 }
 
-fn spread(MedianAndWorst { median, worst }: MedianAndWorst, unit: &str) -> String {
+fn spread(RunSpread { median, p95, worst }: RunSpread, unit: &str) -> String {
     let is_one_value = median.total_cmp(&worst).is_eq();
     if is_one_value {
         return format!("{median:.0} {unit}");
     }
-    format!("{median:.0} / {worst:.0} {unit}")
+    format!("{median:.0} / {p95:.0} / {worst:.0} {unit}")
 }

@@ -250,7 +250,7 @@ pub enum TimelineNote {
     Client6(ClientTraffic),
 }
 
-/// Median and worst over the runs of a phase.
+/// What was measured over the runs of a phase.
 #[derive(Debug, Serialize)]
 pub struct PhaseFigures {
     /// What was done.
@@ -260,23 +260,25 @@ pub struct PhaseFigures {
     /// In how many all expectations were met.
     pub passed: usize,
     /// The client's longest time without traffic, in milliseconds.
-    pub without_traffic_ms: MedianAndWorst,
+    pub without_traffic_ms: RunSpread,
     /// The client's lost packets.
-    pub lost: MedianAndWorst,
+    pub lost: RunSpread,
     /// When the traffic moved, in milliseconds; over the runs in which it did.
-    pub moved_ms: Option<MedianAndWorst>,
+    pub moved_ms: Option<RunSpread>,
 }
 
-/// Median and worst.
+/// How the values of several runs are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct MedianAndWorst {
+pub struct RunSpread {
     /// Half of the runs were below, half above.
     pub median: f64,
+    /// 95 % of the runs were not above it.
+    pub p95: f64,
     /// The largest.
     pub worst: f64,
 }
 
-impl MedianAndWorst {
+impl RunSpread {
     /// Of some values; none of none.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<_> = values.collect();
@@ -288,7 +290,10 @@ impl MedianAndWorst {
         } else {
             f64::midpoint(values[middle - 1], values[middle])
         };
-        Some(Self { median, worst })
+        // The smallest value that so many are not above (nearest rank).
+        let rank = (values.len() * 95).div_ceil(100);
+        let p95 = values[rank - 1];
+        Some(Self { median, p95, worst })
     }
 }
 
@@ -310,9 +315,9 @@ fn figures_of<'r>(
         title: phases.clone().next()?.title.clone(),
         runs: phases.clone().count(),
         passed: phases.clone().filter(|phase| phase.passed).count(),
-        without_traffic_ms: MedianAndWorst::of(phases.clone().map(gap))?,
-        lost: MedianAndWorst::of(phases.clone().map(lost))?,
-        moved_ms: MedianAndWorst::of(phases.filter_map(|phase| phase.moved_ms)),
+        without_traffic_ms: RunSpread::of(phases.clone().map(gap))?,
+        lost: RunSpread::of(phases.clone().map(lost))?,
+        moved_ms: RunSpread::of(phases.filter_map(|phase| phase.moved_ms)),
     })
 }
 
@@ -390,12 +395,15 @@ mod tests {
 
     #[test]
     fn the_median_lies_in_the_middle_and_the_worst_at_the_end() {
-        let spread = MedianAndWorst::of([4.0, 1.0, 3.0, 2.0].into_iter());
-        let expected = MedianAndWorst {
+        let spread = RunSpread::of([4.0, 1.0, 3.0, 2.0].into_iter());
+        let expected = RunSpread {
             median: 2.5,
+            p95: 4.0,
             worst: 4.0,
         };
         assert_eq!(spread, Some(expected));
-        assert_eq!(MedianAndWorst::of(std::iter::empty()), None);
+        let forty = RunSpread::of((1..=40).rev().map(f64::from));
+        assert_eq!(forty.map(|spread| spread.p95), Some(38.0));
+        assert_eq!(RunSpread::of(std::iter::empty()), None);
     }
 }

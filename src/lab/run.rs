@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lab::address_changes;
-use crate::lab::agent::AgentCost;
+use crate::lab::agent::{self, AgentCost};
 use crate::lab::bare_probe::BareProbe;
 use crate::lab::chance::Chance;
 use crate::lab::checks::{self, PhaseObservations};
@@ -22,11 +22,12 @@ use crate::lab::namespace::Namespace;
 use crate::lab::network::{AccessLine, LabNetwork, Wire};
 use crate::lab::output::LabOutput;
 use crate::lab::portal::LandingPage;
+use crate::lab::quota::SharedQuota;
 use crate::lab::report::{
     self, KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
     ScenarioRunReport, TimelineNote,
 };
-use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase};
+use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase, Span};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stalls;
 use crate::lab::stream::TimeRange;
@@ -43,6 +44,10 @@ const LEAD: Duration = Duration::from_millis(500);
 /// Probes come once a second: the first phase begins at a time drawn from this span, so that many
 /// runs meet every moment between two probes.
 const ANY_MOMENT: Duration = Duration::from_secs(1);
+/// Multiples of the golden ratio lie evenly between 0 and 1, however many there are (Weyl 1916).
+const EVENLY: f64 = 0.618_033_988_749_895;
+/// A single run has the age that all runs would have where the stream flows from the beginning.
+const FIRST_PLACE: f64 = 0.6;
 /// The moments of stalls are none of the others that are drawn from the seed.
 const STALLS: u64 = 0x5354_414c;
 /// Nor are those of addresses.
@@ -52,7 +57,7 @@ const ADDRESSES: u64 = 0x4144_4452;
 #[derive(Clone, Debug)]
 pub struct LabOptions {
     /// How often.
-    pub runs: usize,
+    pub runs: u16,
     /// What all chance follows from.
     pub seed: u64,
     /// How long elastic phases last.
@@ -93,7 +98,7 @@ pub fn run_scenario(
     let mut runs = Vec::new();
     for number in 1..=options.runs {
         output.run(number, options.runs);
-        runs.push(runner.run(scenario)?);
+        runs.push(runner.run(scenario, number)?);
     }
     let report = LabReport {
         scenario: scenario.name.clone(),
@@ -105,6 +110,12 @@ pub fn run_scenario(
     };
     output.end(&report);
     Ok(report)
+}
+
+/// The age of the client's stream in the run of this number.
+fn stream_age([youngest, oldest]: [Span; 2], number: u16) -> Duration {
+    let place = (f64::from(number) * EVENLY + FIRST_PLACE).fract();
+    youngest.0 + oldest.0.saturating_sub(youngest.0).mul_f64(place)
 }
 
 struct ScenarioRunner<'n> {
@@ -125,16 +136,23 @@ struct RunningActs<'n> {
     floods: Vec<ShutdownHandle>,
     stalls: Vec<ShutdownHandle>,
     addresses: Vec<ShutdownHandle>,
+    quotas: Vec<SharedQuota>,
     lookups: Option<LookupCounts>,
     kills: Option<KillCounts>,
 }
 
 impl<'n> ScenarioRunner<'n> {
-    fn run(&mut self, scenario: &Scenario) -> Result<ScenarioRunReport, LabError> {
+    fn run(&mut self, scenario: &Scenario, number: u16) -> Result<ScenarioRunReport, LabError> {
+        let age = scenario.stream_age.map(|ages| stream_age(ages, number));
+        self.testbed.let_stream(age.is_none());
         let ready = self.testbed.start_agent_afresh()?;
         self.output.ready(ready);
         let warm_up = scenario.warm_up.0 + ANY_MOMENT.mul_f64(self.chance.unit());
-        self.testbed.listen_until(clock::now() + warm_up, |_| false);
+        let streams = age.unwrap_or(warm_up);
+        let begins = clock::now() + warm_up.saturating_sub(streams);
+        self.testbed.listen_until(begins, |_| false);
+        self.testbed.let_stream(true);
+        self.testbed.listen_until(begins + streams, |_| false);
         let start = clock::now();
         let phases = scenario.phases.iter().map(|phase| self.phase(phase));
         let phases = phases.collect::<Result<_, _>>()?;
@@ -167,6 +185,7 @@ impl<'n> ScenarioRunner<'n> {
         let (to, outages) = self.last(phase, acted.flapping)?;
         drop(acted.portals);
         drop(acted.floods);
+        drop(acted.quotas);
         // What they do late would be of the next phase.
         (acted.stalls.into_iter().chain(acted.addresses)).for_each(ShutdownHandle::end);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
@@ -207,6 +226,7 @@ impl<'n> ScenarioRunner<'n> {
             lookups,
             left: left.transpose()?,
             cost,
+            learnt_loss: (phase.expect.learnt_loss).and_then(|_| agent::learnt_loss()),
         };
         let checks = checks::checks(&phase.expect, &seen);
         self.output.checks(&checks);
@@ -306,6 +326,11 @@ impl<'n> ScenarioRunner<'n> {
                     let chance = self.chance.fork(STALLS);
                     acted.stalls.push(stalls::begin(agent, longest.0, chance)?);
                 }
+            }
+            Act::Quota(quota) => {
+                let agent = self.testbed.agent_pid();
+                let quota = agent.map(|agent| SharedQuota::set(agent, *quota));
+                acted.quotas.extend(quota.transpose()?);
             }
             Act::Router { uplink, change } => {
                 self.testbed.network.change_router(uplink, *change)?;
@@ -450,5 +475,26 @@ impl<'n> ScenarioRunner<'n> {
     fn wire(&self, name: &str) -> Result<Wire<'n>, LabError> {
         let wire = self.testbed.network.wire(name);
         wire.ok_or_else(|| LabError::Wire(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ages_of_the_stream_lie_evenly_however_many_runs_there_are() {
+        let ages = [1, 11].map(|seconds| Span(Duration::from_secs(seconds)));
+        for runs in [5, 20, 40] {
+            let seen = (1..=runs).map(|run| stream_age(ages, run).as_secs_f64());
+            let mut seen: Vec<_> = [1.0, 11.0].into_iter().chain(seen).collect();
+            seen.sort_by(f64::total_cmp);
+            let widest = seen.windows(2).map(|pair| pair[1] - pair[0]);
+            let widest = widest.fold(0.0, f64::max);
+            assert!(
+                widest <= 20.0 / f64::from(runs),
+                "{widest} s of {runs} runs"
+            );
+        }
     }
 }

@@ -39,6 +39,10 @@ pub struct Scenario {
     /// One of the uplinks is cold and has a modem; the agent knows no other beside the first.
     #[serde(default)]
     pub modem: Option<Box<ModemSettings>>,
+    /// How old the client's stream is when the first phase begins: another age between these in each run. It flows
+    /// from the beginning unless said.
+    #[serde(default)]
+    pub stream_age: Option<[Span; 2]>,
     /// How long everything is well before the first phase.
     #[serde(default = "two_seconds")]
     pub warm_up: Span,
@@ -154,6 +158,8 @@ pub enum Act {
     },
     /// The agent does not run for up to so long, again and again as long as the phase lasts.
     Stalls(Span),
+    /// The agent has a CPU quota, and busy loops beside it that use it up, too, as long as the phase lasts.
+    Quota(CpuQuota),
     /// Another router on the link of an uplink, or the end of the first.
     Router {
         /// Of which uplink.
@@ -197,6 +203,18 @@ pub enum Act {
         /// How long after its start, at most.
         within: Span,
     },
+}
+
+/// A CPU quota.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuQuota {
+    /// So much time on a processor,
+    pub runs: Span,
+    /// in each period of so long,
+    pub each: Span,
+    /// for the agent and so many loops.
+    pub loops: u32,
 }
 
 /// How the address of an uplink changes.
@@ -274,6 +292,10 @@ pub struct PhaseExpectation {
     pub flows_hang: bool,
     /// An event that the agent reports, or words of its reason.
     pub says: Option<String>,
+    /// Uplinks that the agent reports as down, at most.
+    pub downs: Option<usize>,
+    /// The loss that the agent has learnt of any uplink at the end, in percent, at most.
+    pub learnt_loss: Option<f64>,
     /// Lookups that found no route during `switch_to_and_fro`, at most.
     pub without_a_route: Option<u64>,
     /// From a command until the kernel has followed it, the median of `switch_to_and_fro`, at most so
@@ -300,6 +322,7 @@ impl Act {
             | Self::Outages { .. }
             | Self::Addresses { .. }
             | Self::Stalls(_)
+            | Self::Quota(_)
             | Self::Router { .. }
             | Self::Stranger { .. }
             | Self::Agent(_)
@@ -342,6 +365,12 @@ impl std::fmt::Display for Act {
                 write!(
                     f,
                     "agent: SIGSTOP and SIGCONT at random, for {longest} at most"
+                )
+            }
+            Self::Quota(CpuQuota { runs, each, loops }) => {
+                write!(
+                    f,
+                    "agent: {runs} of CPU each {each}, shared with {loops} busy loops"
                 )
             }
             Self::Router { uplink, change } => {
@@ -452,6 +481,7 @@ mod tests {
                         }
                         Act::Agent(_)
                         | Act::Stalls(_)
+                        | Act::Quota(_)
                         | Act::SwitchToAndFro { .. }
                         | Act::KillAtRandom { .. }
                         | Act::Stream(_)
