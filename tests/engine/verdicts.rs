@@ -123,6 +123,19 @@ fn a_link_that_answers_later_than_probes_may_take_is_degraded_until_it_dies() {
 }
 
 #[test]
+fn a_link_that_held_its_answers_is_slow_and_loses_nothing() {
+    let mut replay = answering(settings(&["fiber", "lte"]), move |order, now| {
+        let is_held = is_fiber(order) && (100.0..102.0).contains(&now);
+        Some(if is_held { 102.0 - now + RTT } else { RTT })
+    });
+    let events = replay.run_until(at(102.5));
+    assert!(when(&events, "uplink.down fiber").is_some());
+    let fiber = fiber(&replay);
+    assert_eq!(fiber.state, State::Degraded, "{}", fiber.reason);
+    assert!(fiber.reason.starts_with("latency"), "{}", fiber.reason);
+}
+
+#[test]
 fn what_is_lost_before_the_first_answer_is_no_loss_of_the_link() {
     for first in [0.1, 0.5, 0.9] {
         let mut replay = answering(settings(&["fiber", "lte"]), move |order, now| {

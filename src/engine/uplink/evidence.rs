@@ -303,10 +303,16 @@ impl Evidence {
         self.wrong_answer = None;
     }
 
-    /// A probe from before the verdict was answered after it: slow is not dead. What is wrong with so
-    /// slow a link.
-    pub(super) fn disproved(&mut self, rtt: Duration, limit: Duration) -> Option<String> {
-        (rtt >= limit).then(|| {
+    /// A probe from before the verdict was answered after it: slow is not dead, and what seemed lost was late. What
+    /// is wrong with so slow a link.
+    pub(super) fn disproved(
+        &mut self,
+        rtt: Duration,
+        health: &HealthSettings,
+        now: Moment,
+    ) -> Option<String> {
+        self.quality = Quality::from(health, now);
+        (rtt >= health.latency.enter).then(|| {
             self.quality.blame_latency(rtt);
             self.quality.complaint().unwrap_or_default()
         })

@@ -39,8 +39,8 @@ impl UplinkJudge<'_> {
         match evidence.judge_round(round, self.targets, down_since, demand, self.now) {
             RoundFinding::Nothing => None,
             RoundFinding::Disproof(rtt) => {
-                let limit = self.settings.health.latency.enter;
-                Some(Signal::Disproved(evidence.disproved(rtt, limit)))
+                let health = &self.settings.health;
+                Some(Signal::Disproved(evidence.disproved(rtt, health, self.now)))
             }
             RoundFinding::Answered if is_captive => None,
             RoundFinding::Answered => {
