@@ -1,11 +1,13 @@
 //! Flap damping (RFC 2439): failback to an uplink that keeps failing is suppressed.
 //!
-//! An outage of a trusted uplink adds 1 to its penalty; an outage on trial or the step to degraded
-//! adds half as much. A failure of one family moves that family alone and adds nothing. The penalty
-//! halves in each half-life. From `suppress` on the uplink is suppressed: it does not take the traffic
-//! back, and any healthy uplink that is not suppressed is preferred to it. Suppression ends when the
-//! penalty has decayed to `reuse`, and at the latest `longest` after the last failure.
-//! The step to degraded begins no suppression by itself.
+//! An outage of a trusted uplink adds 1 to its penalty, an outage on trial half as much. A failure of one family
+//! moves that family alone and adds nothing, nor does the step to degraded, which moves traffic only where that
+//! pays. The penalty halves in each half-life. From `suppress` on the uplink is suppressed: it does not take the
+//! traffic back, and any healthy uplink that is not suppressed is preferred to it. Suppression ends when the penalty
+//! has decayed to `reuse`, and at the latest `longest` after the last failure.
+//!
+//! The half-life decides how far apart outages are borne for ever: at the default of an hour, 35 minutes. More
+//! frequent ones add up, so that an uplink that has kept failing for hours is suppressed for hours.
 //!
 //! An uplink that fails again sooner after its suppression than that lasted has lost more by its failback than the
 //! failback gained: it is suppressed at once, for twice as long as before, up to `longest`.
@@ -23,8 +25,8 @@ use crate::engine::wording::seconds;
 use crate::units::Moment;
 
 const OUTAGE_PENALTY: f64 = 1.0;
-/// The penalty of an outage on trial, and of a step to degraded.
-const LESSER_PENALTY: f64 = 0.5;
+/// The penalty of an outage on trial.
+const TRIAL_PENALTY: f64 = 0.5;
 
 /// A penalty that has decayed to this ends the series of failures.
 const SERIES_ENDS_AT: f64 = 0.25;
@@ -63,21 +65,13 @@ struct Penalty {
     /// As of the last failure.
     sum: f64,
     last: Moment,
-    /// When the present series of failures began, and how many there are of each kind.
+    /// When the present series of failures began, and how many there are.
     first: Moment,
     falls: u32,
-    degradations: u32,
     suppressed_until: Option<Moment>,
-    /// For how long it was suppressed last, from its last fall on, and when that ended.
+    /// For how long it was suppressed last, from one of its falls on, and when that ended.
     span: Duration,
     released: Option<Moment>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fall {
-    Dead,
-    DeadOnTrial,
-    Degraded,
 }
 
 impl Flaps {
@@ -101,13 +95,13 @@ impl Flaps {
             }
         }
         for turn in turns {
-            let Some(fall) = turn.fall() else {
+            let Some(weight) = turn.weight() else {
                 continue;
             };
             let penalty = self.uplinks.entry(turn.uplink);
             let penalty = penalty.or_insert_with(|| Penalty::new(now));
             let was_suppressed = penalty.suppressed_until.is_some();
-            penalty.add(fall, settings, now);
+            penalty.add(weight, settings, now);
             if !was_suppressed && let Some(until) = penalty.suppressed_until {
                 changes.push(FlapChange {
                     uplink: turn.uplink,
@@ -169,41 +163,39 @@ impl Penalty {
             last: now,
             first: now,
             falls: 0,
-            degradations: 0,
             suppressed_until: None,
             span: Duration::ZERO,
             released: None,
         }
     }
 
-    fn add(&mut self, fall: Fall, settings: DampingSettings, now: Moment) {
+    fn add(&mut self, weight: f64, settings: DampingSettings, now: Moment) {
         let faded = self.faded(settings, now);
         if faded < SERIES_ENDS_AT && self.suppressed_until.is_none() {
-            (self.first, self.falls, self.degradations) = (now, 0, 0);
+            (self.first, self.falls) = (now, 0);
         }
-        let weight = match fall {
-            Fall::Dead => OUTAGE_PENALTY,
-            Fall::DeadOnTrial | Fall::Degraded => LESSER_PENALTY,
-        };
-        match fall {
-            Fall::Dead | Fall::DeadOnTrial => self.falls += 1,
-            Fall::Degraded => self.degradations += 1,
-        }
+        self.falls += 1;
         self.sum = (faded + weight).min(settings.ceiling());
         self.last = now;
         let is_suppressed = self.suppressed_until.is_some();
         let is_setback = self.released.is_some_and(|at| now.since(at) < self.span);
-        let is_too_much = self.sum >= settings.suppress || is_setback;
-        if is_suppressed || (is_too_much && fall != Fall::Degraded) {
-            let before = if is_suppressed {
-                self.span
-            } else if is_setback {
+        if is_suppressed || is_setback || self.sum >= settings.suppress {
+            let least = if is_setback {
                 self.span * 2
             } else {
                 Duration::ZERO
             };
-            self.span = (self.time_to_reuse(settings)).max(before.min(settings.longest));
-            self.suppressed_until = Some(now + self.span).filter(|until| *until > now);
+            let wait = self
+                .time_to_reuse(settings)
+                .max(least)
+                .min(settings.longest);
+            self.span = if is_suppressed {
+                self.span.max(wait)
+            } else {
+                wait
+            };
+            let until = Some(now + wait).filter(|until| *until > now);
+            self.suppressed_until = self.suppressed_until.max(until);
             self.released = None;
         }
     }
@@ -222,25 +214,15 @@ impl Penalty {
     }
 
     fn explain(&self, until: Moment, now: Moment) -> String {
-        let times = |count| {
-            if count == 1 {
-                "once".to_owned()
-            } else {
-                format!("{count} times")
-            }
-        };
-        let fell = format!("fell {}", times(self.falls));
-        let degraded = format!("was degraded {}", times(self.degradations));
-        let what = match (self.falls, self.degradations) {
-            (_, 0) => fell,
-            (0, _) => degraded,
-            (_, _) => format!("{fell} and {degraded}"),
+        let falls = self.falls;
+        let times = if falls == 1 {
+            "once".to_owned()
+        } else {
+            format!("{falls} times")
         };
         let within = minutes(now.since(self.first));
-        format!(
-            "{what} in {within}: no failback for {}",
-            minutes(until.since(now))
-        )
+        let wait = minutes(until.since(now));
+        format!("fell {times} in {within}: no failback for {wait}")
     }
 
     fn explain_reuse(&self, now: Moment) -> String {
@@ -258,11 +240,11 @@ impl DampingSettings {
 }
 
 impl StateTurn {
-    fn fall(&self) -> Option<Fall> {
+    /// What it adds to the penalty; none if it is no failure.
+    fn weight(&self) -> Option<f64> {
         match (self.from, self.to) {
-            (State::Up | State::Degraded, State::Down | State::Absent) => Some(Fall::Dead),
-            (State::Recovering, State::Down | State::Absent) => Some(Fall::DeadOnTrial),
-            (State::Up, State::Degraded) => Some(Fall::Degraded),
+            (State::Up | State::Degraded, State::Down | State::Absent) => Some(OUTAGE_PENALTY),
+            (State::Recovering, State::Down | State::Absent) => Some(TRIAL_PENALTY),
             (
                 State::Unknown
                 | State::Up
@@ -278,12 +260,15 @@ impl StateTurn {
     }
 }
 
-/// A span in words, in minutes from two minutes on.
+/// A span in words, in minutes from two minutes on and in hours from two hours on.
 fn minutes(span: Duration) -> String {
-    if span < Duration::from_secs(120) {
+    let minutes = span.as_secs_f64() / 60.0;
+    if minutes < 2.0 {
         seconds(span)
+    } else if minutes < 120.0 {
+        format!("{minutes:.0} min")
     } else {
-        format!("{:.0} min", span.as_secs_f64() / 60.0)
+        format!("{:.1} h", minutes / 60.0)
     }
 }
 
@@ -292,10 +277,10 @@ mod tests {
     use super::*;
 
     const SETTINGS: DampingSettings = DampingSettings {
-        half_life: Duration::from_secs(600),
+        half_life: Duration::from_secs(3_600),
         suppress: 3.0,
         reuse: 1.0,
-        longest: Duration::from_secs(1800),
+        longest: Duration::from_secs(6 * 3_600),
     };
 
     fn at(seconds: f64) -> Moment {
@@ -324,14 +309,14 @@ mod tests {
     }
 
     #[test]
-    fn four_falls_in_ten_minutes_suppress_it_and_it_is_said_once() {
+    fn four_falls_in_half_an_hour_suppress_it_and_it_is_said_once() {
         let mut flaps = Flaps::default();
         for minute in [0.0, 3.0, 6.0] {
             assert!(fall(&mut flaps, minute * 60.0).is_empty());
         }
         assert_eq!(
             fall(&mut flaps, 540.0),
-            ["true: fell 4 times in 9 min: no failback for 16 min"]
+            ["true: fell 4 times in 9 min: no failback for 116 min"]
         );
         assert!(fall(&mut flaps, 600.0).is_empty());
         assert_eq!(flaps.next_timeout(), flaps.suppressed_until(FIBER));
@@ -358,7 +343,7 @@ mod tests {
         assert_eq!(before, []);
         assert_eq!(
             said(&flaps.observe(SETTINGS, until, [])),
-            ["false: has not fallen for 20 min: failback is possible again"]
+            ["false: has not fallen for 120 min: failback is possible again"]
         );
         assert_eq!(flaps.suppressed_until(FIBER), None);
     }
@@ -390,17 +375,34 @@ mod tests {
     }
 
     #[test]
-    fn to_become_degraded_and_to_die_on_trial_count_half() {
+    fn one_that_fell_for_hours_and_falls_every_five_hours_since_is_not_left_for_good() {
         let mut flaps = Flaps::default();
-        for second in 0..3 {
+        (0..1_000).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
+        let mut carries = 0;
+        for hour in 1..1_000 {
+            let now = f64::from(hour) * 3_600.0;
+            flaps.observe(SETTINGS, at(now), []);
+            carries += u32::from(flaps.suppressed_until(FIBER).is_none());
+            if hour % 5 == 0 {
+                fall(&mut flaps, now);
+            }
+        }
+        assert!(carries > 250, "{carries} h of 1,000");
+    }
+
+    #[test]
+    fn to_die_on_trial_counts_half_and_to_become_degraded_nothing() {
+        let mut flaps = Flaps::default();
+        for second in 0..4 {
             let now = f64::from(second);
             assert!(change(&mut flaps, now, State::Up, State::Degraded).is_empty());
             assert!(change(&mut flaps, now, State::Degraded, State::Up).is_empty());
             assert!(change(&mut flaps, now, State::Recovering, State::Down).is_empty());
         }
+        assert!(fall(&mut flaps, 4.0).is_empty());
         assert_eq!(
-            fall(&mut flaps, 3.0),
-            ["true: fell 4 times and was degraded 3 times in 3.0 s: no failback for 20 min"]
+            fall(&mut flaps, 5.0),
+            ["true: fell 6 times in 5.0 s: no failback for 120 min"]
         );
     }
 

@@ -263,10 +263,10 @@ pub struct DampingSettings {
 impl Default for DampingSettings {
     fn default() -> Self {
         Self {
-            half_life: Duration::from_secs(600),
+            half_life: Duration::from_secs(3_600),
             suppress: 3.0,
             reuse: 1.0,
-            longest: Duration::from_secs(1800),
+            longest: Duration::from_secs(6 * 3_600),
         }
     }
 }
