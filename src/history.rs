@@ -4,7 +4,8 @@
 //! takes along what waited; other events wait for it, or for the hour in which the agent writes anyway. A
 //! file that is full becomes the
 //! older of two, and the one before it is gone. What a power cut tore is the last line, and is cut off
-//! at the next start; a file with anything else in it that is no event is set aside.
+//! at the next start. Any other line that holds no event costs that line; a file of such lines alone is none
+//! of ours, and is set aside.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -53,10 +54,22 @@ pub enum HistoryError {
         /// Where the file is now.
         aside: PathBuf,
     },
+    /// Some lines hold no event.
+    #[error("{}", in_short(_0))]
+    Damaged(Vec<CorruptLine>),
+}
+
+fn in_short(lines: &[CorruptLine]) -> String {
+    let first = lines.first().map(ToString::to_string);
+    let first = first.unwrap_or_default();
+    match lines.len().saturating_sub(1) {
+        0 => first,
+        others => format!("{first}; so are {others} more lines"),
+    }
 }
 
 /// A line of the history that holds no event.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("line {line} of {} is damaged: it holds no event", path.display())]
 pub struct CorruptLine {
     path: PathBuf,
@@ -212,9 +225,9 @@ fn read_line(content: &[u8]) -> HistoryLine {
 fn mend(path: &Path) -> Result<(), HistoryError> {
     let text = text(path)?;
     let whole = end_of_lines(&text);
-    let wrong = whole_lines(&text)
-        .zip(1..)
-        .find(|(content, _)| matches!(read_line(content), HistoryLine::Corrupt));
+    let mut stored = StoredHistory::default();
+    stored.add(path, &text);
+    let StoredHistory { events, corrupt } = stored;
     let failed = |verb| {
         move |source| HistoryError::File {
             verb,
@@ -222,11 +235,12 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
             source,
         }
     };
-    if let Some((_, line)) = wrong {
+    if events.is_empty()
+        && let Some(fault) = corrupt.first()
+    {
         let aside = path.with_extension("corrupt");
         fs::rename(path, &aside).map_err(failed("set aside"))?;
-        let path = path.to_owned();
-        let fault = CorruptLine { path, line };
+        let fault = fault.clone();
         return Err(HistoryError::Corrupt { fault, aside });
     }
     if whole < text.len() {
@@ -234,7 +248,11 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
         let cut = file.and_then(|file| file.set_len(whole as u64));
         cut.map_err(failed("mend"))?;
     }
-    Ok(())
+    if corrupt.is_empty() {
+        Ok(())
+    } else {
+        Err(HistoryError::Damaged(corrupt))
+    }
 }
 
 /// The content of a file; nothing if there is none.
@@ -359,13 +377,33 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_line_is_named_and_costs_itself() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let events = written(directory.path(), 3);
+        let path = newer(directory.path());
+        let text = fs::read_to_string(&path).expect("there");
+        fs::write(&path, text.replacen('{', "", 1)).expect("written");
+        let (mut history, complaints) = History::open(directory.path());
+        let [complaint @ HistoryError::Damaged(lines)] = &complaints[..] else {
+            panic!("{complaints:?}");
+        };
+        let said = complaint.to_string();
+        assert!(
+            said.starts_with("line ") && said.contains("history.jsonl"),
+            "{said}"
+        );
+        history.note(&event(EventKind::Switch, 3)).expect("written");
+        let past = read(directory.path()).expect("there");
+        assert_eq!(past.corrupt, *lines);
+        assert_eq!(past.events.len(), events.len() - lines.len() + 1);
+    }
+
+    #[test]
     fn a_file_of_something_else_is_set_aside_and_named() {
         let directory = tempfile::tempdir().expect("a directory");
-        written(directory.path(), 2);
         let path = newer(directory.path());
-        let mut text = fs::read(&path).expect("there");
-        text.splice(0..0, *b"\0\0garbage\n");
-        fs::write(&path, &text).expect("written");
+        let text = *b"\0\0garbage\n";
+        fs::write(&path, text).expect("written");
         let (mut history, complaints) = History::open(directory.path());
         let complaint = complaints.first().expect("a complaint").to_string();
         assert!(

@@ -1,9 +1,10 @@
 //! The sinks of events: the log, netifd, hooks, the history, and watchers, ubus among them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::history_query::{HistoryRange, HistoryReaders};
+use super::history_query::{HistoryRange, HistoryReader};
 use super::networks::Netifd;
 use crate::alert::{self, Hooks, Repeats};
 use crate::config::Config;
@@ -11,7 +12,7 @@ use crate::control::Call;
 use crate::control::socket::Watchers;
 use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
-use crate::history::{History, HistoryError};
+use crate::history::{CorruptLine, History, HistoryError};
 use crate::units::{Moment, Timestamp};
 
 /// The one announcer of events. It only passes them on: a record is complete when it arrives.
@@ -22,7 +23,7 @@ pub(super) struct Announcer {
     hooks: Option<Hooks>,
     /// None for an agent that only observes: another agent may write it.
     history: Option<History>,
-    readers: HistoryReaders,
+    reader: HistoryReader,
     /// Logged once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     watchers: Watchers,
@@ -31,11 +32,12 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn start(config: &Config, is_observing: bool) -> Self {
         let acts = !is_observing;
+        let mut known = BTreeSet::new();
         Self {
             repeats: Repeats::default(),
             hooks: acts.then(|| Hooks::start(&config.agent.hooks)),
-            history: acts.then(|| history(&config.agent.state_dir)),
-            readers: HistoryReaders::default(),
+            history: acts.then(|| history(&config.agent.state_dir, &mut known)),
+            reader: HistoryReader::start(known),
             has_complained_of_history: false,
             watchers: Watchers::default(),
         }
@@ -102,7 +104,7 @@ impl Announcer {
         let waiting = self.history.as_ref().map(History::waiting);
         let range = HistoryRange::new(range.0, range.1, now);
         let waiting = waiting.unwrap_or_default().to_vec();
-        self.readers
+        self.reader
             .answer(call, directory.to_owned(), waiting, range);
     }
 
@@ -123,11 +125,15 @@ impl Announcer {
     }
 }
 
-fn history(directory: &Path) -> History {
+/// The history in a directory; `known` takes the damaged lines in it, which are logged.
+fn history(directory: &Path, known: &mut BTreeSet<CorruptLine>) -> History {
     let (history, complaints) = History::open(directory);
     for error in complaints {
+        if let HistoryError::Damaged(lines) = &error {
+            known.extend(lines.iter().cloned());
+        }
         let why = format!("{:#}", anyhow::Error::from(error));
-        tracing::warn!(why, "what happened before is not known");
+        tracing::warn!(why, "the history is damaged");
     }
     history
 }

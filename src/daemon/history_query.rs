@@ -1,29 +1,32 @@
 //! The history for clients: read beside the loop, one reader at a time.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
 use tokio::task::{spawn, spawn_blocking};
 
 use crate::control::{Call, Response};
 use crate::engine::event::record::EventRecord;
-use crate::history::{self, MOST_WAITING};
+use crate::history::{self, CorruptLine, HistoryError, MOST_WAITING};
 use crate::units::Timestamp;
 
-/// One reader at a time: memory is scarce.
+/// One reader for all clients: memory is scarce. It ends when this value is dropped.
 #[derive(Debug)]
-pub(super) struct HistoryReaders(Arc<Semaphore>);
+pub(super) struct HistoryReader(mpsc::UnboundedSender<HistoryQuery>);
 
-impl Default for HistoryReaders {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
+/// A query, and what it is answered from.
+#[derive(Debug)]
+struct HistoryQuery {
+    call: Call,
+    directory: PathBuf,
+    waiting: Vec<EventRecord>,
+    range: HistoryRange,
 }
 
 /// A query of the history.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct HistoryRange {
     begin: Option<SystemTime>,
     newest: Option<usize>,
@@ -40,7 +43,14 @@ impl HistoryRange {
     }
 }
 
-impl HistoryReaders {
+impl HistoryReader {
+    /// Starts the reader. `known`: damaged lines that are logged already.
+    pub(super) fn start(known: BTreeSet<CorruptLine>) -> Self {
+        let (queries, inbox) = mpsc::unbounded_channel();
+        spawn(answer_all(inbox, known));
+        Self(queries)
+    }
+
     /// Answers a query when its turn comes.
     pub(super) fn answer(
         &self,
@@ -49,14 +59,45 @@ impl HistoryReaders {
         waiting: Vec<EventRecord>,
         range: HistoryRange,
     ) {
-        let turns = Arc::clone(&self.0);
-        spawn(async move {
-            if let Ok(_turn) = turns.acquire().await {
-                let answer = move || call.answer(stored_and_waiting(&directory, waiting, range));
-                // A dropped answer ends the connection of its client.
-                let _ = spawn_blocking(answer).await;
-            }
-        });
+        // A dropped answer ends the connection of its client.
+        drop(self.0.send(HistoryQuery {
+            call,
+            directory,
+            waiting,
+            range,
+        }));
+    }
+}
+
+async fn answer_all(
+    mut inbox: mpsc::UnboundedReceiver<HistoryQuery>,
+    mut known: BTreeSet<CorruptLine>,
+) {
+    while let Some(query) = inbox.recv().await {
+        let answer = move || {
+            let HistoryQuery {
+                call,
+                directory,
+                waiting,
+                range,
+            } = query;
+            call.answer(stored_and_waiting(&directory, waiting, range, &mut known));
+            known
+        };
+        let Ok(now_known) = spawn_blocking(answer).await else {
+            return;
+        };
+        known = now_known;
+    }
+}
+
+/// Logs damaged lines that were not logged before.
+fn complain(corrupt: Vec<CorruptLine>, known: &mut BTreeSet<CorruptLine>) {
+    let mut news = corrupt;
+    news.retain(|line| known.insert(line.clone()));
+    if !news.is_empty() {
+        let why = HistoryError::Damaged(news).to_string();
+        tracing::warn!(why, "the history is damaged");
     }
 }
 
@@ -64,9 +105,13 @@ fn stored_and_waiting(
     directory: &Path,
     waiting: Vec<EventRecord>,
     range: HistoryRange,
+    known: &mut BTreeSet<CorruptLine>,
 ) -> Response {
     let mut events = match history::read(directory) {
-        Ok(stored) => stored.events,
+        Ok(stored) => {
+            complain(stored.corrupt, known);
+            stored.events
+        }
         Err(error) => return Response::Refused(format!("{:#}", anyhow::Error::from(error))),
     };
     // Pending events are written all at once, which may have happened since.
@@ -111,7 +156,8 @@ mod tests {
         assert_eq!(waiting, events);
         let answer = || {
             let range = HistoryRange::new(None, None, Timestamp(clock));
-            let response = stored_and_waiting(directory.path(), waiting.clone(), range);
+            let mut known = BTreeSet::new();
+            let response = stored_and_waiting(directory.path(), waiting.clone(), range, &mut known);
             let Response::History(events) = response else {
                 panic!("{response:?}")
             };
