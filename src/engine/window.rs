@@ -22,13 +22,32 @@ pub struct Window {
     jitter: Jitter,
 }
 
+/// A room that is used by less than this share is given back, unless it is small.
+const LEAST_USE: usize = 4;
+const SMALL_ROOM: usize = 16;
+
 /// Small, because there are many: a round trip is kept in microseconds, and none means lost; of the
-/// number of the probe the lower half tells it from the few others here.
+/// number of the probe the lower part tells it from the few others here.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    id: u32,
-    sent: Moment,
+    sent: SampleTime,
+    id: u16,
     rtt_micros: Option<NonZeroU32>,
+}
+
+/// Microseconds since the beginning, most significant part first: 48 bits last for nine years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SampleTime([u16; 3]);
+
+impl From<Moment> for SampleTime {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each part is 16 bits of it"
+    )]
+    fn from(moment: Moment) -> Self {
+        let micros = moment.since_start().as_micros();
+        Self([(micros >> 32) as u16, (micros >> 16) as u16, micros as u16])
+    }
 }
 
 impl Window {
@@ -80,6 +99,7 @@ impl Window {
     /// What was sent before `since` is of another time: it is forgotten, and what else becomes known of it is not taken.
     pub fn begin(&mut self, since: Moment) {
         self.began = since;
+        let since = SampleTime::from(since);
         self.samples.retain(|sample| sample.sent >= since);
         let lost = self.samples.iter().filter(|s| s.rtt_micros.is_none());
         self.lost = lost.count();
@@ -98,11 +118,15 @@ impl Window {
 
     /// Forgets what is older than the window is long.
     pub fn expire(&mut self, now: Moment) {
-        let horizon = now - self.length;
+        let horizon = SampleTime::from(now - self.length);
         while let Some(oldest) = self.samples.front()
             && oldest.sent < horizon
         {
             self.pop();
+        }
+        let room = self.samples.capacity();
+        if room > SMALL_ROOM && self.samples.len() < room / LEAST_USE {
+            self.samples.shrink_to(SMALL_ROOM);
         }
     }
 
@@ -151,7 +175,7 @@ impl Window {
         if self.newest < Some(id) {
             return None;
         }
-        let id = lower_half(id);
+        let id = lower_part(id);
         self.samples.iter_mut().rev().find(|sample| sample.id == id)
     }
 
@@ -162,8 +186,8 @@ impl Window {
         }
         self.lost += usize::from(rtt_micros.is_none());
         self.samples.push_back(Sample {
-            id: lower_half(id),
-            sent,
+            id: lower_part(id),
+            sent: sent.into(),
             rtt_micros,
         });
     }
@@ -176,8 +200,8 @@ impl Window {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
-fn lower_half(ProbeId(id): ProbeId) -> u32 {
-    id as u32
+fn lower_part(ProbeId(id): ProbeId) -> u16 {
+    id as u16
 }
 
 fn whole_micros(rtt: Duration) -> NonZeroU32 {

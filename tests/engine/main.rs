@@ -21,6 +21,7 @@ mod failover;
 mod families;
 mod groups;
 mod machine;
+mod memory;
 mod next_hops;
 mod prefixes;
 mod properties;
