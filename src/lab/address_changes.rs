@@ -58,10 +58,15 @@ fn change_until(
                 line.set_address(OWN_HOST, true)?;
                 line.dial()?;
             }
+            AddressChange::Gateways => {
+                has_second = !has_second;
+                line.set_gateway(has_second)?;
+            }
         }
     }
-    if has_second {
-        line.set_address(SECOND_HOST, false)?;
+    match kind {
+        AddressChange::Second if has_second => line.set_address(SECOND_HOST, false),
+        AddressChange::Gateways if has_second => line.set_gateway(false),
+        AddressChange::Second | AddressChange::Renewed | AddressChange::Gateways => Ok(()),
     }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -93,11 +93,15 @@ impl Netlink {
     pub(super) fn pin_neighbour(
         &mut self,
         index: IfIndex,
-        address: Ipv4Addr,
+        address: IpAddr,
         link_layer: [u8; 6],
     ) -> io::Result<()> {
         let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Inet;
+        message.header.family = if address.is_ipv4() {
+            AddressFamily::Inet
+        } else {
+            AddressFamily::Inet6
+        };
         message.header.ifindex = index.get();
         message.header.state = NeighbourState::Permanent;
         message.header.kind = RouteType::Unicast;
@@ -117,14 +121,21 @@ impl Netlink {
         gateway: IpAddr,
         metric: Metric,
     ) -> io::Result<()> {
-        let route = RouteMessageBuilder::<IpAddr>::new()
-            .destination_prefix(destination.0, destination.1)
-            .and_then(|route| route.gateway(gateway))
-            .map_err(io::Error::other)?
-            .priority(metric.0)
-            .protocol(RouteProtocol::Dhcp)
-            .build();
+        let route = route_message(destination, gateway, metric)?;
         self.create(RouteNetlinkMessage::NewRoute(route))
+    }
+
+    /// The same in place of the route of the same destination and metric.
+    pub(super) fn replace_route(
+        &mut self,
+        destination: AddressPrefix,
+        gateway: IpAddr,
+        metric: Metric,
+    ) -> io::Result<()> {
+        let route = route_message(destination, gateway, metric)?;
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        self.ask(RouteNetlinkMessage::NewRoute(route), flags)?;
+        Ok(())
     }
 
     /// The interface through which the kernel would forward `packet` now; none if there is no
@@ -181,6 +192,19 @@ impl Netlink {
             | _ => Ok(None),
         }
     }
+}
+
+fn route_message(
+    destination: AddressPrefix,
+    gateway: IpAddr,
+    metric: Metric,
+) -> io::Result<RouteMessage> {
+    let route = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(destination.0, destination.1)
+        .and_then(|route| route.gateway(gateway))
+        .map_err(io::Error::other)?;
+    let route = route.priority(metric.0).protocol(RouteProtocol::Dhcp);
+    Ok(route.build())
 }
 
 fn address_message(index: IfIndex, address: AddressPrefix) -> AddressMessage {

@@ -225,6 +225,8 @@ pub enum AddressChange {
     Second,
     /// The address is removed and added again, as by a DHCP client that renews.
     Renewed,
+    /// The default route leads by the one router of its provider and by the other in turn.
+    Gateways,
 }
 
 /// How the routers of a provider change.
@@ -233,6 +235,8 @@ pub enum AddressChange {
 pub enum RouterChange {
     /// There is a second one, with a default route behind that by the first.
     Second,
+    /// There is a second one, and no route leads by it.
+    Unrouted,
     /// The first one dies.
     FirstDies,
 }
@@ -358,6 +362,7 @@ impl std::fmt::Display for Act {
                 let what = match change {
                     AddressChange::Second => "a second address comes and goes",
                     AddressChange::Renewed => "the address goes and comes back",
+                    AddressChange::Gateways => "the default route alternates between two routers",
                 };
                 write!(f, "{uplink}: {what}")
             }
@@ -376,6 +381,7 @@ impl std::fmt::Display for Act {
             Self::Router { uplink, change } => {
                 let what = match change {
                     RouterChange::Second => "a second router is there",
+                    RouterChange::Unrouted => "a second router is there, without a route",
                     RouterChange::FirstDies => "the first router is dead",
                 };
                 write!(f, "{uplink}: {what}")

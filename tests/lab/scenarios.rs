@@ -103,7 +103,7 @@ fn an_agent_that_the_machine_stops_again_and_again_switches_for_a_real_outage_on
 
 #[test]
 fn changes_of_addresses_are_no_outage_and_do_not_hide_one() {
-    assert_pass(&["address-changes"]);
+    assert_pass(&["address-changes", "gateway-changes"]);
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! A second router on the access link of a provider, and the end of the first.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::{ACCESS, ANYWHERE, AccessLine, AddressPair, LabNetwork, index_of};
-use crate::lab::error::{Doing, LabError};
+use super::{
+    ACCESS, ANYWHERE, AccessLine, AddressPair, LabNetwork, ProviderSubnets, configure, index_of,
+};
+use crate::lab::error::LabError;
 use crate::lab::netlink::{AddressPrefix, Netlink};
 use crate::lab::scenario::RouterChange;
 use crate::units::Metric;
 
-/// The last byte of the second router's address.
-const SECOND_HOST: u8 = 254;
 /// A link-layer address that no interface has.
 const DEAD: [u8; 6] = [2, 0, 0, 0, 0xde, 0xad];
 
@@ -23,28 +24,40 @@ impl LabNetwork {
         let line = AccessLine::of(uplink)?;
         let provider = self.provider(uplink);
         let provider = provider.ok_or_else(|| LabError::Wire(uplink.to_owned()))?;
-        let AddressPair(second, _) = line.subnets.both(0, SECOND_HOST);
-        let AddressPair(first, _) = line.subnets.provider_on_access();
-        let second: IpAddr = second.into();
-        let changed = match change {
-            RouterChange::Second => provider
-                .run(move || {
-                    let address = AddressPrefix(second, 24);
-                    Netlink::open()?.add_address(index_of(ACCESS)?, address)
-                })
-                .and_then(|()| {
-                    self.router().run(move || {
-                        let metric = Metric(line.subnets.metric().0 + 1);
-                        let anywhere = ANYWHERE.prefixes()[0];
-                        Netlink::open()?.add_route(anywhere, second, metric)
-                    })
-                }),
+        let second = line.subnets.second_on_access();
+        match change {
+            RouterChange::Unrouted => configure(provider, |n| n.address(ACCESS, second)),
+            RouterChange::Second => {
+                self.change_router(uplink, RouterChange::Unrouted)?;
+                let metric = Metric(line.subnets.metric().0 + 1);
+                configure(self.router(), |n| n.route(ANYWHERE, second, metric))
+            }
             // What is sent to it goes to no interface of the link.
-            RouterChange::FirstDies => self.router().run(move || {
+            RouterChange::FirstDies => configure(self.router(), |n| {
                 let index = index_of(line.name)?;
-                Netlink::open()?.pin_neighbour(index, first, DEAD)
+                let AddressPair(first, first6) = line.subnets.provider_on_access();
+                for address in [IpAddr::from(first), first6.into()] {
+                    n.netlink.pin_neighbour(index, address, DEAD)?;
+                }
+                Ok(())
             }),
-        };
-        changed.doing(|| format!("change the routers of {uplink}"))
+        }
+    }
+}
+
+impl AccessLine {
+    /// The IPv4 default route leads by the second router of the provider, or by the first.
+    pub(in crate::lab) fn set_gateway(self, is_second: bool) -> io::Result<()> {
+        let AddressPair(first, _) = self.subnets.provider_on_access();
+        let AddressPair(second, _) = self.subnets.second_on_access();
+        let gateway = if is_second { second } else { first };
+        let anywhere = AddressPrefix(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Netlink::open()?.replace_route(anywhere, gateway.into(), self.subnets.metric())
+    }
+}
+
+impl ProviderSubnets {
+    const fn second_on_access(self) -> AddressPair {
+        self.both(0, 254)
     }
 }
