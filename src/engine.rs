@@ -69,7 +69,7 @@ use crate::engine::drain::Drains;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::draft::ManualChoice;
-use crate::engine::group::{AskedFor, Group, names};
+use crate::engine::group::{AskedFor, names};
 use crate::engine::group_choice::GroupChoice;
 use crate::engine::groups::Groups;
 use crate::engine::ids::UplinkId;
@@ -87,6 +87,7 @@ use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::state::State;
 use crate::engine::status::{AgentState, Choices, RoutesState, Status};
+use crate::engine::timer::DeadlineOwner;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
 use crate::routing::RoutingMode;
@@ -243,15 +244,23 @@ impl Engine {
 
     /// When to call [`Engine::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let uplinks = self.uplinks.iter().filter_map(Uplink::next_timeout);
-        let groups = self.groups.iter().filter_map(Group::look_again);
+        self.next_deadline().map(|(at, _)| at)
+    }
+
+    /// The same, and what is due then.
+    pub fn next_deadline(&self) -> Option<(Moment, DeadlineOwner)> {
+        let uplinks = self.uplinks.iter();
+        let uplinks = uplinks.map(|of| (of.next_timeout(), DeadlineOwner::Uplink(of.id())));
+        let groups = self.groups.iter();
+        let groups = groups.map(|group| (group.look_again(), DeadlineOwner::Group));
         let others = [
-            self.flaps.next_timeout(),
-            self.isolation.next_timeout(),
-            self.drains.next_timeout(),
+            (self.flaps.next_timeout(), DeadlineOwner::Damping),
+            (self.isolation.next_timeout(), DeadlineOwner::Isolation),
+            (self.drains.next_timeout(), DeadlineOwner::Drain),
         ];
-        let others = others.into_iter().flatten();
-        uplinks.chain(groups).chain(others).min()
+        let all = uplinks.chain(groups).chain(others);
+        let due = all.filter_map(|(at, owner)| Some((at?, owner)));
+        due.min_by_key(|(at, _)| *at)
     }
 
     /// A probe is to be judged that may have been answered since the sockets were read last:
@@ -412,6 +421,8 @@ impl Engine {
                 if asked_for == AskedFor::Everything {
                     self.flaps.pardon_all();
                 }
+                let uplinks = self.uplinks.iter_mut();
+                uplinks.for_each(|uplink| uplink.send_back(now));
                 self.elect(now, asked_for);
             }
             Command::Disable {

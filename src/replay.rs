@@ -22,6 +22,20 @@ use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weigh
 /// Between two lists of the flows of an uplink that is drained.
 const LIST_FLOWS_EVERY: Duration = Duration::from_secs(2);
 
+/// So often the engine may have something more to do at one moment.
+const MOST_TURNS: u32 = 1_000;
+
+/// A deadline stands although the engine was called at it: time would not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the deadline of {owner} at {deadline} is not met at {now}, however often the engine is called"
+)]
+pub struct StandingDeadline {
+    owner: String,
+    deadline: Moment,
+    now: Moment,
+}
+
 /// What the internet does with probes.
 pub trait World {
     /// After how long a probe sent now is answered; none: never.
@@ -74,6 +88,8 @@ pub struct Replay<W> {
     engine: Engine,
     world: W,
     now: Moment,
+    /// How often the engine was called at this moment.
+    turns: u32,
     answers: BinaryHeap<Reverse<DueAnswer>>,
     probes: BTreeMap<UplinkName, u64>,
     /// The uplinks that are drained, and when their flows are listed next.
@@ -118,6 +134,7 @@ impl<W: World> Replay<W> {
             engine: Engine::new(settings, Moment::START),
             world,
             now: Moment::START,
+            turns: 0,
             answers: BinaryHeap::new(),
             probes: names.iter().map(|name| (name.clone(), 0)).collect(),
             drains: BTreeMap::new(),
@@ -160,15 +177,63 @@ impl<W: World> Replay<W> {
     }
 
     /// Lets the time pass until `end`, and returns what happened.
+    ///
+    /// # Panics
+    /// Where [`Replay::try_run_until`] is an error.
     pub fn run_until(&mut self, end: Moment) -> Vec<Event> {
+        match self.try_run_until(end) {
+            Ok(events) => events,
+            Err(standing) => panic!("{standing}"),
+        }
+    }
+
+    /// Lets the time pass until `end`, and returns what happened.
+    ///
+    /// # Errors
+    /// If a deadline is not met.
+    pub fn try_run_until(&mut self, end: Moment) -> Result<Vec<Event>, StandingDeadline> {
         let mut events = self.drain();
         while let Some(next) = self.next().filter(|next| *next <= end) {
-            self.now = self.now.max(next);
-            self.step();
+            self.pass_until(next);
+            self.step()?;
             events.extend(self.drain());
         }
-        self.now = self.now.max(end);
-        events
+        self.pass_until(end);
+        Ok(events)
+    }
+
+    fn pass_until(&mut self, moment: Moment) {
+        if moment > self.now {
+            (self.now, self.turns) = (moment, 0);
+        }
+    }
+
+    fn call_engine(&mut self) -> Result<(), StandingDeadline> {
+        self.turns += 1;
+        if self.turns > MOST_TURNS
+            && let Some(standing) = self.standing()
+        {
+            return Err(standing);
+        }
+        self.engine.handle_timeout(self.now);
+        Ok(())
+    }
+
+    fn standing(&self) -> Option<StandingDeadline> {
+        let engine = self.engine.next_deadline();
+        let engine = engine.map(|(at, owner)| (at, owner.to_string()));
+        let world = self
+            .world
+            .next_input_at()
+            .map(|at| (at, "the world".to_owned()));
+        let first = engine.into_iter().chain(world).min();
+        let (deadline, owner) = first.filter(|(at, _)| *at <= self.now)?;
+        let now = self.now;
+        Some(StandingDeadline {
+            owner,
+            deadline,
+            now,
+        })
     }
 
     fn next(&self) -> Option<Moment> {
@@ -181,10 +246,10 @@ impl<W: World> Replay<W> {
             .min()
     }
 
-    fn step(&mut self) {
+    fn step(&mut self) -> Result<(), StandingDeadline> {
         if let Some(input) = self.world.next_input(self.now) {
             self.engine.handle_input(self.now, input);
-            return;
+            return Ok(());
         }
         let is_due = |answer: &Reverse<DueAnswer>| answer.0.at <= self.now;
         if self.answers.peek().is_some_and(is_due)
@@ -196,7 +261,7 @@ impl<W: World> Replay<W> {
                 outcome: answer.outcome,
             };
             self.engine.handle_input(self.now, input);
-            return;
+            return Ok(());
         }
         let mut drains = self.drains.iter_mut();
         if let Some((uplink, next)) = drains.find(|(_, next)| **next <= self.now) {
@@ -212,9 +277,9 @@ impl<W: World> Replay<W> {
                 },
             };
             self.engine.handle_input(self.now, input);
-            return;
+            return Ok(());
         }
-        self.engine.handle_timeout(self.now);
+        self.call_engine()
     }
 
     fn drain(&mut self) -> Vec<Event> {

@@ -65,7 +65,7 @@ fn all_runs(arguments: &ReplayArguments) -> Result<Vec<ReplayRun>> {
             "defaults".to_owned(),
             settings,
             &recording,
-        )]);
+        )?]);
     }
     let configs = arguments.configs.iter().map(|path| {
         let name = path.display().to_string();
@@ -82,7 +82,7 @@ fn all_runs(arguments: &ReplayArguments) -> Result<Vec<ReplayRun>> {
             is_recorded,
             "{name}: none of its uplinks is in the recording"
         );
-        Ok(trial::run(name, settings, &recording))
+        Ok(trial::run(name, settings, &recording)?)
     });
     configs.collect()
 }

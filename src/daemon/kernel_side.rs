@@ -21,7 +21,7 @@ use crate::kernel::{
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
 use crate::routing::nexthop::leads_alike;
-use crate::routing::{Attachment, DeadEnd, Desired, Observed, Route, RoutingMode};
+use crate::routing::{Attachment, DeadEnd, Desired, Observed, Route};
 use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
@@ -312,12 +312,7 @@ fn attachment(
     let mut links = observed.links.values();
     let link = links.find(|link| link.name == uplink.interface);
     let own = link.map(|link| observed.held_paths(&settings.numbering, position, link.index));
-    let mut attachment = attach(link, &uplink.hints(), &own.unwrap_or_default());
-    if settings.numbering.mode == RoutingMode::Main {
-        // No rule leads probes to a next hop of their own.
-        attachment.next_hops.clear();
-    }
-    attachment
+    attach(link, &uplink.hints(), &own.unwrap_or_default())
 }
 
 fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {

@@ -64,6 +64,13 @@ impl Demand {
         }
     }
 
+    /// Since when a silence counts whose first round was sent at `first`. Where probes are rare, most of the time
+    /// since the last answer nothing was asked.
+    pub fn counted_from(&self, answered: Option<Moment>, first: Moment) -> Moment {
+        let watched = first - self.interval.min(self.outage_within / UNASKED_SHARE);
+        answered.unwrap_or(first).max(watched)
+    }
+
     /// The log-likelihood ratio to reach, in nats.
     pub fn threshold(&self) -> f64 {
         let chances = FALSE_ALARM_EVERY.as_secs_f64() / self.interval.as_secs_f64();
@@ -184,8 +191,9 @@ impl Outage {
         let first = self.run.first()?.sent;
         let answered = self.answered.unwrap_or(first);
         let is_proven = self.evidence(demand) >= demand.threshold();
-        let is_too_long = now.since(self.watched_since(first, demand)) >= demand.outage_within
-            && self.run.len() >= LEAST_ROUNDS;
+        let counts_from = demand.counted_from(self.answered, first);
+        let is_too_long =
+            now.since(counts_from) >= demand.outage_within && self.run.len() >= LEAST_ROUNDS;
         (is_proven || is_too_long).then(|| {
             self.declared.get_or_insert(now);
             Silence {
@@ -193,13 +201,6 @@ impl Outage {
                 rounds: self.run.len(),
             }
         })
-    }
-
-    /// Since when a silence that began with the round sent at `first` counts. Where probes are rare,
-    /// most of the time since the last answer nothing was asked.
-    fn watched_since(&self, first: Moment, demand: Demand) -> Moment {
-        let answered = self.answered.unwrap_or(first);
-        answered.max(first - demand.interval.min(demand.outage_within / UNASKED_SHARE))
     }
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts
@@ -240,7 +241,7 @@ impl Outage {
             .map(|since| since + process.patience(probability / traffic_chances(&process, demand)));
         let proven = by_traffic.map_or(as_probed, |by_traffic| by_traffic.min(as_probed));
         let waits_until = self.began(first) + learner.worth_waiting(demand.switch_cost);
-        let too_long = self.watched_since(first, demand) + demand.outage_within;
+        let too_long = demand.counted_from(self.answered, first) + demand.outage_within;
         Some((proven.min(waits_until) + ROUNDING).min(too_long))
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::ids::UplinkId;
 use super::schedule::Spread;
 use super::settings::{Settings, UplinkSettings};
-use super::uplink::Uplink;
+use super::uplink::{HopTerms, Uplink};
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 /// What became of the uplinks that were there before.
@@ -46,7 +46,7 @@ pub(super) fn uplinks_of(
         let id = UplinkId::new(place);
         let mut known = old.iter();
         let kept = known.position(|known| is_same(known.settings(), wanted, settings, &shared));
-        let uplink = if let Some(kept) = kept {
+        let mut uplink = if let Some(kept) = kept {
             let mut kept = old.swap_remove(kept);
             let name = kept.settings().name.clone();
             kept.adapt(id, wanted, now);
@@ -58,6 +58,7 @@ pub(super) fn uplinks_of(
             let seed = settings.seed.wrapping_add(place as u64);
             Uplink::new(id, wanted.clone(), now, Spread::new(seed))
         };
+        uplink.set_hop_terms(HopTerms::of(settings));
         uplinks.push(uplink);
     }
     let new_id = |name: &UplinkName| {

@@ -31,6 +31,15 @@ pub fn score(loss: Loss, rtt: Duration, jitter: Duration) -> Score {
 /// steady probes.
 const LOSS_SHARE: f64 = 1.0 / 32.0;
 
+/// How good an uplink has been for the last minutes.
+#[derive(Clone, Copy, Debug)]
+pub struct LastingScore {
+    /// By loss, round trip and jitter.
+    pub whole: Score,
+    /// By what is lost, or proven to be lost now, and the round trip: one late answer raises jitter for long.
+    pub delivery: Score,
+}
+
 /// Whether the score is bad: a link may be good enough in loss, in latency and in jitter, and still be
 /// no good in all of them together.
 #[derive(Clone, Copy, Debug, Default)]

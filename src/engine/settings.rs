@@ -178,6 +178,14 @@ pub struct HealthSettings {
     pub dwell: Duration,
 }
 
+impl HealthSettings {
+    /// By how many points of its score another uplink must be better, for as long as quality is measured over, to
+    /// make up for what a switch costs.
+    pub fn switch_points(&self) -> f64 {
+        100.0 * self.switch_cost.as_secs_f64() / self.window.as_secs_f64()
+    }
+}
+
 /// That of recordings from before it was a setting.
 fn usual_switch_cost() -> Duration {
     Duration::from_secs(2)

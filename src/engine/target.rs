@@ -40,7 +40,7 @@ pub struct TargetTrack {
     heard: Option<Moment>,
     wronged: Option<Moment>,
     unheard: [Option<Moment>; 2],
-    aside: Option<Aside>,
+    aside: Option<Box<Aside>>,
 }
 
 /// A target that was set aside, and when it is asked again.
@@ -131,10 +131,10 @@ impl TargetTrack {
 
     /// It is at fault on every uplink.
     pub fn excuse(&mut self, why: String, now: Moment) {
-        self.aside = Some(Aside {
+        self.aside = Some(Box::new(Aside {
             retry_at: now + RETRY_EVERY,
             excuse: Some(why),
-        });
+        }));
     }
 
     /// It counts again if it was at fault on every uplink.
@@ -165,6 +165,16 @@ impl TargetTrack {
     /// How long its answers usually take; none while nothing is known.
     pub fn usual_rtt(&self) -> Option<Duration> {
         self.round_trip.usual()
+    }
+
+    /// How long its answers take.
+    pub fn round_trip(&self) -> RoundTrip {
+        self.round_trip
+    }
+
+    /// By the way that it is asked by now, they take so long.
+    pub fn take_round_trip(&mut self, known: RoundTrip) {
+        self.round_trip = known;
     }
 
     /// It is set aside and due to be asked again.
@@ -236,10 +246,10 @@ impl TargetTrack {
         let surprise = -process.mean().max(0.01).ln() * f64::from(self.unshared_misses);
         let is_its_fault = self.unshared_misses >= ASIDE_LEAST && surprise >= ASIDE_EVIDENCE;
         (is_its_fault && may_set_aside && self.aside.is_none()).then(|| {
-            self.aside = Some(Aside {
+            self.aside = Some(Box::new(Aside {
                 retry_at: now + RETRY_EVERY,
                 excuse: None,
-            });
+            }));
             Standing::SetAside {
                 since: self.unshared_since.unwrap_or(sent),
             }

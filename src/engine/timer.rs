@@ -1,6 +1,36 @@
 //! Named timers: every deadline says why it exists.
 
+use std::fmt;
+
+use crate::engine::ids::UplinkId;
 use crate::units::Moment;
+
+/// What has a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadlineOwner {
+    /// A timer of an uplink, or its next round of probes.
+    Uplink(UplinkId),
+    /// A group that chooses anew.
+    Group,
+    /// A suppression that ends.
+    Damping,
+    /// A silence of which it is open whether a target or an uplink is at fault.
+    Isolation,
+    /// A drain that ends.
+    Drain,
+}
+
+impl fmt::Display for DeadlineOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uplink(id) => write!(f, "uplink number {}", id.place() + 1),
+            Self::Group => f.write_str("a group"),
+            Self::Damping => f.write_str("the damping"),
+            Self::Isolation => f.write_str("the isolation of faults"),
+            Self::Drain => f.write_str("a drain"),
+        }
+    }
+}
 
 /// Why an uplink wants to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,9 +41,11 @@ pub enum UplinkTimer {
     Recover,
     /// The counters are worth reading before the next probe.
     Count,
+    /// Nothing has answered for so long that it is an outage, whatever changed meanwhile.
+    Silence,
 }
 
-const COUNT: usize = 3;
+const COUNT: usize = 4;
 
 /// The timers of one uplink.
 #[derive(Clone, Debug, Default)]

@@ -15,6 +15,7 @@ mod absence;
 mod basis;
 mod cold;
 mod evidence;
+mod family_hops;
 mod health;
 mod judge;
 mod link;
@@ -41,14 +42,14 @@ use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
 use crate::engine::loss::Learner;
 use crate::engine::schedule::{Doubt, Need, Pace, Spread};
-use crate::engine::score::score;
-use crate::engine::settings::{HealthSettings, UplinkSettings};
+use crate::engine::score::{LastingScore, score};
+use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::status::UplinkStatus;
 use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::target::TargetTrack;
 use crate::routing::{Attachment, Family};
-use crate::units::{Bytes, Counters, Moment, ProbeId, Score, Target, Wall};
+use crate::units::{Bytes, Counters, Moment, ProbeId, Target, Wall};
 
 use cold::StandbySight;
 use health::{Phase, Signal};
@@ -56,6 +57,7 @@ use link::{LinkChange, LinkFinding, StandbyStep, UplinkLink};
 use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
+pub use family_hops::HopTerms;
 pub use outbox::{Outbox, ProbeIds};
 pub use read_model::UplinkPart;
 pub use refusals::SendState;
@@ -118,7 +120,7 @@ impl Uplink {
             role: Role::Aside,
             score: None,
             delivery: None,
-            switch_points: switch_points(&settings.health),
+            switch_points: settings.health.switch_points(),
             reason: health.reason(),
         }
     }
@@ -190,6 +192,16 @@ impl Uplink {
         self.monitor.is_coming_up = self.link.is_coming_up();
         let paths = &self.link.attachment.paths;
         self.monitor.adapt(settings.clone(), paths, now);
+    }
+
+    /// On these terms it changes its next hop from now on.
+    pub fn set_hop_terms(&mut self, terms: HopTerms) {
+        self.monitor.next_hops.adapt(terms);
+    }
+
+    /// An operator sends the traffic back to its preferred next hop.
+    pub fn send_back(&mut self, now: Moment) {
+        self.monitor.next_hops.send_back(now);
     }
 
     /// What an earlier run learnt about its loss.
@@ -481,19 +493,4 @@ impl Uplink {
         self.monitor.is_coming_up = self.link.is_coming_up();
         self.monitor.reports.collect(out);
     }
-}
-
-/// How good an uplink has been for the last minutes.
-#[derive(Clone, Copy, Debug)]
-pub struct LastingScore {
-    /// By loss, round trip and jitter.
-    pub whole: Score,
-    /// By what is lost, or proven to be lost now, and the round trip: one late answer raises jitter for long.
-    pub delivery: Score,
-}
-
-/// By how many points of its score another uplink must be better, for as long as quality is measured over, to make up
-/// for what a switch costs.
-fn switch_points(health: &HealthSettings) -> f64 {
-    100.0 * health.switch_cost.as_secs_f64() / health.window.as_secs_f64()
 }

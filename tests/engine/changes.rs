@@ -191,13 +191,11 @@ proptest! {
         for other in &others {
             let changes = alternate([&whole, other], &spans, DIES + 30.0);
             let (events, _) = events(settings(&["fiber", "lte"]), changes, dies, DIES + 30.0);
-            let mut carries = "";
-            for line in brief(&events) {
-                if let Some((_, to)) = line.rsplit_once("-> ") {
-                    carries = if to == "fiber" { "fiber" } else { "lte" };
-                }
-            }
-            prop_assert_eq!(carries, "lte", "{:?}", brief(&events));
+            // Without an address it may have been left before.
+            let until = events.iter().filter(|event| event.at <= at(DIES + 10.0));
+            let mut moves = until.map(line).filter(|line| line.starts_with("switch"));
+            let carries = moves.next_back().unwrap_or_default();
+            prop_assert!(carries.ends_with("-> lte"), "{:?}", brief(&events));
         }
     }
 
@@ -213,7 +211,7 @@ proptest! {
 }
 
 #[test]
-fn a_default_that_alternates_between_two_dead_gateways_is_left_within_the_limit() {
+fn a_default_that_alternates_between_two_dead_gateways_is_left_as_soon_as_ever() {
     for millis in [400, 700, 1_000] {
         let whole = attached(1);
         let other = with_next_hop(&whole, Family::Ipv4, "10.0.1.254");
@@ -222,7 +220,7 @@ fn a_default_that_alternates_between_two_dead_gateways_is_left_within_the_limit(
             settings(&["fiber", "lte"]),
             alternate([&whole, &other], &spans, DIES + 30.0),
         );
-        assert!(after <= 11.5, "{millis} ms: {after} s");
+        assert!(after <= 1.9, "{millis} ms: {after} s");
     }
 }
 
@@ -244,7 +242,7 @@ fn ipv4_that_dies_alone_is_left_while_the_ipv6_router_comes_and_goes() {
     });
     let left = left.unwrap_or_else(|| panic!("never left: {:?}", brief(&events)));
     let after = left.at.since(at(DIES)).as_secs_f64();
-    assert!(after <= 11.0, "{after} s");
+    assert!(after <= 1.9, "{after} s");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::support::{name, probe, settings};
+use crate::support::{at, name, probe, settings};
 use serde_json::Value;
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
@@ -14,7 +14,7 @@ use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::Settings;
 use uplinkd::recorder::{FORM, Header, Recorder, RecorderError};
 use uplinkd::recording::{Recording, RecordingSource};
-use uplinkd::replay::attached;
+use uplinkd::replay::{Replay, World, attached};
 use uplinkd::units::{Moment, Timestamp};
 
 const HEADER: &str = "time,uplink,target,rtt_ms\n";
@@ -660,4 +660,27 @@ fn a_recorder_stops_at_its_limit_and_what_it_has_can_be_replayed() {
     let length = fs::metadata(&short).expect("the recording").len();
     assert!((10_000..11_000).contains(&length), "{length}");
     replay(&[text(&short)]);
+}
+
+/// Promises an input and has none.
+struct BrokenPromise;
+
+impl World for BrokenPromise {
+    fn answer(&mut self, _: &ProbeOrder, _: Moment) -> Option<Duration> {
+        None
+    }
+
+    fn next_input_at(&self) -> Option<Moment> {
+        Some(at(1.5))
+    }
+}
+
+#[test]
+fn a_deadline_that_nothing_meets_is_an_error_that_names_it() {
+    let mut replay = Replay::new(settings(&["fiber"]), BrokenPromise);
+    let standing = replay.try_run_until(at(10.0)).expect_err("it stands");
+    assert_eq!(
+        standing.to_string(),
+        "the deadline of the world at 1.500 s is not met at 1.500 s, however often the engine is called"
+    );
 }

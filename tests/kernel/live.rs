@@ -6,6 +6,7 @@
 
 mod balance;
 mod byhand;
+mod changes;
 mod clashes;
 mod dead_ends;
 mod dhcp;

@@ -236,6 +236,7 @@ fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Fin
     }
     findings.extend(clashes::on_master(uplink, &object, link, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
+    findings.extend(on_several_next_hops(&object, &attachment, config));
     findings.extend(on_targets(uplink, &object, &attachment));
     findings.extend(on_reverse_path_filter(uplink, &object, config, facts));
     findings.extend(on_advertisements(uplink, &object, &attachment, facts));
@@ -395,6 +396,28 @@ fn on_next_hop(
         )),
         Gateway::Auto | Gateway::None | Gateway::Address(_) => None,
     }
+}
+
+/// Without rules no probe takes another next hop than the traffic.
+fn on_several_next_hops(object: &str, attachment: &Attachment, config: &Config) -> Option<Finding> {
+    let families: Vec<_> = attachment
+        .next_hops
+        .keys()
+        .map(ToString::to_string)
+        .collect();
+    let is_blind = config.engine.numbering.mode == RoutingMode::Main && !families.is_empty();
+    is_blind.then(|| {
+        let families = families.join(" and ");
+        finding(
+            Note,
+            object,
+            format!(
+                "has several {families} next hops, which cannot be probed apart as `routing.mode` is \"main\": \
+                 another one is tried only when the uplink is down and no other is usable"
+            ),
+            "set `routing.mode` to \"table\" if one of them is to stand in for the other at once",
+        )
+    })
 }
 
 fn is_off_link(attachment: &Attachment, next_hop: IpAddr) -> bool {

@@ -12,7 +12,7 @@ use crate::engine::action::Action;
 use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::recording::{MarkedOutage, RecordedWorld, Recording, ReplayStep, Track, replay_steps};
-use crate::replay::Replay;
+use crate::replay::{Replay, StandingDeadline};
 use crate::routing::{Attachment, Trouble};
 use crate::units::{Moment, Target};
 
@@ -101,7 +101,14 @@ fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut V
 }
 
 /// Runs the engine from the first moment of the recording to the last.
-pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> ReplayRun {
+///
+/// # Errors
+/// If the engine does not meet a deadline.
+pub(super) fn run(
+    name: String,
+    settings: Settings,
+    recording: &Recording,
+) -> Result<ReplayRun, StandingDeadline> {
     let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
     let past = RecordedWorld::new(recording);
     let (from, to) = recording.span();
@@ -122,14 +129,14 @@ pub(super) fn run(name: String, settings: Settings, recording: &Recording) -> Re
     }
     // An input may move the traffic without an event.
     for (at, moment) in inputs {
-        notes.events(replay.run_until(moment));
+        notes.events(replay.try_run_until(moment)?);
         notes.carry(at, replay.engine().carriers());
     }
-    notes.events(replay.run_until(end));
+    notes.events(replay.try_run_until(end)?);
     for (uplink, count) in replay.probes() {
         notes.probes(uplink, *count);
     }
-    notes.finish(name, to, &recording.truth, &recording.aliases)
+    Ok(notes.finish(name, to, &recording.truth, &recording.aliases))
 }
 
 /// What the agent did when it was recorded.

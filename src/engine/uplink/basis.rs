@@ -1,7 +1,7 @@
 //! What the probes of an uplink depend on: the interface, the next hop and the source address of their
 //! family. A change of the link voids what was measured by what is no longer there, and nothing else.
 
-use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -17,10 +17,10 @@ pub(super) struct ProbeBasis {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct FamilyBasis {
     path: Option<Path>,
-    /// The source addresses there are.
-    sources: BTreeSet<IpNet>,
+    /// The source addresses there are, whatever their prefixes.
+    sources: Vec<IpAddr>,
     /// Those that were there all the time, so that evidence may stand on them.
-    lasting: BTreeSet<IpNet>,
+    lasting: Vec<IpAddr>,
 }
 
 /// What a change of the link means for the evidence about a family.
@@ -35,28 +35,35 @@ pub(super) enum BasisChange {
 }
 
 impl ProbeBasis {
+    /// The way of a family.
+    pub(super) fn path(&self, family: Family) -> Option<Path> {
+        self.of[family as usize].path.clone()
+    }
+
     /// The link is now like this; what that means for the evidence about each family.
     pub(super) fn take(&mut self, attachment: &Attachment) -> [BasisChange; Family::ROUTED.len()] {
         Family::ROUTED.map(|family| {
-            let sources = attachment.sources.iter().copied();
-            let sources = sources.filter(|source| Family::of(source.addr()) == family);
+            let sources = attachment.sources.iter().map(IpNet::addr);
+            let sources = sources.filter(|source| Family::of(*source) == family);
             self.of[family as usize].take(attachment.paths.get(&family), sources.collect())
         })
     }
 }
 
 impl FamilyBasis {
-    fn take(&mut self, path: Option<&Path>, sources: BTreeSet<IpNet>) -> BasisChange {
-        let lasting: BTreeSet<_> = self.lasting.intersection(&sources).copied().collect();
-        let has_no_source_left = lasting.is_empty() && !self.lasting.is_empty();
+    fn take(&mut self, path: Option<&Path>, sources: Vec<IpAddr>) -> BasisChange {
+        let mut lasting = std::mem::take(&mut self.lasting);
+        let was_empty = lasting.is_empty();
+        lasting.retain(|address| sources.contains(address));
+        let has_no_source_left = lasting.is_empty() && !was_empty;
         let change = if !Path::is_same_way(self.path.as_ref(), path) || has_no_source_left {
             BasisChange::Elsewhere
-        } else if self.sources.is_subset(&sources) {
+        } else if self.sources.iter().all(|source| sources.contains(source)) {
             BasisChange::Stands
         } else {
             BasisChange::SourceGone
         };
-        let is_elsewhere = change == BasisChange::Elsewhere || self.lasting.is_empty();
+        let is_elsewhere = change == BasisChange::Elsewhere || was_empty;
         *self = Self {
             path: path.cloned(),
             lasting: if is_elsewhere {
@@ -106,6 +113,8 @@ mod tests {
         assert_eq!(take("192.0.2.1", &[A, B]), BasisChange::Stands);
         assert_eq!(take("192.0.2.1", &[A]), BasisChange::SourceGone);
         assert_eq!(take("192.0.2.1", &[A, B]), BasisChange::Stands);
+        let narrower = ["192.0.2.9/25", B];
+        assert_eq!(take("192.0.2.1", &narrower), BasisChange::Stands);
         assert_eq!(take("192.0.2.1", &[B]), BasisChange::Elsewhere, "A is gone");
         assert_eq!(take("192.0.2.254", &[B]), BasisChange::Elsewhere);
         assert_eq!(take("192.0.2.254", &[B]), BasisChange::Stands);

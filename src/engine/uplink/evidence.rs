@@ -37,6 +37,8 @@ pub(super) struct Evidence {
     wrong_answer: Option<String>,
     /// When an answer last came that had been given up, and was slower than latency may be.
     late_answer: Option<Moment>,
+    /// When the last probe was sent that was answered by some way.
+    last_heard: Option<Moment>,
     /// The present silence, whatever has changed since it began.
     silence: Option<LastingSilence>,
 }
@@ -45,6 +47,7 @@ pub(super) struct Evidence {
 /// on them, but no sequence of changes puts off a verdict beyond `outage_within`.
 #[derive(Clone, Copy, Debug)]
 struct LastingSilence {
+    /// When the last probe before it was answered, or at the earliest a steady probe before its first round.
     began: Moment,
     /// When the last round of it was sent.
     last: Moment,
@@ -84,6 +87,7 @@ impl Evidence {
             refusals: Refusals::default(),
             wrong_answer: None,
             late_answer: None,
+            last_heard: None,
             silence: None,
         }
     }
@@ -120,20 +124,26 @@ impl Evidence {
     }
 
     /// A probe that was sent at `sent` will not be answered, because the link was changed.
-    pub(super) fn voided(&mut self, sent: Moment, outage_within: Duration) {
-        self.silent_since(sent, outage_within);
+    pub(super) fn voided(&mut self, sent: Moment, demand: Demand) {
+        self.silent_since(sent, demand);
     }
 
-    /// An answer came by some way.
-    pub(super) fn heard(&mut self) {
+    /// What was sent then was answered by some way.
+    pub(super) fn heard(&mut self, sent: Moment) {
+        self.last_heard = self.last_heard.max(Some(sent));
         self.silence = None;
     }
 
-    fn silent_since(&mut self, sent: Moment, outage_within: Duration) -> &mut LastingSilence {
-        let most = outage_within / SILENT_ROUNDS_SHARE;
+    /// Nothing has answered lately, and all that was asked a change made void.
+    pub(super) fn is_all_void(&self) -> bool {
+        self.silence.is_some() && !self.is_suspected()
+    }
+
+    fn silent_since(&mut self, sent: Moment, demand: Demand) -> &mut LastingSilence {
+        let most = demand.outage_within / SILENT_ROUNDS_SHARE;
         let kept = self.silence.filter(|kept| sent.since(kept.last) <= most);
         let kept = kept.unwrap_or(LastingSilence {
-            began: sent,
+            began: demand.counted_from(self.last_heard, sent),
             last: sent,
             rounds: 0,
             missed_by: [None; Family::ROUTED.len()],
@@ -153,11 +163,15 @@ impl Evidence {
 
     /// The silence that has lasted for too long, if it has, whatever changed meanwhile.
     pub(super) fn lasting_silence(&self, now: Moment, demand: Demand) -> Option<Silence> {
-        let silence = self.silence?;
-        let lasts = now.since(silence.began);
-        let rounds = silence.rounds;
+        let LastingSilence { began, rounds, .. } = self.silence?;
+        let lasts = now.since(began);
         let is_too_long = lasts >= demand.outage_within && rounds >= LEAST_SILENT_ROUNDS;
         is_too_long.then_some(Silence { lasts, rounds })
+    }
+
+    /// When the present silence is to be judged that way.
+    pub(super) fn lasting_silence_at(&self, demand: Demand) -> Option<Moment> {
+        Some(self.silence?.began + demand.outage_within)
     }
 
     /// What the counters showed is of another time or place.
@@ -365,7 +379,7 @@ impl Evidence {
         let is_late = before == RoundResult::Failed && result == RoundResult::Answered;
         let is_disproof = is_late && down_since.is_some_and(|since| sent < since);
         if let Some(rtt) = round.slowest_answer().filter(|_| is_disproof) {
-            self.silence = None;
+            self.heard(sent);
             self.outage
                 .delivered(sent, demand, now - usual_rtt(targets));
             return RoundFinding::Disproof(rtt);
@@ -383,7 +397,7 @@ impl Evidence {
                     self.passive.disprove(now);
                     self.outage.traffic_is_silent(None);
                 }
-                self.silence = None;
+                self.heard(sent);
                 let is_right = result == RoundResult::Answered || targets.take_any_answer(round);
                 if is_right {
                     RoundFinding::Answered
@@ -393,7 +407,7 @@ impl Evidence {
             }
             RoundResult::Failed => {
                 self.outage.failed(sent, round.losses());
-                let silence = self.silent_since(sent, demand.outage_within);
+                let silence = self.silent_since(sent, demand);
                 for family in Family::ROUTED {
                     if round.misses(family) {
                         silence.missed_by[family as usize].get_or_insert(sent);

@@ -3,7 +3,7 @@
 
 use super::evidence::{Evidence, RoundFinding};
 use super::health::{Health, Phase, Signal};
-use super::next_hops::{HopSilence, NextHops};
+use super::next_hops::{HopCause, NextHops};
 use super::portal::PortalFinding;
 use super::reports::Reports;
 use super::targets::Targets;
@@ -77,7 +77,7 @@ impl UplinkJudge<'_> {
             }
         }
         turn.filter(|(family, turn)| {
-            let silence = HopSilence::OfFamily;
+            let silence = HopCause::SilentFamily;
             let has_broken = *turn == FamilyTurn::Broke;
             let since = round.sent;
             !has_broken || !(self.next_hops).take_over(silence, Some(*family), since, self.now)
@@ -170,7 +170,7 @@ impl UplinkJudge<'_> {
     fn silent(&mut self, silence: Silence) -> Option<Signal> {
         let since = self.evidence.outage.suspected_since();
         let since = since.unwrap_or(self.now - silence.lasts);
-        let cause = HopSilence::OfUplink(silence.lasts);
+        let cause = HopCause::SilentUplink(silence.lasts);
         if self.next_hops.take_over(cause, None, since, self.now) {
             return None;
         }

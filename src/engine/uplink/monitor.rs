@@ -120,6 +120,7 @@ impl UplinkMonitor {
 
     /// The link is now like this; whether it is to be asked anew.
     pub(super) fn attach(&mut self, attachment: &Attachment, now: Moment) -> bool {
+        let before = Family::ROUTED.map(|family| self.basis.path(family));
         let changes = self.basis.take(attachment);
         let mut is_open = false;
         for (family, change) in Family::ROUTED.into_iter().zip(changes) {
@@ -134,26 +135,27 @@ impl UplinkMonitor {
         for family in Family::ROUTED.into_iter().filter(is_elsewhere) {
             let mut others = attachment.paths.keys().filter(|other| **other != family);
             self.evidence.withdraw(family, others.next().is_none());
-            self.targets.restart(family);
+            let path = attachment.paths.get(&family).cloned();
+            self.targets
+                .restart(family, [before[family as usize].clone(), path], now);
         }
         let has_moved = Family::ROUTED.iter().any(is_elsewhere);
         if has_moved && attachment.paths.keys().all(is_elsewhere) {
             self.evidence.forget_traffic();
             self.evidence.portal.forget();
         }
-        let signal = self.judge(now, |judge, _| judge.judge_lasting_silence());
-        self.take_verdict(signal, now);
+        self.judge_lasting_silence(now);
         has_moved || is_open
     }
 
     /// An answer to a probe by this family that is under way may no longer arrive; whether one is.
     fn void_unanswered(&mut self, family: Family, now: Moment) -> bool {
-        let outage_within = self.settings.health.outage_within;
+        let demand = Demand::of(&self.settings);
         let mut counted = None;
         for place in self.rounds.unanswered_by(family) {
             let (probe, sent) = self.rounds.probe(place);
             if probe.fate == Fate::Pending && counted < Some(sent) {
-                self.evidence.voided(sent, outage_within);
+                self.evidence.voided(sent, demand);
                 counted = Some(sent);
             }
             self.settle(place, Fate::Void, now);
@@ -180,11 +182,18 @@ impl UplinkMonitor {
 
     /// It is paused when a round is due, as it may be each time.
     fn skip_round(&mut self, now: Moment) {
-        let outage_within = self.settings.health.outage_within;
-        self.evidence.voided(now, outage_within);
+        self.evidence.voided(now, Demand::of(&self.settings));
         self.probe_soon(now);
+        self.judge_lasting_silence(now);
+    }
+
+    /// Judges a silence that has lasted for too long, or will have.
+    fn judge_lasting_silence(&mut self, now: Moment) {
         let signal = self.judge(now, |judge, _| judge.judge_lasting_silence());
         self.take_verdict(signal, now);
+        let due = self.evidence.lasting_silence_at(Demand::of(&self.settings));
+        let due = due.filter(|due| *due > now);
+        self.timers.set_or_stop(UplinkTimer::Silence, due);
     }
 
     /// The link is not in order.
@@ -230,8 +239,10 @@ impl UplinkMonitor {
             return;
         }
         let Some((place, probe, sent)) = self.rounds.find_unanswered(id) else {
-            if matches!(outcome, ProbeOutcome::Reply(_)) && self.rounds.is_void(id) {
-                self.evidence.heard();
+            if matches!(outcome, ProbeOutcome::Reply(_))
+                && let Some(sent) = self.rounds.sent_void(id)
+            {
+                self.evidence.heard(sent);
             }
             return;
         };
@@ -305,6 +316,9 @@ impl UplinkMonitor {
         if self.timers.take_due(UplinkTimer::Recover, now) {
             self.try_to_trust(now);
         }
+        if self.timers.take_due(UplinkTimer::Silence, now) {
+            self.judge_lasting_silence(now);
+        }
         let is_time_to_probe = self.pacer.take_due(now);
         let mut is_time_to_look = self.timers.take_due(UplinkTimer::Count, now);
         if is_time_to_probe {
@@ -341,7 +355,9 @@ impl UplinkMonitor {
         self.targets.expire(now);
         let situation = self.situation(now);
         let pace = self.pacer.pace(&situation);
-        let breadth = if self.is_captive() {
+        // What a change made void is asked again at once, of whatever still answers.
+        let is_void = self.evidence.is_all_void() && !self.pacer.is_metered();
+        let breadth = if self.is_captive() || is_void {
             // Only the web pages show when it is over, and only all of them whether it is.
             Breadth::All
         } else {
@@ -452,6 +468,7 @@ impl UplinkMonitor {
         }
         let RoundProbe { id, target, .. } = settled.probe;
         if let Fate::Answered(rtt) = fate {
+            self.next_hops.answered(settled.probe.family);
             let health = &self.settings.health;
             (self.evidence).answered(&settled, rtt, &self.targets, health, now);
             if let Some(standing) = (self.targets).answered(settled.probe, settled.sent, rtt) {

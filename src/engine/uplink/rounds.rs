@@ -25,6 +25,9 @@ pub(super) struct Rounds {
     has_excused: bool,
 }
 
+/// Rounds come densely in doubt. A room for so many more than there are is given back.
+const SPARE_ROUNDS: usize = 12;
+
 /// Where a probe stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProbePlace {
@@ -128,10 +131,10 @@ impl Rounds {
         is_unanswered.then_some((place, probe, sent))
     }
 
-    /// The probe of this number is no evidence any more.
-    pub(super) fn is_void(&self, id: ProbeId) -> bool {
-        let place = self.find(id);
-        place.is_some_and(|place| self.probe(place).0.fate == Fate::Void)
+    /// When the probe of this number was sent, if it is no evidence any more.
+    pub(super) fn sent_void(&self, id: ProbeId) -> Option<Moment> {
+        let (probe, sent) = self.probe(self.find(id)?);
+        (probe.fate == Fate::Void).then_some(sent)
     }
 
     /// Where the probe of this number stands.
@@ -309,6 +312,9 @@ impl Rounds {
             && let Some(over) = self.kept.pop_front()
         {
             self.spare_room = over.into_room();
+        }
+        if self.kept.capacity() > self.kept.len() + SPARE_ROUNDS {
+            self.kept.shrink_to(self.kept.len() + SPARE_ROUNDS / 3);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::places::Places;
+use crate::engine::deadline::RoundTrip;
 use crate::engine::loss::LossProcess;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::suspicion::Observation;
@@ -23,7 +24,20 @@ pub(super) struct Targets {
     asked_by: [Places; Family::ROUTED.len()],
     has_way: [bool; Family::ROUTED.len()],
     neighbours: [NeighbourCache; Family::ROUTED.len()],
+    /// Of the next hop that answered last and is not in use.
+    elsewhere: [Option<Box<KnownRoundTrips>>; Family::ROUTED.len()],
 }
+
+/// How long answers take by a next hop that was left, target by target. One that comes back is judged by them.
+#[derive(Clone, Debug)]
+struct KnownRoundTrips {
+    path: Path,
+    left: Moment,
+    of_targets: Vec<RoundTrip>,
+}
+
+/// They say something for so long.
+const ROUND_TRIPS_KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Whether the kernel knows the link-layer address of a next hop, as far as answers show it: what is sent before it
 /// does waits for ARP or neighbour discovery.
@@ -69,6 +83,7 @@ impl Targets {
             asked_by: Default::default(),
             has_way: [false; Family::ROUTED.len()],
             neighbours: Default::default(),
+            elsewhere: Default::default(),
         };
         new.sort(&BTreeMap::new());
         new
@@ -77,6 +92,7 @@ impl Targets {
     /// Takes changed settings; what was measured stays for targets that do.
     pub(super) fn adapt(&mut self, targets: &[Target], quorum: usize, window: Duration) {
         let mut old = std::mem::take(&mut self.tracks);
+        self.elsewhere = Default::default();
         self.quorum = quorum;
         for target in targets {
             let kept = old.iter().position(|old| old.target() == target);
@@ -293,11 +309,43 @@ impl Targets {
         self.tracks.iter_mut().for_each(|track| track.expire(now));
     }
 
-    /// Those that are asked by this family are asked by another way now.
-    pub(super) fn restart(&mut self, family: Family) {
+    /// Those that are asked by this family are asked by another way now, where there was one before and is one now.
+    pub(super) fn restart(
+        &mut self,
+        family: Family,
+        [before, path]: [Option<Path>; 2],
+        now: Moment,
+    ) {
         self.neighbours[family as usize] = NeighbourCache::default();
-        for place in self.asked_by(family).iter() {
+        let asked = self.asked_by(family);
+        let tracks = asked.iter().map(|place| &self.tracks[place]);
+        let of_targets: Vec<_> = tracks.map(TargetTrack::round_trip).collect();
+        let has_answered = of_targets.iter().any(|of| of.usual().is_some());
+        for place in asked.iter() {
             self.tracks[place].restart();
+        }
+        if Path::is_same_way(before.as_ref(), path.as_ref()) {
+            return;
+        }
+        let is_back = |known: &mut Box<_>| {
+            let KnownRoundTrips { path: known, .. } = &**known;
+            Path::is_same_way(Some(known), path.as_ref())
+        };
+        let known = self.elsewhere[family as usize].take_if(is_back);
+        if let Some(path) = before.filter(|_| has_answered) {
+            let left = now;
+            self.elsewhere[family as usize] = Some(Box::new(KnownRoundTrips {
+                path,
+                left,
+                of_targets,
+            }));
+        }
+        let known = known.filter(|known| now.since(known.left) <= ROUND_TRIPS_KEPT_FOR);
+        for (place, of) in asked
+            .iter()
+            .zip(known.iter().flat_map(|known| &known.of_targets))
+        {
+            self.tracks[place].take_round_trip(*of);
         }
     }
 

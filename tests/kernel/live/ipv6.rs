@@ -18,16 +18,16 @@ const LTE_PREFIX: &str = "2001:db8:2::/64";
 /// expired route.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(5);
 
-fn ip6(text: &str) -> Ipv6Addr {
+pub(super) fn ip6(text: &str) -> Ipv6Addr {
     text.parse().expect("an address")
 }
 
-fn net6(text: &str) -> Ipv6Net {
+pub(super) fn net6(text: &str) -> Ipv6Net {
     text.parse().expect("a prefix")
 }
 
 /// A router that will be one for half an hour, with this prefix on its link.
-fn advertising(prefix: &str) -> Advertisement {
+pub(super) fn advertising(prefix: &str) -> Advertisement {
     Advertisement {
         lifetime: 1800,
         prefixes: vec![(net6(prefix), 3600)],
@@ -36,7 +36,7 @@ fn advertising(prefix: &str) -> Advertisement {
 }
 
 /// Two uplinks with both families, whose IPv6 routers advertise themselves.
-async fn two_dual_uplinks(world: &World) {
+pub(super) async fn two_dual_uplinks(world: &World) {
     world.speak_ipv6();
     two_uplinks(world).await;
     for (uplink, prefix) in [(FIBER, FIBER_PREFIX), (LTE, LTE_PREFIX)] {
@@ -45,7 +45,7 @@ async fn two_dual_uplinks(world: &World) {
 }
 
 /// Advertises until it can be heard: the wire may have no carrier yet, or the router no address.
-async fn advertise(uplink: &str, advertisement: &Advertisement) {
+pub(super) async fn advertise(uplink: &str, advertisement: &Advertisement) {
     sysctl(&format!("ipv6/conf/{}/accept_ra", far(uplink)), "0");
     let is_heard = async || {
         while kernel_default(uplink).is_none() {
@@ -64,7 +64,7 @@ fn kernel_default(uplink: &str) -> Option<IpAddr> {
     default6(&observed, uplink)
 }
 
-fn default6(observed: &Observed, uplink: &str) -> Option<IpAddr> {
+pub(super) fn default6(observed: &Observed, uplink: &str) -> Option<IpAddr> {
     let mut defaults = observed.link(&name(uplink))?.defaults.iter();
     let default = defaults.find(|default| default.family == Family::Ipv6)?;
     default.gateway
