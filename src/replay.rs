@@ -16,7 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::traffic::Flow;
-use crate::routing::{Attachment, Desired, Family, Path, RouteOptions};
+use crate::routing::{Attachment, Desired, Family, Path};
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
 /// Between two lists of the flows of an uplink that is drained.
@@ -353,7 +353,7 @@ pub fn attached(place: u8) -> Attachment {
                 gateway: Some([10, 0, place, 1].into()),
                 onlink: false,
                 weight: Weight(1),
-                options: RouteOptions::default(),
+                options: None,
             },
         )]
         .into(),

@@ -244,7 +244,7 @@ mod tests {
                 gateway,
                 onlink,
                 weight: Weight(weight),
-                options: RouteOptions::default(),
+                options: None,
             },
         )
     }

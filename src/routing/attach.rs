@@ -296,9 +296,7 @@ fn through(link: &Link, family: Family, gateway: Option<IpAddr>) -> Path {
         gateway,
         onlink: gateway.is_some_and(|gateway| !is_on_link(link, gateway)),
         weight: Weight(1),
-        options: by_it
-            .map(|default| default.options.clone())
-            .unwrap_or_default(),
+        options: by_it.and_then(|default| default.options.boxed()),
     }
 }
 

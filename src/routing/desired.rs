@@ -183,9 +183,9 @@ fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSe
 }
 
 fn default_route(place: RoutePlace, family: Family, mut paths: Vec<Path>) -> Route {
-    let options = RouteOptions::common(paths.iter().map(|path| &path.options));
+    let options = RouteOptions::common(paths.iter().map(Path::options));
     for path in &mut paths {
-        path.options = RouteOptions::default();
+        path.options = None;
     }
     Route {
         table: place.table,

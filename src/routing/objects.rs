@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::attach::UplinkRoutes;
 use super::nexthop::{NextHop, paths_of};
 use super::numbering::Numbering;
-use super::options::RouteOptions;
 use super::route::{Family, Path, Route};
 use super::rule::Rule;
 use crate::units::{NextHopId, Weight};
@@ -141,7 +140,7 @@ fn path_object(path: &Path, family: Family) -> NextHop {
         path: Path {
             weight: Weight(1),
             onlink: path.onlink && path.gateway.is_some(),
-            options: RouteOptions::default(),
+            options: None,
             ..path.clone()
         },
     }

@@ -56,8 +56,9 @@ impl Observed {
         held.extend(of(now));
         held.retain(|_, path| path.index == index);
         for path in held.values_mut() {
-            let source = path.options.source;
-            path.options.source = source.filter(|source| self.has_address(*source));
+            if let Some(options) = &mut path.options {
+                options.source = options.source.filter(|source| self.has_address(*source));
+            }
         }
         held
     }
@@ -100,7 +101,7 @@ impl Observed {
                 let family = Family::of(route.destination.addr());
                 let paths = paths_of(route, &self.nexthops).into_iter();
                 let paths = paths.map(|path| Path {
-                    options: route.options.clone(),
+                    options: route.options.boxed(),
                     ..path
                 });
                 (family, paths.collect())

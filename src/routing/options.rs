@@ -30,6 +30,21 @@ pub struct Encapsulation {
 }
 
 impl RouteOptions {
+    /// None.
+    pub(super) const fn none() -> Self {
+        Self {
+            source: None,
+            metrics: BTreeMap::new(),
+            congestion_control: None,
+            encapsulation: None,
+        }
+    }
+
+    /// In the form of a path: few have any.
+    pub fn boxed(&self) -> Option<Box<Self>> {
+        (!self.is_empty()).then(|| Box::new(self.clone()))
+    }
+
     /// Whether the route says nothing beyond its path.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

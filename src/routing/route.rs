@@ -60,14 +60,20 @@ pub struct Path {
     /// The share among several paths of one route.
     pub weight: Weight,
     /// What else a route by it alone says. Empty in a [`Route`], which says it for all of its paths.
-    #[serde(default, skip_serializing_if = "RouteOptions::is_empty")]
-    pub options: RouteOptions,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Box<RouteOptions>>,
 }
 
 impl Path {
+    /// What else a route by it alone says.
+    pub fn options(&self) -> &RouteOptions {
+        static NONE: RouteOptions = RouteOptions::none();
+        self.options.as_deref().unwrap_or(&NONE)
+    }
+
     /// Whether a probe takes the same way by both, or by neither: by the same next hop, from the same address.
     pub fn is_same_way(one: Option<&Self>, other: Option<&Self>) -> bool {
-        let way = |path: &Self| (path.index, path.gateway, path.onlink, path.options.source);
+        let way = |path: &Self| (path.index, path.gateway, path.onlink, path.options().source);
         one.map(way) == other.map(way)
     }
 }

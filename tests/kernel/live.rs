@@ -636,7 +636,7 @@ fn a_next_hop_off_the_link_is_refused_with_the_kernels_text_until_its_address_ap
             gateway: Some(ip("10.7.0.1").into()),
             onlink: false,
             weight: Weight(1),
-            options: RouteOptions::default(),
+            options: None,
         };
         let table = TableId(agent.numbering.table.0 + 9);
         desired.routes.insert(Route {

@@ -88,7 +88,7 @@ fn path(number: u32, via: &str) -> Path {
         gateway: Some(ip(via)),
         onlink: false,
         weight: Weight(1),
-        options: RouteOptions::default(),
+        options: None,
     }
 }
 
@@ -725,7 +725,7 @@ fn the_options_of_a_learnt_route_are_in_every_route_by_its_next_hop() {
     }
     let by_its_next_hop = attach(Some(&link), &by_hand("192.0.2.1"), &BTreeMap::new());
     let by_another = attach(Some(&link), &by_hand("192.0.2.9"), &BTreeMap::new());
-    let options_of = |attachment: Attachment| attachment.paths[&Family::Ipv4].options.clone();
+    let options_of = |attachment: Attachment| attachment.paths[&Family::Ipv4].options().clone();
     assert_eq!(options_of(by_its_next_hop), options("198.51.100.2", 1400));
     assert_eq!(options_of(by_another), RouteOptions::default());
 }
@@ -739,7 +739,7 @@ fn the_options_outlive_the_learnt_route_and_its_source_only_while_the_address_ex
         let observed = holding(&desired, std::slice::from_ref(link));
         let held = observed.held_paths(&Numbering::default(), 0, link.index);
         let attachment = attach(Some(link), &Hints::default(), &held);
-        attachment.paths[&Family::Ipv4].options.clone()
+        attachment.paths[&Family::Ipv4].options().clone()
     };
     assert_eq!(kept(&link), options("198.51.100.2", 1400));
     link.addresses.pop();
@@ -1180,7 +1180,7 @@ fn some_path(family: Family) -> impl Strategy<Value = Path> {
         gateway,
         onlink,
         weight: Weight(weight),
-        options: RouteOptions::default(),
+        options: None,
     })
 }
 

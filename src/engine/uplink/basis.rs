@@ -80,7 +80,6 @@ impl FamilyBasis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::RouteOptions;
     use crate::units::{IfIndex, Weight};
 
     const IPV4: usize = Family::Ipv4 as usize;
@@ -92,7 +91,7 @@ mod tests {
             gateway: Some(gateway.parse().expect("an address")),
             onlink: false,
             weight: Weight(1),
-            options: RouteOptions::default(),
+            options: None,
         };
         let sources = sources.iter().map(|net| net.parse().expect("a source"));
         Attachment {

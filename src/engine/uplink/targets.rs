@@ -403,7 +403,6 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::routing::RouteOptions;
     use crate::units::{IfIndex, ProbeId, Weight};
 
     const WINDOW: Duration = Duration::from_secs(30);
@@ -416,7 +415,7 @@ mod tests {
             gateway: None,
             onlink: false,
             weight: Weight(1),
-            options: RouteOptions::default(),
+            options: None,
         };
         targets.sort(
             &families

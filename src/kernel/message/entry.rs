@@ -97,7 +97,7 @@ pub(in crate::kernel) struct RouteEntry {
 impl RouteEntry {
     /// What a route by one of its paths alone would say.
     pub(in crate::kernel) fn options_of(&self, path: &Path) -> RouteOptions {
-        let encapsulation = path.options.encapsulation.as_ref();
+        let encapsulation = path.options().encapsulation.as_ref();
         let encapsulation = encapsulation.or(self.route.options.encapsulation.as_ref());
         RouteOptions {
             encapsulation: encapsulation.cloned(),

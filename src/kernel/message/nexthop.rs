@@ -9,8 +9,8 @@ use super::entry::WriteMode;
 use super::wire::{
     address_family, append, append_nested, attributes, family_of, ip_of, request, u16_of, u32_of,
 };
+use crate::routing::Path;
 use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
-use crate::routing::{Path, RouteOptions};
 use crate::units::{IfIndex, NextHopId, Protocol, Weight};
 
 pub(super) const RTM_NEWNEXTHOP: u16 = 104;
@@ -155,7 +155,7 @@ pub(super) fn entry(body: &[u8]) -> Option<NextHopEntry> {
                 gateway,
                 onlink: flags & RTNH_F_ONLINK != 0,
                 weight: Weight(1),
-                options: RouteOptions::default(),
+                options: None,
             },
         },
         (Some(_) | None, _, _) => NextHop::Odd,

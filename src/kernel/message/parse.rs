@@ -286,7 +286,7 @@ fn single_path<'a>(
         gateway,
         onlink,
         weight: Weight(1),
-        options: RouteOptions::default(),
+        options: None,
     })
 }
 
@@ -312,7 +312,7 @@ fn next_hops(mut rest: &[u8]) -> Option<Vec<Path>> {
             gateway,
             onlink: RouteNextHopFlags::from_bits_retain(*flags).contains(RouteNextHopFlags::Onlink),
             weight: Weight(hops.saturating_add(1)),
-            options: options(attributes(one, 8)),
+            options: options(attributes(one, 8)).boxed(),
         });
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }

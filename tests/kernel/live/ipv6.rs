@@ -371,9 +371,9 @@ fn ipv6_routes_of_every_shape_replace_each_other_and_read_back_as_written() {
         let before = world.of_protocol(117).await.len();
         assert_eq!(before, 0);
         for mut paths in shapes {
-            let options = RouteOptions::common(paths.iter().map(|path| &path.options));
+            let options = RouteOptions::common(paths.iter().map(Path::options));
             for path in &mut paths {
-                path.options = RouteOptions::default();
+                path.options = None;
             }
             let mut desired = base.clone();
             desired.routes.insert(Route {

@@ -122,7 +122,7 @@ fn default_through(number: u32) -> Route {
             gateway: None,
             onlink: false,
             weight: Weight(1),
-            options: RouteOptions::default(),
+            options: None,
         }],
         group: None,
         options: RouteOptions::default(),
