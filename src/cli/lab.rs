@@ -28,7 +28,7 @@ pub struct LabArguments {
     /// Leaves the network standing and opens a shell in the router
     #[arg(long, conflicts_with_all = ["json", "runs", "span"])]
     shell: bool,
-    /// Runs it N times and prints median, 95 % and worst
+    /// Runs it N times and prints median, 95 %, worst
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// How long a scenario without an outage lasts, such as 10m
