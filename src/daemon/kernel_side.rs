@@ -177,14 +177,15 @@ impl KernelSide {
         self.rival = rival;
     }
 
-    /// Logs once when a dead end of another program stops what no uplink can carry then.
+    /// Logs once when our lookups end in a dead end of another program.
     fn watch_barrier(&mut self, settings: &Settings, observed: &Observed) {
         let barrier = observed.barrier(&settings.numbering);
         if let Some(dead_end) = barrier.filter(|_| barrier != self.barrier) {
             tracing::warn!(
                 family = %dead_end.family,
                 metric = %dead_end.metric,
-                "a default route in main leads nowhere and goes before those of the uplinks: it stops the traffic"
+                "a default route in main leads nowhere and goes before one of an uplink: it stops the probes of those \
+                 behind it, and all traffic that finds no default route before it"
             );
         }
         self.barrier = barrier;

@@ -56,9 +56,9 @@ impl Observed {
         held.extend(of(now));
         held.retain(|_, path| path.index == index);
         for path in held.values_mut() {
-            if let Some(options) = &mut path.options {
-                options.source = options.source.filter(|source| self.has_address(*source));
-            }
+            let mut options = path.options().clone();
+            options.source = options.source.filter(|source| self.has_address(*source));
+            path.options = options.boxed();
         }
         held
     }

@@ -78,7 +78,8 @@ impl Path {
     }
 }
 
-/// A unicast route, or without paths and group a `throw` route. The kernel's key for replacing it is (table, destination, metric).
+/// A unicast route, or without paths and group a `throw` route. The kernel's key for replacing it is (table,
+/// destination, metric).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
     /// Its table.

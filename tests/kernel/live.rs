@@ -22,7 +22,7 @@ mod options;
 mod prefixes;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -232,6 +232,18 @@ fn ip(text: &str) -> Ipv4Addr {
 
 fn net(text: &str) -> Ipv4Net {
     text.parse().expect("a prefix")
+}
+
+/// The address from which this machine sends to a host in the internet; none where no route leads there.
+fn source_to(remote: &str) -> Option<IpAddr> {
+    let remote: SocketAddr = remote.parse().expect("an address");
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).expect("a socket");
+    socket.connect(remote).ok()?;
+    Some(socket.local_addr().expect("an address").ip())
 }
 
 /// Waits until an IPv6 address is no longer tentative.

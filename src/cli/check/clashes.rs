@@ -58,13 +58,15 @@ fn on_routes_in_our_tables(facts: &Facts) -> Vec<Finding> {
     routes.map(finding).collect()
 }
 
-/// A default route that leads nowhere stops what should go by an uplink.
+/// A default route that leads nowhere ends each lookup that finds no other before it; a probe finds its own
+/// uplink's only.
 fn on_barrier(config: &Config, facts: &Facts) -> Option<Finding> {
     let numbering = &config.engine.numbering;
     let barrier = facts.observed.barrier(numbering)?;
     let stopped = match numbering.mode {
         RoutingMode::Table => {
-            "before the default routes of the uplinks: it stops all traffic and every probe"
+            "before one of an uplink: it stops the probes of those behind it, and all traffic that finds no \
+             default route before it"
         }
         // The finding about defaults in main names it.
         RoutingMode::Main if barrier.metric <= numbering.metric => return None,
