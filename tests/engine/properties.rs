@@ -905,7 +905,7 @@ fn header(settings: Settings) -> Header {
 
 proptest! {
     // Each case is long.
-    #![proptest_config(cases(8))]
+    #![proptest_config(cases(5))]
 
     #[test]
     fn however_the_links_come_and_go_it_switches_to_a_better_or_a_steadier_one_only(
@@ -948,7 +948,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn whatever_happens_it_neither_panics_nor_spins_nor_switches_to_a_lesser_uplink(
