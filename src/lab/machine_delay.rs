@@ -24,6 +24,8 @@ use crate::lab::stream::TimeRange;
 
 /// As often as an agent in doubt has something to do.
 const NAP: Duration = Duration::from_millis(5);
+/// A machine that wakes a thread so late stands still.
+const STALL: Duration = Duration::from_millis(100);
 /// What an idle machine takes.
 const USUAL: Duration = Duration::from_micros(200);
 
@@ -70,6 +72,15 @@ impl MachineDelays {
 
     /// How much of a range of time they take.
     pub(super) fn within(&self, range: TimeRange) -> Duration {
+        self.longer_than(Duration::ZERO, range)
+    }
+
+    /// How much of a range of time the machine stands still in.
+    pub(super) fn stalls(&self, range: TimeRange) -> Duration {
+        self.longer_than(STALL, range)
+    }
+
+    fn longer_than(&self, least: Duration, range: TimeRange) -> Duration {
         let first = self.0.partition_point(|delay| delay.to < range.from);
         let inside = self.0[first..]
             .iter()
@@ -78,7 +89,8 @@ impl MachineDelays {
             let end = delay.to.min(range.to);
             end.since(delay.from.max(range.from))
         };
-        inside.map(taken).sum()
+        let long = inside.filter(|delay| delay.to.since(delay.from) >= least);
+        long.map(taken).sum()
     }
 }
 
@@ -104,5 +116,14 @@ mod tests {
         assert_eq!(delays.within(range(16, 80)), Duration::from_millis(19));
         assert_eq!(delays.within(range(24, 60)), Duration::from_millis(5));
         assert_eq!(delays.within(range(30, 39)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_machine_stands_still_in_long_delays_only() {
+        let mut delays = MachineDelays::default();
+        for (from, to) in [(10, 60), (100, 250)] {
+            delays.add(range(from, to));
+        }
+        assert_eq!(delays.stalls(range(0, 200)), Duration::from_millis(100));
     }
 }

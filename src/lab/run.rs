@@ -396,17 +396,25 @@ impl<'n> ScenarioRunner<'n> {
         Ok(now)
     }
 
-    /// Lets the phase last. Returns when it ended, and the outages of its wires.
+    /// Lets the phase last, for as much longer as the machine stands still, but no more than twice as long. Returns
+    /// when it ended, and the outages of its wires.
     fn last(
         &mut self,
         phase: &ScenarioPhase,
         mut flapping: Vec<FlappingWire<'n>>,
     ) -> Result<(Moment, Vec<TimeRange>), LabError> {
         let elastic = self.elastic.filter(|_| phase.elastic);
-        let latest = clock::now() + elastic.unwrap_or(phase.lasts.0);
-        let mut end = latest;
+        let lasts = elastic.unwrap_or(phase.lasts.0);
+        let from = clock::now();
+        let mut settled = None;
         let mut is_awaited = phase.until.is_some() || phase.until6.is_some();
-        while clock::now() < end {
+        let end = loop {
+            let to = clock::now();
+            let stalls = self.testbed.seen.delays.stalls(TimeRange { from, to });
+            let end = settled.unwrap_or(from + lasts + stalls.min(lasts));
+            if to >= end {
+                break end;
+            }
             for wire in &mut flapping {
                 if let Some(turn) = wire.turn_if_due(clock::now())? {
                     self.note_turn(wire, turn);
@@ -423,9 +431,9 @@ impl<'n> ScenarioRunner<'n> {
             });
             if is_there {
                 is_awaited = false;
-                end = latest.min(clock::now() + SETTLE);
+                settled = Some(end.min(clock::now() + SETTLE));
             }
-        }
+        };
         let outages = flapping.into_iter().map(FlappingWire::end);
         let outages: Vec<_> = outages.collect::<Result<_, _>>()?;
         Ok((end, outages.concat()))
