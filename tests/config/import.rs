@@ -477,7 +477,7 @@ const SENSE: &str = "config member 'm1'\n\toption interface 'wan'\nconfig member
                      config policy 'p2'\n\tlist use_member 'm2'\n";
 
 proptest! {
-    #![proptest_config(cases(2000))]
+    #![proptest_config(cases(700))]
 
     #[test]
     fn whatever_mwan3_is_told_the_result_is_a_good_configuration(

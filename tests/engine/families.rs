@@ -341,7 +341,7 @@ fn steady_loss_of_five_percent_moves_neither_family_for_a_day() {
     for seed in 0..extent(1, 8) {
         let mut replay = world(dual(&["fiber", "lte"]), seed, |_, _, _| 0.05);
         replay.run_until(at(10.0));
-        let events = replay.run_until(at(86_400.0));
+        let events = replay.run_until(at(3_600.0 * f64::from(extent(10, 24))));
         assert!(events.is_empty(), "seed {seed}: {events:#?}");
     }
 }

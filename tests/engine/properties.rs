@@ -1015,7 +1015,7 @@ proptest! {
 fn an_engine_that_lives_long_with_everything_going_wrong_does_not_grow() {
     let mut rig = Rig::new(dual_settings());
     let mut sizes = Vec::new();
-    let turns = extent(15, 60_u8);
+    let turns = extent(9, 60_u8);
     for turn in 0..turns {
         let uplink = usize::from(turn % 3);
         for step in [

@@ -411,7 +411,7 @@ fn bursts(seed: u64, share: f64, seconds: f64) -> impl FnMut(&ProbeOrder, f64) -
 #[test]
 fn two_equal_links_however_noisy_move_the_traffic_at_most_once_a_day() {
     let noises = [(3, 0.12), (2, 0.05), (1, 0.01)];
-    let day = f64::from(extent(6, 24)) * 3_600.0;
+    let day = f64::from(extent(4, 24)) * 3_600.0;
     for (seed, loss) in &noises[..extent(1, noises.len())] {
         let mut replay = lossy(best(&["fiber", "cable"]), *seed, move |_, _| *loss);
         replay.run_until(at(60.0));
