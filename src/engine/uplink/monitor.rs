@@ -171,6 +171,7 @@ impl UplinkMonitor {
         }
         self.is_paused = true;
         self.probe_soon(now);
+        self.judge_lasting_silence(now);
         self.reports.collect(out);
     }
 
