@@ -28,6 +28,8 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) active: &'p TrafficExit,
     /// The way of IPv6 at the end.
     pub(super) active6: &'p TrafficExit,
+    /// Before the first phase.
+    pub(super) warm_up: &'p [TimelineEntry],
     /// In order.
     pub(super) timeline: &'p [TimelineEntry],
     /// By the clients of the long flows, if there were any and the traffic moved.
@@ -85,7 +87,8 @@ impl PhaseObservations<'_> {
             | TimelineNote::Client(_)
             | TimelineNote::Client6(_) => false,
         };
-        self.timeline.iter().any(is_said)
+        let mut all = self.warm_up.iter().chain(self.timeline);
+        all.any(is_said)
     }
 }
 
@@ -344,6 +347,7 @@ mod tests {
             delay: Duration::ZERO,
             active: &active,
             active6: &None,
+            warm_up: &[],
             timeline: &timeline,
             flows: Vec::new(),
             lookups: None,
@@ -364,6 +368,7 @@ mod tests {
             delay: Duration::ZERO,
             active: &None,
             active6: &None,
+            warm_up: &[],
             timeline: &[],
             flows: Vec::new(),
             lookups: None,

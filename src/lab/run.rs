@@ -221,6 +221,7 @@ impl<'n> ScenarioRunner<'n> {
             delay: self.testbed.seen.delays.within(range),
             active: &active,
             active6: &active6,
+            warm_up: &self.testbed.seen.warm_up,
             timeline: &heading.timeline,
             flows,
             lookups,

@@ -72,6 +72,8 @@ pub(super) struct Observations {
     pub(super) delays: MachineDelays,
     /// The agent's last word; none when it is gone.
     pub(super) status: Option<Status>,
+    /// What the agent said before the first phase: some things it says once an hour.
+    pub(super) warm_up: Vec<TimelineEntry>,
     /// What happened since the phase began; none outside of one.
     pub(super) phase: Option<PhaseRecord>,
     output: LabOutput,
@@ -276,12 +278,14 @@ impl Observations {
 
     /// The lab or the client has something to say about this phase.
     pub(super) fn note(&mut self, at: Moment, note: TimelineNote) {
-        if let Some(phase) = &mut self.phase {
-            let after = at.since(phase.start);
-            let entry = TimelineEntry { after, note };
-            self.output.entry(&entry);
-            phase.timeline.push(entry);
-        }
+        let Some(phase) = &mut self.phase else {
+            let after = Duration::ZERO;
+            return self.warm_up.push(TimelineEntry { after, note });
+        };
+        let after = at.since(phase.start);
+        let entry = TimelineEntry { after, note };
+        self.output.entry(&entry);
+        phase.timeline.push(entry);
     }
 
     /// The client's traffic of one family in a range of time.

@@ -150,12 +150,11 @@ impl UplinkMonitor {
 
     /// An answer to a probe by this family that is under way may no longer arrive; whether one is.
     fn void_unanswered(&mut self, family: Family, now: Moment) -> bool {
-        let demand = Demand::of(&self.settings);
         let mut counted = None;
         for place in self.rounds.unanswered_by(family) {
             let (probe, sent) = self.rounds.probe(place);
             if probe.fate == Fate::Pending && counted < Some(sent) {
-                self.evidence.voided(sent, demand);
+                self.evidence.voided(sent, Demand::of(&self.settings));
                 counted = Some(sent);
             }
             self.settle(place, Fate::Void, now);
