@@ -23,6 +23,8 @@ mod tracked;
 
 #[path = "routing/bare.rs"]
 mod bare;
+#[path = "routing/carrier.rs"]
+mod carrier;
 #[path = "routing/side.rs"]
 mod side;
 #[path = "routing/spans.rs"]
@@ -65,6 +67,7 @@ fn main() {
         switches(indices).await;
         lookups().await;
         routes_of_others(&world).await;
+        crowd(&world).await;
         flows();
     });
 }
@@ -221,7 +224,7 @@ async fn routes_of_others(world: &World) {
     let mut side = Side::start([FIBER, LTE]).await;
     side.carry(0, Families::Both).await;
     let look = Instant::now();
-    kernel::look(side.protocol(), &side.interfaces()).expect("a look");
+    kernel::look(side.numbering(), &side.interfaces()).expect("a look");
     let look = look.elapsed();
     let kinds = [
         ("routes", Change::Host, "2 %"),
@@ -236,6 +239,82 @@ async fn routes_of_others(world: &World) {
     side.stop().await;
     let what = "    a look at everything, which only the latter cause";
     row(what, &format!("{:.1} ms", look.as_secs_f64() * 1e3), "");
+}
+
+/// A lost carrier beside a long main table, and what a link that flaps costs there.
+async fn crowd(world: &World) {
+    const ROUTES: u32 = 300_000;
+    const TURNS: usize = 20;
+    const FLAPS: &str = "flaps";
+    let first = u32::from(Ipv4Addr::new(20, 0, 0, 0));
+    let hosts = (first..first + ROUTES).map(Ipv4Addr::from);
+    world.add_hosts(OTHER, hosts).await;
+    world.wire(FLAPS).await;
+    let mut side = Side::start([FIBER, LTE]).await;
+    side.carry(0, Families::Both).await;
+    let look = Instant::now();
+    kernel::look(side.numbering(), &side.interfaces()).expect("a look");
+    let look = format!("{:.0} ms", look.elapsed().as_secs_f64() * 1e3);
+    row(
+        &format!("{ROUTES} routes of others: a look at everything"),
+        &look,
+        "",
+    );
+    let listener = carrier::Listener::start();
+    for flaps in [false, true] {
+        let ends = Arc::new(AtomicBool::new(!flaps));
+        let (start, before) = (Instant::now(), cpu_time_of_all());
+        let flapping = flap(FLAPS, &ends);
+        let mut spans = Spans::default();
+        for turn in 1..=TURNS {
+            let has_carrier = turn % 2 == 0;
+            world.set_carrier(FIBER, has_carrier).await;
+            let reported = side.carrier_reported(FIBER, has_carrier).await;
+            spans.push(reported.saturating_duration_since(listener.heard(FIBER, has_carrier)));
+        }
+        let (spent, elapsed) = (cpu_time_of_all().saturating_sub(before), start.elapsed());
+        ends.store(true, Ordering::Relaxed);
+        let own = flapping.join().expect("the flapping ends");
+        let what = if flaps {
+            ", while a link flaps five times a second"
+        } else {
+            ""
+        };
+        row(
+            &format!("    a lost carrier to its report{what}"),
+            &spans.to_string(),
+            "20 ms",
+        );
+        let share = spent.saturating_sub(own).as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+        row("    a core's share", &format!("{share:.1} %"), "10 %");
+    }
+    side.stop().await;
+}
+
+/// Takes a link down and up; returns the CPU time that it took.
+fn flap(name: &'static str, ends: &Arc<AtomicBool>) -> JoinHandle<Duration> {
+    let ends = ends.clone();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let world = World::here();
+            let mut ticks = interval(Duration::from_millis(100));
+            let mut is_up = true;
+            while !ends.load(Ordering::Relaxed) {
+                ticks.tick().await;
+                is_up = !is_up;
+                world.set_up(name, is_up).await;
+            }
+        });
+        cpu_time()
+    })
+}
+
+/// The CPU time of this process.
+fn cpu_time_of_all() -> Duration {
+    let spent = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    spent.expect("the clock").into()
 }
 
 /// What others change.

@@ -17,7 +17,10 @@ mod observe;
 mod reconcile;
 mod report;
 mod sockets;
+mod survey;
+mod target;
 mod unwritten;
+mod view;
 mod write;
 
 use std::collections::BTreeSet;
@@ -27,15 +30,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::sync::{mpsc, watch};
 
-use crate::routing::Observed;
-use crate::units::{InterfaceName, Protocol};
+use crate::routing::{Numbering, Observed};
+use crate::units::InterfaceName;
 pub use conntrack::{end_flows, established_flows};
 pub use counter::CounterReader;
 pub use error::KernelError;
 use exchange::Exchange;
 pub use foreign_routes::{ForeignObjects, ForeignRoute, ForeignRule, foreign_objects};
 pub use message::{LinkDetails, LinkKind};
-use observe::{LookScope, Observer};
+use observe::Observer;
 use reconcile::Reconciler;
 pub use report::{KernelAccess, KernelReport, RefusedOperation, Restored, Wanted};
 pub use sockets::end_sockets;
@@ -59,18 +62,19 @@ impl Kernel {
 }
 
 /// Looks once at the interfaces, at the default routes of others through `interfaces`, and at the
-/// objects with `protocol`. Changes nothing and needs no runtime.
+/// objects of these numbers. Changes nothing and needs no runtime.
 ///
 /// # Errors
 /// If the kernel's lists cannot be read.
 pub fn look(
-    protocol: Protocol,
+    numbering: &Numbering,
     interfaces: &BTreeSet<InterfaceName>,
 ) -> Result<Observed, KernelError> {
-    Observer::open()?.look(LookScope {
-        protocol,
-        interfaces,
-    })
+    let mut observer = Observer::open()?;
+    let report = observer.survey(numbering.protocol)?;
+    let mut seen = observer.look(numbering, &report.tables)?;
+    report.survey.add_to(&mut seen, interfaces);
+    Ok(seen)
 }
 
 /// Whether this kernel has resilient groups of nexthop objects. Changes nothing.

@@ -5,10 +5,12 @@
 //!
 //! ```text
 //!  options ──> route, rule, nexthop ──> numbering ──> observed ──> attach ──> objects ──> desired
-//!                                             └─────────────────────┴──> plan
+//!                                             │          │          dead_end, connected ┘
+//!                                             └──────────┴──────────> plan
 //! ```
 
 pub mod attach;
+mod connected;
 mod dead_end;
 pub mod desired;
 pub mod nexthop;
@@ -23,7 +25,7 @@ mod rule;
 pub mod traffic;
 
 pub use attach::{Attachment, Gateway, Hints, Prefixes, Trouble};
-pub use numbering::{Numbering, RoutingMode};
+pub use numbering::{Numbering, RoutingMode, RuleStage};
 pub use objects::Desired;
 pub use observed::{DeadEnd, LearnedDefault, Link, LinkAddress, Observed, Preference};
 pub use options::{Encapsulation, RouteOptions};

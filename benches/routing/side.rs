@@ -13,8 +13,8 @@ use tracing::{Event, Metadata, Subscriber};
 use uplinkd::kernel::{self, Kernel, KernelAccess, KernelReport, Wanted};
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, UplinkRoutes, desired};
-use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Numbering, Observed};
-use uplinkd::units::{InterfaceName, Protocol};
+use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Link, Numbering, Observed};
+use uplinkd::units::InterfaceName;
 
 /// The families that switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Side {
             revision: 0,
             desired: None,
             interfaces: BTreeSet::from(uplinks.clone()),
-            protocol: numbering.protocol,
+            numbering,
         }));
         let mut side = Self {
             numbering,
@@ -95,8 +95,18 @@ impl Side {
         report
     }
 
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.numbering.protocol
+    /// When it is reported that an interface has a carrier, or none.
+    pub(crate) async fn carrier_reported(&mut self, name: &str, has_carrier: bool) -> Instant {
+        let name = name.parse().expect("a name");
+        let is_so = |link: &Link| link.has_carrier == has_carrier;
+        while !self.observed.link(&name).is_some_and(is_so) {
+            self.report().await;
+        }
+        Instant::now()
+    }
+
+    pub(crate) fn numbering(&self) -> &Numbering {
+        &self.numbering
     }
 
     pub(crate) fn interfaces(&self) -> BTreeSet<InterfaceName> {

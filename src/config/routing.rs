@@ -6,7 +6,7 @@ use super::error::Fault;
 use super::kinds::{Words, whole};
 use super::section::Section;
 use crate::routing::nexthop::NUMBERS;
-use crate::routing::{Numbering, RoutingMode};
+use crate::routing::{Numbering, RoutingMode, RuleStage};
 use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, TableId};
 
 /// What becomes of the flows of an uplink that is left.
@@ -159,10 +159,10 @@ fn check_group_tables(section: &Section<'_>, numbers: &Numbering, counts: &Secti
     }
 }
 
-/// The rules stand at `rule` and the three numbers after it, then those of groups, the last at
-/// `default_rule`.
+/// The rules stand at `rule` and the numbers after it, one of each [`RuleStage`], then those of groups, the last
+/// at `default_rule`.
 fn check_rules(section: &Section<'_>, numbers: &Numbering, rules: usize) {
-    let own = 3 + u32::try_from(rules).unwrap_or(u32::MAX);
+    let own = RuleStage::COUNT - 1 + u32::try_from(rules).unwrap_or(u32::MAX);
     let first_free = numbers.rule.0.saturating_add(own).saturating_add(1);
     if numbers.default_rule.0 >= first_free {
         return;

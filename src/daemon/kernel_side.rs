@@ -234,7 +234,7 @@ impl KernelSide {
             RoutesState::Contested
         } else if !self.refused.is_empty() {
             RoutesState::Refused
-        } else if self.applied < self.revision() {
+        } else if self.applied < self.revision() || self.wanted.borrow().desired.is_none() {
             RoutesState::Pending
         } else if self.rival.is_some() || self.barrier.is_some() {
             RoutesState::Overruled
@@ -322,6 +322,6 @@ fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
         revision,
         desired,
         interfaces: uplinks.map(|uplink| uplink.interface.clone()).collect(),
-        protocol: config.engine.numbering.protocol,
+        numbering: config.engine.numbering,
     }
 }

@@ -3,11 +3,13 @@
 use super::error::KernelError;
 use super::monitor::EventMonitor;
 use super::observe::Observer;
+use super::survey::Surveyor;
 use super::write::RouteWriter;
 
-/// The three sockets to the kernel.
+/// The sockets to the kernel.
 pub(super) struct KernelSockets {
     pub(super) observer: Observer,
+    pub(super) surveyor: Surveyor,
     pub(super) monitor: EventMonitor,
     pub(super) writer: RouteWriter,
 }
@@ -18,6 +20,7 @@ impl KernelSockets {
             // First, so that no change after the first look is missed.
             monitor: EventMonitor::open()?,
             observer: Observer::open()?,
+            surveyor: Surveyor::start()?,
             writer: RouteWriter::open()?,
         })
     }

@@ -95,9 +95,8 @@ const TABLE: &[ErrnoLine] = &[
     line(
         &[Verb::AddNextHop],
         libc::EEXIST,
-        Meaning::Never,
-        "a nexthop object of another program has this number and is not replaced: choose another \
-         `routing.nexthop`",
+        Meaning::Later,
+        "another program has taken this number since the last look: the next one finds another",
     ),
     line(
         &[Verb::ReplaceNextHop],

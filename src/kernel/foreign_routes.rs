@@ -132,7 +132,8 @@ pub fn foreign_objects(
             };
             Ok(routes.filter(is_foreign).collect())
         };
-        let defaults = foreign_routes(Dump::MainDefaults(family), MAIN)?;
+        let mut defaults = foreign_routes(Dump::Main(family), MAIN)?;
+        defaults.retain(|route| route.destination == family.default_destination());
         foreign.defaults.extend(defaults);
         for table in &tables {
             let routes = foreign_routes(Dump::RoutesIn(family, *table), *table)?;

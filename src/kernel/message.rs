@@ -14,9 +14,11 @@ mod socket;
 mod wire;
 
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkBuffer};
-use netlink_packet_route::route::RouteHeader;
+use netlink_packet_route::route::{RouteHeader, RouteProtocol, RouteType};
 
-use crate::units::{Counters, Protocol};
+use crate::routing::Numbering;
+use crate::routing::desired::MAIN;
+use crate::units::Counters;
 use codes::{
     NLMSG_DONE, NLMSG_ERROR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTM_NEWRULE,
     RTM_NEWSTATS,
@@ -26,7 +28,7 @@ use wire::{attributes, messages};
 pub(super) use build::{
     add_route, add_rule, counters_of, delete_odd_rule, delete_route, delete_rule, dump,
 };
-pub(super) use entry::{DEAD_ENDS, Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
+pub(super) use entry::{Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
 pub use entry::{LinkDetails, LinkKind};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
 pub(super) use nexthop::{NextHopEntry, all_buckets, all_next_hops, next_hop, no_next_hop};
@@ -109,13 +111,23 @@ fn replies<T>(datagram: &[u8], parse: impl Fn(u16, &[u8]) -> Option<T>) -> Vec<L
 fn is_of_list(what: Dump, body: &[u8]) -> bool {
     RouteHeader::parse(body).is_ok_and(|header| match what {
         Dump::RoutesOf(_, protocol) => u8::from(header.protocol) == protocol.0,
-        Dump::MainDefaultsThrough(..) | Dump::MainDefaults(_) => {
-            header.destination_prefix_length == 0
+        Dump::Main(_) => {
+            let is_default = header.destination_prefix_length == 0;
+            let is_throw = header.kind == RouteType::Throw;
+            is_in_main(&header) && (is_connected(&header) || (is_default && !is_throw))
         }
-        Dump::MainDeadEnds(_, kind) => header.destination_prefix_length == 0 && header.kind == kind,
         Dump::RoutesIn(..) => true,
         Dump::Links | Dump::Addresses(_) | Dump::Rules(_) => false,
     })
+}
+
+fn is_in_main(header: &RouteHeader) -> bool {
+    u32::from(header.table) == MAIN.0
+}
+
+/// Whether the kernel wrote a route itself, when an interface got an address.
+fn is_connected(header: &RouteHeader) -> bool {
+    header.protocol == RouteProtocol::Kernel
 }
 
 /// The positive error number of a message that ends an answer; 0 if there is none.
@@ -135,27 +147,27 @@ pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
 /// Whether a datagram of a multicast group may concern us. `own_port` is the port of the socket by
 /// which we write: our own changes are no news. Of the routes of others only default routes count; the
 /// rest may be tens of thousands. A datagram that cannot be read may concern us.
-pub(super) fn concerns_us(datagram: &[u8], protocol: Protocol, own_port: u32) -> bool {
+pub(super) fn concerns_us(datagram: &[u8], numbering: &Numbering, own_port: u32) -> bool {
     let mut seen = messages(datagram).peekable();
     let is_unreadable = seen.peek().is_none();
     is_unreadable
         || seen.any(|message| {
             let is_own_echo = message.port_number() == own_port;
-            !is_own_echo && is_news(&message, protocol)
+            !is_own_echo && is_news(&message, numbering)
         })
 }
 
-fn is_news(message: &NetlinkBuffer<&[u8]>, protocol: Protocol) -> bool {
+fn is_news(message: &NetlinkBuffer<&[u8]>, numbering: &Numbering) -> bool {
     let body = message.payload();
     match message.message_type() {
-        nexthop::RTM_NEWNEXTHOP | nexthop::RTM_DELNEXTHOP => {
-            nexthop::owner(body).is_none_or(|owner| owner == protocol)
-        }
+        nexthop::RTM_NEWNEXTHOP | nexthop::RTM_DELNEXTHOP => nexthop::concerns(body, numbering),
         // The kernel assigns flows to the members of a group.
         nexthop::RTM_NEWNEXTHOPBUCKET | nexthop::RTM_DELNEXTHOPBUCKET => false,
         RTM_NEWROUTE | RTM_DELROUTE => RouteHeader::parse(body).map_or(true, |header| {
             let is_default = header.destination_prefix_length == 0;
-            is_default || u8::from(header.protocol) == protocol.0
+            is_default
+                || (is_in_main(&header) && is_connected(&header))
+                || u8::from(header.protocol) == numbering.protocol.0
         }),
         _ => true,
     }
@@ -207,7 +219,7 @@ mod tests {
     use crate::routing::traffic::Ports;
     use crate::routing::{Encapsulation, Family, Path, Route, RouteOptions, Rule};
     use crate::units::{
-        IfIndex, IpProtocol, Mark, Metric, NextHopId, RulePriority, TableId, Weight,
+        IfIndex, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId, Weight,
     };
 
     const OURS: Dump = Dump::RoutesOf(Family::Ipv4, Protocol(117));
@@ -378,7 +390,7 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             entries(OURS, &bytes);
             next_hops(&bytes);
-            concerns_us(&bytes, Protocol(117), 1);
+            concerns_us(&bytes, &Numbering::default(), 1);
             acknowledgement(&bytes, 1);
             error_text(&bytes);
         }

@@ -9,8 +9,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::error::KernelError;
 use super::message;
-use crate::routing::Family;
-use crate::units::Protocol;
+use crate::routing::{Family, Numbering};
 
 /// Holds some 5,000 unread events.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
@@ -39,7 +38,7 @@ pub(super) struct EventMonitor {
 /// What marks our own changes among the events.
 #[derive(Clone, Copy)]
 pub(super) struct OwnChanges {
-    pub(super) protocol: Protocol,
+    pub(super) numbering: Numbering,
     /// The port of the socket by which we write.
     pub(super) port: u32,
 }
@@ -92,7 +91,7 @@ impl EventMonitor {
         own: OwnChanges,
     ) -> Result<Option<LookReason>, KernelError> {
         match received {
-            Ok(()) if message::concerns_us(&self.head, own.protocol, own.port) => {
+            Ok(()) if message::concerns_us(&self.head, &own.numbering, own.port) => {
                 Ok(Some(LookReason::Changed))
             }
             Ok(()) => Ok(None),

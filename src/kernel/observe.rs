@@ -1,7 +1,6 @@
 //! Looking: the kernel's lists become one [`Observed`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
@@ -10,8 +9,8 @@ use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, Dump, DumpEntry, NextHopEntry};
 use crate::routing::desired::MAIN;
-use crate::routing::{DeadEnd, Family, LearnedDefault, Link, Observed, OddRule};
-use crate::units::{IfIndex, InterfaceName, NextHopId, Protocol};
+use crate::routing::{Family, Link, Numbering, Observed, OddRule};
+use crate::units::{IfIndex, NextHopId, Protocol, TableId};
 
 /// How often a list that changes while it is read is read at most. The change also sends an event, so
 /// the last attempt counts as it is.
@@ -20,53 +19,48 @@ const ATTEMPTS: u32 = 5;
 /// Reads the kernel's lists, on a socket of its own.
 pub(super) struct Observer {
     exchange: Exchange,
-    next_expiry: Option<Duration>,
     /// False once the kernel has refused to list nexthop objects.
     has_next_hops: bool,
-}
-
-/// What a look is about.
-#[derive(Clone, Copy)]
-pub(super) struct LookScope<'a> {
-    pub(super) protocol: Protocol,
-    pub(super) interfaces: &'a BTreeSet<InterfaceName>,
 }
 
 impl Observer {
     pub(super) fn open() -> Result<Self, KernelError> {
         Ok(Self {
             exchange: Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?,
-            next_expiry: None,
             has_next_hops: true,
         })
     }
 
-    /// How long after the last look the first of the observed default routes expires. The kernel stops
-    /// using such a route then, but removes it, with an event, up to half a minute later
-    /// (`net.ipv6.route.gc_interval`).
-    pub(super) fn next_expiry(&self) -> Option<Duration> {
-        self.next_expiry
-    }
-
-    /// Observes everything that concerns us.
-    pub(super) fn look(&mut self, scope: LookScope<'_>) -> Result<Observed, KernelError> {
-        self.next_expiry = None;
+    /// Observes what is ours, and the interfaces; of our routes those in these tables. These lists are short.
+    pub(super) fn look(
+        &mut self,
+        numbering: &Numbering,
+        tables: &BTreeSet<TableId>,
+    ) -> Result<Observed, KernelError> {
+        let protocol = numbering.protocol;
         let mut observed = Observed {
             links: self.links()?,
             ..Observed::default()
         };
-        self.next_hops(scope.protocol, &mut observed)?;
+        self.next_hops(numbering, &mut observed)?;
         for family in Family::ROUTED {
             self.addresses(family, &mut observed)?;
-            self.own_routes(family, scope.protocol, &mut observed)?;
-            self.defaults(family, scope, &mut observed)?;
-            self.dead_ends(family, scope.protocol, &mut observed)?;
-            self.rules(family, scope.protocol, &mut observed)?;
-        }
-        for link in observed.links.values_mut() {
-            // A stable sort: equals keep the kernel's order.
-            link.defaults
-                .sort_by_key(|default| (default.metric, default.preference));
+            self.rules(family, protocol, &mut observed)?;
+            if tables.contains(&MAIN) {
+                self.own_routes(
+                    Dump::RoutesOf(family, protocol),
+                    (family, protocol),
+                    &mut observed,
+                )?;
+                continue;
+            }
+            for table in tables {
+                self.own_routes(
+                    Dump::RoutesIn(family, *table),
+                    (family, protocol),
+                    &mut observed,
+                )?;
+            }
         }
         Ok(observed)
     }
@@ -89,6 +83,7 @@ impl Observer {
                 is_point_to_point: link.is_point_to_point,
                 addresses: Vec::new(),
                 peers: Vec::new(),
+                connected: Vec::new(),
                 defaults: Vec::new(),
             })
             .map(|link| (link.index, link))
@@ -111,75 +106,18 @@ impl Observer {
 
     fn own_routes(
         &mut self,
-        family: Family,
-        protocol: Protocol,
+        dump: Dump,
+        (family, protocol): (Family, Protocol),
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
-        for entry in self.list(Dump::RoutesOf(family, protocol))? {
+        for entry in self.list(dump)? {
             // Of what leads nowhere, only a `throw` is ours.
             if let DumpEntry::Route(entry) | DumpEntry::DeadEnd(entry) = entry
+                && entry.protocol == protocol
                 && Family::of(entry.route.destination.addr()) == family
                 && entry.source.is_none()
             {
                 observed.routes.push(entry.route);
-            }
-        }
-        Ok(())
-    }
-
-    fn dead_ends(
-        &mut self,
-        family: Family,
-        protocol: Protocol,
-        observed: &mut Observed,
-    ) -> Result<(), KernelError> {
-        for kind in message::DEAD_ENDS {
-            for entry in self.list(Dump::MainDeadEnds(family, kind))? {
-                if let DumpEntry::DeadEnd(entry) = entry
-                    && entry.protocol != protocol
-                    && entry.route.table == MAIN
-                    && entry.route.destination == family.default_destination()
-                    && entry.source.is_none()
-                {
-                    let metric = entry.route.metric;
-                    observed.dead_ends.push(DeadEnd { family, metric });
-                }
-            }
-        }
-        observed.dead_ends.sort_unstable();
-        Ok(())
-    }
-
-    fn defaults(
-        &mut self,
-        family: Family,
-        scope: LookScope<'_>,
-        observed: &mut Observed,
-    ) -> Result<(), KernelError> {
-        let links = observed.links.values_mut();
-        for link in links.filter(|link| scope.interfaces.contains(&link.name)) {
-            for entry in self.list(Dump::MainDefaultsThrough(family, link.index))? {
-                let DumpEntry::Route(entry) = entry else {
-                    continue;
-                };
-                let is_foreign = entry.protocol != scope.protocol;
-                let is_of_family = entry.route.destination == family.default_destination();
-                let is_over = entry.expires_in.is_some_and(|left| left.is_zero());
-                if is_foreign && is_of_family && !is_over && entry.route.table == MAIN {
-                    let expiries = self.next_expiry.into_iter().chain(entry.expires_in);
-                    self.next_expiry = expiries.min();
-                    let paths = entry.route.paths.iter();
-                    let through = paths.filter(|path| path.index == link.index);
-                    link.defaults.extend(through.map(|path| LearnedDefault {
-                        family,
-                        metric: entry.route.metric,
-                        preference: entry.preference,
-                        gateway: path.gateway,
-                        onlink: path.onlink,
-                        source: entry.source,
-                        options: entry.options_of(path),
-                    }));
-                }
             }
         }
         Ok(())
@@ -210,12 +148,16 @@ impl Observer {
 
     fn next_hops(
         &mut self,
-        protocol: Protocol,
+        numbering: &Numbering,
         observed: &mut Observed,
     ) -> Result<(), KernelError> {
-        let listed = self.list_next_hops()?.into_iter();
-        let ours = listed.filter(|entry| entry.protocol == protocol);
-        observed.nexthops = ours.map(|entry| (entry.id, entry.hop)).collect();
+        for entry in self.list_next_hops()? {
+            if entry.protocol == numbering.protocol {
+                observed.nexthops.insert(entry.id, entry.hop);
+            } else if numbering.has_object(entry.id) {
+                observed.taken_nexthops.insert(entry.id);
+            }
+        }
         Ok(())
     }
 

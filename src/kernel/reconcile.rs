@@ -3,12 +3,12 @@
 //! ```text
 //!  watch<Wanted> (1, the latest wins) ─┐              ┌─> mpsc<KernelReport> (bounded) ─> daemon
 //!  multicast socket ─ "look again" ────┼─> Reconciler ┤
-//!  ticks, only while something waits ──┘   (1 task)   ├─> socket for lists   ─> kernel, which
-//!                                                     └─> socket for changes ─> answers at once
+//!  ticks, only while something waits ──┤   (1 task)   ├─> socket for lists   ─> kernel, which
+//!  surveys of main ────────────────────┘       │      └─> socket for changes ─> answers at once
+//!        └───────── Surveyor (1 thread) <──────┘
 //! ```
-//! Level-triggered: an event only causes another look.
+//! Level-triggered: an event only causes another look and another survey.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::pin::Pin;
@@ -23,13 +23,15 @@ use super::backoff::Backoff;
 use super::connection::KernelSockets;
 use super::error::KernelError;
 use super::monitor::{LookReason, OwnChanges};
-use super::observe::LookScope;
 use super::report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
+use super::survey::SurveyReport;
+use super::target::KernelTarget;
 use super::unwritten::UnwrittenOperations;
+use super::view::KernelView;
 use super::write::WriteOutcome;
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
-use crate::units::{InterfaceName, NextHopId};
+use crate::units::NextHopId;
 
 /// The shortest pause between two looks that events cause. The first event of a burst causes a look
 /// at once, the others one more.
@@ -56,7 +58,8 @@ pub(super) struct Reconciler {
     unwritten: Option<UnwrittenOperations>,
     overruns: Arc<AtomicU32>,
     sockets: KernelSockets,
-    groups: ResilientGroups,
+    target: KernelTarget,
+    view: KernelView,
     /// The running pause after a look.
     pausing: Option<Pin<Box<Sleep>>>,
     /// The pause after the next look.
@@ -65,31 +68,9 @@ pub(super) struct Reconciler {
     expiry: Option<Pin<Box<Sleep>>>,
     ticks: Interval,
     backoff: Backoff,
-    observed: Option<Arc<Observed>>,
-    /// The interfaces of the last look.
-    scope: BTreeSet<InterfaceName>,
     /// The revision that was last applied, and what the kernel refused of it.
     applied: Option<(u64, Vec<RefusedOperation>)>,
     failures: u32,
-}
-
-/// Whether this kernel has resilient groups of nexthop objects, by which several uplinks share a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ResilientGroups {
-    /// It has them.
-    Available,
-    /// It has none, or refused one: the paths stand in their routes.
-    Missing { is_logged: bool },
-}
-
-impl ResilientGroups {
-    fn new(are_available: bool) -> Self {
-        if are_available {
-            Self::Available
-        } else {
-            Self::Missing { is_logged: false }
-        }
-    }
 }
 
 /// Why the next look is due.
@@ -98,6 +79,7 @@ enum WakeReason {
     Event(LookReason),
     Tick,
     Expiry,
+    Survey(SurveyReport),
     /// The daemon has dropped its end.
     Closed,
 }
@@ -141,15 +123,14 @@ impl Reconciler {
                 KernelAccess::Observe => Some(UnwrittenOperations::default()),
             },
             overruns,
-            groups: ResilientGroups::new(sockets.writer.has_groups()),
+            target: KernelTarget::new(sockets.writer.has_groups()),
+            view: KernelView::default(),
             sockets,
             pausing: None,
             pause: SHORTEST_PAUSE,
             expiry: None,
             ticks,
             backoff: Backoff::default(),
-            observed: None,
-            scope: BTreeSet::new(),
             applied: None,
             failures: 0,
         })
@@ -181,6 +162,11 @@ impl Reconciler {
     }
 
     async fn session(&mut self) -> SessionEnd {
+        self.order_survey();
+        match self.sockets.surveyor.report().await {
+            Ok(report) => self.is_news(report),
+            Err(error) => return SessionEnd::Failed(error),
+        };
         let mut settled = self.settle().await;
         loop {
             if let Err(end) = settled {
@@ -188,11 +174,21 @@ impl Reconciler {
             }
             settled = match self.cause().await {
                 Ok(WakeReason::Closed) => return SessionEnd::Closed,
-                Ok(WakeReason::Wanted | WakeReason::Tick | WakeReason::Expiry) => {
-                    self.settle().await
+                Ok(WakeReason::Wanted | WakeReason::Tick) => self.settle().await,
+                Ok(WakeReason::Expiry) => {
+                    self.order_survey();
+                    Ok(())
+                }
+                Ok(WakeReason::Survey(report)) => {
+                    if self.is_news(report) {
+                        self.settle().await
+                    } else {
+                        Ok(())
+                    }
                 }
                 Ok(WakeReason::Event(reason)) => {
                     self.count(reason);
+                    self.order_survey();
                     // A look with news shortens it again.
                     self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                     let settled = self.settle().await;
@@ -218,7 +214,7 @@ impl Reconciler {
         loop {
             let is_pausing = self.pausing.is_some();
             let own = OwnChanges {
-                protocol: self.wanted.borrow().protocol,
+                numbering: self.wanted.borrow().numbering,
                 port: self.sockets.writer.port(),
             };
             tokio::select! {
@@ -235,6 +231,7 @@ impl Reconciler {
                 reason = self.sockets.monitor.reason(own), if !is_pausing => {
                     return Ok(WakeReason::Event(reason?));
                 }
+                report = self.sockets.surveyor.report() => return Ok(WakeReason::Survey(report?)),
                 _ = self.ticks.tick(), if !self.backoff.is_idle() => {
                     let is_due = self.backoff.tick();
                     if let Some(restored) = self.backoff.restored()
@@ -259,7 +256,7 @@ impl Reconciler {
         if is_new {
             self.backoff.reset();
             // Acts on the last look without delay; the next look corrects it.
-            if let Some(observed) = self.observed.clone() {
+            if let Some(observed) = self.view.observed() {
                 operations += self.round(&wanted, &observed, is_new)?;
             }
         }
@@ -298,30 +295,30 @@ impl Reconciler {
         self.wanted.has_changed().unwrap_or(false)
     }
 
-    async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, SessionEnd> {
-        let scope = LookScope {
-            protocol: wanted.protocol,
-            interfaces: &wanted.interfaces,
-        };
-        let now = Arc::new(self.sockets.observer.look(scope)?);
-        let expiry = self.sockets.observer.next_expiry();
+    /// The survey is to be repeated.
+    fn order_survey(&mut self) {
+        let protocol = self.wanted.borrow().numbering.protocol;
+        self.sockets.surveyor.order(protocol);
+    }
+
+    /// Takes a survey; whether it found anything else than the last one.
+    fn is_news(&mut self, report: SurveyReport) -> bool {
+        let expiry = report.next_expiry;
         self.expiry = expiry.map(|left| Box::pin(sleep(left + AFTER_EXPIRY)));
-        let before = self.observed.replace(now.clone());
-        if before
-            .as_ref()
-            .is_none_or(|before| before.links != now.links)
-        {
+        self.view.take(report, self.target.last())
+    }
+
+    async fn look(&mut self, wanted: &Wanted) -> Result<Arc<Observed>, SessionEnd> {
+        let look = self.view.look(&mut self.sockets.observer, wanted)?;
+        if look.have_links_changed {
             self.backoff.links_changed();
         }
-        let is_other_scope = self.scope != wanted.interfaces;
-        if is_other_scope {
-            self.scope.clone_from(&wanted.interfaces);
-        }
-        if is_other_scope || before.as_ref() != Some(&now) {
+        if look.is_news {
             self.pause = SHORTEST_PAUSE;
-            self.report(KernelReport::Observed(now.clone())).await?;
+            let observed = look.observed.clone();
+            self.report(KernelReport::Observed(observed)).await?;
         }
-        Ok(now)
+        Ok(look.observed)
     }
 
     /// Does the outstanding operations that may be tried now. Returns how many were done.
@@ -333,19 +330,25 @@ impl Reconciler {
     ) -> Result<usize, SessionEnd> {
         let mut done = 0;
         let mut missing = BTreeSet::new();
-        for operation in self.outstanding(wanted, observed) {
+        let Some(target) = self.target.now(wanted, observed) else {
+            return Ok(0);
+        };
+        let operations = self.outstanding(&target, observed);
+        self.view.expect(&target);
+        let before = self.target.replace(target);
+        for operation in operations {
             if !self.backoff.allows(&operation) {
                 missing.extend(operation.makes());
                 continue;
             }
-            let line = operation.line(&observed.links, wanted.protocol);
+            let line = operation.line(&observed.links, wanted.numbering.protocol);
             let line = line.to_string();
             match self.write(&operation, &missing, wanted)? {
                 WriteOutcome::Done => {
                     tracing::debug!(operation = line, "done");
                     done += 1;
                     let is_put_back = !is_new
-                        && !operation.is_about_throw()
+                        && before.asks_for(&operation)
                         && !self.backoff.is_refused(&operation);
                     if is_put_back {
                         self.backoff.put_back(&operation, line);
@@ -355,7 +358,7 @@ impl Reconciler {
                     reason,
                     is_permanent: true,
                 } if operation.makes().is_some() => {
-                    self.do_without_groups(&line, &reason);
+                    self.target.do_without_groups(&line, &reason);
                     // The next round plans without them.
                     return Ok(done + 1);
                 }
@@ -390,42 +393,17 @@ impl Reconciler {
                 is_permanent: false,
             });
         }
-        self.sockets.writer.apply(operation, wanted.protocol)
+        self.sockets
+            .writer
+            .apply(operation, wanted.numbering.protocol)
     }
 
-    fn do_without_groups(&mut self, operation: &str, why: &str) {
-        tracing::warn!(
-            operation,
-            why,
-            "the kernel refuses nexthop objects: routes get their paths instead, and flows may move when \
-             the uplinks that share the traffic change"
-        );
-        self.groups = ResilientGroups::Missing { is_logged: true };
-    }
-
-    /// The operations between what the kernel holds and what is desired; none without write access.
-    fn outstanding(&mut self, wanted: &Wanted, observed: &Observed) -> Vec<Operation> {
-        match (&self.unwritten, &wanted.desired) {
-            (None, Some(desired)) => plan(&self.feasible(desired, observed), observed),
-            (None, None) | (Some(_), _) => Vec::new(),
+    /// The operations between what the kernel holds and what it should hold; none without write access.
+    fn outstanding(&self, target: &Desired, observed: &Observed) -> Vec<Operation> {
+        match self.unwritten {
+            None => plan(target, observed),
+            Some(_) => Vec::new(),
         }
-    }
-
-    /// What is desired, in the form that this kernel supports, and past the dead ends that it has.
-    fn feasible<'a>(&mut self, desired: &'a Desired, observed: &Observed) -> Cow<'a, Desired> {
-        let desired = match &mut self.groups {
-            ResilientGroups::Missing { is_logged } if !desired.nexthops.is_empty() => {
-                if !std::mem::replace(is_logged, true) {
-                    tracing::info!(
-                        "this kernel has no resilient groups of nexthop objects (Linux 5.13): flows \
-                         may move when the uplinks that share the traffic change"
-                    );
-                }
-                Cow::Owned(desired.flattened())
-            }
-            ResilientGroups::Missing { .. } | ResilientGroups::Available => Cow::Borrowed(desired),
-        };
-        Desired::past_dead_ends(desired, observed)
     }
 
     /// Counts operations as refused that were done and are still outstanding; then reports, if the
@@ -436,15 +414,17 @@ impl Reconciler {
         operations: usize,
         is_new: bool,
     ) -> Result<(), SessionEnd> {
-        let Some(desired) = &wanted.desired else {
+        let observed = self.view.observed().unwrap_or_default();
+        let Some(target) = self.target.now(wanted, &observed) else {
             return Ok(());
         };
-        let observed = self.observed.clone().unwrap_or_default();
-        let outstanding = self.outstanding(wanted, &observed);
+        let outstanding = self.outstanding(&target, &observed);
         for operation in &outstanding {
             if self.backoff.allows(operation) {
                 let refusal = RefusedOperation {
-                    operation: operation.line(&observed.links, wanted.protocol).to_string(),
+                    operation: operation
+                        .line(&observed.links, wanted.numbering.protocol)
+                        .to_string(),
                     reason: DOES_NOT_STAY.to_owned(),
                     is_permanent: true,
                 };
@@ -454,7 +434,7 @@ impl Reconciler {
         self.backoff
             .keep(&outstanding.iter().collect::<BTreeSet<_>>());
         if is_new && self.unwritten.is_some() {
-            let operations = plan(&self.feasible(desired, &observed), &observed);
+            let operations = plan(&target, &observed);
             let unwritten = self.unwritten.get_or_insert_default();
             unwritten.log(operations, &observed, wanted);
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::KernelError;
-use crate::routing::{Desired, Observed};
-use crate::units::{InterfaceName, Protocol};
+use crate::routing::{Desired, Numbering, Observed};
+use crate::units::InterfaceName;
 
 /// What the daemon wants of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Wanted {
     pub desired: Option<Desired>,
     /// The interfaces whose default routes are reported.
     pub interfaces: BTreeSet<InterfaceName>,
-    /// The protocol number of our routes and rules.
-    pub protocol: Protocol,
+    /// The numbers of our routes and rules.
+    pub numbering: Numbering,
 }
 
 /// Whether the kernel may be changed.

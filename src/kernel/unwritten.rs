@@ -17,7 +17,7 @@ impl UnwrittenOperations {
         wanted: &Wanted,
     ) {
         for operation in self.replace(outstanding) {
-            let operation = operation.line(&observed.links, wanted.protocol);
+            let operation = operation.line(&observed.links, wanted.numbering.protocol);
             tracing::info!(%operation, "not written: the agent only observes");
         }
     }

@@ -306,7 +306,8 @@ fn is_on_link(link: &Link, gateway: IpAddr) -> bool {
     is_link_local6(gateway) || prefixes.any(|prefix| prefix.contains(&gateway))
 }
 
-fn is_link_local6(address: IpAddr) -> bool {
+/// An IPv6 address that is on every link.
+pub fn is_link_local6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 

@@ -4,8 +4,6 @@
 //! lookup all the same: the kernel suppresses what it has found, and a dead end is an error
 //! (`fib4_rule_suppress`). A `throw` route just before it sends the lookup on to the next rule.
 
-use std::borrow::Cow;
-
 use super::numbering::{BEHIND, MAIN, Numbering, RoutingMode};
 use super::objects::Desired;
 use super::observed::{DeadEnd, Observed};
@@ -50,10 +48,10 @@ impl Observed {
 }
 
 impl Desired {
-    /// The same with a route past the first dead end of each family in which rules of ours look main up.
-    pub fn past_dead_ends<'a>(desired: Cow<'a, Self>, observed: &Observed) -> Cow<'a, Self> {
+    /// Adds a route past the first dead end of each family in which rules of ours look main up.
+    pub fn pass_dead_ends(&mut self, observed: &Observed) {
         let looks_main_up = |family: &Family| {
-            let mut rules = desired.rules.iter();
+            let mut rules = self.rules.iter();
             rules.any(|rule| rule.family == *family && rule.table == MAIN)
         };
         let families = Family::ROUTED.into_iter().filter(looks_main_up);
@@ -62,12 +60,7 @@ impl Desired {
             Some(throw(family, observed.throw_before(dead_end)?))
         });
         let throws: Vec<_> = throws.collect();
-        if throws.is_empty() {
-            return desired;
-        }
-        let mut desired = desired.into_owned();
-        desired.routes.extend(throws);
-        Cow::Owned(desired)
+        self.routes.extend(throws);
     }
 }
 

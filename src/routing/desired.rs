@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 pub use super::attach::UplinkRoutes;
 pub use super::numbering::{BEHIND, MAIN};
-use super::numbering::{Numbering, RoutingMode};
+use super::numbering::{Numbering, RoutingMode, RuleStage};
 use super::objects::Desired;
 use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
@@ -92,7 +92,7 @@ const DEFAULT_GROUP: u32 = 0;
 ///
 /// Main is looked up first but without its default route, so that local, connected and VPN routes take
 /// precedence, and a LAN host that talks to the router's address on an uplink gets its reply on the
-/// LAN. Then each address, delegated prefix, interface and kept flow of an uplink leads to the uplink's
+/// LAN; but see [`connected`](super::connected). Then each address, delegated prefix, interface and kept flow of an uplink leads to the uplink's
 /// table, then the traffic of each group to the group's, and all other traffic to the default group's.
 /// Rules exist for the families in use and do not depend on the state of the links: packets from an
 /// address follow its uplink as long as the address exists, deprecated or not. A group without a route
@@ -219,38 +219,35 @@ impl Rules<'_> {
     fn main_without_default(self) -> Rule {
         Rule {
             suppress_prefix_length: Some(0),
-            ..self.lookup(self.numbering.rule, MAIN)
+            ..self.at(RuleStage::Main, MAIN)
         }
     }
 
     fn by_mark(self, uplink: &UplinkRoutes<'_>) -> Rule {
-        let priority = RulePriority(self.numbering.rule.0 + 1);
         let table = self.numbering.uplink_table(uplink.position);
         Rule {
             mark: Some(self.numbering.uplink_mark(uplink.position)),
-            ..self.lookup(priority, table)
+            ..self.at(RuleStage::Mark, table)
         }
     }
 
     /// One for each of several next hops.
     fn by_hop(self, uplink: &UplinkRoutes<'_>) -> impl Iterator<Item = Rule> {
-        let priority = RulePriority(self.numbering.rule.0 + 1);
         let hops = uplink.attachment.hops(self.family);
         hops.filter_map(move |(hop, _)| {
             let table = self.numbering.hop_table(uplink.position, hop)?;
             Some(Rule {
                 mark: Some(self.numbering.hop_mark(uplink.position, hop)),
-                ..self.lookup(priority, table)
+                ..self.at(RuleStage::Mark, table)
             })
         })
     }
 
     fn by_source(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> Vec<Rule> {
-        let priority = RulePriority(self.numbering.rule.0 + 2);
         let table = self.numbering.uplink_table(uplink.position);
         let rule = |from| Rule {
             from: Some(from),
-            ..self.lookup(priority, table)
+            ..self.at(RuleStage::Source, table)
         };
         self.sources(uplink, all).into_iter().map(rule).collect()
     }
@@ -285,18 +282,16 @@ impl Rules<'_> {
     }
 
     fn by_interface(self, uplink: &UplinkRoutes<'_>) -> Rule {
-        let priority = RulePriority(self.numbering.rule.0 + 3);
         let table = self.numbering.uplink_table(uplink.position);
         Rule {
             oif: Some(uplink.interface.clone()),
-            ..self.lookup(priority, table)
+            ..self.at(RuleStage::Interface, table)
         }
     }
 
-    /// At the priority of the interface rule, before the groups.
     fn by_flow(self, position: u32, flow: &Flow) -> Option<Rule> {
-        let priority = RulePriority(self.numbering.rule.0 + 3);
-        flow.rule(&self.lookup(priority, self.numbering.uplink_table(position)))
+        let table = self.numbering.uplink_table(position);
+        flow.rule(&self.at(RuleStage::Interface, table))
     }
 
     fn by_group(self, place: u32, group: u32, selector: &Selector) -> Vec<Rule> {
@@ -306,6 +301,10 @@ impl Rules<'_> {
 
     fn everything_else(self) -> Rule {
         self.lookup(self.numbering.default_rule, self.numbering.table)
+    }
+
+    fn at(self, stage: RuleStage, table: TableId) -> Rule {
+        self.lookup(self.numbering.priority_of(stage), table)
     }
 
     fn lookup(self, priority: RulePriority, table: TableId) -> Rule {

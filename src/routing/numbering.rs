@@ -23,6 +23,30 @@ pub(super) const MOST_NEXT_HOPS: u8 = 3;
 /// The distance of the tables of single next hops from the others.
 const HOPS: u32 = 1_000;
 
+/// The order of our rules, from [`Numbering::rule`] on; those of groups follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleStage {
+    /// `to NETWORK lookup main`, for a network of another interface inside one of an uplink.
+    Local,
+    /// `to NETWORK goto MARK`, for one that is connected on an uplink.
+    PastMain,
+    /// Main without its default route.
+    Main,
+    /// `fwmark MARK`.
+    Mark,
+    /// `from ADDRESS`.
+    Source,
+    /// `oif DEVICE`, and flows that stay on an uplink.
+    Interface,
+    /// `to NETWORK lookup main`, for one that is connected on an uplink.
+    Connected,
+}
+
+impl RuleStage {
+    /// So many priorities are before those of groups.
+    pub const COUNT: u32 = Self::Connected as u32 + 1;
+}
+
 /// The count of numbers for nexthop objects.
 pub const NUMBERS: u32 = 512;
 
@@ -50,8 +74,8 @@ pub struct Numbering {
     pub table: TableId,
     /// The table of the first group; the others follow.
     pub group_table: TableId,
-    /// The priority of the first of our rules: main without its default, then `fwmark MARK`, then
-    /// `from ADDRESS`, then `oif DEVICE`, then those of groups, one after the other.
+    /// The priority of the first of our rules: those of each [`RuleStage`], then those of groups, one after
+    /// the other.
     pub rule: RulePriority,
     /// The priority of our last rule, which sends all other traffic to [`Numbering::table`]: before main
     /// (32766) and after the rules of VPNs.
@@ -123,9 +147,14 @@ impl Numbering {
         }
     }
 
+    /// The priority of the rules of a stage.
+    pub fn priority_of(&self, stage: RuleStage) -> RulePriority {
+        RulePriority(self.rule.0 + stage as u32)
+    }
+
     /// The priority of the rule for a group's traffic at this place.
     pub fn group_rule(&self, place: u32) -> RulePriority {
-        RulePriority(self.rule.0 + 4 + place)
+        RulePriority(self.rule.0 + RuleStage::COUNT + place)
     }
 
     /// The table of the uplink at this place in the configuration.
@@ -171,6 +200,12 @@ impl Numbering {
     /// The object for the path of a family of the uplink at this place in the configuration.
     pub fn path_object(&self, position: u32, family: Family) -> NextHopId {
         NextHopId(self.nexthop.0 + 2 * position + family as u32)
+    }
+
+    /// Whether a nexthop object has one of our numbers.
+    pub fn has_object(&self, id: NextHopId) -> bool {
+        id.0.checked_sub(self.nexthop.0)
+            .is_some_and(|distance| distance < NUMBERS)
     }
 
     /// The nexthop group of a family for the default group (0) or a configured group (from 1 on).

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::attach::UplinkRoutes;
-use super::nexthop::{NextHop, paths_of};
+use super::nexthop::{NUMBERS, NextHop, paths_of};
 use super::numbering::Numbering;
+use super::observed::Observed;
+use super::operation::Operation;
 use super::route::{Family, Path, Route};
 use super::rule::Rule;
-use crate::units::{NextHopId, Weight};
+use crate::units::{NextHopId, TableId, Weight};
 
 /// All objects of ours that the kernel should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,55 +69,53 @@ impl Desired {
         self.routes.insert(Route { paths, ..route }.canonical());
     }
 
-    /// The same with the numbers under which the kernel already holds these paths: their uplinks may have
-    /// had other places in the configuration, and an object that gets another path takes the flows of its
-    /// group along.
-    pub(super) fn by_numbers_of(&self, observed: &BTreeMap<NextHopId, NextHop>) -> Cow<'_, Self> {
-        let is_path = |hop: &NextHop| matches!(hop, NextHop::Path { .. });
-        let paths = || self.nexthops.iter().filter(|(_, hop)| is_path(hop));
-        let is_kept = |(id, hop): (&NextHopId, &NextHop)| observed.get(id) == Some(hop);
-        if paths().all(is_kept) {
+    /// The same with the numbers under which the kernel already holds these objects, and without those that another
+    /// program has taken: the uplinks may have had other places in the configuration, an object that gets another
+    /// path takes the flows of its group along, and `zebra` numbers its own onwards from the highest that it finds.
+    pub(super) fn by_numbers_of(&self, observed: &Observed) -> Cow<'_, Self> {
+        let is_kept = |(id, hop): (&NextHopId, &NextHop)| observed.nexthops.get(id) == Some(hop);
+        if self.nexthops.iter().all(is_kept) {
             return Cow::Borrowed(self);
         }
-        let mut numbers: BTreeMap<NextHopId, NextHopId> = paths()
-            .filter(|(id, hop)| is_kept((*id, *hop)))
-            .map(|(id, _)| (*id, *id))
-            .collect();
-        let mut taken: BTreeSet<NextHopId> = numbers.keys().copied().collect();
-        let is_group = |id: &NextHopId| self.nexthops.get(id).is_some_and(|hop| !is_path(hop));
-        for (id, hop) in paths() {
-            let mut same = observed.iter().filter(|(_, held)| *held == hop);
-            if !numbers.contains_key(id)
-                && let Some((known, _)) =
-                    same.find(|(known, _)| !taken.contains(known) && !is_group(known))
-            {
-                numbers.insert(*id, *known);
-                taken.insert(*known);
-            }
-        }
-        for (id, _) in paths() {
-            if !numbers.contains_key(id) {
-                let mut free = [id].into_iter().chain(paths().map(|(id, _)| id));
-                let number = *free.find(|id| !taken.contains(id)).unwrap_or(id);
-                numbers.insert(*id, number);
-                taken.insert(number);
-            }
-        }
-        let number = |id: &NextHopId| numbers.get(id).copied().unwrap_or(*id);
-        let nexthops = self.nexthops.iter().map(|(id, hop)| {
-            let hop = match hop {
-                NextHop::Group(members) => {
-                    let members = members.iter().map(|(id, weight)| (number(id), *weight));
-                    NextHop::Group(members.collect())
-                }
-                NextHop::Path { .. } | NextHop::Odd => hop.clone(),
-            };
-            (number(id), hop)
+        let mut numbers = Numbers::new(observed, &self.nexthops);
+        let is_path = |(_, hop): &(&NextHopId, &NextHop)| matches!(hop, NextHop::Path { .. });
+        let (paths, groups): (Vec<_>, Vec<_>) = self.nexthops.iter().partition(is_path);
+        let mut nexthops = numbers.assign(paths.into_iter().map(|(id, hop)| (*id, hop.clone())));
+        let groups = groups
+            .into_iter()
+            .map(|(id, hop)| (*id, numbers.of_members(hop)));
+        let groups: Vec<_> = groups.collect();
+        nexthops.extend(numbers.assign(groups.into_iter()));
+        let routes = self.routes.iter().map(|route| Route {
+            group: route.group.map(|group| numbers.of(group)),
+            ..route.clone()
         });
         Cow::Owned(Self {
-            nexthops: nexthops.collect(),
-            ..self.clone()
+            routes: routes.collect(),
+            rules: self.rules.clone(),
+            nexthops,
         })
+    }
+
+    /// The tables of our routes.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.routes.iter().map(|route| route.table)
+    }
+
+    /// Whether an operation leads to this, and not from it.
+    pub fn asks_for(&self, operation: &Operation) -> bool {
+        match operation {
+            Operation::AddRoute(route) | Operation::ReplaceRoute(route) => {
+                self.routes.contains(route)
+            }
+            Operation::DeleteRoute(route) => !self.routes.contains(route),
+            Operation::AddRule(rule) => self.rules.contains(rule),
+            Operation::DeleteRule(rule) => !self.rules.contains(rule),
+            Operation::DeleteOddRule(_)
+            | Operation::AddNextHop(..)
+            | Operation::ReplaceNextHop(..)
+            | Operation::DeleteNextHop(_) => true,
+        }
     }
 
     /// The same for a kernel without resilient groups: the paths stand in the routes.
@@ -131,6 +131,89 @@ impl Desired {
             rules: self.rules.clone(),
             nexthops: BTreeMap::new(),
         }
+    }
+}
+
+/// Which number of the kernel's each object gets.
+struct Numbers<'a> {
+    observed: &'a Observed,
+    /// The lowest that is wanted: those in use go on from it.
+    first: NextHopId,
+    assigned: BTreeMap<NextHopId, NextHopId>,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(observed: &'a Observed, wanted: &BTreeMap<NextHopId, NextHop>) -> Self {
+        Self {
+            observed,
+            first: wanted.keys().next().copied().unwrap_or(NextHopId(0)),
+            assigned: BTreeMap::new(),
+        }
+    }
+
+    fn of(&self, wanted: NextHopId) -> NextHopId {
+        self.assigned.get(&wanted).copied().unwrap_or(wanted)
+    }
+
+    fn of_members(&self, hop: &NextHop) -> NextHop {
+        match hop {
+            NextHop::Group(members) => {
+                let members = members.iter();
+                NextHop::Group(
+                    members
+                        .map(|(id, weight)| (self.of(*id), *weight))
+                        .collect(),
+                )
+            }
+            NextHop::Path { .. } | NextHop::Odd => hop.clone(),
+        }
+    }
+
+    /// An object that is there keeps its number; then each other gets its own, or one that is free.
+    fn assign(
+        &mut self,
+        objects: impl Iterator<Item = (NextHopId, NextHop)> + Clone,
+    ) -> BTreeMap<NextHopId, NextHop> {
+        for (id, hop) in objects.clone() {
+            if let Some(held) = self.held(id, &hop) {
+                self.assigned.insert(id, held);
+            }
+        }
+        for (id, hop) in objects.clone() {
+            if !self.assigned.contains_key(&id) {
+                let free = self.free(id, &hop);
+                self.assigned.insert(id, free);
+            }
+        }
+        objects.map(|(id, hop)| (self.of(id), hop)).collect()
+    }
+
+    fn is_assigned(&self, number: NextHopId) -> bool {
+        self.assigned.values().any(|taken| *taken == number)
+    }
+
+    fn held(&self, wanted: NextHopId, hop: &NextHop) -> Option<NextHopId> {
+        let held = |id: &NextHopId| self.observed.nexthops.get(id) == Some(hop);
+        let others = self.observed.nexthops.keys().copied();
+        let mut candidates = [wanted].into_iter().chain(others).filter(held);
+        candidates.find(|id| !self.is_assigned(*id))
+    }
+
+    /// Its own number, one that no object has, or one of an object of the same kind that is not wanted any more.
+    fn free(&self, wanted: NextHopId, hop: &NextHop) -> NextHopId {
+        let is_group = |hop: &NextHop| matches!(hop, NextHop::Group(_));
+        let is_free = |id: &NextHopId| {
+            let may_hold = match self.observed.nexthops.get(id) {
+                Some(NextHop::Odd) | None => true,
+                Some(held) => is_group(held) == is_group(hop),
+            };
+            may_hold && !self.observed.taken_nexthops.contains(id) && !self.is_assigned(*id)
+        };
+        let all = (self.first.0..self.first.0.saturating_add(NUMBERS)).map(NextHopId);
+        let is_unused = |id: &NextHopId| !self.observed.nexthops.contains_key(id);
+        let unused = all.clone().filter(is_unused);
+        let mut candidates = [wanted].into_iter().chain(unused).chain(all);
+        candidates.find(is_free).unwrap_or(wanted)
     }
 }
 

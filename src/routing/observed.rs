@@ -1,6 +1,6 @@
 //! What the kernel holds, as far as it concerns us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -28,6 +28,8 @@ pub struct Observed {
     pub odd_rules: Vec<OddRule>,
     /// The nexthop objects with our protocol number.
     pub nexthops: BTreeMap<NextHopId, NextHop>,
+    /// The numbers of ours that nexthop objects of other programs have.
+    pub taken_nexthops: BTreeSet<NextHopId>,
 }
 
 impl Observed {
@@ -128,8 +130,18 @@ pub struct Link {
     pub addresses: Vec<LinkAddress>,
     /// The far ends of its point-to-point addresses.
     pub peers: Vec<IpNet>,
+    /// The networks that it is connected to, by the kernel's routes in main.
+    pub connected: Vec<IpNet>,
     /// The unexpired default routes of other programs through it, best first.
     pub defaults: Vec<LearnedDefault>,
+}
+
+impl Link {
+    /// Its networks of a family.
+    pub(super) fn connected_of(&self, family: Family) -> impl Iterator<Item = IpNet> {
+        let networks = self.connected.iter().copied();
+        networks.filter(move |network| Family::of(network.addr()) == family)
+    }
 }
 
 /// An address of an interface.

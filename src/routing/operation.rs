@@ -48,21 +48,6 @@ impl Operation {
         }
     }
 
-    /// Whether this adds or removes a way past a dead end, which follows what other programs have in main.
-    pub fn is_about_throw(&self) -> bool {
-        match self {
-            Self::AddRoute(route) | Self::ReplaceRoute(route) | Self::DeleteRoute(route) => {
-                route.is_throw()
-            }
-            Self::AddRule(_)
-            | Self::DeleteRule(_)
-            | Self::DeleteOddRule(_)
-            | Self::AddNextHop(..)
-            | Self::ReplaceNextHop(..)
-            | Self::DeleteNextHop(_) => false,
-        }
-    }
-
     /// Whether this refers to one of these nexthop objects.
     pub fn needs(&self, nexthops: &BTreeSet<NextHopId>) -> bool {
         match self {
@@ -234,7 +219,10 @@ impl OperationLine<'_> {
         if let Some(oif) = &rule.oif {
             write!(f, " oif {oif}")?;
         }
-        write!(f, " lookup {}", TableName(rule.table))?;
+        match rule.goto {
+            Some(priority) => write!(f, " goto {priority}")?,
+            None => write!(f, " lookup {}", TableName(rule.table))?,
+        }
         if let Some(length) = rule.suppress_prefix_length {
             write!(f, " suppress_prefixlength {length}")?;
         }

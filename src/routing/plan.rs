@@ -23,9 +23,9 @@ use crate::units::{Metric, NextHopId, TableId};
 /// deleted, routes deleted, nexthop objects deleted, so that a packet in between finds no less than
 /// before or after. Objects of others are never deleted. The last rule is deleted first: while it
 /// exists, the rule for main without its default must precede it, or packets to the LAN would leave
-/// through an uplink.
+/// through an uplink. A rule that passes main by is there only while the rules behind it are.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Operation> {
-    let desired = &*desired.by_numbers_of(&observed.nexthops);
+    let desired = &*desired.by_numbers_of(observed);
     let (set, deleted) = plan_routes(desired, observed);
     let (added, removed) = plan_rules(desired, observed);
     let added = added.into_iter().map(Operation::AddRule);
@@ -122,20 +122,18 @@ fn has_next_hops(route: &Route) -> bool {
 
 fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Operation>) {
     let held: BTreeSet<&Rule> = observed.rules.iter().collect();
-    let added = desired
-        .rules
-        .iter()
-        .filter(|rule| !held.contains(rule))
-        .cloned()
-        .collect();
+    let missing = desired.rules.iter().filter(|rule| !held.contains(rule));
+    let mut added: Vec<_> = missing.cloned().collect();
+    added.sort_by_key(|rule| rule.goto.is_some());
+    let place = |rule: &Rule| (rule.goto.is_some(), rule.priority);
     let mut kept = BTreeSet::new();
     let plain = observed.rules.iter();
     let plain = plain.filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)));
-    let plain = plain.map(|rule| (rule.priority, Operation::DeleteRule(rule.clone())));
+    let plain = plain.map(|rule| (place(rule), Operation::DeleteRule(rule.clone())));
     let odd = observed.odd_rules.iter();
-    let odd = odd.map(|odd| (odd.rule.priority, Operation::DeleteOddRule(odd.clone())));
+    let odd = odd.map(|odd| (place(&odd.rule), Operation::DeleteOddRule(odd.clone())));
     let mut removed: Vec<_> = plain.chain(odd).collect();
-    removed.sort_by_key(|(priority, _)| Reverse(*priority));
+    removed.sort_by_key(|(place, _)| Reverse(*place));
     let removed = removed.into_iter().map(|(_, operation)| operation);
     (added, removed.collect())
 }

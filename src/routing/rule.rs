@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::route::Family;
 use crate::units::{InterfaceName, IpProtocol, Mark, RulePriority, TableId};
 
-/// A policy rule that looks up a table.
+/// A policy rule that looks up a table, or goes on at a later rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rule {
     /// Lower is looked up first.
@@ -39,8 +39,11 @@ pub struct Rule {
     pub mask: Option<Mark>,
     /// Matches packets of sockets bound to this interface.
     pub oif: Option<InterfaceName>,
-    /// The table to look up.
+    /// The table to look up; 0 of a rule that goes on at a later one.
     pub table: TableId,
+    /// Goes on at the first rule of this priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goto: Option<RulePriority>,
     /// Ignores a result whose prefix is at most this long.
     pub suppress_prefix_length: Option<u32>,
 }
@@ -61,6 +64,7 @@ impl Rule {
             mask: None,
             oif: None,
             table,
+            goto: None,
             suppress_prefix_length: None,
         }
     }

@@ -876,11 +876,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[routing]\nrule = 32764\n",
-        "2: [routing]: rule: 32764: must be less than `default_rule` - 3, 32762",
+        "2: [routing]: rule: 32764: must be less than `default_rule` - 6, 32759",
     ),
     (
         "[routing]\ndefault_rule = 32003\n",
-        "2: [routing]: default_rule: 32003: must be more than `rule` + 3, 32003",
+        "2: [routing]: default_rule: 32003: must be more than `rule` + 6, 32006",
     ),
     (
         "[routing]\ndefault_rule = 32766\n",

@@ -8,6 +8,7 @@ mod balance;
 mod byhand;
 mod changes;
 mod clashes;
+mod connected;
 mod dead_ends;
 mod dhcp;
 mod flows;
@@ -38,6 +39,7 @@ use uplinkd::kernel::{
 };
 use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
+use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::{
     Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, RouteOptions, Trouble,
 };
@@ -87,7 +89,7 @@ impl Agent {
             interfaces: { uplinks.iter() }
                 .map(|(interface, _)| interface.clone())
                 .collect(),
-            protocol: numbering.protocol,
+            numbering,
         }));
         let mut agent = Self {
             numbering,
@@ -201,6 +203,18 @@ impl Agent {
         desired(&self.numbering, &uplinks, &traffic(&attachments))
     }
 
+    /// What is to be done yet for this uplink to be active.
+    fn outstanding(&self, carrying: &str) -> Vec<Operation> {
+        self.outstanding_of(self.desired(carrying))
+    }
+
+    /// What is to be done yet for the kernel to hold this.
+    fn outstanding_of(&self, mut desired: Desired) -> Vec<Operation> {
+        desired.pass_dead_ends(&self.observed);
+        desired.keep_networks_apart(&self.observed, &self.numbering);
+        plan(&desired, &self.observed)
+    }
+
     fn want(&self, desired: Desired) {
         self.wanted.send_modify(|wanted| {
             let mut next = Wanted::clone(wanted);
@@ -293,7 +307,7 @@ fn traffic_takes_the_active_uplink_and_a_clean_stop_leaves_nothing() {
             world.default_in(base + 2).await,
             Some(ip("10.2.0.1").into())
         );
-        assert_eq!(world.of_protocol(117).await.len(), 3 + 8);
+        assert_eq!(world.of_protocol(117).await.len(), 3 + 8 + 6);
         assert_eq!(agent.carry(LTE).await, []);
         assert_eq!(world.default_in(base).await, Some(ip("10.2.0.1").into()));
         agent.want(Desired::default());
@@ -364,7 +378,7 @@ fn routes_and_rules_of_others_stay_as_they_are() {
             let now = world.everything().await;
             let (ours, theirs): (Vec<_>, Vec<_>) =
                 now.into_iter().partition(|object| !before.contains(object));
-            assert_eq!(ours.len(), 11);
+            assert_eq!(ours.len(), 17);
             assert_eq!(theirs, before);
         }
         agent.want(Desired::default());
@@ -395,13 +409,13 @@ fn an_object_that_another_program_removes_is_put_back_and_reported_once() {
                 world.remove_rule(rule).await;
             }
         }
-        agent.put_back(6).await;
+        agent.put_back(12).await;
         for route in world.routes().await {
             if route.header.protocol == RouteProtocol::Other(117) {
                 world.remove_route(route).await;
             }
         }
-        agent.put_back(11).await;
+        agent.put_back(17).await;
         let mut now = world.of_protocol(117).await;
         now.sort();
         let mut ours = ours;
@@ -427,7 +441,7 @@ fn a_program_that_removes_all_rules_is_one_report_and_another_time_it_is_told_as
                     break restored;
                 }
             };
-            assert_eq!(report.what.len(), if is_again { 0 } else { 8 });
+            assert_eq!(report.what.len(), if is_again { 0 } else { 12 });
             assert_eq!(report.is_again, is_again);
         }
     });
@@ -514,7 +528,9 @@ fn routes_that_the_kernel_flushes_with_their_link_return_with_it() {
         assert!(refused.iter().all(|one| !one.is_permanent), "{refused:?}");
         world.set_up(LTE, true).await;
         assert_eq!(agent.applied().await, []);
-        assert_eq!(world.of_protocol(117).await.len(), ours);
+        while world.of_protocol(117).await.len() != ours {
+            agent.report().await;
+        }
         assert!(agent.put_back.is_empty(), "they were not removed");
     });
 }
@@ -543,7 +559,7 @@ fn lost_events_are_survived() {
             });
         });
         noise.join().expect("the noise ends");
-        agent.put_back(3).await;
+        agent.put_back(5).await;
         assert!(agent.kernel.overruns() > 0, "the buffer never overflowed");
     });
 }
@@ -671,7 +687,7 @@ fn a_next_hop_off_the_link_is_refused_with_the_kernels_text_until_its_address_ap
             "{refused:?}"
         );
         assert!(!refused[0].is_permanent);
-        assert_eq!(world.of_protocol(117).await.len(), 11, "all else was done");
+        assert_eq!(world.of_protocol(117).await.len(), 17, "all else was done");
         world.add_address(LTE, net("10.7.0.2/24")).await;
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.default_in(table.0).await, Some(ip("10.7.0.1").into()));
@@ -689,7 +705,7 @@ fn an_equal_rule_of_another_program_neither_replaces_ours_nor_is_changed() {
         let before = world.everything().await;
         let mut agent = Agent::start().await;
         assert_eq!(agent.carry(FIBER).await, []);
-        assert_eq!(world.of_protocol(117).await.len(), 11);
+        assert_eq!(world.of_protocol(117).await.len(), 17);
         agent.want(Desired::default());
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.everything().await, before);
@@ -796,11 +812,11 @@ fn duplicates_and_leftovers_of_an_earlier_run_are_removed_and_what_fits_is_adopt
             .expect("a rule of ours");
         double.header.flags = RuleFlags::empty();
         world.double_rule(double).await;
-        assert_eq!(world.of_protocol(117).await.len(), 13);
+        assert_eq!(world.of_protocol(117).await.len(), 19);
         let mut agent = Agent::start().await;
         assert_eq!(
             world.of_protocol(117).await.len(),
-            13,
+            19,
             "nothing is done before a decision"
         );
         assert_eq!(agent.carry(FIBER).await, []);

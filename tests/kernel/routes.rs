@@ -1,6 +1,5 @@
 //! Routing decisions: golden plans as `ip` lines, and properties that hold from any state.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -10,7 +9,7 @@ use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{
     Carrying, MAIN, TrafficRoutes, UplinkRoutes, desired as desired_of,
 };
-use uplinkd::routing::nexthop::NextHop;
+use uplinkd::routing::nexthop::{NextHop, leads_alike};
 use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::traffic::{Flow, Marks, Ports, Selector};
 use uplinkd::routing::{
@@ -49,6 +48,7 @@ fn link(number: u32, called: &str, address: &str) -> Link {
         is_point_to_point: false,
         addresses: vec![net(address).into()],
         peers: Vec::new(),
+        connected: Vec::new(),
         defaults: Vec::new(),
     }
 }
@@ -153,6 +153,7 @@ fn holding(desired: &Desired, links: &[Link]) -> Observed {
         odd_rules: Vec::new(),
         dead_ends: Vec::new(),
         nexthops: desired.nexthops.clone(),
+        taken_nexthops: BTreeSet::new(),
     }
 }
 
@@ -215,13 +216,13 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
             "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11700",
             "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 11701",
             "ip route replace default dev wwan0 proto 117 table 11702",
-            "ip rule add pref 32000 lookup main suppress_prefixlength 0 protocol 117",
-            "ip rule add pref 32001 fwmark 0x75700000 lookup 11701 protocol 117",
-            "ip rule add pref 32001 fwmark 0x75700001 lookup 11702 protocol 117",
-            "ip rule add pref 32002 from 100.64.0.9 lookup 11702 protocol 117",
-            "ip rule add pref 32002 from 192.0.2.2 lookup 11701 protocol 117",
-            "ip rule add pref 32003 oif eth1 lookup 11701 protocol 117",
-            "ip rule add pref 32003 oif wwan0 lookup 11702 protocol 117",
+            "ip rule add pref 32002 lookup main suppress_prefixlength 0 protocol 117",
+            "ip rule add pref 32003 fwmark 0x75700000 lookup 11701 protocol 117",
+            "ip rule add pref 32003 fwmark 0x75700001 lookup 11702 protocol 117",
+            "ip rule add pref 32004 from 100.64.0.9 lookup 11702 protocol 117",
+            "ip rule add pref 32004 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32005 oif eth1 lookup 11701 protocol 117",
+            "ip rule add pref 32005 oif wwan0 lookup 11702 protocol 117",
             "ip rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
@@ -360,13 +361,13 @@ fn both_families_get_the_same_plan() {
             "route replace default via fe80::1 dev eth1 proto 117 table 11700 metric 1024",
             "route replace default via fe80::1 dev eth1 proto 117 table 11701 metric 1024",
             "route replace default via 2001:db8:2::1 dev wwan0 proto 117 table 11702 metric 1024",
-            "rule add pref 32000 lookup main suppress_prefixlength 0 protocol 117",
-            "rule add pref 32001 fwmark 0x75700000 lookup 11701 protocol 117",
-            "rule add pref 32001 fwmark 0x75700001 lookup 11702 protocol 117",
-            "rule add pref 32002 from 2001:db8:1::2 lookup 11701 protocol 117",
-            "rule add pref 32002 from 2001:db8:2::9 lookup 11702 protocol 117",
-            "rule add pref 32003 oif eth1 lookup 11701 protocol 117",
-            "rule add pref 32003 oif wwan0 lookup 11702 protocol 117",
+            "rule add pref 32002 lookup main suppress_prefixlength 0 protocol 117",
+            "rule add pref 32003 fwmark 0x75700000 lookup 11701 protocol 117",
+            "rule add pref 32003 fwmark 0x75700001 lookup 11702 protocol 117",
+            "rule add pref 32004 from 2001:db8:1::2 lookup 11701 protocol 117",
+            "rule add pref 32004 from 2001:db8:2::9 lookup 11702 protocol 117",
+            "rule add pref 32005 oif eth1 lookup 11701 protocol 117",
+            "rule add pref 32005 oif wwan0 lookup 11702 protocol 117",
             "rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
@@ -531,8 +532,8 @@ fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
     assert_eq!(
         lines(&desired(&[moved], 0), &before),
         [
-            "ip rule add pref 32002 from 192.0.2.77 lookup 11701 protocol 117",
-            "ip rule del pref 32002 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32004 from 192.0.2.77 lookup 11701 protocol 117",
+            "ip rule del pref 32004 from 192.0.2.2 lookup 11701 protocol 117",
         ]
     );
 }
@@ -653,8 +654,8 @@ fn each_of_several_next_hops_has_a_table_and_a_mark_that_leads_there() {
         [
             "ip route replace default via 192.0.2.1 dev eth1 proto 117 table 12800",
             "ip route replace default via 192.0.2.254 dev eth1 proto 117 table 12864",
-            "ip rule add pref 32001 fwmark 0x75700040 lookup 12800 protocol 117",
-            "ip rule add pref 32001 fwmark 0x75700080 lookup 12864 protocol 117",
+            "ip rule add pref 32003 fwmark 0x75700040 lookup 12800 protocol 117",
+            "ip rule add pref 32003 fwmark 0x75700080 lookup 12864 protocol 117",
         ]
     );
 }
@@ -777,8 +778,8 @@ fn beside_dead_ends(metrics: &[u32]) -> Observed {
 #[test]
 fn a_throw_just_before_the_first_dead_end_sends_our_lookups_on() {
     let throws = |observed: &Observed| {
-        let desired = desired(&[fiber()], 0);
-        let desired = Desired::past_dead_ends(Cow::Borrowed(&desired), observed).into_owned();
+        let mut desired = desired(&[fiber()], 0);
+        desired.pass_dead_ends(observed);
         let lines = lines(&desired, observed).into_iter();
         lines
             .filter(|line| line.contains("throw"))
@@ -800,9 +801,9 @@ fn a_throw_just_before_the_first_dead_end_sends_our_lookups_on() {
         beside_dead_ends(&[9_999]).barrier(&Numbering::default()),
         None
     );
-    let unused =
-        Desired::past_dead_ends(Cow::Owned(Desired::default()), &beside_dead_ends(&[9_999]));
-    assert_eq!(*unused, Desired::default());
+    let mut unused = Desired::default();
+    unused.pass_dead_ends(&beside_dead_ends(&[9_999]));
+    assert_eq!(unused, Desired::default());
 }
 
 #[test]
@@ -815,8 +816,9 @@ fn in_main_a_dead_end_before_our_last_route_is_a_barrier() {
     assert!(barrier(9_999) && barrier(1));
     assert!(!barrier(u32::MAX));
     let desired = desired_in(RoutingMode::Main, &[fiber()], Some(0));
-    let past = Desired::past_dead_ends(Cow::Borrowed(&desired), &beside_dead_ends(&[9_999]));
-    assert_eq!(*past, desired);
+    let mut past = desired.clone();
+    past.pass_dead_ends(&beside_dead_ends(&[9_999]));
+    assert_eq!(past, desired);
 }
 
 #[test]
@@ -927,7 +929,7 @@ fn a_shared_route_has_a_resilient_group_that_is_added_first() {
          unbalanced_timer 3600 proto 117",
         "ip route replace default nhid 11700256 proto 117 table 11700",
         "ip route replace default dev wwan0 proto 117 table 11800",
-        "ip rule add pref 32004 from 192.168.1.20 iif lan ipproto 17 dport 5060-5080 fwmark 0x10/0xf0 \
+        "ip rule add pref 32007 from 192.168.1.20 iif lan ipproto 17 dport 5060-5080 fwmark 0x10/0xf0 \
          lookup 11800 protocol 117",
     ];
     assert_eq!(planned, expected);
@@ -958,6 +960,49 @@ fn uplinks_that_change_places_in_the_configuration_keep_the_nexthop_objects_of_t
             "ip nexthop replace id 11700256 group 11700000,3/11700002 type resilient buckets 512 \
           idle_timer 120 unbalanced_timer 3600 proto 117"
         ]
+    );
+}
+
+#[test]
+fn numbers_of_other_programs_are_passed_by_and_objects_of_ours_keep_the_numbers_that_they_got() {
+    let links = [fiber(), lte()];
+    let shared = shared_with_a_group(&links);
+    let mut observed = holding(&desired(&links, 0), &links);
+    observed.taken_nexthops = [11_700_000, 11_700_256].map(NextHopId).into();
+    let planned = lines(&shared, &observed);
+    let made: Vec<_> = planned
+        .iter()
+        .filter(|line| line.contains("nexthop add"))
+        .collect();
+    assert_eq!(made.len(), 3, "{planned:#?}");
+    assert!(
+        made.iter()
+            .all(|line| !line.contains("id 11700000 ") && !line.contains("id 11700256 "))
+    );
+    let mut held = observed.clone();
+    for operation in plan(&shared, &observed) {
+        match operation {
+            Operation::AddNextHop(id, hop) => drop(held.nexthops.insert(id, hop)),
+            Operation::ReplaceRoute(route) => {
+                held.routes
+                    .retain(|other| !other.is_in_the_place_of(&route));
+                held.routes.push(route);
+            }
+            Operation::AddRule(rule) => held.rules.push(rule),
+            other @ (Operation::AddRoute(_)
+            | Operation::DeleteRoute(_)
+            | Operation::DeleteRule(_)
+            | Operation::DeleteOddRule(_)
+            | Operation::ReplaceNextHop(..)
+            | Operation::DeleteNextHop(_)) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(lines(&shared, &held), [""; 0]);
+    held.taken_nexthops.clear();
+    assert_eq!(
+        lines(&shared, &held),
+        [""; 0],
+        "it is no reason to move that a number is free again"
     );
 }
 
@@ -1008,16 +1053,18 @@ struct Model {
 
 impl Model {
     fn observed(&self) -> Observed {
-        let ours = self
-            .nexthops
-            .iter()
-            .filter(|(_, (owner, _))| *owner == OURS);
         Observed {
             routes: of(OURS, &self.routes),
             rules: of(OURS, &self.rules),
-            nexthops: ours.map(|(id, (_, hop))| (*id, hop.clone())).collect(),
+            nexthops: self.nexthops_of(OURS),
+            taken_nexthops: self.nexthops_of(THEIRS).into_keys().collect(),
             ..Observed::default()
         }
+    }
+
+    fn nexthops_of(&self, owner: Protocol) -> BTreeMap<NextHopId, NextHop> {
+        let all = self.nexthops.iter().filter(|(_, (by, _))| *by == owner);
+        all.map(|(id, (_, hop))| (*id, hop.clone())).collect()
     }
 
     fn has_all(&self, hop: &NextHop) -> bool {
@@ -1246,7 +1293,10 @@ fn some_kernel() -> impl Strategy<Value = Model> {
     let theirs = proptest::collection::vec(some_route(4..6), 0..4);
     let rules = proptest::collection::vec((any::<bool>(), some_rule()), 0..8);
     let idle = proptest::collection::btree_set((1100..1103_u32).prop_map(NextHopId), 0..3);
-    (ours, theirs, rules, idle).prop_map(|(ours, theirs, rules, idle)| {
+    // Paths of the tests have numbers up to 120.
+    let number = prop_oneof![16..120_u32, 1000..1003_u32].prop_map(NextHopId);
+    let strange = proptest::collection::btree_set(number, 0..6);
+    (ours, theirs, rules, idle, strange).prop_map(|(ours, theirs, rules, idle, strange)| {
         let theirs: Vec<_> = theirs.into_iter().map(Route::canonical).collect();
         let taken: BTreeSet<_> = theirs.iter().map(key).collect();
         let (ours, nexthops) = some_grouped(ours);
@@ -1263,10 +1313,10 @@ fn some_kernel() -> impl Strategy<Value = Model> {
                 .into_iter()
                 .map(|(is_ours, rule)| (owner(is_ours), rule))
                 .collect(),
-            nexthops: nexthops
+            nexthops: strange
                 .into_iter()
-                .chain(idle)
-                .map(|(id, hop)| (id, (OURS, hop)))
+                .map(|id| (id, (THEIRS, NextHop::Odd)))
+                .chain({ nexthops.into_iter().chain(idle) }.map(|(id, hop)| (id, (OURS, hop))))
                 .collect(),
         }
     })
@@ -1303,7 +1353,23 @@ proptest! {
         }
         let rules: BTreeSet<Rule> = of(OURS, &kernel.rules).into_iter().collect();
         prop_assert_eq!(rules, desired.rules);
-        prop_assert_eq!(kernel.observed().nexthops, desired.nexthops);
+        let paths = |nexthops: &BTreeMap<NextHopId, NextHop>| -> Vec<NextHop> {
+            let mut paths: Vec<_> = nexthops.values().cloned().collect();
+            paths.retain(|hop| matches!(hop, NextHop::Path { .. }));
+            paths.sort();
+            paths
+        };
+        let held = kernel.observed().nexthops;
+        prop_assert_eq!(paths(&held), paths(&desired.nexthops));
+        prop_assert_eq!(held.len(), desired.nexthops.len());
+        let held = kernel.observed();
+        for route in desired.routes.iter().filter(|route| !taken.contains(&key(&{ *route }.clone().canonical()))) {
+            let route = route.clone().canonical();
+            let mut alike = held.routes.iter().filter(|other| key(other) == key(&route));
+            let leads = |other: &Route| leads_alike((other, &held.nexthops), (&route, &desired.nexthops));
+            prop_assert!(alike.any(leads), "{route:?}");
+        }
+        prop_assert_eq!(kernel.nexthops_of(THEIRS), before.nexthops_of(THEIRS));
         prop_assert_eq!(of(THEIRS, &kernel.routes), of(THEIRS, &before.routes));
         prop_assert_eq!(of(THEIRS, &kernel.rules), of(THEIRS, &before.rules));
     }
@@ -1328,4 +1394,78 @@ proptest! {
             prop_assert!(kept_rules.iter().all(|rule| rules.contains(rule)));
         }
     }
+}
+
+/// What the kernel should hold where these networks are connected.
+fn kept_apart(links: &[Link]) -> Desired {
+    let mut desired = desired(links, 0);
+    let observed = holding(&Desired::default(), links);
+    desired.keep_networks_apart(&observed, &Numbering::default());
+    desired
+}
+
+/// Two uplinks and a LAN, each with a network.
+fn connected_links() -> [Link; 3] {
+    let connected = |link, network| Link {
+        connected: vec![net(network)],
+        ..link
+    };
+    [
+        connected(fiber(), "192.0.2.0/24"),
+        connected(lte(), "100.64.0.0/10"),
+        connected(link(4, "lan", "100.65.0.1/24"), "100.65.0.0/24"),
+    ]
+}
+
+#[test]
+fn a_network_of_an_uplink_is_in_its_table_and_has_a_rule_before_main_and_one_after_the_uplinks() {
+    let [fiber, lte, lan] = connected_links();
+    let without = desired(&[fiber.clone(), lte.clone()], 0);
+    let links = [fiber, lte, lan];
+    let mut with = without.clone();
+    let observed = holding(&without, &links);
+    with.keep_networks_apart(&observed, &Numbering::default());
+    let added = [
+        "ip route replace 192.0.2.0/24 dev eth1 proto 117 table 11701",
+        "ip route replace 100.64.0.0/10 dev wwan0 proto 117 table 11702",
+        "ip rule add pref 32000 to 100.65.0.0/24 lookup main suppress_prefixlength 0 protocol 117",
+        "ip rule add pref 32006 to 100.64.0.0/10 lookup main suppress_prefixlength 0 protocol 117",
+        "ip rule add pref 32006 to 192.0.2.0/24 lookup main suppress_prefixlength 0 protocol 117",
+        "ip rule add pref 32001 to 100.64.0.0/10 goto 32003 protocol 117",
+        "ip rule add pref 32001 to 192.0.2.0/24 goto 32003 protocol 117",
+    ];
+    assert_eq!(lines(&with, &observed), added);
+    let removed = lines(&without, &holding(&with, &links));
+    assert!(
+        removed[..2].iter().all(|line| line.contains("goto")),
+        "{removed:#?}"
+    );
+    assert_eq!(removed.len(), added.len());
+}
+
+#[test]
+fn the_only_uplink_needs_no_rules_for_its_network() {
+    let [fiber, ..] = connected_links();
+    let links = [fiber];
+    assert_eq!(kept_apart(&links), desired(&links, 0));
+}
+
+#[test]
+fn each_further_uplink_adds_as_many_rules_as_the_one_before() {
+    let rules_of = |count: u32| {
+        let links = (0..count).map(|place| Link {
+            connected: vec![net(&format!("10.{place}.0.0/24"))],
+            defaults: vec![default(Some(&format!("10.{place}.0.1")), 100)],
+            ..link(
+                2 + place,
+                &format!("eth{place}"),
+                &format!("10.{place}.0.2/24"),
+            )
+        });
+        kept_apart(&links.collect::<Vec<_>>()).rules.len()
+    };
+    assert_eq!(
+        [2, 3, 20, 64].map(rules_of),
+        [2, 3, 20, 64].map(|count| 2 + 5 * count)
+    );
 }

@@ -8,7 +8,7 @@ use super::finding::{Finding, finding, shares};
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
 use crate::kernel::{ForeignRoute, ForeignRule, LinkKind};
-use crate::routing::{DeadEnd, Link, Numbering, RoutingMode, Rule};
+use crate::routing::{DeadEnd, Link, Numbering, RoutingMode, Rule, RuleStage};
 use crate::units::IfIndex;
 
 /// The priority of the kernel's rule for the main table.
@@ -92,13 +92,10 @@ fn on_barrier(config: &Config, facts: &Facts) -> Option<Finding> {
 fn on_next_hops(config: &Config, facts: &Facts) -> Vec<Finding> {
     let finding = |(id, protocol)| {
         finding(
-            Warning,
+            Note,
             &format!("nexthop object {id}"),
-            format!("is of protocol {protocol}, which is not the agent's"),
-            format!(
-                "remove it (ip nexthop del id {id}), or set another `routing.nexthop`; until then the \
-                 uplinks share by multipath routes"
-            ),
+            format!("is of protocol {protocol}: the agent takes another number"),
+            "nothing to do; `routing.nexthop` sets another range",
         )
     };
     let next_hops = facts.foreign.next_hops.iter();
@@ -270,7 +267,7 @@ fn object(foreign: &ForeignRule) -> String {
 fn on_probes(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
     let numbering = &config.engine.numbering;
     let mark = foreign.rule.mark?;
-    let is_before = foreign.rule.priority.0 <= numbering.rule.0 + 1;
+    let is_before = foreign.rule.priority <= numbering.priority_of(RuleStage::Mark);
     let positions = (0..).zip(&config.engine.uplinks);
     let mut marks = positions.flat_map(|(position, _)| numbering.marks(position));
     let matches = marks.any(|ours| (ours.0 & foreign.mask == mark.0) != foreign.is_inverted);
@@ -291,7 +288,7 @@ fn on_probes(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
 /// netifd (`ip4table`) and operators send what comes from an uplink to a table of its own.
 fn on_source(config: &Config, facts: &Facts, foreign: &ForeignRule) -> Option<Finding> {
     let from = foreign.rule.from?;
-    let is_before = foreign.rule.priority.0 < config.engine.numbering.rule.0 + 2;
+    let is_before = foreign.rule.priority < config.engine.numbering.priority_of(RuleStage::Source);
     let mut uplinks = config.engine.uplinks.iter();
     let uplink = uplinks.find(|uplink| {
         let link = facts.observed.link(&uplink.interface);
@@ -333,12 +330,11 @@ fn beside_ours(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
     let numbering = &config.engine.numbering;
     let groups = u32::try_from(config.engine.rules.len()).unwrap_or(0);
     let priority = foreign.rule.priority.0;
-    let first = numbering.rule.0;
     let last = numbering.default_rule.0;
     let object = object(foreign);
     let table = foreign.rule.table;
-    let is_at_ours =
-        (first..=first.saturating_add(3 + groups)).contains(&priority) || priority == last;
+    let own = numbering.rule..numbering.group_rule(groups);
+    let is_at_ours = own.contains(&foreign.rule.priority) || priority == last;
     if is_at_ours {
         let what = format!(
             "(lookup {table}) has a priority of the agent's: the older of the two goes first"
@@ -352,7 +348,7 @@ fn beside_ours(config: &Config, foreign: &ForeignRule) -> Option<Finding> {
         );
         let remedy = format!("set `routing.default_rule` behind {priority}");
         Some(finding(Warning, &object, what, remedy))
-    } else if priority < first && priority > 0 && catches_all(foreign) {
+    } else if priority < numbering.rule.0 && priority > 0 && catches_all(foreign) {
         let what = format!("sends all traffic to table {table} before the agent's rules");
         let remedy = format!("set `routing.rule` before {priority}, unless it is a VPN's");
         Some(finding(Warning, &object, what, remedy))

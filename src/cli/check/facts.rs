@@ -134,7 +134,7 @@ impl Facts {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let status = fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
         Ok(Self {
-            observed: kernel::look(numbering.protocol, &interfaces)?,
+            observed: kernel::look(numbering, &interfaces)?,
             foreign: kernel::foreign_objects(
                 numbering,
                 count(uplinks.len()),

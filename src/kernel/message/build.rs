@@ -35,7 +35,6 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
         message.attributes = attributes;
         (RTM_GETROUTE, bytes_of(&message))
     };
-    let main = RouteAttribute::Table(MAIN.0);
     let (kind, body) = match what {
         Dump::Links => (RTM_GETLINK, link_dump()),
         Dump::Addresses(family) => (RTM_GETADDR, bytes_of(&address_dump(family))),
@@ -44,16 +43,7 @@ pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
             message.header.protocol = RouteProtocol::from(protocol.0);
             (RTM_GETROUTE, bytes_of(&message))
         }
-        Dump::MainDefaultsThrough(family, index) => {
-            route(family, vec![main, RouteAttribute::Oif(index.get())])
-        }
-        Dump::MainDefaults(family) => route(family, vec![main]),
-        Dump::MainDeadEnds(family, kind) => {
-            let mut message = route_dump(family);
-            message.header.kind = kind;
-            message.attributes = vec![main];
-            (RTM_GETROUTE, bytes_of(&message))
-        }
+        Dump::Main(family) => route(family, vec![RouteAttribute::Table(MAIN.0)]),
         Dump::RoutesIn(family, table) => route(family, vec![RouteAttribute::Table(table.0)]),
         Dump::Rules(family) => (RTM_GETRULE, bytes_of(&rule_dump(family))),
     };
@@ -259,11 +249,15 @@ fn hop(route: &Route, path: &Path) -> RouteNextHop {
 /// The body of a request about a rule of ours.
 fn rule_message(rule: &Rule, protocol: Protocol) -> RuleMessage {
     let mut message = rule_dump(rule.family);
-    message.header.action = RuleAction::ToTable;
+    message.header.action = match rule.goto {
+        Some(_) => RuleAction::Goto,
+        None => RuleAction::ToTable,
+    };
     let attributes = &mut message.attributes;
     attributes.push(RuleAttribute::Priority(rule.priority.0));
     attributes.push(RuleAttribute::Table(rule.table.0));
     attributes.push(RuleAttribute::Protocol(RouteProtocol::from(protocol.0)));
+    attributes.extend(rule.goto.map(|priority| RuleAttribute::Goto(priority.0)));
     if let Some(from) = rule.from {
         message.header.src_len = from.prefix_len();
         attributes.push(RuleAttribute::Source(from.addr()));

@@ -33,12 +33,9 @@ pub(in crate::kernel) enum Dump {
     Addresses(Family),
     /// All routes of a family with a protocol number.
     RoutesOf(Family, Protocol),
-    /// The default routes of a family in the main table through an interface.
-    MainDefaultsThrough(Family, IfIndex),
-    /// The default routes of a family in the main table.
-    MainDefaults(Family),
-    /// The routes of a family in the main table that lead nowhere, of one type.
-    MainDeadEnds(Family, RouteType),
+    /// Of a family in the main table, the default routes and the kernel's own, which lead to the networks that
+    /// it is connected to.
+    Main(Family),
     /// All routes of a family in a table.
     RoutesIn(Family, TableId),
     /// All rules of a family.

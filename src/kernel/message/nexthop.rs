@@ -9,8 +9,8 @@ use super::entry::WriteMode;
 use super::wire::{
     address_family, append, append_nested, attributes, family_of, ip_of, request, u16_of, u32_of,
 };
-use crate::routing::Path;
 use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
+use crate::routing::{Numbering, Path};
 use crate::units::{IfIndex, NextHopId, Protocol, Weight};
 
 pub(super) const RTM_NEWNEXTHOP: u16 = 104;
@@ -118,8 +118,17 @@ pub(in crate::kernel) fn no_next_hop(id: NextHopId, sequence: u32) -> Vec<u8> {
     request((RTM_DELNEXTHOP, NLM_F_ACK), &body, sequence)
 }
 
+/// Whether an object is ours or has one of our numbers; so may one that cannot be read.
+pub(super) fn concerns(body: &[u8], numbering: &Numbering) -> bool {
+    let mut attributes = attributes(body, HEADER);
+    let id = attributes.find(|attribute| attribute.kind() == NHA_ID);
+    let id = id.and_then(|id| u32_of(id.value())).map(NextHopId);
+    owner(body).is_none_or(|owner| owner == numbering.protocol)
+        || id.is_none_or(|id| numbering.has_object(id))
+}
+
 /// The protocol number of the nexthop object in a message.
-pub(super) fn owner(body: &[u8]) -> Option<Protocol> {
+fn owner(body: &[u8]) -> Option<Protocol> {
     body.get(PROTOCOL).copied().map(Protocol)
 }
 

@@ -322,6 +322,7 @@ fn next_hops(mut rest: &[u8]) -> Option<Vec<Path>> {
 const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
 const FRA_IIFNAME: u16 = 3;
+const FRA_GOTO: u16 = 4;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_FWMASK: u16 = 16;
@@ -346,7 +347,7 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
     let mut protocol = Protocol(0);
     let mut mask = u32::MAX;
     let is_inverted = header.flags.contains(RuleFlags::Invert);
-    let mut is_plain = header.action == RuleAction::ToTable && !is_inverted && header.tos == 0;
+    let mut is_plain = !is_inverted && header.tos == 0;
     for attribute in attributes(body, 12) {
         let value = attribute.value();
         match attribute.kind() {
@@ -357,6 +358,7 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
             FRA_IP_PROTO => rule.protocol = Some(IpProtocol(*value.first()?)),
             FRA_SPORT_RANGE => rule.sport = Some(ports(value)?),
             FRA_DPORT_RANGE => rule.dport = Some(ports(value)?),
+            FRA_GOTO => rule.goto = Some(RulePriority(u32_of(value)?)),
             FRA_FWMARK => rule.mark = Some(Mark(u32_of(value)?)),
             FRA_FWMASK => mask = u32_of(value)?,
             FRA_OIFNAME => rule.oif = Some(name_of(value)?),
@@ -372,6 +374,11 @@ pub(super) fn rule(body: &[u8]) -> Option<RuleEntry> {
         }
     }
     rule.mask = Some(Mark(mask)).filter(|_| mask != u32::MAX && rule.mark.is_some());
+    is_plain &= header.action
+        == match rule.goto {
+            Some(_) => RuleAction::Goto,
+            None => RuleAction::ToTable,
+        };
     // A mask without a mark matches what has none.
     is_plain &= mask == u32::MAX || rule.mark.is_some();
     Some(RuleEntry {

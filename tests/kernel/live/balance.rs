@@ -4,12 +4,15 @@
 
 use std::net::IpAddr;
 
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
+
 use super::netns::{self, World, sysctl};
 use super::*;
 use crate::extent::extent;
 use uplinkd::routing::Gateway;
 use uplinkd::routing::nexthop::NextHop;
-use uplinkd::routing::plan::plan;
+use uplinkd::units::NextHopId;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -234,11 +237,89 @@ fn a_second_run_finds_all_as_it_should_be_and_a_clean_up_leaves_nothing() {
         assert_eq!((agent.observed.nexthops.len(), groups), (8, 2));
         drop(agent);
         let mut next = another_agent().await;
-        assert_eq!(plan(&shared(&next, &EVEN), &next.observed), []);
+        assert_eq!(next.outstanding_of(shared(&next, &EVEN)), []);
         next.want(Desired::default());
         assert_eq!(next.applied().await, []);
         assert!(next.observed.nexthops.is_empty());
         assert_eq!(world.everything().await, before);
+    });
+}
+
+/// Another program makes an object of its own, in place of what has this number.
+fn take_number(id: NextHopId, index: u32) {
+    const RTM_NEWNEXTHOP: u16 = 104;
+    const FLAGS: u16 = 0x505; // Request, acknowledge, replace, create.
+    const ID: u16 = 1;
+    const OIF: u16 = 5;
+    let mut message = Vec::new();
+    for (kind, value) in [(ID, id.0), (OIF, index)] {
+        message.extend(8_u16.to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend(value.to_ne_bytes());
+    }
+    let [family, scope, protocol] = [2, 0, 11];
+    let header = [family, scope, protocol, 0, 0, 0, 0, 0];
+    let length = u32::try_from(16 + header.len() + message.len()).expect("it is short");
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(RTM_NEWNEXTHOP.to_ne_bytes());
+    bytes.extend(FLAGS.to_ne_bytes());
+    bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(header);
+    bytes.extend(message);
+    let mut socket = Socket::new(NETLINK_ROUTE).expect("a socket");
+    socket.bind_auto().expect("an address");
+    socket
+        .send_to(&bytes, &NetlinkAddress::new(0, 0), 0)
+        .expect("sent");
+    let (answer, _) = socket.recv_from_full().expect("an answer");
+    assert_eq!(answer[16..20], [0; 4], "the kernel refuses it");
+}
+
+#[test]
+fn objects_of_another_program_keep_their_numbers_and_ours_take_others_and_the_traffic_is_shared_on()
+{
+    netns::run(async |world| {
+        let mut agent = three_uplinks(&world).await;
+        let index = three();
+        let first = agent.numbering.nexthop;
+        take_number(first, index);
+        take_number(NextHopId(first.0 + 256), index);
+        agent.want(shared(&agent, &EVEN));
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(agent.observed.nexthops.len(), 8);
+        let [hosts, _] = hosts(600);
+        let before = ways(&world, &hosts).await;
+        // A path of ours, while it is in use.
+        let is_path = |hop: &NextHop| {
+            matches!(
+                hop,
+                NextHop::Path {
+                    family: Family::Ipv4,
+                    ..
+                }
+            )
+        };
+        let mut paths = agent
+            .observed
+            .nexthops
+            .iter()
+            .filter(|(_, hop)| is_path(hop));
+        let taken = *paths.next().expect("a path").0;
+        take_number(taken, index);
+        let is_whole = |observed: &Observed| {
+            observed.nexthops.len() == 8 && !observed.nexthops.contains_key(&taken)
+        };
+        agent.observed(is_whole).await;
+        let after = ways(&world, &hosts).await;
+        assert!(
+            share(&after, three()) < 0.5,
+            "the flows of the path that was taken come back"
+        );
+        assert_eq!(before.len(), after.len());
+        agent.want(Desired::default());
+        assert_eq!(agent.applied().await, []);
+        assert!(agent.observed.nexthops.is_empty());
+        assert_eq!(agent.observed.taken_nexthops.len(), 3, "theirs stay");
     });
 }
 

@@ -11,7 +11,6 @@ use super::balance::carrying;
 use super::netns;
 use super::*;
 use uplinkd::routing::Gateway;
-use uplinkd::routing::plan::plan;
 use uplinkd::routing::traffic::{Marks, Ports, Selector};
 use uplinkd::units::{IpProtocol, Mark};
 
@@ -108,7 +107,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
         assert_eq!([5060, 5061, 9].map(way_to), [fiber, lte, fiber]);
         assert_eq!(way(from_phone).await, FIBER);
         let same = agent.desired_with(traffic([0, 1]));
-        assert_eq!(plan(&same, &agent.observed), []);
+        assert_eq!(agent.outstanding_of(same), []);
         agent.want(Desired::default());
         assert_eq!(agent.applied().await, []);
         assert_eq!(world.everything().await, before);
@@ -156,7 +155,7 @@ fn a_switch_of_sixty_four_groups_replaces_their_default_routes_and_nothing_else(
         agent.want(all[0].clone());
         assert_eq!(agent.applied().await, []);
         let whole = start.elapsed();
-        let replaced = plan(&all[1], &agent.observed);
+        let replaced = agent.outstanding_of(all[1].clone());
         let mut switches = Vec::new();
         for turn in 1..=20 {
             let start = Instant::now();

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 use tokio::time::timeout;
-use uplinkd::routing::plan::plan;
 use uplinkd::routing::{Attachment, Gateway, Hints, Observed, Prefixes, RouteOptions};
 
 use super::netns::{self, World, far, sysctl};
@@ -59,7 +58,7 @@ pub(super) async fn advertise(uplink: &str, advertisement: &Advertisement) {
 /// The next hop of an IPv6 default route through an uplink, as the kernel has it.
 fn kernel_default(uplink: &str) -> Option<IpAddr> {
     let numbering = Numbering::default();
-    let observed = kernel::look(numbering.protocol, &[name(uplink)].into());
+    let observed = kernel::look(&numbering, &[name(uplink)].into());
     let observed = observed.expect("the kernel's answer");
     default6(&observed, uplink)
 }
@@ -103,8 +102,8 @@ fn both_families_go_where_it_is_wanted_and_a_clean_up_leaves_nothing() {
             let router = way6(&attachment).expect("an advertised router");
             assert!(router.to_string().starts_with("fe80::"), "{router}");
             assert_eq!(world.default6_in(base).await, Some(router));
-            assert_eq!(plan(&agent.desired(uplink), &agent.observed), []);
-            assert_eq!(world.of_protocol(117).await.len(), 2 * (3 + 8));
+            assert_eq!(agent.outstanding(uplink), []);
+            assert_eq!(world.of_protocol(117).await.len(), 2 * (3 + 8 + 6));
         }
         agent.want(Desired::default());
         assert_eq!(agent.applied().await, []);
@@ -170,7 +169,7 @@ fn one_family_goes_another_way_a_thousand_times_and_no_lookup_of_the_other_fails
             for (desired, router) in [(&apart, lte6), (&together, fiber6)] {
                 agent.want(desired.clone());
                 assert_eq!(agent.applied().await, []);
-                assert_eq!(plan(desired, &agent.observed), []);
+                assert_eq!(agent.outstanding_of(desired.clone()), []);
                 assert_eq!(world.default6_in(base).await, router);
                 assert_eq!(world.default_in(base).await, Some(ip("10.1.0.1").into()));
             }
@@ -307,7 +306,7 @@ fn a_tentative_address_is_not_used_and_one_that_is_taken_never() {
         let has = |observed: &Observed, address: Ipv6Addr| {
             addresses_in(observed, FIBER, FIBER_PREFIX).contains(&address.into())
         };
-        let now = kernel::look(agent.numbering.protocol, &[name(FIBER)].into());
+        let now = kernel::look(&agent.numbering, &[name(FIBER)].into());
         let now = now.expect("the kernel's answer");
         assert!(!has(&now, taken) && !has(&now, free), "both are tentative");
         agent.observed(|observed| has(observed, free)).await;
@@ -332,7 +331,7 @@ fn a_prefix_that_is_delegated_is_learnt_from_the_default_route_for_it() {
         assert_eq!(way6(&attachment), Some(ip6("fe80::1").into()));
         assert_eq!(agent.carry(FIBER).await, []);
         assert_eq!(froms(&agent.desired(FIBER)), [IpNet::V6(delegated)]);
-        assert_eq!(plan(&agent.desired(FIBER), &agent.observed), []);
+        assert_eq!(agent.outstanding(FIBER), []);
     });
 }
 
@@ -389,7 +388,7 @@ fn ipv6_routes_of_every_shape_replace_each_other_and_read_back_as_written() {
             let in_table = agent.observed.routes.iter();
             let in_table = in_table.filter(|route| route.table == table).count();
             assert_eq!(in_table, 1, "{paths:?}");
-            assert_eq!(plan(&desired, &agent.observed), [], "{paths:?}");
+            assert_eq!(agent.outstanding_of(desired), [], "{paths:?}");
         }
     });
 }

@@ -15,6 +15,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 use super::netns::{self, World};
 use super::*;
+use crate::extent::extent;
 
 /// Another program: it changes this namespace from a thread of its own, a hundred times a second.
 struct Others {
@@ -119,7 +120,7 @@ fn five_hundred_changes_among_ten_thousand_routes_of_others_cost_less_than_ten_l
         world.add_hosts(LTE, hosts).await;
         let mut agent = Agent::start().await;
         agent.carry(FIBER).await;
-        let look = look_time(agent.numbering.protocol);
+        let look = look_time();
         let others = Others::start(async |world, tick| {
             let host = Ipv4Addr::from(0xac11_0000 + tick);
             world.change_host(LTE, host).await;
@@ -137,11 +138,11 @@ fn five_hundred_changes_among_ten_thousand_routes_of_others_cost_less_than_ten_l
 }
 
 /// What a look at everything costs, the cheapest of some.
-fn look_time(protocol: uplinkd::units::Protocol) -> Duration {
+fn look_time() -> Duration {
     let interfaces = [name(FIBER), name(LTE)].into();
     let looks = (0..5).map(|_| {
         let before = cpu_time();
-        kernel::look(protocol, &interfaces).expect("a look");
+        kernel::look(&Numbering::default(), &interfaces).expect("a look");
         cpu_time().saturating_sub(before)
     });
     looks.min().expect("some looks")
@@ -151,4 +152,51 @@ fn look_time(protocol: uplinkd::units::Protocol) -> Duration {
 fn cpu_time() -> Duration {
     let spent = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
     spent.expect("the clock").into()
+}
+
+#[test]
+fn beside_hundreds_of_thousands_of_routes_of_others_a_lost_carrier_is_seen_without_reading_them() {
+    const UPLINKS: u8 = 20;
+    let routes = extent(30_000, 300_000);
+    netns::run(async move |world| {
+        two_uplinks(&world).await;
+        let names: Vec<_> = (3..=UPLINKS).map(|place| format!("wan{place}")).collect();
+        for (place, name) in (3..).zip(&names) {
+            world.wire(name).await;
+            let address = Ipv4Net::new(Ipv4Addr::new(10, place, 0, 2), 24);
+            world.add_address(name, address.expect("a prefix")).await;
+        }
+        world.wire("noise").await;
+        let first = u32::from(Ipv4Addr::new(20, 0, 0, 0));
+        let hosts = (first..first + routes).map(Ipv4Addr::from);
+        world.add_hosts("noise", hosts).await;
+        let others = names.iter().map(|name| (name.as_str(), Hints::default()));
+        let uplinks = [FIBER, LTE].map(|uplink| (uplink, Hints::default()));
+        let uplinks: Vec<_> = uplinks.into_iter().chain(others).collect();
+        let numbering = Numbering::default();
+        let mut agent = Agent::start_with(KernelAccess::Write, numbering, &uplinks).await;
+        agent.carry(FIBER).await;
+        let whole = look_time();
+        let before = cpu_time();
+        let mut delays = Vec::new();
+        for turn in 0..10 {
+            let has_carrier = turn % 2 == 1;
+            world.set_carrier(FIBER, has_carrier).await;
+            let start = Instant::now();
+            let seen = agent.observed(|observed| {
+                let link = observed.link(&name(FIBER));
+                link.is_some_and(|link| link.has_carrier == has_carrier)
+            });
+            timeout(LONG, seen).await.expect("seen");
+            delays.push(start.elapsed());
+        }
+        let spent = cpu_time().saturating_sub(before) / 10;
+        delays.sort_unstable();
+        eprintln!(
+            "beside {routes} routes a change of the carrier costs {spent:?} and is seen within {:?}, reading all \
+             takes {whole:?}",
+            delays[5]
+        );
+        assert!(spent < whole, "{spent:?}, and all takes {whole:?}");
+    });
 }

@@ -2,7 +2,6 @@
 
 use super::netns::{self, World};
 use super::*;
-use uplinkd::routing::plan::plan;
 
 const IN_MAIN: Numbering = Numbering {
     mode: uplinkd::routing::RoutingMode::Main,

@@ -54,6 +54,7 @@ fn link(number: u32) -> Link {
         is_point_to_point: false,
         addresses: vec![prefix(&format!("192.0.{number}.2/24")).into()],
         peers: Vec::new(),
+        connected: Vec::new(),
         defaults: vec![LearnedDefault {
             family: Family::Ipv4,
             metric: Metric(100),
