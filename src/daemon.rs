@@ -223,6 +223,7 @@ impl Daemon {
     }
 
     fn observed(&mut self, observed: Arc<Observed>) {
+        self.probers.addresses_changed();
         if !self.kernel.is_known() {
             let (decisions, state) = (&mut self.decisions, &mut self.state);
             resume::resume(decisions, state, &self.config, &observed, self.clock);

@@ -46,7 +46,7 @@ use flights::Flights;
 use icmp::Icmp;
 pub use job::{ProbeExit, ProbeJob, ProbeReport, ProberReport};
 use names::Names;
-use own::OwnAddresses;
+use own::{AddressChanges, OwnAddresses};
 use socket::now;
 
 /// Jobs and reports that may wait; far more than are ever in flight.
@@ -62,6 +62,7 @@ const MOST_TURNS: usize = 64;
 pub struct Probers {
     orders: mpsc::Sender<ProberOrder>,
     reports: mpsc::Receiver<ProberReport>,
+    address_changes: AddressChanges,
 }
 
 /// What the thread is to do.
@@ -70,6 +71,7 @@ enum ProberOrder {
     Send {
         jobs: Vec<ProbeJob>,
         ordered: Instant,
+        address_changes: AddressChanges,
     },
     /// Report all that has arrived by now.
     ReadAnswers,
@@ -91,7 +93,17 @@ impl Probers {
         thread::Builder::new()
             .name("probers".to_owned())
             .spawn(move || runtime.block_on(serve(inbox, outbox)))?;
-        Ok(Self { orders, reports })
+        Ok(Self {
+            orders,
+            reports,
+            address_changes: AddressChanges::default(),
+        })
+    }
+
+    /// The addresses of this machine may be others from now on: before the next probe of a target it is looked at
+    /// again whether this machine answers it itself.
+    pub fn addresses_changed(&mut self) {
+        self.address_changes.0 += 1;
     }
 
     /// Orders probes, all with one wake-up. `ordered`: when the engine ordered them, from which their lateness counts.
@@ -110,7 +122,12 @@ impl Probers {
         if self.orders.capacity() <= 1 {
             return refused(jobs, "the probers are overloaded");
         }
-        match self.orders.try_send(ProberOrder::Send { jobs, ordered }) {
+        let order = ProberOrder::Send {
+            jobs,
+            ordered,
+            address_changes: self.address_changes,
+        };
+        match self.orders.try_send(order) {
             Err(mpsc::error::TrySendError::Closed(ProberOrder::Send { jobs, .. })) => {
                 refused(jobs, "the probers have ended")
             }
@@ -140,7 +157,8 @@ async fn serve(mut inbox: mpsc::Receiver<ProberOrder>, outbox: mpsc::Sender<Prob
     loop {
         tokio::select! {
             order = inbox.recv() => match order {
-                Some(ProberOrder::Send { jobs, ordered }) => {
+                Some(ProberOrder::Send { jobs, ordered, address_changes }) => {
+                    prober.own.changed(address_changes);
                     for job in jobs {
                         if let Err(outcome) = prober.send(&job, ordered) {
                             drop(outbox.try_send(ProberReport::Outcome(job.report(outcome))));

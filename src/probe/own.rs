@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::job::ProbeJob;
 use super::socket::now;
 
-/// Addresses change: each is looked at again so soon.
+/// What no look at the kernel shows may change as well: each is looked at again so soon.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Through this interface every address is this machine's.
 const LOOPBACK: &str = "lo";
@@ -20,28 +20,48 @@ const DISCARD: u16 = 9;
 /// What is known of the addresses that are asked.
 #[derive(Default)]
 pub(super) struct OwnAddresses {
-    known: BTreeMap<IpAddr, (bool, Instant)>,
+    known: BTreeMap<IpAddr, KnownAddress>,
+    changes: AddressChanges,
+}
+
+/// How many times the addresses of this machine may have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct AddressChanges(pub(super) u64);
+
+/// What a look at an address showed.
+#[derive(Clone, Copy)]
+struct KnownAddress {
+    is_own: bool,
+    looked: Instant,
+    changes: AddressChanges,
 }
 
 impl OwnAddresses {
+    /// After so many changes, what was known of an address no longer holds.
+    pub(super) fn changed(&mut self, changes: AddressChanges) {
+        self.changes = changes;
+    }
+
     /// Why this address cannot show whether the uplink works, if it cannot.
     pub(super) fn refusal(&mut self, job: &ProbeJob, address: IpAddr) -> Option<String> {
         if job.exit.interface.as_str() == LOOPBACK {
             return None;
         }
         let now = now();
-        let is_recent = |(_, at): &&(bool, Instant)| now - *at < LOOK_AGAIN;
         let before = self.known.get(&address).copied();
-        let is_own = if let Some((is_own, _)) = before.as_ref().filter(is_recent) {
-            *is_own
-        } else {
-            let is_own = is_answered_here(address);
-            self.known.retain(|_, (_, at)| now - *at < LOOK_AGAIN * 2);
-            self.known.insert(address, (is_own, now));
-            is_own
-        };
+        let holds =
+            |known: &KnownAddress| known.changes == self.changes && now - known.looked < LOOK_AGAIN;
+        let known = before.filter(holds).unwrap_or_else(|| KnownAddress {
+            is_own: is_answered_here(address),
+            looked: now,
+            changes: self.changes,
+        });
+        self.known
+            .retain(|_, known| now - known.looked < LOOK_AGAIN * 2);
+        self.known.insert(address, known);
+        let is_own = known.is_own;
         let (uplink, target) = (&job.probe.uplink, &job.probe.target);
-        if is_own && before.is_none_or(|(was_own, _)| !was_own) {
+        if is_own && before.is_none_or(|before| !before.is_own) {
             tracing::warn!(%uplink, %target, %address, "this machine answers itself: not probed");
         }
         is_own.then(|| {

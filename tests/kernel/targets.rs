@@ -11,6 +11,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::rule::{RuleAction, RuleMessage};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -536,6 +537,38 @@ fn an_address_of_this_machine_is_no_target_of_an_uplink() {
         }
         let outcome = uplink.ask("198.51.100.9").await;
         assert!(!matches!(outcome, ProbeOutcome::Refused(_)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_target_that_becomes_an_address_of_this_machine_is_refused_with_the_look_that_sees_it() {
+    netns::run(|world| async move {
+        let mut uplink = Uplink::new(&world).await;
+        let index = world.wire("lte").await;
+        let network = "198.51.100.2/24".parse().expect("a network");
+        world.add_address("lte", network).await;
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        let target = "198.51.100.9";
+        let is_refused = |outcome: &ProbeOutcome| matches!(outcome, ProbeOutcome::Refused(_));
+        uplink.expect_no_outcome(target).await;
+        let taken: Ipv4Net = format!("{target}/32").parse().expect("a network");
+        for (is_own, name) in [(true, "lo"), (false, "lo"), (true, "lte")] {
+            if is_own {
+                world.add_address(name, taken).await;
+            } else {
+                world.remove_address(name, taken).await;
+            }
+            uplink.probers.addresses_changed();
+            uplink.send(target, BRIEFLY);
+            let report = uplink.outcome(BRIEFLY * 2).await;
+            let outcome = report.map(|report| report.outcome);
+            assert_eq!(
+                outcome.as_ref().is_some_and(is_refused),
+                is_own,
+                "{outcome:?}"
+            );
+        }
     });
 }
 
