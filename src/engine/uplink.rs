@@ -268,7 +268,7 @@ impl Uplink {
         let LinkChange { has_come, was_away } = match self.link.attach(attachment, is_unknown, now)
         {
             LinkFinding::Same => return,
-            LinkFinding::PathsAway(families) => return self.monitor.pause(&families, now, out),
+            LinkFinding::PathsAway(families) => return self.monitor.pause(families, now, out),
             LinkFinding::PathsBack => return self.monitor.resume(now),
             LinkFinding::Changed(change) => change,
         };

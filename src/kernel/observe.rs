@@ -82,6 +82,7 @@ impl Observer {
                 has_carrier: link.has_carrier,
                 is_point_to_point: link.is_point_to_point,
                 addresses: Vec::new(),
+                tentative: BTreeSet::new(),
                 peers: Vec::new(),
                 connected: Vec::new(),
                 defaults: Vec::new(),
@@ -97,8 +98,12 @@ impl Observer {
                 && Family::of(entry.address.net.addr()) == family
                 && let Some(link) = observed.links.get_mut(&entry.index)
             {
-                link.addresses.push(entry.address);
-                link.peers.extend(entry.peer);
+                if entry.is_tentative {
+                    link.tentative.insert(entry.address.net.addr());
+                } else {
+                    link.addresses.push(entry.address);
+                    link.peers.extend(entry.peer);
+                }
             }
         }
         Ok(())

@@ -53,6 +53,7 @@ pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) 
         trouble: trouble(link, &addresses, &paths),
         index: Some(link.index),
         addresses,
+        tentative: tentative(link),
         sources: sources(link),
         prefixes,
         next_hops: several.collect(),
@@ -114,6 +115,9 @@ pub struct Attachment {
     pub index: Option<IfIndex>,
     /// The lasting addresses of its interface: without link-local, deprecated and temporary ones.
     pub addresses: BTreeSet<IpAddr>,
+    /// Its addresses that are tentative: they may be used when duplicate address detection ends.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tentative: BTreeSet<IpAddr>,
     /// All source addresses of packets through it, each with its prefix.
     #[serde(default)]
     pub sources: BTreeSet<IpNet>,
@@ -218,6 +222,13 @@ fn lasting_addresses(link: &Link) -> BTreeSet<IpAddr> {
         .flat_map(|family| addresses(link, family))
         .filter(|address| !address.is_deprecated && !address.is_temporary)
         .map(|address| address.net.addr())
+        .collect()
+}
+
+fn tentative(link: &Link) -> BTreeSet<IpAddr> {
+    let tentative = link.tentative.iter().copied();
+    tentative
+        .filter(|address| !is_link_local6(*address))
         .collect()
 }
 

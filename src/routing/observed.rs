@@ -128,6 +128,8 @@ pub struct Link {
     /// Its addresses in the kernel's order (primary first), without tentative ones and those that failed
     /// duplicate address detection.
     pub addresses: Vec<LinkAddress>,
+    /// Those that duplicate address detection has not yet shown to be its own (RFC 4862, 5.4).
+    pub tentative: BTreeSet<IpAddr>,
     /// The far ends of its point-to-point addresses.
     pub peers: Vec<IpNet>,
     /// The networks that it is connected to, by the kernel's routes in main.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::cases::cases;
-use crate::lossy::{RTT, state, switches};
+use crate::lossy::{RTT, shown, state, switches};
 use crate::support::{at, brief, line, name, probe, settings};
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -25,6 +25,8 @@ const DUAL: [&str; 4] = [
     "2001:db8:a::1",
     "2001:db8:b::1",
 ];
+/// Of fiber, where it is attached by both families.
+const ITS_ADDRESS: &str = "2001:db8:1::2";
 /// The link of fiber dies then.
 const DIES: f64 = 20.0;
 
@@ -96,7 +98,16 @@ fn events(
 
 /// How long after its death fiber is left.
 fn left_after(settings: Settings, changes: VecDeque<(Moment, Attachment)>) -> f64 {
-    let (events, _) = events(settings, changes, dies, DIES + 30.0);
+    left_if(settings, changes, dies)
+}
+
+/// The same counted from then where it `is_dead` otherwise, or not at all.
+fn left_if(
+    settings: Settings,
+    changes: VecDeque<(Moment, Attachment)>,
+    is_dead: fn(&ProbeOrder, f64) -> bool,
+) -> f64 {
+    let (events, _) = events(settings, changes, is_dead, DIES + 30.0);
     let left = events.iter().find(|event| {
         let line = line(event);
         event.at >= at(DIES) && line.starts_with("switch fiber") && line.ends_with("-> lte")
@@ -134,6 +145,39 @@ fn flushed(of: &Attachment) -> Attachment {
         index: of.index,
         ..Attachment::default()
     }
+}
+
+/// By IPv6 alone.
+fn by_ipv6(of: &Attachment) -> Attachment {
+    let mut attachment = of.clone();
+    attachment.paths.remove(&Family::Ipv4);
+    attachment.addresses.retain(IpAddr::is_ipv6);
+    attachment.sources.retain(|net| net.addr().is_ipv6());
+    attachment
+}
+
+/// Without its IPv6 addresses; these are tentative.
+fn detecting(of: &Attachment, tentative: &[&str]) -> Attachment {
+    let mut attachment = without_ipv6_path(of);
+    attachment.addresses.retain(IpAddr::is_ipv4);
+    attachment.sources.retain(|net| net.addr().is_ipv4());
+    let tentative = tentative.iter().map(|address| address.parse());
+    attachment.tentative = tentative
+        .map(|parsed| parsed.expect("an address"))
+        .collect();
+    if attachment.paths.is_empty() {
+        attachment.trouble = Some(Trouble::NoAddress);
+    }
+    attachment
+}
+
+/// The IPv6 address of fiber is flushed, added again after 20 ms, and usable after so long.
+fn flushed_and_detected(whole: &Attachment, from: f64, lasts: f64) -> [(Moment, Attachment); 3] {
+    [
+        (at(from), detecting(whole, &[])),
+        (at(from + 0.02), detecting(whole, &[ITS_ADDRESS])),
+        (at(from + lasts), whole.clone()),
+    ]
 }
 
 /// Between two changes, as in a DHCP client or a router that advertises in haste.
@@ -212,6 +256,22 @@ proptest! {
         spans in any_spans(),
     ) {
         assert_left_within_the_limit(&spans);
+    }
+
+    #[test]
+    fn no_sequence_of_tentative_addresses_postpones_a_verdict_beyond_the_limit(
+        spans in any_spans(),
+    ) {
+        let whole = attached_by_both(1);
+        for whole in [by_ipv6(&whole), whole] {
+            let detecting = detecting(&whole, &[ITS_ADDRESS]);
+            let changes = alternate([&whole, &detecting], &spans, DIES + 30.0);
+            let (events, _) = events(dual(), changes, dies, DIES + 30.0);
+            let until = events.iter().filter(|event| event.at <= at(DIES + 10.0));
+            let mut moves = until.map(line).filter(|line| line.starts_with("switch"));
+            let carries = moves.next_back().unwrap_or_default();
+            prop_assert!(carries.ends_with("-> lte"), "{:?}", brief(&events));
+        }
     }
 
     #[test]
@@ -294,6 +354,72 @@ fn a_next_hop_that_goes_and_comes_back_equal_moves_neither_family() {
     let first_second = events.iter().filter(|event| event.at <= at(1.0)).count();
     assert_eq!(lines.len(), first_second, "{lines:?}");
     assert_eq!(state, State::Up);
+}
+
+#[test]
+fn an_ipv6_address_that_is_added_again_moves_nothing_while_it_is_tentative() {
+    for whole in [attached_by_both(1), by_ipv6(&attached_by_both(1))] {
+        let mut changes = VecDeque::from([(at(1.0), whole.clone())]);
+        for times in 1..8_u32 {
+            changes.extend(flushed_and_detected(&whole, f64::from(times) * 20.0, 2.0));
+        }
+        let (events, state) = events(dual(), changes, lives, 200.0);
+        let later: Vec<_> = events.iter().filter(|event| event.at > at(10.0)).collect();
+        assert!(later.is_empty(), "{later:?}");
+        assert_eq!(state, State::Up);
+    }
+}
+
+#[test]
+fn an_uplink_that_dies_while_its_ipv6_address_is_tentative_is_left_as_soon_as_ever() {
+    for before in [0.1, 0.5, 1.0, 1.5] {
+        let whole = attached_by_both(1);
+        let changes = flushed_and_detected(&whole, DIES - before, 2.0);
+        let after = left_after(dual(), changes.into());
+        assert!(after <= 1.9, "{before} s before: {after} s");
+    }
+}
+
+#[test]
+fn an_ipv6_address_that_is_taken_or_another_one_is_left_at_once() {
+    let whole = by_ipv6(&attached_by_both(1));
+    let first = (at(1.0), whole.clone());
+    let [gone, back, _] = flushed_and_detected(&whole, DIES, 2.0);
+    let fails = (at(DIES + 0.15), detecting(&whole, &[]));
+    let taken = [first.clone(), gone.clone(), back.clone(), fails];
+    assert!(left_if(dual(), taken.into(), lives) <= 0.16);
+    let another = (at(DIES + 0.02), detecting(&whole, &["2001:db8:1::77"]));
+    let renumbered = [first.clone(), gone.clone(), another];
+    assert!(left_if(dual(), renumbered.into(), lives) <= 0.03);
+    let never = [first, gone, back];
+    let after = left_if(dual(), never.into(), lives);
+    assert!((2.4..2.6).contains(&after), "{after} s");
+}
+
+#[test]
+fn ipv6_alone_leaves_an_uplink_whose_ipv6_address_is_taken_and_ipv4_an_uplink_without_its_own() {
+    let whole = attached_by_both(1);
+    let [gone, back, _] = flushed_and_detected(&whole, DIES, 2.0);
+    let fails = (at(DIES + 0.9), detecting(&whole, &[]));
+    let changes = [gone, back, fails].into();
+    let mut replay = Replay::new(
+        dual(),
+        Changing {
+            changes,
+            is_dead: lives,
+        },
+    );
+    for (until, families) in [(0.89, 2), (0.95, 1)] {
+        replay.run_until(at(DIES + until));
+        assert_eq!(shown(&replay, "fiber").carries.len(), families, "{until} s");
+    }
+    // The grace of one family is not that of the other.
+    let both = Attachment {
+        tentative: [ITS_ADDRESS.parse().expect("an address")].into(),
+        ..flushed(&whole)
+    };
+    let after = left_if(dual(), [(at(DIES), both)].into(), lives);
+    assert!(after <= 0.5, "{after} s");
 }
 
 #[test]

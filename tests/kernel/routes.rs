@@ -47,6 +47,7 @@ fn link(number: u32, called: &str, address: &str) -> Link {
         has_carrier: true,
         is_point_to_point: false,
         addresses: vec![net(address).into()],
+        tentative: [].into(),
         peers: Vec::new(),
         connected: Vec::new(),
         defaults: Vec::new(),

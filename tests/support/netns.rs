@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use futures_util::TryStreamExt;
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, MacVlanMode};
@@ -248,13 +248,17 @@ impl World {
         add.execute().await.expect("the address is added");
     }
 
-    pub(crate) async fn remove_address(&self, name: &str, address: Ipv4Net) {
+    pub(crate) async fn remove_address(&self, name: &str, address: impl Into<IpNet>) {
         let index = self.link(name).await.header.index;
+        let address = address.into();
         let mut message = AddressMessage::default();
-        message.header.family = AddressFamily::Inet;
+        message.header.family = match address {
+            IpNet::V4(_) => AddressFamily::Inet,
+            IpNet::V6(_) => AddressFamily::Inet6,
+        };
         message.header.index = index;
         message.header.prefix_len = address.prefix_len();
-        let local = AddressAttribute::Local(address.addr().into());
+        let local = AddressAttribute::Local(address.addr());
         message.attributes.push(local);
         let request = self.handle.address().del(message);
         request.execute().await.expect("the address is removed");

@@ -1,12 +1,12 @@
 //! The link of an uplink: how it is attached, and whether a cold standby is up.
 
-use super::absence::PathAbsence;
+use super::absence::{AwayFamilies, PathAbsence};
 use super::cold::{Aim, Cold, StandbyCall, StandbySight, StandbyTurn};
 use super::health::{Health, Phase, Signal};
 use crate::engine::event::Errand;
 use crate::engine::settings::UplinkSettings;
 use crate::engine::wording::seconds;
-use crate::routing::{Attachment, Family, Trouble};
+use crate::routing::{Attachment, Trouble};
 use crate::units::{InterfaceName, Moment};
 
 /// The link of one uplink.
@@ -24,8 +24,8 @@ pub(super) struct UplinkLink {
 pub(super) enum LinkFinding {
     /// It is as it was.
     Same,
-    /// Paths of these families are away, and may come back.
-    PathsAway(Vec<Family>),
+    /// The paths of these families are away, and may come back.
+    PathsAway(AwayFamilies),
     /// They are back as they were.
     PathsBack,
     /// It is another one than before.
@@ -91,12 +91,10 @@ impl UplinkLink {
         }
         let is_resting = self.cold.as_ref().is_some_and(|cold| cold.is_resting());
         if !is_resting {
-            self.absence = PathAbsence::next(absence, &self.attachment, &found, now);
+            self.absence = PathAbsence::next(absence.as_ref(), &self.attachment, &found, now);
         }
-        if self.absence.is_some() {
-            let known = self.attachment.paths.keys();
-            let away = known.filter(|family| !found.paths.contains_key(family));
-            return LinkFinding::PathsAway(away.copied().collect());
+        if let Some(absence) = &self.absence {
+            return LinkFinding::PathsAway(absence.families());
         }
         let before = std::mem::replace(&mut self.attachment, found).trouble;
         let trouble = self.attachment.trouble;
@@ -111,7 +109,8 @@ impl UplinkLink {
     /// How it was found when a path of it went away, if that has lasted too long.
     pub(super) fn overdue(&self, now: Moment) -> Option<Attachment> {
         let absence = self.absence.as_ref()?;
-        (absence.until() <= now).then(|| absence.attachment().clone())
+        let is_overdue = absence.until().is_some_and(|until| until <= now);
+        is_overdue.then(|| absence.attachment().clone())
     }
 
     /// The machine slept.
@@ -124,7 +123,7 @@ impl UplinkLink {
     /// When it wants to be looked at again.
     pub(super) fn due(&self) -> Option<Moment> {
         let cold = self.cold.as_ref().and_then(|cold| cold.due());
-        let absence = self.absence.as_ref().map(PathAbsence::until);
+        let absence = self.absence.as_ref().and_then(PathAbsence::until);
         cold.into_iter().chain(absence).min()
     }
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::absence::AwayFamilies;
 use super::basis::{BasisChange, ProbeBasis};
 use super::evidence::Evidence;
 use super::health::{Health, Phase, Signal};
@@ -42,10 +43,6 @@ const LEAST_ROUNDS: u32 = 3;
 const LONGEST_QUEUE: u32 = 2;
 
 /// The monitor of one uplink.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, read one by one"
-)]
 #[derive(Clone, Debug)]
 pub(super) struct UplinkMonitor {
     pub(super) settings: UplinkSettings,
@@ -57,8 +54,8 @@ pub(super) struct UplinkMonitor {
     pub(super) is_carrying: bool,
     /// Its link is in order.
     pub(super) is_attached: bool,
-    /// A path of it is away for a moment.
-    is_paused: bool,
+    /// Nothing is asked by these.
+    away: AwayFamilies,
     /// It is a cold standby that was called, and may still become usable in time.
     pub(super) is_coming_up: bool,
     basis: ProbeBasis,
@@ -80,7 +77,7 @@ impl UplinkMonitor {
             settings,
             is_carrying: false,
             is_attached: false,
-            is_paused: false,
+            away: AwayFamilies::default(),
             is_coming_up: false,
             basis: ProbeBasis::default(),
             rounds: Rounds::default(),
@@ -129,7 +126,7 @@ impl UplinkMonitor {
             }
         }
         self.is_attached = attachment.trouble.is_none();
-        self.is_paused = false;
+        self.away = AwayFamilies::default();
         self.set_paths(&attachment.paths, now);
         let is_elsewhere = |family: &Family| changes[*family as usize] == BasisChange::Elsewhere;
         for family in Family::ROUTED.into_iter().filter(is_elsewhere) {
@@ -163,12 +160,12 @@ impl UplinkMonitor {
         counted.is_some()
     }
 
-    /// A path is away for a moment: nothing is asked meanwhile.
-    pub(super) fn pause(&mut self, away: &[Family], now: Moment, out: &mut Outbox) {
-        for family in away {
-            self.void_unanswered(*family, now);
+    /// Paths are away for a moment: nothing is asked by them meanwhile.
+    pub(super) fn pause(&mut self, away: AwayFamilies, now: Moment, out: &mut Outbox) {
+        for family in away.iter() {
+            self.void_unanswered(family, now);
         }
-        self.is_paused = true;
+        self.away = away;
         self.probe_soon(now);
         self.judge_lasting_silence(now);
         self.reports.collect(out);
@@ -176,11 +173,11 @@ impl UplinkMonitor {
 
     /// It is back as it was.
     pub(super) fn resume(&mut self, now: Moment) {
-        self.is_paused = false;
+        self.away = AwayFamilies::default();
         self.probe_soon(now);
     }
 
-    /// It is paused when a round is due, as it may be each time.
+    /// Nothing can be asked when a round is due, as it may be each time.
     fn skip_round(&mut self, now: Moment) {
         self.evidence.voided(now, Demand::of(&self.settings));
         self.probe_soon(now);
@@ -344,7 +341,10 @@ impl UplinkMonitor {
         if !self.is_attached {
             return;
         }
-        if self.is_paused {
+        let broken = self.evidence.families.broken();
+        let is_left_out = |family| Some(family) == broken || self.away.contains(family);
+        let can_ask = |family| !is_left_out(family) && self.targets.can_ask(family);
+        if self.away.is_any() && !Family::ROUTED.into_iter().any(can_ask) {
             return self.skip_round(now);
         }
         if let Some(unasked) = self.judge(now, |judge, _| judge.judge_ways()) {
@@ -365,7 +365,6 @@ impl UplinkMonitor {
                 |since| (self.rounds).has_asked_all_since(since, self.settings.probe.quorum);
             self.pacer.breadth(pace, &situation, has_asked_all)
         };
-        let broken = self.evidence.families.broken();
         let Some(chosen) = self.choose(breadth, broken, pace, &situation) else {
             return;
         };
@@ -401,7 +400,8 @@ impl UplinkMonitor {
         now: &Situation,
     ) -> Option<RoundTargets> {
         let probe = &self.settings.probe;
-        let groups = self.targets.askable(broken);
+        let away = self.away;
+        let groups = (self.targets).askable(|of| Some(of) == broken || away.contains(of));
         let broken = self.evidence.families.take_retry(now.now);
         let broken = broken.map_or_else(Places::default, |of| self.targets.standing_of(of));
         let counting = self.rounds.choose(breadth, &groups, broken, probe.quorum);

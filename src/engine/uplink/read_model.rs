@@ -134,7 +134,7 @@ fn rhythm(monitor: &UplinkMonitor) -> Rhythm<impl Fn(Duration) -> Duration> {
         ..
     } = monitor;
     let probe = &settings.probe;
-    let groups = targets.askable(evidence.families.broken());
+    let groups = targets.askable(|family| evidence.families.is_broken(family));
     let asked = groups.iter().map(|group| group.len());
     let asked = asked.filter(|asked| *asked > 0);
     let losses = |asked| losses_of_a_failure(asked, probe.quorum);

@@ -73,10 +73,11 @@ pub enum LinkKind {
     Other,
 }
 
-/// An address that may be used.
+/// An address that may be used, or is tentative.
 pub(in crate::kernel) struct AddressEntry {
     pub(in crate::kernel) index: IfIndex,
     pub(in crate::kernel) address: LinkAddress,
+    pub(in crate::kernel) is_tentative: bool,
     pub(in crate::kernel) peer: Option<IpNet>,
 }
 

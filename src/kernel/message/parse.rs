@@ -120,26 +120,24 @@ pub(super) fn address(body: &[u8]) -> Option<AddressEntry> {
             _ => {}
         }
     }
-    let is_fit = flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0;
-    let index = IfIndex::new(header.index).filter(|_| is_fit)?;
+    // One that failed duplicate address detection stays tentative.
+    let has_failed = flags & IFA_F_DADFAILED != 0;
+    let index = IfIndex::new(header.index).filter(|_| !has_failed)?;
     let prefix = |address| IpNet::new(address, header.prefix_len).ok();
-    let with_flags = |net: IpNet| LinkAddress {
-        net,
-        is_deprecated: flags & IFA_F_DEPRECATED != 0,
-        is_temporary: flags & IFA_F_TEMPORARY != 0 && matches!(net, IpNet::V6(_)),
+    let (net, peer) = match (near, far) {
+        (Some(near), Some(far)) if near != far => (IpNet::from(near), prefix(far)),
+        (near, far) => (prefix(near.or(far)?)?, None),
     };
-    match (near, far) {
-        (Some(near), Some(far)) if near != far => Some(AddressEntry {
-            index,
-            address: with_flags(IpNet::from(near)),
-            peer: prefix(far),
-        }),
-        (near, far) => Some(AddressEntry {
-            index,
-            address: with_flags(prefix(near.or(far)?)?),
-            peer: None,
-        }),
-    }
+    Some(AddressEntry {
+        index,
+        address: LinkAddress {
+            net,
+            is_deprecated: flags & IFA_F_DEPRECATED != 0,
+            is_temporary: flags & IFA_F_TEMPORARY != 0 && matches!(net, IpNet::V6(_)),
+        },
+        is_tentative: flags & IFA_F_TENTATIVE != 0,
+        peer,
+    })
 }
 
 const RTA_DST: u16 = 1;

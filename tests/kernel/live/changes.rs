@@ -8,10 +8,10 @@ use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::event::Change;
 use uplinkd::engine::input::Input;
 use uplinkd::replay::{Replay, World as ReplayWorld};
-use uplinkd::units::Moment;
+use uplinkd::units::{Moment, Wall};
 
 use super::ipv6::{advertise, advertising, default6, ip6, net6, two_dual_uplinks};
-use super::netns::{self, far};
+use super::netns::{self, World, far, sysctl};
 use super::*;
 use crate::router::Advertisement;
 
@@ -48,6 +48,62 @@ impl ChangingLink {
         let path = asked.or_else(|| self.now.paths.get(&family));
         path.is_none_or(|path| path.gateway == Some(ip6(ROGUE).into()))
     }
+}
+
+/// Fiber has it from a DHCPv6 client.
+const LEASED: &str = "2001:db8:1::77/64";
+/// What is followed begins so long after the start of a replay.
+const FOLLOWED_AT: Duration = Duration::from_secs(10);
+
+/// Two uplinks, fiber with an IPv6 address of a DHCPv6 client, of which duplicate address detection follows.
+async fn leased(world: &World) -> Agent {
+    world.speak_ipv6();
+    two_uplinks(world).await;
+    let router = Advertisement {
+        lifetime: 1800,
+        ..Advertisement::default()
+    };
+    advertise(FIBER, &router).await;
+    world.take_address6(FIBER, net6(LEASED)).await;
+    for of in [FIBER, "all"] {
+        sysctl(&format!("ipv6/conf/{of}/accept_dad"), "1");
+    }
+    Agent::start().await
+}
+
+/// Fiber flushes its IPv6 address and adds it again: how it is attached after what time, until `is_over`.
+#[expect(clippy::disallowed_methods, reason = "the kernel takes its time")]
+async fn flush_and_add(
+    (world, agent): (&World, &mut Agent),
+    mut is_over: impl FnMut(&Attachment) -> bool,
+) -> Vec<(Duration, Attachment)> {
+    let begun = tokio::time::Instant::now();
+    let mut ways = vec![(Duration::ZERO, agent.attachment(FIBER, 0))];
+    world.remove_address(FIBER, net6(LEASED)).await;
+    world.add_address6(FIBER, net6(LEASED)).await;
+    while ways.len() == 1 || !is_over(&ways[ways.len() - 1].1) {
+        if let KernelReport::Observed(_) = agent.report().await {
+            ways.push((begun.elapsed(), agent.attachment(FIBER, 0)));
+        }
+    }
+    assert!(ways.iter().any(|(_, way)| !way.tentative.is_empty()));
+    ways
+}
+
+/// An engine whose fiber is attached in these ways after these times.
+fn follow(ways: &[(Duration, Attachment)]) -> Replay<ChangingLink> {
+    let config = Config::parse(CONFIG, "uplinkd.toml").expect("a configuration");
+    let now = ways[0].1.clone();
+    let changes = ways.iter().enumerate().map(|(place, (at, way))| {
+        let from = if place == 0 {
+            Duration::from_secs(1)
+        } else {
+            FOLLOWED_AT
+        };
+        (Moment::after_start(from + *at), way.clone())
+    });
+    let changes = changes.collect();
+    Replay::new(config.engine, ChangingLink { changes, now })
 }
 
 impl ReplayWorld for ChangingLink {
@@ -176,6 +232,46 @@ fn a_default_route_that_alternates_between_two_routers_does_not_hide_an_outage()
                 Duration::from_millis(millis),
             );
             assert!(after <= Duration::from_secs(10), "{millis} ms: {after:?}");
+        }
+    });
+}
+
+#[test]
+fn an_ipv6_address_that_is_flushed_and_added_again_moves_nothing_until_the_kernel_trusts_it() {
+    netns::run(async |world| {
+        let mut agent = leased(&world).await;
+        let whole = agent.attachment(FIBER, 0);
+        assert!(whole.paths.contains_key(&Family::Ipv6));
+        let ways = flush_and_add((&world, &mut agent), |way| *way == whole).await;
+        let lasts = ways[ways.len() - 1].0;
+        assert!(lasts > Duration::from_millis(900), "{lasts:?}");
+        let mut replay = follow(&ways);
+        replay.run_until(Moment::after_start(FOLLOWED_AT));
+        let events = replay.run_until(Moment::after_start(DIES));
+        assert_eq!(events, []);
+    });
+}
+
+#[test]
+fn an_ipv6_address_that_is_taken_when_it_is_added_again_is_left_as_soon_as_the_kernel_knows() {
+    netns::run(async |world| {
+        let mut agent = leased(&world).await;
+        world.take_address6(&far(FIBER), net6(LEASED)).await;
+        let mut was_tentative = false;
+        let has_failed = |way: &Attachment| {
+            let is_tentative = !way.tentative.is_empty();
+            std::mem::replace(&mut was_tentative, is_tentative) && !is_tentative
+        };
+        let ways = flush_and_add((&world, &mut agent), has_failed).await;
+        let (known, last) = &ways[ways.len() - 1];
+        assert!(!last.paths.contains_key(&Family::Ipv6));
+        let mut replay = follow(&ways);
+        let known = Moment::after_start(FOLLOWED_AT + *known);
+        for (until, families) in [(known - Duration::from_millis(1), 2), (known, 1)] {
+            replay.run_until(until);
+            let wall = Wall::reading(std::time::UNIX_EPOCH, replay.now());
+            let carries = &replay.engine().status(wall).uplinks[0].carries;
+            assert_eq!(carries.len(), families, "{until:?} of {known:?}");
         }
     });
 }

@@ -53,6 +53,7 @@ fn link(number: u32) -> Link {
         has_carrier: true,
         is_point_to_point: false,
         addresses: vec![prefix(&format!("192.0.{number}.2/24")).into()],
+        tentative: [].into(),
         peers: Vec::new(),
         connected: Vec::new(),
         defaults: vec![LearnedDefault {
