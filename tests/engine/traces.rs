@@ -181,9 +181,8 @@ impl Trace {
             .windows(2)
             .filter(|pair| pair[0].1 == first && pair[1].1 != first);
         let moves = left.fold(0.0, |moves, _| moves + 1.0);
-        let long = self.silences[first]
-            .iter()
-            .filter(|(began, ended)| ended - began > LONG);
+        let silences = self.silences.get(first).into_iter().flatten();
+        let long = silences.filter(|(began, ended)| ended - began > LONG);
         let left = long.filter_map(|(began, ended)| {
             let mut on_it = spans.iter().filter(|(on, _)| *on == first);
             let (_, (_, to)) = on_it.find(|(_, (from, to))| (*from..*to).contains(began))?;
