@@ -42,7 +42,10 @@ pub(super) async fn query(
     socket.send(question.as_bytes()).await?;
     let mut buffer = [0; MAX_ANSWER];
     loop {
-        let length = socket.recv(&mut buffer).await?;
+        let length = socket
+            .recv(&mut buffer)
+            .await
+            .map_err(socket::of_the_path)?;
         // Other datagrams are noise, or forged.
         if let Some(answer) = question.read(&buffer[..length]) {
             return Ok(answer);

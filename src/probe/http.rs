@@ -46,7 +46,7 @@ async fn fetch(
     socket
         .set_recv_buffer_size(RECEIVE_BUFFER)
         .map_err(|e| socket::none(exit, &e))?;
-    let stream = socket.connect(address).await.map_err(failed)?;
+    let stream = socket::connect(socket, address).await.map_err(failed)?;
     match page.scheme {
         Scheme::Http => request(page, stream).await.map_err(failed)?,
         Scheme::Https => secured(page, stream).await?,

@@ -1,11 +1,14 @@
 //! Sockets that send through one uplink, and the meaning of their errors.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::SockRef;
-use tokio::net::{TcpSocket, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::Instant;
 
 use super::job::ProbeExit;
@@ -41,6 +44,26 @@ pub(super) fn leave_by(socket: &SockRef<'_>, exit: &ProbeExit) -> io::Result<()>
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Connects. What this machine refuses, it refuses at once: a later error is [`of_the_path`].
+pub(super) async fn connect(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpStream> {
+    let mut connecting = pin!(socket.connect(address));
+    let begun = poll_fn(|context| Poll::Ready(connecting.as_mut().poll(context))).await;
+    match begun {
+        Poll::Ready(result) => result,
+        Poll::Pending => connecting.await.map_err(of_the_path),
+    }
+}
+
+/// The error of a packet that has left: a refusal by its destination, or an ICMP message of a router. Those of a
+/// router without a route or with a filter have the numbers of errors of this machine (`icmp_err_convert`,
+/// `icmpv6_err_convert`).
+pub(super) fn of_the_path(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return error;
+    }
+    io::Error::new(io::ErrorKind::HostUnreachable, error)
 }
 
 /// The outcome of an error: of the path, or of this machine. `what` is the target.

@@ -21,7 +21,9 @@ pub(super) async fn probe(
         Err(error) => return Some(socket::none(exit, &error)),
     };
     let begun = now();
-    let result = timeout(listen_for, socket.connect(address)).await.ok()?;
+    let result = timeout(listen_for, socket::connect(socket, address))
+        .await
+        .ok()?;
     Some(match result {
         Ok(_) => ProbeOutcome::Reply(begun.elapsed()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

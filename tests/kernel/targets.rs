@@ -25,10 +25,9 @@ use uplinkd::probe::{ProbeExit, ProbeJob, ProbeReport, ProberReport, Probers};
 use uplinkd::replay::attached;
 use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
 
-use crate::{
-    netns::{self, World},
-    support,
-};
+use crate::netns::{self, World};
+use crate::support;
+use crate::tun::Tun;
 
 /// Far more than an answer takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -588,6 +587,68 @@ fn an_address_that_a_rule_prohibits_is_not_taken_for_one_of_this_machine() {
         let outcome = uplink.ask("203.0.113.9").await;
         let text = format!("{outcome:?}");
         assert!(!text.contains("this machine itself"), "{text}");
+    });
+}
+
+/// The answer of a router that does not forward a packet of TCP or UDP: "destination unreachable", with a code that
+/// follows from the last byte of the destination.
+fn not_forwarded(packet: &[u8]) -> Option<Vec<u8>> {
+    let is_ipv4 = packet[0] >> 4 == 4;
+    let (protocol, addresses) = if is_ipv4 { (9, 12..20) } else { (6, 8..40) };
+    let is_probe = [6, 17].contains(&packet[protocol]);
+    let (from, to) = packet[addresses.clone()].split_at(addresses.len() / 2);
+    let code = to.last()?.checked_sub(100).filter(|_| is_probe)?;
+    let kind = if is_ipv4 { 3 } else { 1 };
+    let mut message = [&[kind, code, 0, 0, 0, 0, 0, 0], packet].concat();
+    let length = u16::try_from(message.len()).ok()?;
+    let (mut header, pseudo) = if is_ipv4 {
+        let [high, low] = (length + 20).to_be_bytes();
+        (vec![0x45, 0, high, low, 0, 0, 0, 0, 64, 1, 0, 0], vec![])
+    } else {
+        let [high, low] = length.to_be_bytes();
+        let pseudo = [to, from, &[0, 0, high, low, 0, 0, 0, 58]].concat();
+        (vec![0x60, 0, 0, 0, high, low, 58, 64], pseudo)
+    };
+    header.extend([to, from].concat());
+    if is_ipv4 {
+        let sum = checksum(&header).to_be_bytes();
+        header[10..12].copy_from_slice(&sum);
+    }
+    let sum = checksum(&[&pseudo[..], &message].concat()).to_be_bytes();
+    message[2..4].copy_from_slice(&sum);
+    Some([header, message].concat())
+}
+
+#[test]
+fn what_a_router_does_not_forward_is_no_refusal_of_this_machine() {
+    netns::run(|world| async move {
+        world.speak_ipv6();
+        let mut uplink = Uplink::new(&world).await;
+        let tun = Tun::make("ppp0");
+        world.set_up("ppp0", true).await;
+        let network = "198.51.100.2/24".parse().expect("a network");
+        world.add_address("ppp0", network).await;
+        let network = "2001:db8:7::2/64".parse().expect("a network");
+        world.add_address6("ppp0", network).await;
+        tun.answer(not_forwarded);
+        uplink.order.exit.interface = "ppp0".parse().expect("a name");
+        let index = nix::net::if_::if_nametoindex("ppp0").expect("it exists");
+        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        for target in [
+            // No route, and prohibited.
+            "tcp://198.51.100.100:81",
+            "http://198.51.100.100/",
+            "dns://198.51.100.109/a.test",
+            // No route, prohibited, and a wrong source address.
+            "tcp://[2001:db8:7::64]:81",
+            "tcp://[2001:db8:7::65]:81",
+            "dns://[2001:db8:7::65]/a.test",
+            "dns://[2001:db8:7::69]/a.test",
+        ] {
+            let outcome = uplink.ask(target).await;
+            let is_of_the_path = matches!(outcome, ProbeOutcome::Unreachable(_));
+            assert!(is_of_the_path, "{target}: {outcome:?}");
+        }
     });
 }
 

@@ -2,6 +2,7 @@
 //! broadcast, gone with the process that made it.
 
 use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
 nix::ioctl_write_ptr_bad!(
@@ -12,7 +13,7 @@ nix::ioctl_write_ptr_bad!(
 
 /// A TUN interface of this thread's namespace; it vanishes when this is dropped.
 pub(crate) struct Tun {
-    _device: File,
+    device: File,
 }
 
 impl Tun {
@@ -34,6 +35,18 @@ impl Tun {
         }
         // SAFETY: the descriptor is open and `request` is a whole `ifreq` that outlives the call.
         unsafe { tun_set_iff(device.as_raw_fd(), &raw const request) }.expect("an interface");
-        Self { _device: device }
+        Self { device }
+    }
+
+    /// Its far end answers packets from now on.
+    pub(crate) fn answer(mut self, answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) {
+        std::thread::spawn(move || {
+            let mut packet = [0; 1500];
+            while let Ok(length) = self.device.read(&mut packet) {
+                let answer = answer(&packet[..length]);
+                // The interface may be gone.
+                drop(answer.map(|answer| self.device.write_all(&answer)));
+            }
+        });
     }
 }
