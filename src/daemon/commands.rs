@@ -46,6 +46,10 @@ impl Daemon {
         }
         let issued = self.issued(by, command.clone());
         self.decisions.tell(Input::Command(issued.clone()));
+        if let Command::Forget { .. } = command {
+            // A power cut must not bring it back.
+            self.keep_memory();
+        }
         let mut done = command.outcome(self.decisions.engine.carrier());
         if self.options.observe {
             done.push_str("; this agent only observes: the kernel keeps its routes");

@@ -240,6 +240,32 @@ fn a_choice_that_cannot_be_kept_is_obeyed_and_the_answer_says_so() {
 }
 
 #[test]
+fn what_an_operator_has_the_agent_forget_stays_forgotten_after_a_power_cut() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::new("state");
+        site.status(|_| true).await;
+        site.end(Signal::SIGTERM);
+        let learnt = site.path("state/learnt.json");
+        let text = fs::read(&learnt).expect("it is kept");
+        let mut memory: Value = serde_json::from_slice(&text).expect("JSON");
+        let of_fiber = &mut memory["learnt"]["fiber"];
+        (of_fiber["probes"], of_fiber["isolated"]) = (1_000.into(), 500.into());
+        fs::write(&learnt, memory.to_string()).expect("it is written");
+        let loss = |status: &Value| status["uplinks"][0]["learnt"]["loss_percent"].as_f64();
+        site.start();
+        site.status(|status| loss(status) > Some(20.0)).await;
+        assert!(site.say(&["forget", "fiber"]).status.success());
+        site.kill();
+        site.start();
+        // It has begun, and nothing answers.
+        let is_down = |status: &Value| status["uplinks"][0]["state"] == "down";
+        let after = site.status(is_down).await;
+        assert!(loss(&after) < Some(5.0), "{after}");
+    });
+}
+
+#[test]
 fn an_agent_that_only_observes_answers_a_command_with_that() {
     netns::run(async |world| {
         two_uplinks(&world).await;
