@@ -79,13 +79,14 @@ impl From<RuleEntry> for ForeignRule {
 
 impl From<RouteEntry> for ForeignRoute {
     fn from(entry: RouteEntry) -> Self {
+        let through = entry.paths().first().map(|path| path.index);
         let route = entry.route;
         Self {
             protocol: entry.protocol,
             table: route.table,
             destination: route.destination,
             metric: route.metric,
-            through: route.paths.first().map(|path| path.index),
+            through,
         }
     }
 }

@@ -49,7 +49,7 @@ impl Survey {
 
     fn add(&mut self, entry: &RouteEntry, family: Family) {
         let is_default = entry.route.destination == family.default_destination();
-        for path in &entry.route.paths {
+        for path in entry.paths() {
             if is_default {
                 let defaults = self.defaults.entry(path.index).or_default();
                 defaults.push(LearnedDefault {

@@ -6,7 +6,7 @@
 
 use super::numbering::{BEHIND, MAIN, Numbering, RoutingMode};
 use super::objects::Desired;
-use super::observed::{DeadEnd, Observed};
+use super::observed::{DeadEnd, LearnedDefault, Observed};
 use super::options::RouteOptions;
 use super::route::{Family, Route};
 use crate::units::Metric;
@@ -30,6 +30,14 @@ impl Observed {
             .min()
     }
 
+    /// Another program has a default route of this metric.
+    fn is_taken(&self, family: Family, metric: Metric) -> bool {
+        let mut defaults = self.links.values().flat_map(|link| &link.defaults);
+        let is_there =
+            |default: &LearnedDefault| default.source.is_none() && default.metric == metric;
+        defaults.any(|default| default.family == family && is_there(default))
+    }
+
     /// The metric of the route past a dead end, if there may be one.
     fn throw_before(&self, dead_end: DeadEnd) -> Option<Metric> {
         let mut defaults = self.links.values().flat_map(|link| &link.defaults);
@@ -48,7 +56,8 @@ impl Observed {
 }
 
 impl Desired {
-    /// Adds a route past the first dead end of each family in which rules of ours look main up.
+    /// Adds a route past the first dead end of each family in which rules of ours look main up. Where another program
+    /// has a default route just before it, lookups end there.
     pub fn pass_dead_ends(&mut self, observed: &Observed) {
         let looks_main_up = |family: &Family| {
             let mut rules = self.rules.iter();
@@ -56,8 +65,8 @@ impl Desired {
         };
         let families = Family::ROUTED.into_iter().filter(looks_main_up);
         let throws = families.filter_map(|family| {
-            let dead_end = observed.dead_end(family)?;
-            Some(throw(family, observed.throw_before(dead_end)?))
+            let metric = observed.throw_before(observed.dead_end(family)?)?;
+            (!observed.is_taken(family, metric)).then(|| throw(family, metric))
         });
         let throws: Vec<_> = throws.collect();
         self.routes.extend(throws);

@@ -789,7 +789,11 @@ fn a_throw_just_before_the_first_dead_end_sends_our_lookups_on() {
     let one = "ip route add throw default proto 117 table main metric 9998";
     assert_eq!(throws(&beside_dead_ends(&[9_999, 20_000])), [one]);
     assert_eq!(throws(&beside_dead_ends(&[])), [""; 0]);
-    // Before the default route of fiber, with 100: it is meant.
+    // Just behind the default route of fiber, with 100.
+    let adjacent = beside_dead_ends(&[101]);
+    assert_eq!(throws(&adjacent), [""; 0]);
+    assert_eq!(adjacent.barrier(&Numbering::default()), None);
+    // Before it: it is meant.
     for before in [99, 1, 0] {
         let observed = beside_dead_ends(&[before]);
         assert_eq!(throws(&observed), [""; 0]);

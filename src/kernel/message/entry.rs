@@ -85,6 +85,8 @@ pub(in crate::kernel) struct AddressEntry {
 pub(in crate::kernel) struct RouteEntry {
     pub(in crate::kernel) protocol: Protocol,
     pub(in crate::kernel) route: Route,
+    /// The paths of its nexthop object, if it leads by one.
+    pub(in crate::kernel) through: Vec<Path>,
     /// It holds only for packets from here.
     pub(in crate::kernel) source: Option<IpNet>,
     pub(in crate::kernel) preference: Preference,
@@ -93,6 +95,14 @@ pub(in crate::kernel) struct RouteEntry {
 }
 
 impl RouteEntry {
+    /// Its paths, wherever they stand.
+    pub(in crate::kernel) fn paths(&self) -> &[Path] {
+        match self.route.group {
+            Some(_) => &self.through,
+            None => &self.route.paths,
+        }
+    }
+
     /// What a route by one of its paths alone would say.
     pub(in crate::kernel) fn options_of(&self, path: &Path) -> RouteOptions {
         let encapsulation = path.options().encapsulation.as_ref();

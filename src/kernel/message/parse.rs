@@ -167,9 +167,17 @@ pub(super) fn route(body: &[u8]) -> Option<DumpEntry> {
     if is_dead_end {
         // The kernel lists IPv6 ones with the loopback interface.
         paths.clear();
-    } else if paths.is_empty() && entry.route.group.is_none() {
+    } else if paths.is_empty() {
         let onlink = header.flags.contains(RouteFlags::Onlink);
-        paths.push(single_path(attributes(body, ROUTE_HEADER), onlink)?);
+        let single = single_path(attributes(body, ROUTE_HEADER), onlink);
+        // That of a nexthop object is not always listed (`net.ipv4.nexthop_compat_mode`).
+        if single.is_none() && entry.route.group.is_none() {
+            return None;
+        }
+        paths.extend(single);
+    }
+    if entry.route.group.is_some() {
+        entry.through = std::mem::take(&mut entry.route.paths);
     }
     entry.route = entry.route.canonical();
     Some(if is_dead_end {
@@ -193,6 +201,7 @@ fn route_entry(header: &RouteHeader, body: &[u8]) -> Option<RouteEntry> {
             group: None,
             options: options(attributes(body, ROUTE_HEADER)),
         },
+        through: Vec::new(),
         source: None,
         preference: Preference::default(),
         expires_in: None,

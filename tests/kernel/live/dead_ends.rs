@@ -1,12 +1,14 @@
 //! Default routes of other programs that lead nowhere.
 
 use std::net::Ipv6Addr;
+use std::process::Command;
 
 use netlink_packet_route::route::RouteType;
 use rtnetlink::RouteMessageBuilder;
 
 use super::netns::{self, World};
 use super::*;
+use crate::machine::not_run;
 
 const MAIN: u32 = 254;
 const REMOTE6: &str = "[2001:db8:ffff::80]:9";
@@ -78,6 +80,42 @@ fn a_guard_behind_the_default_routes_of_others_stops_nothing_when_these_go() {
     });
 }
 
+/// Has `ip` make something in the namespace of this thread; false where there is no `ip` or it cannot.
+fn made_by_ip(words: &str) -> bool {
+    let made = Command::new("ip").args(words.split(' ')).status();
+    made.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn what_leads_by_nexthop_objects_of_a_routing_daemon_is_learnt_and_passed_as_other_routes_are() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        world.remove_default(FIBER, VIA_FIBER).await;
+        let objects = ["via 10.1.0.1 dev fiber", "blackhole"];
+        for (id, object) in (5..).zip(objects) {
+            if !made_by_ip(&format!("nexthop add id {id} {object} proto zebra")) {
+                let why = "`ip` or the kernel lacks nexthop objects";
+                return not_run("routes by nexthop objects", &why);
+            }
+        }
+        for route in ["nhid 5 metric 100 mtu 1400", "nhid 6 metric 9999"] {
+            assert!(made_by_ip(&format!("route add default {route}")), "{route}");
+        }
+        let mut agent = Agent::start().await;
+        let path = agent.attachment(FIBER, 0).paths[&Family::Ipv4].clone();
+        assert_eq!(path.gateway, Some(VIA_FIBER.via.into()));
+        assert_eq!(path.options().metrics, [(2, 1400)].into());
+        assert_eq!(agent.carry(FIBER).await, []);
+        assert!(made_by_ip("route del default nhid 5 metric 100"));
+        world.remove_default(LTE, VIA_LTE).await;
+        agent.observed(|observed| !has_default(observed, LTE)).await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        let (way, _) = world.way_of(Packet::ANY).await.expect("a way");
+        assert_eq!(way, FIBER);
+        assert_eq!(agent.observed.barrier(&agent.numbering), None);
+    });
+}
+
 #[test]
 fn a_guard_that_comes_later_is_passed_and_one_before_the_defaults_of_others_is_told() {
     netns::run(async |world| {
@@ -106,5 +144,35 @@ fn a_guard_that_comes_later_is_passed_and_one_before_the_defaults_of_others_is_t
         assert!(agent.put_back.is_empty(), "{:?}", agent.put_back);
         let barrier = agent.observed.barrier(&agent.numbering);
         assert_eq!(barrier.expect("it stops us").metric, Metric(150));
+    });
+}
+
+#[test]
+fn a_way_past_a_dead_end_that_another_program_removes_comes_back_ever_more_slowly() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        world.add_blackhole(MAIN, 9_999).await;
+        let mut agent = Agent::start().await;
+        assert_eq!(agent.carry(FIBER).await, []);
+        let throw = async || {
+            let mut routes = world.routes().await.into_iter();
+            routes.find(|route| route.header.kind == RouteType::Throw)
+        };
+        let mut removed = 0;
+        let remove = async {
+            loop {
+                match throw().await {
+                    Some(route) => {
+                        world.remove_route(route).await;
+                        removed += 1;
+                    }
+                    None => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let reported = agent.put_back(1);
+        let _ = tokio::join!(timeout(Duration::from_secs(2), remove), reported);
+        assert!((2..10).contains(&removed), "{removed}");
+        assert!(agent.put_back[0].contains("throw"), "{:?}", agent.put_back);
     });
 }
