@@ -194,6 +194,7 @@ pub fn tell(record: &EventRecord) {
         ($level:ident) => {
             tracing::$level!(
                 group = group.as_ref().map(tracing::field::display),
+                family = record.family_key(),
                 uplink = uplink.as_ref().map(tracing::field::display),
                 interface = interface.as_ref().map(tracing::field::display),
                 from = from.as_ref().map(tracing::field::display),

@@ -388,8 +388,8 @@ impl Engine {
         self.uplinks = uplinks;
         let damping = self.settings.failover.damping;
         self.flaps.adapt(damping, |old| renumbering.new_id(old));
-        self.groups
-            .adapt(&self.settings, carrying, |old| renumbering.new_id(old));
+        let groups = &mut self.groups;
+        let moved = groups.adapt(&self.settings, carrying, &renumbering, now);
         if self.settings.numbering.mode == RoutingMode::Main {
             for uplink in self.drains.uplinks() {
                 self.close_drain(&uplink, "routing.mode is \"main\" now", now);
@@ -400,6 +400,7 @@ impl Engine {
             change: Change::ConfigReloaded,
             reason: "the configuration was read again".to_owned(),
         });
+        self.outbox.events.extend(moved);
     }
 
     // ---- commands ----

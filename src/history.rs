@@ -306,6 +306,7 @@ mod tests {
             at: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(number)),
             event: kind,
             group: None,
+            family: None,
             uplink: None,
             interface: None,
             network: None,

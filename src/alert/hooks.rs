@@ -242,6 +242,7 @@ fn command(program: &Path, record: &EventRecord) -> Command {
             "UPLINKD_GROUP",
             text(record.group.as_ref().map(ToString::to_string)),
         )
+        .env("UPLINKD_FAMILY", record.family_key().unwrap_or_default())
         .env(
             "UPLINKD_UPLINK",
             text(record.uplink.as_ref().map(ToString::to_string)),
@@ -357,6 +358,7 @@ mod tests {
     fn record() -> EventRecord {
         EventRecord {
             group: None,
+            family: serde_json::from_str("\"ipv6\"").expect("a family"),
             at: Timestamp(std::time::UNIX_EPOCH + Duration::from_secs(1_763_700_000)),
             event: EventKind::UplinkDown,
             uplink: Some("fiber".parse().expect("a name")),
@@ -440,10 +442,14 @@ mod tests {
             .lines()
             .filter_map(|l| l.split('=').next())
             .collect();
-        let given = "PATH PWD UPLINKD_EVENT UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_NETWORK UPLINKD_PREFIXES \
+        let given = "PATH PWD UPLINKD_EVENT UPLINKD_FAMILY UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_NETWORK UPLINKD_PREFIXES \
                     UPLINKD_REASON UPLINKD_TO UPLINKD_UPLINK";
         assert_eq!(names.join(" "), given);
         assert!(environment.contains("UPLINKD_TO=down\n"), "{environment}");
+        assert!(
+            environment.contains("UPLINKD_FAMILY=ipv6\n"),
+            "{environment}"
+        );
         assert!(
             environment.contains("UPLINKD_REASON=a page says \"log in\""),
             "{environment}"

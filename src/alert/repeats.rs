@@ -130,6 +130,7 @@ mod tests {
             at: Timestamp(std::time::UNIX_EPOCH),
             event: kind,
             group: None,
+            family: None,
             uplink: Some(uplink.parse().expect("a name")),
             interface: None,
             network: None,

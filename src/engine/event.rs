@@ -5,13 +5,16 @@
 //! Everything that delivers events follows the table; none of it looks at a name.
 
 pub mod record;
+mod values;
 
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::values::ChangeValues;
 use crate::engine::state::State;
+use crate::routing::Family;
 use crate::units::{GroupName, InterfaceName, Moment, Target, UplinkName};
 
 /// Declares the kinds, and the row of each.
@@ -266,8 +269,7 @@ pub enum Change {
         /// Which of these.
         errand: Errand,
     },
-    /// The hosts behind this machine should leave the addresses of these prefixes, or may use them
-    /// again.
+    /// Hosts should leave the addresses of these prefixes, or may use them again.
     Prefix {
         /// Through which uplink they are delegated.
         uplink: UplinkName,
@@ -283,13 +285,18 @@ pub enum Change {
         /// The traffic of this group; none: of all that no group claims.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         group: Option<GroupName>,
-        /// Who carried it; empty at the start.
+        /// The one family that moved, where the other stays; none: all traffic of the group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
+        /// What carried it; empty at the start.
         from: Vec<UplinkName>,
-        /// Who carries it.
+        /// What carries it.
         to: Vec<UplinkName>,
+        /// All uplinks that carry the group from then on.
+        #[serde(default)]
+        active: Vec<UplinkName>,
     },
-    /// The traffic was pinned by hand to an uplink that is of no use, and stays there although another
-    /// one is usable.
+    /// The traffic stays pinned to an uplink that is of no use, although another one is usable.
     Stranded {
         /// To which.
         uplink: UplinkName,
@@ -340,37 +347,6 @@ impl Errand {
     }
 }
 
-/// The values of a change, each where it has its place in a record.
-pub(super) struct ChangeValues<'a> {
-    pub(super) kind: EventKind,
-    pub(super) group: Option<&'a GroupName>,
-    pub(super) uplink: Option<&'a UplinkName>,
-    pub(super) interface: Option<&'a InterfaceName>,
-    pub(super) sides: Option<(Side, Side)>,
-    pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
-}
-
-impl<'a> ChangeValues<'a> {
-    fn of(kind: EventKind) -> Self {
-        Self {
-            kind,
-            group: None,
-            uplink: None,
-            interface: None,
-            sides: None,
-            prefixes: None,
-        }
-    }
-
-    fn of_uplink(kind: EventKind, uplink: &'a UplinkName, interface: &'a InterfaceName) -> Self {
-        Self {
-            uplink: Some(uplink),
-            interface: Some(interface),
-            ..Self::of(kind)
-        }
-    }
-}
-
 impl Change {
     /// The kind of event that tells of it.
     pub fn kind(&self) -> EventKind {
@@ -382,7 +358,7 @@ impl Change {
         self.values().uplink
     }
 
-    pub(super) fn values(&self) -> ChangeValues<'_> {
+    fn values(&self) -> ChangeValues<'_> {
         match self {
             Self::Uplink {
                 uplink,
@@ -438,11 +414,13 @@ impl Change {
                     ..ChangeValues::of_uplink(kind, uplink, interface)
                 }
             }
-            Self::Switch { group, from, to } => ChangeValues {
-                group: group.as_ref(),
-                sides: Some((Side::Uplinks(from.clone()), Side::Uplinks(to.clone()))),
-                ..ChangeValues::of(EventKind::Switch)
-            },
+            Self::Switch {
+                group,
+                family,
+                from,
+                to,
+                active: _,
+            } => ChangeValues::of_switch(group.as_ref(), *family, from, to),
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
             }

@@ -8,10 +8,12 @@
 pub mod allocate;
 pub mod allocation;
 mod apart;
+pub mod carriers;
 pub mod draft;
 mod lead;
 pub mod member;
 mod sharing;
+pub mod switch;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +21,7 @@ use super::best_policy::BestPolicy;
 use super::candidate::Candidate;
 use super::common_outage::as_silent_as;
 use super::damping::Flaps;
+use super::event::Event;
 use super::ids::UplinkId;
 use super::settings::{FailoverSettings, GroupSettings, Policy};
 use super::state::State;
@@ -29,8 +32,10 @@ use crate::routing::{Family, Path};
 use crate::units::{GroupName, Moment, Tier, UplinkName, Wall};
 use allocate::allocate;
 use allocation::{Allocation, CarrierApart, Lead};
+use carriers::{GroupCarriers, TrafficMove};
 use draft::{AllocationTerms, ManualChoice};
 use member::{Member, Ways};
+use switch::{DefaultGroupState, Switch, go_with_default};
 
 /// A group and what carries it.
 #[derive(Clone, Debug)]
@@ -41,6 +46,8 @@ pub(super) struct Group {
     /// None: all uplinks, by their tiers.
     members: Option<Vec<UplinkId>>,
     allocation: Allocation,
+    /// What the last decision came to, be it with the default group.
+    carriers: GroupCarriers,
     best: BestPolicy,
     by_hand: Option<ManualChoice>,
     /// What an uplink that a reload removed still carries, until there is a successor.
@@ -49,15 +56,6 @@ pub(super) struct Group {
     look_again: Option<Moment>,
     /// Uplinks that look better than a carrier have been as silent as it since it died.
     is_undecided: bool,
-}
-
-/// The traffic went another way.
-#[derive(Clone, Debug)]
-pub(super) struct Switch {
-    pub(super) at: Moment,
-    pub(super) from: Vec<UplinkName>,
-    pub(super) to: Vec<UplinkName>,
-    pub(super) reason: String,
 }
 
 /// The traffic that an operator sends to the best uplinks there are now.
@@ -80,7 +78,7 @@ pub(super) struct GroupView<'a> {
 /// What a decision came to.
 pub(super) struct GroupOutcome {
     /// The traffic moved, in whole or in part.
-    pub(super) switch: Option<Switch>,
+    pub(super) switches: Vec<Switch>,
     /// Whether any uplink is usable; none while that cannot be known.
     pub(super) is_usable: Option<bool>,
     /// Preferred uplinks that were not chosen because they miss probes at the moment.
@@ -95,6 +93,7 @@ impl Group {
             policy,
             members: None,
             allocation: Allocation::of(Lead::Vacant),
+            carriers: GroupCarriers::default(),
             best: BestPolicy::default(),
             by_hand: None,
             leaving: Carrying::new(),
@@ -104,12 +103,18 @@ impl Group {
         }
     }
 
-    /// A group of the configuration, with the uplinks that it lists.
-    pub(super) fn new(settings: &GroupSettings, members: Vec<UplinkId>) -> Self {
+    /// A group of the configuration, with the uplinks that it lists. `carriers`: what carries the default group, with
+    /// which its traffic goes.
+    pub(super) fn new(
+        settings: &GroupSettings,
+        members: Vec<UplinkId>,
+        carriers: GroupCarriers,
+    ) -> Self {
         Self {
             name: Some(settings.name.clone()),
             members: Some(members),
             allocation: Allocation::of(Lead::WithDefault),
+            carriers,
             ..Self::default_group(settings.policy)
         }
     }
@@ -163,12 +168,7 @@ impl Group {
     }
 
     pub(super) fn last_switch(&self, wall: Wall) -> Option<LastSwitch> {
-        self.last_switch.as_ref().map(|switch| LastSwitch {
-            at: wall.at(switch.at),
-            from: switch.from.clone(),
-            to: switch.to.clone(),
-            reason: switch.reason.clone(),
-        })
+        self.last_switch.as_ref().map(|switch| switch.status(wall))
     }
 
     /// The read model; `active` is what carries it, be it with the default group. None of that itself.
@@ -239,6 +239,30 @@ impl Group {
             let sharers = self.allocation.sharers.entry(family).or_default();
             sharers.extend(members.into_iter().map(Uplink::id));
         }
+    }
+
+    /// What carries it now is what an earlier run left. `default_group`: what carries that, for a group of the
+    /// configuration.
+    pub(super) fn take_up(&mut self, uplinks: &[Uplink], default_group: Option<&GroupCarriers>) {
+        self.carriers = self.carriers_by(uplinks, default_group);
+    }
+
+    /// Uplinks have other names now.
+    pub(super) fn rename(&mut self, renamed: &[(UplinkName, UplinkName)]) {
+        self.carriers.rename(renamed);
+    }
+
+    /// A reload has removed it: its traffic goes with the default group, which these carry.
+    pub(super) fn dissolve(self, default_group: &GroupCarriers, now: Moment) -> Vec<Event> {
+        let moves = self.carriers.moves_to(default_group).into_iter();
+        let switches = moves.map(|moved| Switch {
+            at: now,
+            moved,
+            active: default_group.all().to_vec(),
+            reason: "the group was removed, its traffic goes with the default group".to_owned(),
+        });
+        let events = switches.map(|switch| switch.event(self.name.clone()));
+        events.collect()
     }
 
     /// Uplinks have other places now, or are gone; the group has other settings. `carrying`: what it still carries
@@ -315,16 +339,13 @@ impl Group {
         }
     }
 
-    /// Decides which uplinks carry the traffic. `refuge`: for a group of the configuration, what carries the default
-    /// group, if that is usable.
+    /// Decides which uplinks carry the traffic; `default_group` for a group of the configuration.
     pub(super) fn decide(
         &mut self,
         view: GroupView<'_>,
         is_asked: bool,
-        refuge: Option<&[UplinkId]>,
+        default_group: Option<&DefaultGroupState>,
     ) -> GroupOutcome {
-        let ways = ways(view.uplinks);
-        let before = self.allocation.carriers(self.policy, &ways);
         let terms = AllocationTerms {
             failover: FailoverSettings {
                 policy: self.policy,
@@ -333,8 +354,8 @@ impl Group {
             by_hand: self.by_hand,
             is_asked,
             best: &self.best,
-            refuge,
-            ways: &ways,
+            refuge: default_group.and_then(|group| group.refuge.as_deref()),
+            ways: &Ways::of(view.uplinks),
             now: view.now,
         };
         let decision = allocate(&self.allocation, terms, self.members(view));
@@ -344,36 +365,69 @@ impl Group {
         if self.leader().is_some() {
             self.leaving.clear();
         }
-        let after = match self.allocation.lead {
-            Lead::WithDefault => refuge.unwrap_or_default().to_vec(),
-            Lead::Vacant | Lead::By { .. } => self.allocation.carriers(self.policy, &ways),
-        };
-        let from = match refuge {
-            Some(refuge) if before.is_empty() => refuge,
-            Some(_) | None => &before,
-        };
-        let switch = (!decision.reasons.is_empty()).then(|| Switch {
-            at: view.now,
-            from: names(from, view.uplinks),
-            to: names(&after, view.uplinks),
-            reason: decision.reasons.join("; "),
-        });
-        self.last_switch = switch.clone().or_else(|| self.last_switch.take());
         GroupOutcome {
-            switch,
+            switches: self.switches(view, &decision.reasons.join("; "), default_group),
             is_usable: decision.is_usable,
             passed_over: decision.passed_over,
         }
     }
 
+    /// What has moved since the last decision, by the present one, whose reason may be empty.
+    fn switches(
+        &mut self,
+        view: GroupView<'_>,
+        reason: &str,
+        default_group: Option<&DefaultGroupState>,
+    ) -> Vec<Switch> {
+        let after = self.carriers_by(view.uplinks, default_group.map(|group| &group.carriers));
+        let before = std::mem::replace(&mut self.carriers, after);
+        let moves = before.moves_to(&self.carriers).into_iter();
+        let switches = moves.map(|moved| Switch {
+            at: view.now,
+            active: self.carriers.all().to_vec(),
+            reason: match (reason, self.leader()) {
+                ("", None) => go_with_default(default_group),
+                ("", Some(_)) => self.explain(&moved, view.uplinks),
+                (reason, _) => reason.to_owned(),
+            },
+            moved,
+        });
+        let switches: Vec<_> = switches.collect();
+        self.last_switch = switches.last().cloned().or_else(|| self.last_switch.take());
+        switches
+    }
+
+    fn explain(&self, moved: &TrafficMove, uplinks: &[Uplink]) -> String {
+        let is_member = |uplink: &Uplink| self.tier_of(uplink).is_some();
+        moved.explain(uplinks, is_member)
+    }
+
+    /// What carries each family of it, by its allocation: where nothing leads, the default group or what did before.
+    fn carriers_by(
+        &self,
+        uplinks: &[Uplink],
+        default_group: Option<&GroupCarriers>,
+    ) -> GroupCarriers {
+        match self.allocation.lead {
+            Lead::By { .. } => GroupCarriers::of(&self.allocation, self.policy, uplinks),
+            Lead::Vacant => self.carriers.clone(),
+            Lead::WithDefault => default_group.unwrap_or(&self.carriers).clone(),
+        }
+    }
+
+    /// What carried each family of it at the last decision, be it with the default group.
+    pub(super) fn last_carriers(&self) -> &GroupCarriers {
+        &self.carriers
+    }
+
     /// The uplinks that carry it; none while it goes with the default group.
     pub(super) fn carriers(&self, uplinks: &[Uplink]) -> Vec<UplinkId> {
-        self.allocation.carriers(self.policy, &ways(uplinks))
+        self.allocation.carriers(self.policy, &Ways::of(uplinks))
     }
 
     /// The uplinks that carry a family of it.
     pub(super) fn carriers_of(&self, family: Family, uplinks: &[Uplink]) -> Vec<UplinkId> {
-        self.allocation.carriers_of(family, &ways(uplinks))
+        self.allocation.carriers_of(family, &Ways::of(uplinks))
     }
 
     /// What the kernel is to hold of all this. Of several that carry a family each has its weight.
@@ -402,14 +456,6 @@ impl Group {
         });
         families.collect::<BTreeMap<_, _>>()
     }
-}
-
-fn ways(uplinks: &[Uplink]) -> Ways {
-    let has_way = |uplink: &Uplink| {
-        let paths = &uplink.attachment().paths;
-        Family::ROUTED.map(|family| paths.contains_key(&family))
-    };
-    uplinks.iter().map(has_way).collect()
 }
 
 /// The names of uplinks.

@@ -2,7 +2,8 @@
 
 use super::candidate::Fitness;
 use super::damping::Flaps;
-use super::event::{Change, Event};
+use super::event::Event;
+use super::group::switch::{DefaultGroupState, Switch};
 use super::group::{AskedFor, GroupView};
 use super::groups::Groups;
 use super::ids::{GroupId, UplinkId};
@@ -40,7 +41,7 @@ impl GroupChoice<'_> {
 
     /// Decides which uplinks carry the traffic, that of the default group first.
     pub(super) fn elect(&mut self, asked_for: AskedFor) {
-        let mut refuge = None;
+        let mut default_group = None;
         for id in self.groups.ids() {
             let is_default = id == GroupId::DEFAULT;
             let is_asked = match asked_for {
@@ -55,23 +56,27 @@ impl GroupChoice<'_> {
                 now: self.now,
             };
             let group = self.groups.get_mut(id);
-            let outcome = group.decide(view, is_asked, refuge.as_deref());
+            let outcome = group.decide(view, is_asked, default_group.as_ref());
             for passed_over in outcome.passed_over {
                 self.uplinks[passed_over.place()].pass_over(self.now);
             }
             if is_default {
                 self.note_usable(outcome.is_usable);
-                refuge = self.refuge();
+                default_group = Some(self.default_group(&outcome.switches));
             }
-            if let Some(switch) = outcome.switch {
-                let group = self.groups.get(id).name().cloned();
-                let (from, to) = (switch.from, switch.to);
-                self.events.push(Event {
-                    at: self.now,
-                    change: Change::Switch { group, from, to },
-                    reason: switch.reason,
-                });
-            }
+            let group = self.groups.get(id).name();
+            let switches = outcome.switches.into_iter();
+            self.events
+                .extend(switches.map(|switch| switch.event(group.cloned())));
+        }
+    }
+
+    /// The default group after its decision, which came to these switches.
+    fn default_group(&self, switches: &[Switch]) -> DefaultGroupState {
+        DefaultGroupState {
+            carriers: self.groups.default_group().last_carriers().clone(),
+            refuge: self.refuge(),
+            moved: switches.first().map(|switch| switch.reason.clone()),
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::event::Event;
 use super::group::Group;
 use super::ids::{GroupId, UplinkId};
 use super::input::EarlierRun;
+use super::reload::Renumbering;
 use super::settings::{GroupSettings, Settings};
 use super::uplink::Uplink;
 use crate::routing::Family;
@@ -19,8 +21,10 @@ impl Groups {
     /// As the configuration has them; nothing carries any of them yet.
     pub(super) fn new(settings: &Settings) -> Self {
         let own = settings.groups.iter();
-        let own = own.map(|group| Group::new(group, members(group, settings)));
         let default_group = Group::default_group(settings.failover.policy);
+        let carriers = default_group.last_carriers();
+        let own = own.map(|group| Group::new(group, members(group, settings), carriers.clone()));
+        let own: Vec<_> = own.collect();
         Self([default_group].into_iter().chain(own).collect())
     }
 
@@ -45,6 +49,12 @@ impl Groups {
                 let uplinks: Vec<_> = shared.uplinks.iter().filter_map(named).collect();
                 group.adopt_shared(shared.family, &uplinks, now);
             }
+        }
+        let default_group = self.default_group_mut();
+        default_group.take_up(uplinks, None);
+        let carriers = default_group.last_carriers().clone();
+        for group in self.iter_mut().skip(1) {
+            group.take_up(uplinks, Some(&carriers));
         }
     }
 
@@ -110,39 +120,39 @@ impl Groups {
         Family::ROUTED.into_iter().filter(carries).collect()
     }
 
-    /// The settings are others now, and uplinks have other places. `carrying`: what the default group still carries
-    /// until there is a successor, if its leader is gone.
+    /// The settings are others now, and uplinks have other places and names; what was removed moves. `carrying`: what
+    /// the default group still carries until there is a successor, if its leader is gone.
     pub(super) fn adapt(
         &mut self,
         settings: &Settings,
         carrying: Carrying,
-        new_id: impl Fn(UplinkId) -> Option<UplinkId>,
-    ) {
-        let mut old = std::mem::take(&mut self.0).into_iter();
-        let mut default_group = old.next();
-        if let Some(default_group) = &mut default_group {
-            default_group.adapt(settings.failover.policy, None, carrying, &new_id);
+        renumbering: &Renumbering,
+        now: Moment,
+    ) -> Vec<Event> {
+        let new_id = |old| renumbering.new_id(old);
+        for group in &mut self.0 {
+            group.rename(&renumbering.renamed);
         }
-        self.0.extend(default_group);
-        let mut old: Vec<_> = old.collect();
-        for settings_of_group in &settings.groups {
-            let members = members(settings_of_group, settings);
-            let known = Some(&settings_of_group.name);
-            let group = match old.iter().position(|group| group.name() == known) {
+        let mut old = self.0.split_off(GroupId::DEFAULT.place() + 1);
+        let default_group = self.default_group_mut();
+        default_group.adapt(settings.failover.policy, None, carrying, new_id);
+        let carriers = default_group.last_carriers().clone();
+        for group in &settings.groups {
+            let members = members(group, settings);
+            let known = old.iter().position(|old| old.name() == Some(&group.name));
+            self.0.push(match known {
                 Some(place) => {
-                    let mut group = old.swap_remove(place);
-                    group.adapt(
-                        settings_of_group.policy,
-                        Some(members),
-                        Carrying::new(),
-                        &new_id,
-                    );
-                    group
+                    let mut known = old.swap_remove(place);
+                    known.adapt(group.policy, Some(members), Carrying::new(), new_id);
+                    known
                 }
-                None => Group::new(settings_of_group, members),
-            };
-            self.0.push(group);
+                None => Group::new(group, members, carriers.clone()),
+            });
         }
+        let removed = old.into_iter();
+        removed
+            .flat_map(|group| group.dissolve(&carriers, now))
+            .collect()
     }
 }
 

@@ -276,6 +276,9 @@ pub struct TargetStatus {
 pub struct LastSwitch {
     /// When.
     pub at: Timestamp,
+    /// The one family that moved, where the other stayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
     /// The uplink before; empty at the start.
     pub from: Vec<UplinkName>,
     /// The uplink after.

@@ -353,8 +353,8 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &EventRecord) -> fmt::Result {
         Some(uplink) => write!(f, "{uplink} {}", event.event)?,
         None => write!(f, "{}", event.event)?,
     }
-    if let (Some(from), Some(to)) = (&event.from, &event.to) {
-        write!(f, " {from} -> {to}")?;
+    if let Some(sides) = event.sides() {
+        write!(f, " {sides}")?;
     }
     write!(f, ": {}", event.reason)?;
     let flows = event.flows_moved.filter(|flows| *flows > 0);

@@ -22,6 +22,14 @@ impl Family {
     /// The families that are routed.
     pub const ROUTED: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
+    /// As keys and hooks write it.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+
     /// The default destination of the family.
     pub fn default_destination(self) -> IpNet {
         match self {

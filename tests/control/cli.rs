@@ -397,6 +397,17 @@ last switch 3h 5m ago: fiber -> lte, fiber is down
 }
 
 #[test]
+fn the_status_names_the_family_that_moved_last_where_the_other_stayed() {
+    let mut status = status();
+    status["last_switch"]["family"] = json!("ipv6");
+    let agent = start_with(&status);
+    let output = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+    let said = stdout(&output);
+    let expected = "last switch 3h 5m ago: IPv6: fiber -> lte, fiber is down\n";
+    assert!(said.ends_with(expected), "{said}");
+}
+
+#[test]
 fn the_status_says_how_long_an_uplink_that_keeps_falling_has_to_wait() {
     let mut status = status();
     status["uplinks"][0]["penalty"] = json!(3.24);

@@ -110,7 +110,7 @@ fn left_if(
     let (events, _) = events(settings, changes, is_dead, DIES + 30.0);
     let left = events.iter().find(|event| {
         let line = line(event);
-        event.at >= at(DIES) && line.starts_with("switch fiber") && line.ends_with("-> lte")
+        event.at >= at(DIES) && line.starts_with("switch ") && line.ends_with("fiber -> lte")
     });
     let left = left.unwrap_or_else(|| panic!("never left: {:?}", brief(&events)));
     left.at.since(at(DIES)).as_secs_f64()

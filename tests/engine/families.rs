@@ -158,14 +158,14 @@ fn when_one_family_breaks_it_moves_within_2_6_seconds_and_the_other_stays() {
             let mut replay = world(dual(&["fiber", "lte"]), u64::from(run), loss);
             replay.run_until(at(dies));
             let events = replay.run_until(at(60.0));
-            let expected = ["uplink.degraded fiber", "switch fiber -> fiber,lte"];
-            assert_eq!(brief(&events), expected);
+            let switch = format!("switch {broken}: fiber -> lte");
+            assert_eq!(brief(&events), ["uplink.degraded fiber", &switch]);
             let way = match broken {
                 Ipv4 => by("lte", "fiber"),
                 Ipv6 => by("fiber", "lte"),
             };
             assert_eq!(carriers(&replay), way);
-            when(&events, expected[1]).expect("a switch")
+            when(&events, &switch).expect("a switch")
         });
         assert!(delays[100] <= 1.5, "{broken}: median {}", delays[100]);
         assert!(delays[199] <= 2.6, "{broken}: worst {}", delays[199]);
@@ -181,7 +181,7 @@ fn people_are_told_which_family_is_broken() {
     let why = reason(&events, "uplink.degraded fiber");
     assert!(why.starts_with("IPv6 does not answer for "), "{why}");
     assert!(why.ends_with(" s, IPv4 does"), "{why}");
-    let switch = reason(&events, "switch fiber -> fiber,lte");
+    let switch = reason(&events, "switch IPv6: fiber -> lte");
     assert_eq!(switch, format!("fiber: {why}"));
     let fiber = uplink(&replay, "fiber");
     assert_eq!((fiber.state, &*fiber.reason), (State::Degraded, why));
@@ -194,8 +194,61 @@ fn people_are_told_which_family_is_broken() {
         "{:?}",
         brief(&events)
     );
-    let back = reason(&events, "switch fiber,lte -> fiber");
+    let back = reason(&events, "switch IPv6: lte -> fiber");
     assert_eq!(back, "IPv6: failback: fiber healthy for 60 s");
+}
+
+#[test]
+fn a_switch_of_one_family_names_it_in_the_event_and_in_the_status() {
+    let mut replay = world(dual(&["fiber", "lte"]), 1, fiber_without(Ipv6, 30.0, 1e9));
+    replay.run_until(at(29.0));
+    let events = replay.run_until(at(39.0));
+    let switch = events.last().expect("a switch");
+    let record = switch.record(Wall::reading(std::time::UNIX_EPOCH, Moment::START));
+    assert_eq!(record.sides().as_deref(), Some("IPv6: fiber -> lte"));
+    let record = serde_json::to_value(&record).expect("JSON");
+    assert_eq!(record["family"], "ipv6");
+    assert_eq!(record["from"], serde_json::json!(["fiber"]));
+    assert_eq!(record["to"], serde_json::json!(["lte"]));
+    let last = status(&replay).last_switch.expect("a switch");
+    assert_eq!(last.family, Some(Ipv6));
+    assert_eq!(
+        (last.from, last.to),
+        (vec![name("fiber")], vec![name("lte")])
+    );
+}
+
+#[test]
+fn a_family_that_nothing_carries_meanwhile_comes_back_from_nowhere() {
+    let mut settings = dual(&["fiber", "lte"]);
+    settings.uplinks[1].probe = probe(&TARGETS[..3]);
+    let mut replay = world(settings, 1, |order, _, now| {
+        f64::from(order.uplink == name("fiber") && (30.0..60.0).contains(&now))
+    });
+    let events = replay.run_until(at(300.0));
+    let lines = brief(&events);
+    let switches = lines.iter().filter(|line| line.starts_with("switch "));
+    let expected = [
+        "switch  -> fiber",
+        "switch fiber -> lte",
+        "switch IPv6:  -> fiber",
+        "switch IPv4: lte -> fiber",
+    ];
+    assert_eq!(switches.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_loss_of_a_family_that_has_no_way_elsewhere_is_no_switch() {
+    let mut replay = world(dual(&["fiber"]), 1, |_, _, _| 0.0);
+    replay.run_until(at(10.0));
+    let mut events = Vec::new();
+    for attachment in [attached(1), attached_by_both(1)] {
+        let uplink = name("fiber");
+        events.extend(replay.input(Input::Attachment { uplink, attachment }));
+        let soon = replay.now() + Duration::from_secs(10);
+        events.extend(replay.run_until(soon));
+    }
+    assert_eq!(brief(&events), [""; 0]);
 }
 
 #[test]
@@ -228,7 +281,7 @@ fn when_the_second_family_breaks_as_well_the_uplink_is_down() {
     let events = replay.run_until(at(62.0));
     assert_eq!(
         brief(&events),
-        ["uplink.down fiber", "switch fiber,lte -> lte"]
+        ["uplink.down fiber", "switch IPv4: fiber -> lte"]
     );
     assert_eq!(carriers(&replay), by("lte", "lte"));
 }
@@ -240,7 +293,8 @@ fn a_family_comes_back_when_it_has_answered_for_as_long_as_failback_asks() {
         let mut replay = world(dual(&["fiber", "lte"]), 3, loss);
         let events = replay.run_until(at(400.0));
         let up = when(&events[3..], "uplink.up fiber").expect("well again");
-        let back = when(&events, "switch fiber,lte -> fiber").expect("a failback");
+        let back = format!("switch {family}: lte -> fiber");
+        let back = when(&events, &back).expect("a failback");
         assert!((98.0..110.0).contains(&up), "{:?}", brief(&events));
         // It answered for 3 s before it was called well.
         assert!((56.0..58.0).contains(&(back - up)), "up {up}, back {back}");
@@ -257,7 +311,7 @@ fn failback_by_hand_holds_for_one_family_too() {
     replay.run_until(at(1000.0));
     assert_eq!(carriers(&replay), by("fiber", "lte"));
     let events = replay.input(Input::Command(Command::Auto.into()));
-    assert_eq!(brief(&events), ["switch fiber,lte -> fiber"]);
+    assert_eq!(brief(&events), ["switch IPv6: lte -> fiber"]);
 }
 
 #[test]
@@ -281,7 +335,7 @@ fn a_family_that_breaks_everywhere_stays_where_it_is_and_the_first_to_answer_tak
     assert_eq!(ipv4.as_deref(), Some("fiber"));
     let events = replay.run_until(at(105.0));
     assert_eq!(carriers(&replay), by("fiber", "lte"));
-    let has_moved = brief(&events).contains(&"switch fiber -> fiber,lte".to_owned());
+    let has_moved = brief(&events).contains(&"switch IPv6: fiber -> lte".to_owned());
     assert_eq!(has_moved, before.as_deref() == Some("fiber"), "{events:#?}");
 }
 
@@ -316,12 +370,12 @@ fn a_family_that_never_worked_makes_no_noise_and_costs_the_other_nothing() {
 fn a_family_that_never_worked_here_goes_where_it_does() {
     let mut replay = world(dual(&["fiber", "lte"]), 5, fiber_without(Ipv6, 0.0, 3600.0));
     let events = replay.run_until(at(60.0));
-    assert_eq!(brief(&events)[3..], ["switch fiber -> fiber,lte"]);
+    assert_eq!(brief(&events)[3..], ["switch IPv6: fiber -> lte"]);
     let why = "fiber: IPv6 has not answered yet, IPv4 does";
     assert_eq!(events[3].reason, why);
     assert_eq!(carriers(&replay), by("fiber", "lte"));
     let events = replay.run_until(at(4000.0));
-    assert_eq!(brief(&events), ["switch fiber,lte -> fiber"]);
+    assert_eq!(brief(&events), ["switch IPv6: lte -> fiber"]);
 }
 
 #[test]
@@ -392,7 +446,7 @@ fn an_uplink_with_a_broken_family_leads_again_after_an_outage_and_carries_what_w
     });
     replay.run_until(at(59.0));
     let events = replay.run_until(at(600.0));
-    let back = when(&events, "switch lte -> fiber,lte").expect("a failback");
+    let back = when(&events, "switch IPv4: lte -> fiber").expect("a failback");
     assert!((150.0..160.0).contains(&back), "{:?}", brief(&events));
     assert_eq!(carriers(&replay), by("fiber", "lte"));
     assert_eq!(uplink(&replay, "fiber").state, State::Degraded);
@@ -427,17 +481,17 @@ fn a_carrier_of_one_family_leaves_the_other_to_the_best_that_has_it() {
     let (uplink, attachment) = (name("fiber"), attached_by_both(1));
     replay.input(Input::Attachment { uplink, attachment });
     let events = replay.run_until(at(11.0));
-    assert_eq!(brief(&events), ["switch fiber,backup -> fiber"]);
+    assert_eq!(brief(&events), ["switch IPv6: backup -> fiber"]);
     // And falls silent again: it is gone after a short grace, and its return is one.
     let (uplink, attachment) = (name("fiber"), attached(1));
     replay.input(Input::Attachment { uplink, attachment });
     let events = replay.run_until(at(11.5));
-    assert_eq!(brief(&events), ["switch fiber -> fiber,backup"]);
+    assert_eq!(brief(&events), ["switch IPv6: fiber -> backup"]);
     assert_eq!(events[0].reason, "fiber: IPv6 has no way out");
     let (uplink, attachment) = (name("fiber"), attached_by_both(1));
     replay.input(Input::Attachment { uplink, attachment });
     let events = replay.run_until(at(100.0));
-    let back = when(&events, "switch fiber,backup -> fiber").expect("a failback");
+    let back = when(&events, "switch IPv6: backup -> fiber").expect("a failback");
     assert!((71.0..72.0).contains(&back), "{:?}", brief(&events));
 }
 
@@ -469,7 +523,7 @@ fn a_family_leaves_a_carrier_of_its_own_that_dies_and_moves_to_the_next() {
     let events = replay.input(Input::Attachment { uplink, attachment });
     assert_eq!(
         brief(&events),
-        ["uplink.down lte", "switch fiber,lte -> fiber,backup"]
+        ["uplink.down lte", "switch IPv6: lte -> backup"]
     );
     assert_eq!(
         events[1].reason,
@@ -486,7 +540,7 @@ fn what_an_earlier_run_left_apart_is_adopted_without_a_switch() {
     assert_eq!(sorted(&events), START[1..]);
     assert_eq!(carriers(&replay), by("fiber", "lte"));
     let events = replay.run_until(at(300.0));
-    let back = when(&events, "switch fiber,lte -> fiber").expect("a failback");
+    let back = when(&events, "switch IPv6: lte -> fiber").expect("a failback");
     assert!(back > 160.0, "{back}");
 }
 
@@ -497,10 +551,10 @@ fn a_person_s_choice_moves_both_families_but_not_one_that_is_broken_there() {
     });
     replay.run_until(at(60.0));
     let events = replay.input(Input::Command(Command::switch(name("lte")).into()));
-    assert_eq!(brief(&events), ["switch fiber -> lte,fiber"]);
+    assert_eq!(brief(&events), ["switch IPv4: fiber -> lte"]);
     assert_eq!(carriers(&replay), by("lte", "fiber"));
     let events = replay.input(Input::Command(Command::Auto.into()));
-    assert_eq!(brief(&events), ["switch lte,fiber -> fiber"]);
+    assert_eq!(brief(&events), ["switch IPv4: lte -> fiber"]);
 }
 
 #[test]

@@ -218,18 +218,11 @@ fn the_weights_stand_in_the_routes() {
 
 #[test]
 fn a_restart_goes_on_with_all_that_shared() {
-    let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |_, _| 0.0);
+    let mut replay = lossy(balanced(&["a", "b"]), 1, |_, _| 0.0);
     let mut events: Vec<Event> = replay.input(sharing("b", &["a", "b"]));
     assert_eq!(active(&replay), ["a", "b"]);
     events.extend(replay.run_until(at(30.0)));
-    let is_switch = |line: &String| line.starts_with("switch");
-    assert!(
-        !brief(&events).iter().any(is_switch),
-        "{:?}",
-        brief(&events)
-    );
-    replay.run_until(at(100.0));
-    assert_eq!(active(&replay), ["a", "b", "c"]);
+    assert_eq!(switches(&events), []);
 }
 
 #[test]
@@ -353,6 +346,226 @@ fn a_reload_keeps_groups_by_name_and_drops_those_that_are_gone() {
     );
     replay.input(Input::Settings(Box::new(tiers)));
     assert!(status(&replay).groups.is_empty());
+}
+
+/// The switches among events, in short, with their reasons.
+fn switches(events: &[Event]) -> Vec<(String, &str)> {
+    let lines = brief(events).into_iter().zip(events);
+    let switches = lines.filter(|(line, _)| line.starts_with("switch "));
+    switches
+        .map(|(line, event)| (line, event.reason.as_str()))
+        .collect()
+}
+
+#[test]
+fn a_member_that_vanishes_leaves_by_a_switch_whatever_becomes_of_its_link() {
+    let unplugged = |trouble| Attachment {
+        trouble: Some(trouble),
+        ..Attachment::default()
+    };
+    for (trouble, why) in [
+        (Trouble::Absent, "b absent: no interface eth2"),
+        (Trouble::Down, "b down: eth2 is set down"),
+        (Trouble::NoCarrier, "b down: eth2 has no carrier"),
+    ] {
+        let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |_, _| 0.0);
+        replay.run_until(at(30.0));
+        let (uplink, attachment) = (name("b"), unplugged(trouble));
+        let events = replay.input(Input::Attachment { uplink, attachment });
+        let told = [("switch a,b,c -> a,c".to_owned(), why)];
+        assert_eq!(switches(&events), told);
+        let (uplink, attachment) = (name("a"), unplugged(trouble));
+        let events = replay.input(Input::Attachment { uplink, attachment });
+        assert_eq!(brief(&events).last().expect("it leaves"), "switch a,c -> c");
+        for (place, uplink) in [(1, "a"), (2, "b")] {
+            let (uplink, attachment) = (name(uplink), attached(place));
+            replay.input(Input::Attachment { uplink, attachment });
+        }
+        let events = replay.run_until(at(100.0));
+        let back = switches(&events);
+        assert!(
+            back.last().expect("they join").0.ends_with("-> a,b,c"),
+            "{back:?}"
+        );
+        let is_failback = |(_, why): &(String, &str)| why.starts_with("failback: ");
+        assert!(back.iter().all(is_failback), "{back:?}");
+    }
+}
+
+#[test]
+fn a_member_that_loses_the_way_of_one_family_leaves_that_one_by_a_switch() {
+    let mut settings = balanced(&["a", "b", "c"]);
+    for uplink in &mut settings.uplinks {
+        uplink.probe = probe(&["192.0.2.1", "2001:db8:a::1"]);
+    }
+    let mut replay = lossy(settings, 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    let (uplink, attachment) = (name("b"), attached(2));
+    replay.input(Input::Attachment { uplink, attachment });
+    let events = replay.run_until(at(21.0));
+    let told = (
+        "switch IPv6: a,b,c -> a,c".to_owned(),
+        "b: IPv6 has no way out",
+    );
+    assert_eq!(switches(&events), [told]);
+}
+
+#[test]
+fn where_all_fail_those_that_still_have_a_way_out_keep_the_traffic() {
+    let mut replay = lossy(balanced(&["a", "b"]), 1, |_, now| f64::from(now >= 30.0));
+    replay.run_until(at(60.0));
+    assert_eq!(active(&replay), ["a", "b"]);
+    let (uplink, attachment) = (name("a"), Attachment::default());
+    let attachment = Attachment {
+        trouble: Some(Trouble::Absent),
+        ..attachment
+    };
+    let events = replay.input(Input::Attachment { uplink, attachment });
+    let told = ("switch a,b -> b".to_owned(), "a absent: no interface eth1");
+    assert_eq!(switches(&events), [told]);
+    let b = &status(&replay).uplinks[1];
+    assert_eq!(b.carries, [Family::Ipv4]);
+}
+
+#[test]
+fn after_a_stop_and_a_start_all_that_are_well_share_again_at_once() {
+    for shared in [vec!["b"], vec!["a", "b"]] {
+        let mut replay = lossy(balanced(&["a", "b", "c"]), 1, |_, _| 0.0);
+        let mut events = replay.input(sharing("b", &shared));
+        events.extend(replay.run_until(at(5.0)));
+        assert_eq!(active(&replay), ["a", "b", "c"]);
+        let switches = switches(&events);
+        let is_failback = |reason: &str| reason.contains("failback");
+        assert!(
+            !switches.iter().any(|(_, reason)| is_failback(reason)),
+            "{switches:?}"
+        );
+        let last = &switches.last().expect("they join").0;
+        assert!(last.ends_with("-> a,b,c"), "{switches:?}");
+    }
+}
+
+#[test]
+fn a_member_that_fails_after_a_restart_joins_by_the_rules_of_failback_all_the_same() {
+    let mut replay = lossy(balanced(&["a", "b"]), 1, |order, now| {
+        is_dead(order, "b", 30.0..60.0, now)
+    });
+    replay.input(sharing("a", &["a", "b"]));
+    let events = replay.run_until(at(200.0));
+    let up = when(&events, "uplink.recovering b").expect("answers again");
+    let back = when(&events, "switch a -> a,b").expect("it joins");
+    assert!((back - up - 60.0).abs() < 2.0, "up {up}, back {back}");
+}
+
+#[test]
+fn a_reload_tells_a_switch_of_each_group_that_moves_and_of_no_other() {
+    let tiers = settings(&["fiber", "lte"]);
+    let stays = with_group(tiers.clone(), "web", Policy::Failover, &["fiber", "lte"]);
+    let moves = with_group(stays.clone(), "voice", Policy::Failover, &["lte", "fiber"]);
+    let mut renamed = moves.clone();
+    renamed.uplinks[1].name = name("mobile");
+    renamed.groups[0].uplinks[1] = name("mobile");
+    renamed.groups[1].uplinks[0] = name("mobile");
+    let mut swapped = renamed.clone();
+    swapped.groups[1].uplinks.reverse();
+    let mut replay = lossy(tiers.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    let gone = "the group was removed, its traffic goes with the default group";
+    let expected = [
+        (stays.clone(), vec![]),
+        (
+            moves,
+            vec![(
+                "switch voice: fiber -> lte",
+                "lte is the first that is usable",
+            )],
+        ),
+        (renamed, vec![]),
+        (
+            swapped,
+            vec![("switch voice: mobile -> fiber", "fiber is preferred")],
+        ),
+        (stays, vec![]),
+        (tiers, vec![]),
+    ];
+    let mut until = 20.0;
+    for (settings, expected) in expected {
+        let mut events = replay.input(Input::Settings(Box::new(settings)));
+        until += 100.0;
+        events.extend(replay.run_until(at(until)));
+        let expected: Vec<_> = expected.into_iter().collect();
+        let told = switches(&events);
+        let told: Vec<_> = told
+            .iter()
+            .map(|(line, why)| (line.as_str(), *why))
+            .collect();
+        assert_eq!(told, expected);
+    }
+    let own = with_group(
+        settings(&["fiber", "lte"]),
+        "voice",
+        Policy::Failover,
+        &["lte"],
+    );
+    let mut replay = lossy(own, 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    let tiers = settings(&["fiber", "lte"]);
+    let events = replay.input(Input::Settings(Box::new(tiers)));
+    let told = ("switch voice: lte -> fiber".to_owned(), gone);
+    assert_eq!(switches(&events), [told]);
+}
+
+#[test]
+fn a_reload_that_removes_what_carries_tells_where_its_traffic_goes() {
+    let settings = settings(&["fiber", "lte"]);
+    let mut replay = lossy(settings.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    let mut others = settings;
+    others.uplinks.remove(0);
+    let mut events = replay.input(Input::Settings(Box::new(others)));
+    events.extend(replay.run_until(at(30.0)));
+    let told = (
+        "switch fiber -> lte".to_owned(),
+        "lte is the first that is usable",
+    );
+    assert_eq!(switches(&events), [told]);
+}
+
+#[test]
+fn a_member_that_a_reload_removes_is_told_as_one_that_leaves() {
+    let settings = balanced(&["a", "b", "c"]);
+    let mut replay = lossy(settings.clone(), 1, |_, _| 0.0);
+    replay.run_until(at(20.0));
+    let mut others = settings;
+    others.uplinks.remove(1);
+    let events = replay.input(Input::Settings(Box::new(others)));
+    let told = (
+        "switch a,b,c -> a,c".to_owned(),
+        "b is not configured any more",
+    );
+    assert_eq!(switches(&events), [told]);
+}
+
+#[test]
+fn a_group_that_goes_with_the_default_group_is_told_to_move_with_it() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let settings = with_group(tiers, "backups", Policy::Failover, &["lte"]);
+    let mut replay = lossy(settings, 1, |order, now| {
+        let fiber = is_dead(order, "fiber", 60.0..1e9, now);
+        fiber + is_dead(order, "lte", 30.0..90.0, now)
+    });
+    replay.run_until(at(59.0));
+    let events = replay.run_until(at(80.0));
+    let told = switches(&events);
+    let lines: Vec<_> = told.iter().map(|(line, _)| line.as_str()).collect();
+    assert_eq!(
+        lines,
+        ["switch fiber -> dsl", "switch backups: fiber -> dsl"]
+    );
+    let why = format!("the group goes with the default group: {}", told[0].1);
+    assert_eq!(told[1].1, why);
+    let events = replay.run_until(at(200.0));
+    assert_eq!(switches(&events)[0].0, "switch backups: dsl -> lte");
 }
 
 fn with_address(place: u8) -> Attachment {

@@ -1,6 +1,6 @@
 //! What holds for the engine whatever happens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,14 +21,15 @@ use uplinkd::engine::settings::{
     Standby,
 };
 use uplinkd::engine::state::State;
-use uplinkd::engine::status::{SelectionMode, Status, UplinkStatus};
+use uplinkd::engine::status::{GroupStatus, SelectionMode, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{ReplayStep, replay_steps};
 use uplinkd::replay::{Replay, attached, attached_by_both};
 use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Attachment, Desired, Family, Numbering, Path, Trouble};
 use uplinkd::units::{
-    Bytes, Counters, IpProtocol, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall,
+    Bytes, Counters, GroupName, IpProtocol, Moment, ProbeId, Score, Tier, Timestamp, UplinkName,
+    Wall,
 };
 
 const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
@@ -321,6 +322,8 @@ struct Rig {
     wall: SystemTime,
     /// What people saw after the last input.
     seen: Status,
+    /// What carries the default group, by what was told last.
+    active: Vec<UplinkName>,
     /// What the probes of the second uplink may cost in 30 days.
     limit: Option<Bytes>,
     /// What each of its probes cost, by the latest time there has been.
@@ -355,6 +358,7 @@ impl Rig {
             wall: UNIX_EPOCH,
             seen: engine.status(Wall::reading(UNIX_EPOCH, Moment::START)),
             engine,
+            active: Vec::new(),
             now: Moment::START,
             links: [[100; 2]; 3],
             attachments: BTreeMap::new(),
@@ -523,6 +527,7 @@ impl Rig {
             input,
             Some(Input::Command(_) | Input::Resume(_) | Input::RoutesHeld | Input::Settings(_))
         );
+        let is_resumed = matches!(input, Some(Input::Resume(_)));
         let before = self.seen.clone();
         if let Some(Input::Attachment { uplink, attachment }) = &input
             && before.uplinks.iter().any(|u| u.name == *uplink)
@@ -534,12 +539,15 @@ impl Rig {
             Some(input) => self.engine.handle_input(self.now, input),
             None => self.engine.handle_timeout(self.now),
         }
-        let mut count = 0;
+        let (mut count, mut switches) = (0, Vec::new());
         while let Some(action) = self.engine.poll_action() {
             count += 1;
             match &action {
                 Action::Probe(order) => self.asked(order),
-                Action::Event(event) => self.judge(event, &before),
+                Action::Event(event) => {
+                    self.judge(event, &before);
+                    switches.extend(ToldSwitch::of(event));
+                }
                 Action::Leave(departure) => assert!(!departure.addresses.is_empty()),
                 Action::Route(desired) => self.desired = desired.clone(),
                 Action::Count(_) | Action::Drain(..) => {}
@@ -557,7 +565,9 @@ impl Rig {
             !is_abandoned || is_by_hand,
             "no uplink carries the traffic any more"
         );
+        judge_told(&before, &after, &switches, is_resumed);
         self.judge_calm(&after);
+        self.active.clone_from(&after.active);
         self.seen = after;
     }
 
@@ -656,7 +666,7 @@ impl Rig {
     }
 
     /// The lead goes to an uplink that can carry traffic, and to no lesser one unless a person asked.
-    fn judge(&self, event: &Event, before: &Status) {
+    fn judge(&mut self, event: &Event, before: &Status) {
         if let Change::Standby {
             uplink,
             errand: Errand::Down,
@@ -665,7 +675,14 @@ impl Rig {
         {
             self.judge_rest(uplink);
         }
-        let Change::Switch { group, from, to } = &event.change else {
+        let Change::Switch {
+            group,
+            from,
+            to,
+            active,
+            ..
+        } = &event.change
+        else {
             return;
         };
         let after = self.status();
@@ -678,8 +695,9 @@ impl Rig {
             // Where nothing is of use it may still be shared by fewer, or go where a person wants it.
             let is_less = to.iter().all(|name| from.contains(name));
             let may_be_useless = match own {
-                Some(own) => is_less && !own.with_rest,
-                None => is_less || is_by_hand,
+                Some(own) if own.with_rest => *active == after.active,
+                Some(_) => is_less,
+                None => is_less || is_by_hand || group.is_some(),
             };
             assert!(
                 may_be_useless || to.iter().any(is_of_use),
@@ -688,10 +706,11 @@ impl Rig {
             );
             return;
         }
-        if from.first() == to.first() {
+        let from = std::mem::replace(&mut self.active, active.clone());
+        if from.first() == active.first() {
             return;
         }
-        let (left, taken) = (from.first(), &to[0]);
+        let (left, taken) = (from.first(), &active[0]);
         let (_, at_best) = fitness(&after, taken);
         assert!(
             at_best > 0,
@@ -865,6 +884,102 @@ fn carriers(status: &Status, family: Family) -> Vec<&UplinkStatus> {
 fn carriers_names(status: &Status, family: Family) -> Vec<&UplinkName> {
     let carriers = carriers(status, family).into_iter();
     carriers.map(|uplink| &uplink.name).collect()
+}
+
+/// A switch as it is told.
+struct ToldSwitch {
+    group: Option<GroupName>,
+    family: Option<Family>,
+    from: BTreeSet<UplinkName>,
+    to: BTreeSet<UplinkName>,
+    active: BTreeSet<UplinkName>,
+}
+
+impl ToldSwitch {
+    fn of(event: &Event) -> Option<Self> {
+        let Change::Switch {
+            group,
+            family,
+            from,
+            to,
+            active,
+        } = event.change.clone()
+        else {
+            return None;
+        };
+        let [from, to, active] = [from, to, active].map(BTreeSet::from_iter);
+        assert!(!event.reason.is_empty(), "{event:?}");
+        Some(Self {
+            group,
+            family,
+            from,
+            to,
+            active,
+        })
+    }
+}
+
+/// A switch is told if and only if what carries a family has changed, as far as people can see it.
+fn judge_told(before: &Status, after: &Status, switches: &[ToldSwitch], is_resumed: bool) {
+    let seen = || format!("{}{}", Brief(before), Brief(after));
+    for switch in switches {
+        assert_ne!(switch.from, switch.to, "{}", seen());
+    }
+    let of = |group: Option<&GroupName>| {
+        let own = switches
+            .iter()
+            .filter(move |one| one.group.as_ref() == group);
+        own.collect::<Vec<_>>()
+    };
+    if before.groups.is_empty() && after.groups.is_empty() {
+        let own = of(None);
+        let sides = |family: Family| {
+            let carriers = |status| BTreeSet::from_iter(carriers_names(status, family));
+            (carriers(before), carriers(after))
+        };
+        let is_seen = |family: &Family| {
+            let (from, to) = sides(*family);
+            from != to && !from.is_empty() && !to.is_empty()
+        };
+        let is_any = Family::ROUTED.iter().any(is_seen);
+        assert!(
+            !is_any || is_resumed || !own.is_empty(),
+            "untold: {}",
+            seen()
+        );
+        if let [switch] = own.as_slice() {
+            let has_changed = |family: &Family| sides(*family).0 != sides(*family).1;
+            assert!(
+                Family::ROUTED.iter().any(has_changed),
+                "unmoved: {}",
+                seen()
+            );
+            let (of_family, others): (Vec<_>, Vec<_>) = Family::ROUTED
+                .into_iter()
+                .partition(|family| switch.family.is_none_or(|of| of == *family));
+            assert!(!others.iter().any(has_changed), "of both: {}", seen());
+            let to = of_family.iter().flat_map(|family| sides(*family).1);
+            let to: BTreeSet<_> = to.cloned().collect();
+            assert!(to.is_subset(&switch.to), "another way: {}", seen());
+        }
+        if let Some(switch) = own.last() {
+            let active = after.active.iter().cloned().collect();
+            assert_eq!(switch.active, active, "{}", seen());
+        }
+    }
+    let is_shared = |status: &Status| status.policy == Policy::Balance;
+    for group in &after.groups {
+        let mut known = before.groups.iter();
+        let known = known.find(|known| known.name == group.name);
+        let leads = |group: &GroupStatus| group.active.first().cloned();
+        let is_one = |group: &GroupStatus| group.policy != Policy::Balance;
+        let sides = known.filter(|known| is_one(known) && is_one(group));
+        let sides = sides.and_then(|known| leads(known).zip(leads(group)));
+        let has_moved = sides.is_some_and(|(from, to)| from != to);
+        let is_plain = !is_resumed && !is_shared(before) && !is_shared(after);
+        let is_told = !of(Some(&group.name)).is_empty();
+        assert!(!has_moved || !is_plain || is_told, "untold: {}", seen());
+    }
 }
 
 /// By what people can see.

@@ -150,6 +150,13 @@ fn the_resolver_follows_the_last_of_several_switches_and_is_told_once() {
     desk.wake();
     assert_eq!(desk.read("calls"), "killall -HUP dnsmasq\n");
     assert!(desk.read("resolv.conf").contains("# lte"));
+    // Of two families that go apart it is IPv4 that counts: this starts no part in the background.
+    let (turn, run) = (desk.read("run/resolver.turn"), desk.path("run"));
+    let run = run.to_str().expect("text");
+    let ipv6 = [("UPLINKD_FAMILY", "ipv6"), ("RUN", run)];
+    let output = desk.run("resolver", "switch", "fiber", &ipv6);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(desk.read("run/resolver.turn"), turn);
     // One without servers, and one that is in force.
     for to in ["backup", "lte"] {
         desk.resolver(to);

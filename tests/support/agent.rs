@@ -155,6 +155,7 @@ async fn serve(
 pub(crate) fn event(number: u64) -> EventRecord {
     EventRecord {
         group: None,
+        family: None,
         at: Timestamp(SystemTime::UNIX_EPOCH),
         event: EventKind::Switch,
         uplink: None,

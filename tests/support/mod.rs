@@ -63,7 +63,7 @@ pub(crate) fn probe(targets: &[&str]) -> ProbeSettings {
     }
 }
 
-/// Events in short: `12.345 uplink.down fiber` or `12.345 switch fiber -> lte`.
+/// Events in short: `uplink.down fiber`, `switch fiber -> lte` or `switch voice: IPv6: fiber -> lte`.
 pub(crate) fn brief(events: &[Event]) -> Vec<String> {
     events.iter().map(line).collect()
 }
@@ -71,6 +71,7 @@ pub(crate) fn brief(events: &[Event]) -> Vec<String> {
 pub(crate) fn line(event: &Event) -> String {
     let record = event.record(Wall::reading(UNIX_EPOCH, event.at));
     let group = record.group.map(|group| format!("{group}: "));
+    let family = record.family.map(|family| format!("{family}: "));
     let uplink = record.uplink.map(|uplink| uplink.to_string());
     let uplinks = match (record.from, record.to) {
         (Some(Side::Uplinks(from)), Some(Side::Uplinks(to))) => {
@@ -78,7 +79,10 @@ pub(crate) fn line(event: &Event) -> String {
         }
         _ => None,
     };
-    let what: String = [group, uplink, uplinks].into_iter().flatten().collect();
+    let what: String = [group, family, uplink, uplinks]
+        .into_iter()
+        .flatten()
+        .collect();
     format!("{} {what}", record.event).trim_end().to_owned()
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::engine::event::{Change, Event};
 use crate::engine::state::State;
 use crate::recording::MarkedOutage;
+use crate::routing::Family;
 use crate::units::{Target, UplinkName};
 
 /// The result of a run; times in seconds of the recording.
@@ -37,6 +38,9 @@ pub(super) struct ReplayVerdict {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct ReplaySwitch {
     pub(super) at: f64,
+    /// The one family that moved, where the other stayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) family: Option<Family>,
     pub(super) from: Vec<UplinkName>,
     pub(super) to: Vec<UplinkName>,
     pub(super) reason: String,
@@ -116,13 +120,16 @@ impl ReplayNotes {
                 });
             } else if let Change::Switch {
                 group: None,
+                family,
                 from,
                 to,
+                active,
             } = change
             {
-                self.carry(at, to.clone());
+                self.carry(at, active);
                 self.switches.push(ReplaySwitch {
                     at,
+                    family,
                     from,
                     to,
                     reason,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::run::{ReplayRun, ReplaySwitch, ReplayVerdict, TruthScore, UplinkTotal};
 use crate::cli::output::{Colour, Palette, wrapped};
+use crate::engine::event::record::sides;
 use crate::engine::state::State;
 use crate::units::UplinkName;
 
@@ -105,8 +106,8 @@ impl ReplayTimeline<'_> {
     }
 
     fn switch(&self, f: &mut fmt::Formatter<'_>, switch: &ReplaySwitch) -> fmt::Result {
-        let from = list(&switch.from);
-        let what = format!("  switch: {from} -> {}", list(&switch.to));
+        let sides = sides(switch.family, list(&switch.from), list(&switch.to));
+        let what = format!("  switch: {sides}");
         self.line(f, switch.at, (&what, None), &switch.reason)
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::cli::output::{Colour, Palette, fitted, paragraph};
-use crate::engine::event::record::EventRecord;
+use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
@@ -256,10 +256,9 @@ impl Table {
     }
 
     fn last_switch(&self, last: &LastSwitch) -> String {
-        let from = list(&last.from);
-        let to = list(&last.to);
+        let sides = sides(last.family, list(&last.from), list(&last.to));
         let age = self.age(last.at);
-        let line = format!("last switch {age} ago: {from} -> {to}, {}", last.reason);
+        let line = format!("last switch {age} ago: {sides}, {}", last.reason);
         format!("\n{}", self.line(&line))
     }
 
@@ -385,8 +384,8 @@ pub(in crate::cli) fn event(event: &EventRecord) -> String {
     if let Some(uplink) = &event.uplink {
         let _ = write!(text, "  {uplink}");
     }
-    if let (Some(from), Some(to)) = (&event.from, &event.to) {
-        let _ = write!(text, "  {from} -> {to}");
+    if let Some(sides) = event.sides() {
+        let _ = write!(text, "  {sides}");
     }
     let _ = write!(text, ": {}", event.reason.replace('\n', "; "));
     fitted(&text)

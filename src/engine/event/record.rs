@@ -1,12 +1,14 @@
 //! An event as it leaves the agent, with the outcome of its switch.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::event::{Event, EventKind, Side};
+use crate::routing::Family;
 use crate::units::{GroupName, InterfaceName, Timestamp, UplinkName, Wall};
 
 /// What happened to the routes of a switch by the time it is announced.
@@ -63,6 +65,7 @@ impl Event {
             at: wall.at(self.at).as_written(),
             event: values.kind,
             group: values.group.cloned(),
+            family: values.family,
             uplink: values.uplink.cloned(),
             interface: values.interface.cloned(),
             network: context.network,
@@ -86,6 +89,9 @@ pub struct EventRecord {
     /// Which group of traffic, where it concerns one of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupName>,
+    /// Which family, where a switch concerns one and the other stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
     /// Which uplink, where it concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink: Option<UplinkName>,
@@ -112,4 +118,22 @@ pub struct EventRecord {
     /// For a switch: how many flows of the uplink that was left were ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flows_moved: Option<usize>,
+}
+
+impl EventRecord {
+    /// What was before and what is now, such as `fiber -> lte`.
+    pub fn sides(&self) -> Option<String> {
+        let (from, to) = self.from.as_ref().zip(self.to.as_ref())?;
+        Some(sides(self.family, from, to))
+    }
+    /// Its family as keys and hooks write it.
+    pub fn family_key(&self) -> Option<&'static str> {
+        self.family.map(Family::key)
+    }
+}
+
+/// What was before and what is now, of one family or of everything.
+pub fn sides(family: Option<Family>, from: impl Display, to: impl Display) -> String {
+    let family = family.map(|family| format!("{family}: "));
+    format!("{}{from} -> {to}", family.unwrap_or_default())
 }

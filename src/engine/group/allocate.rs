@@ -51,7 +51,7 @@ pub fn allocate(
         LeadOutcome::Led { reason } => (reason.into_iter().collect(), true),
     };
     reasons.extend(apart::choose_carriers(&mut draft));
-    let carried = Family::ROUTED.map(|family| (family, before.carriers_of(family, terms.ways)));
+    let carried = Family::ROUTED.map(|family| (family, before.holders_of(family)));
     for reason in sharing::choose_sharers(&mut draft, &carried) {
         if !reasons.contains(&reason) {
             reasons.push(reason);

@@ -82,36 +82,91 @@ impl Allocation {
 
     /// The uplink that a family is led to, if that has a way out there.
     pub fn carrier_of(&self, family: Family, ways: &Ways) -> Option<UplinkId> {
-        let apart = self.apart.get(&family).map(|carrier| carrier.uplink);
-        let mut carriers = apart.into_iter().chain(self.leader());
+        let mut carriers = self.apart_or_leader(family);
         carriers.find(|id| ways.has(family, *id))
     }
 
     /// The uplinks that carry a family: the one that it is led to, then those that share it.
     pub fn carriers_of(&self, family: Family, ways: &Ways) -> Vec<UplinkId> {
-        let Some(led_to) = self.carrier_of(family, ways) else {
-            return Vec::new();
-        };
-        let sharers = self.sharers.get(&family).into_iter().flatten().copied();
-        let others = sharers.filter(|id| *id != led_to && ways.has(family, *id));
-        [led_to].into_iter().chain(others).collect()
+        let carriers = self.with_sharers(family, self.carrier_of(family, ways));
+        carriers.filter(|id| ways.has(family, *id)).collect()
     }
 
-    /// The uplinks that carry anything: the leader first, or under `balance`, where it is one among equals, in the
-    /// order of the configuration.
+    /// The uplinks that were to carry a family, whether or not it has a way out there any more.
+    pub fn holders_of(&self, family: Family) -> Vec<UplinkId> {
+        let led_to = self.apart_or_leader(family).next();
+        self.with_sharers(family, led_to).collect()
+    }
+
+    /// The uplinks that a family is with: those that carry it, and those of which nothing is known yet. Where it has
+    /// no way out, the one that it is led to.
+    pub fn keepers_of(
+        &self,
+        family: Family,
+        ways: &Ways,
+        is_unheard: impl Fn(UplinkId) -> bool,
+    ) -> Vec<UplinkId> {
+        let led_to = || self.apart_or_leader(family).next();
+        let keepers = self.with_sharers(family, self.carrier_of(family, ways).or_else(led_to));
+        let is_without_way = self.carriers_of(family, ways).is_empty();
+        let keepers = keepers.enumerate().filter(|(place, id)| {
+            let is_led_to = is_without_way && *place == 0;
+            is_led_to || ways.has(family, *id) || is_unheard(*id)
+        });
+        keepers.map(|(_, id)| id).collect()
+    }
+
+    fn apart_or_leader(&self, family: Family) -> impl Iterator<Item = UplinkId> {
+        let apart = self.apart.get(&family).map(|carrier| carrier.uplink);
+        apart.into_iter().chain(self.leader())
+    }
+
+    /// None share what has no leader, as after a reload.
+    fn with_sharers(
+        &self,
+        family: Family,
+        led_to: Option<UplinkId>,
+    ) -> impl Iterator<Item = UplinkId> {
+        let sharers = self
+            .sharers
+            .get(&family)
+            .filter(|_| self.leader().is_some());
+        let sharers = sharers.into_iter().flatten().copied();
+        led_to
+            .into_iter()
+            .chain(sharers.filter(move |id| Some(*id) != led_to))
+    }
+
+    /// The uplinks that carry anything, in the order in which they are shown.
     pub fn carriers(&self, policy: Policy, ways: &Ways) -> Vec<UplinkId> {
         let families = Family::ROUTED.into_iter();
-        let of_families = families.flat_map(|family| self.carriers_of(family, ways));
-        let mut carriers: Vec<UplinkId> = Vec::new();
-        for uplink in self.leader().into_iter().chain(of_families) {
-            if !carriers.contains(&uplink) {
-                carriers.push(uplink);
+        self.in_order(
+            policy,
+            families.flat_map(|family| self.carriers_of(family, ways)),
+        )
+    }
+
+    /// Uplinks in the order in which they are shown, each once: the leader first, or under `balance`, where it is one
+    /// among equals, in the order of the configuration. Without any the leader, with which the traffic stays.
+    pub fn in_order(
+        &self,
+        policy: Policy,
+        uplinks: impl Iterator<Item = UplinkId>,
+    ) -> Vec<UplinkId> {
+        let mut ordered: Vec<UplinkId> = Vec::new();
+        for uplink in uplinks {
+            if !ordered.contains(&uplink) {
+                ordered.push(uplink);
             }
         }
-        if policy == Policy::Balance {
-            carriers.sort_unstable();
+        match (policy, self.leader()) {
+            (_, Some(leader)) if ordered.is_empty() => ordered.push(leader),
+            (Policy::Balance, _) => ordered.sort_unstable(),
+            (Policy::Failover | Policy::Best, leader) => {
+                ordered.sort_by_key(|uplink| Some(*uplink) != leader);
+            }
         }
-        carriers
+        ordered
     }
 
     /// Uplinks have other places now, or none: those carry no more.

@@ -3,6 +3,7 @@
 use crate::engine::candidate::Candidate;
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
+use crate::engine::uplink::Uplink;
 use crate::routing::Family;
 use crate::units::{Moment, Score, Tier};
 
@@ -67,6 +68,15 @@ impl<'a> Member<'a> {
 pub struct Ways(Vec<[bool; Family::ROUTED.len()]>);
 
 impl Ways {
+    /// Of all uplinks.
+    pub(super) fn of(uplinks: &[Uplink]) -> Self {
+        let has_way = |uplink: &Uplink| {
+            let paths = &uplink.attachment().paths;
+            Family::ROUTED.map(|family| paths.contains_key(&family))
+        };
+        uplinks.iter().map(has_way).collect()
+    }
+
     /// Whether a family has a way out through an uplink.
     pub fn has(&self, family: Family, id: UplinkId) -> bool {
         let ways = self.0.get(id.place());

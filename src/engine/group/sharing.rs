@@ -2,15 +2,16 @@
 //!
 //! Each family is led to one uplink, and shared by all others of its tier that are as fit for it, by their weights.
 //! An uplink that becomes less fit than the one that the family is led to is left at once: a dead one, and a
-//! degraded one while another is healthy. A healthy one joins by the rules of failback, at once at the start and
-//! after `failback_after` when it has failed. Where all of them are equally unfit none is left. What an operator
-//! chose carries everything alone.
+//! degraded one while another is healthy. A healthy one joins by the rules of failback: at once if it has not failed,
+//! and after `failback_after` if it has; that nothing else shared what an earlier run left does not matter, since none
+//! is left for it. Where all of them are equally unfit none is left. What an operator chose carries everything alone.
 
 use std::collections::BTreeSet;
 
 use super::draft::Draft;
 use super::member::Member;
 use crate::engine::candidate::{Candidate, Fitness, Role};
+use crate::engine::election::ElectionTerms;
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
@@ -58,8 +59,11 @@ pub(super) fn choose_sharers(
 fn share_family(draft: &mut Draft<'_, '_>, family: Family, before: &[UplinkId]) -> Vec<String> {
     let led_to = draft.allocation.carrier_of(family, draft.terms.ways);
     let Some(led_to) = led_to.and_then(|id| draft.member(id)).cloned() else {
-        if !draft.allocation.is_adopted() {
-            draft.allocation.sharers.remove(&family);
+        // The others are as unfit, and by some of them it may have a way out.
+        let (allocation, ways) = (&mut draft.allocation, draft.terms.ways);
+        let is_kept = allocation.is_adopted();
+        if let Some(sharers) = allocation.sharers.get_mut(&family) {
+            sharers.retain(|id| is_kept || ways.has(family, *id));
         }
         return Vec::new();
     };
@@ -116,7 +120,10 @@ fn judge(
     } else if is_in {
         Sharing::Leaves(explain_leaving(&candidate, &held, member, family))
     } else if is_fit && are_healthy {
-        let terms = draft.election();
+        let terms = ElectionTerms {
+            is_adopted: false,
+            ..draft.election()
+        };
         let now = draft.terms.now;
         match terms.ready(&candidate, now) {
             Some(ready) if ready <= now && terms.is_failback(&candidate) => {
@@ -144,6 +151,7 @@ fn explain_leaving(
 ) -> String {
     match member.complaint_of(family) {
         Some(complaint) => format!("{}: {complaint}", candidate.name),
+        None if !member.whole.has_path => member.whole.explain_leaving(held),
         None if !candidate.has_path => format!("{}: {family} has no way out", candidate.name),
         None if candidate.tier != held.tier => {
             format!("{} is not of the tier of {}", candidate.name, held.name)

@@ -481,6 +481,7 @@ fn told(event: &Event) -> String {
     let prefixes: Vec<_> = record.prefixes.iter().map(ToString::to_string).collect();
     let parts = [
         record.group.map(|group| format!("{group}:")),
+        record.family.map(|family| format!("{family}:")),
         record.uplink.map(|uplink| uplink.to_string()).or(of_all),
         of_target,
         interface.map(|interface| interface.to_string()),

@@ -1,0 +1,62 @@
+//! The values of a change, as events of all kinds have them.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::{EventKind, Side};
+use crate::routing::Family;
+use crate::units::{GroupName, InterfaceName, UplinkName};
+
+/// The values of a change, each where it has its place in a record.
+pub(super) struct ChangeValues<'a> {
+    pub(super) kind: EventKind,
+    pub(super) group: Option<&'a GroupName>,
+    pub(super) family: Option<Family>,
+    pub(super) uplink: Option<&'a UplinkName>,
+    pub(super) interface: Option<&'a InterfaceName>,
+    pub(super) sides: Option<(Side, Side)>,
+    pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
+}
+
+impl<'a> ChangeValues<'a> {
+    pub(super) fn of(kind: EventKind) -> Self {
+        Self {
+            kind,
+            group: None,
+            family: None,
+            uplink: None,
+            interface: None,
+            sides: None,
+            prefixes: None,
+        }
+    }
+
+    pub(super) fn of_uplink(
+        kind: EventKind,
+        uplink: &'a UplinkName,
+        interface: &'a InterfaceName,
+    ) -> Self {
+        Self {
+            uplink: Some(uplink),
+            interface: Some(interface),
+            ..Self::of(kind)
+        }
+    }
+
+    /// Of a switch.
+    pub(super) fn of_switch(
+        group: Option<&'a GroupName>,
+        family: Option<Family>,
+        from: &[UplinkName],
+        to: &[UplinkName],
+    ) -> Self {
+        let [from, to] = [from, to].map(|side| Side::Uplinks(side.to_vec()));
+        Self {
+            group,
+            family,
+            sides: Some((from, to)),
+            ..Self::of(EventKind::Switch)
+        }
+    }
+}
