@@ -81,7 +81,7 @@ use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
 use crate::engine::refused_sends::RefusedSends;
 use crate::engine::reload::uplinks_of;
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Settings, SharedSettings};
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
@@ -101,7 +101,7 @@ const ASLEEP: Duration = Duration::from_secs(5);
 /// Large: it has a field for each part that is about all uplinks.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    settings: Settings,
+    settings: SharedSettings,
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
     groups: Groups,
@@ -125,10 +125,11 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows nothing but its settings.
     pub fn new(settings: Settings, now: Moment) -> Self {
-        let (uplinks, _) = uplinks_of(&settings, Vec::new(), now);
+        let (wanted, settings) = settings.split();
+        let (uplinks, _) = uplinks_of(wanted, &settings, Vec::new(), now);
         Self {
+            groups: Groups::new(&settings, &uplinks),
             uplinks,
-            groups: Groups::new(&settings),
             settings,
             flaps: Flaps::default(),
             isolation: FaultIsolation::default(),
@@ -200,10 +201,11 @@ impl Engine {
                 gateway6,
             } => {
                 if let Some(id) = self.id(&uplink) {
-                    let settings = &mut self.settings.uplinks[id.place()];
+                    let uplink = &mut self.uplinks[id.place()];
+                    let mut settings = uplink.settings().clone();
                     settings.interface = interface;
                     (settings.gateway, settings.gateway6) = (gateway, gateway6);
-                    self.uplinks[id.place()].adapt(id, settings, now);
+                    uplink.adapt(id, settings, now);
                 }
             }
             Input::Command(command) => self.follow(command, now),
@@ -382,14 +384,14 @@ impl Engine {
 
     fn reload(&mut self, settings: Settings, now: Moment) {
         let carrying = self.groups.default_group().carrying(&self.uplinks);
-        self.settings = settings;
+        let (wanted, settings) = settings.split();
         let old = std::mem::take(&mut self.uplinks);
-        let (uplinks, renumbering) = uplinks_of(&self.settings, old, now);
-        self.uplinks = uplinks;
+        let (uplinks, renumbering) = uplinks_of(wanted, &settings, old, now);
+        (self.settings, self.uplinks) = (settings, uplinks);
         let damping = self.settings.failover.damping;
         self.flaps.adapt(damping, |old| renumbering.new_id(old));
         let groups = &mut self.groups;
-        let moved = groups.adapt(&self.settings, carrying, &renumbering, now);
+        let moved = groups.adapt(&self.settings, &self.uplinks, carrying, &renumbering, now);
         if self.settings.numbering.mode == RoutingMode::Main {
             for uplink in self.drains.uplinks() {
                 self.close_drain(&uplink, "routing.mode is \"main\" now", now);

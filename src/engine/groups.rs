@@ -7,7 +7,7 @@ use super::group::Group;
 use super::ids::{GroupId, UplinkId};
 use super::input::EarlierRun;
 use super::reload::Renumbering;
-use super::settings::{GroupSettings, Settings};
+use super::settings::{GroupSettings, SharedSettings};
 use super::uplink::Uplink;
 use crate::routing::Family;
 use crate::routing::desired::Carrying;
@@ -19,11 +19,11 @@ pub(super) struct Groups(Vec<Group>);
 
 impl Groups {
     /// As the configuration has them; nothing carries any of them yet.
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &SharedSettings, uplinks: &[Uplink]) -> Self {
         let own = settings.groups.iter();
         let default_group = Group::default_group(settings.failover.policy);
         let carriers = default_group.last_carriers();
-        let own = own.map(|group| Group::new(group, members(group, settings), carriers.clone()));
+        let own = own.map(|group| Group::new(group, members(group, uplinks), carriers.clone()));
         let own: Vec<_> = own.collect();
         Self([default_group].into_iter().chain(own).collect())
     }
@@ -124,7 +124,8 @@ impl Groups {
     /// the default group still carries until there is a successor, if its leader is gone.
     pub(super) fn adapt(
         &mut self,
-        settings: &Settings,
+        settings: &SharedSettings,
+        uplinks: &[Uplink],
         carrying: Carrying,
         renumbering: &Renumbering,
         now: Moment,
@@ -138,7 +139,7 @@ impl Groups {
         default_group.adapt(settings.failover.policy, None, carrying, new_id);
         let carriers = default_group.last_carriers().clone();
         for group in &settings.groups {
-            let members = members(group, settings);
+            let members = members(group, uplinks);
             let known = old.iter().position(|old| old.name() == Some(&group.name));
             self.0.push(match known {
                 Some(place) => {
@@ -157,12 +158,11 @@ impl Groups {
 }
 
 /// The uplinks that a group lists.
-fn members(group: &GroupSettings, settings: &Settings) -> Vec<UplinkId> {
+fn members(group: &GroupSettings, uplinks: &[Uplink]) -> Vec<UplinkId> {
     let id = |name: &UplinkName| {
-        let mut uplinks = settings.uplinks.iter();
-        uplinks
-            .position(|uplink| uplink.name == *name)
-            .map(UplinkId::new)
+        let mut uplinks = uplinks.iter();
+        let uplink = uplinks.find(|uplink| uplink.settings().name == *name);
+        uplink.map(Uplink::id)
     };
     group.uplinks.iter().filter_map(id).collect()
 }

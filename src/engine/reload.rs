@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ids::UplinkId;
 use super::schedule::Spread;
-use super::settings::{Settings, UplinkSettings};
+use super::settings::{SharedSettings, UplinkSettings};
 use super::uplink::{HopTerms, Uplink};
 use crate::units::{InterfaceName, Moment, UplinkName};
 
@@ -23,11 +23,12 @@ impl Renumbering {
     }
 }
 
-/// One uplink for each of the settings. Those whose name and interface are known stay, and those that only have
+/// One uplink for each of `wanted`. Those whose name and interface are known stay, and those that only have
 /// another name. Of uplinks that share an interface the gateway tells which is which; elsewhere another gateway is
 /// another way out of the same uplink.
 pub(super) fn uplinks_of(
-    settings: &Settings,
+    wanted: Vec<UplinkSettings>,
+    common: &SharedSettings,
     mut old: Vec<Uplink>,
     now: Moment,
 ) -> (Vec<Uplink>, Renumbering) {
@@ -36,38 +37,34 @@ pub(super) fn uplinks_of(
         .map(|uplink| uplink.settings().name.clone())
         .collect();
     let shared = shared_interfaces(old.iter().map(Uplink::settings));
-    let shared: BTreeSet<_> = shared
-        .union(&shared_interfaces(&settings.uplinks))
-        .cloned()
-        .collect();
+    let shared: BTreeSet<_> = shared.union(&shared_interfaces(&wanted)).cloned().collect();
+    let names: Vec<_> = wanted.iter().map(|uplink| uplink.name.clone()).collect();
     let mut renumbering = Renumbering::default();
     let mut uplinks = Vec::new();
-    for (place, wanted) in settings.uplinks.iter().enumerate() {
+    for (place, wanted) in wanted.into_iter().enumerate() {
         let id = UplinkId::new(place);
         let mut known = old.iter();
-        let kept = known.position(|known| is_same(known.settings(), wanted, settings, &shared));
+        let kept = known.position(|known| is_same(known.settings(), &wanted, &names, &shared));
         let mut uplink = if let Some(kept) = kept {
             let mut kept = old.swap_remove(kept);
             let name = kept.settings().name.clone();
-            kept.adapt(id, wanted, now);
             if name != wanted.name {
                 renumbering.renamed.push((name, wanted.name.clone()));
             }
+            kept.adapt(id, wanted, now);
             kept
         } else {
-            let seed = settings.seed.wrapping_add(place as u64);
-            Uplink::new(id, wanted.clone(), now, Spread::new(seed))
+            let seed = common.seed.wrapping_add(place as u64);
+            Uplink::new(id, wanted, now, Spread::new(seed))
         };
-        uplink.set_hop_terms(HopTerms::of(settings));
+        uplink.set_hop_terms(HopTerms::of(common));
         uplinks.push(uplink);
     }
     let new_id = |name: &UplinkName| {
         let renamed = renumbering.renamed.iter().find(|(from, _)| from == name);
         let name = renamed.map_or(name, |(_, to)| to);
-        let mut uplinks = settings.uplinks.iter();
-        uplinks
-            .position(|uplink| uplink.name == *name)
-            .map(UplinkId::new)
+        let mut names = names.iter();
+        names.position(|of| of == name).map(UplinkId::new)
     };
     renumbering.ids = before.iter().map(new_id).collect();
     (uplinks, renumbering)
@@ -76,15 +73,11 @@ pub(super) fn uplinks_of(
 fn is_same(
     known: &UplinkSettings,
     wanted: &UplinkSettings,
-    settings: &Settings,
+    names: &[UplinkName],
     shared: &BTreeSet<InterfaceName>,
 ) -> bool {
     let is_same_name = known.name == wanted.name;
-    let is_free = is_same_name
-        || !settings
-            .uplinks
-            .iter()
-            .any(|uplink| uplink.name == known.name);
+    let is_free = is_same_name || !names.contains(&known.name);
     let is_alone = !shared.contains(&known.interface);
     let is_same_way = known.gateway == wanted.gateway || (is_same_name && is_alone);
     is_free && known.interface == wanted.interface && is_same_way

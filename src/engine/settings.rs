@@ -31,6 +31,35 @@ pub struct Settings {
     pub seed: u64,
 }
 
+/// The settings of the engine but for those of its uplinks, which keep their own.
+#[derive(Clone, Debug)]
+pub struct SharedSettings {
+    /// How the active uplink is chosen.
+    pub failover: FailoverSettings,
+    /// The groups of traffic.
+    pub groups: Vec<GroupSettings>,
+    /// Which traffic belongs to which group.
+    pub rules: Vec<RuleSettings>,
+    /// The numbers of our routes and rules.
+    pub numbering: Numbering,
+    /// The seed of the spread of probe times.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Those of the uplinks, and the others.
+    pub fn split(self) -> (Vec<UplinkSettings>, SharedSettings) {
+        let common = SharedSettings {
+            failover: self.failover,
+            groups: self.groups,
+            rules: self.rules,
+            numbering: self.numbering,
+            seed: self.seed,
+        };
+        (self.uplinks, common)
+    }
+}
+
 /// Traffic with an order of uplinks of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSettings {

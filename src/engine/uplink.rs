@@ -179,19 +179,19 @@ impl Uplink {
 
     /// Takes its place in a changed configuration and its settings there. What was learnt stays; what was
     /// measured stays for targets that do.
-    pub fn adapt(&mut self, id: UplinkId, settings: &UplinkSettings, now: Moment) {
+    pub fn adapt(&mut self, id: UplinkId, settings: UplinkSettings, now: Moment) {
         self.id = id;
         self.monitor.reports.set_id(id);
-        if self.settings() == settings {
+        if *self.settings() == settings {
             return;
         }
-        if self.link.adapt(settings, now) {
+        if self.link.adapt(&settings, now) {
             // What its link is like means something else now.
             self.monitor.health.forget();
         }
         self.monitor.is_coming_up = self.link.is_coming_up();
         let paths = &self.link.attachment.paths;
-        self.monitor.adapt(settings.clone(), paths, now);
+        self.monitor.adapt(settings, paths, now);
     }
 
     /// On these terms it changes its next hop from now on.

@@ -4,13 +4,13 @@ use super::candidate::Fitness;
 use super::damping::Flaps;
 use super::groups::Groups;
 use super::ids::UplinkId;
-use super::settings::Settings;
+use super::settings::SharedSettings;
 use super::uplink::Uplink;
 
 /// The engine's state, to read.
 #[derive(Clone, Copy)]
 pub(super) struct EngineView<'a> {
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a SharedSettings,
     /// In the order of the configuration.
     pub(super) uplinks: &'a [Uplink],
     pub(super) groups: &'a Groups,

@@ -81,7 +81,7 @@ fn drive(engine: &mut Engine, seed: u64) {
 }
 
 #[test]
-fn a_target_takes_at_most_4_384_bytes_with_its_share_of_the_uplink() {
+fn a_target_takes_at_most_4_096_bytes_with_its_share_of_the_uplink() {
     let settings = settings(&UPLINKS);
     let targets: usize = (settings.uplinks.iter())
         .map(|uplink| uplink.probe.targets.len())
@@ -99,5 +99,5 @@ fn a_target_takes_at_most_4_384_bytes_with_its_share_of_the_uplink() {
         let held = HELD.get() - before + size_of::<Engine>();
         most = most.max(held / targets);
     }
-    assert!(most <= 4_384, "{most} bytes");
+    assert!(most <= 4_096, "{most} bytes");
 }

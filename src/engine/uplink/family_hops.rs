@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::places::Places;
 use crate::engine::input::ProbeOutcome;
 use crate::engine::schedule::Doubt;
-use crate::engine::settings::{Failback, Settings};
+use crate::engine::settings::{Failback, SharedSettings};
 use crate::routing::{Family, Path, RoutingMode};
 use crate::units::{HopPlace, Moment, ProbeId};
 
@@ -33,7 +33,7 @@ pub struct HopTerms {
 
 impl HopTerms {
     /// What the settings say.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn of(settings: &SharedSettings) -> Self {
         let failover = settings.failover;
         Self {
             return_after: match failover.failback {

@@ -14,7 +14,7 @@ use crate::units::{InterfaceName, Moment};
 pub(super) struct UplinkLink {
     pub(super) attachment: Attachment,
     /// A path of it is away for a moment.
-    absence: Option<PathAbsence>,
+    absence: Option<Box<PathAbsence>>,
     /// Of a cold standby: whether it is up, and why.
     cold: Option<Box<Cold>>,
 }
@@ -91,7 +91,8 @@ impl UplinkLink {
         }
         let is_resting = self.cold.as_ref().is_some_and(|cold| cold.is_resting());
         if !is_resting {
-            self.absence = PathAbsence::next(absence.as_ref(), &self.attachment, &found, now);
+            let next = PathAbsence::next(absence.as_deref(), &self.attachment, &found, now);
+            self.absence = next.map(Box::new);
         }
         if let Some(absence) = &self.absence {
             return LinkFinding::PathsAway(absence.families());
@@ -123,7 +124,7 @@ impl UplinkLink {
     /// When it wants to be looked at again.
     pub(super) fn due(&self) -> Option<Moment> {
         let cold = self.cold.as_ref().and_then(|cold| cold.due());
-        let absence = self.absence.as_ref().and_then(PathAbsence::until);
+        let absence = self.absence.as_deref().and_then(PathAbsence::until);
         cold.into_iter().chain(absence).min()
     }
 
