@@ -25,6 +25,9 @@ const BEGINS: [f64; BINS] = [
     8.185, 10.232, 12.79, 15.987, 19.984,
 ];
 
+/// The same of the first, as a duration.
+pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(450);
+
 /// Nothing is learnt beyond it.
 const LAST_END: f64 = 24.98;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::hazard::SilenceHazard;
+use crate::engine::hazard::{SHORTEST_WAIT, SilenceHazard};
 
 /// The parameters of the process.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -329,6 +329,11 @@ impl Learner {
         let process = self.process();
         let usual_seconds = process.burst_seconds.max(process.tail.seconds);
         self.hazard.worth_waiting(cost, usual_seconds)
+    }
+
+    /// A silence has lasted for so long that it does not pay any more.
+    pub fn is_worth_leaving(&self, lasts: Duration, cost: Duration) -> bool {
+        lasts >= SHORTEST_WAIT && lasts >= self.worth_waiting(cost)
     }
 
     /// How the silences end that last.

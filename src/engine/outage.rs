@@ -212,8 +212,8 @@ impl Outage {
         };
         let learner = self.learner_of(first.sent);
         let process = learner.process();
-        let waits_until = self.began(first.sent) + learner.worth_waiting(demand.switch_cost);
-        let burst = if last.sent >= waits_until {
+        let lasts = last.sent.since(self.began(first.sent));
+        let burst = if learner.is_worth_leaving(lasts, demand.switch_cost) {
             0.0
         } else {
             let as_probed = process.burst_of(last.sent.since(first.sent));
@@ -228,11 +228,14 @@ impl Outage {
     /// When the silence will be an outage if it lasts, whatever else is probed until then; none
     /// while more missed probes would say more.
     pub fn decided_at(&self, demand: Demand) -> Option<Moment> {
+        if self.run.len() < LEAST_ROUNDS {
+            return None;
+        }
         let first = self.run.first()?.sent;
         let learner = self.learner_of(first);
         let process = learner.process();
         let probability = (-demand.threshold()).exp() - self.as_isolated(&process);
-        if probability <= 0.0 || self.run.len() < LEAST_ROUNDS {
+        if probability <= 0.0 {
             return None;
         }
         let as_probed = first + process.patience(probability);

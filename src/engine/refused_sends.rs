@@ -28,6 +28,9 @@ pub(super) struct RefusedSends {
 impl RefusedSends {
     /// Takes what the uplinks were refused since the last call, and lets each know whose doing it is.
     pub(super) fn judge(&mut self, uplinks: &mut [Uplink], now: Moment) -> Option<Event> {
+        if !self.is_announced && uplinks.iter().all(Uplink::sends_all) {
+            return None;
+        }
         let may_ask = self.asked.is_none_or(|at| now.since(at) >= ASK_EVERY);
         let mut asked = false;
         let since = Family::ROUTED.map(|family| {

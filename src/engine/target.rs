@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::engine::deadline::RoundTrip;
-use crate::engine::loss::LossProcess;
 use crate::engine::state::State;
 use crate::engine::status::TargetStatus;
 use crate::engine::suspicion::Observation;
@@ -236,14 +235,14 @@ impl TargetTrack {
         &mut self,
         now: Moment,
         sent: Moment,
-        process: &LossProcess,
+        usual_loss: f64,
         may_set_aside: bool,
     ) -> Option<Standing> {
         if self.unshared_misses == 0 {
             self.unshared_since = Some(sent);
         }
         self.unshared_misses += 1;
-        let surprise = -process.mean().max(0.01).ln() * f64::from(self.unshared_misses);
+        let surprise = -usual_loss.max(0.01).ln() * f64::from(self.unshared_misses);
         let is_its_fault = self.unshared_misses >= ASIDE_LEAST && surprise >= ASIDE_EVIDENCE;
         (is_its_fault && may_set_aside && self.aside.is_none()).then(|| {
             self.aside = Some(Box::new(Aside {

@@ -325,6 +325,11 @@ impl Uplink {
         state.unwrap_or(SendState::Unasked)
     }
 
+    /// This machine refuses none of its probes, and was not found to.
+    pub fn sends_all(&self) -> bool {
+        self.monitor.evidence.refusals.are_none()
+    }
+
     /// Why its probes cannot be sent, if that is so on all uplinks.
     pub fn refusal(&self) -> Option<&str> {
         self.monitor.evidence.refusals.reason()

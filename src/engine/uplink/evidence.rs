@@ -449,9 +449,6 @@ impl Evidence {
         trust_after: Duration,
         now: Moment,
     ) -> Option<(Family, FamilyTurn)> {
-        if !self.families.are_apart() {
-            return None;
-        }
         let mut turned = None;
         for family in Family::ROUTED {
             let Some(result) = round.take_family_result(family) else {

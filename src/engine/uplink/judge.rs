@@ -64,6 +64,9 @@ impl UplinkJudge<'_> {
             self.settings.health.recover_after,
         );
         let evidence = self.evidence;
+        if !evidence.families.are_apart() {
+            return None;
+        }
         let answer = |families: &Families| {
             let states = Family::ROUTED.map(|family| families.outlook(family).state);
             states.map(|state| matches!(state, Some(State::Up | State::Recovering)))
@@ -108,9 +111,11 @@ impl UplinkJudge<'_> {
     /// Judges the targets of a round that is complete.
     pub(super) fn judge_targets(self, round: &Round) -> Option<Signal> {
         self.evidence.families.closed(round);
-        let process = self.evidence.outage.process();
-        let overflows = self.evidence.quality.overflows();
-        let blamed = self.targets.blame(round, overflows, &process, self.now);
+        let Evidence {
+            outage, quality, ..
+        } = &*self.evidence;
+        let usual_loss = || outage.process().mean();
+        let blamed = (self.targets).blame(round, quality.overflows(), usual_loss, self.now);
         for (target, standing) in blamed {
             let target = self.targets.at(target).target();
             self.reports.standing(target, standing, self.now);

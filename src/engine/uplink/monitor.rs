@@ -328,7 +328,7 @@ impl UplinkMonitor {
                 self.pacer
                     .await_next_round(&situation, &self.settings.probe);
             } else {
-                self.send_round(now, ids);
+                self.send_round(&situation, ids);
             }
         }
         if self.is_carrying && is_time_to_look {
@@ -337,7 +337,8 @@ impl UplinkMonitor {
         self.arm_deadline();
     }
 
-    fn send_round(&mut self, now: Moment, ids: &mut ProbeIds) {
+    fn send_round(&mut self, situation: &Situation, ids: &mut ProbeIds) {
+        let now = situation.now;
         if !self.is_attached {
             return;
         }
@@ -353,8 +354,7 @@ impl UplinkMonitor {
         }
         (self.rounds).forget_old(self.settings.probe.listen_for(), now);
         self.targets.expire(now);
-        let situation = self.situation(now);
-        let pace = self.pacer.pace(&situation);
+        let pace = self.pacer.pace(situation);
         // What a change made void is asked again at once, of whatever still answers.
         let is_void = self.evidence.is_all_void() && !self.pacer.is_metered();
         let breadth = if self.is_captive() || is_void {
@@ -363,9 +363,9 @@ impl UplinkMonitor {
         } else {
             let has_asked_all =
                 |since| (self.rounds).has_asked_all_since(since, self.settings.probe.quorum);
-            self.pacer.breadth(pace, &situation, has_asked_all)
+            self.pacer.breadth(pace, situation, has_asked_all)
         };
-        let Some(chosen) = self.choose(breadth, broken, pace, &situation) else {
+        let Some(chosen) = self.choose(breadth, broken, pace, situation) else {
             return;
         };
         let (probe, reports) = (&self.settings.probe, &mut self.reports);
@@ -377,7 +377,7 @@ impl UplinkMonitor {
         let to_hop = |target: &Target, hop| order(target, Some(hop));
         let purse = self.pacer.purse_mut().as_deref_mut();
         let purse = purse.map(|purse| (purse, probe));
-        (self.next_hops).ask(&situation, &self.evidence, &self.targets, purse, to_hop);
+        (self.next_hops).ask(situation, &self.evidence, &self.targets, purse, to_hop);
         let order = |track: &TargetTrack| {
             let patience = situation.patience(track, probe.timeout);
             (order(track.target(), None), patience)
@@ -385,9 +385,7 @@ impl UplinkMonitor {
         self.rounds
             .send(chosen, &self.targets, probe.quorum, broken, now, order);
         self.pacer.sent();
-        let situation = self.situation(now);
-        self.pacer
-            .await_next_round(&situation, &self.settings.probe);
+        self.pacer.await_next_round(situation, &self.settings.probe);
     }
 
     /// The targets that are asked now, as far as there is money for them. Those that were set aside are

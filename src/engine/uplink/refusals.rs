@@ -55,6 +55,11 @@ impl Refusals {
         std::mem::replace(&mut self.are_everywhere[family as usize], is_so) != is_so
     }
 
+    /// No family has any, and none was found to have some on all uplinks.
+    pub(super) fn are_none(&self) -> bool {
+        self.of_families.iter().all(Option::is_none) && self.are_everywhere == [false; 2]
+    }
+
     /// Why no probe can be sent, where that is so on all uplinks.
     pub(super) fn reason(&self) -> Option<&str> {
         let mut families = self.of_families.iter().zip(self.are_everywhere);

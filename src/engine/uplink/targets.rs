@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::places::Places;
 use crate::engine::deadline::RoundTrip;
-use crate::engine::loss::LossProcess;
 use crate::engine::round::{Fate, Round, RoundProbe, RoundResult};
 use crate::engine::suspicion::Observation;
 use crate::engine::target::{Standing, TargetTrack};
@@ -236,7 +235,7 @@ impl Targets {
         &mut self,
         round: &Round,
         overflows: bool,
-        process: &LossProcess,
+        usual_loss: impl Fn() -> f64,
         now: Moment,
     ) -> Vec<(usize, Standing)> {
         let is_right_page = |probe: &RoundProbe| {
@@ -253,7 +252,7 @@ impl Targets {
             if is_alone {
                 let may_set_aside = self.may_set_aside(probe.family);
                 let track = self.at_mut(probe.target);
-                let standing = track.missed_alone(now, round.sent, process, may_set_aside);
+                let standing = track.missed_alone(now, round.sent, usual_loss(), may_set_aside);
                 changed.extend(standing.map(|standing| (probe.target, standing)));
             }
         }
