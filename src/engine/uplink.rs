@@ -106,7 +106,6 @@ impl Uplink {
             evidence,
             ..
         } = &self.monitor;
-        let outage = &evidence.outage;
         Candidate {
             id: self.id,
             name: &settings.name,
@@ -115,7 +114,7 @@ impl Uplink {
             well_since: health.well_since(),
             has_path: !self.link.attachment.paths.is_empty(),
             has_failed: health.has_failed(),
-            is_suspected: outage.is_suspected() || outage.is_traffic_silent(),
+            is_suspected: evidence.outage.is_suspected() || evidence.outage.is_traffic_silent(),
             suppressed_until: None,
             role: Role::Aside,
             score: None,
@@ -190,8 +189,8 @@ impl Uplink {
             self.monitor.health.forget();
         }
         self.monitor.is_coming_up = self.link.is_coming_up();
-        let paths = &self.link.attachment.paths;
-        self.monitor.adapt(settings, paths, now);
+        self.monitor
+            .adapt(settings, &self.link.attachment.paths, now);
     }
 
     /// On these terms it changes its next hop from now on.

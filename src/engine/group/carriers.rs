@@ -58,9 +58,11 @@ impl GroupCarriers {
         let is_any = families.iter().any(|(_, has_way)| *has_way);
         let shown = families.iter().filter(|(_, has_way)| *has_way == is_any);
         let shown = shown.flat_map(|(ids, _)| ids.iter().copied());
-        let shown = allocation.in_order(policy, shown);
+        let shown = allocation.in_order(policy, shown).into_iter();
+        let mut all: Vec<_> = shown.filter_map(name).collect();
+        all.shrink_to_fit();
         Self {
-            all: shown.into_iter().filter_map(name).collect(),
+            all,
             families: families.map(|(ids, has_way)| {
                 let mut uplinks: Vec<_> = ids.into_iter().filter_map(name).collect();
                 uplinks.sort_unstable();
