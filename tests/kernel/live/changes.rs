@@ -144,7 +144,7 @@ fn left_after(ways: &[Attachment], span: Duration) -> Duration {
     let mut departures = |until| {
         let events = replay.run_until(Moment::after_start(until)).into_iter();
         let leaves = |change: &Change| match change {
-            Change::Switch { to, .. } => to.iter().all(|to| to.as_str() == "lte"),
+            Change::Switch { active, .. } => active.iter().all(|name| name.as_str() == "lte"),
             _ => false,
         };
         let departures = events.filter(|event| leaves(&event.change));
