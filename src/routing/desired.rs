@@ -92,8 +92,9 @@ const DEFAULT_GROUP: u32 = 0;
 ///
 /// Main is looked up first but without its default route, so that local, connected and VPN routes take
 /// precedence, and a LAN host that talks to the router's address on an uplink gets its reply on the
-/// LAN; but see [`connected`](super::connected). Then each address, delegated prefix, interface and kept flow of an uplink leads to the uplink's
-/// table, then the traffic of each group to the group's, and all other traffic to the default group's.
+/// LAN; except from an address of an uplink to a network of another, which its own uplink carries. Then
+/// each address, delegated prefix, interface and kept flow of an uplink leads to the uplink's table,
+/// then the traffic of each group to the group's, and all other traffic to the default group's.
 /// Rules exist for the families in use and do not depend on the state of the links: packets from an
 /// address follow its uplink as long as the address exists, deprecated or not. A group without a route
 /// falls through to the default group. Where an uplink has more than [`FEW`] IPv6 addresses in one
