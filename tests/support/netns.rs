@@ -7,6 +7,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -394,6 +395,23 @@ impl World {
         let attributes = &mut add.message_mut().attributes;
         attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         add.execute().await.expect("the address is added");
+        // The kernel adds its local route a moment later; without it nothing answers from there.
+        for _ in 0..1000 {
+            if self.is_local6(address.addr()).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{address} of {name} has no local route");
+    }
+
+    /// Whether the kernel takes what is sent there for its own.
+    async fn is_local6(&self, address: Ipv6Addr) -> bool {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new();
+        let route = route.destination_prefix(address, 128).build();
+        let mut found = self.handle.route().get(route).execute();
+        let found = found.try_next().await;
+        found.is_ok_and(|route| route.is_some_and(|route| route.header.kind == RouteType::Local))
     }
 
     /// A default route by IPv6 as a DHCP client or netifd writes it, for packets from `source` only
