@@ -71,6 +71,13 @@ pub struct ScenarioPhaseReport {
         serialize_with = "crate::lab::span::milliseconds"
     )]
     pub lasted: Duration,
+    /// How much of it the machine stood still. It then delays the agent for as long, and a check that
+    /// fails is no proof.
+    #[serde(
+        rename = "stalled_ms",
+        serialize_with = "crate::lab::span::milliseconds"
+    )]
+    pub stalled: Duration,
     /// What happened, in order.
     pub timeline: Vec<TimelineEntry>,
     /// The client's traffic.

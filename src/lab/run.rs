@@ -235,6 +235,7 @@ impl<'n> ScenarioRunner<'n> {
             title: phase.title.clone(),
             start: from,
             lasted: to.since(from),
+            stalled: self.testbed.seen.delays.stalls(range),
             traffic,
             traffic6,
             outages: seen.outages.clone(),

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Networks that may run at one time. Two cores have room for more, and the tests for no more need.
-const SLOTS: usize = 4;
+const SLOTS: usize = 6;
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static RELEASED: Condvar = Condvar::new();

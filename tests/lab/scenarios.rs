@@ -8,11 +8,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{alone, beside_others};
 
 const UPLINKD: &str = env!("CARGO_BIN_EXE_uplinkd");
+/// How often a scenario runs that a busy machine disturbs.
+const TRIES: usize = 4;
+/// What disturbs a phase: the machine stands still for so much of it.
+const DISTURBANCE_MS: f64 = 500.0;
 
 /// Runs scenarios side by side, each with its options, and holds them against their expectations.
 #[track_caller]
@@ -32,9 +36,37 @@ fn assert_pass(scenarios: &[&str]) {
 }
 
 /// Runs a scenario; none where the machine forbids namespaces or TAP devices, which is said loudly
-/// and, with `CI` in the environment, a failure.
-#[expect(clippy::print_stderr, reason = "a test that could not run must say so")]
+/// and, with `CI` in the environment, a failure. It runs again where it fails in phases in which the
+/// machine stood still: the kernel has one lock for the routes of all namespaces, and a busy machine
+/// holds it for seconds.
+#[expect(clippy::print_stderr, reason = "a test that runs again must say so")]
 fn run(scenario: &str) -> Option<Value> {
+    for _ in 1..TRIES {
+        let report = try_to_run(scenario)?;
+        if report["passed"] == true || !is_disturbed(&report) {
+            return Some(passed(scenario, report));
+        }
+        eprintln!("AGAIN: lab {scenario}: the machine stood still: {report:#}");
+    }
+    Some(passed(scenario, try_to_run(scenario)?))
+}
+
+/// The machine stood still in each phase that failed.
+fn is_disturbed(report: &Value) -> bool {
+    let runs = report["runs"].as_array().expect("the runs").iter();
+    let phases = runs.flat_map(|run| run["phases"].as_array().expect("the phases"));
+    let mut failed = phases.filter(|phase| phase["passed"] == false);
+    failed.all(|phase| phase["stalled_ms"].as_f64().expect("a number") >= DISTURBANCE_MS)
+}
+
+#[track_caller]
+fn passed(scenario: &str, report: Value) -> Value {
+    assert!(report["passed"] == true, "{scenario}: {report:#}");
+    report
+}
+
+#[expect(clippy::print_stderr, reason = "a test that could not run must say so")]
+fn try_to_run(scenario: &str) -> Option<Value> {
     let mut lab = Command::new(UPLINKD);
     let lab = lab.arg("lab").args(scenario.split(' ')).arg("--json");
     let output = lab.output().expect("run the lab");
@@ -45,10 +77,30 @@ fn run(scenario: &str) -> Option<Value> {
         return None;
     }
     let report: Value = serde_json::from_slice(&output.stdout).expect(&diagnosis);
-    let passed = output.status.success() && report["passed"] == true;
-    let runs = || serde_json::to_string_pretty(&report["runs"]).expect("it is JSON");
-    assert!(passed, "{scenario}: {}", runs());
+    assert_eq!(
+        output.status.success(),
+        report["passed"] == true,
+        "{scenario}: {diagnosis}"
+    );
     Some(report)
+}
+
+#[test]
+fn a_run_counts_as_disturbed_only_if_the_machine_stood_still_wherever_it_failed() {
+    let phase = |passed, stalled| json!({ "passed": passed, "stalled_ms": stalled });
+    let report = |phases: [Value; 2]| json!({ "runs": [{ "phases": phases }] });
+    assert!(is_disturbed(&report([
+        phase(true, 0.0),
+        phase(false, 900.0)
+    ])));
+    assert!(!is_disturbed(&report([
+        phase(false, 0.0),
+        phase(false, 900.0)
+    ])));
+    assert!(!is_disturbed(&report([
+        phase(true, 900.0),
+        phase(false, 0.0)
+    ])));
 }
 
 #[test]
