@@ -8,6 +8,7 @@ use netlink_packet_core::{
     NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -16,6 +17,9 @@ use netlink_sys::{Socket, SocketAddr};
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use crate::units::{IfIndex, Metric};
+
+/// A group of interfaces (`ip link set group`); the kernel uses 0 itself.
+const GROUP: u32 = 1;
 
 /// An address with the length of its prefix.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,24 @@ impl Netlink {
     pub(super) fn set_up(&mut self, index: IfIndex) -> io::Result<()> {
         let link = LinkUnspec::new_with_index(index.get()).up().build();
         self.ask(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)?;
+        Ok(())
+    }
+
+    /// Makes an interface one of those that [`remove_grouped`](Self::remove_grouped) removes.
+    pub(super) fn group(&mut self, index: IfIndex) -> io::Result<()> {
+        let mut link = LinkUnspec::new_with_index(index.get()).build();
+        link.attributes.push(LinkAttribute::Group(GROUP));
+        self.ask(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)?;
+        Ok(())
+    }
+
+    /// Removes these interfaces with one request. The kernel holds its one lock for the routes of all
+    /// namespaces while it waits for all processors, several times for each request: on a busy machine
+    /// that takes a tenth of a second.
+    pub(super) fn remove_grouped(&mut self) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.attributes.push(LinkAttribute::Group(GROUP));
+        self.ask(RouteNetlinkMessage::DelLink(link), NLM_F_ACK)?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 //! address to its own, in IPv6 as well, where the client has a local address (RFC 4193): so that its
 //! stream can go on through another provider.
 
+mod end;
 mod second_router;
 
 use std::fs;
@@ -73,7 +74,6 @@ pub struct LabNetwork {
     router: Namespace,
     internet: Namespace,
     wires: Vec<WireSetup>,
-    // Fields are dropped in this order: first the frames stop, then the nodes go.
     pump: Pump,
     _services: Vec<ShutdownHandle>,
     providers: Vec<Namespace>,
@@ -457,6 +457,7 @@ impl NodeConfigurator {
         for address in SubnetPair(addresses, 24, 64).prefixes() {
             self.netlink.add_address(index, address)?;
         }
+        self.netlink.group(index)?;
         self.netlink.set_up(index)
     }
 

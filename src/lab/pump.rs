@@ -51,7 +51,7 @@ pub(super) struct WireId(pub(super) usize);
 pub(super) struct Pump {
     orders: Sender<(WireOrder, SyncSender<Moment>)>,
     handle: Option<ShutdownHandle>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<PumpState>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +65,13 @@ impl Pump {
     pub(super) fn start(wires: Vec<WireEnds>, chance: &Chance) -> io::Result<Self> {
         let (orders, inbox) = channel();
         let (handle, shutdown) = shutdown::pair()?;
-        let room = PumpState::new(wires, chance);
+        let mut room = PumpState::new(wires, chance);
         let thread = thread::Builder::new()
             .name("pump".to_owned())
-            .spawn(move || room.run(&inbox, &shutdown))?;
+            .spawn(move || {
+                room.run(&inbox, &shutdown);
+                room
+            })?;
         Ok(Self {
             orders,
             handle: Some(handle),
@@ -91,6 +94,13 @@ impl Pump {
         self.order(WireOrder::Carrier(wire, up))
     }
 
+    /// Carries no frame any more. The interfaces live until what this returns is dropped.
+    pub(super) fn stop(&mut self) -> Option<impl Sized + use<>> {
+        self.handle = None;
+        // A pump that panicked has said so on stderr already.
+        self.thread.take()?.join().ok()
+    }
+
     fn order(&self, order: WireOrder) -> io::Result<Moment> {
         let stopped = || io::Error::other("the pump has stopped");
         let (done, is_done) = sync_channel(1);
@@ -102,11 +112,7 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        self.handle = None;
-        if let Some(thread) = self.thread.take() {
-            // A pump that panicked has said so on stderr already.
-            drop(thread.join());
-        }
+        drop(self.stop());
     }
 }
 
@@ -149,7 +155,7 @@ impl PumpState {
         }
     }
 
-    fn run(mut self, inbox: &Receiver<(WireOrder, SyncSender<Moment>)>, shutdown: &Shutdown) {
+    fn run(&mut self, inbox: &Receiver<(WireOrder, SyncSender<Moment>)>, shutdown: &Shutdown) {
         // Without it frames are up to 50 us later: no reason to stop.
         prctl::set_timerslack(1).unwrap_or(());
         sys::hurry();

@@ -98,7 +98,7 @@ fn die_with_parent(parent: Pid) -> io::Result<()> {
 }
 
 /// Puts this thread before all that are not in a hurry, if it may: a wire does not slow down when
-/// the machine is busy.
+/// the machine is busy, and who holds a lock of the kernel does not keep it.
 pub(super) fn hurry() {
     // SAFETY: all of it are numbers, and zero is one. musl has more of them than glibc.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
