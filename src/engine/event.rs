@@ -52,8 +52,12 @@ event_kinds! {
     UplinkUp "uplink.up" Info Batched Lane::News, CountedPerUplink;
     /// An uplink loses or delays too much, or one family of it is broken.
     UplinkDegraded "uplink.degraded" Info Batched Lane::News, CountedPerUplink;
-    /// An uplink does not carry traffic: it does not answer, or is not there.
+    /// An uplink does not work: it does not answer, or is not there.
     UplinkDown "uplink.down" Warning Batched Lane::News, CountedPerUplink;
+    /// An uplink is taken out of use by hand.
+    UplinkDisabled "uplink.disabled" Info Batched Lane::News, Each;
+    /// It may be used again.
+    UplinkEnabled "uplink.enabled" Info Batched Lane::News, Each;
     /// An uplink goes on by another of its next hops.
     UplinkNextHop "uplink.next_hop" Warning Batched Lane::News, Each;
     /// An uplink answers again, but not for long enough.
@@ -172,15 +176,15 @@ impl EventKind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// The kind of a state that an uplink entered.
-    const fn of_state(state: State) -> Self {
-        match state {
-            State::Up => Self::UplinkUp,
-            State::Degraded => Self::UplinkDegraded,
-            State::Recovering => Self::UplinkRecovering,
-            State::Down | State::Absent | State::Unknown | State::Disabled | State::Cold => {
-                Self::UplinkDown
-            }
+    /// The kind of a change of an uplink's state. What is done by hand is no failure.
+    const fn of_states(from: State, to: State) -> Self {
+        match (from, to) {
+            (_, State::Disabled) => Self::UplinkDisabled,
+            (State::Disabled, _) => Self::UplinkEnabled,
+            (_, State::Up) => Self::UplinkUp,
+            (_, State::Degraded) => Self::UplinkDegraded,
+            (_, State::Recovering) => Self::UplinkRecovering,
+            (_, State::Down | State::Absent | State::Unknown | State::Cold) => Self::UplinkDown,
         }
     }
 
@@ -367,7 +371,7 @@ impl Change {
                 to,
             } => ChangeValues {
                 sides: Some((Side::State(*from), Side::State(*to))),
-                ..ChangeValues::of_uplink(EventKind::of_state(*to), uplink, interface)
+                ..ChangeValues::of_uplink(EventKind::of_states(*from, *to), uplink, interface)
             },
             Self::Target {
                 uplink,

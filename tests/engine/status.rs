@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::{Command, CommandRefusal};
+use uplinkd::engine::event::Severity;
 use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::Failback;
 use uplinkd::engine::state::State;
@@ -109,6 +110,27 @@ fn the_last_healthy_uplink_needs_no_force_once_another_one_is_trusted() {
     replay.run_until(at(70.0));
     assert_eq!(state(&replay, "lte"), State::Up);
     assert_eq!(replay.engine().check(&disable("fiber", false)), Ok(()));
+}
+
+#[test]
+fn an_uplink_that_is_disabled_and_enabled_by_hand_is_never_reported_as_down() {
+    // The standby is dead when it is enabled again.
+    let loss = dead(&[("lte", 20.0, 90.0)]);
+    let mut replay = lossy(settings(&["fiber", "lte"]), 1, loss);
+    replay.run_until(at(10.0));
+    let disabled = replay.input(Input::Command(disable("lte", false).into()));
+    assert_eq!(brief(&disabled), ["uplink.disabled lte"]);
+    replay.run_until(at(40.0));
+    let enable = Command::Enable {
+        uplink: name("lte"),
+    };
+    let enabled = replay.input(Input::Command(enable.into()));
+    assert_eq!(brief(&enabled), ["uplink.enabled lte"]);
+    for event in disabled.iter().chain(&enabled) {
+        let delivery = event.change.kind().delivery();
+        assert_eq!(delivery.severity, Severity::Info, "{}", delivery.name);
+    }
+    assert_eq!(state(&replay, "lte"), State::Down);
 }
 
 #[test]
