@@ -202,7 +202,8 @@ impl KernelSide {
     /// What has gone through an uplink's interface.
     pub(super) fn counters(&mut self, uplink: &UplinkName) -> Option<Counters> {
         let index = self.attachments.get(uplink)?.index?;
-        self.counters.read(index)
+        let link = self.observed.as_ref()?.links.get(&index)?;
+        self.counters.read(&link.name)
     }
 
     /// A probe with the interface and the mark by which it leaves.

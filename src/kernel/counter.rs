@@ -1,38 +1,80 @@
 //! The counters of an interface.
 
-use netlink_sys::protocols::NETLINK_ROUTE;
+use std::fs::File;
+use std::io::{Read, Seek};
 
 use super::error::KernelError;
-use super::exchange::Exchange;
-use super::message;
-use crate::units::{Counters, IfIndex};
+use crate::units::{Counters, InterfaceName};
 
-/// Reads counters, on a socket of its own; the kernel answers within the system call.
+/// Those of all interfaces of this network namespace, a line for each. The kernel writes it without
+/// `rtnl_mutex`, its one lock for links and routes, for which a netlink request for counters waits: a
+/// driver may hold it for seconds.
+const TABLE: &str = "/proc/thread-self/net/dev";
+
+/// Reads counters.
+#[derive(Debug)]
 pub struct CounterReader {
-    exchange: Exchange,
-}
-
-impl std::fmt::Debug for CounterReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CounterReader").finish_non_exhaustive()
-    }
+    table: File,
+    text: String,
 }
 
 impl CounterReader {
-    /// Opens the socket.
+    /// Opens the table.
     ///
     /// # Errors
-    /// If there is no netlink socket.
+    /// If it cannot be opened.
     pub fn open() -> Result<Self, KernelError> {
-        let exchange = Exchange::open(NETLINK_ROUTE).map_err(KernelError::Socket)?;
-        Ok(Self { exchange })
+        Ok(Self {
+            table: File::open(TABLE).map_err(KernelError::Counters)?,
+            text: String::new(),
+        })
     }
 
     /// The counters of an interface now; none if there is no such interface.
-    pub fn read(&mut self, index: IfIndex) -> Option<Counters> {
-        let number = self.exchange.next_number();
-        let request = message::counters_of(index, number);
-        self.exchange.send(&request).ok()?;
-        message::counters(self.exchange.receive().ok()?, number)
+    pub fn read(&mut self, interface: &InterfaceName) -> Option<Counters> {
+        self.text.clear();
+        self.table.rewind().ok()?;
+        self.table.read_to_string(&mut self.text).ok()?;
+        counters_in(&self.text, interface)
+    }
+}
+
+/// proc(5): bytes, packets and six figures more of what came in, then of what went out.
+fn counters_in(table: &str, interface: &InterfaceName) -> Option<Counters> {
+    let mut lines = table.lines().filter_map(|line| line.split_once(':'));
+    let (_, figures) = lines.find(|(name, _)| name.trim_start() == interface.as_str())?;
+    let mut figures = figures.split_ascii_whitespace().map(str::parse);
+    let mut next = |skipped| figures.nth(skipped)?.ok();
+    Some(Counters {
+        rx_bytes: next(0)?,
+        rx_packets: next(0)?,
+        tx_bytes: next(6)?,
+        tx_packets: next(0)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "Inter-|   Receive                            |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:     840      10    0    0    0     0          0         0      840      10    0    0    0     0       0          0
+eth0.2:18446744073709551615 12 1 2 3 4 5 6 700 8 0 0 0 0 0 0
+ eth0: one of them is no number
+";
+
+    #[test]
+    fn counters_are_those_of_the_line_of_the_interface() {
+        let read = |name: &str| counters_in(TEXT, &name.parse().expect("a name"));
+        let expected = Counters {
+            rx_packets: 12,
+            tx_packets: 8,
+            rx_bytes: u64::MAX,
+            tx_bytes: 700,
+        };
+        assert_eq!(read("eth0.2"), Some(expected));
+        assert_eq!(read("eth0"), None);
+        assert_eq!(read("h0.2"), None);
     }
 }

@@ -11,6 +11,9 @@ pub enum KernelError {
     /// Links, addresses, routes or rules cannot be listed.
     #[error("cannot list the kernel's links, addresses, routes and rules")]
     Look(#[source] io::Error),
+    /// Counters of interfaces cannot be read.
+    #[error("cannot read the counters of the interfaces (/proc/net/dev; is /proc mounted?)")]
+    Counters(#[source] io::Error),
     /// Flows cannot be listed or ended.
     #[error(
         "cannot reach the kernel's connection tracking (`nf_conntrack_netlink`; OpenWrt: \
@@ -41,6 +44,7 @@ impl KernelError {
             Self::Forbidden(_) => true,
             Self::Socket(_)
             | Self::Look(_)
+            | Self::Counters(_)
             | Self::Flows(_)
             | Self::Sockets(_)
             | Self::Listen(_)

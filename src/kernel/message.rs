@@ -18,16 +18,12 @@ use netlink_packet_route::route::{RouteHeader, RouteProtocol, RouteType};
 
 use crate::routing::Numbering;
 use crate::routing::desired::MAIN;
-use crate::units::Counters;
 use codes::{
     NLMSG_DONE, NLMSG_ERROR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTM_NEWRULE,
-    RTM_NEWSTATS,
 };
 use wire::{attributes, messages};
 
-pub(super) use build::{
-    add_route, add_rule, counters_of, delete_odd_rule, delete_route, delete_rule, dump,
-};
+pub(super) use build::{add_route, add_rule, delete_odd_rule, delete_route, delete_rule, dump};
 pub(super) use entry::{Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
 pub use entry::{LinkDetails, LinkKind};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
@@ -134,14 +130,6 @@ fn is_connected(header: &RouteHeader) -> bool {
 fn error_code(body: &[u8]) -> i32 {
     let code = body.first_chunk();
     code.map_or(0, |code| i32::from_ne_bytes(*code).saturating_neg())
-}
-
-/// The counters in the answer to [`counters_of`]; none if there is no such interface.
-pub(super) fn counters(datagram: &[u8], sequence: u32) -> Option<Counters> {
-    messages(datagram)
-        .filter(|message| message.sequence_number() == sequence)
-        .filter(|message| message.message_type() == RTM_NEWSTATS)
-        .find_map(|message| parse::counters(message.payload()))
 }
 
 /// Whether a datagram of a multicast group may concern us. `own_port` is the port of the socket by

@@ -902,19 +902,17 @@ fn foreign_objects_at_our_numbers_are_found_and_ours_are_not() {
 #[test]
 fn counters_are_read_for_an_interface_that_is_there_and_for_no_other() {
     netns::run(async |world| {
-        let index = world.wire(FIBER).await;
+        world.wire(FIBER).await;
         world.add_address(FIBER, net("10.1.0.2/24")).await;
-        let index = uplinkd::units::IfIndex::new(index).expect("not 0");
-        let mut counter = kernel::CounterReader::open().expect("a socket");
-        let before = counter.read(index).expect("counters of fiber");
+        let mut counter = kernel::CounterReader::open().expect("the table");
+        let before = counter.read(&name(FIBER)).expect("counters of fiber");
         let socket = std::net::UdpSocket::bind("10.1.0.2:0").expect("a socket");
         for _ in 0..5 {
             socket.send_to(b"out", "10.1.0.1:9").expect("sent");
         }
-        let after = counter.read(index).expect("counters of fiber");
+        let after = counter.read(&name(FIBER)).expect("counters of fiber");
         assert!(after.tx_packets > before.tx_packets, "{before:?} {after:?}");
         assert!(after.tx_bytes > before.tx_bytes);
-        let nowhere = uplinkd::units::IfIndex::new(9_999).expect("not 0");
-        assert_eq!(counter.read(nowhere), None);
+        assert_eq!(counter.read(&name("nowhere")), None);
     });
 }

@@ -19,14 +19,14 @@ use rtnetlink::RouteMessageBuilder;
 
 use super::codes::{
     RTA_ENCAP, RTA_ENCAP_TYPE, RTA_METRICS, RTA_PREFSRC, RTAX_CC_ALGO, RTM_DELROUTE, RTM_DELRULE,
-    RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_GETSTATS, RTM_NEWROUTE, RTM_NEWRULE,
+    RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE,
 };
 use super::entry::{Dump, WriteMode};
 use super::wire::{append, attributes, request};
 use crate::routing::desired::MAIN;
 use crate::routing::traffic::Ports;
 use crate::routing::{Family, OddRule, Path, Route, RouteOptions, Rule};
-use crate::units::{IfIndex, Metric, NextHopId, Protocol};
+use crate::units::{Metric, NextHopId, Protocol};
 
 /// The request for a list.
 pub(in crate::kernel) fn dump(what: Dump, sequence: u32) -> Vec<u8> {
@@ -96,17 +96,6 @@ fn bytes_of(message: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; message.buffer_len()];
     message.emit(&mut bytes);
     bytes
-}
-
-/// The request for the counters of one interface: `struct if_stats_msg` (`linux/if_link.h`), which
-/// the crates do not know. A whole interface is twenty times as long.
-pub(in crate::kernel) fn counters_of(index: IfIndex, sequence: u32) -> Vec<u8> {
-    const IFLA_STATS_LINK_64: u32 = 1;
-    // Family and padding, index, mask of the wanted attributes.
-    let mut body = 0_u32.to_ne_bytes().to_vec();
-    body.extend(index.get().to_ne_bytes());
-    body.extend((1_u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
-    request((RTM_GETSTATS, 0), &body, sequence)
 }
 
 /// All interfaces without their counters: `struct ifinfomsg`, and a mask of what to leave out

@@ -12,8 +12,6 @@ pub(super) const RTM_GETROUTE: u16 = 26;
 pub(super) const RTM_NEWRULE: u16 = 32;
 pub(super) const RTM_DELRULE: u16 = 33;
 pub(super) const RTM_GETRULE: u16 = 34;
-pub(super) const RTM_NEWSTATS: u16 = 92;
-pub(super) const RTM_GETSTATS: u16 = 94;
 
 // Attributes of routes that are read and written alike (`linux/rtnetlink.h`).
 pub(super) const RTA_PREFSRC: u16 = 7;

@@ -18,8 +18,8 @@ use super::wire::{attributes, family_of, ip_of, u16_of, u32_of};
 use crate::routing::traffic::Ports;
 use crate::routing::{Encapsulation, LinkAddress, Path, Preference, Route, RouteOptions, Rule};
 use crate::units::{
-    Counters, IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority,
-    TableId, Weight,
+    IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
+    Weight,
 };
 
 const IFLA_IFNAME: u16 = 3;
@@ -78,25 +78,6 @@ fn kind_of(value: &[u8]) -> LinkKind {
         tunnel if TUNNELS.contains(&tunnel) => LinkKind::Tunnel,
         _ => LinkKind::Other,
     }
-}
-
-const IFLA_STATS_LINK_64: u16 = 1;
-
-/// The counters of an interface: the head of `struct rtnl_link_stats64` (`linux/if_link.h`).
-pub(super) fn counters(body: &[u8]) -> Option<Counters> {
-    let statistics =
-        attributes(body, 12).find(|attribute| attribute.kind() == IFLA_STATS_LINK_64)?;
-    let mut numbers = statistics.value().chunks_exact(8).map(|bytes| {
-        let mut number = [0; 8];
-        number.copy_from_slice(bytes);
-        u64::from_ne_bytes(number)
-    });
-    Some(Counters {
-        rx_packets: numbers.next()?,
-        tx_packets: numbers.next()?,
-        rx_bytes: numbers.next()?,
-        tx_bytes: numbers.next()?,
-    })
 }
 
 const IFA_ADDRESS: u16 = 1;
