@@ -51,6 +51,17 @@ pub enum LabError {
         /// The end of the agent's log.
         log: String,
     },
+    /// Something failed while the machine stood still.
+    #[error("the machine stood still for {:.1} s of the last {:.0}, and so", stalled.as_secs_f64(), of.as_secs_f64())]
+    Stalled {
+        /// For how long in all.
+        stalled: Duration,
+        /// Of the time before the failure.
+        of: Duration,
+        /// What failed.
+        #[source]
+        source: Box<Self>,
+    },
     /// The scenarios that come with the program are faulty.
     #[error("cannot read the scenarios of the lab")]
     ScenarioFile(#[from] toml::de::Error),

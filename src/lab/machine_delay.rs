@@ -1,5 +1,5 @@
-//! What the machine takes for itself: how late it wakes a thread that sleeps, and how late it answers
-//! a request about a link.
+//! What the machine takes for itself: how late it wakes a thread that sleeps, and how late it changes
+//! a link.
 //!
 //! A bound on a time is a bound on the agent. The agent is woken as late as any other thread, and
 //! the kernel has one lock for the links and routes of all namespaces (`rtnl_mutex`), which the end of
@@ -47,7 +47,7 @@ fn measure(sink: &Sender<LabEvent>, shutdown: &Shutdown, kernel: &mut Netlink) {
         let due = clock::now() + NAP;
         let mut watched = [PollFd::new(shutdown.as_fd(), PollFlags::POLLIN)];
         let napped = ppoll(&mut watched, Some(NAP.into()), None);
-        let answer = kernel.ask_for_loopback();
+        let answer = kernel.wait_for_lock();
         let late = TimeRange {
             from: due,
             to: clock::now(),

@@ -86,12 +86,13 @@ impl Netlink {
         Ok(())
     }
 
-    /// Waits until the kernel has answered a request about the loopback.
-    pub(super) fn ask_for_loopback(&mut self) -> io::Result<()> {
+    /// Waits for the kernel's lock for links and routes: a change of the loopback that changes nothing.
+    pub(super) fn wait_for_lock(&mut self) -> io::Result<()> {
         /// Of the loopback, in every namespace.
         const INDEX: u32 = 1;
         let link = LinkUnspec::new_with_index(INDEX).build();
-        self.ask(RouteNetlinkMessage::GetLink(link), 0).map(drop)
+        self.ask(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
+            .map(drop)
     }
 
     /// Gives an interface an address.

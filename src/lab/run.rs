@@ -98,7 +98,8 @@ pub fn run_scenario(
     let mut runs = Vec::new();
     for number in 1..=options.runs {
         output.run(number, options.runs);
-        runs.push(runner.run(scenario, number)?);
+        let run = runner.run(scenario, number);
+        runs.push(run.map_err(|error| runner.testbed.explain(error))?);
     }
     let report = LabReport {
         scenario: scenario.name.clone(),

@@ -26,6 +26,7 @@ use crate::lab::event::{LabEvent, TrafficExit};
 use crate::lab::family::{LabFamily, PerFamily};
 use crate::lab::inventory::Inventory;
 use crate::lab::machine_delay::{self, MachineDelays};
+use crate::lab::netlink::Netlink;
 use crate::lab::network::{LabNetwork, UPLINKS};
 use crate::lab::output::LabOutput;
 use crate::lab::report::{TimelineEntry, TimelineNote};
@@ -41,6 +42,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const ROUTER_INTERFACES: usize = 1 + UPLINKS.len();
 /// How often to see whether it is still there meanwhile.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
+/// How long before a failure the machine may have stood still to be its cause.
+const BEFORE: Duration = Duration::from_secs(15);
 
 /// The testbed.
 pub(super) struct Testbed<'n> {
@@ -244,6 +247,28 @@ impl<'n> Testbed<'n> {
     pub(super) fn catch_up(&mut self) {
         while let Ok(event) = self.inbox.try_recv() {
             self.seen.handle(event);
+        }
+    }
+
+    /// Adds how long the machine stood still before a failure, if it did.
+    pub(super) fn explain(&mut self, error: LabError) -> LabError {
+        // What lasts until now is measured only when it is over.
+        let is_measured = Netlink::open().and_then(|mut kernel| kernel.wait_for_lock());
+        if is_measured.is_ok() {
+            self.listen_until(clock::now() + LOOK_AFTER, |_| false);
+        }
+        let to = clock::now();
+        let stalled = self.seen.delays.stalls(TimeRange {
+            from: to - BEFORE,
+            to,
+        });
+        if stalled.is_zero() {
+            return error;
+        }
+        LabError::Stalled {
+            stalled,
+            of: BEFORE,
+            source: Box::new(error),
         }
     }
 

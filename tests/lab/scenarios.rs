@@ -42,53 +42,55 @@ fn assert_pass(scenarios: &[&str]) {
 #[expect(clippy::print_stderr, reason = "a test that runs again must say so")]
 fn run(scenario: &str) -> Option<Value> {
     for _ in 1..TRIES {
-        let report = try_to_run(scenario)?;
-        if report["passed"] == true || !is_disturbed(&report) {
-            return Some(passed(scenario, report));
+        match try_to_run(scenario)? {
+            Ok(report) if report["passed"] == true => return Some(report),
+            failed if is_disturbed(&failed) => {
+                eprintln!("AGAIN: lab {scenario}: the machine stood still: {failed:#?}");
+            }
+            failed => panic!("{scenario}: {failed:#?}"),
         }
-        eprintln!("AGAIN: lab {scenario}: the machine stood still: {report:#}");
     }
-    Some(passed(scenario, try_to_run(scenario)?))
+    let report = try_to_run(scenario)?.expect(scenario);
+    assert!(report["passed"] == true, "{scenario}: {report:#}");
+    Some(report)
 }
 
-/// The machine stood still in each phase that failed.
-fn is_disturbed(report: &Value) -> bool {
+/// The machine stood still in each phase that failed, or before the lab gave up.
+fn is_disturbed(failed: &Result<Value, String>) -> bool {
+    let report = match failed {
+        Ok(report) => report,
+        Err(diagnosis) => return diagnosis.contains("the machine stood still"),
+    };
     let runs = report["runs"].as_array().expect("the runs").iter();
     let phases = runs.flat_map(|run| run["phases"].as_array().expect("the phases"));
     let mut failed = phases.filter(|phase| phase["passed"] == false);
     failed.all(|phase| phase["stalled_ms"].as_f64().expect("a number") >= DISTURBANCE_MS)
 }
 
-#[track_caller]
-fn passed(scenario: &str, report: Value) -> Value {
-    assert!(report["passed"] == true, "{scenario}: {report:#}");
-    report
-}
-
+/// The report of the lab, or why it gave up.
 #[expect(clippy::print_stderr, reason = "a test that could not run must say so")]
-fn try_to_run(scenario: &str) -> Option<Value> {
+fn try_to_run(scenario: &str) -> Option<Result<Value, String>> {
     let mut lab = Command::new(UPLINKD);
     let lab = lab.arg("lab").args(scenario.split(' ')).arg("--json");
     let output = lab.output().expect("run the lab");
-    let diagnosis = String::from_utf8_lossy(&output.stderr);
+    let diagnosis = String::from_utf8_lossy(&output.stderr).into_owned();
     if diagnosis.contains("FORBIDDEN") {
         assert!(std::env::var_os("CI").is_none(), "{diagnosis}");
         eprintln!("NOT RUN: lab {scenario}: {diagnosis}");
         return None;
     }
-    let report: Value = serde_json::from_slice(&output.stdout).expect(&diagnosis);
-    assert_eq!(
-        output.status.success(),
-        report["passed"] == true,
-        "{scenario}: {diagnosis}"
-    );
-    Some(report)
+    let Ok(report) = serde_json::from_slice::<Value>(&output.stdout) else {
+        return Some(Err(diagnosis));
+    };
+    let passed = report["passed"] == true;
+    assert_eq!(output.status.success(), passed, "{scenario}: {diagnosis}");
+    Some(Ok(report))
 }
 
 #[test]
 fn a_run_counts_as_disturbed_only_if_the_machine_stood_still_wherever_it_failed() {
     let phase = |passed, stalled| json!({ "passed": passed, "stalled_ms": stalled });
-    let report = |phases: [Value; 2]| json!({ "runs": [{ "phases": phases }] });
+    let report = |phases: [Value; 2]| Ok(json!({ "runs": [{ "phases": phases }] }));
     assert!(is_disturbed(&report([
         phase(true, 0.0),
         phase(false, 900.0)
