@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::earlier::carrying_apart;
 use crate::extent::extent;
 use crate::support::{at, brief, name, probe, settings, when};
-use uplinkd::engine::action::ProbeOrder;
+use uplinkd::engine::Engine;
+use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::Event;
 use uplinkd::engine::input::{Input, ProbeOutcome};
@@ -542,6 +543,25 @@ fn what_an_earlier_run_left_apart_is_adopted_without_a_switch() {
     let events = replay.run_until(at(300.0));
     let back = when(&events, "switch IPv6: lte -> fiber").expect("a failback");
     assert!(back > 160.0, "{back}");
+}
+
+#[test]
+fn a_restart_that_hears_of_its_links_one_by_one_leaves_a_family_apart_where_it_was() {
+    for uplinks in [[("fiber", 1), ("lte", 2)], [("lte", 2), ("fiber", 1)]] {
+        let mut engine = Engine::new(dual(&["fiber", "lte"]), Moment::START);
+        engine.handle_input(Moment::START, carrying_apart("fiber", Ipv6, "lte"));
+        for (uplink, place) in uplinks {
+            let (uplink, attachment) = (name(uplink), attached_by_both(place));
+            engine.handle_input(Moment::START, Input::Attachment { uplink, attachment });
+        }
+        let mut events = Vec::new();
+        while let Some(action) = engine.poll_action() {
+            if let Action::Event(event) = action {
+                events.push(event);
+            }
+        }
+        assert_eq!(brief(&events), [""; 0]);
+    }
 }
 
 #[test]

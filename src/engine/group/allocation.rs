@@ -98,20 +98,24 @@ impl Allocation {
         self.with_sharers(family, led_to).collect()
     }
 
-    /// The uplinks that a family is with: those that carry it, and those of which nothing is known yet. Where it has
-    /// no way out, the one that it is led to.
+    /// The uplinks that a family is with: those that carry it, and those of whose links nothing is known yet. Where it
+    /// has no way out, the one that it is led to.
     pub fn keepers_of(
         &self,
         family: Family,
         ways: &Ways,
         is_unheard: impl Fn(UplinkId) -> bool,
     ) -> Vec<UplinkId> {
-        let led_to = || self.apart_or_leader(family).next();
-        let keepers = self.with_sharers(family, self.carrier_of(family, ways).or_else(led_to));
+        let mut led_to = self.apart_or_leader(family);
+        let may_carry = |id: &UplinkId| ways.has(family, *id) || is_unheard(*id);
+        let led_to = led_to
+            .find(may_carry)
+            .or_else(|| self.apart_or_leader(family).next());
+        let keepers = self.with_sharers(family, led_to);
         let is_without_way = self.carriers_of(family, ways).is_empty();
         let keepers = keepers.enumerate().filter(|(place, id)| {
             let is_led_to = is_without_way && *place == 0;
-            is_led_to || ways.has(family, *id) || is_unheard(*id)
+            is_led_to || may_carry(id)
         });
         keepers.map(|(_, id)| id).collect()
     }

@@ -49,7 +49,9 @@ impl GroupCarriers {
         let name = |id: UplinkId| Some(uplinks.get(id.place())?.settings().name.clone());
         let is_unheard = |id: UplinkId| {
             let uplink = uplinks.get(id.place());
-            uplink.is_some_and(|uplink| uplink.state() == State::Unknown)
+            uplink.is_some_and(|uplink| {
+                uplink.state() == State::Unknown && uplink.attachment().trouble.is_some()
+            })
         };
         let families = Family::ROUTED.map(|family| {
             let has_way = !allocation.carriers_of(family, ways).is_empty();
