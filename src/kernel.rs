@@ -15,6 +15,7 @@ mod message;
 mod monitor;
 mod observe;
 mod reconcile;
+mod refused_options;
 mod report;
 mod sockets;
 mod survey;

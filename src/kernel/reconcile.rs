@@ -366,12 +366,19 @@ impl Reconciler {
                     reason,
                     is_permanent,
                 } => {
-                    missing.extend(operation.makes());
                     let refusal = RefusedOperation {
                         operation: line,
                         reason,
                         is_permanent,
                     };
+                    if let Some((route, bare)) = operation.without_options()
+                        && self.write(&bare, &missing, wanted)? == WriteOutcome::Done
+                    {
+                        (self.target.refused_options).note(route, refusal, observed);
+                        done += 1;
+                        continue;
+                    }
+                    missing.extend(operation.makes());
                     self.backoff.refused(&operation, refusal);
                 }
             }
@@ -438,7 +445,8 @@ impl Reconciler {
             let unwritten = self.unwritten.get_or_insert_default();
             unwritten.log(operations, &observed, wanted);
         }
-        let refused = self.backoff.refusals();
+        let mut refused = self.backoff.refusals();
+        refused.extend(self.target.refused_options.refusals());
         let applied = Some((wanted.revision, refused.clone()));
         if self.applied == applied {
             return Ok(());

@@ -1,12 +1,14 @@
 //! What the kernel is to hold: what is desired, in the form that this kernel supports, and beside what other programs
 //! have in main.
 
+use super::refused_options::RefusedOptions;
 use super::report::Wanted;
 use crate::routing::{Desired, Observed};
 
 /// What the kernel is to hold.
 pub(super) struct KernelTarget {
     groups: ResilientGroups,
+    pub(super) refused_options: RefusedOptions,
     /// The same at the last look.
     last: Desired,
 }
@@ -34,6 +36,7 @@ impl KernelTarget {
     pub(super) fn new(has_groups: bool) -> Self {
         Self {
             groups: ResilientGroups::new(has_groups),
+            refused_options: RefusedOptions::default(),
             last: Desired::default(),
         }
     }
@@ -65,6 +68,7 @@ impl KernelTarget {
         };
         now.pass_dead_ends(observed);
         now.keep_networks_apart(observed, &wanted.numbering);
+        self.refused_options.leave_out(&mut now, observed);
         Some(now)
     }
 

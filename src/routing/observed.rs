@@ -67,7 +67,7 @@ impl Observed {
 
     /// Whether an interface of this machine has this address. The kernel removes a route of the main table
     /// with its source address, and leaves those of other tables as they are (`fib_sync_down_addr`).
-    fn has_address(&self, address: IpAddr) -> bool {
+    pub fn has_address(&self, address: IpAddr) -> bool {
         let addresses = self.links.values().flat_map(|link| &link.addresses);
         addresses
             .map(|own| own.net.addr())

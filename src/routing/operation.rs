@@ -48,6 +48,23 @@ impl Operation {
         }
     }
 
+    /// The route that this writes and that says something beyond its path, and the same operation without that.
+    pub fn without_options(&self) -> Option<(&Route, Self)> {
+        let (route, bare): (_, fn(Route) -> Self) = match self {
+            Self::AddRoute(route) => (route, Self::AddRoute),
+            Self::ReplaceRoute(route) => (route, Self::ReplaceRoute),
+            Self::DeleteRoute(_)
+            | Self::AddRule(_)
+            | Self::DeleteRule(_)
+            | Self::DeleteOddRule(_)
+            | Self::AddNextHop(..)
+            | Self::ReplaceNextHop(..)
+            | Self::DeleteNextHop(_) => return None,
+        };
+        let has_any = !route.options.is_empty();
+        has_any.then(|| (route, bare(route.clone().without_options())))
+    }
+
     /// Whether this refers to one of these nexthop objects.
     pub fn needs(&self, nexthops: &BTreeSet<NextHopId>) -> bool {
         match self {

@@ -140,6 +140,15 @@ impl Route {
         self.paths.is_empty() && self.group.is_none()
     }
 
+    /// The same, saying nothing beyond its path.
+    #[must_use]
+    pub fn without_options(self) -> Self {
+        Self {
+            options: RouteOptions::none(),
+            ..self
+        }
+    }
+
     /// Whether only one of the two can exist.
     pub fn is_in_the_place_of(&self, other: &Self) -> bool {
         (self.table, self.destination, self.metric)

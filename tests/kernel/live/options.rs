@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use netlink_packet_route::route::{RouteAddress, RouteMetric};
+use uplinkd::routing::Encapsulation;
 
 use super::main_mode::agent_in_main;
 use super::netns::{self, World, route_table};
@@ -173,5 +174,80 @@ fn routes_in_main_say_what_the_learnt_ones_say() {
         for (remote, accepted) in REMOTE.into_iter().zip(ACCEPTED) {
             assert_eq!(source_to(remote), Some(address(accepted)));
         }
+    });
+}
+
+/// The desired state with this uplink active, in which the routes by fiber say this.
+fn saying(agent: &Agent, carrying: &str, options: &RouteOptions) -> Desired {
+    let fiber = agent.observed.link(&name(FIBER)).expect("fiber").index;
+    let mut desired = agent.desired(carrying);
+    let routes = std::mem::take(&mut desired.routes).into_iter();
+    let routes = routes.map(|route| match route.paths.as_slice() {
+        [path] if path.index == fiber => Route {
+            options: options.clone(),
+            ..route
+        },
+        _ => route,
+    });
+    desired.routes = routes.collect();
+    desired
+}
+
+#[test]
+fn a_route_whose_options_the_kernel_refuses_stands_without_them_until_the_learnt_one_is_another() {
+    let control = |name: &str| RouteOptions {
+        congestion_control: Some(name.to_owned()),
+        metrics: [(2, 1400)].into(),
+        ..RouteOptions::default()
+    };
+    let tunnel = RouteOptions {
+        encapsulation: Some(Encapsulation {
+            kind: 999,
+            attributes: Vec::new(),
+        }),
+        ..RouteOptions::default()
+    };
+    netns::run(async move |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        let base = agent.numbering.table.0;
+        for options in [control("nonesuch"), tunnel] {
+            for (carrying, hop) in [(FIBER, "10.1.0.1"), (LTE, "10.2.0.1"), (FIBER, "10.1.0.1")] {
+                agent.want(saying(&agent, carrying, &options));
+                let refused = agent.applied().await;
+                let [refused] = refused.as_slice() else {
+                    panic!("{refused:?}");
+                };
+                let is_bare = refused.reason.contains("without its options");
+                assert!(is_bare, "{refused:?}");
+                let tables = [(base, hop), (base + 1, "10.1.0.1")];
+                for (table, hop) in tables {
+                    assert_eq!(world.default_in(table).await, Some(ip(hop).into()));
+                }
+            }
+            let whole = saying(&agent, FIBER, &control("reno"));
+            agent.want(whole.clone());
+            assert_eq!(agent.applied().await, []);
+            assert_eq!(agent.outstanding_of(whole), []);
+        }
+        assert_eq!(agent.put_back, [""; 0]);
+    });
+}
+
+#[test]
+fn a_source_that_is_not_there_yet_is_in_the_route_as_soon_as_it_is() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut agent = Agent::start().await;
+        let options = RouteOptions {
+            source: Some(address("10.1.0.77")),
+            ..RouteOptions::default()
+        };
+        agent.want(saying(&agent, FIBER, &options));
+        assert_eq!(agent.applied().await.len(), 1);
+        assert_eq!(source_to(REMOTE[0]), Some(address("10.1.0.2")));
+        world.add_address(FIBER, net("10.1.0.77/32")).await;
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(source_to(REMOTE[0]), Some(address("10.1.0.77")));
     });
 }
