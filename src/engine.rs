@@ -454,7 +454,7 @@ impl Engine {
             Command::Forget { uplink } => {
                 self.pardon(&uplink);
                 if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.place()].recall(Learner::default());
+                    self.uplinks[id.place()].forget();
                 }
                 self.elect(now, AskedFor::Nothing);
             }

@@ -1,14 +1,15 @@
 //! Probes that this machine refuses to send.
 //!
 //! A firewall that rejects them in the output chain, or a lack of buffers, says nothing of a path. Refused
-//! on all uplinks that are probed, it is this machine's doing: every verdict stays, and an event says so.
-//! Refused on one while another sends, it is that uplink's: it is down when it could not be probed for
-//! `outage_within`. An uplink that has not tried meanwhile is asked.
+//! on all uplinks that can be probed, it is this machine's doing: every verdict stays, and an event says so, until a
+//! probe leaves. Refused on one while another sends, it is that uplink's: it is down when it could not be probed for
+//! `outage_within`. An uplink that has not tried meanwhile is asked. A cold standby is brought up to be asked: until
+//! it has tried, or is not usable in time, it is open whose doing it is, and every verdict stays as well.
 
 use std::time::Duration;
 
 use crate::engine::event::{Change, Event};
-use crate::engine::uplink::{SendState, Uplink};
+use crate::engine::uplink::{RefusalScope, SendState, Uplink};
 use crate::routing::Family;
 use crate::units::Moment;
 
@@ -20,6 +21,8 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// What is refused on all uplinks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefusedSends {
+    /// Since when each family is.
+    since: [Option<Moment>; Family::ROUTED.len()],
     is_announced: bool,
     /// When the uplinks were asked last that had not tried.
     asked: Option<Moment>,
@@ -28,22 +31,28 @@ pub(super) struct RefusedSends {
 impl RefusedSends {
     /// Takes what the uplinks were refused since the last call, and lets each know whose doing it is.
     pub(super) fn judge(&mut self, uplinks: &mut [Uplink], now: Moment) -> Option<Event> {
-        if !self.is_announced && uplinks.iter().all(Uplink::sends_all) {
+        let is_any = self.since != [None; Family::ROUTED.len()] || self.is_announced;
+        if !is_any && uplinks.iter().all(|uplink| uplink.refusals().are_none()) {
             return None;
         }
         let may_ask = self.asked.is_none_or(|at| now.since(at) >= ASK_EVERY);
-        let mut asked = false;
-        let since = Family::ROUTED.map(|family| {
-            let refused = refused_everywhere(family, uplinks);
-            if may_ask && let RefusedBy::Some { first } = refused {
-                asked |= ask_the_others(family, first, uplinks, now);
+        for family in Family::ROUTED {
+            let known = self.since[family as usize];
+            let sight = FamilySight::of(family, uplinks, known);
+            let finding = sight.finding(known);
+            self.since[family as usize] = finding.everywhere_since();
+            for uplink in uplinks.iter_mut() {
+                uplink.set_refusal_scope(family, finding.scope());
             }
-            refused.everywhere_since()
-        });
-        if asked {
-            self.asked = Some(now);
+            if may_ask && ask_the_others(family, sight.first, uplinks, now) {
+                self.asked = Some(now);
+            }
         }
-        let since = since.into_iter().flatten().min();
+        self.announce(uplinks, now)
+    }
+
+    fn announce(&mut self, uplinks: &[Uplink], now: Moment) -> Option<Event> {
+        let since = self.since.into_iter().flatten().min();
         let is_lasting = since.is_some_and(|since| now.since(since) >= WORTH_AN_EVENT);
         let is_news = match since {
             Some(_) => is_lasting && !self.is_announced,
@@ -54,7 +63,9 @@ impl RefusedSends {
         }
         self.is_announced = is_lasting;
         let reason = if is_lasting {
-            let why = uplinks.iter().find_map(Uplink::refusal).unwrap_or_default();
+            let mut refusals = uplinks.iter().map(Uplink::refusals);
+            let why = refusals.find_map(|refusals| refusals.reason());
+            let why = why.unwrap_or_default();
             format!(
                 "no uplink can be probed: {why}; all stay as they are: see the output chain of this \
                  machine's firewall, and the targets"
@@ -73,54 +84,128 @@ impl RefusedSends {
     }
 }
 
-/// Which uplinks that are to ask by a family are refused it.
+/// Where the probes of a family are refused.
 #[derive(Clone, Copy)]
-enum RefusedBy {
-    None,
-    Some { first: Moment },
-    All { since: Moment },
+enum RefusalFinding {
+    /// Nowhere, or not on all uplinks, as far as is known.
+    Elsewhere,
+    /// On all that are up, and a cold standby could show more.
+    Open,
+    Everywhere {
+        since: Moment,
+    },
 }
 
-impl RefusedBy {
+impl RefusalFinding {
     fn everywhere_since(self) -> Option<Moment> {
         match self {
-            Self::None | Self::Some { .. } => None,
-            Self::All { since } => Some(since),
+            Self::Elsewhere | Self::Open => None,
+            Self::Everywhere { since } => Some(since),
+        }
+    }
+
+    fn scope(self) -> RefusalScope {
+        match self {
+            Self::Elsewhere => RefusalScope::Own,
+            Self::Open => RefusalScope::Open,
+            Self::Everywhere { .. } => RefusalScope::Everywhere,
         }
     }
 }
 
-/// Finds it, and lets each uplink know whether it is alone.
-fn refused_everywhere(family: Family, uplinks: &mut [Uplink]) -> RefusedBy {
-    let (mut first, mut last, mut is_everywhere) = (None::<Moment>, None, true);
-    for uplink in &*uplinks {
-        match uplink.send_state(family) {
-            SendState::Unasked => {}
-            SendState::Free => is_everywhere = false,
-            SendState::Refused(since) => {
-                first = Some(first.map_or(since, |first| first.min(since)));
-                last = last.max(Some(since));
+/// What all uplinks show of the probes of a family.
+#[derive(Default)]
+struct FamilySight {
+    /// When the first and the last uplink were refused of those that are.
+    first: Option<Moment>,
+    last: Option<Moment>,
+    /// Some were refused that may not be asked just now.
+    is_kept: bool,
+    others: OthersSight,
+}
+
+/// What the uplinks show that are not refused: the last of these that is true of one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum OthersSight {
+    /// None of them is asked.
+    #[default]
+    Nothing,
+    /// A cold standby has not tried yet.
+    MayBeWoken,
+    /// One that is asked has not tried since the first refusal.
+    Unknown,
+    /// One has sent since then.
+    Sends,
+}
+
+impl FamilySight {
+    /// `known`: since when the family is refused on all of them.
+    fn of(family: Family, uplinks: &[Uplink], known: Option<Moment>) -> Self {
+        let mut sight = Self::default();
+        for uplink in uplinks {
+            sight.is_kept |= uplink.refusals().are_kept(family);
+            if let SendState::Refused(since) = uplink.send_state(family) {
+                sight.first = Some(sight.first.map_or(since, |first| first.min(since)));
+                sight.last = sight.last.max(Some(since));
             }
         }
+        sight.first = sight.first.or(known);
+        let first = sight.first;
+        let others = uplinks
+            .iter()
+            .map(|one| OthersSight::of(family, one, first));
+        sight.others = others.max().unwrap_or_default();
+        sight
     }
-    let refused = match (first, last) {
-        (Some(_), Some(since)) if is_everywhere => RefusedBy::All { since },
-        (Some(first), _) => RefusedBy::Some { first },
-        (None, _) => RefusedBy::None,
-    };
-    let is_everywhere = refused.everywhere_since().is_some();
-    for uplink in uplinks.iter_mut() {
-        uplink.refused_everywhere(family, is_everywhere);
+
+    fn finding(&self, known: Option<Moment>) -> RefusalFinding {
+        match (known, self.last, self.others) {
+            (_, _, OthersSight::Sends) | (None, Some(_), OthersSight::Unknown) => {
+                RefusalFinding::Elsewhere
+            }
+            (Some(since), Some(_), _) | (Some(since), None, OthersSight::Unknown) => {
+                RefusalFinding::Everywhere { since }
+            }
+            (Some(since), None, _) if self.is_kept => RefusalFinding::Everywhere { since },
+            (Some(_) | None, None, _) => RefusalFinding::Elsewhere,
+            (None, Some(_), OthersSight::MayBeWoken) => RefusalFinding::Open,
+            (None, Some(since), OthersSight::Nothing) => RefusalFinding::Everywhere { since },
+        }
     }
-    refused
 }
 
-/// Has those probe that have not tried since `first`; whether there are any.
-fn ask_the_others(family: Family, first: Moment, uplinks: &mut [Uplink], now: Moment) -> bool {
+impl OthersSight {
+    fn of(family: Family, uplink: &Uplink, first: Option<Moment>) -> Self {
+        let has_sent = |at| first.is_some_and(|first| at >= first);
+        match uplink.send_state(family) {
+            SendState::Sends(at) if has_sent(at) => Self::Sends,
+            SendState::Unasked | SendState::Unknown(_) | SendState::Sends(_)
+                if uplink.may_be_woken() =>
+            {
+                Self::MayBeWoken
+            }
+            SendState::Unasked | SendState::Refused(_) => Self::Nothing,
+            SendState::Unknown(_) | SendState::Sends(_) => Self::Unknown,
+        }
+    }
+}
+
+/// Has those probe that have not tried since `first`, and those that are refused some of their targets and have not
+/// tried the others; whether there are any.
+fn ask_the_others(
+    family: Family,
+    first: Option<Moment>,
+    uplinks: &mut [Uplink],
+    now: Moment,
+) -> bool {
     let mut is_any = false;
     for uplink in uplinks {
-        let is_free = uplink.send_state(family) == SendState::Free;
-        if is_free && !uplink.has_asked_since(first) {
+        let unknown_since = match uplink.send_state(family) {
+            SendState::Unknown(since) => since.or(first),
+            SendState::Sends(at) => first.filter(|first| at < *first),
+            SendState::Unasked | SendState::Refused(_) => None,
+        };
+        if unknown_since.is_some_and(|since| !uplink.has_asked_since(since)) {
             uplink.probe_now(now);
             is_any = true;
         }

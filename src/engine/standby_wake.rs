@@ -1,7 +1,8 @@
 //! Which cold uplinks are needed.
 //!
 //! A cold uplink is called when the traffic may come to it: when none of the uplinks that go before it is healthy,
-//! because of their state or because probes of the active one go unanswered; or when an operator has chosen it. An
+//! because of their state, because probes of the active one go unanswered, or because this machine refuses to send
+//! theirs ([`super::refused_sends`]); or when an operator has chosen it. An
 //! uplink of the same group of traffic goes before it that is of its own or a lower tier there, that an operator has
 //! chosen, or that carries the traffic and is left only by hand. One of which nothing is known yet, or that answers
 //! and is not trusted yet, is waited for.
@@ -59,7 +60,10 @@ fn why_needed(view: EngineView<'_>, group: &Group, uplink: &Uplink) -> Option<St
         | State::Absent
         | State::Cold => false,
     };
-    let is_spared = before().any(|other| is_healthy(view, other) || is_open(other));
+    let is_spared = before().any(|other| {
+        let is_probed = !other.refusals().are_open();
+        is_probed && (is_healthy(view, other) || is_open(other))
+    });
     (!is_spared).then(|| explain(view, before()))
 }
 
@@ -72,7 +76,8 @@ fn goes_before(view: EngineView<'_>, other: &Uplink, tier: Tier, group: &Group) 
 }
 
 fn is_healthy(view: EngineView<'_>, uplink: &Uplink) -> bool {
-    view.fitness(uplink) == Fitness::Good && uplink.doubt() < Doubt::Grave
+    let is_open = uplink.refusals().are_open();
+    view.fitness(uplink) == Fitness::Good && uplink.doubt() < Doubt::Grave && !is_open
 }
 
 /// The active uplink is the first cause.
@@ -81,6 +86,9 @@ fn explain<'a>(view: EngineView<'_>, before: impl Iterator<Item = &'a Uplink>) -
         return "no other uplink goes before it".to_owned();
     };
     let name = &other.settings().name;
+    if let Some(why) = other.refusals().reason() {
+        return format!("{name} cannot be probed: {why}; this one shows whether any can be");
+    }
     if view.fitness(other) == Fitness::Good {
         return format!("{name} may be dead: it does not answer just now");
     }

@@ -60,7 +60,7 @@ pub use cold::StandbyCall;
 pub use family_hops::HopTerms;
 pub use outbox::{Outbox, ProbeIds};
 pub use read_model::UplinkPart;
-pub use refusals::SendState;
+pub use refusals::{RefusalScope, Refusals, SendState};
 
 /// One uplink. The rest of the engine sees its parts only through it.
 ///
@@ -208,6 +208,12 @@ impl Uplink {
         self.monitor.evidence.recall(learner);
     }
 
+    /// What was learnt of it is forgotten.
+    pub fn forget(&mut self) {
+        self.recall(Learner::default());
+        self.monitor.next_hops.forget();
+    }
+
     /// What was learnt about its loss.
     pub fn learnt(&self) -> Learner {
         self.monitor.evidence.outage.learnt()
@@ -278,6 +284,7 @@ impl Uplink {
             self.monitor.lose_link(failed, now);
         } else if has_come {
             self.monitor.forget_rounds();
+            self.monitor.evidence.refusals.forget();
             let interface = self.settings().interface.clone();
             self.monitor.signal(Signal::LinkReady(interface), now);
             self.monitor.probe_soon(now);
@@ -319,30 +326,31 @@ impl Uplink {
 
     /// Whether its probes of a family are sent.
     pub fn send_state(&self, family: Family) -> SendState {
-        let is_asked = self.monitor.is_attached && self.monitor.targets.can_ask(family);
-        let state = is_asked.then(|| self.monitor.evidence.refusals.state(family));
+        let targets = &self.monitor.targets;
+        let is_asked = self.monitor.is_attached && targets.can_ask(family);
+        let counting = targets.standing_of(family);
+        let state = is_asked.then(|| self.refusals().state(family, counting));
         state.unwrap_or(SendState::Unasked)
     }
 
-    /// This machine refuses none of its probes, and was not found to.
-    pub fn sends_all(&self) -> bool {
-        self.monitor.evidence.refusals.are_none()
+    /// What this machine refuses to send of its probes.
+    pub fn refusals(&self) -> &Refusals {
+        &self.monitor.evidence.refusals
     }
 
-    /// Why its probes cannot be sent, if that is so on all uplinks.
-    pub fn refusal(&self) -> Option<&str> {
-        self.monitor.evidence.refusals.reason()
+    /// It is a cold standby that could be asked if it were called, or soon can be.
+    pub fn may_be_woken(&self) -> bool {
+        self.link.may_be_woken() && self.state() != State::Disabled
     }
 
     /// It has asked since then, or tried to.
     pub fn has_asked_since(&self, since: Moment) -> bool {
-        let last = self.monitor.rounds.last_sent();
-        last.is_some_and(|sent| sent >= since)
+        self.monitor.rounds.last_sent() >= Some(since)
     }
 
-    /// This machine refuses the probes of a family on all uplinks, or no longer does.
-    pub fn refused_everywhere(&mut self, family: Family, is_so: bool) {
-        if self.monitor.evidence.refused_everywhere(family, is_so) {
+    /// What the refusals of a family's probes say.
+    pub fn set_refusal_scope(&mut self, family: Family, scope: RefusalScope) {
+        if self.monitor.evidence.set_refusal_scope(family, scope) {
             self.monitor.reports.changed();
         }
     }
@@ -398,22 +406,10 @@ impl Uplink {
 
     /// What it knows of a target by probes sent from `since` on; nothing if it cannot know.
     pub fn observation(&self, target: &Target, since: Moment) -> Option<Observation> {
-        if self.link.attachment.trouble.is_some() {
-            return None;
-        }
-        let UplinkMonitor {
-            targets, health, ..
-        } = &self.monitor;
-        let track = targets.at(targets.find(target)?);
-        let lives = targets.has_spoken_since(since);
-        match track.observation(since) {
-            seen @ (Observation::Answers | Observation::Wrong) => Some(seen),
-            Observation::Silent if lives => Some(Observation::Silent),
-            Observation::Silent | Observation::Open => {
-                let is_dead = health.phase() == Phase::Down && !lives;
-                (!is_dead).then_some(Observation::Open)
-            }
-        }
+        let is_whole = self.link.attachment.trouble.is_none();
+        let is_down = self.monitor.health.phase() == Phase::Down;
+        let seen = self.monitor.targets.observation(target, since, is_down);
+        seen.filter(|_| is_whole)
     }
 
     /// Asks all its targets, now and densely for a moment.

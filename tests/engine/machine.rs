@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::cases::cases;
-use crate::support::{at, brief, name, settings};
+use crate::support::{at, brief, name, probe, settings};
 use proptest::prelude::*;
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
@@ -17,6 +17,7 @@ use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::stalls::LEAST_STALL;
 use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World, attached};
+use uplinkd::routing::{Attachment, Trouble};
 use uplinkd::units::{Moment, ProbeId, UplinkName, Wall};
 
 const RTT: Duration = Duration::from_millis(20);
@@ -239,6 +240,74 @@ fn what_this_machine_refuses_to_send_on_all_uplinks_moves_nothing_and_is_reporte
     }
     let events = replay.run_until(at(300.0));
     assert_eq!(brief(&events), ["machine.sends"]);
+}
+
+/// This machine refuses the probes to an address of its own.
+struct OwnAddress(&'static str);
+
+impl World for OwnAddress {
+    fn answer(&mut self, _: &ProbeOrder, _: Moment) -> Option<Duration> {
+        Some(RTT)
+    }
+
+    fn outcome(&mut self, order: &ProbeOrder, _: Moment) -> Option<(Duration, ProbeOutcome)> {
+        if order.target.to_string() == self.0 {
+            let why = format!("{} is this machine itself", self.0);
+            return Some((Duration::ZERO, ProbeOutcome::Refused(why)));
+        }
+        Some((RTT, ProbeOutcome::Reply(RTT)))
+    }
+}
+
+#[test]
+fn one_target_that_is_an_address_of_this_machine_is_no_refusal_of_all_however_rarely_it_is_probed()
+{
+    for interval in [1, 5, 20, 60] {
+        let mut settings = settings(&["fiber", "lte"]);
+        for uplink in &mut settings.uplinks {
+            uplink.probe.interval = Duration::from_secs(interval);
+            uplink.probe.standby_interval = Duration::from_secs(interval);
+        }
+        let mut replay = Replay::new(settings, OwnAddress("192.0.2.1"));
+        let events = brief(&replay.run_until(at(7_200.0)));
+        let is_calm = |line: &String| !line.contains("machine") && !line.contains("down");
+        assert!(events.iter().all(is_calm), "{interval} s: {events:?}");
+    }
+}
+
+#[test]
+fn where_the_only_target_is_an_address_of_this_machine_that_is_reported_once() {
+    for interval in [1, 20] {
+        let mut settings = settings(&["fiber", "lte"]);
+        for uplink in &mut settings.uplinks {
+            uplink.probe = probe(&["192.0.2.1"]);
+            uplink.probe.interval = Duration::from_secs(interval);
+        }
+        let mut replay = Replay::new(settings, OwnAddress("192.0.2.1"));
+        let events = brief(&replay.run_until(at(7_200.0)));
+        assert_eq!(events, ["machine.refuses"], "{interval} s");
+    }
+}
+
+#[test]
+fn a_refusal_on_all_uplinks_goes_on_while_the_link_of_one_comes_back_and_none_has_sent() {
+    let mut replay = Replay::new(settings(&["fiber", "lte"]), Refusing(&["fiber", "lte"]));
+    replay.run_until(at(70.0));
+    for (then, trouble) in [(75.0, Some(Trouble::NoCarrier)), (90.0, None)] {
+        replay.run_until(at(then));
+        let uplink = name("lte");
+        let attachment = Attachment {
+            trouble,
+            ..attached(2)
+        };
+        replay.input(Input::Attachment { uplink, attachment });
+    }
+    let events = brief(&replay.run_until(at(119.0)));
+    let is_news = |line: &&String| line.contains("machine") || line.contains("switch");
+    let news: Vec<_> = events.iter().filter(is_news).collect();
+    assert_eq!(news, [""; 0]);
+    let events = brief(&replay.run_until(at(300.0)));
+    assert!(events.contains(&"machine.sends".to_owned()), "{events:?}");
 }
 
 #[test]

@@ -180,6 +180,28 @@ fn a_preferred_next_hop_is_gone_back_to_after_failback_after_and_later_each_time
 }
 
 #[test]
+fn what_is_forgotten_of_an_uplink_is_how_often_its_next_hops_were_left_as_well() {
+    // The third outage begins at 800 s.
+    let alive: Alive = |router, _, now| router == 1 || now < 20.0 || (now % 400.0) > 40.0;
+    for (forgotten_at, least) in [(None, 240.0), (Some(790.0), 60.0), (Some(900.0), 60.0)] {
+        let (mut site, mut events) = (ipv4(alive), Vec::new());
+        if let Some(then) = forgotten_at {
+            events.extend(site.run_until(at(then)));
+            let uplink = name("fiber");
+            site.input(Input::Command(Command::Forget { uplink }.into()));
+        }
+        events.extend(site.run_until(at(1_190.0)));
+        let turns = turns(&events);
+        let [.., left, back] = turns[..] else {
+            panic!("{:?}", brief(&events));
+        };
+        assert!((800.0..830.0).contains(&left), "{turns:?}");
+        let back = back - left;
+        assert!((least..least + 60.0).contains(&back), "{back} s: {turns:?}");
+    }
+}
+
+#[test]
 fn an_uplink_none_of_whose_next_hops_works_is_left_as_soon_as_one_with_a_single_one() {
     let mut site = ipv4(|_, _, now| now < 20.0);
     let events = site.run_until(at(40.0));

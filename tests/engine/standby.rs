@@ -8,7 +8,7 @@ use crate::support::{at, brief, group, name, settings};
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::{Change, Errand, Event};
-use uplinkd::engine::input::Input;
+use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::settings::{ColdSettings, Policy, Settings, Standby};
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::UplinkStatus;
@@ -29,6 +29,8 @@ const LOOK_EVERY: f64 = 0.05;
 #[derive(Default)]
 struct Net {
     dead: BTreeSet<&'static str>,
+    /// This machine refuses the probes through these.
+    refused: BTreeSet<&'static str>,
     asked: Vec<(String, f64)>,
 }
 
@@ -38,6 +40,15 @@ impl World for Net {
         let now = now.since_start().as_secs_f64();
         self.asked.push((uplink.to_owned(), now));
         (!self.dead.contains(uplink)).then_some(Duration::from_millis(10))
+    }
+
+    fn outcome(&mut self, order: &ProbeOrder, now: Moment) -> Option<(Duration, ProbeOutcome)> {
+        if self.refused.contains(order.uplink.as_str()) {
+            let why = "Operation not permitted (os error 1)".to_owned();
+            return Some((Duration::ZERO, ProbeOutcome::Refused(why)));
+        }
+        let rtt = self.answer(order, now)?;
+        Some((rtt, ProbeOutcome::Reply(rtt)))
     }
 }
 
@@ -146,6 +157,18 @@ impl Site {
 
     fn kill(&mut self, uplink: &'static str) {
         self.replay.world().dead.insert(uplink);
+    }
+
+    /// What is refused from now on.
+    fn refuse(&mut self, uplinks: &[&'static str]) {
+        self.replay.world().refused = uplinks.iter().copied().collect();
+    }
+
+    fn state(&self, uplink: &str) -> State {
+        let wall = Wall::reading(std::time::UNIX_EPOCH, self.replay.now());
+        let status = self.replay.engine().status(wall);
+        let mut uplinks = status.uplinks.iter();
+        uplinks.find(|u| u.name == name(uplink)).expect("it").state
     }
 
     fn mend(&mut self, uplink: &'static str) {
@@ -283,6 +306,64 @@ fn a_pulled_cable_calls_it_at_once() {
         site.lte().reason.starts_with("is brought up"),
         "{}",
         site.lte().reason
+    );
+}
+
+#[test]
+fn probes_that_are_refused_where_it_could_be_probed_call_it_and_are_the_other_ones_trouble_if_its_own_leave()
+ {
+    let mut site = Site::new(cold(&["fiber", "lte"], COLD));
+    site.until(60.0);
+    site.refuse(&["fiber"]);
+    let happened = site.until(120.0);
+    assert!(
+        !happened.contains(&"machine.refuses".to_owned()),
+        "{happened:?}"
+    );
+    assert!(site.reason("standby.up lte").contains("not permitted"));
+    let (up, switch) = (
+        site.when("standby.up lte"),
+        site.when("switch fiber -> lte"),
+    );
+    assert!((60.0..63.0).contains(&up), "{up}");
+    // It dials for 5 s; then fiber has `outage_within`.
+    assert!(switch < up + 5.0 + 10.0 + 2.0, "{up} {switch}");
+}
+
+#[test]
+fn what_is_refused_on_it_too_is_the_machines_doing_and_it_rests_again() {
+    let mut site = Site::new(cold(&["fiber", "lte"], COLD));
+    site.until(60.0);
+    site.refuse(&["fiber", "lte"]);
+    let happened = site.until(3_000.0);
+    let expected = ["standby.up lte", "machine.refuses", "standby.down lte"];
+    assert_eq!(happened, expected);
+    assert_eq!(site.state("fiber"), State::Up);
+    site.refuse(&[]);
+    assert_eq!(site.until(3_600.0), ["machine.sends"]);
+}
+
+#[test]
+fn where_it_cannot_be_brought_up_what_is_refused_on_all_others_is_the_machines_doing() {
+    let mut site = Site::new(cold(&["fiber", "lte"], COLD));
+    site.dial = None;
+    site.until(60.0);
+    site.refuse(&["fiber"]);
+    let happened = site.until(3_000.0);
+    // It is tried once more at the moment at which it is found not to be usable.
+    let expected = [
+        "standby.up lte",
+        "standby.unready lte",
+        "standby.up lte",
+        "machine.refuses",
+        "standby.down lte",
+    ];
+    assert_eq!(happened, expected);
+    assert!(site.when("machine.refuses") < 125.0);
+    assert_eq!((site.state("fiber"), site.carrier()), (State::Up, "fiber"));
+    assert!(
+        !happened.contains(&"machine.sends".to_owned()),
+        "{happened:?}"
     );
 }
 

@@ -212,6 +212,11 @@ impl Cold {
         matches!(&self.stance, Stance::Called(attempt) if !attempt.is_overdue)
     }
 
+    /// It rests, and was usable the last time that it was called.
+    pub(super) fn may_be_tried(&self) -> bool {
+        self.is_resting() && self.unready.is_none()
+    }
+
     /// What it is while its link is not up and need not be; none: what it was found to be the last
     /// time, and why.
     pub(super) fn rests_as(&self, link: &str) -> Result<String, String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::health::{Phase, Trial};
 use super::portal::Portal;
-use super::refusals::Refusals;
+use super::refusals::{RefusalScope, Refusals};
 use super::rounds::Settled;
 use super::targets::Targets;
 use crate::engine::family::{Families, FamilyTurn};
@@ -224,10 +224,10 @@ impl Evidence {
         self.mute_since = None;
     }
 
-    /// This machine refuses the probes of a family on all uplinks, or no longer does. Whether that is news.
-    pub(super) fn refused_everywhere(&mut self, family: Family, is_so: bool) -> bool {
-        let is_news = self.refusals.everywhere(family, is_so);
-        if is_news && is_so {
+    /// What the refusals of a family's probes say. Whether that is news.
+    pub(super) fn set_refusal_scope(&mut self, family: Family, scope: RefusalScope) -> bool {
+        let is_news = self.refusals.set_scope(family, scope);
+        if is_news && scope != RefusalScope::Own {
             self.mute_since = None;
             self.families.may_be_sent(family);
         }

@@ -137,6 +137,15 @@ impl FamilyHops {
         }
     }
 
+    /// How often each was left is forgotten: one that is preferred to that in use was left for the first time.
+    pub(super) fn forget(&mut self) {
+        let in_use = self.in_use;
+        for (place, hop) in self.hops.iter_mut().enumerate() {
+            let left = hop.left.filter(|_| place < in_use);
+            hop.left = left.map(|(_, last)| (1, last));
+        }
+    }
+
     pub(super) fn take_in_use(&mut self) -> Option<HopTrack> {
         let is_there = self.in_use < self.hops.len();
         is_there.then(|| self.hops.swap_remove(self.in_use))

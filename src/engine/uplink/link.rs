@@ -133,6 +133,13 @@ impl UplinkLink {
         self.cold.as_ref().is_some_and(|cold| cold.is_coming_up())
     }
 
+    /// It is a cold standby that would be tried if it were called, or is being tried for the first time.
+    pub(super) fn may_be_woken(&self) -> bool {
+        let is_up = self.attachment.trouble.is_none();
+        let cold = self.cold.as_ref();
+        cold.is_some_and(|cold| cold.may_be_tried() && (!is_up || cold.is_coming_up()))
+    }
+
     /// What it means that the link is not in order, if it is not: nothing where a cold standby need not
     /// be.
     pub(super) fn failed(&self, interface: &InterfaceName) -> Option<Signal> {

@@ -97,6 +97,7 @@ impl UplinkMonitor {
             .adapt(&probe.targets, probe.quorum, health.window);
         self.evidence.portal.forget();
         self.evidence.quality.adapt(health);
+        self.evidence.refusals.forget();
         self.rounds.clear();
         let purse = self.pacer.purse_mut();
         *purse = Purse::adapted(purse.take(), &settings, now);
@@ -246,10 +247,11 @@ impl UplinkMonitor {
         if let ProbeOutcome::NotSent(why) = &outcome {
             self.not_sent(probe.family, why, now);
         }
-        if let ProbeOutcome::Refused(why) = &outcome
-            && self.evidence.refusals.refused(probe.family, why, now)
-        {
-            self.not_sent(probe.family, why, now);
+        if let ProbeOutcome::Refused(why) = &outcome {
+            let counting = self.targets.standing_of(probe.family);
+            if (self.evidence.refusals).refused(probe, counting, why, now) {
+                self.not_sent(probe.family, why, now);
+            }
         }
         let (most, targets) = (self.settings.probe.listen_for(), &mut self.targets);
         let fate = (self.evidence).understand(outcome, probe, sent, targets, most);
@@ -459,7 +461,7 @@ impl UplinkMonitor {
     fn settle(&mut self, place: ProbePlace, fate: Fate, now: Moment) {
         let settled = self.rounds.settle(place, fate);
         if fate != Fate::Void {
-            self.evidence.refusals.sent(settled.probe.family);
+            (self.evidence.refusals).sent(settled.probe, settled.sent);
         }
         if fate != Fate::Void && settled.speaks_for_all {
             self.evidence.sent();

@@ -103,6 +103,12 @@ impl NextHops {
         }
     }
 
+    /// How often each was left is forgotten.
+    pub(super) fn forget(&mut self) {
+        self.of.iter_mut().flatten().for_each(|hops| hops.forget());
+        self.gone = Default::default();
+    }
+
     /// Asks by next hops that are not in use, at the expense of the budget. `order` orders a probe.
     pub(super) fn ask(
         &mut self,

@@ -22,6 +22,21 @@ impl Places {
         self.0 & bit(place) != 0
     }
 
+    /// Whether all of these are among them.
+    pub(super) fn contains_all(self, others: Self) -> bool {
+        others.0 & !self.0 == 0
+    }
+
+    /// With this one.
+    pub(super) fn with(self, place: usize) -> Self {
+        Self(self.0 | bit(place))
+    }
+
+    /// Without this one.
+    pub(super) fn without(self, place: usize) -> Self {
+        Self(self.0 & !bit(place))
+    }
+
     /// Each, the first first.
     pub(super) fn iter(self) -> impl Iterator<Item = usize> + Clone {
         let mut rest = self.0;

@@ -272,6 +272,25 @@ impl Targets {
         self.iter().any(|track| track.has_spoken_since(since))
     }
 
+    /// What is known of a target by probes sent from `since` on, by an uplink that `is_down` or is not.
+    pub(super) fn observation(
+        &self,
+        target: &Target,
+        since: Moment,
+        is_down: bool,
+    ) -> Option<Observation> {
+        let track = self.at(self.find(target)?);
+        let lives = self.has_spoken_since(since);
+        match track.observation(since) {
+            seen @ (Observation::Answers | Observation::Wrong) => Some(seen),
+            Observation::Silent if lives => Some(Observation::Silent),
+            Observation::Silent | Observation::Open => {
+                let is_dead = is_down && !lives;
+                (!is_dead).then_some(Observation::Open)
+            }
+        }
+    }
+
     /// Those that count and have not answered what was sent from `since` on.
     pub(super) fn silent_since(&self, since: Moment) -> impl Iterator<Item = &Target> {
         let standing = self.iter().filter(|track| track.is_standing());
