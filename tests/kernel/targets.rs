@@ -70,6 +70,17 @@ impl Uplink {
         }
     }
 
+    /// One that leads to a network in which no host answers, from 198.51.100.2.
+    async fn on_a_wire(world: &World) -> Self {
+        let mut uplink = Self::new(world).await;
+        let index = world.wire("lte").await;
+        let network = "198.51.100.2/24".parse().expect("a network");
+        world.add_address("lte", network).await;
+        uplink.order.exit.interface = "lte".parse().expect("a name");
+        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        uplink
+    }
+
     #[expect(clippy::disallowed_methods, reason = "it orders a probe now")]
     fn send(&mut self, target: &str, listen_for: Duration) {
         self.order.probe.id.0 += 1;
@@ -520,12 +531,7 @@ fn pings_are_answered_by_both_families() {
 #[test]
 fn an_address_of_this_machine_is_no_target_of_an_uplink() {
     netns::run(|world| async move {
-        let mut uplink = Uplink::new(&world).await;
-        let index = world.wire("lte").await;
-        let network = "198.51.100.2/24".parse().expect("a network");
-        world.add_address("lte", network).await;
-        uplink.order.exit.interface = "lte".parse().expect("a name");
-        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        let mut uplink = Uplink::on_a_wire(&world).await;
         // Its own address, another interface's, the broadcast address of its network.
         for target in ["198.51.100.2", "tcp://192.0.2.80:80", "198.51.100.255"] {
             let outcome = uplink.ask(target).await;
@@ -542,12 +548,7 @@ fn an_address_of_this_machine_is_no_target_of_an_uplink() {
 #[test]
 fn a_target_that_becomes_an_address_of_this_machine_is_refused_with_the_look_that_sees_it() {
     netns::run(|world| async move {
-        let mut uplink = Uplink::new(&world).await;
-        let index = world.wire("lte").await;
-        let network = "198.51.100.2/24".parse().expect("a network");
-        world.add_address("lte", network).await;
-        uplink.order.exit.interface = "lte".parse().expect("a name");
-        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        let mut uplink = Uplink::on_a_wire(&world).await;
         let target = "198.51.100.9";
         let is_refused = |outcome: &ProbeOutcome| matches!(outcome, ProbeOutcome::Refused(_));
         uplink.expect_no_outcome(target).await;
