@@ -32,7 +32,8 @@ const CONTESTED_FOR: Duration = Duration::from_secs(30);
 /// The kernel, as the loop knows it.
 pub(super) struct KernelSide {
     kernel: Kernel,
-    counters: CounterReader,
+    /// None where the kernel does not show them: traffic is no evidence then.
+    counters: Option<CounterReader>,
     wanted: watch::Sender<Arc<Wanted>>,
     /// The newest revision of the desired state that the kernel holds.
     applied: u64,
@@ -59,9 +60,13 @@ impl KernelSide {
         } else {
             KernelAccess::Write
         };
+        let counters = CounterReader::open().inspect_err(|error| {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "the traffic of the uplinks is no evidence");
+        });
         Ok(Self {
             kernel: kernel::start(to_kernel, access)?,
-            counters: CounterReader::open()?,
+            counters: counters.ok(),
             wanted,
             applied: 0,
             refused: BTreeSet::new(),
@@ -203,7 +208,7 @@ impl KernelSide {
     pub(super) fn counters(&mut self, uplink: &UplinkName) -> Option<Counters> {
         let index = self.attachments.get(uplink)?.index?;
         let link = self.observed.as_ref()?.links.get(&index)?;
-        self.counters.read(&link.name)
+        self.counters.as_mut()?.read(&link.name)
     }
 
     /// A probe with the interface and the mark by which it leaves.
