@@ -94,6 +94,7 @@ pub fn run_scenario(
         times: options.times,
         has_ipv6: scenario.ipv6,
         has_long_flows: scenario.long_flows,
+        portals: Vec::new(),
     };
     let mut runs = Vec::new();
     for number in 1..=options.runs {
@@ -127,13 +128,14 @@ struct ScenarioRunner<'n> {
     times: Option<u32>,
     has_ipv6: bool,
     has_long_flows: bool,
+    /// The landing pages that are up. They go when the next phase begins.
+    portals: Vec<LandingPage<'n>>,
 }
 
 /// What the acts of a phase leave behind.
 #[derive(Default)]
 struct RunningActs<'n> {
     flapping: Vec<FlappingWire<'n>>,
-    portals: Vec<LandingPage<'n>>,
     floods: Vec<ShutdownHandle>,
     stalls: Vec<ShutdownHandle>,
     addresses: Vec<ShutdownHandle>,
@@ -157,6 +159,7 @@ impl<'n> ScenarioRunner<'n> {
         let start = clock::now();
         let phases = scenario.phases.iter().map(|phase| self.phase(phase));
         let phases = phases.collect::<Result<_, _>>()?;
+        self.portals.clear();
         let range = TimeRange {
             from: start - LEAD,
             to: clock::now() - GRACE,
@@ -178,13 +181,13 @@ impl<'n> ScenarioRunner<'n> {
         let before = (self.testbed.cost()?, self.testbed.probes()?);
         let from = clock::now();
         self.testbed.seen.begin(from);
+        self.portals.clear();
         let bare = phase.expect.times_bare_probe.is_some();
         let bare = bare.then(|| BareProbe::start(self.testbed.network.router()));
         let bare = bare.transpose()?;
         let acted = self.act(phase)?;
         let (lookups, kills) = (acted.lookups, acted.kills);
         let (to, outages) = self.last(phase, acted.flapping)?;
-        drop(acted.portals);
         drop(acted.floods);
         drop(acted.quotas);
         // What they do late would be of the next phase.
@@ -312,9 +315,8 @@ impl<'n> ScenarioRunner<'n> {
                 return self.flap(acted, wire, *to, lasts, apart.0);
             }
             Act::LandingPage(uplink) => {
-                acted
-                    .portals
-                    .push(LandingPage::raise(self.provider(uplink)?)?);
+                let page = LandingPage::raise(self.provider(uplink)?)?;
+                self.portals.push(page);
             }
             Act::Flood(bits_per_second) => {
                 let client = self.testbed.network.client();
