@@ -77,18 +77,8 @@ impl PhaseObservations<'_> {
     }
 
     fn says(&self, event: &str) -> bool {
-        let is_said = |entry: &TimelineEntry| match &entry.note {
-            TimelineNote::Agent(record) => {
-                record.event.name() == event || record.reason.contains(event)
-            }
-            TimelineNote::Lab { .. }
-            | TimelineNote::AgentSilent
-            | TimelineNote::Kernel { .. }
-            | TimelineNote::Client(_)
-            | TimelineNote::Client6(_) => false,
-        };
         let mut all = self.warm_up.iter().chain(self.timeline);
-        all.any(is_said)
+        all.any(|entry| entry.note.says(event))
     }
 }
 

@@ -257,6 +257,20 @@ pub enum TimelineNote {
     Client6(ClientTraffic),
 }
 
+impl TimelineNote {
+    /// Whether the agent reports this event, or something for this reason.
+    pub(super) fn says(&self, event: &str) -> bool {
+        match self {
+            Self::Agent(record) => record.event.name() == event || record.reason.contains(event),
+            Self::Lab { .. }
+            | Self::AgentSilent
+            | Self::Kernel { .. }
+            | Self::Client(_)
+            | Self::Client6(_) => false,
+        }
+    }
+}
+
 /// What was measured over the runs of a phase.
 #[derive(Debug, Serialize)]
 pub struct PhaseFigures {

@@ -39,6 +39,8 @@ use crate::units::{Metric, Moment};
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long the last packets of a phase may take to be answered.
 const GRACE: Duration = Duration::from_millis(300);
+/// A report may be so late on a busy machine: it comes after what it reports, which the phase has measured.
+const LATE_REPORT: Duration = Duration::from_secs(10);
 /// How much of the time before the first phase a picture shows.
 const LEAD: Duration = Duration::from_millis(500);
 /// Probes come once a second: the first phase begins at a time drawn from this span, so that many
@@ -188,6 +190,11 @@ impl<'n> ScenarioRunner<'n> {
         let acted = self.act(phase)?;
         let (lookups, kills) = (acted.lookups, acted.kills);
         let (to, outages) = self.last(phase, acted.flapping)?;
+        if let Some(event) = &phase.expect.says {
+            let limit = clock::now() + LATE_REPORT;
+            self.testbed
+                .listen_until(limit, |seen| seen.has_said(event));
+        }
         drop(acted.floods);
         drop(acted.quotas);
         // What they do late would be of the next phase.

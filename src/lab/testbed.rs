@@ -313,6 +313,13 @@ impl Observations {
         phase.timeline.push(entry);
     }
 
+    /// Whether the agent has reported this event, or something for this reason.
+    pub(super) fn has_said(&self, event: &str) -> bool {
+        let phase = self.phase.iter().flat_map(|phase| &phase.timeline);
+        let mut all = self.warm_up.iter().chain(phase);
+        all.any(|entry| entry.note.says(event))
+    }
+
     /// The client's traffic of one family in a range of time.
     pub(super) fn traffic(&mut self, family: LabFamily, range: TimeRange) -> ClientTraffic {
         let traffic = self.streams.of(family).traffic(range);
