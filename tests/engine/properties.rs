@@ -707,9 +707,12 @@ impl Rig {
             return;
         }
         let from = std::mem::replace(&mut self.active, active.clone());
-        // A family goes apart, and back to the leader, by how it works there, not by the uplink as a whole.
+        // A family goes apart, and back to the leader, by how it works there, not by the uplink as a whole. Where
+        // several shared the traffic and do so no more, the one that goes on led them.
         let is_whole = family.is_none() && active.len() == 1;
-        if !is_whole || from.first() == active.first() {
+        let goes_on =
+            from.first() == active.first() || (from.len() > 1 && from.contains(&active[0]));
+        if !is_whole || goes_on {
             return;
         }
         let (left, taken) = (from.first(), &active[0]);
