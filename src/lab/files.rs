@@ -23,10 +23,14 @@ pub(super) fn remove_state() {
     fs::remove_dir_all(STATE).unwrap_or(());
 }
 
-/// The last lines of the agent's log.
+/// The last lines of the agent's log, few enough for a message.
 pub(super) fn end_of_log() -> String {
-    const LINES: usize = 12;
+    last_of_log(12).join("\n")
+}
+
+/// So many of the last lines of the agent's log.
+pub(super) fn last_of_log(most: usize) -> Vec<String> {
     let log = fs::read_to_string(LOG).unwrap_or_else(|error| format!("no log: {error}"));
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
+    let mut lines: Vec<_> = log.lines().map(str::to_owned).collect();
+    lines.split_off(lines.len().saturating_sub(most))
 }

@@ -9,10 +9,14 @@ use crate::engine::event::Repetition;
 use crate::engine::event::record::EventRecord;
 use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
+use crate::lab::files;
 use crate::lab::long_flow::FlowOutcome;
-use crate::lab::scenario::UplinkFault;
+use crate::lab::scenario::{Scenario, UplinkFault};
 use crate::lab::stream::{ClientTraffic, TimeRange};
 use crate::units::Moment;
+
+/// So many lines of the agent's log are shown where something failed.
+const LOG_LINES: usize = 400;
 
 /// A whole play.
 #[derive(Debug, Serialize)]
@@ -29,6 +33,29 @@ pub struct LabReport {
     pub runs: Vec<ScenarioRunReport>,
     /// Over all runs, one for each phase.
     pub figures: Vec<PhaseFigures>,
+    /// The end of the agent's log, where an expectation was not met. `UPLINKD_LOG=debug` has each probe in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agent_log: Vec<String>,
+}
+
+impl LabReport {
+    /// Of these runs of a scenario.
+    pub(super) fn of(scenario: &Scenario, seed: u64, runs: Vec<ScenarioRunReport>) -> Self {
+        let passed = runs.iter().flat_map(|run| &run.phases).all(|p| p.passed);
+        Self {
+            scenario: scenario.name.clone(),
+            about: scenario.about.clone(),
+            seed,
+            passed,
+            figures: figures(&runs),
+            runs,
+            agent_log: if passed {
+                Vec::new()
+            } else {
+                files::last_of_log(LOG_LINES)
+            },
+        }
+    }
 }
 
 /// One run of a play.
@@ -319,7 +346,7 @@ impl RunSpread {
 }
 
 /// The figures of each phase over all runs.
-pub(super) fn figures(runs: &[ScenarioRunReport]) -> Vec<PhaseFigures> {
+fn figures(runs: &[ScenarioRunReport]) -> Vec<PhaseFigures> {
     let phases = runs.first().map_or(0, |run| run.phases.len());
     (0..phases)
         .filter_map(|number| figures_of(runs.iter().filter_map(|run| run.phases.get(number))))

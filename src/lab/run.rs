@@ -24,7 +24,7 @@ use crate::lab::output::LabOutput;
 use crate::lab::portal::LandingPage;
 use crate::lab::quota::SharedQuota;
 use crate::lab::report::{
-    self, KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
+    KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
     ScenarioRunReport, TimelineNote,
 };
 use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase, Span};
@@ -104,14 +104,7 @@ pub fn run_scenario(
         let run = runner.run(scenario, number);
         runs.push(run.map_err(|error| runner.testbed.explain(error))?);
     }
-    let report = LabReport {
-        scenario: scenario.name.clone(),
-        about: scenario.about.clone(),
-        seed: options.seed,
-        passed: runs.iter().flat_map(|run| &run.phases).all(|p| p.passed),
-        figures: report::figures(&runs),
-        runs,
-    };
+    let report = LabReport::of(scenario, options.seed, runs);
     output.end(&report);
     Ok(report)
 }
