@@ -736,7 +736,9 @@ impl Rig {
                 .map(|u| u.tier)
         };
         let is_equal = at_best == at_least && at_least == fitness(&after, taken).0;
-        let is_as_fit = left.filter(|left| is_equal && !Self::is_suppressed(before, left));
+        // A machine that slept may leave it by its families, of which nothing was heard, before it is called down.
+        let is_as_fit = left
+            .filter(|left| is_equal && !Self::is_suppressed(before, left) && !self.is_dead(left));
         if let Some(left) = is_as_fit.filter(|left| tier(left).is_some() && !is_by_hand) {
             let is_for_the_score =
                 self.failover.policy == Policy::Best && tier(taken) == tier(left);
@@ -751,6 +753,13 @@ impl Rig {
                 Brief(&after)
             );
         }
+    }
+
+    /// Its link answers nothing.
+    fn is_dead(&self, uplink: &UplinkName) -> bool {
+        let links = UPLINKS.iter().zip(&self.links);
+        let mut own = links.filter(|(known, _)| name(known) == *uplink);
+        own.any(|(_, shares)| shares.iter().all(|share| *share == 0))
     }
 
     /// What is taken down carries nothing, and another uplink is well.
