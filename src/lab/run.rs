@@ -413,13 +413,19 @@ impl<'n> ScenarioRunner<'n> {
         let from = clock::now();
         let mut settled = None;
         let mut is_awaited = phase.until.is_some() || phase.until6.is_some();
+        let mut is_measured = false;
         let end = loop {
             let to = clock::now();
             let stalls = self.testbed.seen.delays.stalls(TimeRange { from, to });
             let end = settled.unwrap_or(from + lasts + stalls.min(lasts));
             if to >= end {
-                break end;
+                if std::mem::replace(&mut is_measured, true) {
+                    break end;
+                }
+                self.testbed.measure_delays();
+                continue;
             }
+            is_measured = false;
             for wire in &mut flapping {
                 if let Some(turn) = wire.turn_if_due(clock::now())? {
                     self.note_turn(wire, turn);

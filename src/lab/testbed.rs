@@ -252,11 +252,7 @@ impl<'n> Testbed<'n> {
 
     /// Adds how long the machine stood still before a failure, if it did.
     pub(super) fn explain(&mut self, error: LabError) -> LabError {
-        // What lasts until now is measured only when it is over.
-        let is_measured = Netlink::open().and_then(|mut kernel| kernel.wait_for_lock());
-        if is_measured.is_ok() {
-            self.listen_until(clock::now() + LOOK_AFTER, |_| false);
-        }
+        self.measure_delays();
         let to = clock::now();
         let stalled = self.seen.delays.stalls(TimeRange {
             from: to - BEFORE,
@@ -269,6 +265,14 @@ impl<'n> Testbed<'n> {
             stalled,
             of: BEFORE,
             source: Box::new(error),
+        }
+    }
+
+    /// Waits for the end of a delay that lasts until now: it is known only when it is over.
+    pub(super) fn measure_delays(&mut self) {
+        let is_measured = Netlink::open().and_then(|mut kernel| kernel.wait_for_lock());
+        if is_measured.is_ok() {
+            self.listen_until(clock::now() + LOOK_AFTER, |_| false);
         }
     }
 
