@@ -27,10 +27,10 @@ use crate::lab::report::{
     KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
     ScenarioRunReport, TimelineNote,
 };
-use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase, Span};
+use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stalls;
-use crate::lab::stream::TimeRange;
+use crate::lab::stream::{self, TimeRange};
 use crate::lab::switch_test;
 use crate::lab::testbed::Testbed;
 use crate::units::{Metric, Moment};
@@ -46,10 +46,6 @@ const LEAD: Duration = Duration::from_millis(500);
 /// Probes come once a second: the first phase begins at a time drawn from this span, so that many
 /// runs meet every moment between two probes.
 const ANY_MOMENT: Duration = Duration::from_secs(1);
-/// Multiples of the golden ratio lie evenly between 0 and 1, however many there are (Weyl 1916).
-const EVENLY: f64 = 0.618_033_988_749_895;
-/// A single run has the age that all runs would have where the stream flows from the beginning.
-const FIRST_PLACE: f64 = 0.6;
 /// The moments of stalls are none of the others that are drawn from the seed.
 const STALLS: u64 = 0x5354_414c;
 /// Nor are those of addresses.
@@ -109,12 +105,6 @@ pub fn run_scenario(
     Ok(report)
 }
 
-/// The age of the client's stream in the run of this number.
-fn stream_age([youngest, oldest]: [Span; 2], number: u16) -> Duration {
-    let place = (f64::from(number) * EVENLY + FIRST_PLACE).fract();
-    youngest.0 + oldest.0.saturating_sub(youngest.0).mul_f64(place)
-}
-
 struct ScenarioRunner<'n> {
     testbed: Testbed<'n>,
     output: LabOutput,
@@ -141,7 +131,7 @@ struct RunningActs<'n> {
 
 impl<'n> ScenarioRunner<'n> {
     fn run(&mut self, scenario: &Scenario, number: u16) -> Result<ScenarioRunReport, LabError> {
-        let age = scenario.stream_age.map(|ages| stream_age(ages, number));
+        let age = scenario.stream_age.map(|ages| stream::age(ages, number));
         self.testbed.let_stream(age.is_none());
         let ready = self.testbed.start_agent_afresh()?;
         self.output.ready(ready);
@@ -183,11 +173,8 @@ impl<'n> ScenarioRunner<'n> {
         let acted = self.act(phase)?;
         let (lookups, kills) = (acted.lookups, acted.kills);
         let (to, outages) = self.last(phase, acted.flapping)?;
-        if let Some(event) = &phase.expect.says {
-            let limit = clock::now() + LATE_REPORT;
-            self.testbed
-                .listen_until(limit, |seen| seen.has_said(event));
-        }
+        let says = phase.expect.says.iter();
+        says.for_each(|event| self.await_report(event));
         drop(acted.floods);
         drop(acted.quotas);
         // What they do late would be of the next phase.
@@ -256,6 +243,13 @@ impl<'n> ScenarioRunner<'n> {
             active,
             timeline: heading.timeline,
         })
+    }
+
+    /// Waits for what the agent is to say, if that is late.
+    fn await_report(&mut self, event: &str) {
+        let limit = clock::now() + LATE_REPORT;
+        self.testbed
+            .listen_until(limit, |seen| seen.has_said(event));
     }
 
     /// What became of the long flows when the traffic moved last, if it did.
@@ -494,26 +488,5 @@ impl<'n> ScenarioRunner<'n> {
     fn wire(&self, name: &str) -> Result<Wire<'n>, LabError> {
         let wire = self.testbed.network.wire(name);
         wire.ok_or_else(|| LabError::Wire(name.to_owned()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ages_of_the_stream_lie_evenly_however_many_runs_there_are() {
-        let ages = [1, 11].map(|seconds| Span(Duration::from_secs(seconds)));
-        for runs in [5, 20, 40] {
-            let seen = (1..=runs).map(|run| stream_age(ages, run).as_secs_f64());
-            let mut seen: Vec<_> = [1.0, 11.0].into_iter().chain(seen).collect();
-            seen.sort_by(f64::total_cmp);
-            let widest = seen.windows(2).map(|pair| pair[1] - pair[0]);
-            let widest = widest.fold(0.0, f64::max);
-            assert!(
-                widest <= 20.0 / f64::from(runs),
-                "{widest} s of {runs} runs"
-            );
-        }
     }
 }

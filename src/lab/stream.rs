@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::lab::scenario::Span;
 use crate::units::Moment;
 
 /// Between two packets of the client's stream.
 pub const PACE: Duration = Duration::from_millis(5);
+
+/// Multiples of the golden ratio lie evenly between 0 and 1, however many there are (Weyl 1916).
+const EVENLY: f64 = 0.618_033_988_749_895;
+/// A single run has the age that all runs would have where the stream flows from the beginning.
+const FIRST_PLACE: f64 = 0.6;
 
 /// A packet of the client left or was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +139,12 @@ impl PacketStream {
     }
 }
 
+/// How old the stream is in the run of this number, between these ages.
+pub(super) fn age([youngest, oldest]: [Span; 2], number: u16) -> Duration {
+    let place = (f64::from(number) * EVENLY + FIRST_PLACE).fract();
+    youngest.0 + oldest.0.saturating_sub(youngest.0).mul_f64(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,5 +199,21 @@ mod tests {
         let traffic = traffic(|_| false, 0, 1000);
         assert_eq!(traffic.gap, Duration::from_millis(995));
         assert_eq!(traffic.lost, traffic.sent);
+    }
+
+    #[test]
+    fn the_ages_of_the_stream_lie_evenly_however_many_runs_there_are() {
+        let ages = [1, 11].map(|seconds| Span(Duration::from_secs(seconds)));
+        for runs in [5, 20, 40] {
+            let seen = (1..=runs).map(|run| age(ages, run).as_secs_f64());
+            let mut seen: Vec<_> = [1.0, 11.0].into_iter().chain(seen).collect();
+            seen.sort_by(f64::total_cmp);
+            let widest = seen.windows(2).map(|pair| pair[1] - pair[0]);
+            let widest = widest.fold(0.0, f64::max);
+            assert!(
+                widest <= 20.0 / f64::from(runs),
+                "{widest} s of {runs} runs"
+            );
+        }
     }
 }

@@ -729,11 +729,8 @@ impl Rig {
             Brief(&after)
         );
         let tier = |name: &UplinkName| {
-            after
-                .uplinks
-                .iter()
-                .find(|u| u.name == *name)
-                .map(|u| u.tier)
+            let mut uplinks = after.uplinks.iter();
+            uplinks.find(|u| u.name == *name).map(|u| u.tier)
         };
         let is_equal = at_best == at_least && at_least == fitness(&after, taken).0;
         // A machine that slept may leave it by its families, of which nothing was heard, before it is called down.
