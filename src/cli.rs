@@ -13,6 +13,7 @@ mod output;
 mod packaging;
 #[cfg(feature = "replay")]
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod status;
 
@@ -45,6 +46,8 @@ enum CliCommand {
     Status(status::StatusArguments),
     /// Show what happened, also before a restart
     History(history::HistoryArguments),
+    /// Show availability, outages, and who carried the traffic
+    Report(report::ReportArguments),
     #[command(flatten)]
     Agent(command::AgentCommand),
     /// Make a configuration from that of mwan3
@@ -91,6 +94,7 @@ impl Cli {
             CliCommand::Check(arguments) => check::run(&arguments),
             CliCommand::Status(arguments) => status::run(&arguments),
             CliCommand::History(arguments) => history::run(&arguments),
+            CliCommand::Report(arguments) => report::run(&arguments),
             CliCommand::Agent(command) => command.run(),
             CliCommand::Import(arguments) => import::run(&arguments),
             #[cfg(feature = "replay")]

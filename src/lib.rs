@@ -28,6 +28,7 @@
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
 //!   other. Pure.
 //! - [`memory`], [`history`], [`choices`]: what outlives a restart.
+//! - [`report`]: what a history amounts to. Pure.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
@@ -56,5 +57,6 @@ pub mod recorder;
 pub mod recording;
 #[cfg(feature = "replay")]
 pub mod replay;
+pub mod report;
 pub mod routing;
 pub mod units;

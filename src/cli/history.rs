@@ -38,15 +38,7 @@ pub(super) fn span(text: &str) -> Result<Duration, &'static str> {
 
 /// Prints it.
 pub(super) fn run(arguments: &HistoryArguments) -> Result<ExitCode> {
-    let events = match asked(arguments) {
-        Err(error) if !error.is::<ConfigError>() => {
-            output::remark(&format!(
-                "{error:#}; this is what was written, and the latest events may be missing"
-            ));
-            stored(arguments)?
-        }
-        answered => answered?,
-    };
+    let events = events(&arguments.connection, arguments.since)?;
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&events)?)
     } else {
@@ -56,12 +48,25 @@ pub(super) fn run(arguments: &HistoryArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn asked(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
+/// The events within a time until now, or all, of the agent or of its files.
+pub(super) fn events(connection: &Connection, since: Option<Duration>) -> Result<Vec<EventRecord>> {
+    match asked(connection, since) {
+        Err(error) if !error.is::<ConfigError>() => {
+            output::remark(&format!(
+                "{error:#}; this is what was written, and the latest events may be missing"
+            ));
+            stored(connection, since)
+        }
+        answered => answered,
+    }
+}
+
+fn asked(connection: &Connection, since: Option<Duration>) -> Result<Vec<EventRecord>> {
     let request = Request::History {
-        since: arguments.since,
+        since,
         newest: None,
     };
-    match arguments.connection.open()?.request(&request)? {
+    match connection.open()?.request(&request)? {
         Response::History(events) => Ok(events),
         other @ (Response::Status(_)
         | Response::Event(_)
@@ -71,20 +76,24 @@ fn asked(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
     }
 }
 
-fn stored(arguments: &HistoryArguments) -> Result<Vec<EventRecord>> {
-    let stored = history::read(&state_dir(&arguments.connection)?)?;
+fn stored(connection: &Connection, since: Option<Duration>) -> Result<Vec<EventRecord>> {
+    let stored = history::read(&state_dir(connection)?)?;
     for line in stored.corrupt {
         output::remark(&line.to_string());
     }
+    let begin = since.and_then(|since| now().checked_sub(since));
+    let mut events = stored.events;
+    events.retain(|event| begin.is_none_or(|begin| event.at.0 >= begin));
+    Ok(events)
+}
+
+/// The end of what is asked for.
+pub(super) fn now() -> SystemTime {
     #[expect(
         clippy::disallowed_methods,
         reason = "a span ends when it is asked for; nothing is decided by it"
     )]
-    let now = SystemTime::now();
-    let begin = arguments.since.and_then(|since| now.checked_sub(since));
-    let mut events = stored.events;
-    events.retain(|event| begin.is_none_or(|begin| event.at.0 >= begin));
-    Ok(events)
+    SystemTime::now()
 }
 
 fn state_dir(connection: &Connection) -> Result<PathBuf> {

@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::agent::{Agent, event};
 use nix::pty::{OpenptyResult, openpty};
 use serde_json::{Value, json};
+use uplinkd::engine::event::{EventKind, Side};
+use uplinkd::engine::state::State;
 use uplinkd::history::History;
 use uplinkd::units::Timestamp;
 
@@ -143,8 +145,8 @@ fn help_names_every_command_and_succeeds() {
     let help = output(&mut uplinkd(&["--help"]));
     assert_eq!(code(&help), Some(0));
     for command in [
-        "run", "check", "status", "history", "switch", "auto", "disable", "enable", "forget",
-        "reload",
+        "run", "check", "status", "history", "report", "switch", "auto", "disable", "enable",
+        "forget", "reload",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),
@@ -517,6 +519,59 @@ fn the_agent_answers_its_history_and_without_an_agent_its_files_do() {
     let said = stderr(&told).matches("history.jsonl is damaged").count();
     assert_eq!(said, 1, "{}", stderr(&told));
     assert!(stderr(&told).contains("line 1 of "), "{}", stderr(&told));
+}
+
+#[test]
+fn the_report_comes_from_the_history_in_three_forms() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut history, _) = History::open(directory.path());
+    // As good as the whole of a hundred years.
+    let year = 31_557_600;
+    let down = UNIX_EPOCH + Duration::from_secs(55 * year);
+    for (kind, state, second) in [
+        (EventKind::UplinkUp, State::Up, 0),
+        (EventKind::UplinkDown, State::Down, 1_000),
+        (EventKind::UplinkRecovering, State::Recovering, 1_090),
+        (EventKind::UplinkUp, State::Up, 2_000),
+    ] {
+        let mut event = event(1);
+        event.at = Timestamp(down + Duration::from_secs(second));
+        event.event = kind;
+        event.uplink = Some("fiber".parse().expect("a name"));
+        event.to = Some(Side::State(state));
+        history.note(&event).expect("it waits");
+    }
+    history.write().expect("written");
+    let lines = format!(
+        "[agent]\ncontrol = \"/nowhere/a.sock\"\nstate_dir = {:?}\n[[uplink]]\nname = \"fiber\"\ninterface = \"lo\"\ntier = 1\n",
+        directory.path()
+    );
+    let path = file(directory.path(), &lines);
+    let ask = |more: &[&str]| {
+        let arguments = ["report", "--since", "36500d", "--config", text(&path)];
+        output(&mut uplinkd(&[&arguments, more].concat()))
+    };
+    let told = ask(&["--json"]);
+    assert_eq!(code(&told), Some(0), "{}", stderr(&told));
+    let report: Value = serde_json::from_str(stdout(&told)).expect("one object");
+    let fiber = &report["uplinks"][0];
+    assert_eq!(fiber["name"], "fiber");
+    assert_eq!(fiber["outages"], 1);
+    assert_eq!(fiber["outage_s"], 90);
+    assert_eq!(fiber["available_percent"], json!(95.5));
+    assert_eq!(report["outages"][0]["begin"], "2024-12-31T18:16:40Z");
+    let table = ask(&["--csv"]);
+    assert!(
+        stdout(&table).contains("\r\nfiber,2024-12-31T18:16:40Z,2024-12-31T18:18:10Z,90,,"),
+        "{}",
+        stdout(&table)
+    );
+    assert!(
+        stdout(&ask(&[])).contains("95.500 %"),
+        "{}",
+        stdout(&ask(&[]))
+    );
+    assert_eq!(code(&ask(&["--json", "--csv"])), Some(2));
 }
 
 #[test]

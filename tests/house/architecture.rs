@@ -27,6 +27,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "lab",
             "recording",
             "replay",
+            "report",
             "routing",
             "units",
         ],
@@ -78,6 +79,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("recorder", &["engine::input", "engine::settings", "units"]),
     ("recording", &["engine", "recorder", "replay", "units"]),
     ("replay", &["engine", "routing", "units"]),
+    (
+        "report",
+        &["engine::event", "engine::state", "routing", "units"],
+    ),
     ("engine", &["routing", "units"]),
     ("routing", &["units"]),
     ("units", &[]),

@@ -438,7 +438,7 @@ impl Layout {
     }
 }
 
-fn list(names: &[UplinkName]) -> String {
+pub(in crate::cli) fn list(names: &[UplinkName]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
@@ -459,7 +459,7 @@ fn milliseconds(number: Option<f64>) -> String {
 }
 
 /// A span in its two largest units.
-fn short(span: Duration) -> String {
+pub(in crate::cli) fn short(span: Duration) -> String {
     let seconds = span.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match () {

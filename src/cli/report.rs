@@ -1,0 +1,335 @@
+//! `uplinkd report`: availability, outages, and who carried the traffic.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::command::unexpected;
+use super::connection::Connection;
+use super::history;
+use super::output::{self, paragraph};
+use super::status::table::{list, short};
+use crate::config::{ConfigError, printable};
+use crate::control::{Request, Response};
+use crate::report::{Availability, OutageReport, Period, Report, Subject, UplinkReport};
+use crate::units::UplinkName;
+
+/// The arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// For machines
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// The outages, as values separated by commas
+    #[arg(long)]
+    csv: bool,
+    /// Over this time until now
+    #[arg(
+        long,
+        value_name = "SPAN",
+        default_value = "30d",
+        allow_hyphen_values = true,
+        value_parser = history::span
+    )]
+    since: Duration,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Prints it.
+pub(super) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
+    let running = running(&arguments.connection)?;
+    let events = history::events(&arguments.connection, None)?;
+    let now = history::now();
+    let from = now.checked_sub(arguments.since);
+    let report = Report::of(&Subject {
+        events: &events,
+        period: Period {
+            from: from.unwrap_or(SystemTime::UNIX_EPOCH),
+            to: now,
+        },
+        running: running.as_deref(),
+    });
+    output::print(&if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else if arguments.csv {
+        csv(&report.outages)
+    } else {
+        text(&report, output::width())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The uplinks of the agent, if it runs.
+fn running(connection: &Connection) -> Result<Option<Vec<UplinkName>>> {
+    let status = || match connection.open()?.request(&Request::Status)? {
+        Response::Status(status) => Ok(status),
+        other @ (Response::History(_)
+        | Response::Event(_)
+        | Response::Done(_)
+        | Response::Refused(_)
+        | Response::NotFound(_)) => Err(unexpected(other)),
+    };
+    match status() {
+        Ok(status) => {
+            let names = status.uplinks.into_iter().map(|uplink| uplink.name);
+            Ok(Some(names.collect()))
+        }
+        Err(error) if error.is::<ConfigError>() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn text(report: &Report, width: usize) -> String {
+    let Report {
+        from,
+        to,
+        coverage_percent,
+        whole,
+        uplinks,
+        outages,
+        switches,
+        method,
+    } = report;
+    let lasts = to.0.duration_since(from.0).unwrap_or_default();
+    let head = format!(
+        "{from} to {to} ({}), watched {coverage_percent:.1} %",
+        short(lasts)
+    );
+    let mut text = paragraph(&head, 0, width) + "\n" + &table(whole, uplinks, width) + "\n";
+    let _ = writeln!(text, "switches: {switches}");
+    if !outages.is_empty() {
+        text.push_str("outages:\n");
+    }
+    for outage in outages {
+        text.push_str(&paragraph(&line(outage), 2, width));
+    }
+    text + "\n" + &paragraph(method, 0, width)
+}
+
+const GAP: &str = "  ";
+const TITLES: [&str; 8] = [
+    "UPLINK",
+    "AVAILABLE",
+    "OUTAGES",
+    "LONGEST",
+    "IN ALL",
+    "DEGRADED",
+    "PLANNED",
+    "CARRIED",
+];
+
+/// The columns that go first where there is no room for all.
+const LEAST_WANTED: [usize; 4] = [6, 5, 3, 4];
+
+fn table(whole: &Availability, uplinks: &[UplinkReport], room: usize) -> String {
+    let rows = uplinks.iter().map(|uplink| {
+        let own = [uplink.degraded_s, uplink.planned_s, uplink.carried_s].map(Some);
+        row(uplink.name.as_str(), &uplink.availability, own)
+    });
+    let whole = row("(at least one)", whole, [None; 3]);
+    let titles = TITLES.map(str::to_owned);
+    let rows: Vec<_> = [titles].into_iter().chain(rows).chain([whole]).collect();
+    let widths: [usize; TITLES.len()] = std::array::from_fn(|column| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or_default()
+    });
+    let mut shown: Vec<_> = (0..TITLES.len()).collect();
+    for least in LEAST_WANTED {
+        let all: usize = shown.iter().map(|column| widths[*column] + GAP.len()).sum();
+        if all <= room + GAP.len() {
+            break;
+        }
+        shown.retain(|column| *column != least);
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells = shown.iter().map(|&column| {
+            let (cell, width) = (&row[column], widths[column]);
+            if column == 0 {
+                format!("{cell:width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+        let line = cells.collect::<Vec<_>>().join(GAP);
+        text.extend([line.trim_end(), "\n"]);
+    }
+    text
+}
+
+fn row(name: &str, availability: &Availability, own: [Option<u64>; 3]) -> [String; 8] {
+    let Availability {
+        available_percent,
+        available_s: _,
+        outage_s,
+        outages,
+        longest_outage_s,
+    } = *availability;
+    let lasts = |seconds| short(Duration::from_secs(seconds));
+    let [degraded, planned, carried] = own.map(|own| own.map(lasts).unwrap_or_default());
+    [
+        printable(name),
+        available_percent.map_or_else(|| "-".to_owned(), share),
+        outages.to_string(),
+        lasts(longest_outage_s),
+        lasts(outage_s),
+        degraded,
+        planned,
+        carried,
+    ]
+}
+
+/// To three decimals, and never rounded up: only what had no outage is 100 %.
+fn share(percent: f64) -> String {
+    let floor = (percent * 1000.0).floor() / 1000.0;
+    format!("{floor:.3} %")
+}
+
+fn line(outage: &OutageReport) -> String {
+    let OutageReport {
+        uplink,
+        begin,
+        end,
+        lasts_s,
+        reason,
+        carried,
+    } = outage;
+    let who = uplink.as_ref().map_or("all", UplinkName::as_str);
+    let lasts = short(Duration::from_secs(*lasts_s));
+    let so_far = if end.is_none() { " so far" } else { "" };
+    let carried = match carried.as_slice() {
+        [] => String::new(),
+        names => format!(", carried by {}", list(names)),
+    };
+    printable(format!(
+        "{begin}  {who}  {lasts}{so_far}{carried}: {reason}"
+    ))
+}
+
+/// RFC 4180. The uplink is empty where it is an outage of all, and the end while it goes on.
+fn csv(outages: &[OutageReport]) -> String {
+    let mut text = "uplink,begin,end,seconds,carried,reason\r\n".to_owned();
+    for outage in outages {
+        let text_of = |value: Option<String>| value.unwrap_or_default();
+        let carried: Vec<_> = outage.carried.iter().map(UplinkName::as_str).collect();
+        let fields = [
+            text_of(outage.uplink.as_ref().map(ToString::to_string)),
+            outage.begin.to_string(),
+            text_of(outage.end.map(|end| end.to_string())),
+            outage.lasts_s.to_string(),
+            carried.join(" "),
+            printable(&outage.reason),
+        ];
+        text.push_str(&fields.map(quoted).join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+fn quoted(field: String) -> String {
+    if field.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::METHOD;
+    use crate::units::Timestamp;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_132_800 + second))
+    }
+
+    fn name(name: &str) -> UplinkName {
+        name.parse().expect("a name")
+    }
+
+    fn report() -> Report {
+        let down = Availability {
+            available_percent: Some(99.999_9),
+            available_s: 2_591_988,
+            outage_s: 12,
+            outages: 2,
+            longest_outage_s: 9,
+        };
+        let uplink = |name: &str, availability| UplinkReport {
+            name: name.parse().expect("a name"),
+            availability,
+            degraded_s: 90,
+            planned_s: 3_600,
+            carried_s: 2_500_000,
+        };
+        Report {
+            from: at(0),
+            to: at(30 * 86_400),
+            coverage_percent: 100.0,
+            whole: Availability::default(),
+            uplinks: vec![
+                uplink("fiber", down),
+                uplink("a-name-of-a-good-length", Availability::default()),
+            ],
+            outages: vec![
+                OutageReport {
+                    uplink: Some(name("fiber")),
+                    begin: at(1_000),
+                    end: Some(at(1_009)),
+                    lasts_s: 9,
+                    reason: "no answer for 0.4 s, in 8 rounds of probes to 4 targets".to_owned(),
+                    carried: vec![name("lte"), name("backup")],
+                },
+                OutageReport {
+                    uplink: None,
+                    begin: at(2_000),
+                    end: None,
+                    lasts_s: 3,
+                    reason: "a page says \"no\"\u{1b}[31m".to_owned(),
+                    carried: vec![],
+                },
+            ],
+            switches: 4,
+            method: METHOD,
+        }
+    }
+
+    #[test]
+    fn the_report_fits_eighty_columns_and_obeys_no_text() {
+        let shown = text(&report(), 80);
+        let widest = shown.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        assert!(shown.contains("(30d 0h), watched 100.0 %"), "{shown}");
+        assert!(
+            shown.contains("99.999 %"),
+            "an outage is not rounded away: {shown}"
+        );
+        assert!(shown.contains("all  3s so far"), "{shown}");
+        assert!(
+            shown.contains("fiber  9s, carried by lte, backup: no answer"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn the_table_for_other_programs_is_that_of_rfc_4180() {
+        let table = csv(&report().outages);
+        let lines: Vec<_> = table.split("\r\n").collect();
+        assert_eq!(
+            lines,
+            [
+                "uplink,begin,end,seconds,carried,reason",
+                "fiber,2026-11-20T00:16:40Z,2026-11-20T00:16:49Z,9,lte backup,\"no answer for 0.4 s, in 8 \
+                 rounds of probes to 4 targets\"",
+                ",2026-11-20T00:33:20Z,,3,,\"a page says \"\"no\"\"\\u{1b}[31m\"",
+                "",
+            ]
+        );
+    }
+}

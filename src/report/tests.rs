@@ -1,0 +1,273 @@
+use super::*;
+use crate::engine::event::{EventKind, Side};
+use crate::units::InterfaceName;
+
+const DAY: u32 = 86_400;
+/// 2026-11-20, midnight.
+const BEGIN: u64 = 1_795_132_800;
+
+fn at(second: u32) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(BEGIN + u64::from(second))
+}
+
+fn name(name: &str) -> UplinkName {
+    name.parse().expect("a name")
+}
+
+fn event(second: u32, kind: EventKind) -> EventRecord {
+    EventRecord {
+        at: Timestamp(at(second)),
+        event: kind,
+        group: None,
+        family: None,
+        uplink: None,
+        interface: None,
+        network: None,
+        from: None,
+        to: None,
+        reason: String::new(),
+        prefixes: BTreeSet::new(),
+        took_us: None,
+        flows_moved: None,
+    }
+}
+
+fn turn(second: u32, uplink: &str, state: State) -> EventRecord {
+    let kind = match state {
+        State::Up => EventKind::UplinkUp,
+        State::Degraded => EventKind::UplinkDegraded,
+        State::Recovering => EventKind::UplinkRecovering,
+        State::Disabled => EventKind::UplinkDisabled,
+        State::Down | State::Absent | State::Unknown | State::Cold => EventKind::UplinkDown,
+    };
+    EventRecord {
+        uplink: Some(name(uplink)),
+        interface: Some("eth1".parse::<InterfaceName>().expect("a name")),
+        from: Some(Side::State(State::Unknown)),
+        to: Some(Side::State(state)),
+        reason: format!("is {state}"),
+        ..event(second, kind)
+    }
+}
+
+fn switch(second: u32, from: &[&str], to: &[&str]) -> EventRecord {
+    let side = |names: &[&str]| Side::Uplinks(names.iter().map(|uplink| name(uplink)).collect());
+    EventRecord {
+        from: Some(side(from)),
+        to: Some(side(to)),
+        ..event(second, EventKind::Switch)
+    }
+}
+
+fn started(second: u32) -> EventRecord {
+    event(second, EventKind::AgentStarted)
+}
+
+fn stopped(second: u32) -> EventRecord {
+    event(second, EventKind::AgentStopped)
+}
+
+/// The report of a day, at the end of which the agent runs or not.
+fn day(events: &[EventRecord], is_running: bool) -> Report {
+    let running = [name("fiber"), name("lte")];
+    Report::of(&Subject {
+        events,
+        period: Period {
+            from: at(0),
+            to: at(DAY),
+        },
+        running: is_running.then_some(&running),
+    })
+}
+
+/// So many seconds of the day.
+#[track_caller]
+fn assert_is_share(percent: f64, seconds: u32) {
+    let expected = f64::from(seconds) / f64::from(DAY) * 100.0;
+    assert!((percent - expected).abs() < 1e-9, "{percent}");
+}
+
+fn of<'a>(report: &'a Report, uplink: &str) -> &'a UplinkReport {
+    let mut uplinks = report.uplinks.iter();
+    uplinks.find(|one| one.name == name(uplink)).expect("known")
+}
+
+/// A day with one outage of fiber, which lte carries through.
+fn one_outage() -> Vec<EventRecord> {
+    vec![
+        started(0),
+        turn(0, "fiber", State::Up),
+        turn(0, "lte", State::Up),
+        switch(0, &[], &["fiber"]),
+        turn(40_000, "fiber", State::Down),
+        switch(40_000, &["fiber"], &["lte"]),
+        turn(40_600, "fiber", State::Recovering),
+        turn(40_603, "fiber", State::Up),
+        switch(40_663, &["lte"], &["fiber"]),
+    ]
+}
+
+#[test]
+fn an_outage_counts_from_its_verdict_to_the_first_answer_and_names_who_carried() {
+    let report = day(&one_outage(), true);
+    let fiber = of(&report, "fiber");
+    assert_eq!(fiber.availability.outage_s, 600);
+    assert_eq!(fiber.availability.available_s, u64::from(DAY - 600));
+    let percent = fiber.availability.available_percent.expect("known");
+    assert_is_share(percent, DAY - 600);
+    assert_eq!(fiber.carried_s, u64::from(DAY - 663));
+    assert_eq!(of(&report, "lte").carried_s, 663);
+    let [outage] = &report.outages[..] else {
+        panic!("{:?}", report.outages);
+    };
+    assert_eq!(outage.uplink, Some(name("fiber")));
+    assert_eq!(outage.begin, Timestamp(at(40_000)));
+    assert_eq!(outage.end, Some(Timestamp(at(40_600))));
+    assert_eq!(outage.reason, "is down");
+    assert_eq!(outage.carried, [name("lte")]);
+    assert_eq!(report.switches, 2, "the first choice is no switch");
+    assert_eq!(report.whole.outages, 0);
+    assert_eq!(report.whole.available_percent, Some(100.0));
+    assert_is_share(report.coverage_percent, DAY);
+}
+
+#[test]
+fn the_whole_is_out_only_while_no_uplink_is_available() {
+    let mut events = one_outage();
+    events.insert(6, turn(40_100, "lte", State::Absent));
+    events.insert(7, turn(40_200, "lte", State::Down));
+    events.insert(8, turn(40_400, "lte", State::Up));
+    let report = day(&events, true);
+    assert_eq!(report.whole.outages, 1);
+    assert_eq!(report.whole.outage_s, 300);
+    assert_eq!(report.whole.longest_outage_s, 300);
+    let lte = of(&report, "lte").availability;
+    assert_eq!((lte.outages, lte.outage_s), (1, 300), "absent, then down");
+    let whole: Vec<_> = { report.outages.iter() }
+        .filter(|outage| outage.uplink.is_none())
+        .collect();
+    assert_eq!(whole.len(), 1);
+    assert_eq!(whole[0].lasts_s, 300);
+    assert_eq!(report.outages.len(), 3);
+}
+
+#[test]
+fn maintenance_and_a_standby_at_rest_are_no_outage() {
+    let events = [
+        started(0),
+        turn(0, "fiber", State::Up),
+        turn(0, "lte", State::Cold),
+        turn(1_000, "fiber", State::Disabled),
+        turn(4_600, "fiber", State::Degraded),
+        turn(5_000, "fiber", State::Up),
+    ];
+    let report = day(&events, true);
+    let fiber = of(&report, "fiber");
+    assert_eq!(fiber.planned_s, 3_600);
+    assert_eq!(fiber.degraded_s, 400);
+    assert_eq!(fiber.availability.available_percent, Some(100.0));
+    assert_eq!(fiber.availability.available_s, u64::from(DAY - 3_600));
+    assert_eq!(of(&report, "lte").availability.available_percent, None);
+    assert_eq!(report.whole.outages, 0);
+}
+
+#[test]
+fn an_outage_that_goes_on_has_no_end_and_counts_so_far() {
+    let events = &one_outage()[..6];
+    let report = day(events, true);
+    let [outage] = &report.outages[..] else {
+        panic!("{:?}", report.outages);
+    };
+    assert_eq!(outage.end, None);
+    assert_eq!(outage.lasts_s, u64::from(DAY - 40_000));
+}
+
+#[test]
+fn after_a_crash_nothing_is_known_until_the_next_start() {
+    // The power goes during an outage, and the machine is off for an hour.
+    let mut events = one_outage();
+    events.truncate(6);
+    events.push(started(43_600));
+    events.push(turn(43_601, "fiber", State::Up));
+    let report = day(&events, true);
+    let fiber = of(&report, "fiber").availability;
+    assert_eq!(fiber.outage_s, 0, "the outage is the last event before");
+    assert_eq!(fiber.available_s, u64::from(40_000 + DAY - 43_601));
+    assert_is_share(report.coverage_percent, DAY - 3_600);
+    // A clean stop is as good as it gets: what was before it is known.
+    events.insert(6, stopped(40_300));
+    let fiber = of(&day(&events, true), "fiber").availability;
+    assert_eq!((fiber.outages, fiber.outage_s), (1, 300));
+    let end = day(&events, true).outages[0].end;
+    assert_eq!(end, Some(Timestamp(at(40_300))));
+}
+
+#[test]
+fn without_a_running_agent_the_last_event_is_the_end_of_what_is_known() {
+    let report = day(&one_outage(), false);
+    assert_is_share(report.coverage_percent, 40_663);
+    assert_eq!(of(&report, "fiber").availability.outage_s, 600);
+}
+
+#[test]
+fn the_state_at_the_begin_of_the_period_is_that_of_the_events_before_it() {
+    let events = one_outage();
+    let report = Report::of(&Subject {
+        events: &events,
+        period: Period {
+            from: at(40_300),
+            to: at(50_000),
+        },
+        running: Some(&[name("fiber"), name("lte")]),
+    });
+    assert_eq!(of(&report, "fiber").availability.outage_s, 300);
+    assert_eq!(report.outages[0].begin, Timestamp(at(40_000)));
+    assert_eq!(report.outages[0].lasts_s, 300);
+    assert_eq!(report.switches, 1);
+}
+
+#[test]
+fn a_clock_that_is_set_late_or_jumps_makes_no_time_up() {
+    let decades_ago = |event: EventRecord| EventRecord {
+        at: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(12)),
+        ..event
+    };
+    // Booted with the clock of 1970, which is set with the first event after 1,000 s.
+    let mut events = vec![
+        decades_ago(started(0)),
+        decades_ago(turn(0, "fiber", State::Up)),
+        decades_ago(switch(0, &[], &["fiber"])),
+        turn(1_000, "fiber", State::Degraded),
+        turn(2_000, "fiber", State::Up),
+    ];
+    let report = day(&events, true);
+    assert_eq!(
+        of(&report, "fiber").availability.available_s,
+        u64::from(DAY - 1_000)
+    );
+    assert_eq!(of(&report, "fiber").carried_s, u64::from(DAY - 1_000));
+    // Set back by an hour, and to a time that has not come.
+    events.push(turn(6_000, "fiber", State::Degraded));
+    events.push(turn(2_400, "fiber", State::Up));
+    events.push(turn(40 * DAY, "fiber", State::Down));
+    events.push(turn(7_000, "fiber", State::Up));
+    let report = day(&events, true);
+    let fiber = of(&report, "fiber");
+    assert_eq!(
+        fiber.availability.available_s + fiber.availability.outage_s,
+        u64::from(DAY - 1_000)
+    );
+    assert_eq!(fiber.availability.outage_s, 1_000, "from 6,000 to 7,000");
+}
+
+#[test]
+fn an_uplink_that_is_no_longer_configured_is_reported_as_long_as_it_is_known() {
+    let mut events = one_outage();
+    events.insert(3, turn(0, "old", State::Up));
+    events.insert(4, turn(100, "old", State::Down));
+    let report = day(&events, true);
+    let names: Vec<_> = report.uplinks.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["fiber", "lte", "old"]);
+    let old = of(&report, "old").availability;
+    assert_eq!((old.available_s, old.outages), (100, 0));
+}
