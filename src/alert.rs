@@ -8,6 +8,7 @@
 
 mod clock;
 mod datagram;
+mod hook_files;
 mod hooks;
 mod journal;
 mod record;
@@ -29,6 +30,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::config::LogSink;
 use crate::engine::event::Severity;
 use crate::engine::event::record::EventRecord;
+pub use hook_files::HookFiles;
 pub use hooks::Hooks;
 use journal::Journal;
 use record::Record;

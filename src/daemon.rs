@@ -151,7 +151,8 @@ impl Daemon {
     }
 
     async fn serve(mut self) -> anyhow::Result<()> {
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        let version = format!("version {}", env!("CARGO_PKG_VERSION"));
+        self.announce_agent(Change::AgentStarted, version);
         if let Some(networks) = self.netifd.first(&self.config).await {
             self.follow(networks);
         }
@@ -366,6 +367,12 @@ impl Daemon {
         self.announcer.announce(&record, &status, &self.netifd, now);
     }
 
+    /// Passes on what the agent itself does.
+    fn announce_agent(&mut self, change: Change, reason: String) {
+        let at = self.clock.now();
+        self.announce(&Event { at, change, reason }, EventContext::default());
+    }
+
     /// Writes the learnt state and the pending history.
     fn keep_memory(&mut self) {
         let directory = &self.config.agent.state_dir;
@@ -389,13 +396,19 @@ impl Daemon {
                 "the routes stay, and nothing can take them over: no agent starts with this configuration"
             );
         }
+        let is_removed = on_stop == OnStop::Remove && !self.options.observe;
+        let what = match on_stop {
+            _ if self.options.observe => "it only observed",
+            OnStop::Remove => "removes its routes",
+            OnStop::Keep => "keeps its routes",
+        };
+        self.announce_agent(Change::AgentStopped, what.to_owned());
         self.announcer.finish(self.clock.now());
         self.keep_memory();
-        let is_removed = on_stop == OnStop::Remove && !self.options.observe;
         if is_removed {
             self.kernel.remove_all(&self.config).await?;
         }
-        tracing::info!(removed = is_removed, "stopped");
+        self.announcer.finish_hooks().await;
         Ok(())
     }
 }

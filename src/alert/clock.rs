@@ -1,9 +1,10 @@
-//! The local time of day, as syslogs and people want it on a line.
+//! The local time of day, as syslogs and people want it on a line, and how late a hook is told.
 
 use std::mem::MaybeUninit;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::time::TimeSpec;
+use tokio::time::Instant;
 
 /// A local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,12 @@ fn broken_down(since_epoch: Duration) -> libc::tm {
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
+
+/// For the lateness of a hook, which decides nothing of the traffic.
+#[expect(clippy::disallowed_methods, reason = "lateness is time that passes")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
 
 #[cfg(test)]
 mod tests {

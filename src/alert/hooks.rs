@@ -1,32 +1,34 @@
 //! Programs that are run when something happens.
 //!
 //! ```text
-//!           ┌── broadcast<EventRecord>, 64 ──> news (1) ───┐
-//!  daemon ──┤                                              ├── one program after the other, each
-//!           └── broadcast<EventRecord>, 64 ──> errands (1) ┘   with a limit
+//!           ┌─ broadcast, 64 ─> news (1) ─────┐  which programs are there,  ┌─ broadcast, 64 ─> worker
+//!  daemon ──┤                                 ├─ on a thread that may block ┤  (1 for each program)
+//!           └─ broadcast, 64 ─> errands (1) ──┘                             └─ broadcast, 64 ─> ...
 //! ```
-//! Every program of the directory is run for each event, in the order of the names, one at a time,
-//! with a clean environment, what happened in `UPLINKD_*` and as JSON on its standard input. What it
-//! prints goes to the log. Nothing waits for it: where programs are so slow that events pile up, the
-//! oldest of those that wait are passed over, and that is said. Whether a standby is to be up is waited
-//! for by the traffic: such errands do not wait behind the news.
+//! Every program of the directory is run for each event, with a clean environment, what happened in
+//! `UPLINKD_*` and as JSON on its standard input. What it prints goes to the log. One program takes the
+//! events in their order, each with a limit; programs do not wait for each other, and nothing waits for
+//! them. Where a program is so slow that events pile up, the oldest of those that wait are passed over,
+//! and that is said. One that ends with [`TRY_AGAIN`] is run again. Whether a standby is to be up is
+//! waited for by the traffic: such errands do not wait behind the news.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::task::spawn;
-use tokio::time::timeout;
+use tokio::task::{JoinHandle, spawn, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::clock::now;
+use super::hook_files::HookFiles;
 use super::record::cut;
 use super::words;
 use crate::engine::event::Lane;
@@ -34,130 +36,265 @@ use crate::engine::event::record::EventRecord;
 
 /// How many events may wait.
 const QUEUE: usize = 64;
-/// How long a program may take.
-const LIMIT: Duration = Duration::from_secs(30);
 /// Between the request to end and the end.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 /// What a program prints after it has ended, by its children, is waited for so long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// So long the end of the agent waits for programs.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// The longest pause before a program is run again for the same event.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// The most of its output that goes to the log.
 const MOST_OUTPUT: usize = 1_024;
 /// The most that is read of it.
 const FLOOD: usize = 64 * 1_024;
+/// `EX_TEMPFAIL` (sysexits.h): not now, as mail and webhooks have it while the network is down.
+const TRY_AGAIN: i32 = 75;
 /// Where programs find others.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The line to the programs.
 #[derive(Debug)]
 pub struct Hooks {
-    news: broadcast::Sender<EventRecord>,
-    errands: broadcast::Sender<EventRecord>,
+    news: broadcast::Sender<Arc<News>>,
+    errands: broadcast::Sender<Arc<News>>,
+    lanes: [JoinHandle<()>; 2],
 }
+
+/// An event, and when it was told.
+#[derive(Debug)]
+struct News {
+    record: EventRecord,
+    told: Instant,
+}
+
+impl News {
+    fn new(record: &EventRecord) -> Self {
+        Self {
+            record: record.clone(),
+            told: now(),
+        }
+    }
+}
+
+/// How long hooks may take.
+#[derive(Clone, Copy, Debug)]
+struct HookLimits {
+    /// One run.
+    run: Duration,
+    /// Before the second run for one event; it doubles with each.
+    pause: Duration,
+    /// So long after an event no further run for it begins.
+    give_up: Duration,
+}
+
+const LIMITS: HookLimits = HookLimits {
+    run: Duration::from_secs(30),
+    pause: Duration::from_secs(5),
+    give_up: Duration::from_secs(3_600),
+};
 
 impl Hooks {
     /// Runs the programs of a directory from now on, on the current runtime; one that is not there is
     /// as good as empty, and may come later.
     pub fn start(directory: &Path) -> Self {
-        let lane = || {
+        Self::with(directory, LIMITS)
+    }
+
+    fn with(directory: &Path, limits: HookLimits) -> Self {
+        let lane = |are_errands| {
             let (events, inbox) = broadcast::channel(QUEUE);
-            spawn(serve(Runner::new(directory.to_owned()), inbox));
-            events
+            let lane = HookLane {
+                directory: directory.to_owned(),
+                limits,
+                are_errands,
+                workers: BTreeMap::new(),
+                said: BTreeMap::new(),
+            };
+            (events, spawn(lane.serve(inbox)))
         };
+        let (news, of_news) = lane(false);
+        let (errands, of_errands) = lane(true);
         Self {
-            news: lane(),
-            errands: lane(),
+            news,
+            errands,
+            lanes: [of_news, of_errands],
         }
     }
 
-    /// Runs them for this event, when they have done with those before.
+    /// Runs them for this event, each when it is done with those before.
     pub fn tell(&self, record: &EventRecord) {
         let lane = match record.event.delivery().lane {
             Lane::Standby(_) => &self.errands,
             Lane::News => &self.news,
         };
         // The receiver is gone only when the runtime ends.
-        let _ = lane.send(record.clone());
+        let _ = lane.send(Arc::new(News::new(record)));
     }
-}
 
-async fn serve(mut runner: Runner, mut inbox: broadcast::Receiver<EventRecord>) {
-    loop {
-        match inbox.recv().await {
-            Ok(record) => {
-                for program in runner.programs() {
-                    runner.run(&program, &record).await;
-                }
+    /// Waits for the programs to take what they were told, for two seconds at most. What still runs then
+    /// goes on by itself.
+    pub async fn finish(self) {
+        let Self {
+            news,
+            errands,
+            lanes,
+        } = self;
+        drop((news, errands));
+        let all = async {
+            for lane in lanes {
+                // It fails only if it panicked.
+                let _ = lane.await;
             }
-            Err(RecvError::Lagged(lost)) => {
-                tracing::warn!(lost, "hooks are too slow: no hook was run for these events");
-            }
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Runs programs, and remembers what was said of them.
-struct Runner {
-    directory: PathBuf,
-    limit: Duration,
-    refused: BTreeSet<String>,
-}
-
-impl Runner {
-    fn new(directory: PathBuf) -> Self {
-        Self {
-            directory,
-            limit: LIMIT,
-            refused: BTreeSet::new(),
-        }
-    }
-
-    /// The programs in the order of their names. What others than root and this user may change is
-    /// refused, and that is said once.
-    fn programs(&mut self) -> Vec<PathBuf> {
-        let found = list(&self.directory);
-        let (programs, why) = match found {
-            Ok(found) => found,
-            Err(error) => (
-                Vec::new(),
-                vec![format!("{}: {error}", self.directory.display())],
-            ),
         };
-        let said = std::mem::take(&mut self.refused);
-        for line in why {
-            if !said.contains(&line) {
-                tracing::warn!(why = line, "hook refused");
-            }
-            self.refused.insert(line);
+        if timeout(STOP_GRACE, all).await.is_err() {
+            tracing::warn!(
+                "hooks are not done at the end of the agent: events that wait are lost to them"
+            );
         }
+    }
+}
+
+/// The news, or the errands, on the way to each program.
+struct HookLane {
+    directory: PathBuf,
+    limits: HookLimits,
+    are_errands: bool,
+    workers: BTreeMap<PathBuf, Worker>,
+    /// Which files are no hooks, said once.
+    said: BTreeMap<PathBuf, String>,
+}
+
+/// The task that runs one program.
+struct Worker {
+    inbox: broadcast::Sender<Arc<News>>,
+    task: JoinHandle<()>,
+}
+
+impl HookLane {
+    async fn serve(mut self, mut inbox: broadcast::Receiver<Arc<News>>) {
+        loop {
+            match inbox.recv().await {
+                Ok(news) => self.pass_on(&news).await,
+                Err(RecvError::Lagged(lost)) => {
+                    tracing::warn!(lost, "hooks are too slow: no hook was run for these events");
+                }
+                Err(RecvError::Closed) => break,
+            }
+        }
+        for worker in std::mem::take(&mut self.workers).into_values() {
+            drop(worker.inbox);
+            // It fails only if it panicked.
+            let _ = worker.task.await;
+        }
+    }
+
+    async fn pass_on(&mut self, news: &Arc<News>) {
+        let programs = self.programs().await;
+        self.workers.retain(|program, _| programs.contains(program));
+        for program in programs {
+            let worker = self.workers.entry(program).or_insert_with_key(|program| {
+                let (sender, inbox) = broadcast::channel(QUEUE);
+                let hook = Hook {
+                    program: program.clone(),
+                    limits: self.limits,
+                    is_errand: self.are_errands,
+                };
+                Worker {
+                    inbox: sender,
+                    task: spawn(hook.serve(inbox)),
+                }
+            });
+            // The receiver is gone only when the runtime ends.
+            let _ = worker.inbox.send(news.clone());
+        }
+    }
+
+    /// The programs that are there now. Which files are none is said once, with the news.
+    async fn programs(&mut self) -> BTreeSet<PathBuf> {
+        let directory = self.directory.clone();
+        let files = spawn_blocking(move || HookFiles::of(&directory)).await;
+        let HookFiles { programs, others } = files.unwrap_or_default();
+        let is_known = |(path, why): &(&PathBuf, &String)| self.said.get(*path) == Some(*why);
+        let new = others.iter().filter(|other| !is_known(other));
+        for (path, why) in new.filter(|_| !self.are_errands) {
+            tracing::warn!(hook = %path.display(), why, "not run as a hook");
+        }
+        self.said = others;
         programs
     }
+}
 
-    async fn run(&self, program: &Path, record: &EventRecord) {
-        let hook = program.display();
-        let event = record.event.name();
-        match self.result(program, record).await {
-            Ok(HookEnd { status, output }) if status.success() => {
+/// A program, and how long it may take.
+struct Hook {
+    program: PathBuf,
+    limits: HookLimits,
+    /// Only the newest of its events counts.
+    is_errand: bool,
+}
+
+impl Hook {
+    async fn serve(self, mut inbox: broadcast::Receiver<Arc<News>>) {
+        loop {
+            match inbox.recv().await {
+                Ok(news) => self.deliver(&news, &inbox).await,
+                Err(RecvError::Lagged(lost)) => {
+                    let hook = self.program.display();
+                    tracing::warn!(%hook, lost, "the hook is too slow: it was not run for these events");
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Runs it for an event, again and again while it asks for that.
+    async fn deliver(&self, news: &News, inbox: &broadcast::Receiver<Arc<News>>) {
+        let (hook, event) = (self.program.display(), news.record.event.name());
+        let is_overtaken = || self.is_errand && !inbox.is_empty();
+        let mut pause = self.limits.pause;
+        loop {
+            let late = now().duration_since(news.told);
+            let HookEnd { status, output } = match self.result(&news.record, late).await {
+                Ok(end) => end,
+                Err(error) => {
+                    tracing::warn!(%hook, event, %error, "hook failed");
+                    return;
+                }
+            };
+            if status.success() {
                 if !output.is_empty() {
                     tracing::info!(%hook, event, output, "hook");
                 }
+                return;
             }
-            Ok(HookEnd { status, output }) => {
+            let asks_again = status.code() == Some(TRY_AGAIN);
+            let is_too_late = now().duration_since(news.told) + pause > self.limits.give_up;
+            if !asks_again || is_too_late || is_overtaken() {
                 tracing::warn!(%hook, event, %status, output, "hook failed");
+                return;
             }
-            Err(error) => tracing::warn!(%hook, event, %error, "hook failed"),
+            let again_in_s = pause.as_secs();
+            tracing::info!(%hook, event, output, again_in_s, "the hook asks to be run again");
+            sleep(pause).await;
+            if is_overtaken() {
+                return;
+            }
+            if !self.is_errand {
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 
-    async fn result(&self, program: &Path, record: &EventRecord) -> io::Result<HookEnd> {
-        let mut child = command(program, record).spawn()?;
+    /// Runs it once, for an event that is so late.
+    async fn result(&self, record: &EventRecord, late: Duration) -> io::Result<HookEnd> {
+        let mut child = command(&self.program, record, late).spawn()?;
         let group = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw);
         let mut output = Output::default();
         let talk = converse(&mut child, record, &mut output);
-        let ended = timeout(self.limit, talk).await;
+        let ended = timeout(self.limits.run, talk).await;
         if let Ok(ended) = ended {
             return ended.map(|status| HookEnd {
                 status,
@@ -169,7 +306,7 @@ impl Runner {
             let _ = group.map(|group| killpg(group, signal));
             let _ = timeout(KILL_GRACE, child.wait()).await;
         }
-        let limit = self.limit.as_secs_f64();
+        let limit = self.limits.run.as_secs_f64();
         let text = output.text();
         Err(io::Error::other(format!(
             "ended: it took longer than {limit} s, and said {text:?}"
@@ -179,59 +316,11 @@ impl Runner {
 
 /// How a program ended.
 struct HookEnd {
-    status: std::process::ExitStatus,
+    status: ExitStatus,
     output: String,
 }
 
-/// The programs of a directory, and why others in it are none.
-fn list(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<String>)> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((vec![], vec![])),
-        entries => entries?,
-    };
-    if let Some(why) = distrust(&fs::metadata(directory)?) {
-        return Err(io::Error::other(why));
-    }
-    let mut names: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name()))
-        .collect();
-    names.sort_unstable();
-    let mut programs = Vec::new();
-    let mut refused = Vec::new();
-    for name in names.into_iter().filter(|name| is_proper(name)) {
-        let path = directory.join(name);
-        match fs::metadata(&path) {
-            Err(error) => refused.push(format!("{}: {error}", path.display())),
-            Ok(metadata) => match distrust(&metadata) {
-                Some(why) => refused.push(format!("{}: {why}", path.display())),
-                None if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => {
-                    programs.push(path);
-                }
-                None => {}
-            },
-        }
-    }
-    Ok((programs, refused))
-}
-
-/// As run-parts(8) has it: letters, digits, `-` and `_`, so that what an editor or a package manager
-/// leaves behind is not run.
-fn is_proper(name: &OsStr) -> bool {
-    let is_proper = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    name.as_encoded_bytes().iter().all(is_proper)
-}
-
-fn distrust(metadata: &fs::Metadata) -> Option<&'static str> {
-    let owner = metadata.uid();
-    let is_trusted = owner == 0 || owner == nix::unistd::geteuid().as_raw();
-    if !is_trusted {
-        return Some("belongs neither to root nor to this user");
-    }
-    let is_open = metadata.permissions().mode() & 0o022 != 0;
-    is_open.then_some("group or others may write to it (chmod go-w)")
-}
-
-fn command(program: &Path, record: &EventRecord) -> Command {
+fn command(program: &Path, record: &EventRecord, late: Duration) -> Command {
     let text = |value: Option<String>| clean(&value.unwrap_or_default());
     let mut command = Command::new(program);
     command
@@ -264,6 +353,7 @@ fn command(program: &Path, record: &EventRecord) -> Command {
             text(record.to.as_ref().map(ToString::to_string)),
         )
         .env("UPLINKD_REASON", clean(&record.reason))
+        .env("UPLINKD_LATE", late.as_secs().to_string())
         .env("UPLINKD_PREFIXES", words(&record.prefixes))
         .current_dir("/")
         .process_group(0)
@@ -284,7 +374,7 @@ async fn converse(
     child: &mut Child,
     record: &EventRecord,
     output: &mut Output,
-) -> io::Result<std::process::ExitStatus> {
+) -> io::Result<ExitStatus> {
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
     let stdin = child.stdin.take();
@@ -348,7 +438,9 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::ffi::OsStr;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::engine::event::{EventKind, Side};
@@ -407,25 +499,36 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
         }
 
-        fn run(&self, limit: Duration) -> Runner {
-            let mut runner = Runner {
-                limit,
-                ..Runner::new(self.hooks())
-            };
+        /// Tells the hooks of events, and waits until all are done.
+        fn tell(&self, limits: HookLimits, events: &[EventKind]) {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                for program in runner.programs() {
-                    runner.run(&program, &record()).await;
+                let Hooks {
+                    news,
+                    errands,
+                    lanes,
+                } = {
+                    let hooks = Hooks::with(&self.hooks(), limits);
+                    for event in events {
+                        let event = *event;
+                        hooks.tell(&EventRecord { event, ..record() });
+                    }
+                    hooks
+                };
+                drop((news, errands));
+                for lane in lanes {
+                    lane.await.expect("it does not panic");
                 }
             });
-            runner
+        }
+
+        fn run(&self) {
+            self.tell(LIMITS, &[EventKind::UplinkDown]);
         }
     }
-
-    const PLENTY: Duration = Duration::from_secs(30);
 
     #[test]
     fn a_hook_is_told_what_happened_by_its_environment_and_its_input() {
@@ -435,14 +538,14 @@ mod tests {
             0o755,
             "env | grep -v '^_=' | sort > $out; cat >> $out",
         );
-        shelf.run(PLENTY);
+        shelf.run();
         let written = shelf.written();
         let (environment, input) = written.split_at(written.find('{').expect("JSON"));
         let names: Vec<_> = environment
             .lines()
             .filter_map(|l| l.split('=').next())
             .collect();
-        let given = "PATH PWD UPLINKD_EVENT UPLINKD_FAMILY UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_NETWORK UPLINKD_PREFIXES \
+        let given = "PATH PWD UPLINKD_EVENT UPLINKD_FAMILY UPLINKD_FROM UPLINKD_GROUP UPLINKD_INTERFACE UPLINKD_LATE UPLINKD_NETWORK UPLINKD_PREFIXES \
                     UPLINKD_REASON UPLINKD_TO UPLINKD_UPLINK";
         assert_eq!(names.join(" "), given);
         assert!(environment.contains("UPLINKD_TO=down\n"), "{environment}");
@@ -459,30 +562,112 @@ mod tests {
     }
 
     #[test]
-    fn hooks_run_one_after_the_other_in_the_order_of_their_names() {
+    fn one_hook_gets_the_events_in_their_order_and_none_waits_for_another() {
         let shelf = Shelf::new();
-        shelf.add("20-second", 0o755, "echo second >> $out");
-        shelf.add("10-first", 0o755, "echo first >> $out");
+        // Each of the two waits for the other.
+        let meet = |own: &str, other: &str| {
+            format!(
+                "touch $out.{own}; until [ -e $out.{other} ]; do sleep 0.02; done; echo met >> $out"
+            )
+        };
+        shelf.add("10-first", 0o755, &meet("first", "second"));
+        shelf.add("20-second", 0o755, &meet("second", "first"));
         shelf.add("30-fails", 0o755, "exit 3");
-        shelf.add("40-last", 0o755, "echo last >> $out");
-        shelf.run(PLENTY);
-        assert_eq!(shelf.written(), "first\nsecond\nlast\n");
+        shelf.add("40-last", 0o755, "echo $UPLINKD_EVENT >> $out.last");
+        let events = [
+            EventKind::UplinkDown,
+            EventKind::Switch,
+            EventKind::UplinkUp,
+            EventKind::Switch,
+        ];
+        shelf.tell(LIMITS, &events);
+        assert_eq!(shelf.written(), "met\n".repeat(8));
+        let last = fs::read_to_string(shelf.directory.path().join("written.last"));
+        assert_eq!(
+            last.expect("written"),
+            "uplink.down\nswitch\nuplink.up\nswitch\n"
+        );
     }
 
     #[test]
-    fn what_others_may_change_or_what_is_no_program_is_not_run() {
+    fn a_hook_that_cannot_do_it_now_is_run_again_and_told_how_late_it_is() {
+        let shelf = Shelf::new();
+        let second_time = "[ -e $out.tried ] || { touch $out.tried; exit 75; }; \
+                           echo $UPLINKD_EVENT $((UPLINKD_LATE >= 1)) >> $out";
+        shelf.add("10-mail", 0o755, second_time);
+        let limits = HookLimits {
+            pause: Duration::from_secs(1),
+            ..LIMITS
+        };
+        shelf.tell(limits, &[EventKind::UplinkDown, EventKind::UplinkUp]);
+        let written = shelf.written();
+        let mut lines = written.lines();
+        assert_eq!(lines.next(), Some("uplink.down 1"));
+        assert!(
+            lines
+                .next()
+                .is_some_and(|line| line.starts_with("uplink.up")),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn a_hook_that_never_can_is_given_up_and_gets_the_next_event() {
+        let shelf = Shelf::new();
+        let never = "echo $UPLINKD_EVENT >> $out; [ $UPLINKD_EVENT = switch ] || exit 75";
+        shelf.add("10-mail", 0o755, never);
+        let limits = HookLimits {
+            pause: Duration::from_millis(1),
+            give_up: Duration::from_millis(300),
+            ..LIMITS
+        };
+        shelf.tell(limits, &[EventKind::UplinkDown, EventKind::Switch]);
+        let written = shelf.written();
+        assert!(written.ends_with("uplink.down\nswitch\n"), "{written}");
+    }
+
+    #[test]
+    fn an_errand_that_a_later_one_overtakes_is_not_run_again() {
+        let shelf = Shelf::new();
+        let never = "echo $UPLINKD_EVENT >> $out; [ $UPLINKD_EVENT = standby.down ] || exit 75";
+        shelf.add("10-standby", 0o755, never);
+        let limits = HookLimits {
+            pause: Duration::from_millis(10),
+            ..LIMITS
+        };
+        shelf.tell(limits, &[EventKind::StandbyUp, EventKind::StandbyDown]);
+        let written = shelf.written();
+        assert!(written.ends_with("standby.up\nstandby.down\n"), "{written}");
+    }
+
+    #[test]
+    fn what_others_may_change_or_what_is_no_program_is_not_run_and_named() {
         let shelf = Shelf::new();
         shelf.add("10-open", 0o777, "echo open >> $out");
         shelf.add("20-plain", 0o644, "echo plain >> $out");
         shelf.add("30-old.bak", 0o755, "echo old >> $out");
-        let runner = shelf.run(PLENTY);
+        shelf.add(".hidden", 0o755, "echo hidden >> $out");
+        fs::create_dir(shelf.hooks().join("40-more")).expect("a directory");
+        shelf.run();
         assert_eq!(shelf.written(), "");
-        let refused = runner.refused.iter().next().expect("one is refused");
-        assert!(
-            refused.contains("10-open: group or others may write"),
-            "{refused}"
+        let files = HookFiles::of(&shelf.hooks());
+        assert_eq!(files.programs, BTreeSet::new());
+        let others = files.others.iter().map(|(path, why)| {
+            let name = path.file_name().and_then(OsStr::to_str);
+            (name.unwrap_or_default(), why.as_str())
+        });
+        assert_eq!(
+            others.collect::<Vec<_>>(),
+            [
+                ("10-open", "group or others may write to it (chmod go-w)"),
+                ("20-plain", "is not executable (chmod +x)"),
+                (
+                    "30-old.bak",
+                    "its name has other characters than letters, digits, - and _"
+                ),
+                ("40-more", "is no file"),
+            ]
         );
-        assert_eq!(runner.refused.len(), 1);
     }
 
     #[test]
@@ -490,22 +675,29 @@ mod tests {
         let shelf = Shelf::new();
         shelf.add("10-fine", 0o755, "echo fine >> $out");
         fs::set_permissions(shelf.hooks(), Permissions::from_mode(0o777)).expect("it is ours");
-        assert_eq!(shelf.run(PLENTY).refused.len(), 1);
+        let files = HookFiles::of(&shelf.hooks());
+        assert_eq!((files.programs.len(), files.others.len()), (0, 1));
+        shelf.run();
         assert_eq!(shelf.written(), "");
     }
 
     #[test]
     fn a_hook_has_as_long_as_the_documents_say() {
-        let runner = Runner::new(PathBuf::from("hooks.d"));
-        let stated = format!("takes longer than {} s is ended", runner.limit.as_secs());
-        assert!(
-            include_str!("../../docs/operations.md").contains(&stated),
-            "{stated}"
-        );
+        let documents = include_str!("../../docs/operations.md").replace('\n', " ");
+        let stated = [
+            format!("takes longer than {} s is ended", LIMITS.run.as_secs()),
+            format!("after {} s", LIMITS.pause.as_secs()),
+            format!("{} minutes", LONGEST_PAUSE.as_secs() / 60),
+            format!("waits {} s", STOP_GRACE.as_secs()),
+        ];
+        for stated in stated {
+            assert!(documents.contains(&stated), "{stated}");
+        }
+        assert_eq!(LIMITS.give_up, Duration::from_secs(3_600), "an hour");
     }
 
     #[test]
-    fn a_hook_that_hangs_is_ended_with_its_children_and_the_next_one_runs() {
+    fn a_hook_that_hangs_is_ended_with_its_children_and_delays_no_other() {
         let shelf = Shelf::new();
         shelf.add(
             "10-hangs",
@@ -513,7 +705,11 @@ mod tests {
             "trap '' TERM; sleep 1000 & sleep 1001; wait",
         );
         shelf.add("20-next", 0o755, "echo next >> $out");
-        shelf.run(Duration::from_millis(200));
+        let limits = HookLimits {
+            run: Duration::from_millis(200),
+            ..LIMITS
+        };
+        shelf.tell(limits, &[EventKind::UplinkDown]);
         assert_eq!(shelf.written(), "next\n");
     }
 
@@ -523,7 +719,7 @@ mod tests {
         shelf.add("10-floods", 0o755, "yes");
         shelf.add("20-forks", 0o755, "sleep 20 & echo started");
         shelf.add("30-next", 0o755, "echo next >> $out");
-        shelf.run(PLENTY);
+        shelf.run();
         assert_eq!(shelf.written(), "next\n");
     }
 
@@ -556,12 +752,5 @@ mod tests {
                 .expect("they do not wait");
         });
         assert_eq!(shelf.written(), "standby.up\nstandby.down\n");
-    }
-
-    #[test]
-    fn a_directory_that_is_not_there_is_as_good_as_empty() {
-        let mut runner = Runner::new(PathBuf::from("/nonexistent/hooks.d"));
-        assert!(runner.programs().is_empty());
-        assert!(runner.refused.is_empty());
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::event::Repetition;
 use crate::engine::event::record::EventRecord;
+use crate::engine::event::{EventKind, Repetition};
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 /// How many events of a kind are logged one by one within `WINDOW`.
@@ -18,8 +18,8 @@ const CALM: Duration = Duration::from_secs(30);
 ///
 /// `MOST` events of a kind are logged within `WINDOW`; those that follow are counted, and the last of
 /// them is logged with their number when nothing has followed it for `CALM`, or after `WINDOW`. Where
-/// it goes on after that, one line in each window is all. Switches and whatever else people must act
-/// upon are always logged at once.
+/// it goes on after that, one line in each window is all. An outage is logged at once where the last line
+/// says that the uplink works. Switches and whatever else people must act upon are always logged at once.
 #[derive(Debug, Default)]
 pub struct Repeats(BTreeMap<RepeatKind, Run>);
 
@@ -37,6 +37,8 @@ struct Run {
     counted: usize,
     latest: Moment,
     last: EventRecord,
+    /// What the last line of the log says.
+    said: EventKind,
 }
 
 impl RepeatKind {
@@ -51,10 +53,10 @@ impl RepeatKind {
 }
 
 impl Repeats {
-    /// Takes an event; false if it is counted and not logged now.
-    pub fn is_logged(&mut self, record: &EventRecord, now: Moment) -> bool {
+    /// Takes an event; returns its line, unless it is counted and not logged now.
+    pub fn line(&mut self, record: &EventRecord, now: Moment) -> Option<EventRecord> {
         let Some(kind) = RepeatKind::of(record) else {
-            return true;
+            return Some(record.clone());
         };
         let run = self.0.entry(kind).or_insert_with(|| Run {
             since: now,
@@ -62,16 +64,17 @@ impl Repeats {
             counted: 0,
             latest: now,
             last: record.clone(),
+            said: EventKind::UplinkUp,
         });
-        let is_logged = run.logged < MOST;
-        if is_logged {
-            run.logged += 1;
-        } else {
-            run.counted += 1;
-        }
         run.latest = now;
         run.last.clone_from(record);
-        is_logged
+        let is_outage = record.event == EventKind::UplinkDown && run.said != EventKind::UplinkDown;
+        if run.logged < MOST || is_outage {
+            Some(run.log(now))
+        } else {
+            run.counted += 1;
+            None
+        }
     }
 
     /// The counted events that are due to be logged.
@@ -99,17 +102,34 @@ impl Repeats {
 }
 
 impl Run {
+    /// The line of the last event, at once.
+    fn log(&mut self, now: Moment) -> EventRecord {
+        let mut record = self.last.clone();
+        if self.counted > 0 {
+            let (counted, seconds) = (self.counted, now.since(self.since).as_secs());
+            let note = format!(" (after {counted} changes that were not logged, in {seconds} s)");
+            record.reason.push_str(&note);
+        }
+        self.logged += 1;
+        (self.counted, self.said) = (0, record.event);
+        record
+    }
+
+    /// The line of the last of those that were counted.
     fn sum_up(&mut self, now: Moment) -> EventRecord {
         let Self { counted, since, .. } = *self;
         let seconds = now.since(since).as_secs();
         let mut record = self.last.clone();
-        if counted > 1 {
-            let like = format!(
-                " (the last of {counted} changes of which no other was logged, in {seconds} s)"
-            );
-            record.reason.push_str(&like);
-        }
-        (self.since, self.counted) = (now, 0);
+        let at = record.at;
+        let note = if counted > 1 {
+            format!(
+                " (at {at}, the last of {counted} changes of which no other was logged, in {seconds} s)"
+            )
+        } else {
+            format!(" (at {at})")
+        };
+        record.reason.push_str(&note);
+        (self.since, self.counted, self.said) = (now, 0, record.event);
         record
     }
 }
@@ -149,7 +169,7 @@ mod tests {
         for second in from..to {
             if second % 5 == 0 {
                 let kind = [EventKind::UplinkDown, EventKind::UplinkUp][(second / 5 % 2) as usize];
-                lines += usize::from(repeats.is_logged(&event(kind, "fiber"), at(second)));
+                lines += usize::from(repeats.line(&event(kind, "fiber"), at(second)).is_some());
             }
             let due = repeats.due(at(second));
             sums.extend(
@@ -164,11 +184,16 @@ mod tests {
     fn an_uplink_that_flaps_for_an_hour_takes_a_line_for_each_ten_minutes() {
         let mut repeats = Repeats::default();
         let (lines, sums) = flaps(0, 3_600, &mut repeats);
-        assert_eq!(lines, 6, "docs/operations.md says so");
+        assert_eq!(
+            lines,
+            6 + 1,
+            "docs/operations.md says so, and the next outage"
+        );
         assert_eq!(sums.len(), 5, "{sums:#?}");
         assert_eq!(
             sums[1],
-            "uplink.down: no answer (the last of 120 changes of which no other was logged, in 600 s)"
+            "uplink.down: no answer (at 1970-01-01T00:00:00Z, the last of 120 changes of which no other was \
+             logged, in 600 s)"
         );
     }
 
@@ -190,14 +215,55 @@ mod tests {
         for second in 100..1_400 {
             repeats.due(at(second));
         }
-        assert!(repeats.is_logged(&event(EventKind::UplinkDown, "fiber"), at(1_400)));
+        let line = repeats.line(&event(EventKind::UplinkDown, "fiber"), at(1_400));
+        assert_eq!(line, Some(event(EventKind::UplinkDown, "fiber")));
+    }
+
+    #[test]
+    fn an_outage_is_logged_at_once_where_the_last_line_says_that_the_uplink_works() {
+        let mut repeats = Repeats::default();
+        // Falls for five seconds and works for forty, again and again.
+        let mut said = EventKind::UplinkUp;
+        for second in 0..3_600 {
+            let change = match second % 45 {
+                0 => Some(EventKind::UplinkDown),
+                5 => Some(EventKind::UplinkUp),
+                _ => None,
+            };
+            let change = change.map(|kind| event(kind, "fiber"));
+            let line = change.and_then(|record| repeats.line(&record, at(second)));
+            let lines = line.into_iter().chain(repeats.due(at(second)));
+            said = lines.last().map_or(said, |line| line.event);
+            let is_down = second % 45 < 5;
+            let is_told = said == EventKind::UplinkDown;
+            assert!(is_told || !is_down, "at {second} s");
+        }
+    }
+
+    #[test]
+    fn the_line_of_an_outage_has_the_number_of_changes_that_had_none() {
+        let mut repeats = Repeats::default();
+        flaps(0, 34, &mut repeats);
+        // The seventh line was that of an outage; its end is counted, and summed up when nothing follows.
+        assert_eq!(flaps(34, 36, &mut repeats), (0, vec![]));
+        assert_eq!(repeats.due(at(70)).len(), 1);
+        for kind in [EventKind::UplinkRecovering, EventKind::UplinkUp] {
+            assert_eq!(repeats.line(&event(kind, "fiber"), at(71)), None);
+        }
+        let line = repeats.line(&event(EventKind::UplinkDown, "fiber"), at(80));
+        let reason = line.expect("an outage").reason;
+        assert_eq!(
+            reason,
+            "no answer (after 2 changes that were not logged, in 10 s)"
+        );
     }
 
     #[test]
     fn what_people_must_act_upon_and_other_uplinks_are_told_at_once() {
         let mut repeats = Repeats::default();
         flaps(0, 300, &mut repeats);
-        assert!(repeats.is_logged(&event(EventKind::UplinkDown, "lte"), at(300)));
+        let down = event(EventKind::UplinkDown, "lte");
+        assert_eq!(repeats.line(&down, at(300)), Some(down));
         for kind in [
             EventKind::Switch,
             EventKind::NoUsableUplink,
@@ -205,7 +271,8 @@ mod tests {
             EventKind::UplinkDrained,
         ] {
             for _ in 0..100 {
-                assert!(repeats.is_logged(&event(kind, "fiber"), at(300)));
+                let event = event(kind, "fiber");
+                assert_eq!(repeats.line(&event, at(300)), Some(event));
             }
         }
         assert_eq!(repeats.rest(at(300)).len(), 1);

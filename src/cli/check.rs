@@ -4,6 +4,7 @@ mod clashes;
 mod facts;
 mod finding;
 mod findings;
+mod hooks;
 
 use std::process::ExitCode;
 

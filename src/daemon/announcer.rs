@@ -51,8 +51,8 @@ impl Announcer {
         netifd: &Netifd,
         now: Moment,
     ) {
-        if self.repeats.is_logged(record, now) {
-            alert::tell(record);
+        if let Some(line) = self.repeats.line(record, now) {
+            alert::tell(&line);
         }
         if let Some(hooks) = &self.hooks {
             netifd.order(record);
@@ -78,6 +78,13 @@ impl Announcer {
             alert::tell(&record);
         }
         self.write_history();
+    }
+
+    /// Lets hooks take what they were told, for a moment.
+    pub(super) async fn finish_hooks(&mut self) {
+        if let Some(hooks) = self.hooks.take() {
+            hooks.finish().await;
+        }
     }
 
     /// Adds a watcher.

@@ -3,8 +3,7 @@
 use super::Daemon;
 use crate::config::Config;
 use crate::control::Response;
-use crate::engine::event::record::EventContext;
-use crate::engine::event::{Change, Event};
+use crate::engine::event::Change;
 use crate::engine::input::Input;
 
 impl Daemon {
@@ -17,12 +16,7 @@ impl Daemon {
             Ok(changes) => Response::Done(format!("reloaded: {changes}")),
             Err(error) => {
                 let reason = format!("{error:#}");
-                let event = Event {
-                    at: self.clock.now(),
-                    change: Change::ConfigRefused,
-                    reason: reason.clone(),
-                };
-                self.announce(&event, EventContext::default());
+                self.announce_agent(Change::ConfigRefused, reason.clone());
                 Response::Refused(reason)
             }
         }

@@ -94,6 +94,10 @@ event_kinds! {
     MachineRefuses "machine.refuses" Error Batched Lane::News, Each;
     /// Probes can be sent again.
     MachineSends "machine.sends" Info Batched Lane::News, Each;
+    /// The agent runs.
+    AgentStarted "agent.started" Info Batched Lane::News, Each;
+    /// The agent ends as it was told to.
+    AgentStopped "agent.stopped" Info Batched Lane::News, Each;
     /// A changed configuration is in force.
     ConfigReloaded "config.reloaded" Info Batched Lane::News, Each;
     /// A changed configuration was refused.
@@ -323,6 +327,10 @@ pub enum Change {
         /// It no longer does.
         is_over: bool,
     },
+    /// The agent runs.
+    AgentStarted,
+    /// The agent ends as it was told to.
+    AgentStopped,
     /// A changed configuration is in force.
     ConfigReloaded,
     /// A changed configuration was refused; the old one stays.
@@ -438,6 +446,8 @@ impl Change {
             Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),
             Self::MachineRefuses { is_over: false } => ChangeValues::of(EventKind::MachineRefuses),
             Self::MachineRefuses { is_over: true } => ChangeValues::of(EventKind::MachineSends),
+            Self::AgentStarted => ChangeValues::of(EventKind::AgentStarted),
+            Self::AgentStopped => ChangeValues::of(EventKind::AgentStopped),
             Self::ConfigReloaded => ChangeValues::of(EventKind::ConfigReloaded),
             Self::ConfigRefused => ChangeValues::of(EventKind::ConfigRefused),
         }

@@ -317,6 +317,42 @@ fn mail_tells_of_a_dead_uplink_and_not_of_a_reload() {
 }
 
 #[test]
+fn what_cannot_be_told_now_is_to_be_told_again() {
+    let desk = Desk::new(&[]);
+    let url = [("WEBHOOK_URL", "https://example.net/hook")];
+    let broker = [("MQTT_HOST", "broker")];
+    let nothing: [(&str, &str); 0] = [];
+    // The hook, its program, what that ends with, and what becomes of it.
+    for (hook, program, more, status, expected) in [
+        ("mail", "sendmail", &nothing[..], 0, 0),
+        ("mail", "sendmail", &nothing, 75, 75),
+        ("mail", "sendmail", &nothing, 68, 75),
+        ("mail", "sendmail", &nothing, 64, 1),
+        ("mqtt", "mosquitto_pub", &broker, 14, 75),
+        ("mqtt", "mosquitto_pub", &broker, 0, 0),
+        ("webhook", "curl", &url, 0, 0),
+        ("webhook", "curl", &url, 6, 75),
+        ("webhook", "curl", &url, 28, 75),
+        ("webhook", "curl", &url, 22, 1),
+    ] {
+        desk.add(program, &format!("cat > /dev/null; exit {status}"));
+        let output = desk.run(hook, "switch", "lte", more);
+        assert_eq!(output.status.code(), Some(expected), "{hook}, {status}");
+    }
+}
+
+#[test]
+fn a_mail_that_is_late_says_how_late() {
+    let desk = Desk::new(&["sendmail"]);
+    desk.run("mail", "uplink.down", "down", &[("UPLINKD_LATE", "312")]);
+    let mail = desk.read("calls");
+    assert!(
+        mail.contains("\n\nno answer for 0.9 s\n(312 s ago)\n"),
+        "{mail}"
+    );
+}
+
+#[test]
 fn webhook_and_mqtt_do_nothing_until_they_know_where_to() {
     let desk = Desk::new(&["curl", "mosquitto_pub"]);
     for hook in ["webhook", "mqtt"] {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::alert::HookFiles;
 use crate::config::Config;
 use crate::kernel::{self, ForeignObjects};
 use crate::routing::{Family, Observed};
@@ -16,10 +16,6 @@ use crate::units::InterfaceName;
 
 /// The machine as it is now.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, found or not"
-)]
 pub(super) struct Facts {
     /// Interfaces, addresses, default routes, and what carries the agent's protocol number.
     pub(super) observed: Observed,
@@ -34,8 +30,8 @@ pub(super) struct Facts {
     pub(super) networkd: Networkd,
     /// NetworkManager runs.
     pub(super) has_network_manager: bool,
-    /// There are programs where hooks are looked for.
-    pub(super) has_hooks: bool,
+    /// What is where hooks are looked for.
+    pub(super) hooks: HookFiles,
     /// This machine forwards packets between its interfaces.
     pub(super) is_forwarding: bool,
     /// What this process may do.
@@ -151,7 +147,7 @@ impl Facts {
                 .collect(),
             networkd: Networkd::look(),
             has_network_manager: Path::new("/run/NetworkManager").exists(),
-            has_hooks: has_programs(&config.agent.hooks),
+            hooks: HookFiles::of(&config.agent.hooks),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
             capabilities: Capabilities::of(&status),
             has_resilient_groups: kernel::has_resilient_groups()?,
@@ -162,12 +158,6 @@ impl Facts {
             no_raw_socket: raw_socket().err().map(|error| error.to_string()),
         })
     }
-}
-
-fn has_programs(directory: &Path) -> bool {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let modes = entries.filter_map(|entry| Some(entry.path().metadata().ok()?.mode()));
-    modes.into_iter().any(|mode| mode & 0o111 != 0)
 }
 
 fn is_a_flow_by_hosts(family: Family) -> bool {

@@ -7,6 +7,7 @@ use super::clashes;
 use super::facts::{Facts, ReversePathFilter, hash_policy};
 use super::finding::FindingSeverity::{Error, Note, Warning};
 use super::finding::{Finding, finding, shares};
+use super::hooks;
 use crate::config::Config;
 use crate::engine::budget;
 use crate::engine::settings::{Standby, UplinkSettings};
@@ -27,6 +28,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_idle_groups(config));
     findings.extend(clashes::clashes(config, facts));
     findings.extend(on_own_routes(config, facts));
+    findings.extend(hooks::on_files(facts));
     for uplink in &config.engine.uplinks {
         findings.extend(on_only_target(uplink));
         findings.extend(on_near_targets(uplink, facts));
@@ -230,7 +232,7 @@ fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Fin
     if is_cold(uplink) && is_brought_up_by_netifd {
         // There is nothing to find before it is.
     } else if is_cold(uplink) {
-        findings.extend(on_hooks(uplink, &object, facts));
+        findings.extend(hooks::on_cold(uplink, &object, facts));
     } else {
         findings.extend(on_trouble(uplink, &object, &attachment, facts));
     }
@@ -245,20 +247,6 @@ fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Fin
 
 fn is_cold(uplink: &UplinkSettings) -> bool {
     matches!(uplink.standby, Standby::Cold(_))
-}
-
-/// The agent itself brings up networks of netifd only.
-fn on_hooks(uplink: &UplinkSettings, object: &str, facts: &Facts) -> Option<Finding> {
-    (!facts.has_hooks).then(|| {
-        let interface = &uplink.interface;
-        finding(
-            Error,
-            object,
-            format!("is cold, and no hook brings {interface} up"),
-            "copy the hook `standby` from /usr/share/doc/uplinkd/examples/hooks (config/hooks in the \
-             source) to the directory `agent.hooks`",
-        )
-    })
 }
 
 /// A machine that forwards ignores router advertisements by default (`accept_ra` is 1).

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::*;
+use crate::alert::HookFiles;
 use crate::cli::check::facts::{Capabilities, Networkd};
 use crate::kernel::{ForeignObjects, ForeignRoute, ForeignRule, LinkDetails, LinkKind};
 use crate::routing::{
@@ -90,7 +91,10 @@ fn good() -> Facts {
         deaf_to_routers: BTreeSet::new(),
         networkd: Networkd::default(),
         has_network_manager: false,
-        has_hooks: true,
+        hooks: HookFiles {
+            programs: BTreeSet::from(["/etc/uplinkd/hooks.d/standby".into()]),
+            ..HookFiles::default()
+        },
         is_forwarding: true,
         capabilities: Capabilities {
             net_admin: true,
@@ -598,7 +602,7 @@ fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
     let mut facts = good();
     facts.observed.links.remove(&index(2));
     assert_eq!(findings(&config, &facts), []);
-    facts.has_hooks = false;
+    facts.hooks.programs.clear();
     let found = findings(&config, &facts);
     let [missing] = &*found else {
         panic!("{found:?}");
@@ -607,6 +611,21 @@ fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
     assert!(missing.what.contains("no hook brings eth2 up"));
     let named = format!("{TWO_UPLINKS}standby = \"cold\"\nnetwork = \"wwan\"\n");
     assert_eq!(said(&named, &facts), [""; 0], "netifd brings it up");
+}
+
+#[test]
+fn a_file_among_the_hooks_that_is_not_run_is_named_with_the_reason() {
+    let mut facts = good();
+    let path = "/etc/uplinkd/hooks.d/mail.sh".into();
+    let why = "its name has other characters than letters, digits, - and _".to_owned();
+    facts.hooks.others.insert(path, why);
+    let found = findings(&config(TWO_UPLINKS), &facts);
+    let [mail] = &*found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(mail.severity, Warning);
+    assert_eq!(mail.object, "hook /etc/uplinkd/hooks.d/mail.sh");
+    assert!(mail.what.starts_with("is not run: its name"), "{mail:?}");
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! The directory of hooks: which of its files are run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// The files in the directory of hooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookFiles {
+    /// Those that are run.
+    pub programs: BTreeSet<PathBuf>,
+    /// Those that are not, each with the reason.
+    pub others: BTreeMap<PathBuf, String>,
+}
+
+impl HookFiles {
+    /// Looks at a directory; one that is not there is empty. What begins with a dot is left out.
+    pub fn of(directory: &Path) -> Self {
+        let mut files = Self::default();
+        if let Err(error) = files.add(directory) {
+            files.others.insert(directory.to_owned(), error.to_string());
+        }
+        files
+    }
+
+    fn add(&mut self, directory: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        if let Some(why) = distrust(&fs::metadata(directory)?) {
+            return Err(io::Error::other(why));
+        }
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+        for name in names.filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
+            let path = directory.join(&name);
+            if let Some(why) = obstacle(&name, &path) {
+                self.others.insert(path, why);
+            } else {
+                self.programs.insert(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a file is not run.
+fn obstacle(name: &OsStr, path: &Path) -> Option<String> {
+    if !is_proper(name) {
+        let why = "its name has other characters than letters, digits, - and _";
+        return Some(why.to_owned());
+    }
+    let metadata = match fs::metadata(path) {
+        Err(error) => return Some(error.to_string()),
+        Ok(metadata) => metadata,
+    };
+    if let Some(why) = distrust(&metadata) {
+        Some(why.to_owned())
+    } else if !metadata.is_file() {
+        Some("is no file".to_owned())
+    } else if metadata.permissions().mode() & 0o111 == 0 {
+        Some("is not executable (chmod +x)".to_owned())
+    } else {
+        None
+    }
+}
+
+/// As run-parts(8) has it: letters, digits, `-` and `_`, so that what an editor or a package manager
+/// leaves behind is not run.
+fn is_proper(name: &OsStr) -> bool {
+    let is_proper = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.as_encoded_bytes().iter().all(is_proper)
+}
+
+/// What others than root and this user may change is not run.
+fn distrust(metadata: &fs::Metadata) -> Option<&'static str> {
+    let owner = metadata.uid();
+    let is_trusted = owner == 0 || owner == nix::unistd::geteuid().as_raw();
+    if !is_trusted {
+        return Some("belongs neither to root nor to this user");
+    }
+    let is_open = metadata.permissions().mode() & 0o022 != 0;
+    is_open.then_some("group or others may write to it (chmod go-w)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_there_is_as_good_as_empty() {
+        let files = HookFiles::of(Path::new("/nonexistent/hooks.d"));
+        assert_eq!(files, HookFiles::default());
+    }
+}
