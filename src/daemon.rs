@@ -88,10 +88,13 @@ pub fn run(config: Config, options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let daemon = Daemon::start(config, options)?;
         daemon.serve().await
-    })
+    });
+    // A list of flows that is still being read is of no use any more.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The parts of the agent. The loop hands each wake-up to the part that it concerns; each part owns its
