@@ -314,6 +314,7 @@ mod tests {
             to: None,
             reason: format!("number {number}"),
             prefixes: BTreeSet::new(),
+            cause: None,
             took_us: None,
             flows_moved: None,
         }

@@ -460,6 +460,7 @@ mod tests {
             to: Some(Side::State(State::Down)),
             reason: "a page says \"log\0in\"".to_owned(),
             prefixes: BTreeSet::new(),
+            cause: None,
             took_us: None,
             flows_moved: None,
         }

@@ -158,6 +158,7 @@ mod tests {
             to: Some(Side::State(State::Down)),
             reason: "no answer".to_owned(),
             prefixes: std::collections::BTreeSet::new(),
+            cause: None,
             took_us: None,
             flows_moved: None,
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
 use crate::engine::state::State;
@@ -122,11 +123,28 @@ impl<'a> Candidate<'a> {
     }
 
     /// Why it is left for another one.
-    pub(super) fn explain_leaving(&self, other: &Self) -> String {
-        if self.state == State::Up {
-            return format!("{} keeps falling, {} does not", self.name, other.name);
+    pub(super) fn explain_leaving(&self, other: &Self) -> SwitchReason {
+        let text = if self.state == State::Up {
+            format!("{} keeps falling, {} does not", self.name, other.name)
+        } else {
+            format!("{} {}", self.name, in_state(self.state, ": ", self.reason))
+        };
+        SwitchReason::new(self.cause_of_leaving(), text)
+    }
+
+    /// The class of the reason for which it is left.
+    pub(super) fn cause_of_leaving(&self) -> SwitchCause {
+        match self.state {
+            State::Disabled => SwitchCause::Manual,
+            State::Up | State::Degraded if self.has_path => SwitchCause::Degraded,
+            State::Up
+            | State::Degraded
+            | State::Recovering
+            | State::Unknown
+            | State::Down
+            | State::Absent
+            | State::Cold => SwitchCause::Down,
         }
-        format!("{} {}", self.name, in_state(self.state, ": ", self.reason))
     }
 
     /// The same for one family of it. `is_leader`: it carries the other one, and is left for what is wrong with

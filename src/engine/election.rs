@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::engine::best_policy::BestPolicy;
 use crate::engine::candidate::{Candidate, Fitness};
+use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::{Failback, FailoverSettings, Policy};
 use crate::engine::wording::seconds;
@@ -62,8 +63,8 @@ pub enum Elected {
     Move {
         /// To this uplink.
         to: UplinkId,
-        /// Why, in words.
-        reason: String,
+        /// Why.
+        reason: SwitchReason,
     },
     /// No uplink is usable.
     NoneUsable,
@@ -155,7 +156,8 @@ pub fn elect(candidates: &[Candidate<'_>], terms: ElectionTerms<'_>, now: Moment
     if let Some(chosen) = chosen {
         let is_held = active.is_none_or(|active| active.id == chosen.id);
         if is_held || terms.is_asked || terms.is_pinned {
-            return stay_or_move(chosen, terms, "chosen by hand".to_owned());
+            let reason = SwitchReason::new(SwitchCause::Manual, "chosen by hand");
+            return stay_or_move(chosen, terms, reason);
         }
     }
     let is_pinned_here = terms.is_pinned && active.is_some_and(|active| terms.is_chosen(active));
@@ -181,7 +183,8 @@ pub fn elect(candidates: &[Candidate<'_>], terms: ElectionTerms<'_>, now: Moment
         if let Some(until) = awaited.filter_map(|other| other.judged_by(now)).min() {
             return Elected::Stay { until: Some(until) };
         }
-        let reason = format!("{} is the first that is usable", best.name);
+        let text = format!("{} is the first that is usable", best.name);
+        let reason = SwitchReason::new(SwitchCause::Start, text);
         return stay_or_move(best, terms, reason);
     };
     if let Some(until) = active.judged_by(now) {
@@ -192,7 +195,7 @@ pub fn elect(candidates: &[Candidate<'_>], terms: ElectionTerms<'_>, now: Moment
     if best.fitness() > active.fitness() && !is_for_too_little {
         let mut reason = active.explain_leaving(best);
         if terms.is_chosen(active) {
-            reason.push_str("; it had been chosen by hand");
+            reason.text.push_str("; it had been chosen by hand");
         }
         return stay_or_move(best, terms, reason);
     }
@@ -239,24 +242,33 @@ fn explain_coming(
     active: &Candidate<'_>,
     terms: ElectionTerms<'_>,
     now: Moment,
-) -> String {
+) -> SwitchReason {
     let is_preferred = terms.preference(best) < terms.preference(active);
     match (best.score, active.score) {
         (Some(score), Some(other)) if !is_preferred => {
-            format!(
+            let text = format!(
                 "{} is better: score {score}, {} {other}",
                 best.name, active.name
-            )
+            );
+            SwitchReason::new(SwitchCause::Best, text)
         }
         (Some(_) | None, _) if terms.is_failback(best) => {
             let healthy_for = seconds(now.since(best.well_since));
-            format!("failback: {} healthy for {healthy_for}", best.name)
+            let text = format!("failback: {} healthy for {healthy_for}", best.name);
+            SwitchReason::new(SwitchCause::Failback, text)
         }
-        (Some(_) | None, _) => format!("{} is preferred", best.name),
+        (Some(_) | None, _) => {
+            let text = format!("{} is preferred", best.name);
+            SwitchReason::new(SwitchCause::Failback, text)
+        }
     }
 }
 
-fn stay_or_move(candidate: &Candidate<'_>, terms: ElectionTerms<'_>, reason: String) -> Elected {
+fn stay_or_move(
+    candidate: &Candidate<'_>,
+    terms: ElectionTerms<'_>,
+    reason: SwitchReason,
+) -> Elected {
     if terms.active == Some(candidate.id) {
         Elected::Stay { until: None }
     } else {

@@ -4,6 +4,7 @@
 //! outside the agent, in [`record`], follows from these.
 //! Everything that delivers events follows the table; none of it looks at a name.
 
+pub mod cause;
 pub mod record;
 mod values;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::cause::SwitchCause;
 use self::values::ChangeValues;
 use crate::engine::state::State;
 use crate::routing::Family;
@@ -303,6 +305,9 @@ pub enum Change {
         /// All uplinks that carry the group from then on.
         #[serde(default)]
         active: Vec<UplinkName>,
+        /// The class of the reason.
+        #[serde(default)]
+        cause: SwitchCause,
     },
     /// The traffic stays pinned to an uplink that is of no use, although another one is usable.
     Stranded {
@@ -432,7 +437,11 @@ impl Change {
                 from,
                 to,
                 active: _,
-            } => ChangeValues::of_switch(group.as_ref(), *family, from, to),
+                cause,
+            } => ChangeValues {
+                cause: Some(*cause),
+                ..ChangeValues::of_switch(group.as_ref(), *family, from, to)
+            },
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
             }

@@ -22,6 +22,7 @@ use super::candidate::Candidate;
 use super::common_outage::as_silent_as;
 use super::damping::Flaps;
 use super::event::Event;
+use super::event::cause::{SwitchCause, SwitchReason};
 use super::ids::UplinkId;
 use super::settings::{FailoverSettings, GroupSettings, Policy};
 use super::state::State;
@@ -259,7 +260,10 @@ impl Group {
             at: now,
             moved,
             active: default_group.all().to_vec(),
-            reason: "the group was removed, its traffic goes with the default group".to_owned(),
+            reason: SwitchReason::new(
+                SwitchCause::Config,
+                "the group was removed, its traffic goes with the default group",
+            ),
         });
         let events = switches.map(|switch| switch.event(self.name.clone()));
         events.collect()
@@ -366,29 +370,30 @@ impl Group {
             self.leaving.clear();
         }
         GroupOutcome {
-            switches: self.switches(view, &decision.reasons.join("; "), default_group),
+            switches: self.switches(view, &decision.reasons, default_group),
             is_usable: decision.is_usable,
             passed_over: decision.passed_over,
         }
     }
 
-    /// What has moved since the last decision, by the present one, whose reason may be empty.
+    /// What has moved since the last decision, by the present one, which may have no reason.
     fn switches(
         &mut self,
         view: GroupView<'_>,
-        reason: &str,
+        reasons: &[SwitchReason],
         default_group: Option<&DefaultGroupState>,
     ) -> Vec<Switch> {
         let after = self.carriers_by(view.uplinks, default_group.map(|group| &group.carriers));
         let before = std::mem::replace(&mut self.carriers, after);
+        let reason = SwitchReason::joined(reasons);
         let moves = before.moves_to(&self.carriers).into_iter();
         let switches = moves.map(|moved| Switch {
             at: view.now,
             active: self.carriers.all().to_vec(),
-            reason: match (reason, self.leader()) {
-                ("", None) => go_with_default(default_group),
-                ("", Some(_)) => self.explain(&moved, view.uplinks),
-                (reason, _) => reason.to_owned(),
+            reason: match (&reason, self.leader()) {
+                (None, None) => go_with_default(default_group),
+                (None, Some(_)) => self.explain(&moved, view.uplinks),
+                (Some(reason), _) => reason.clone(),
             },
             moved,
         });
@@ -397,7 +402,7 @@ impl Group {
         switches
     }
 
-    fn explain(&self, moved: &TrafficMove, uplinks: &[Uplink]) -> String {
+    fn explain(&self, moved: &TrafficMove, uplinks: &[Uplink]) -> SwitchReason {
         let is_member = |uplink: &Uplink| self.tier_of(uplink).is_some();
         moved.explain(uplinks, is_member)
     }

@@ -26,6 +26,7 @@ fn event(second: u32, kind: EventKind) -> EventRecord {
         from: None,
         to: None,
         reason: String::new(),
+        cause: None,
         prefixes: BTreeSet::new(),
         took_us: None,
         flows_moved: None,

@@ -681,6 +681,7 @@ impl Rig {
             from,
             to,
             active,
+            cause: _,
         } = &event.change
         else {
             return;
@@ -914,6 +915,7 @@ impl ToldSwitch {
             from,
             to,
             active,
+            cause: _,
         } = event.change.clone()
         else {
             return None;

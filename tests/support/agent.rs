@@ -165,6 +165,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
         to: None,
         reason: number.to_string(),
         prefixes: BTreeSet::default(),
+        cause: None,
         took_us: None,
         flows_moved: None,
     }

@@ -124,6 +124,7 @@ impl ReplayNotes {
                 from,
                 to,
                 active,
+                cause: _,
             } = change
             {
                 self.carry(at, active);

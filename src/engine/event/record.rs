@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::{Event, EventKind, Side};
 use crate::routing::Family;
 use crate::units::{GroupName, InterfaceName, Timestamp, UplinkName, Wall};
@@ -72,6 +73,7 @@ impl Event {
             from,
             to,
             reason,
+            cause: values.cause,
             prefixes: values.prefixes.cloned().unwrap_or_default(),
             took_us,
             flows_moved,
@@ -109,6 +111,9 @@ pub struct EventRecord {
     pub to: Option<Side>,
     /// Why, in words.
     pub reason: String,
+    /// For a switch: the class of the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<SwitchCause>,
     /// The delegated prefixes that it is about.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub prefixes: BTreeSet<IpNet>,

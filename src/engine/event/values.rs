@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
+use super::cause::SwitchCause;
 use super::{EventKind, Side};
 use crate::routing::Family;
 use crate::units::{GroupName, InterfaceName, UplinkName};
@@ -17,6 +18,7 @@ pub(super) struct ChangeValues<'a> {
     pub(super) interface: Option<&'a InterfaceName>,
     pub(super) sides: Option<(Side, Side)>,
     pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
+    pub(super) cause: Option<SwitchCause>,
 }
 
 impl<'a> ChangeValues<'a> {
@@ -29,6 +31,7 @@ impl<'a> ChangeValues<'a> {
             interface: None,
             sides: None,
             prefixes: None,
+            cause: None,
         }
     }
 

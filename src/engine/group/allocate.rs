@@ -8,6 +8,7 @@ use super::draft::{AllocationTerms, Draft};
 use super::lead::{LeadOutcome, choose_lead};
 use super::member::Member;
 use super::{apart, sharing};
+use crate::engine::event::cause::SwitchReason;
 use crate::engine::ids::UplinkId;
 use crate::routing::Family;
 use crate::units::Moment;
@@ -18,7 +19,7 @@ pub struct AllocationDecision {
     /// Which uplinks carry the traffic from now on.
     pub allocation: Allocation,
     /// Why that is another allocation than before; empty if it is the same.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<SwitchReason>,
     /// Whether any uplink of the group is usable; none while that cannot be known.
     pub is_usable: Option<bool>,
     /// When to decide again at the latest.
@@ -62,7 +63,7 @@ pub fn allocate(
 
 fn decided(
     draft: Draft<'_, '_>,
-    reasons: Vec<String>,
+    reasons: Vec<SwitchReason>,
     is_usable: Option<bool>,
 ) -> AllocationDecision {
     AllocationDecision {
@@ -82,6 +83,7 @@ mod tests {
     use super::*;
     use crate::engine::best_policy::BestPolicy;
     use crate::engine::candidate::{Candidate, Role};
+    use crate::engine::event::cause::SwitchCause;
     use crate::engine::family::FamilyOutlook;
     use crate::engine::group::allocation::Lead;
     use crate::engine::group::draft::ManualChoice;
@@ -180,7 +182,8 @@ mod tests {
         assert_eq!(decision.allocation.leader(), Some(LTE));
         assert_eq!(decision.allocation.since(), Some(at(60)));
         assert_eq!(decision.is_usable, Some(true));
-        assert_eq!(decision.reasons, ["fiber down: no answer"]);
+        let reason = SwitchReason::new(SwitchCause::Down, "fiber down: no answer");
+        assert_eq!(decision.reasons, [reason]);
     }
 
     #[test]

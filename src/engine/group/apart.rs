@@ -10,6 +10,7 @@ use super::draft::Draft;
 use crate::engine::best_policy::BestPolicy;
 use crate::engine::candidate::{Candidate, Fitness};
 use crate::engine::election::{Elected, ElectionTerms, elect};
+use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::{FailoverSettings, Policy};
 use crate::routing::Family;
@@ -19,7 +20,7 @@ use crate::units::Tier;
 const TOGETHER: Tier = Tier(0);
 
 /// Chooses the carrier of each family, and says why those move that do.
-pub(super) fn choose_carriers(draft: &mut Draft<'_, '_>) -> Vec<String> {
+pub(super) fn choose_carriers(draft: &mut Draft<'_, '_>) -> Vec<SwitchReason> {
     let Some(leader) = draft.allocation.leader() else {
         draft.allocation.apart.clear();
         return Vec::new();
@@ -38,14 +39,18 @@ pub(super) fn choose_carriers(draft: &mut Draft<'_, '_>) -> Vec<String> {
         .collect()
 }
 
-fn choose_for(draft: &mut Draft<'_, '_>, family: Family, leader: UplinkId) -> Option<String> {
+fn choose_for(draft: &mut Draft<'_, '_>, family: Family, leader: UplinkId) -> Option<SwitchReason> {
     let candidates = candidates_for(draft, family, leader);
     if !candidates.iter().any(|candidate| candidate.has_path) {
         return None;
     }
     if draft.is_held_by_pin() && draft.terms.ways.has(family, leader) {
         let apart = draft.allocation.apart.remove(&family);
-        return apart.map(|_| format!("{family}: chosen by hand"));
+        let reason = || {
+            let text = format!("{family}: chosen by hand");
+            SwitchReason::new(SwitchCause::Manual, text)
+        };
+        return apart.map(|_| reason());
     }
     let carrier = carrier_beside(draft, family, leader);
     let before = candidates.iter().find(|candidate| candidate.id == carrier);
@@ -65,7 +70,10 @@ fn choose_for(draft: &mut Draft<'_, '_>, family: Family, leader: UplinkId) -> Op
             None
         }
         Elected::Move { to, reason } => {
-            let reason = explain_move(draft, family, carrier, before, &reason);
+            let reason = SwitchReason {
+                text: explain_move(draft, family, carrier, before, &reason.text),
+                ..reason
+            };
             carry_apart(draft, family, to, leader);
             let due = elect_for(draft, family, leader, false).due();
             draft.look_again_at(due);

@@ -10,6 +10,7 @@ use super::draft::Draft;
 use super::member::Member;
 use crate::engine::candidate::{Candidate, Fitness};
 use crate::engine::election::{Elected, ElectionTerms, elect};
+use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::ids::UplinkId;
 use crate::units::Moment;
 
@@ -17,10 +18,10 @@ use crate::units::Moment;
 pub(super) enum LeadOutcome {
     /// A usable uplink leads, with the reason if it is another than before.
     Led {
-        reason: Option<String>,
+        reason: Option<SwitchReason>,
     },
     /// None of the group is usable, and those of the default group are.
-    GoesWithDefault(String),
+    GoesWithDefault(SwitchReason),
     NoneUsable,
     /// Those that look usable are as silent as the leader.
     Undecided,
@@ -101,8 +102,10 @@ fn go_with_default(draft: &mut Draft<'_, '_>) -> LeadOutcome {
         } = &member.whole;
         format!("{name} {state}: {reason}; ")
     });
-    let reason =
+    let text =
         format!("{complaint}no uplink of the group is usable, it goes with the default group");
+    let cause = leader.map_or(SwitchCause::Down, |leader| leader.whole.cause_of_leaving());
+    let reason = SwitchReason::new(cause, text);
     draft.allocation = Allocation::of(Lead::WithDefault);
     LeadOutcome::GoesWithDefault(reason)
 }

@@ -12,6 +12,7 @@ use super::draft::Draft;
 use super::member::Member;
 use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::election::ElectionTerms;
+use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
@@ -21,12 +22,12 @@ use crate::units::Moment;
 
 /// What becomes of an uplink that might share a family.
 enum Sharing {
-    Joins(String),
+    Joins(SwitchReason),
     Stays,
     /// It is dead, and the uplink that the family is led to has been as silent since: to leave one for the other
     /// would be to guess.
     StaysUndecided,
-    Leaves(String),
+    Leaves(SwitchReason),
     /// Not now; perhaps then.
     Aside(Option<Moment>),
 }
@@ -35,7 +36,7 @@ enum Sharing {
 pub(super) fn choose_sharers(
     draft: &mut Draft<'_, '_>,
     carried: &[(Family, Vec<UplinkId>)],
-) -> Vec<String> {
+) -> Vec<SwitchReason> {
     let is_shared = draft.terms.failover.policy == Policy::Balance;
     let is_by_hand = draft.is_led_by_hand();
     if !is_shared || is_by_hand {
@@ -44,9 +45,9 @@ pub(super) fn choose_sharers(
         let has_left =
             draft.allocation.leader().is_some() && were_shared.flatten().next().is_some();
         let reason = if is_by_hand {
-            "chosen by hand".to_owned()
+            SwitchReason::new(SwitchCause::Manual, "chosen by hand")
         } else {
-            "the traffic is not shared any more".to_owned()
+            SwitchReason::new(SwitchCause::Config, "the traffic is not shared any more")
         };
         return has_left.then_some(reason).into_iter().collect();
     }
@@ -56,7 +57,11 @@ pub(super) fn choose_sharers(
         .collect()
 }
 
-fn share_family(draft: &mut Draft<'_, '_>, family: Family, before: &[UplinkId]) -> Vec<String> {
+fn share_family(
+    draft: &mut Draft<'_, '_>,
+    family: Family,
+    before: &[UplinkId],
+) -> Vec<SwitchReason> {
     let led_to = draft.allocation.carrier_of(family, draft.terms.ways);
     let Some(led_to) = led_to.and_then(|id| draft.member(id)).cloned() else {
         // The others are as unfit, and by some of them it may have a way out.
@@ -128,13 +133,12 @@ fn judge(
         match terms.ready(&candidate, now) {
             Some(ready) if ready <= now && terms.is_failback(&candidate) => {
                 let healthy_for = seconds(now.since(candidate.well_since));
-                Sharing::Joins(format!(
-                    "failback: {} healthy for {healthy_for}",
-                    candidate.name
-                ))
+                let text = format!("failback: {} healthy for {healthy_for}", candidate.name);
+                Sharing::Joins(SwitchReason::new(SwitchCause::Failback, text))
             }
             Some(ready) if ready <= now => {
-                Sharing::Joins(format!("{} shares the traffic", candidate.name))
+                let text = format!("{} shares the traffic", candidate.name);
+                Sharing::Joins(SwitchReason::new(SwitchCause::Sharing, text))
             }
             until => Sharing::Aside(until),
         }
@@ -148,13 +152,21 @@ fn explain_leaving(
     held: &Candidate<'_>,
     member: &Member<'_>,
     family: Family,
-) -> String {
+) -> SwitchReason {
+    let name = candidate.name;
     match member.complaint_of(family) {
-        Some(complaint) => format!("{}: {complaint}", candidate.name),
+        Some(complaint) => {
+            let text = format!("{name}: {complaint}");
+            SwitchReason::new(candidate.cause_of_leaving(), text)
+        }
         None if !member.whole.has_path => member.whole.explain_leaving(held),
-        None if !candidate.has_path => format!("{}: {family} has no way out", candidate.name),
+        None if !candidate.has_path => {
+            let text = format!("{name}: {family} has no way out");
+            SwitchReason::new(SwitchCause::Down, text)
+        }
         None if candidate.tier != held.tier => {
-            format!("{} is not of the tier of {}", candidate.name, held.name)
+            let text = format!("{name} is not of the tier of {}", held.name);
+            SwitchReason::new(SwitchCause::Config, text)
         }
         None => candidate.explain_leaving(held),
     }

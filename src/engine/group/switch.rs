@@ -1,6 +1,7 @@
 //! Switches, and why traffic moves.
 
 use super::carriers::{GroupCarriers, TrafficMove};
+use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::event::{Change, Event};
 use crate::engine::ids::UplinkId;
 use crate::engine::status::LastSwitch;
@@ -16,7 +17,7 @@ pub struct Switch {
     /// All uplinks that carry the group from then on.
     pub(super) active: Vec<UplinkName>,
     /// Why.
-    pub reason: String,
+    pub reason: SwitchReason,
 }
 
 impl Switch {
@@ -32,8 +33,9 @@ impl Switch {
                 from,
                 to,
                 active,
+                cause: self.reason.cause,
             },
-            reason: self.reason,
+            reason: self.reason.text,
         }
     }
 
@@ -45,7 +47,7 @@ impl Switch {
             family,
             from,
             to,
-            reason: self.reason.clone(),
+            reason: self.reason.text.clone(),
         }
     }
 }
@@ -57,14 +59,17 @@ pub struct DefaultGroupState {
     /// Its uplinks, if one of them is usable.
     pub refuge: Option<Vec<UplinkId>>,
     /// Why it has just moved, if it has.
-    pub moved: Option<String>,
+    pub moved: Option<SwitchReason>,
 }
 
 /// Why the traffic of a group moves with the default group.
-pub(super) fn go_with_default(default_group: Option<&DefaultGroupState>) -> String {
+pub(super) fn go_with_default(default_group: Option<&DefaultGroupState>) -> SwitchReason {
     let what = "the group goes with the default group";
     let why = default_group.and_then(|group| group.moved.as_ref());
-    why.map_or_else(|| what.to_owned(), |why| format!("{what}: {why}"))
+    match why {
+        Some(why) => SwitchReason::new(why.cause, format!("{what}: {}", why.text)),
+        None => SwitchReason::new(SwitchCause::Config, what),
+    }
 }
 
 impl TrafficMove {
@@ -74,28 +79,38 @@ impl TrafficMove {
         &self,
         uplinks: &[Uplink],
         is_member: impl Fn(&Uplink) -> bool,
-    ) -> String {
+    ) -> SwitchReason {
         let Some(left) = missing(&self.from, &self.to).next() else {
             let joined: Vec<_> = missing(&self.to, &self.from)
                 .map(UplinkName::as_str)
                 .collect();
-            return format!("{} has a way out", joined.join(", "));
+            let text = format!("{} has a way out", joined.join(", "));
+            return SwitchReason::new(SwitchCause::Sharing, text);
         };
         let known = uplinks
             .iter()
             .find(|uplink| uplink.settings().name == *left);
-        match (known, self.family) {
-            (None, _) => format!("{left} is not configured any more"),
+        let (cause, text) = match (known, self.family) {
+            (None, _) => {
+                let text = format!("{left} is not configured any more");
+                (SwitchCause::Config, text)
+            }
             (Some(uplink), _) if !is_member(uplink) => {
-                format!("{left} is not of the group any more")
+                let text = format!("{left} is not of the group any more");
+                (SwitchCause::Config, text)
             }
             (Some(uplink), _) if uplink.attachment().paths.is_empty() => {
                 let state = in_state(uplink.state(), ": ", &uplink.reason());
-                format!("{left} {state}")
+                let cause = uplink.candidate().cause_of_leaving();
+                (cause, format!("{left} {state}"))
             }
-            (Some(_), Some(family)) => format!("{left}: {family} has no way out"),
-            (Some(_), None) => format!("{left} has no way out"),
-        }
+            (Some(_), Some(family)) => (
+                SwitchCause::Down,
+                format!("{left}: {family} has no way out"),
+            ),
+            (Some(_), None) => (SwitchCause::Down, format!("{left} has no way out")),
+        };
+        SwitchReason::new(cause, text)
     }
 }
 

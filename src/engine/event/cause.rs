@@ -1,0 +1,71 @@
+//! Why traffic moves: a class for machines, and words for people.
+
+use serde::{Deserialize, Serialize};
+
+/// The class of the reason of a switch.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum SwitchCause {
+    /// An earlier version recorded the switch, without a class.
+    #[default]
+    Unknown,
+    /// Nothing carried the traffic before.
+    Start,
+    /// The uplink that is left does not work, or has no way out.
+    Down,
+    /// The uplink that is left answers, but loses or delays too much, or keeps falling.
+    Degraded,
+    /// A preferred uplink is healthy again, or for the first time.
+    Failback,
+    /// Under `best`: another uplink has proven to be better.
+    Best,
+    /// An operator chose it, or took the uplink that is left out of use.
+    Manual,
+    /// Under `balance`: an uplink joins those that share the traffic.
+    Sharing,
+    /// The configuration has changed.
+    Config,
+}
+
+impl SwitchCause {
+    /// The word for it, in JSON and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Start => "start",
+            Self::Down => "down",
+            Self::Degraded => "degraded",
+            Self::Failback => "failback",
+            Self::Best => "best",
+            Self::Manual => "manual",
+            Self::Sharing => "sharing",
+            Self::Config => "config",
+        }
+    }
+}
+
+/// Why traffic moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchReason {
+    /// Its class.
+    pub cause: SwitchCause,
+    /// The same in words.
+    pub text: String,
+}
+
+impl SwitchReason {
+    /// A reason of this class.
+    pub fn new(cause: SwitchCause, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { cause, text }
+    }
+
+    /// Several reasons for one decision as one, of the class of the first.
+    pub fn joined(reasons: &[Self]) -> Option<Self> {
+        let cause = reasons.first()?.cause;
+        let texts: Vec<_> = reasons.iter().map(|reason| &*reason.text).collect();
+        Some(Self::new(cause, texts.join("; ")))
+    }
+}
