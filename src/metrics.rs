@@ -369,6 +369,3 @@ fn seconds(time: Timestamp) -> f64 {
 fn rounded(value: f64) -> f64 {
     (value * 1e7).round() / 1e7
 }
-
-#[cfg(test)]
-mod tests;

@@ -367,11 +367,8 @@ fn in_a_file_they_are_always_whole_and_go_with_the_agent() {
         let read = || fs::read_to_string(&path).ok();
         let text = soon(&site, read, |_| true).await;
         assert!(text.starts_with("# HELP uplinkd_build_info "), "{text}");
-        let last = text.lines().last().unwrap_or_default();
-        assert!(
-            last.starts_with("uplinkd_switch_duration_seconds_count "),
-            "{text}"
-        );
+        let is_whole = text.contains("\nuplinkd_switch_duration_seconds_count ");
+        assert!(is_whole && text.ends_with('\n'), "{text}");
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         let beside = fs::read_dir(path.parent().expect("a directory")).expect("a directory");
