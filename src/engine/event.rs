@@ -194,6 +194,15 @@ impl EventKind {
         }
     }
 
+    /// The kind of an uplink's falls, for which it has to wait or no longer has to.
+    const fn of_flaps(is_suppressed: bool) -> Self {
+        if is_suppressed {
+            Self::FlapPenalty
+        } else {
+            Self::FlapReuse
+        }
+    }
+
     /// The kind of a state that a target entered.
     const fn of_target(state: State) -> Self {
         match state {
@@ -402,14 +411,7 @@ impl Change {
                 uplink,
                 interface,
                 is_suppressed,
-            } => {
-                let kind = if *is_suppressed {
-                    EventKind::FlapPenalty
-                } else {
-                    EventKind::FlapReuse
-                };
-                ChangeValues::of_uplink(kind, uplink, interface)
-            }
+            } => ChangeValues::of_uplink(EventKind::of_flaps(*is_suppressed), uplink, interface),
             Self::Standby {
                 uplink,
                 interface,
@@ -438,10 +440,7 @@ impl Change {
                 to,
                 active: _,
                 cause,
-            } => ChangeValues {
-                cause: Some(*cause),
-                ..ChangeValues::of_switch(group.as_ref(), *family, from, to)
-            },
+            } => ChangeValues::of_switch(group.as_ref(), *family, (from, to), *cause),
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
             }

@@ -51,14 +51,15 @@ impl<'a> ChangeValues<'a> {
     pub(super) fn of_switch(
         group: Option<&'a GroupName>,
         family: Option<Family>,
-        from: &[UplinkName],
-        to: &[UplinkName],
+        (from, to): (&[UplinkName], &[UplinkName]),
+        cause: SwitchCause,
     ) -> Self {
         let [from, to] = [from, to].map(|side| Side::Uplinks(side.to_vec()));
         Self {
             group,
             family,
             sides: Some((from, to)),
+            cause: Some(cause),
             ..Self::of(EventKind::Switch)
         }
     }
