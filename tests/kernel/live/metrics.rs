@@ -66,8 +66,8 @@ impl Beyond {
         let (connection, handle, _) = rtnetlink::new_connection().expect("a netlink socket");
         tokio::spawn(connection);
         let change = LinkUnspec::new_with_name(&far).setns_by_fd(namespace.as_raw_fd());
-        let moves = handle.link().set(change.build()).execute().await;
-        moves.expect("the far end moves");
+        let set = handle.link().set(change.build()).execute().await;
+        set.expect("the far end moves");
         moved.send(()).expect("it is waited for");
         is_ready.recv().expect("the addresses");
         Self {
