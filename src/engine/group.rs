@@ -393,7 +393,7 @@ impl Group {
             reason: match (&reason, self.leader()) {
                 (None, None) => go_with_default(default_group),
                 (None, Some(_)) => self.explain(&moved, view.uplinks),
-                (Some(reason), _) => reason.clone(),
+                (Some(reason), _) => reason.clone().of_move_from(&moved.from),
             },
             moved,
         });

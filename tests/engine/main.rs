@@ -12,6 +12,7 @@ mod lossy;
 mod support;
 
 mod blame;
+mod causes;
 mod changes;
 mod corpus;
 mod departure;

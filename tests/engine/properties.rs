@@ -13,6 +13,7 @@ use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::budget::{PERIOD, cost};
 use uplinkd::engine::command::Command;
+use uplinkd::engine::event::cause::SwitchCause;
 use uplinkd::engine::event::{Change, Errand, Event};
 use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome};
 use uplinkd::engine::loss::Learner;
@@ -915,13 +916,14 @@ impl ToldSwitch {
             from,
             to,
             active,
-            cause: _,
+            cause,
         } = event.change.clone()
         else {
             return None;
         };
         let [from, to, active] = [from, to, active].map(BTreeSet::from_iter);
         assert!(!event.reason.is_empty(), "{event:?}");
+        assert_ne!(cause, SwitchCause::Unknown, "{event:?}");
         Some(Self {
             group,
             family,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::UplinkName;
+
 /// The class of the reason of a switch.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -60,6 +62,16 @@ impl SwitchReason {
     pub fn new(cause: SwitchCause, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { cause, text }
+    }
+
+    /// The same for traffic that these carried: where a choice seems to be the first, a reload has changed what is
+    /// chosen from.
+    #[must_use]
+    pub fn of_move_from(mut self, from: &[UplinkName]) -> Self {
+        if self.cause == SwitchCause::Start && !from.is_empty() {
+            self.cause = SwitchCause::Config;
+        }
+        self
     }
 
     /// Several reasons for one decision as one, of the class of the first.

@@ -143,7 +143,14 @@ fn come_back(mut candidates: Vec<Candidate<'_>>, terms: ElectionTerms<'_>, now: 
         is_ready || candidate.judged_by(now).is_some()
     });
     match elect(&candidates, terms, now) {
-        Elected::Move { to, reason } => Elected::Move { to, reason },
+        Elected::Move { to, mut reason } => {
+            let mut chosen = candidates.iter().filter(|candidate| candidate.id == to);
+            let is_back = chosen.any(|candidate| terms.is_failback(candidate));
+            if is_back && reason.cause == SwitchCause::Start {
+                reason.cause = SwitchCause::Failback;
+            }
+            Elected::Move { to, reason }
+        }
         Elected::Stay { until } => Elected::Stay {
             until: later.copied().into_iter().chain(until).min(),
         },
