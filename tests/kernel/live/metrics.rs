@@ -14,13 +14,18 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
 use rtnetlink::LinkUnspec;
+use uplinkd::control::Response;
+use uplinkd::control::client::Client;
+use uplinkd::engine::command::Command as OperatorCommand;
+use uplinkd::engine::event::EventKind;
 
 use super::byhand::Site;
 use super::netns::{self, World, far};
 use super::*;
+use crate::extent::extent;
 
 /// Answers beyond both uplinks.
 const TARGET: &str = "192.0.2.1";
@@ -440,5 +445,73 @@ fn an_agent_that_cannot_listen_does_not_start_and_names_the_address() {
         assert_eq!(ended.status.code(), Some(1), "{words}");
         assert!(words.contains("cannot listen at 127.0.0.1:9464"), "{words}");
         assert_eq!(world.of_protocol(117).await, Vec::<String>::new());
+    });
+}
+
+/// From the commands of an operator until their switches are announced, in order of length.
+fn switch_times(site: &Site, count: usize) -> Vec<Duration> {
+    let connect = || Client::connect(&site.path("control.sock")).expect("the agent");
+    let (mut watcher, mut operator) = (connect(), connect());
+    watcher.watch().expect("a status");
+    let mut times = Vec::new();
+    for uplink in [LTE, FIBER].into_iter().cycle().take(count) {
+        let begun = Instant::now();
+        let command = OperatorCommand::switch(uplink.parse().expect("a name"));
+        let told = operator.request(&command.into()).expect("an answer");
+        assert!(matches!(told, Response::Done(_)), "{told:?}");
+        loop {
+            let next = watcher.next_event().expect("an event");
+            if matches!(&next, Response::Event(event) if event.event == EventKind::Switch) {
+                break;
+            }
+        }
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn each_switch_comes_to_its_end_in_a_flood_of_clients() {
+    netns::run(async |world| {
+        let _beyond = answered(&world).await;
+        let site = site(AT);
+        let are_up = |status: &serde_json::Value| {
+            let state = |place: usize| status["uplinks"][place]["state"] == "up";
+            status["active"][0] == "fiber" && state(0) && state(1)
+        };
+        site.status(are_up).await;
+        let count = extent(10, 100);
+        let alone = switch_times(&site, count);
+        let ends = Arc::new(AtomicBool::new(false));
+        let namespace = fs::File::open("/proc/thread-self/ns/net").expect("our namespace");
+        let is_over = ends.clone();
+        let flood = std::thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("our namespace");
+            let mut clients = std::collections::VecDeque::new();
+            let mut made = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                if let Some(mut client) = connect(AT) {
+                    drop(client.write_all(if made % 2 == 0 { GET } else { b"GET /" }));
+                    clients.push_back(client);
+                    made += 1;
+                }
+                if clients.len() > 100 {
+                    clients.pop_front();
+                }
+            }
+            made
+        });
+        let beside = switch_times(&site, count);
+        ends.store(true, Ordering::Relaxed);
+        let made = flood.join().expect("the flood ends");
+        eprintln!(
+            "a switch by hand takes {:?} (at most {:?}), beside {made} clients {:?} (at most {:?})",
+            alone[count / 2],
+            alone[count - 1],
+            beside[count / 2],
+            beside[count - 1]
+        );
+        assert!(made > 0);
     });
 }
