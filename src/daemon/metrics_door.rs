@@ -239,3 +239,27 @@ impl Drop for TextFile {
         drop(fs::remove_file(&self.path));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_replaced_as_a_whole_and_no_link_is_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("precious"), "precious").expect("a file");
+        let file = TextFile::at(&path("deeper/uplinkd.prom")).expect("a place");
+        std::os::unix::fs::symlink(path("precious"), file.beside()).expect("a link");
+        for text in ["first and long\n", "second\n"] {
+            file.write(text).expect("it is written");
+            let written = fs::read_to_string(path("deeper/uplinkd.prom"));
+            assert_eq!(written.expect("the file"), text);
+        }
+        let precious = fs::read_to_string(path("precious")).expect("the file");
+        assert_eq!(precious, "precious");
+        drop(file);
+        let left = fs::read_dir(path("deeper")).expect("a directory");
+        assert_eq!(left.count(), 0);
+    }
+}
