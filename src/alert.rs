@@ -188,6 +188,7 @@ pub fn tell(record: &EventRecord) {
         reason,
         prefixes,
         took_us,
+        recovery_ms,
         flows_moved,
         ..
     } = record;
@@ -204,6 +205,7 @@ pub fn tell(record: &EventRecord) {
                 why = reason,
                 prefixes,
                 took_us,
+                recovery_ms,
                 flows_moved,
                 "{event}"
             )

@@ -316,6 +316,7 @@ mod tests {
             prefixes: BTreeSet::new(),
             cause: None,
             took_us: None,
+            recovery_ms: None,
             flows_moved: None,
         }
     }

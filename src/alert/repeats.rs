@@ -160,6 +160,7 @@ mod tests {
             prefixes: std::collections::BTreeSet::new(),
             cause: None,
             took_us: None,
+            recovery_ms: None,
             flows_moved: None,
         }
     }

@@ -14,7 +14,9 @@ use super::output::{self, paragraph};
 use super::status::table::{list, short};
 use crate::config::{ConfigError, printable};
 use crate::control::{Request, Response};
-use crate::report::{Availability, OutageReport, Period, Report, Subject, UplinkReport};
+use crate::report::{
+    Availability, OutageReport, Period, RecoveryTime, Report, Subject, UplinkReport,
+};
 use crate::units::UplinkName;
 
 /// The arguments of `report`.
@@ -92,6 +94,7 @@ fn text(report: &Report, width: usize) -> String {
         uplinks,
         outages,
         switches,
+        recovery,
         method,
     } = report;
     let lasts = to.0.duration_since(from.0).unwrap_or_default();
@@ -101,6 +104,7 @@ fn text(report: &Report, width: usize) -> String {
     );
     let mut text = paragraph(&head, 0, width) + "\n" + &table(whole, uplinks, width) + "\n";
     let _ = writeln!(text, "switches: {switches}");
+    text.extend(recovery_line(recovery));
     if !outages.is_empty() {
         text.push_str("outages:\n");
     }
@@ -181,6 +185,23 @@ fn row(name: &str, availability: &Availability, own: [Option<u64>; 3]) -> [Strin
         planned,
         carried,
     ]
+}
+
+/// How soon the traffic was back.
+fn recovery_line(recovery: &RecoveryTime) -> Option<String> {
+    let RecoveryTime {
+        switches,
+        median_ms,
+        p95_ms,
+        worst_ms,
+    } = *recovery;
+    let [median, p95, worst] = [median_ms?, p95_ms?, worst_ms?].map(|time| {
+        let (seconds, millis) = (time / 1_000, time % 1_000);
+        format!("{seconds}.{millis:03} s")
+    });
+    Some(format!(
+        "recovery time of {switches}: median {median}, 95 % {p95}, worst {worst}\n"
+    ))
 }
 
 /// To three decimals, and never rounded up: only what had no outage is 100 %.
@@ -295,6 +316,12 @@ mod tests {
                 },
             ],
             switches: 4,
+            recovery: RecoveryTime {
+                switches: 2,
+                median_ms: Some(431),
+                p95_ms: Some(12_007),
+                worst_ms: Some(12_007),
+            },
             method: METHOD,
         }
     }
@@ -310,6 +337,8 @@ mod tests {
             shown.contains("99.999 %"),
             "an outage is not rounded away: {shown}"
         );
+        let recovery = "recovery time of 2: median 0.431 s, 95 % 12.007 s, worst 12.007 s\n";
+        assert!(shown.contains(recovery), "{shown}");
         assert!(shown.contains("all  3s so far"), "{shown}");
         assert!(
             shown.contains("fiber  9s, carried by lte, backup: no answer"),

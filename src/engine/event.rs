@@ -317,6 +317,9 @@ pub enum Change {
         /// The class of the reason.
         #[serde(default)]
         cause: SwitchCause,
+        /// When the outage of the uplink that it left began, if it left one that is down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outage_since: Option<Moment>,
     },
     /// The traffic stays pinned to an uplink that is of no use, although another one is usable.
     Stranded {
@@ -440,7 +443,12 @@ impl Change {
                 to,
                 active: _,
                 cause,
-            } => ChangeValues::of_switch(group.as_ref(), *family, (from, to), *cause),
+                outage_since,
+            } => ChangeValues::of_switch(
+                (group.as_ref(), *family),
+                (from, to),
+                (*cause, *outage_since),
+            ),
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
             }

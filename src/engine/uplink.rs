@@ -132,9 +132,7 @@ impl Uplink {
     /// How good it has been for the last minutes; none while its round trip is not known, or is that
     /// of our own traffic.
     pub fn lasting_score(&self) -> Option<LastingScore> {
-        let UplinkMonitor {
-            targets, evidence, ..
-        } = &self.monitor;
+        let (targets, evidence) = (&self.monitor.targets, &self.monitor.evidence);
         if evidence.passive.is_full() {
             return None;
         }
@@ -148,8 +146,13 @@ impl Uplink {
 
     /// Its state as it is shown.
     pub fn state(&self) -> State {
-        let complaint = self.monitor.evidence.families.complaint();
-        self.monitor.health.shown_state(complaint)
+        let families = &self.monitor.evidence.families;
+        self.monitor.health.shown_state(families.complaint())
+    }
+
+    /// When its present outage began.
+    pub fn outage_since(&self) -> Option<Moment> {
+        self.monitor.health.outage_since()
     }
 
     /// Why it is in this state.

@@ -27,6 +27,10 @@ impl Period {
         (from < to).then_some(Self { from, to })
     }
 
+    pub(super) fn contains(self, at: SystemTime) -> bool {
+        (self.from..self.to).contains(&at)
+    }
+
     pub(super) fn lasts(self) -> Duration {
         self.to.duration_since(self.from).unwrap_or_default()
     }
@@ -56,6 +60,8 @@ pub(super) struct Ledger {
     /// Who carried the traffic of the default group, oldest first.
     pub(super) carried: Vec<(Period, Vec<UplinkName>)>,
     pub(super) switched: Vec<SystemTime>,
+    /// Switches from uplinks that were down, and how many milliseconds after the outage began.
+    pub(super) recovered: Vec<(SystemTime, u64)>,
 }
 
 /// A ledger that is being written.
@@ -89,6 +95,7 @@ impl Clerk {
         if let Some(at) = at {
             self.open(at);
         }
+        self.ledger.recovered.extend(at.zip(event.recovery_ms));
         match (event.event, &event.uplink, &event.from, &event.to) {
             (kind, Some(uplink), _, Some(Side::State(state))) if is_of_uplink(kind) => {
                 let reason = event.reason.clone();

@@ -29,6 +29,7 @@ fn event(second: u32, kind: EventKind) -> EventRecord {
         cause: None,
         prefixes: BTreeSet::new(),
         took_us: None,
+        recovery_ms: None,
         flows_moved: None,
     }
 }
@@ -271,4 +272,22 @@ fn an_uplink_that_is_no_longer_configured_is_reported_as_long_as_it_is_known() {
     assert_eq!(names, ["fiber", "lte", "old"]);
     let old = of(&report, "old").availability;
     assert_eq!((old.available_s, old.outages), (100, 0));
+}
+
+#[test]
+fn the_recovery_time_is_that_of_the_switches_from_what_was_down() {
+    let mut events = one_outage();
+    for (second, recovery_ms) in (50_000..).zip(1..=20) {
+        let down = switch(second, &["fiber"], &["lte"]);
+        events.push(EventRecord {
+            recovery_ms: Some(recovery_ms * 100),
+            ..down
+        });
+    }
+    let recovery = day(&events, true).recovery;
+    assert_eq!(recovery.switches, 20);
+    assert_eq!(recovery.median_ms, Some(1_000));
+    assert_eq!(recovery.p95_ms, Some(1_900));
+    assert_eq!(recovery.worst_ms, Some(2_000));
+    assert_eq!(day(&one_outage(), true).recovery, RecoveryTime::default());
 }

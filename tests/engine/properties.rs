@@ -682,7 +682,7 @@ impl Rig {
             from,
             to,
             active,
-            cause: _,
+            ..
         } = &event.change
         else {
             return;
@@ -917,6 +917,7 @@ impl ToldSwitch {
             to,
             active,
             cause,
+            outage_since: _,
         } = event.change.clone()
         else {
             return None;

@@ -167,6 +167,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
         prefixes: BTreeSet::default(),
         cause: None,
         took_us: None,
+        recovery_ms: None,
         flows_moved: None,
     }
 }

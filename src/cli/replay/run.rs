@@ -125,6 +125,7 @@ impl ReplayNotes {
                 to,
                 active,
                 cause: _,
+                outage_since: _,
             } = change
             {
                 self.carry(at, active);

@@ -48,6 +48,7 @@ impl Event {
         let values = self.change.values();
         let (from, to) = values.sides.unzip();
         let (mut reason, mut took_us, mut flows_moved) = (self.reason.clone(), None, None);
+        let mut recovery_ms = None;
         match context.outcome {
             Some(SwitchOutcome::Applied {
                 took,
@@ -55,6 +56,10 @@ impl Event {
             }) => {
                 took_us = u64::try_from(took.as_micros()).ok();
                 flows_moved = moved;
+                let recovery = values
+                    .outage_since
+                    .map(|since| (self.at + took).since(since));
+                recovery_ms = recovery.and_then(|span| u64::try_from(span.as_millis()).ok());
             }
             Some(SwitchOutcome::Refused) => reason.push_str("; the kernel refuses the new route"),
             None => {}
@@ -76,6 +81,7 @@ impl Event {
             cause: values.cause,
             prefixes: values.prefixes.cloned().unwrap_or_default(),
             took_us,
+            recovery_ms,
             flows_moved,
         }
     }
@@ -120,6 +126,10 @@ pub struct EventRecord {
     /// For a switch: from the decision until the kernel held the routes and they were read back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
+    /// For a switch from an uplink that is down: from the first probe that was not answered, or the failure of its
+    /// link, until the kernel held the routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_ms: Option<u64>,
     /// For a switch: how many flows of the uplink that was left were ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flows_moved: Option<usize>,

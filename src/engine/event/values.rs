@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::cause::SwitchCause;
 use super::{EventKind, Side};
 use crate::routing::Family;
-use crate::units::{GroupName, InterfaceName, UplinkName};
+use crate::units::{GroupName, InterfaceName, Moment, UplinkName};
 
 /// The values of a change, each where it has its place in a record.
 pub(super) struct ChangeValues<'a> {
@@ -19,6 +19,7 @@ pub(super) struct ChangeValues<'a> {
     pub(super) sides: Option<(Side, Side)>,
     pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
     pub(super) cause: Option<SwitchCause>,
+    pub(super) outage_since: Option<Moment>,
 }
 
 impl<'a> ChangeValues<'a> {
@@ -32,6 +33,7 @@ impl<'a> ChangeValues<'a> {
             sides: None,
             prefixes: None,
             cause: None,
+            outage_since: None,
         }
     }
 
@@ -49,10 +51,9 @@ impl<'a> ChangeValues<'a> {
 
     /// Of a switch.
     pub(super) fn of_switch(
-        group: Option<&'a GroupName>,
-        family: Option<Family>,
+        (group, family): (Option<&'a GroupName>, Option<Family>),
         (from, to): (&[UplinkName], &[UplinkName]),
-        cause: SwitchCause,
+        (cause, outage_since): (SwitchCause, Option<Moment>),
     ) -> Self {
         let [from, to] = [from, to].map(|side| Side::Uplinks(side.to_vec()));
         Self {
@@ -60,6 +61,7 @@ impl<'a> ChangeValues<'a> {
             family,
             sides: Some((from, to)),
             cause: Some(cause),
+            outage_since,
             ..Self::of(EventKind::Switch)
         }
     }

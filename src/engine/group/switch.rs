@@ -18,6 +18,8 @@ pub struct Switch {
     pub(super) active: Vec<UplinkName>,
     /// Why.
     pub reason: SwitchReason,
+    /// When the outage that it ends for the traffic began, if it does.
+    pub(super) outage_since: Option<Moment>,
 }
 
 impl Switch {
@@ -34,6 +36,7 @@ impl Switch {
                 to,
                 active,
                 cause: self.reason.cause,
+                outage_since: self.outage_since,
             },
             reason: self.reason.text,
         }
@@ -73,6 +76,17 @@ pub(super) fn go_with_default(default_group: Option<&DefaultGroupState>) -> Swit
 }
 
 impl TrafficMove {
+    /// When the outage of the uplinks that were left began; none where one of them works.
+    pub(super) fn outage_since(&self, uplinks: &[Uplink]) -> Option<Moment> {
+        let left = missing(&self.from, &self.to);
+        let left = left.filter_map(|name| {
+            let mut known = uplinks.iter();
+            known.find(|uplink| uplink.settings().name == *name)
+        });
+        let since: Option<Vec<_>> = left.map(Uplink::outage_since).collect();
+        since?.into_iter().min()
+    }
+
     /// Why traffic has moved that no election moved: an uplink that carried it is not there any more or has lost its
     /// way out, or another one has got its own.
     pub(super) fn explain(

@@ -231,6 +231,11 @@ impl Health {
         self.outage_since = None;
     }
 
+    /// When the present outage began.
+    pub(super) fn outage_since(&self) -> Option<Moment> {
+        self.outage_since
+    }
+
     /// The last outage that is over.
     pub(super) fn last_outage(&self) -> Option<EndedOutage> {
         self.last_outage
