@@ -9,6 +9,7 @@ pub mod record;
 mod values;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -317,9 +318,9 @@ pub enum Change {
         /// The class of the reason.
         #[serde(default)]
         cause: SwitchCause,
-        /// When the outage of the uplink that it left began, if it left one that is down.
+        /// For how many milliseconds the outage of the uplink that it left had lasted, if it left one that is down.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        outage_since: Option<Moment>,
+        outage_ms: Option<NonZeroU32>,
     },
     /// The traffic stays pinned to an uplink that is of no use, although another one is usable.
     Stranded {
@@ -443,12 +444,10 @@ impl Change {
                 to,
                 active: _,
                 cause,
-                outage_since,
-            } => ChangeValues::of_switch(
-                (group.as_ref(), *family),
-                (from, to),
-                (*cause, *outage_since),
-            ),
+                outage_ms,
+            } => {
+                ChangeValues::of_switch((group.as_ref(), *family), (from, to), (*cause, *outage_ms))
+            }
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
             }

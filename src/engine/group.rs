@@ -264,7 +264,7 @@ impl Group {
                 SwitchCause::Config,
                 "the group was removed, its traffic goes with the default group",
             ),
-            outage_since: None,
+            outage_ms: None,
         });
         let events = switches.map(|switch| switch.event(self.name.clone()));
         events.collect()
@@ -396,7 +396,7 @@ impl Group {
                 (None, Some(_)) => self.explain(&moved, view.uplinks),
                 (Some(reason), _) => reason.clone().of_move_from(&moved.from),
             },
-            outage_since: moved.outage_since(view.uplinks),
+            outage_ms: moved.outage_ms(view.uplinks, view.now),
             moved,
         });
         let switches: Vec<_> = switches.collect();

@@ -917,7 +917,7 @@ impl ToldSwitch {
             to,
             active,
             cause,
-            outage_since: _,
+            outage_ms: _,
         } = event.change.clone()
         else {
             return None;

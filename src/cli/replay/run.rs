@@ -125,7 +125,7 @@ impl ReplayNotes {
                 to,
                 active,
                 cause: _,
-                outage_since: _,
+                outage_ms: _,
             } = change
             {
                 self.carry(at, active);

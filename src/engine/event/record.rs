@@ -56,10 +56,9 @@ impl Event {
             }) => {
                 took_us = u64::try_from(took.as_micros()).ok();
                 flows_moved = moved;
-                let recovery = values
-                    .outage_since
-                    .map(|since| (self.at + took).since(since));
-                recovery_ms = recovery.and_then(|span| u64::try_from(span.as_millis()).ok());
+                let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                let outage = values.outage_ms.map(|lasted| u64::from(lasted.get()));
+                recovery_ms = outage.map(|lasted| lasted.saturating_add(took));
             }
             Some(SwitchOutcome::Refused) => reason.push_str("; the kernel refuses the new route"),
             None => {}

@@ -1,13 +1,14 @@
 //! The values of a change, as events of all kinds have them.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 
 use super::cause::SwitchCause;
 use super::{EventKind, Side};
 use crate::routing::Family;
-use crate::units::{GroupName, InterfaceName, Moment, UplinkName};
+use crate::units::{GroupName, InterfaceName, UplinkName};
 
 /// The values of a change, each where it has its place in a record.
 pub(super) struct ChangeValues<'a> {
@@ -19,7 +20,7 @@ pub(super) struct ChangeValues<'a> {
     pub(super) sides: Option<(Side, Side)>,
     pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
     pub(super) cause: Option<SwitchCause>,
-    pub(super) outage_since: Option<Moment>,
+    pub(super) outage_ms: Option<NonZeroU32>,
 }
 
 impl<'a> ChangeValues<'a> {
@@ -33,7 +34,7 @@ impl<'a> ChangeValues<'a> {
             sides: None,
             prefixes: None,
             cause: None,
-            outage_since: None,
+            outage_ms: None,
         }
     }
 
@@ -53,7 +54,7 @@ impl<'a> ChangeValues<'a> {
     pub(super) fn of_switch(
         (group, family): (Option<&'a GroupName>, Option<Family>),
         (from, to): (&[UplinkName], &[UplinkName]),
-        (cause, outage_since): (SwitchCause, Option<Moment>),
+        (cause, outage_ms): (SwitchCause, Option<NonZeroU32>),
     ) -> Self {
         let [from, to] = [from, to].map(|side| Side::Uplinks(side.to_vec()));
         Self {
@@ -61,7 +62,7 @@ impl<'a> ChangeValues<'a> {
             family,
             sides: Some((from, to)),
             cause: Some(cause),
-            outage_since,
+            outage_ms,
             ..Self::of(EventKind::Switch)
         }
     }

@@ -1,5 +1,7 @@
 //! Switches, and why traffic moves.
 
+use std::num::NonZeroU32;
+
 use super::carriers::{GroupCarriers, TrafficMove};
 use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::event::{Change, Event};
@@ -18,8 +20,8 @@ pub struct Switch {
     pub(super) active: Vec<UplinkName>,
     /// Why.
     pub reason: SwitchReason,
-    /// When the outage that it ends for the traffic began, if it does.
-    pub(super) outage_since: Option<Moment>,
+    /// For how many milliseconds the outage that it ends for the traffic had lasted, if it ends one.
+    pub(super) outage_ms: Option<NonZeroU32>,
 }
 
 impl Switch {
@@ -36,7 +38,7 @@ impl Switch {
                 to,
                 active,
                 cause: self.reason.cause,
-                outage_since: self.outage_since,
+                outage_ms: self.outage_ms,
             },
             reason: self.reason.text,
         }
@@ -76,15 +78,16 @@ pub(super) fn go_with_default(default_group: Option<&DefaultGroupState>) -> Swit
 }
 
 impl TrafficMove {
-    /// When the outage of the uplinks that were left began; none where one of them works.
-    pub(super) fn outage_since(&self, uplinks: &[Uplink]) -> Option<Moment> {
+    /// For how many milliseconds the outage of the uplinks that were left had lasted; none where one of them works.
+    pub(super) fn outage_ms(&self, uplinks: &[Uplink], now: Moment) -> Option<NonZeroU32> {
         let left = missing(&self.from, &self.to);
         let left = left.filter_map(|name| {
             let mut known = uplinks.iter();
             known.find(|uplink| uplink.settings().name == *name)
         });
         let since: Option<Vec<_>> = left.map(Uplink::outage_since).collect();
-        since?.into_iter().min()
+        let lasted = now.since(since?.into_iter().min()?).as_millis();
+        NonZeroU32::new(u32::try_from(lasted).unwrap_or(u32::MAX).max(1))
     }
 
     /// Why traffic has moved that no election moved: an uplink that carried it is not there any more or has lost its
