@@ -9,8 +9,11 @@
 //! The half-life decides how far apart outages are borne for ever: at the default of an hour, 35 minutes. More
 //! frequent ones add up, so that an uplink that has kept failing for hours is suppressed for hours.
 //!
-//! An uplink that fails again sooner after its suppression than that lasted has lost more by its failback than the
-//! failback gained: it is suppressed at once, for twice as long as before, up to `longest`.
+//! An uplink that was steady through most of its suppression, and fails again sooner after it than outages are borne
+//! for ever, was given back too early: it is suppressed at once, for twice as long as it had been steady, up to
+//! `longest`. After a suppression of `longest` it is suppressed for half of that: failures as far apart as the
+//! suppression is long would look like its consequence for ever, and do not at another length. An uplink that failed
+//! throughout its suppression, or fails long after it, is judged by its penalty alone.
 //!
 //! Damping never keeps the traffic on an unusable uplink, nor away from the only usable one. When an
 //! operator chooses an uplink or ends its maintenance, its penalty is cleared.
@@ -68,10 +71,23 @@ struct Penalty {
     /// When the present series of failures began, and how many there are.
     first: Moment,
     falls: u32,
-    suppressed_until: Option<Moment>,
-    /// For how long it was suppressed last, from one of its falls on, and when that ended.
-    span: Duration,
-    released: Option<Moment>,
+    suppression: Option<Suppression>,
+    /// The last suppression, where it was steady through most of it and has not failed since.
+    release: Option<Release>,
+}
+
+/// A suppression that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Suppression {
+    since: Moment,
+    until: Moment,
+}
+
+/// The end of a suppression of an uplink that was steady before for so long.
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    at: Moment,
+    steady: Duration,
 }
 
 impl Flaps {
@@ -85,8 +101,8 @@ impl Flaps {
     ) -> Vec<FlapChange> {
         let mut changes = Vec::new();
         for (uplink, penalty) in &mut self.uplinks {
-            if penalty.suppressed_until.is_some_and(|until| until <= now) {
-                penalty.released = penalty.suppressed_until.take();
+            if let Some(over) = penalty.suppression.take_if(|one| one.until <= now) {
+                penalty.release = over.release(penalty.last);
                 changes.push(FlapChange {
                     uplink: *uplink,
                     is_suppressed: false,
@@ -100,13 +116,13 @@ impl Flaps {
             };
             let penalty = self.uplinks.entry(turn.uplink);
             let penalty = penalty.or_insert_with(|| Penalty::new(now));
-            let was_suppressed = penalty.suppressed_until.is_some();
+            let was_suppressed = penalty.suppression.is_some();
             penalty.add(weight, settings, now);
-            if !was_suppressed && let Some(until) = penalty.suppressed_until {
+            if !was_suppressed && let Some(suppression) = penalty.suppression {
                 changes.push(FlapChange {
                     uplink: turn.uplink,
                     is_suppressed: true,
-                    reason: penalty.explain(until, now),
+                    reason: penalty.explain(suppression.until, now),
                 });
             }
         }
@@ -116,12 +132,12 @@ impl Flaps {
     /// When the next suppression ends.
     pub fn next_timeout(&self) -> Option<Moment> {
         let penalties = self.uplinks.values();
-        penalties.filter_map(|p| p.suppressed_until).min()
+        penalties.filter_map(Penalty::suppressed_until).min()
     }
 
     /// Until when an uplink is suppressed, if it is.
     pub fn suppressed_until(&self, uplink: UplinkId) -> Option<Moment> {
-        self.uplinks.get(&uplink)?.suppressed_until
+        self.uplinks.get(&uplink)?.suppressed_until()
     }
 
     /// The penalty of an uplink, decayed to now.
@@ -148,7 +164,9 @@ impl Flaps {
     ) {
         for (old, mut penalty) in std::mem::take(&mut self.uplinks) {
             let latest = penalty.last + settings.longest;
-            penalty.suppressed_until = penalty.suppressed_until.map(|until| until.min(latest));
+            if let Some(suppression) = &mut penalty.suppression {
+                suppression.until = suppression.until.min(latest);
+            }
             if let Some(id) = new_id(old) {
                 self.uplinks.insert(id, penalty);
             }
@@ -163,40 +181,38 @@ impl Penalty {
             last: now,
             first: now,
             falls: 0,
-            suppressed_until: None,
-            span: Duration::ZERO,
-            released: None,
+            suppression: None,
+            release: None,
         }
+    }
+
+    fn suppressed_until(&self) -> Option<Moment> {
+        Some(self.suppression?.until)
     }
 
     fn add(&mut self, weight: f64, settings: DampingSettings, now: Moment) {
         let faded = self.faded(settings, now);
-        if faded < SERIES_ENDS_AT && self.suppressed_until.is_none() {
+        if faded < SERIES_ENDS_AT && self.suppression.is_none() {
             (self.first, self.falls) = (now, 0);
         }
         self.falls += 1;
         self.sum = (faded + weight).min(settings.ceiling());
         self.last = now;
-        let is_suppressed = self.suppressed_until.is_some();
-        let is_setback = self.released.is_some_and(|at| now.since(at) < self.span);
-        if is_suppressed || is_setback || self.sum >= settings.suppress {
-            let least = if is_setback {
-                self.span * 2
-            } else {
-                Duration::ZERO
-            };
-            let wait = self
-                .time_to_reuse(settings)
-                .max(least)
-                .min(settings.longest);
-            self.span = if is_suppressed {
-                self.span.max(wait)
-            } else {
-                wait
-            };
-            let until = Some(now + wait).filter(|until| *until > now);
-            self.suppressed_until = self.suppressed_until.max(until);
-            self.released = None;
+        let soon = settings.borne_apart();
+        let release = self.release.take();
+        let setback = release.filter(|release| now.since(release.at) < soon);
+        if self.suppression.is_some() || setback.is_some() || self.sum >= settings.suppress {
+            let least = setback.map(|release| settings.after_setback(release.steady));
+            let wait = self.time_to_reuse(settings).max(least.unwrap_or_default());
+            self.suppress_until(now + wait.min(settings.longest), now);
+        }
+    }
+
+    fn suppress_until(&mut self, until: Moment, now: Moment) {
+        if let Some(suppression) = &mut self.suppression {
+            suppression.until = suppression.until.max(until);
+        } else if until > now {
+            self.suppression = Some(Suppression { since: now, until });
         }
     }
 
@@ -231,7 +247,35 @@ impl Penalty {
     }
 }
 
+impl Suppression {
+    /// Its end, if the uplink that fell last at `last` was steady through most of it.
+    fn release(self, last: Moment) -> Option<Release> {
+        let steady = self.until.since(last);
+        let is_steady = steady * 2 > self.until.since(self.since);
+        let at = self.until;
+        is_steady.then_some(Release { at, steady })
+    }
+}
+
 impl DampingSettings {
+    /// Outages of a trusted uplink that are so far apart never add up to `suppress`. Where each of them is enough,
+    /// there is no such time.
+    fn borne_apart(self) -> Duration {
+        // The sum of the geometric series, 1 / (1 - kept).
+        let kept = 1.0 - OUTAGE_PENALTY / self.suppress;
+        let seconds = -kept.max(0.0).log2() * self.half_life.as_secs_f64();
+        Duration::try_from_secs_f64(seconds).unwrap_or(self.longest)
+    }
+
+    /// For how long an uplink is suppressed that was steady for so long in its suppression, and failed soon after it.
+    fn after_setback(self, steady: Duration) -> Duration {
+        if steady >= self.longest {
+            self.longest / 2
+        } else {
+            (steady * 2).min(self.longest)
+        }
+    }
+
     /// The penalty from which it takes `longest` to fade to `reuse` (RFC 2439, section 4.2).
     fn ceiling(self) -> f64 {
         let half_lives = self.longest.as_secs_f64() / self.half_life.as_secs_f64();
@@ -356,38 +400,122 @@ mod tests {
         assert_eq!(until, at(99_999.0) + SETTINGS.longest);
     }
 
-    #[test]
-    fn one_that_falls_again_soon_after_its_suppression_is_suppressed_for_twice_as_long() {
-        let mut flaps = Flaps::default();
-        (0..4).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        let mut last = at(3.0);
-        let mut span = Duration::ZERO;
-        for _ in 0..8 {
-            let until = flaps.suppressed_until(FIBER).expect("suppressed");
-            assert!(until.since(last) >= (span * 2).min(SETTINGS.longest));
-            span = until.since(last);
-            assert!(span <= SETTINGS.longest, "{span:?}");
-            flaps.observe(SETTINGS, until, []);
-            last = until + span / 2;
-            fall(&mut flaps, last.since_start().as_secs_f64());
+    /// Time passes until then, and each suppression ends when that is due.
+    fn pass(flaps: &mut Flaps, until: f64) {
+        while let Some(due) = flaps.next_timeout().filter(|due| *due <= at(until)) {
+            flaps.observe(SETTINGS, due, []);
         }
-        assert_eq!(span, SETTINGS.longest);
+    }
+
+    /// It falls at these moments, in seconds. When it fell last.
+    fn fall_at(flaps: &mut Flaps, moments: impl IntoIterator<Item = f64>) -> f64 {
+        let mut last = 0.0;
+        for now in moments {
+            pass(flaps, now);
+            fall(flaps, now);
+            last = now;
+        }
+        last
+    }
+
+    /// So many falls, so many seconds apart.
+    fn apart(seconds: f64, falls: u32) -> impl Iterator<Item = f64> {
+        (0..falls).map(move |fall| f64::from(fall) * seconds)
+    }
+
+    /// For how long it is suppressed from its last fall on, if it falls a minute after each suppression.
+    fn setbacks(flaps: &mut Flaps, mut last: f64, count: u32) -> Vec<f64> {
+        let mut spans = Vec::new();
+        for _ in 0..count {
+            let until = flaps.suppressed_until(FIBER).expect("suppressed");
+            spans.push(until.since(at(last)).as_secs_f64() / 3_600.0);
+            last = until.since_start().as_secs_f64() + 60.0;
+            fall_at(flaps, [last]);
+        }
+        spans
     }
 
     #[test]
-    fn one_that_fell_for_hours_and_falls_every_five_hours_since_is_not_left_for_good() {
+    fn one_that_falls_soon_after_a_steady_suppression_is_suppressed_for_twice_as_long() {
         let mut flaps = Flaps::default();
-        (0..1_000).for_each(|second| drop(fall(&mut flaps, f64::from(second))));
-        let mut carries = 0;
-        for hour in 1..1_000 {
-            let now = f64::from(hour) * 3_600.0;
-            flaps.observe(SETTINGS, at(now), []);
-            carries += u32::from(flaps.suppressed_until(FIBER).is_none());
-            if hour % 5 == 0 {
+        let last = fall_at(&mut flaps, apart(1.0, 4));
+        let spans = setbacks(&mut flaps, last, 6);
+        let expected = [2.0, 4.0, 6.0, 3.0, 6.0, 3.0];
+        for (span, expected) in spans.iter().zip(expected) {
+            assert!((span - expected).abs() < 0.01, "{spans:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_fell_throughout_its_suppression_is_judged_by_its_penalty_alone() {
+        let mut flaps = Flaps::default();
+        fall_at(&mut flaps, apart(1.0, 4).chain([4_200.0, 8_400.0]));
+        let until = flaps.suppressed_until(FIBER).expect("suppressed");
+        fall_at(&mut flaps, [until.since_start().as_secs_f64() + 60.0]);
+        assert_eq!(flaps.suppressed_until(FIBER), None);
+    }
+
+    #[test]
+    fn one_that_falls_long_after_its_suppression_is_judged_by_its_penalty_alone() {
+        for (minutes, is_soon) in [(34.0, true), (36.0, false)] {
+            let mut flaps = Flaps::default();
+            fall_at(&mut flaps, apart(1.0, 4));
+            let until = flaps.suppressed_until(FIBER).expect("suppressed");
+            let later = until.since_start().as_secs_f64() + minutes * 60.0;
+            fall_at(&mut flaps, [later]);
+            let is_suppressed = flaps.suppressed_until(FIBER).is_some();
+            assert_eq!(is_suppressed, is_soon, "{minutes} min");
+        }
+    }
+
+    #[test]
+    fn one_failure_a_period_of_an_hour_to_a_day_is_borne_in_the_end_whatever_was_before() {
+        let histories: [Vec<f64>; 9] = [
+            vec![],
+            vec![0.0],
+            apart(180.0, 3).collect(),
+            apart(1.0, 4).collect(),
+            apart(1.0, 1_000).collect(),
+            apart(60.0, 6 * 60).collect(),
+            apart(60.0, 2 * 1_440).collect(),
+            apart(1_200.0, 9).collect(),
+            apart(1_800.0, 48).collect(),
+        ];
+        let mut histories: Vec<_> = (histories.into_iter())
+            .map(|falls| {
+                let mut flaps = Flaps::default();
+                let last = fall_at(&mut flaps, falls);
+                (flaps, last)
+            })
+            .collect();
+        let mut given_back_early = Flaps::default();
+        let last = fall_at(&mut given_back_early, apart(1.0, 4));
+        let hours: f64 = setbacks(&mut given_back_early, last, 5).iter().sum();
+        histories.push((given_back_early, last + hours * 3_600.0 + 5.0 * 60.0));
+        for (number, (flaps, last)) in histories.iter().enumerate() {
+            for minutes in 61..=1_440_u32 {
+                let mut flaps = flaps.clone();
+                let period = f64::from(minutes) * 60.0;
+                for turn in 1..=40_u32 {
+                    fall_at(&mut flaps, [last + f64::from(turn) * period]);
+                    let is_trusted = flaps.suppressed_until(FIBER).is_none();
+                    assert!(is_trusted || turn <= 20, "{number}: {minutes} min");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_falls_each_minute_or_each_half_hour_is_suppressed_for_good() {
+        for every in [60.0, 1_800.0] {
+            let mut flaps = Flaps::default();
+            for now in apart(every, 3_000) {
+                pass(&mut flaps, now);
+                let is_suppressed = flaps.suppressed_until(FIBER).is_some();
+                assert!(is_suppressed || now < every * 7.0, "{every} s: {now} s");
                 fall(&mut flaps, now);
             }
         }
-        assert!(carries > 250, "{carries} h of 1,000");
     }
 
     #[test]
