@@ -6,7 +6,7 @@
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
-//!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── addresses left ───> flow mover
+//!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── flows left ───────> flow mover
 //!  drains (n) ───────── mpsc<Report>, 16 ────┤                  ├── addresses ────────> drains
 //!  metrics thread (0..1) ── mpsc<Request>, 1 ┤                  ├── reply per request > metrics thread
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
@@ -319,6 +319,7 @@ impl Daemon {
         let agent = AgentState {
             routes: self.kernel.routes_state(self.clock.now()),
             choices: self.choices(),
+            flow_memory: self.kernel.flow_memory(&self.config.engine),
         };
         self.decisions.engine.status_of(agent, self.clock.wall())
     }

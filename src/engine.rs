@@ -22,6 +22,7 @@ pub mod election;
 pub mod event;
 pub mod family;
 pub mod fault_isolation;
+mod flow_memory;
 pub mod group;
 mod group_choice;
 mod groups;
@@ -59,12 +60,12 @@ pub mod wording;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::engine::action::{Action, Departure};
+use crate::engine::action::Action;
 use crate::engine::agent_status::agent_status;
 pub use crate::engine::command::CommandRefusal;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
-use crate::engine::desired_routes::{DesiredRoutes, desired_routes};
+use crate::engine::desired_routes::DesiredRoutes;
 use crate::engine::drain::Drains;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
@@ -86,7 +87,7 @@ use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::state::State;
-use crate::engine::status::{AgentState, Choices, RoutesState, Status};
+use crate::engine::status::{AgentState, Choices, Status};
 use crate::engine::timer::DeadlineOwner;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
@@ -326,9 +327,7 @@ impl Engine {
 
     /// The read model, as far as the engine knows. `wall` translates times.
     pub fn status(&self, wall: Wall) -> Status {
-        let choices = self.choices();
-        let routes = RoutesState::default();
-        self.status_of(AgentState { routes, choices }, wall)
+        self.status_of(self.choices().into(), wall)
     }
 
     /// The read model, complete.
@@ -367,6 +366,7 @@ impl Engine {
     /// Goes on where an earlier run ended.
     fn resume(&mut self, earlier: EarlierRun, now: Moment) {
         self.groups.adopt(&earlier, &self.uplinks, now);
+        self.routes.adopt(earlier.remembered);
         for issued in earlier.chosen {
             self.restore(issued, now);
         }
@@ -519,10 +519,7 @@ impl Engine {
         };
         let uplink = &self.uplinks[id.place()];
         if uplink.state() == State::Disabled && !addresses.is_empty() {
-            self.stale_flows.leave(Departure {
-                addresses,
-                is_voluntary: !uplink.is_dead(),
-            });
+            self.stale_flows.leave_drained(uplink, addresses);
         }
         let settings = uplink.settings();
         self.outbox.events.push(Event {
@@ -623,8 +620,9 @@ impl Engine {
             groups: &self.groups,
             flaps: &self.flaps,
         };
-        self.routes.set(desired_routes(view, &self.drains));
-        self.stale_flows.note(view, &self.drains.addresses());
+        let remembered = self.routes.decide(view, &self.drains);
+        let held = self.drains.addresses();
+        self.stale_flows.note(view, &held, &remembered);
         self.outbox.events.extend(self.prefixes.changes(view, now));
     }
 

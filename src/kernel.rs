@@ -10,13 +10,17 @@ mod counter;
 mod errno;
 mod error;
 mod exchange;
+mod flow_keeper;
+mod flow_table;
 mod foreign_routes;
 mod message;
 mod monitor;
+pub mod netfilter;
 mod observe;
 mod reconcile;
 mod refused_options;
 mod report;
+mod reverse_path;
 mod sockets;
 mod survey;
 mod target;
@@ -31,17 +35,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::sync::{mpsc, watch};
 
-use crate::routing::{Numbering, Observed};
+use crate::routing::{FlowMemory, Numbering, Observed};
 use crate::units::InterfaceName;
-pub use conntrack::{end_flows, established_flows};
+pub use conntrack::{end_flows, established_flows, forget_flows};
 pub use counter::CounterReader;
 pub use error::KernelError;
 use exchange::Exchange;
+use flow_keeper::{FlowKeeper, FlowMemoryOrder};
 pub use foreign_routes::{ForeignObjects, ForeignRoute, ForeignRule, foreign_objects};
 pub use message::{LinkDetails, LinkKind};
 use observe::Observer;
 use reconcile::Reconciler;
-pub use report::{KernelAccess, KernelReport, RefusedOperation, Restored, Wanted};
+pub use report::{
+    FlowMemoryReport, FlowMemoryState, KernelAccess, KernelReport, RefusedOperation, Restored,
+    Wanted,
+};
+pub use reverse_path::{ReversePathFilter, looks_at_marks, reverse_path_filter};
 pub use sockets::end_sockets;
 
 /// Reports that may wait for the daemon.
@@ -53,9 +62,23 @@ pub struct Kernel {
     /// The reports. The receiver must not fall behind: the kernel side stops while the queue is full.
     pub reports: mpsc::Receiver<KernelReport>,
     overruns: Arc<AtomicU32>,
+    flow_memory: watch::Receiver<FlowMemoryReport>,
 }
 
 impl Kernel {
+    /// Whether flows are remembered.
+    pub fn flow_memory(&self) -> FlowMemoryState {
+        self.flow_memory.borrow().state.clone()
+    }
+
+    /// The same, once nothing is left to do for this revision.
+    pub async fn flow_memory_at(&mut self, revision: u64) -> FlowMemoryState {
+        let is_done = |report: &FlowMemoryReport| report.revision >= revision;
+        // It fails only if the task has ended, which changes nothing any more.
+        drop(self.flow_memory.wait_for(is_done).await);
+        self.flow_memory()
+    }
+
     /// How often the kernel had more events than its buffer holds. A full look follows each overrun.
     pub fn overruns(&self) -> u32 {
         self.overruns.load(Ordering::Relaxed)
@@ -87,6 +110,11 @@ pub fn has_resilient_groups() -> Result<bool, KernelError> {
     Ok(write::has_groups(&mut exchange))
 }
 
+/// Whether this kernel can remember flows like this. Changes nothing.
+pub fn try_flow_memory(memory: &FlowMemory) -> FlowMemoryState {
+    flow_keeper::try_out(memory)
+}
+
 /// Connects to the kernel and starts to observe, and with [`KernelAccess::Write`] to write, on the
 /// current runtime and in its network namespace.
 ///
@@ -101,7 +129,16 @@ pub fn start(
 ) -> Result<Kernel, KernelError> {
     let (sender, reports) = mpsc::channel(REPORT_QUEUE);
     let overruns = Arc::new(AtomicU32::new(0));
-    let reconciler = Reconciler::open(wanted, sender, access, overruns.clone())?;
+    let (orders, ordered) = watch::channel(FlowMemoryOrder::default());
+    let (report, flow_memory) = watch::channel(FlowMemoryReport::default());
+    let reconciler = Reconciler::open(wanted, (sender, orders), access, overruns.clone())?;
     tokio::spawn(reconciler.run());
-    Ok(Kernel { reports, overruns })
+    if access == KernelAccess::Write {
+        tokio::spawn(FlowKeeper::new(ordered, report).run());
+    }
+    Ok(Kernel {
+        reports,
+        overruns,
+        flow_memory,
+    })
 }

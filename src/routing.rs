@@ -5,14 +5,15 @@
 //!
 //! ```text
 //!  options ──> route, rule, nexthop ──> numbering ──> observed ──> attach ──> objects ──> desired
-//!                                             │          │          dead_end, connected ┘
-//!                                             └──────────┴──────────> plan
+//!                     └──> traffic ──────────┘│          │          dead_end, connected ┘
+//!                                flow_memory ─┴──────────┴──────────> plan
 //! ```
 
 pub mod attach;
 mod connected;
 mod dead_end;
 pub mod desired;
+mod flow_memory;
 pub mod nexthop;
 mod numbering;
 mod objects;
@@ -25,6 +26,7 @@ mod rule;
 pub mod traffic;
 
 pub use attach::{Attachment, Gateway, Hints, Prefixes, Trouble};
+pub use flow_memory::FlowMemory;
 pub use numbering::{Numbering, RoutingMode, RuleStage};
 pub use objects::Desired;
 pub use observed::{DeadEnd, LearnedDefault, Link, LinkAddress, Observed, Preference};

@@ -53,6 +53,7 @@ impl Side {
             desired: None,
             interfaces: BTreeSet::from(uplinks.clone()),
             numbering,
+            flow_memory: None,
         }));
         let mut side = Self {
             numbering,

@@ -4,6 +4,7 @@ mod clashes;
 mod facts;
 mod finding;
 mod findings;
+mod flow_memory;
 mod hooks;
 
 use std::process::ExitCode;

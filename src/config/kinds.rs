@@ -390,11 +390,7 @@ pub(super) const MARKS: Own<Marks> = own(
         let refused = || Fault::value(value, MARKS.takes);
         let given = number_or_text(value).ok_or_else(refused)?;
         let (mark, bits) = given.split_once('/').unwrap_or((&given, "0xffffffff"));
-        let number = |text: &str| match text.strip_prefix("0x") {
-            Some(digits) => u32::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
-        };
-        match (number(mark), number(bits)) {
+        match (mark_in(mark), mark_in(bits)) {
             (Some(mark), Some(bits)) if mark != 0 && mark & bits == mark => Ok(Marks {
                 mark: Mark(mark),
                 mask: Mark(bits),
@@ -403,6 +399,27 @@ pub(super) const MARKS: Own<Marks> = own(
         }
     },
 );
+
+/// `"0xff000000"`: bits of a mark.
+pub(super) const MARK_BITS: Own<Mark> = own(
+    "two bits or more in a row, such as \"0xff000000\"",
+    |value| {
+        let given = number_or_text(value).and_then(|text| mark_in(&text));
+        let bits = given.filter(|bits| {
+            let lowest = bits.checked_shr(bits.trailing_zeros()).unwrap_or(0);
+            bits.count_ones() > 1 && lowest.count_ones() == lowest.trailing_ones()
+        });
+        let refused = || Fault::value(value, MARK_BITS.takes);
+        bits.map(Mark).ok_or_else(refused)
+    },
+);
+
+fn mark_in(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
 
 /// What may be written either way.
 fn number_or_text(value: &ConfigValue) -> Option<String> {

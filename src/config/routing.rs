@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
-use super::kinds::{Words, whole};
+use super::kinds::{MARK_BITS, Words, whole};
 use super::section::Section;
 use crate::routing::nexthop::NUMBERS;
 use crate::routing::{Numbering, RoutingMode, RuleStage};
@@ -57,6 +57,7 @@ const MODES: Words<RoutingMode> =
     Words(&[("table", RoutingMode::Table), ("main", RoutingMode::Main)]);
 const ON_STOP: Words<OnStop> = Words(&[("remove", OnStop::Remove), ("keep", OnStop::Keep)]);
 const FLOWS: Words<Flows> = Words(&[("move", Flows::Move), ("keep", Flows::Keep)]);
+const FLOW_MEMORY: Words<bool> = Words(&[("auto", true), ("off", false)]);
 const SOCKETS: Words<LocalSockets> =
     Words(&[("keep", LocalSockets::Keep), ("end", LocalSockets::End)]);
 
@@ -89,9 +90,16 @@ pub(super) fn numbering(section: &Section<'_>) -> Numbering {
         rule: section.read("rule", &priority, default.rule),
         default_rule: section.read("default_rule", &priority, default.default_rule),
         mark: section.read("mark", &whole(MARKS, Mark), default.mark),
+        flow_mask: flow_mask(section, default.flow_mask),
         metric: section.read("metric", &whole(METRICS, Metric), default.metric),
         nexthop: section.read("nexthop", &whole(NEXT_HOPS, NextHopId), default.nexthop),
     }
+}
+
+fn flow_mask(section: &Section<'_>, default: Option<Mark>) -> Option<Mark> {
+    let is_on = section.read("flow_memory", &FLOW_MEMORY, true);
+    let mask = section.find("flow_mark", &MARK_BITS).or(default);
+    mask.filter(|_| is_on)
 }
 
 pub(super) fn flows(section: &Section<'_>) -> FlowSettings {
@@ -119,6 +127,7 @@ pub(super) fn check(section: &Section<'_>, numbers: &Numbering, counts: &Section
     check_tables(section, numbers.table, counts.uplinks);
     check_group_tables(section, numbers, counts);
     check_rules(section, numbers, counts.rules);
+    check_flow_marks(section, numbers, counts.uplinks);
 }
 
 /// The last table that a run of them from `first` on may reach.
@@ -174,5 +183,32 @@ fn check_rules(section: &Section<'_>, numbers: &Numbering, rules: usize) {
         let most = numbers.default_rule.0.saturating_sub(own);
         let bound = format!("less than `default_rule` - {own}, {most}");
         section.refuse("rule", Fault::value(numbers.rule, bound));
+    }
+}
+
+/// The bits have a value for each uplink, and none of these is the mark of a probe: a rule for probes would take its
+/// flows.
+fn check_flow_marks(section: &Section<'_>, numbers: &Numbering, uplinks: usize) {
+    let Some(mask) = numbers.flow_mask else {
+        return;
+    };
+    let numbers = Numbering {
+        mode: RoutingMode::Table,
+        ..*numbers
+    };
+    let shown = format!("\"{:#x}\"", mask.0);
+    let places = 0..u32::try_from(uplinks).unwrap_or(u32::MAX);
+    let flows = places.clone().map_while(|place| numbers.flow_mark(place));
+    let flows: Vec<_> = flows.map(|marks| marks.mark).collect();
+    let mut probes = places.flat_map(|place| numbers.marks(place));
+    if flows.len() < uplinks {
+        let bits = usize::BITS - uplinks.leading_zeros();
+        let bound = format!("{bits} bits or more in a row: a value for each of {uplinks} uplinks");
+        section.refuse("flow_mark", Fault::value(shown, bound));
+    } else if probes.any(|mark| flows.contains(&mark)) {
+        let first = numbers.mark.0;
+        let bound =
+            format!("bits whose values are no marks of probes, which begin at `mark`, {first:#x}");
+        section.refuse("flow_mark", Fault::value(shown, bound));
     }
 }

@@ -2,7 +2,7 @@
 //! looked for again.
 //!
 //! ```text
-//!  daemon ── addresses that were left ──> task (1 for each switch, the newest only)
+//!  daemon ── what was left ─────────────> task (1 for each switch, the newest only)
 //!     ^                                     └─> a thread of the runtime's pool: tens of thousands of
 //!     └──────── counts <────────────────────┘   flows take longer than the loop may stand still
 //! ```
@@ -16,12 +16,23 @@ use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::config::LocalSockets;
-use crate::kernel::{KernelError, end_flows, end_sockets};
+use crate::kernel::{KernelError, end_flows, end_sockets, forget_flows};
+use crate::routing::Family;
+use crate::routing::traffic::Marks;
 
 /// When the flows are listed again, in case ended ones came back.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// How many counts may wait for the daemon.
 const REPORTS: usize = 16;
+
+/// The flows of uplinks that were left.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LeftFlows {
+    /// Those that are translated to these addresses are ended.
+    pub(super) addresses: BTreeSet<IpAddr>,
+    /// The others are remembered by these marks, and not any more.
+    pub(super) marks: BTreeSet<(Family, Marks)>,
+}
 
 /// Ends flows, those of one switch at a time.
 #[derive(Debug)]
@@ -60,23 +71,18 @@ impl FlowMover {
         }
     }
 
-    /// Ends the flows by these addresses. Flows of an earlier switch are no longer looked for: the traffic
+    /// Ends these flows. Flows of an earlier switch are no longer looked for: the traffic
     /// may be back there.
-    pub(super) fn start(
-        &mut self,
-        revision: u64,
-        addresses: BTreeSet<IpAddr>,
-        sockets: LocalSockets,
-    ) {
+    pub(super) fn start(&mut self, revision: u64, left: LeftFlows, sockets: LocalSockets) {
         let outbox = self.outbox.clone();
         let work = async move {
-            let (count, failed) = end(addresses.clone(), sockets).await;
+            let (count, failed) = end(left.clone(), sockets).await;
             let report = |news| outbox.send(FlowMoverReport { revision, news });
             // It is lost only when the agent ends.
             let _ = report(FlowMoverNews::Ended { count, failed }).await;
             for pause in LOOK_AGAIN {
                 sleep(pause).await;
-                if let (again @ 1.., _) = end(addresses.clone(), sockets).await {
+                if let (again @ 1.., _) = end(left.clone(), sockets).await {
                     let _ = report(FlowMoverNews::CameBack(again)).await;
                 }
             }
@@ -94,18 +100,18 @@ impl FlowMover {
 }
 
 /// On a thread that may block. Flows and sockets do not wait for each other.
-pub(super) async fn end(
-    addresses: BTreeSet<IpAddr>,
-    sockets: LocalSockets,
-) -> (usize, Option<KernelError>) {
+async fn end(left: LeftFlows, sockets: LocalSockets) -> (usize, Option<KernelError>) {
     let work = move || {
+        let LeftFlows { addresses, marks } = left;
         let flows = end_flows(&addresses);
+        let forgotten = forget_flows(&marks);
         let sockets = match sockets {
             LocalSockets::Keep => Ok(0),
             LocalSockets::End => end_sockets(&addresses),
         };
         let count = [&flows, &sockets].into_iter().flatten().sum();
-        (count, flows.err().or(sockets.err()))
+        let failed = flows.err().or(forgotten.err()).or(sockets.err());
+        (count, failed)
     };
     spawn_blocking(work).await.unwrap_or((0, None))
 }

@@ -14,14 +14,15 @@ use crate::control::socket::claim;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
-use crate::engine::status::RoutesState;
+use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState};
 use crate::kernel::{
-    self, CounterReader, Kernel, KernelAccess, KernelReport, RefusedOperation, Restored, Wanted,
+    self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelReport, RefusedOperation,
+    Restored, ReversePathFilter, Wanted, looks_at_marks, reverse_path_filter,
 };
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
 use crate::routing::nexthop::leads_alike;
-use crate::routing::{Attachment, DeadEnd, Desired, Observed, Route};
+use crate::routing::{Attachment, DeadEnd, Desired, FlowMemory, Observed, Route, RoutingMode};
 use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
@@ -157,7 +158,12 @@ impl KernelSide {
         let mut inputs = Vec::new();
         for (position, uplink) in (0..).zip(&settings.uplinks) {
             let attachment = attachment(settings, (position, uplink), &observed);
-            if self.attachments.get(&uplink.name) != Some(&attachment) {
+            let before = self.attachments.get(&uplink.name);
+            let is_elsewhere = before.and_then(|before| before.index) != attachment.index;
+            if is_elsewhere && attachment.index.is_some() {
+                complain_of_filter(settings, uplink);
+            }
+            if before != Some(&attachment) {
                 let uplink = uplink.name.clone();
                 self.attachments.insert(uplink.clone(), attachment.clone());
                 inputs.push(Input::Attachment { uplink, attachment });
@@ -252,6 +258,33 @@ impl KernelSide {
         })
     }
 
+    /// Whether flows are remembered, and why not all of them.
+    pub(super) fn flow_memory(&self, settings: &Settings) -> FlowMemoryStatus {
+        let off = |reason: &str| FlowMemoryStatus {
+            state: FlowMemoryWord::Off,
+            reason: Some(reason.to_owned()),
+        };
+        if settings.numbering.mode == RoutingMode::Main {
+            return off("routing.mode is \"main\"");
+        } else if settings.numbering.flow_mask.is_none() {
+            return off("routing.flow_memory is \"off\"");
+        } else if self.is_observing {
+            return off("the agent only observes");
+        }
+        let (state, reasons) = match self.kernel.flow_memory() {
+            FlowMemoryState::Off => return off("nothing is decided yet"),
+            FlowMemoryState::On { lacks } => {
+                let blind = settings.uplinks.iter().filter(|uplink| is_blind(uplink));
+                let blind = blind.map(|uplink| filter_remedy(&uplink.interface));
+                let reasons: Vec<_> = lacks.into_iter().chain(blind).collect();
+                (FlowMemoryWord::On, reasons)
+            }
+            FlowMemoryState::Without(why) => (FlowMemoryWord::Without, vec![why]),
+        };
+        let reason = Some(reasons.join("; ")).filter(|reason| !reason.is_empty());
+        FlowMemoryStatus { state, reason }
+    }
+
     /// Whether the kernel holds what was decided.
     pub(super) fn routes_state(&self, now: Moment) -> RoutesState {
         let is_recent = |at: Moment| now.since(at) < CONTESTED_FOR;
@@ -301,8 +334,23 @@ impl KernelSide {
 
     /// Removes all routes and rules of ours, and waits until they are gone.
     pub(super) async fn remove_all(&mut self, config: &Config) -> anyhow::Result<()> {
-        self.want(config, Some(Desired::default()));
-        timeout(STOP_WITHIN, self.wait_for(self.revision()))
+        let revision = self.revision() + 1;
+        let nothing = Wanted {
+            flow_memory: None,
+            ..wanted(config, revision, Some(Desired::default()))
+        };
+        self.wanted.send_replace(Arc::new(nothing));
+        let removed = async {
+            self.wait_for(revision).await?;
+            match self.kernel.flow_memory_at(revision).await {
+                FlowMemoryState::Off => Ok(()),
+                FlowMemoryState::On { .. } => {
+                    anyhow::bail!("the table that remembers flows is still there")
+                }
+                FlowMemoryState::Without(why) => anyhow::bail!(why),
+            }
+        };
+        timeout(STOP_WITHIN, removed)
             .await
             .context("the kernel did not remove our routes and rules in time")?
     }
@@ -345,10 +393,34 @@ fn attachment(
 
 fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
     let uplinks = config.engine.uplinks.iter();
+    let interfaces: Vec<_> = uplinks.map(|uplink| &uplink.interface).collect();
+    let numbering = config.engine.numbering;
     Wanted {
         revision,
         desired,
-        interfaces: uplinks.map(|uplink| uplink.interface.clone()).collect(),
-        numbering: config.engine.numbering,
+        flow_memory: FlowMemory::new(&numbering, &interfaces),
+        interfaces: interfaces.into_iter().cloned().collect(),
+        numbering,
+    }
+}
+
+/// Replies of forwarded flows are dropped when they arrive by an uplink that does not carry the traffic: its
+/// reverse-path filter is strict, and does not see which uplink a flow goes by.
+fn is_blind(uplink: &UplinkSettings) -> bool {
+    let interface = &uplink.interface;
+    reverse_path_filter(interface) == ReversePathFilter::Strict && !looks_at_marks(interface)
+}
+
+fn filter_remedy(interface: &InterfaceName) -> String {
+    format!(
+        "{interface} has a strict reverse-path filter that does not look at marks (sysctl -w \
+         net.ipv4.conf.{interface}.src_valid_mark=1)"
+    )
+}
+
+fn complain_of_filter(settings: &Settings, uplink: &UplinkSettings) {
+    if settings.numbering.flow_mark(0).is_some() && is_blind(uplink) {
+        let why = filter_remedy(&uplink.interface);
+        tracing::warn!(uplink = %uplink.name, why, "replies of flows may be dropped while another uplink is active");
     }
 }

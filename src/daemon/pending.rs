@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport};
+use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows};
 use super::kernel_side::KernelSide;
 use crate::config::{Config, FlowSettings, Flows};
 use crate::engine::action::Departure;
@@ -59,12 +59,22 @@ pub(super) struct SwitchView<'a> {
 }
 
 impl SwitchView<'_> {
-    /// The addresses by which the flows of departures are ended.
-    fn moved_addresses(&self, departures: Vec<Departure>) -> BTreeSet<IpAddr> {
+    /// The flows of departures that are moved.
+    fn moved(&self, departures: Vec<Departure>) -> LeftFlows {
         if self.is_observing {
-            return BTreeSet::new();
+            return LeftFlows::default();
         }
-        moved_addresses(self.config.flows, departures)
+        let departures = moved(self.config.flows, departures);
+        let uplinks = departures.iter().flat_map(|departure| &departure.uplinks);
+        let marks = uplinks.filter_map(|(name, family)| {
+            let mut places = (0..).zip(&self.config.engine.uplinks);
+            let (place, _) = places.find(|(_, uplink)| uplink.name == *name)?;
+            Some((*family, self.config.engine.numbering.flow_mark(place)?))
+        });
+        LeftFlows {
+            marks: marks.collect(),
+            addresses: addresses(&departures),
+        }
     }
 }
 
@@ -152,17 +162,17 @@ impl PendingEvents {
         }
         let settings = &view.config.engine;
         let is_refused = is_switch && !view.kernel.holds_default_routes(settings, pending.revision);
-        let addresses = view.moved_addresses(departures);
+        let left = view.moved(departures);
         pending.stage = if is_refused {
             SwitchStage::Done(SwitchOutcome::Refused)
-        } else if addresses.is_empty() {
+        } else if left.addresses.is_empty() {
             SwitchStage::Done(SwitchOutcome::Applied {
                 took,
                 flows_moved: None,
             })
         } else {
             let sockets = view.config.flows.local_sockets;
-            self.mover.start(pending.revision, addresses, sockets);
+            self.mover.start(pending.revision, left, sockets);
             SwitchStage::MovingFlows { took }
         };
     }
@@ -210,19 +220,23 @@ impl PendingEvents {
     }
 }
 
-/// The addresses whose flows are ended, of all departures of one step: a switch and the end of a drain may come
-/// together, and each has a setting of its own.
-fn moved_addresses(flows: FlowSettings, departures: Vec<Departure>) -> BTreeSet<IpAddr> {
-    let is_moved = |departure: &Departure| {
+/// The departures whose flows are moved, of all those of one step: a switch and the end of a drain may come together,
+/// and each has a setting of its own.
+fn moved(flows: FlowSettings, mut departures: Vec<Departure>) -> Vec<Departure> {
+    departures.retain(|departure| {
         let configured = if departure.is_voluntary {
             flows.on_failback
         } else {
             flows.on_failover
         };
         configured == Flows::Move
-    };
-    let moved = departures.into_iter().filter(is_moved);
-    moved.flat_map(|departure| departure.addresses).collect()
+    });
+    departures
+}
+
+fn addresses(departures: &[Departure]) -> BTreeSet<IpAddr> {
+    let addresses = departures.iter().flat_map(|departure| &departure.addresses);
+    addresses.copied().collect()
 }
 
 #[cfg(test)]
@@ -237,6 +251,7 @@ mod tests {
         let departures = || {
             let departure = |address, is_voluntary| Departure {
                 addresses: BTreeSet::from([address]),
+                uplinks: BTreeSet::new(),
                 is_voluntary,
             };
             vec![departure(drained, true), departure(left, false)]
@@ -252,8 +267,8 @@ mod tests {
                 on_failback,
                 local_sockets: LocalSockets::Keep,
             };
-            let addresses = moved_addresses(flows, departures());
-            assert_eq!(addresses, moved.into_iter().collect());
+            let ended = addresses(&super::moved(flows, departures()));
+            assert_eq!(ended, moved.into_iter().collect());
         }
     }
 }

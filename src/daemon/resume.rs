@@ -1,6 +1,6 @@
 //! Resumption of an earlier run, by the routes that the kernel still holds and the files that it left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::Clock;
 use super::decisions::Decisions;
@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::engine::input::{EarlierRun, Input, SharedFamily};
 use crate::engine::settings::Settings;
 use crate::memory::Memory;
-use crate::routing::{Family, Observed, Path, RoutePlace};
+use crate::routing::{Family, Observed, Path, RoutePlace, RuleStage};
 use crate::units::UplinkName;
 
 /// Resumes an earlier run.
@@ -29,6 +29,7 @@ pub(super) fn resume(
     let remembered = memory.as_ref().and_then(|m| m.recent_carrier(now.0));
     let mut earlier = default_group(&config.engine, observed, remembered.cloned());
     earlier.shared.extend(groups(&config.engine, observed));
+    earlier.remembered = remembered_flows(&config.engine, observed);
     earlier.chosen = state.recall_choices(config);
     if let Some(mut memory) = memory {
         memory.fade(now.0);
@@ -96,6 +97,20 @@ fn groups(settings: &Settings, observed: &Observed) -> Vec<SharedFamily> {
         }
     }
     shared
+}
+
+/// The uplinks to which the kernel leads the flows that are remembered as theirs.
+fn remembered_flows(settings: &Settings, observed: &Observed) -> BTreeSet<(UplinkName, Family)> {
+    let numbering = &settings.numbering;
+    let stage = numbering.priority_of(RuleStage::FlowMark);
+    let rules = observed.rules.iter().filter(|rule| rule.priority == stage);
+    let found = rules.filter_map(|rule| {
+        let mut uplinks = (0..).zip(&settings.uplinks);
+        let is_led = |position| numbering.uplink_table(position) == rule.table;
+        let (_, uplink) = uplinks.find(|(position, _)| is_led(*position))?;
+        Some((uplink.name.clone(), rule.family))
+    });
+    found.collect()
 }
 
 /// Through which uplinks an earlier run left the traffic of each family that is led by a place.

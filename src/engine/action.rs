@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::event::Event;
-use crate::routing::Desired;
+use crate::routing::{Desired, Family};
 use crate::units::{HopPlace, ProbeId, Target, UplinkName};
 
 /// Something that the engine wants done outside.
@@ -54,6 +54,10 @@ pub enum DrainOrder {
 pub struct Departure {
     /// The addresses of the uplinks that were left, of the families that moved.
     pub addresses: BTreeSet<IpAddr>,
+    /// Those uplinks with these families, where none of it is carried there any more: their flows are not to come
+    /// back by themselves.
+    #[serde(default)]
+    pub uplinks: BTreeSet<(UplinkName, Family)>,
     /// Those uplinks are well: a failback, or an operator's choice. An uplink that lost an address and
     /// kept the traffic did not choose to.
     pub is_voluntary: bool,

@@ -29,6 +29,7 @@ pub(super) fn agent_status(view: EngineView<'_>, agent: AgentState, wall: Wall) 
         active: names(&default_group.carriers(uplinks), uplinks),
         groups: group_status.collect(),
         routes: agent.routes,
+        flow_memory: agent.flow_memory,
         last_switch: default_group.last_switch(wall),
     }
 }

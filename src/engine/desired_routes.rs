@@ -1,37 +1,56 @@
 //! What the kernel should hold, for the uplinks that carry the traffic.
 
+use std::collections::BTreeSet;
+
 use super::drain::Drains;
-use super::ids::GroupId;
+use super::flow_memory::{RememberedFlows, RememberedUplinks};
+use super::ids::{GroupId, UplinkId};
 use super::view::EngineView;
-use crate::routing::Desired;
 use crate::routing::desired::{TrafficRoutes, UplinkRoutes, desired};
-use crate::units::GroupName;
+use crate::routing::{Desired, Family};
+use crate::units::{GroupName, UplinkName};
 
 /// The routes and rules that were decided last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DesiredRoutes {
     last: Option<Desired>,
-    /// Not taken yet: only the last ones matter.
-    pending: Option<Desired>,
+    /// They are not taken yet.
+    are_pending: bool,
+    remembered: RememberedFlows,
 }
 
 impl DesiredRoutes {
-    /// These are desired now.
-    pub(super) fn set(&mut self, desired: Desired) {
+    /// An earlier run has left the flows of these uplinks to them.
+    pub(super) fn adopt(&mut self, earlier: BTreeSet<(UplinkName, Family)>) {
+        self.remembered.adopt(earlier);
+    }
+
+    /// Decides what is desired now; returns the uplinks that have their remembered flows.
+    pub(super) fn decide(&mut self, view: EngineView<'_>, drains: &Drains) -> RememberedUplinks {
+        let remembered = self.remembered.decide(view);
+        let desired = desired_routes(view, drains, &remembered);
         if self.last.as_ref() != Some(&desired) {
-            self.last = Some(desired.clone());
-            self.pending = Some(desired);
+            self.last = Some(desired);
+            self.are_pending = true;
         }
+        remembered
     }
 
     /// What is to be written, if it is not what was taken last.
     pub(super) fn take(&mut self) -> Option<Desired> {
-        self.pending.take()
+        let last = self.last.as_ref();
+        let pending = last.filter(|_| self.are_pending).cloned();
+        self.are_pending = false;
+        pending
     }
 }
 
 /// What the kernel should hold.
-pub(super) fn desired_routes(view: EngineView<'_>, drains: &Drains) -> Desired {
+fn desired_routes(
+    view: EngineView<'_>,
+    drains: &Drains,
+    remembered: &[(UplinkId, Family)],
+) -> Desired {
     let routes: Vec<_> = (0_u32..)
         .zip(view.uplinks)
         .map(|(position, uplink)| UplinkRoutes {
@@ -53,6 +72,10 @@ pub(super) fn desired_routes(view: EngineView<'_>, drains: &Drains) -> Desired {
         groups: groups.map(carrying).collect(),
         rules: rules.collect(),
         held: drains.held_by_living(view.uplinks).collect(),
+        remembered: remembered
+            .iter()
+            .filter_map(|(id, family)| Some((u32::try_from(id.place()).ok()?, *family)))
+            .collect(),
     };
     desired(&view.settings.numbering, &routes, &traffic)
 }

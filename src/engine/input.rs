@@ -126,6 +126,8 @@ pub struct EarlierRun {
     pub learnt: BTreeMap<UplinkName, Learner>,
     /// What is left of the budgets of metered uplinks.
     pub unspent: BTreeMap<UplinkName, Bytes>,
+    /// The uplinks that the kernel leads their remembered flows to.
+    pub remembered: BTreeSet<(UplinkName, Family)>,
 }
 
 /// A family of a group, and the uplinks that carry it.

@@ -47,6 +47,9 @@ pub struct Status {
     /// Whether the kernel holds what was decided.
     #[serde(default)]
     pub routes: RoutesState,
+    /// Whether flows are remembered.
+    #[serde(default)]
+    pub flow_memory: FlowMemoryStatus,
     /// The last switch, if there was one.
     pub last_switch: Option<LastSwitch>,
 }
@@ -58,6 +61,39 @@ pub struct AgentState {
     pub routes: RoutesState,
     /// What operators chose, with who and when.
     pub choices: Choices,
+    /// Whether flows are remembered.
+    pub flow_memory: FlowMemoryStatus,
+}
+
+impl From<Choices> for AgentState {
+    fn from(choices: Choices) -> Self {
+        Self {
+            choices,
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether flows are remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowMemoryStatus {
+    /// In a word.
+    pub state: FlowMemoryWord,
+    /// Why not, or why not all of them; `null` if all are.
+    pub reason: Option<String>,
+}
+
+/// Whether flows are remembered, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowMemoryWord {
+    /// They are.
+    On,
+    /// They are not to be.
+    #[default]
+    Off,
+    /// They should be, and this kernel cannot.
+    Without,
 }
 
 /// The choices of operators that are in force, with caller and time.

@@ -15,7 +15,8 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, FlowEntry, ListItem};
-use crate::routing::traffic::Flow;
+use crate::routing::Family;
+use crate::routing::traffic::{Flow, Marks};
 
 /// Flows that are ended with one system call, which takes about a millisecond.
 const BATCH: usize = 128;
@@ -49,12 +50,40 @@ pub fn established_flows(addresses: &BTreeSet<IpAddr>) -> Result<BTreeSet<Flow>,
     list().map_err(KernelError::Flows)
 }
 
+/// Clears these marks from the flows of these families that have one of them, and leaves all other bits of their
+/// marks. Blocks, too.
+///
+/// # Errors
+/// If the kernel does not track connections, or this process may not access them.
+pub fn forget_flows(marks: &BTreeSet<(Family, Marks)>) -> Result<(), KernelError> {
+    forget_all(marks).map_err(KernelError::Flows)
+}
+
+fn forget_all(marks: &BTreeSet<(Family, Marks)>) -> io::Result<()> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+    for (family, marks) in marks {
+        let request = |sequence| message::flows_marked(*family, *marks, sequence);
+        let mut flows = exchange.list(request, message::flows)?.entries;
+        let is_marked = |flow: &FlowEntry| flow.mark.0 & marks.mask.0 == marks.mark.0;
+        flows.retain(|flow| Family::of(flow.origin) == *family && is_marked(flow));
+        for batch in flows.chunks(BATCH) {
+            change_batch(batch, &mut exchange, |flow, is_last, number| {
+                message::forgotten_flow((*family, flow), marks.mask, is_last, number)
+            })?;
+        }
+    }
+    Ok(())
+}
+
 fn end_all(addresses: &BTreeSet<IpAddr>) -> io::Result<usize> {
     let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
     let mut ended = 0;
     for address in addresses {
         for batch in translated_to(*address, &mut exchange)?.chunks(BATCH) {
-            ended += end_batch(batch, &mut exchange)?;
+            ended += change_batch(batch, &mut exchange, message::end_of_flow)?;
         }
     }
     Ok(ended)
@@ -67,14 +96,19 @@ fn translated_to(address: IpAddr, exchange: &mut Exchange) -> io::Result<Vec<Flo
     Ok(flows)
 }
 
-/// A flow whose deletion fails has ended by itself, or has been replaced by another.
-fn end_batch(flows: &[FlowEntry], exchange: &mut Exchange) -> io::Result<usize> {
+/// Returns how many were changed. A flow whose change fails has ended by itself, or has been replaced by another.
+/// `request`: for a flow, with whether it is the last, and its number.
+fn change_batch(
+    flows: &[FlowEntry],
+    exchange: &mut Exchange,
+    request: impl Fn(&FlowEntry, bool, u32) -> Vec<u8>,
+) -> io::Result<usize> {
     let mut last = 0;
     let requests: Vec<_> = (1..)
         .zip(flows)
         .flat_map(|(place, flow)| {
             last = exchange.next_number();
-            message::end_of_flow(flow, place == flows.len(), last)
+            request(flow, place == flows.len(), last)
         })
         .collect();
     exchange.send(&requests)?;

@@ -9,6 +9,7 @@ mod codes;
 mod entry;
 mod flow;
 mod nexthop;
+mod nftables;
 mod parse;
 mod socket;
 mod wire;
@@ -26,8 +27,13 @@ use wire::{attributes, messages};
 pub(super) use build::{add_route, add_rule, delete_odd_rule, delete_route, delete_rule, dump};
 pub(super) use entry::{Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
 pub use entry::{LinkDetails, LinkKind};
-pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to};
+pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to, flows_marked, forgotten_flow};
 pub(super) use nexthop::{NextHopEntry, all_buckets, all_next_hops, next_hop, no_next_hop};
+pub(super) use nftables::{ChainEntry, CommentedRule, all_chains, all_rules, concerns_table};
+pub use nftables::{
+    MarkField, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
+    PacketField, PacketHook,
+};
 pub(super) use socket::{
     SocketEntry, Transport, connected_sockets, end_of_socket, listening_sockets,
 };
@@ -81,6 +87,25 @@ pub(super) fn next_hops(datagram: &[u8]) -> Vec<ListReply<NextHopEntry>> {
     replies(datagram, |kind, body| {
         (kind == nexthop::RTM_NEWNEXTHOP).then(|| nexthop::entry(body))?
     })
+}
+
+/// The same for the chains of netfilter.
+pub(super) fn chains(datagram: &[u8]) -> Vec<ListReply<ChainEntry>> {
+    replies(datagram, |kind, body| {
+        (kind == nftables::NEW_CHAIN).then(|| nftables::chain(body))?
+    })
+}
+
+/// The same for the rules of netfilter.
+pub(super) fn commented_rules(datagram: &[u8]) -> Vec<ListReply<CommentedRule>> {
+    replies(datagram, |kind, body| {
+        (kind == nftables::NEW_RULE).then(|| nftables::rule(body))?
+    })
+}
+
+/// The answers to the changes of a batch of netfilter.
+pub(super) fn netfilter_answers(datagram: &[u8]) -> Vec<ListReply<()>> {
+    replies(datagram, |_, _| None)
 }
 
 /// The messages of a datagram; entries that `parse` passes over are left out.

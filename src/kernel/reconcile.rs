@@ -22,6 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 use super::backoff::Backoff;
 use super::connection::KernelSockets;
 use super::error::KernelError;
+use super::flow_keeper::FlowMemoryOrder;
 use super::monitor::{LookReason, OwnChanges};
 use super::report::{KernelAccess, KernelReport, RefusedOperation, Wanted};
 use super::survey::SurveyReport;
@@ -54,6 +55,8 @@ const FAILURES: u32 = 5;
 pub(super) struct Reconciler {
     wanted: watch::Receiver<Arc<Wanted>>,
     reports: mpsc::Sender<KernelReport>,
+    /// What to remember of flows, by the routes that are in place.
+    flow_memory: watch::Sender<FlowMemoryOrder>,
     /// Of an agent that only observes.
     unwritten: Option<UnwrittenOperations>,
     overruns: Arc<AtomicU32>,
@@ -108,7 +111,7 @@ impl From<KernelError> for SessionEnd {
 impl Reconciler {
     pub(super) fn open(
         wanted: watch::Receiver<Arc<Wanted>>,
-        reports: mpsc::Sender<KernelReport>,
+        (reports, flow_memory): (mpsc::Sender<KernelReport>, watch::Sender<FlowMemoryOrder>),
         access: KernelAccess,
         overruns: Arc<AtomicU32>,
     ) -> Result<Self, KernelError> {
@@ -118,6 +121,7 @@ impl Reconciler {
         Ok(Self {
             wanted,
             reports,
+            flow_memory,
             unwritten: match access {
                 KernelAccess::Write => None,
                 KernelAccess::Observe => Some(UnwrittenOperations::default()),
@@ -445,6 +449,7 @@ impl Reconciler {
             let unwritten = self.unwritten.get_or_insert_default();
             unwritten.log(operations, &observed, wanted);
         }
+        self.order_flow_memory(wanted);
         let mut refused = self.backoff.refusals();
         refused.extend(self.target.refused_options.refusals());
         let applied = Some((wanted.revision, refused.clone()));
@@ -458,6 +463,19 @@ impl Reconciler {
             refused,
         };
         Ok(self.report(report).await?)
+    }
+
+    /// The marks of flows lead to the tables that are in place now.
+    fn order_flow_memory(&self, wanted: &Wanted) {
+        let revision = wanted.revision;
+        self.flow_memory.send_if_modified(|ordered| {
+            let is_new = ordered.revision != revision;
+            if is_new {
+                let memory = wanted.flow_memory.clone();
+                *ordered = FlowMemoryOrder { revision, memory };
+            }
+            is_new
+        });
     }
 
     async fn report(&self, report: KernelReport) -> Result<(), ReportsClosed> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::KernelError;
-use crate::routing::{Desired, Numbering, Observed};
+use crate::routing::{Desired, FlowMemory, Numbering, Observed};
 use crate::units::InterfaceName;
 
 /// What the daemon wants of the kernel.
@@ -19,6 +19,32 @@ pub struct Wanted {
     pub interfaces: BTreeSet<InterfaceName>,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
+    /// The uplinks whose flows are remembered, if any are. Without effect before the first decision.
+    pub flow_memory: Option<FlowMemory>,
+}
+
+/// Whether flows are remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FlowMemoryState {
+    /// They are not to be, or not yet.
+    #[default]
+    Off,
+    /// They are.
+    On {
+        /// What this kernel lacks for all of them.
+        lacks: Option<String>,
+    },
+    /// The kernel refuses it; why.
+    Without(String),
+}
+
+/// The state of the flow memory, and the revision of [`Wanted`] that it is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowMemoryReport {
+    /// The newest revision for which there is nothing more to do.
+    pub revision: u64,
+    /// Whether flows are remembered.
+    pub state: FlowMemoryState,
 }
 
 /// Whether the kernel may be changed.

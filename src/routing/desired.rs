@@ -12,7 +12,7 @@ use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::Rule;
 use super::traffic::{Flow, Selector};
-use crate::units::{Metric, RulePriority, TableId};
+use crate::units::{Mark, Metric, RulePriority, TableId};
 
 /// Up to this many addresses of one prefix get a rule each.
 pub const FEW: usize = 4;
@@ -31,6 +31,8 @@ pub struct TrafficRoutes<'a> {
     pub rules: Vec<(u32, &'a Selector)>,
     /// Flows that stay on an uplink, by its place in the configuration.
     pub held: Vec<(u32, &'a Flow)>,
+    /// The uplinks that the flows which are remembered as theirs go by, by their places in the configuration.
+    pub remembered: BTreeSet<(u32, Family)>,
 }
 
 impl From<Carrying> for TrafficRoutes<'_> {
@@ -93,10 +95,11 @@ const DEFAULT_GROUP: u32 = 0;
 /// Main is looked up first but without its default route, so that local, connected and VPN routes take
 /// precedence, and a LAN host that talks to the router's address on an uplink gets its reply on the
 /// LAN; except from an address of an uplink to a network of another, which its own uplink carries. Then
-/// each address, delegated prefix, interface and kept flow of an uplink leads to the uplink's table,
-/// then the traffic of each group to the group's, and all other traffic to the default group's.
-/// Rules exist for the families in use and do not depend on the state of the links: packets from an
-/// address follow its uplink as long as the address exists, deprecated or not. A group without a route
+/// each flow that is remembered, address, delegated prefix, interface and kept flow of an uplink leads to
+/// the uplink's table, then the traffic of each group to the group's, and all other traffic to the default
+/// group's. Rules exist for the families in use and, but for those of remembered flows, do not depend on the
+/// state of the links: packets from an address follow its uplink as long as the address exists, deprecated or
+/// not. A flow of an uplink without such a rule goes on by whichever group it belongs to. A group without a route
 /// falls through to the default group. Where an uplink has more than [`FEW`] IPv6 addresses in one
 /// prefix, such as temporary ones, and no other uplink has one there, one rule for the prefix replaces
 /// theirs.
@@ -113,6 +116,9 @@ pub fn table_mode(
             desired.rules.insert(rules.by_mark(uplink));
             desired.rules.extend(rules.by_hop(uplink));
             desired.routes.extend(hop_routes(numbering, family, uplink));
+            if traffic.remembered.contains(&(uplink.position, family)) {
+                desired.rules.extend(rules.by_flow_mark(uplink));
+            }
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
@@ -241,6 +247,16 @@ impl Rules<'_> {
                 mark: Some(self.numbering.hop_mark(uplink.position, hop)),
                 ..self.at(RuleStage::Mark, table)
             })
+        })
+    }
+
+    fn by_flow_mark(self, uplink: &UplinkRoutes<'_>) -> Option<Rule> {
+        let marks = self.numbering.flow_mark(uplink.position)?;
+        let table = self.numbering.uplink_table(uplink.position);
+        Some(Rule {
+            mark: Some(marks.mark),
+            mask: Some(marks.mask).filter(|mask| *mask != Mark(u32::MAX)),
+            ..self.at(RuleStage::FlowMark, table)
         })
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::route::{Family, RoutePlace};
+use super::traffic::Marks;
 use crate::units::{HopPlace, Mark, Metric, NextHopId, Protocol, RulePriority, TableId};
 
 /// The table of other programs (`RT_TABLE_MAIN`).
@@ -32,8 +33,10 @@ pub enum RuleStage {
     PastMain,
     /// Main without its default route.
     Main,
-    /// `fwmark MARK`.
+    /// `fwmark MARK`, for probes.
     Mark,
+    /// `fwmark MARK/MASK`, for flows that are remembered.
+    FlowMark,
     /// `from ADDRESS`.
     Source,
     /// `oif DEVICE`, and flows that stay on an uplink.
@@ -82,6 +85,9 @@ pub struct Numbering {
     pub default_rule: RulePriority,
     /// The mark of the first uplink's probes; the others follow in the order of the configuration.
     pub mark: Mark,
+    /// The bits of a connection mark that say which uplink a flow goes by, all in a row; none: flows are not
+    /// remembered.
+    pub flow_mask: Option<Mark>,
     /// In [`RoutingMode::Main`], the metric of the active default route.
     pub metric: Metric,
     /// The number of our first nexthop object; see [`nexthop`](super::nexthop).
@@ -102,6 +108,8 @@ impl Default for Numbering {
             // "up"; no bits of mwan3 (0x3f00), and none of 0x40000 and 0x80000, which Tailscale uses of
             // its mask 0xff0000.
             mark: Mark(0x7570_0000),
+            // No bits of mwan3 and Tailscale, nor of pbr (0xff0000).
+            flow_mask: Some(Mark(0xff00_0000)),
             // NetworkManager gives VPNs 50, which go before us, and wired links 100; networkd and
             // routers that advertise themselves 1024.
             metric: Metric(60),
@@ -178,6 +186,18 @@ impl Numbering {
         let hops = (0..MOST_NEXT_HOPS).map(HopPlace);
         let hops = hops.map(move |hop| self.hop_mark(position, hop));
         hops.chain([self.uplink_mark(position)])
+    }
+
+    /// The mark of the flows of the uplink at this place, and the bits of it that count; none where flows are not
+    /// remembered: they need rules, and bits enough.
+    pub fn flow_mark(&self, position: u32) -> Option<Marks> {
+        let mask = self.flow_mask.filter(|_| self.mode == RoutingMode::Table)?;
+        let lowest = 1_u32.checked_shl(mask.0.trailing_zeros())?;
+        let value = lowest.checked_mul(position + 1)?;
+        (value & mask.0 == value).then_some(Marks {
+            mark: Mark(value),
+            mask,
+        })
     }
 
     /// The table of one of several next hops of that uplink; none where the numbers end.

@@ -892,15 +892,30 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[routing]\nrule = 32764\n",
-        "2: [routing]: rule: 32764: must be less than `default_rule` - 6, 32759",
+        "2: [routing]: rule: 32764: must be less than `default_rule` - 7, 32758",
     ),
     (
         "[routing]\ndefault_rule = 32003\n",
-        "2: [routing]: default_rule: 32003: must be more than `rule` + 6, 32006",
+        "2: [routing]: default_rule: 32003: must be more than `rule` + 7, 32007",
     ),
     (
         "[routing]\ndefault_rule = 32766\n",
         "2: [routing]: default_rule: 32766: must be 1 to 32765",
+    ),
+    (
+        "[routing]\nflow_mark = \"0xff00ff00\"\n",
+        "2: [routing]: flow_mark: \"0xff00ff00\": must be two bits or more in a row, such as \
+             \"0xff000000\"",
+    ),
+    (
+        "[routing]\nflow_mark = \"0x80000000\"\n",
+        "2: [routing]: flow_mark: \"0x80000000\": must be two bits or more in a row, such as \
+             \"0xff000000\"",
+    ),
+    (
+        "[routing]\nmark = 16777216\n",
+        "1: [routing]: flow_mark: \"0xff000000\": must be bits whose values are no marks of probes, which \
+             begin at `mark`, 0x1000000",
     ),
 ];
 

@@ -546,7 +546,7 @@ fn rules_that_can_never_match_are_refused_with_their_lines() {
         ),
         (
             "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\n[routing]\nrule = 32761\n",
-            "16: [routing]: rule: 32761: must be less than `default_rule` - 7, 32758",
+            "16: [routing]: rule: 32761: must be less than `default_rule` - 8, 32757",
         ),
     ];
     for (rules, expected) in cases {

@@ -96,6 +96,7 @@ fn status() -> Value {
         "choices": { "switch": null, "disabled": {} },
         "groups": [],
         "routes": "in_place",
+        "flow_memory": { "state": "on", "reason": null },
         "last_switch": {
             "at": switched, "from": ["fiber"], "to": ["lte"], "reason": "fiber is down",
         },

@@ -14,7 +14,7 @@ use uplinkd::control::client::{Client, ClientError};
 use uplinkd::control::socket::{BindError, Server};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{Choices, RoutesState, SelectionMode, Status};
+use uplinkd::engine::status::{Choices, FlowMemoryStatus, RoutesState, SelectionMode, Status};
 
 fn start() -> Agent {
     Agent::start(status(), None)
@@ -47,6 +47,7 @@ fn status() -> Status {
         uplinks: Vec::new(),
         groups: Vec::new(),
         routes: RoutesState::InPlace,
+        flow_memory: FlowMemoryStatus::default(),
         last_switch: None,
     }
 }

@@ -12,7 +12,7 @@ use uplinkd::control::client::Client as Socket;
 use uplinkd::control::ubus::netifd::{Networks, Order, Way};
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::settings::Policy;
-use uplinkd::engine::status::{RoutesState, SelectionMode, Status};
+use uplinkd::engine::status::{FlowMemoryStatus, RoutesState, SelectionMode, Status};
 
 const INVALID_ARGUMENT: u32 = 2;
 const METHOD_NOT_FOUND: u32 = 3;
@@ -30,6 +30,7 @@ fn status() -> Status {
         groups: Vec::new(),
         choices: uplinkd::engine::status::Choices::default(),
         routes: RoutesState::InPlace,
+        flow_memory: FlowMemoryStatus::default(),
         last_switch: None,
     }
 }

@@ -23,6 +23,8 @@ struct Site {
     now: Moment,
     dead: BTreeSet<&'static str>,
     left: Vec<Departure>,
+    /// The uplinks whose flows are not remembered as theirs any more.
+    forgotten: Vec<String>,
 }
 
 impl Site {
@@ -34,6 +36,7 @@ impl Site {
             now,
             dead: BTreeSet::new(),
             left: Vec::new(),
+            forgotten: Vec::new(),
         };
         site.attach("fiber", with(1, fiber));
         site.attach("lte", with(2, lte));
@@ -64,7 +67,12 @@ impl Site {
                     };
                     self.engine.handle_input(self.now, answer);
                 }
-                Action::Leave(departure) => self.left.push(departure),
+                Action::Leave(mut departure) => {
+                    let forgotten = std::mem::take(&mut departure.uplinks).into_iter();
+                    let forgotten = forgotten.map(|(uplink, family)| format!("{uplink} {family}"));
+                    self.forgotten.extend(forgotten);
+                    self.left.push(departure);
+                }
                 Action::Probe(_)
                 | Action::Route(_)
                 | Action::Count(_)
@@ -103,6 +111,7 @@ fn ips(addresses: &[&str]) -> BTreeSet<IpAddr> {
 fn departure(addresses: &[&str], is_voluntary: bool) -> Departure {
     Departure {
         addresses: ips(addresses),
+        uplinks: BTreeSet::new(),
         is_voluntary,
     }
 }
@@ -116,6 +125,25 @@ fn a_dead_uplink_is_left_by_its_address_and_not_by_choice() {
     site.dead.insert("fiber");
     site.runs(5);
     assert_eq!(site.left, [departure(&[FIBER], false)]);
+}
+
+#[test]
+fn the_flows_of_an_uplink_that_is_left_are_forgotten_and_those_of_a_lost_address_are_not() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.attach("fiber", with(1, &["192.0.2.99"]));
+    assert_eq!(site.forgotten, [""; 0]);
+    site.dead.insert("fiber");
+    site.runs(5);
+    assert_eq!(site.forgotten, ["fiber IPv4"]);
+}
+
+#[test]
+fn a_standby_that_dies_leaves_the_flows_that_were_remembered_as_its_own() {
+    let mut site = Site::new(&[FIBER], &[LTE]);
+    site.dead.insert("lte");
+    site.runs(60);
+    assert_eq!(site.left, [departure(&[LTE], false)]);
+    assert_eq!(site.forgotten, ["lte IPv4"]);
 }
 
 #[test]
@@ -211,6 +239,9 @@ fn a_link_that_comes_back_with_its_address_has_left_nothing() {
         ..Attachment::default()
     };
     site.attach("lte", gone.clone());
+    // The flows that were remembered as its own.
+    assert_eq!(site.left, [departure(&[LTE], false)]);
+    site.left.clear();
     site.attach("fiber", gone);
     site.runs(1);
     site.attach("fiber", with(7, &[FIBER]));

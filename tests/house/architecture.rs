@@ -48,6 +48,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine::event",
             "engine::state",
             "engine::status",
+            "kernel::netfilter",
             "units",
         ],
     ),

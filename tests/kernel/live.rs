@@ -11,6 +11,7 @@ mod clashes;
 mod connected;
 mod dead_ends;
 mod dhcp;
+mod flow_memory;
 mod flows;
 mod groups;
 mod ipv6;
@@ -91,6 +92,7 @@ impl Agent {
                 .map(|(interface, _)| interface.clone())
                 .collect(),
             numbering,
+            flow_memory: None,
         }));
         let mut agent = Self {
             numbering,

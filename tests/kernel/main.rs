@@ -2,6 +2,8 @@
 
 #[path = "../support/extent.rs"]
 mod extent;
+#[path = "../support/host.rs"]
+mod host;
 #[path = "../support/machine.rs"]
 mod machine;
 #[expect(

@@ -208,6 +208,42 @@ fn a_held_flow_has_a_rule_before_those_of_groups_in_its_own_family_only() {
 }
 
 #[test]
+fn a_flow_that_is_remembered_goes_by_its_uplink_before_addresses_and_groups_are_looked_at() {
+    let links = [fiber(), lte()];
+    let held = holding(&desired(&links, 0), &links);
+    let attachments = links.each_ref().map(attached);
+    let uplinks: Vec<_> = (0..)
+        .zip(attachments.iter().zip(&links))
+        .map(|(position, (attachment, link))| UplinkRoutes {
+            position,
+            interface: &link.name,
+            attachment,
+        })
+        .collect();
+    let by_fiber = vec![attachments[0].paths[&Family::Ipv4].clone()];
+    let with = |mask| {
+        let numbering = Numbering {
+            flow_mask: mask,
+            ..Numbering::default()
+        };
+        let traffic = TrafficRoutes {
+            remembered: [(1, Family::Ipv4), (0, Family::Ipv6)].into(),
+            ..TrafficRoutes::from(Carrying::from([(Family::Ipv4, by_fiber.clone())]))
+        };
+        lines(&desired_of(&numbering, &uplinks, &traffic), &held)
+    };
+    assert_eq!(
+        with(Some(Mark(0xff00_0000))),
+        ["ip rule add pref 32004 fwmark 0x2000000/0xff000000 lookup 11702 protocol 117"]
+    );
+    assert_eq!(
+        with(Some(Mark(0x30))),
+        ["ip rule add pref 32004 fwmark 0x20/0x30 lookup 11702 protocol 117"]
+    );
+    assert_eq!(with(None), [""; 0]);
+}
+
+#[test]
 fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
     let links = [fiber(), lte()];
     let nothing = holding(&Desired::default(), &links);
@@ -220,10 +256,10 @@ fn the_first_plan_puts_routes_before_the_rules_that_lead_to_them() {
             "ip rule add pref 32002 lookup main suppress_prefixlength 0 protocol 117",
             "ip rule add pref 32003 fwmark 0x75700000 lookup 11701 protocol 117",
             "ip rule add pref 32003 fwmark 0x75700001 lookup 11702 protocol 117",
-            "ip rule add pref 32004 from 100.64.0.9 lookup 11702 protocol 117",
-            "ip rule add pref 32004 from 192.0.2.2 lookup 11701 protocol 117",
-            "ip rule add pref 32005 oif eth1 lookup 11701 protocol 117",
-            "ip rule add pref 32005 oif wwan0 lookup 11702 protocol 117",
+            "ip rule add pref 32005 from 100.64.0.9 lookup 11702 protocol 117",
+            "ip rule add pref 32005 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32006 oif eth1 lookup 11701 protocol 117",
+            "ip rule add pref 32006 oif wwan0 lookup 11702 protocol 117",
             "ip rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
@@ -365,10 +401,10 @@ fn both_families_get_the_same_plan() {
             "rule add pref 32002 lookup main suppress_prefixlength 0 protocol 117",
             "rule add pref 32003 fwmark 0x75700000 lookup 11701 protocol 117",
             "rule add pref 32003 fwmark 0x75700001 lookup 11702 protocol 117",
-            "rule add pref 32004 from 2001:db8:1::2 lookup 11701 protocol 117",
-            "rule add pref 32004 from 2001:db8:2::9 lookup 11702 protocol 117",
-            "rule add pref 32005 oif eth1 lookup 11701 protocol 117",
-            "rule add pref 32005 oif wwan0 lookup 11702 protocol 117",
+            "rule add pref 32005 from 2001:db8:1::2 lookup 11701 protocol 117",
+            "rule add pref 32005 from 2001:db8:2::9 lookup 11702 protocol 117",
+            "rule add pref 32006 oif eth1 lookup 11701 protocol 117",
+            "rule add pref 32006 oif wwan0 lookup 11702 protocol 117",
             "rule add pref 32765 lookup 11700 protocol 117",
         ]
     );
@@ -533,8 +569,8 @@ fn a_new_address_gets_its_rule_before_the_old_one_loses_its_own() {
     assert_eq!(
         lines(&desired(&[moved], 0), &before),
         [
-            "ip rule add pref 32004 from 192.0.2.77 lookup 11701 protocol 117",
-            "ip rule del pref 32004 from 192.0.2.2 lookup 11701 protocol 117",
+            "ip rule add pref 32005 from 192.0.2.77 lookup 11701 protocol 117",
+            "ip rule del pref 32005 from 192.0.2.2 lookup 11701 protocol 117",
         ]
     );
 }
@@ -917,6 +953,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
         rules: vec![(0, &selector)],
         held: Vec::new(),
+        remembered: [].into(),
     };
     desired_of(&Numbering::default(), &uplinks, &traffic)
 }
@@ -934,7 +971,7 @@ fn a_shared_route_has_a_resilient_group_that_is_added_first() {
          unbalanced_timer 3600 proto 117",
         "ip route replace default nhid 11700256 proto 117 table 11700",
         "ip route replace default dev wwan0 proto 117 table 11800",
-        "ip rule add pref 32007 from 192.168.1.20 iif lan ipproto 17 dport 5060-5080 fwmark 0x10/0xf0 \
+        "ip rule add pref 32008 from 192.168.1.20 iif lan ipproto 17 dport 5060-5080 fwmark 0x10/0xf0 \
          lookup 11800 protocol 117",
     ];
     assert_eq!(planned, expected);
@@ -1434,8 +1471,8 @@ fn a_network_of_an_uplink_is_in_its_table_and_has_a_rule_before_main_and_one_aft
         "ip route replace 192.0.2.0/24 dev eth1 proto 117 table 11701",
         "ip route replace 100.64.0.0/10 dev wwan0 proto 117 table 11702",
         "ip rule add pref 32000 to 100.65.0.0/24 lookup main suppress_prefixlength 0 protocol 117",
-        "ip rule add pref 32006 to 100.64.0.0/10 lookup main suppress_prefixlength 0 protocol 117",
-        "ip rule add pref 32006 to 192.0.2.0/24 lookup main suppress_prefixlength 0 protocol 117",
+        "ip rule add pref 32007 to 100.64.0.0/10 lookup main suppress_prefixlength 0 protocol 117",
+        "ip rule add pref 32007 to 192.0.2.0/24 lookup main suppress_prefixlength 0 protocol 117",
         "ip rule add pref 32001 to 100.64.0.0/10 goto 32003 protocol 117",
         "ip rule add pref 32001 to 192.0.2.0/24 goto 32003 protocol 117",
     ];

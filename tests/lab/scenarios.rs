@@ -202,8 +202,12 @@ fn long_flows_go_on_or_are_reset_within_a_second_of_each_switch() {
 }
 
 #[test]
-fn after_a_failback_that_keeps_flows_only_those_with_a_fixed_source_address_hang() {
-    assert_pass(&["long-flows-masquerade-keep", "long-flows-fixed-keep"]);
+fn a_failback_that_keeps_flows_resets_and_loses_none_and_without_the_flow_memory_they_hang() {
+    assert_pass(&[
+        "failback-keeps",
+        "failback-keeps-fixed",
+        "failback-without-memory",
+    ]);
 }
 
 #[test]

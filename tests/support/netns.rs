@@ -179,6 +179,17 @@ impl World {
         self.link(name).await.header.index
     }
 
+    /// A wire whose other end, `far`, is in another namespace, by its descriptor.
+    pub(crate) async fn wire_to(&self, name: &str, far: &str, namespace: i32) {
+        let pair = LinkVeth::new(name, far).build();
+        let request = self.handle.link().add(pair);
+        request.execute().await.expect("a veth pair");
+        let away = LinkUnspec::new_with_name(far).setns_by_fd(namespace);
+        let request = self.handle.link().set(away.build());
+        request.execute().await.expect("its end is sent away");
+        self.set_up(name, true).await;
+    }
+
     /// A VLAN of a wire; false if this kernel has none.
     pub(crate) async fn vlan(&self, name: &str, of: &str, id: u16) -> bool {
         let below = self.link(of).await.header.index;

@@ -82,6 +82,35 @@ impl Tracking {
         }
     }
 
+    /// The marks of all IPv4 flows, in order.
+    pub(crate) fn marks(&mut self) -> Vec<u32> {
+        const MARK: u16 = 8;
+        self.send(&message(GET, REQUEST | DUMP, IpAddr::from([0; 4]), &[]));
+        let mut marks = Vec::new();
+        loop {
+            let (datagram, _) = self.socket.recv_from_full().expect("an answer");
+            let mut rest = datagram.as_slice();
+            while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+                match message.message_type() {
+                    NLMSG_DONE => {
+                        marks.sort_unstable();
+                        return marks;
+                    }
+                    NLMSG_ERROR => panic!("the kernel does not list its flows"),
+                    _ => {
+                        let mut attributes = NlasIterator::new(&message.payload()[4..]);
+                        let mark = attributes.find_map(|one| {
+                            let one = one.ok().filter(|one| one.kind() == MARK)?;
+                            Some(u32::from_be_bytes(*one.value().first_chunk()?))
+                        });
+                        marks.push(mark.unwrap_or(0));
+                    }
+                }
+                rest = &rest[(message.length() as usize).next_multiple_of(4)..];
+            }
+        }
+    }
+
     fn send(&self, requests: &[u8]) {
         let kernel = SocketAddr::new(0, 0);
         self.socket

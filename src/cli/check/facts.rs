@@ -10,8 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::alert::HookFiles;
 use crate::config::Config;
-use crate::kernel::{self, ForeignObjects};
-use crate::routing::{Family, Observed};
+use crate::kernel::{
+    self, FlowMemoryState, ForeignObjects, ReversePathFilter, looks_at_marks, reverse_path_filter,
+};
+use crate::routing::{Family, FlowMemory, Observed};
 use crate::units::InterfaceName;
 
 /// The machine as it is now.
@@ -23,6 +25,10 @@ pub(super) struct Facts {
     pub(super) foreign: ForeignObjects,
     /// The reverse-path filter in force on each uplink's interface.
     pub(super) reverse_path_filter: BTreeMap<InterfaceName, ReversePathFilter>,
+    /// The uplinks' interfaces on which that filter looks at marks.
+    pub(super) looks_at_marks: BTreeSet<InterfaceName>,
+    /// Whether flows would be remembered.
+    pub(super) flow_memory: FlowMemoryState,
     /// The uplinks' interfaces that ignore router advertisements, because IPv6 is forwarded there and
     /// `accept_ra` is 1.
     pub(super) deaf_to_routers: BTreeSet<InterfaceName>,
@@ -43,14 +49,6 @@ pub(super) struct Facts {
     pub(super) hosts_are_flows: Vec<Family>,
     /// Why a raw socket for ICMP cannot be opened, if so.
     pub(super) no_raw_socket: Option<String>,
-}
-
-/// The kernel's `Documentation/networking/ip-sysctl.rst`, `rp_filter`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReversePathFilter {
-    Off,
-    Strict,
-    Loose,
 }
 
 /// What systemd-networkd regards as its own (networkd.conf(5)).
@@ -140,6 +138,11 @@ impl Facts {
                 .iter()
                 .map(|interface| (interface.clone(), reverse_path_filter(interface)))
                 .collect(),
+            looks_at_marks: { interfaces.iter() }
+                .filter(|interface| looks_at_marks(interface))
+                .cloned()
+                .collect(),
+            flow_memory: flow_memory(config),
             deaf_to_routers: interfaces
                 .iter()
                 .filter(|interface| is_deaf_to_routers(interface))
@@ -160,6 +163,15 @@ impl Facts {
     }
 }
 
+fn flow_memory(config: &Config) -> FlowMemoryState {
+    let uplinks = config.engine.uplinks.iter();
+    let interfaces: Vec<_> = uplinks.map(|uplink| &uplink.interface).collect();
+    let memory = FlowMemory::new(&config.engine.numbering, &interfaces);
+    memory.map_or(FlowMemoryState::Off, |memory| {
+        kernel::try_flow_memory(&memory)
+    })
+}
+
 fn is_a_flow_by_hosts(family: Family) -> bool {
     number(hash_policy(family)).is_ok_and(|policy| policy == 0)
 }
@@ -169,17 +181,6 @@ pub(super) fn hash_policy(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "net/ipv4/fib_multipath_hash_policy",
         Family::Ipv6 => "net/ipv6/fib_multipath_hash_policy",
-    }
-}
-
-/// The larger one of the interface's own setting and that of all interfaces counts.
-fn reverse_path_filter(interface: &InterfaceName) -> ReversePathFilter {
-    let of_all = number("net/ipv4/conf/all/rp_filter").unwrap_or(0);
-    let own = number(&format!("net/ipv4/conf/{interface}/rp_filter")).unwrap_or(0);
-    match own.max(of_all) {
-        0 => ReversePathFilter::Off,
-        1 => ReversePathFilter::Strict,
-        _ => ReversePathFilter::Loose,
     }
 }
 

@@ -1,13 +1,12 @@
 //! From facts about a machine to what an operator should know and do. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::clashes;
-use super::facts::{Facts, ReversePathFilter, hash_policy};
+use super::facts::{Facts, hash_policy};
 use super::finding::FindingSeverity::{Error, Note, Warning};
 use super::finding::{Finding, finding, shares};
-use super::hooks;
+use super::{clashes, flow_memory, hooks};
 use crate::config::Config;
 use crate::engine::budget;
 use crate::engine::settings::{Standby, UplinkSettings};
@@ -15,7 +14,6 @@ use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
 use crate::units::{GroupName, Host, TableId, Target};
-use ipnet::IpNet;
 
 /// All findings, on the machine first, then uplink by uplink.
 pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
@@ -27,6 +25,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_sharing(config, facts));
     findings.extend(on_idle_groups(config));
     findings.extend(clashes::clashes(config, facts));
+    findings.extend(flow_memory::findings(config, facts));
     findings.extend(on_own_routes(config, facts));
     findings.extend(hooks::on_files(facts));
     for uplink in &config.engine.uplinks {
@@ -72,7 +71,7 @@ fn on_policy_routing(config: &Config, facts: &Facts) -> Option<Finding> {
             Note,
             "routing.mode",
             "is \"main\" although this kernel has policy routing: replies from the address of an \
-             uplink leave by the active one",
+             uplink leave by the active one, and flows are not remembered",
             "set it to \"table\", unless other software must see the route in the main table",
         )),
     }
@@ -240,7 +239,9 @@ fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Fin
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
     findings.extend(on_several_next_hops(&object, &attachment, config));
     findings.extend(on_targets(uplink, &object, &attachment));
-    findings.extend(on_reverse_path_filter(uplink, &object, config, facts));
+    findings.extend(flow_memory::on_reverse_path_filter(
+        uplink, &object, config, facts,
+    ));
     findings.extend(on_advertisements(uplink, &object, &attachment, facts));
     findings
 }
@@ -411,53 +412,6 @@ fn on_several_next_hops(object: &str, attachment: &Attachment, config: &Config) 
 fn is_off_link(attachment: &Attachment, next_hop: IpAddr) -> bool {
     let path = attachment.paths.get(&Family::of(next_hop));
     path.is_some_and(|path| path.onlink)
-}
-
-/// Our `from` rules let the filter pass what is addressed to the router itself. A forwarded flow is
-/// addressed to a LAN host once its NAT is undone, and is checked against the uplink that carries
-/// the traffic now.
-///
-/// Without such a rule, in main mode and for an address that two uplinks have, the filter drops the
-/// answers to probes as well.
-fn on_reverse_path_filter(
-    uplink: &UplinkSettings,
-    object: &str,
-    config: &Config,
-    facts: &Facts,
-) -> Option<Finding> {
-    let interface = &uplink.interface;
-    let remedy = format!("make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2");
-    let addresses = |uplink: &UplinkSettings| -> BTreeSet<IpAddr> {
-        let link = facts.observed.link(&uplink.interface);
-        let sources = attach(link, &uplink.hints(), &BTreeMap::new()).sources;
-        sources.iter().map(IpNet::addr).collect()
-    };
-    let has_rules = config.engine.numbering.mode == RoutingMode::Table && {
-        let own = addresses(uplink);
-        let mut others = config.engine.uplinks.iter();
-        !others.any(|other| other.name != uplink.name && !addresses(other).is_disjoint(&own))
-    };
-    match facts.reverse_path_filter.get(interface)? {
-        ReversePathFilter::Off | ReversePathFilter::Loose => None,
-        ReversePathFilter::Strict if !has_rules => Some(finding(
-            Error,
-            object,
-            format!(
-                "{interface} has a strict reverse-path filter: replies to probes are dropped while \
-                 another uplink is active, and this one never becomes usable"
-            ),
-            remedy,
-        )),
-        ReversePathFilter::Strict => Some(finding(
-            Warning,
-            object,
-            format!(
-                "{interface} has a strict reverse-path filter: replies of forwarded flows are \
-                 dropped when they arrive here while another uplink is active"
-            ),
-            remedy,
-        )),
-    }
 }
 
 /// Targets of a family that an uplink does not have cannot be probed through it.

@@ -8,8 +8,8 @@ use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
-    BudgetStatus, Chosen, Draining, LastSwitch, Maintenance, NextHopState, NextHopStatus,
-    PastOutage, RoutesState, SelectionMode, Status, TargetStatus, UplinkStatus,
+    BudgetStatus, Chosen, Draining, FlowMemoryWord, LastSwitch, Maintenance, NextHopState,
+    NextHopStatus, PastOutage, RoutesState, SelectionMode, Status, TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
@@ -173,7 +173,13 @@ impl Table {
             RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
         };
         let lines = (!works).then_some(nothing_works).into_iter().chain(routes);
-        lines.map(|line| self.red(line)).collect()
+        let memory = &status.flow_memory;
+        let lacks = memory
+            .reason
+            .iter()
+            .filter(|_| memory.state != FlowMemoryWord::Off);
+        let lacks = lacks.map(|why| self.red(&format!("flow memory: {why}")));
+        lines.map(|line| self.red(line)).chain(lacks).collect()
     }
 
     fn row(&self, uplink: &UplinkStatus) -> Row {

@@ -9,8 +9,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlaBuffer};
 
 use super::wire::{NESTED, address_family, append, append_nested, attributes, ip_of, request};
 use crate::routing::Family;
-use crate::routing::traffic::Flow;
-use crate::units::IpProtocol;
+use crate::routing::traffic::{Flow, Marks};
+use crate::units::{IpProtocol, Mark};
 
 const CTNETLINK: u16 = 1 << 8;
 pub(super) const NEW_FLOW: u16 = CTNETLINK;
@@ -23,6 +23,8 @@ const HEADER: usize = 4;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_STATUS: u16 = 3;
+const CTA_MARK: u16 = 8;
+const CTA_MARK_MASK: u16 = 21;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_FILTER: u16 = 25;
@@ -52,6 +54,8 @@ pub(in crate::kernel) struct FlowEntry {
     pub(in crate::kernel) answers_to: IpAddr,
     /// The flow before translation, if it is established and its protocol has ports.
     pub(in crate::kernel) established: Option<Flow>,
+    /// Its connection mark.
+    pub(in crate::kernel) mark: Mark,
     /// The attributes that identify it.
     identity: Vec<u8>,
 }
@@ -87,10 +91,34 @@ pub(in crate::kernel) fn end_of_flow(flow: &FlowEntry, is_last: bool, sequence: 
     request((DELETE_FLOW, flags), &body, sequence)
 }
 
+/// The request for the flows of a family with one of these marks.
+pub(in crate::kernel) fn flows_marked(family: Family, marks: Marks, sequence: u32) -> Vec<u8> {
+    let mut body = header(family);
+    append(&mut body, CTA_MARK, &marks.mark.0.to_be_bytes());
+    append(&mut body, CTA_MARK_MASK, &marks.mask.0.to_be_bytes());
+    request((GET_FLOW, NLM_F_DUMP), &body, sequence)
+}
+
+/// The request to clear these bits of the mark of a flow; acknowledged if it fails, or if `is_last`.
+pub(in crate::kernel) fn forgotten_flow(
+    (family, flow): (Family, &FlowEntry),
+    bits: Mark,
+    is_last: bool,
+    sequence: u32,
+) -> Vec<u8> {
+    let flags = if is_last { NLM_F_ACK } else { 0 };
+    let mut body = header(family);
+    body.extend(&flow.identity);
+    append(&mut body, CTA_MARK, &0_u32.to_be_bytes());
+    append(&mut body, CTA_MARK_MASK, &bits.0.to_be_bytes());
+    request((NEW_FLOW, flags), &body, sequence)
+}
+
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
     let (mut origin, mut answers_to) = (None, None);
     let (mut flow, mut is_assured) = (None, false);
+    let mut mark = Mark(0);
     for attribute in attributes(body, HEADER) {
         match attribute.kind() {
             CTA_TUPLE_ORIG => {
@@ -103,6 +131,10 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
                 let status = attribute.value().first_chunk().copied();
                 is_assured = u32::from_be_bytes(status.unwrap_or_default()) & ASSURED != 0;
             }
+            CTA_MARK => {
+                let value = attribute.value().first_chunk().copied();
+                mark = Mark(u32::from_be_bytes(value.unwrap_or_default()));
+            }
             CTA_ID | CTA_ZONE => keep(&mut identity, &attribute),
             _ => {}
         }
@@ -111,6 +143,7 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
         origin: origin?,
         answers_to: answers_to?,
         established: flow.filter(|_| is_assured),
+        mark,
         identity,
     })
 }

@@ -70,6 +70,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                     .into(),
                 rules,
                 held: Vec::new(),
+                remembered: [].into(),
             }
         };
         agent.want(agent.desired_with(traffic([1, 0])));
@@ -147,6 +148,7 @@ fn a_switch_of_sixty_four_groups_replaces_their_default_routes_and_nothing_else(
                     .collect(),
                 rules,
                 held: Vec::new(),
+                remembered: [].into(),
             }
         };
         let all = [0, 1].map(|offset| agent.desired_with(traffic(offset)));

@@ -12,6 +12,7 @@ const IN_MAIN: Numbering = Numbering {
     rule: uplinkd::units::RulePriority(32_000),
     default_rule: uplinkd::units::RulePriority(32_765),
     mark: uplinkd::units::Mark(0x7570_0000),
+    flow_mask: None,
     metric: Metric(60),
 };
 

@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use super::*;
 use crate::alert::HookFiles;
 use crate::cli::check::facts::{Capabilities, Networkd};
-use crate::kernel::{ForeignObjects, ForeignRoute, ForeignRule, LinkDetails, LinkKind};
+use crate::kernel::{
+    FlowMemoryState, ForeignObjects, ForeignRoute, ForeignRule, LinkDetails, LinkKind,
+    ReversePathFilter,
+};
 use crate::routing::{
     Family, LearnedDefault, Observed, Path, Preference, Route, RouteOptions, Rule,
 };
@@ -88,6 +91,8 @@ fn good() -> Facts {
         ]
         .map(|(interface, filter)| (name(interface), filter))
         .into(),
+        looks_at_marks: BTreeSet::new(),
+        flow_memory: FlowMemoryState::On { lacks: None },
         deaf_to_routers: BTreeSet::new(),
         networkd: Networkd::default(),
         has_network_manager: false,
@@ -252,17 +257,81 @@ fn a_configured_next_hop_must_be_on_the_link_and_not_ourselves() {
 }
 
 #[test]
-fn a_strict_reverse_path_filter_is_reported() {
+fn a_strict_reverse_path_filter_is_reported_unless_it_looks_at_marks() {
     let mut facts = good();
     let strict = ReversePathFilter::Strict;
     facts.reverse_path_filter.insert(name("eth1"), strict);
     let found = findings(&config(TWO_UPLINKS), &facts);
     assert_eq!(found[0].object, "uplink fiber");
-    assert!(
-        found[0]
-            .remedy
-            .ends_with("sysctl -w net.ipv4.conf.eth1.rp_filter=2")
+    let remedy = &found[0].remedy;
+    assert!(remedy.contains("sysctl -w net.ipv4.conf.eth1.src_valid_mark=1"));
+    assert!(remedy.ends_with("sysctl -w net.ipv4.conf.eth1.rp_filter=2"));
+    facts.looks_at_marks.insert(name("eth1"));
+    assert_eq!(said(TWO_UPLINKS, &facts), [""; 0]);
+    facts.flow_memory = FlowMemoryState::Off;
+    let found = findings(&config(TWO_UPLINKS), &facts);
+    assert!(!found[0].remedy.contains("src_valid_mark"));
+}
+
+#[test]
+fn a_kernel_that_cannot_remember_flows_is_reported_with_what_that_costs() {
+    let facts = Facts {
+        flow_memory: FlowMemoryState::Without("no table".to_owned()),
+        ..good()
+    };
+    assert_eq!(
+        said(TWO_UPLINKS, &facts),
+        [
+            "Warning flow memory: no table: what comes in by a standby is answered by the active uplink, and flows \
+             move at a failback"
+        ]
     );
+}
+
+#[test]
+fn a_rule_of_others_on_bits_that_remember_flows_is_reported_for_what_it_takes() {
+    let rule_of = |mark, mask| ForeignRule {
+        rule: Rule {
+            mark: Some(Mark(mark)),
+            ..rule(31_000).rule
+        },
+        mask,
+        says_more: true,
+        ..rule(31_000)
+    };
+    let said = |mark, mask| {
+        let mut facts = good();
+        facts.foreign.rules.push(rule_of(mark, mask));
+        let found = findings(&config(TWO_UPLINKS), &facts);
+        let remedies = found.iter().map(|one| one.remedy.clone());
+        (said(TWO_UPLINKS, &facts), remedies.collect::<Vec<_>>())
+    };
+    let (both, remedies) = said(0x7500_0000, 0xff00_0000);
+    assert_eq!(
+        both,
+        [
+            "Warning rule 31000: takes the agent's probes, whose mark it matches, to table 100",
+            "Warning rule 31000: (fwmark 0x75000000/0xff000000) compares bits of `routing.flow_mark`, 0xff000000: the \
+             flows of its owner are not remembered, and may lose its mark",
+        ]
+    );
+    assert!(
+        remedies[1].ends_with("such as \"0xff0000\""),
+        "{remedies:?}"
+    );
+    let (taken, _) = said(0x0200_0000, 0xff00_0000);
+    assert!(
+        taken[0].contains("takes flows that are remembered to table 100"),
+        "{taken:?}"
+    );
+    for (mark, mask) in [
+        (0x0008_0000, 0x00ff_0000),
+        (0x3e00, 0x3f00),
+        (51_820, u32::MAX),
+    ] {
+        let (none, _) = said(mark, mask);
+        assert_eq!(none, [""; 0], "{mark:#x}/{mask:#x}");
+    }
 }
 
 #[test]
@@ -424,7 +493,10 @@ fn a_rule_that_matches_the_mark_of_our_probes_is_reported() {
         foreign.rule.mark = Some(Mark(mark));
         (foreign.mask, foreign.says_more) = (mask, mask != u32::MAX);
         facts.foreign.rules.push(foreign);
-        said(TWO_UPLINKS, &facts)
+        let mut said = said(TWO_UPLINKS, &facts);
+        // What it does to flows is a finding of its own.
+        said.retain(|line| !line.contains("flow_mark"));
+        said
     };
     assert_eq!(
         with(500, 0x7500_0000, 0xff00_0000),

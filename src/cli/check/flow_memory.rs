@@ -1,0 +1,177 @@
+//! Whether flows can be remembered on this machine, and what stands in the way. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::facts::Facts;
+use super::finding::FindingSeverity::{Error, Note, Warning};
+use super::finding::{Finding, finding};
+use crate::config::Config;
+use crate::engine::settings::UplinkSettings;
+use crate::kernel::{FlowMemoryState, ForeignRule, ReversePathFilter};
+use crate::routing::attach::attach;
+use crate::routing::{RoutingMode, RuleStage};
+
+const OBJECT: &str = "flow memory";
+
+/// All that is about the machine and not about one uplink.
+pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(on_kernel(facts));
+    findings.extend(on_shared_interfaces(config));
+    let mut said = BTreeSet::new();
+    let rules = facts.foreign.rules.iter();
+    for clash in rules.filter_map(|foreign| on_rule(config, facts, foreign)) {
+        // What holds for both families is said once.
+        if said.insert((clash.object.clone(), clash.what.clone())) {
+            findings.push(clash);
+        }
+    }
+    findings
+}
+
+/// Without the capability nothing can be found out, which is a finding of its own.
+fn on_kernel(facts: &Facts) -> Option<Finding> {
+    const COST: &str =
+        "what comes in by a standby is answered by the active uplink, and flows move at a failback";
+    const REMEDY: &str = "install the parts of nf_tables with `ct` and `meta` (OpenWrt: kmod-nft-core), or set \
+                          `routing.flow_memory` to \"off\"";
+    let (what, remedy) = match &facts.flow_memory {
+        FlowMemoryState::Without(why) if facts.capabilities.net_admin => {
+            (format!("{why}: {COST}"), REMEDY)
+        }
+        FlowMemoryState::On { lacks: Some(why) } => (
+            why.clone(),
+            "nothing to do, or a kernel with these parts of nf_tables (Linux 5.2)",
+        ),
+        FlowMemoryState::Without(_)
+        | FlowMemoryState::On { lacks: None }
+        | FlowMemoryState::Off => {
+            return None;
+        }
+    };
+    Some(finding(Warning, OBJECT, what, remedy))
+}
+
+/// An interface does not tell apart two uplinks that share it.
+fn on_shared_interfaces(config: &Config) -> Vec<Finding> {
+    if config.engine.numbering.flow_mark(0).is_none() {
+        return Vec::new();
+    }
+    let mut sharing = BTreeMap::<_, Vec<_>>::new();
+    for uplink in &config.engine.uplinks {
+        let names = sharing.entry(&uplink.interface).or_default();
+        names.push(uplink.name.to_string());
+    }
+    sharing.retain(|_, names| names.len() > 1);
+    let finding = |(interface, names): (_, Vec<String>)| {
+        let names = names.join(" and ");
+        finding(
+            Note,
+            OBJECT,
+            format!("flows of {names} are not remembered: both go through {interface}"),
+            "give each an interface of its own, such as a VLAN, if answers must leave by the uplink that was asked",
+        )
+    };
+    sharing.into_iter().map(finding).collect()
+}
+
+/// A rule of other software that compares bits which remember flows.
+fn on_rule(config: &Config, facts: &Facts, foreign: &ForeignRule) -> Option<Finding> {
+    let numbering = &config.engine.numbering;
+    let ours = numbering.flow_mark(0)?.mask.0;
+    let mark = foreign.rule.mark.map_or(0, |mark| mark.0);
+    let compares_all = foreign.mask == u32::MAX;
+    if foreign.mask & ours == 0 || (compares_all && mark & ours == 0) {
+        return None;
+    }
+    let is_before = foreign.rule.priority <= numbering.priority_of(RuleStage::FlowMark);
+    let places = (0..).zip(&config.engine.uplinks);
+    let mut marks = places.filter_map(|(place, _)| numbering.flow_mark(place));
+    let matches = marks.any(|own| (own.mark.0 & foreign.mask == mark) != foreign.is_inverted);
+    let shown = format!("{mark:#x}/{:#x}", foreign.mask);
+    let what = if matches && is_before {
+        format!(
+            "(fwmark {shown}) takes flows that are remembered to table {}: it compares bits of `routing.flow_mark`, \
+             {ours:#x}",
+            foreign.rule.table
+        )
+    } else {
+        format!(
+            "(fwmark {shown}) compares bits of `routing.flow_mark`, {ours:#x}: the flows of its owner are not \
+             remembered, and may lose its mark"
+        )
+    };
+    let remedy = match free_bits(facts) {
+        Some(bits) => {
+            format!("set `routing.flow_mark` to bits of no other software, such as \"{bits:#x}\"")
+        }
+        None => "set `routing.flow_mark` to bits of no other software".to_owned(),
+    };
+    let object = format!("rule {}", foreign.rule.priority);
+    Some(finding(Warning, &object, what, remedy))
+}
+
+/// A byte of marks that no rule of other software compares.
+fn free_bits(facts: &Facts) -> Option<u32> {
+    const BYTES: [u32; 4] = [0xff00_0000, 0x00ff_0000, 0x0000_ff00, 0x0000_00ff];
+    let rules = facts.foreign.rules.iter();
+    let marks = rules.filter_map(|foreign| Some((foreign.rule.mark?.0, foreign.mask)));
+    let used = marks.map(|(mark, mask)| if mask == u32::MAX { mark } else { mask });
+    let used = used.fold(0, |all, bits| all | bits);
+    BYTES.into_iter().find(|bits| bits & used == 0)
+}
+
+/// Our `from` rules let the filter pass what is addressed to the router itself. A forwarded flow is
+/// addressed to a LAN host once its NAT is undone, and is checked against the uplink that carries
+/// the traffic now, unless the filter looks at the mark of a flow that is remembered.
+///
+/// Without such a rule, in main mode and for an address that two uplinks have, the filter drops the
+/// answers to probes as well.
+pub(super) fn on_reverse_path_filter(
+    uplink: &UplinkSettings,
+    object: &str,
+    config: &Config,
+    facts: &Facts,
+) -> Option<Finding> {
+    let interface = &uplink.interface;
+    let loose = format!("make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2");
+    let addresses = |uplink: &UplinkSettings| -> BTreeSet<IpAddr> {
+        let link = facts.observed.link(&uplink.interface);
+        let sources = attach(link, &uplink.hints(), &BTreeMap::new()).sources;
+        sources.iter().map(IpNet::addr).collect()
+    };
+    let has_rules = config.engine.numbering.mode == RoutingMode::Table && {
+        let own = addresses(uplink);
+        let mut others = config.engine.uplinks.iter();
+        !others.any(|other| other.name != uplink.name && !addresses(other).is_disjoint(&own))
+    };
+    let is_remembered = matches!(facts.flow_memory, FlowMemoryState::On { .. });
+    let (severity, dropped, remedy) = match facts.reverse_path_filter.get(interface)? {
+        ReversePathFilter::Off | ReversePathFilter::Loose => return None,
+        ReversePathFilter::Strict if !has_rules => (
+            Error,
+            "replies to probes are dropped while another uplink is active, and this one never becomes usable",
+            loose,
+        ),
+        ReversePathFilter::Strict if is_remembered && facts.looks_at_marks.contains(interface) => {
+            return None;
+        }
+        ReversePathFilter::Strict if is_remembered => (
+            Warning,
+            "replies of forwarded flows are dropped when they arrive here while another uplink is active",
+            format!(
+                "let it look at marks: sysctl -w net.ipv4.conf.{interface}.src_valid_mark=1; or {loose}"
+            ),
+        ),
+        ReversePathFilter::Strict => (
+            Warning,
+            "replies of forwarded flows are dropped when they arrive here while another uplink is active",
+            loose,
+        ),
+    };
+    let what = format!("{interface} has a strict reverse-path filter: {dropped}");
+    Some(finding(severity, object, what, remedy))
+}
