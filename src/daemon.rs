@@ -8,7 +8,6 @@
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── flows left ───────> flow mover
 //!  drains (n) ───────── mpsc<Report>, 16 ────┤                  ├── addresses ────────> drains
-//!  metrics thread (0..1) ── mpsc<Request>, 1 ┤                  ├── reply per request > metrics thread
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
@@ -26,8 +25,6 @@ mod history_query;
 mod kept_state;
 mod kernel_side;
 mod lateness;
-mod metrics;
-mod metrics_door;
 mod networks;
 mod pending;
 mod reload;
@@ -55,7 +52,6 @@ use crate::daemon::decisions::Decisions;
 use crate::daemon::drain::{DrainTasks, FlowList};
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
-use crate::daemon::metrics_door::SnapshotRequest;
 use crate::daemon::networks::{Netifd, network_of};
 use crate::daemon::pending::{PendingEvents, SwitchView};
 use crate::daemon::signals::{SignalRequest, Signals};
@@ -66,7 +62,6 @@ use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::KernelReport;
-use crate::metrics::MetricsSnapshot;
 use crate::probe::{ProbeReport, ProberReport, Probers};
 use crate::routing::Observed;
 
@@ -130,7 +125,6 @@ enum Wake {
     Held(Option<FlowList>),
     Call(Option<Call>),
     Networks(Networks),
-    Metrics(SnapshotRequest),
     Timeout,
     Signal(SignalRequest),
 }
@@ -147,7 +141,7 @@ impl Daemon {
             probers: Probers::start().context("cannot start the probers")?,
             netifd: Netifd::start(&config.agent.ubus, &control),
             control,
-            announcer: Announcer::start(&config, options.observe, clock.now())?,
+            announcer: Announcer::start(&config, options.observe),
             pending: PendingEvents::new(),
             state: KeptState::new(options.observe),
             drains: DrainTasks::new(),
@@ -179,7 +173,6 @@ impl Daemon {
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
-                Wake::Metrics(request) => self.hand_over_metrics(request),
                 Wake::Timeout => self.time_has_passed(),
                 Wake::Signal(signal) => match signal.on_stop(self.config.on_stop) {
                     Some(on_stop) => return self.stop(on_stop).await,
@@ -214,7 +207,6 @@ impl Daemon {
             signal = self.signals.next() => Wake::Signal(signal),
             networks = self.netifd.changed() => Wake::Networks(networks),
             call = self.control.calls.recv() => Wake::Call(call),
-            request = self.announcer.metrics.requested() => Wake::Metrics(request),
         })
     }
 
@@ -280,7 +272,6 @@ impl Daemon {
 
     fn probed(&mut self, report: ProbeReport) {
         tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
-        self.announcer.metrics.reported(&report);
         self.decisions.tell(Input::Probe {
             uplink: report.uplink,
             id: report.id,
@@ -324,21 +315,6 @@ impl Daemon {
         self.decisions.engine.status_of(agent, self.clock.wall())
     }
 
-    fn hand_over_metrics(&mut self, request: SnapshotRequest) {
-        let Some(meters) = self.announcer.metrics.counted(self.clock.now()) else {
-            return;
-        };
-        let snapshot = MetricsSnapshot {
-            status: self.status(),
-            meters,
-            traffic: self.kernel.all_counters(),
-            overruns: self.kernel.overruns(),
-            wall: self.clock.wall(),
-        };
-        // A thread that has ended meanwhile is no error.
-        drop(request.send(Box::new(snapshot)));
-    }
-
     // ---- out ----
 
     /// Carries out the actions of the engine.
@@ -364,10 +340,6 @@ impl Daemon {
         }
         for (uplink, order) in drains {
             self.advance_drain(uplink, order);
-        }
-        for job in &jobs {
-            let (settings, now) = (&self.config.engine, self.clock.now());
-            self.announcer.metrics.ordered(settings, &job.probe, now);
         }
         let ordered = self.clock.instant(self.decisions.ordered);
         let refused = self.probers.order(jobs, ordered).err();
@@ -436,7 +408,6 @@ impl Daemon {
         };
         self.announce_agent(Change::AgentStopped, what.to_owned());
         self.announcer.finish(self.clock.now());
-        self.announcer.metrics.close().await;
         self.keep_memory();
         if is_removed {
             self.kernel.remove_all(&self.config).await?;

@@ -4,5 +4,4 @@
 mod machine;
 
 mod hooks;
-mod metrics;
 mod openwrt;

@@ -13,46 +13,36 @@ use super::netns::{self};
 use super::*;
 
 /// An agent of two uplinks with its files and its clients.
-pub(super) struct Site {
+struct Site {
     files: tempfile::TempDir,
     agent: Option<Child>,
 }
 
 impl Site {
-    pub(super) fn new(state_dir: &str) -> Self {
-        Self::with(state_dir, "", "")
-    }
-
-    /// With these keys of `[agent]`, and these sections.
-    pub(super) fn with(state_dir: &str, agent: &str, more: &str) -> Self {
-        let mut site = Self::prepared(state_dir, agent, more);
-        site.start();
-        site
-    }
-
-    /// The same, which does not run yet.
-    pub(super) fn prepared(state_dir: &str, agent: &str, more: &str) -> Self {
+    fn new(state_dir: &str) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let config = format!(
-            "[agent]\ncontrol = '{}'\nstate_dir = '{}'\nlog = \"stderr\"\n{agent}\n{more}\n\
+            "[agent]\ncontrol = '{}'\nstate_dir = '{}'\nlog = \"stderr\"\n\n\
              [[uplink]]\nname = \"fiber\"\ninterface = \"fiber\"\ntier = 1\n\n\
              [[uplink]]\nname = \"lte\"\ninterface = \"lte\"\ntier = 2\n",
             files.path().join("control.sock").display(),
             files.path().join(state_dir).display(),
         );
         fs::write(files.path().join("uplinkd.toml"), config).expect("the configuration");
-        Self { files, agent: None }
+        let mut site = Self { files, agent: None };
+        site.start();
+        site
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
 
-    pub(super) fn log(&self) -> String {
+    fn log(&self) -> String {
         fs::read_to_string(self.path("log")).expect("a log")
     }
 
-    pub(super) fn start(&mut self) {
+    fn start(&mut self) {
         self.start_with(&[]);
     }
 
@@ -75,7 +65,7 @@ impl Site {
         kill(Pid::from_raw(agent.id().cast_signed()), signal).expect("a signal");
     }
 
-    pub(super) fn end(&mut self, signal: Signal) {
+    fn end(&mut self, signal: Signal) {
         self.signal(signal);
         let status = self
             .agent
@@ -86,13 +76,13 @@ impl Site {
         assert!(status.success(), "{}", self.log());
     }
 
-    pub(super) fn kill(&mut self) {
+    fn kill(&mut self) {
         let mut agent = self.agent.take().expect("an agent");
         agent.kill().expect("it is killed");
         agent.wait().expect("it ends");
     }
 
-    pub(super) fn say(&self, words: &[&str]) -> Output {
+    fn say(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
         command.args(words).arg("--socket");
         command.arg(self.path("control.sock"));
@@ -100,7 +90,7 @@ impl Site {
     }
 
     /// The status, as soon as `is_so`.
-    pub(super) async fn status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+    async fn status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
         let wait = async {
             loop {
                 let told = self.say(&["status", "--json"]);
