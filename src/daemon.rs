@@ -192,8 +192,9 @@ impl Daemon {
     }
 
     async fn wake(&mut self) -> std::io::Result<Wake> {
-        let decision = self.decisions.engine.poll_timeout();
-        let decision = decision.filter(|_| self.kernel.is_known());
+        // Before the first look nothing is known that could be answered truly.
+        let is_known = self.kernel.is_known();
+        let decision = self.decisions.engine.poll_timeout().filter(|_| is_known);
         let decision = self.decisions.lateness.wait_until(decision);
         let due = decision.into_iter().chain(self.supervisor.due()).min();
         self.alarm.set(due, self.clock.now())?;
@@ -206,7 +207,7 @@ impl Daemon {
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
             signal = self.signals.next() => Wake::Signal(signal),
             networks = self.netifd.changed() => Wake::Networks(networks),
-            call = self.control.calls.recv() => Wake::Call(call),
+            call = self.control.calls.recv(), if is_known => Wake::Call(call),
         })
     }
 
