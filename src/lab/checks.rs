@@ -11,7 +11,7 @@ use crate::lab::long_flow::FlowOutcome;
 use crate::lab::report::{
     ExpectationCheck, LookupCounts, PhaseCost, TimelineEntry, TimelineNote, exit_in_words,
 };
-use crate::lab::scenario::{PhaseExpectation, Span};
+use crate::lab::scenario::{ExpectedReport, PhaseExpectation, Span};
 use crate::lab::stream::ClientTraffic;
 
 /// What was seen of a phase.
@@ -76,9 +76,9 @@ impl PhaseObservations<'_> {
         self.timeline.iter().filter(is_down).count()
     }
 
-    fn says(&self, event: &str) -> bool {
+    fn says(&self, expected: ExpectedReport<'_>) -> bool {
         let mut all = self.warm_up.iter().chain(self.timeline);
-        all.any(|entry| entry.note.says(event))
+        all.any(|entry| entry.note.says(expected))
     }
 }
 
@@ -101,7 +101,8 @@ pub(super) fn checks(
         flows_within: _,
         flows_reset: _,
         flows_hang: _,
-        says,
+        says: _,
+        reason: _,
         downs,
         learnt_loss,
         without_a_route,
@@ -131,7 +132,6 @@ pub(super) fn checks(
         }),
         gap6.map(|most| gap_at_most("without IPv6 traffic", most, seen.traffic6)),
         moved.map(|span| moved_within(span, seen.moved(active.as_deref()), seen.delay)),
-        says.as_deref().map(|event| said(event, seen)),
         downs.map(|most| at_most("uplinks that go down", most, Some(seen.downs()))),
         learnt_loss.map(|most| at_most("% of loss learnt", most, seen.learnt_loss)),
         without_a_route.map(|most| {
@@ -160,6 +160,7 @@ pub(super) fn checks(
     .into_iter()
     .chain(flow_checks(expect, seen))
     .flatten()
+    .chain(expect.reports().map(|report| said(report, seen)))
     .collect()
 }
 
@@ -274,10 +275,10 @@ fn moved_within(
     }
 }
 
-fn said(event: &str, seen: &PhaseObservations<'_>) -> ExpectationCheck {
-    let passed = seen.says(event);
+fn said(expected: ExpectedReport<'_>, seen: &PhaseObservations<'_>) -> ExpectationCheck {
+    let passed = seen.says(expected);
     ExpectationCheck {
-        expected: format!("the agent says {event}"),
+        expected: format!("the agent says {expected}"),
         measured: if passed { "it does" } else { "it does not" }.to_owned(),
         passed,
     }

@@ -11,7 +11,7 @@ use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
 use crate::lab::files;
 use crate::lab::long_flow::FlowOutcome;
-use crate::lab::scenario::{Scenario, UplinkFault};
+use crate::lab::scenario::{ExpectedReport, Scenario, UplinkFault};
 use crate::lab::stream::{ClientTraffic, TimeRange};
 use crate::units::Moment;
 
@@ -285,10 +285,13 @@ pub enum TimelineNote {
 }
 
 impl TimelineNote {
-    /// Whether the agent reports this event, or something for this reason.
-    pub(super) fn says(&self, event: &str) -> bool {
+    /// Whether the agent reports this.
+    pub(super) fn says(&self, expected: ExpectedReport<'_>) -> bool {
         match self {
-            Self::Agent(record) => record.event.name() == event || record.reason.contains(event),
+            Self::Agent(record) => match expected {
+                ExpectedReport::Event(kind) => record.event == kind,
+                ExpectedReport::Reason(words) => record.reason.contains(words),
+            },
             Self::Lab { .. }
             | Self::AgentSilent
             | Self::Kernel { .. }

@@ -28,8 +28,8 @@ pub(super) fn watch(
 ) -> Result<ShutdownHandle, LabError> {
     let watch = || {
         let (handle, shutdown) = shutdown::pair()?;
-        let compass = router.run(|| RouteWatch::open(family, sink))?;
-        router.spawn("compass", move || compass.run(&shutdown))?;
+        let watch = router.run(|| RouteWatch::open(family, sink))?;
+        router.spawn("route-watch", move || watch.run(&shutdown))?;
         Ok::<_, io::Error>(handle)
     };
     watch().doing(|| "watch the routes of the router".to_owned())

@@ -27,7 +27,7 @@ use crate::lab::report::{
     KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
     ScenarioRunReport, TimelineNote,
 };
-use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase};
+use crate::lab::scenario::{Act, AddressChange, ExpectedReport, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stalls;
 use crate::lab::stream::{self, TimeRange};
@@ -173,8 +173,8 @@ impl<'n> ScenarioRunner<'n> {
         let acted = self.act(phase)?;
         let (lookups, kills) = (acted.lookups, acted.kills);
         let (to, outages) = self.last(phase, acted.flapping)?;
-        let says = phase.expect.says.iter();
-        says.for_each(|event| self.await_report(event));
+        let reports = phase.expect.reports();
+        reports.for_each(|expected| self.await_report(expected));
         drop(acted.floods);
         drop(acted.quotas);
         // What they do late would be of the next phase.
@@ -246,10 +246,10 @@ impl<'n> ScenarioRunner<'n> {
     }
 
     /// Waits for what the agent is to say, if that is late.
-    fn await_report(&mut self, event: &str) {
+    fn await_report(&mut self, expected: ExpectedReport<'_>) {
         let limit = clock::now() + LATE_REPORT;
         self.testbed
-            .listen_until(limit, |seen| seen.has_said(event));
+            .listen_until(limit, |seen| seen.has_said(expected));
     }
 
     /// What became of the long flows when the traffic moved last, if it did.

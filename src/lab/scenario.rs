@@ -1,10 +1,12 @@
 //! The scenarios: what is done to the network, and what must be true then.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::config::nearest;
+use crate::engine::event::EventKind;
 use crate::lab::error::LabError;
 use crate::lab::lane::{Impairment, Towards};
 use crate::lab::nat::Nat;
@@ -294,8 +296,10 @@ pub struct PhaseExpectation {
     pub flows_reset: Option<usize>,
     /// Every long flow hangs after the switch.
     pub flows_hang: bool,
-    /// An event that the agent reports, or words of its reason.
-    pub says: Option<String>,
+    /// An event that the agent reports.
+    pub says: Option<EventKind>,
+    /// Words in the reason of an event that the agent reports.
+    pub reason: Option<String>,
     /// Uplinks that the agent reports as down, at most.
     pub downs: Option<usize>,
     /// The loss that the agent has learnt of any uplink at the end, in percent, at most.
@@ -312,6 +316,33 @@ pub struct PhaseExpectation {
     pub times_bare_probe: Option<f64>,
     /// The agent's resident memory, at most.
     pub memory_kib: Option<u64>,
+}
+
+/// What the agent is expected to report.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ExpectedReport<'a> {
+    /// An event of this kind.
+    Event(EventKind),
+    /// An event with these words in its reason.
+    Reason(&'a str),
+}
+
+impl fmt::Display for ExpectedReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(kind) => f.write_str(kind.name()),
+            Self::Reason(words) => write!(f, "`{words}`"),
+        }
+    }
+}
+
+impl PhaseExpectation {
+    /// What the agent is expected to report.
+    pub(super) fn reports(&self) -> impl Iterator<Item = ExpectedReport<'_>> {
+        let event = self.says.map(ExpectedReport::Event);
+        let reason = self.reason.as_deref().map(ExpectedReport::Reason);
+        event.into_iter().chain(reason)
+    }
 }
 
 impl Act {

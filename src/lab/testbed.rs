@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   meter (client) ────┐
-//!   compass (router) ──┼── Happening ──> Stage (this thread) ── orders ──> pump, agent
+//!   route-watch (router) ──┼── Happening ──> Stage (this thread) ── orders ──> pump, agent
 //!   agent's ear ───────┘
 //! ```
 
@@ -30,7 +30,7 @@ use crate::lab::netlink::Netlink;
 use crate::lab::network::{LabNetwork, UPLINKS};
 use crate::lab::output::LabOutput;
 use crate::lab::report::{TimelineEntry, TimelineNote};
-use crate::lab::scenario::{AgentAct, Scenario};
+use crate::lab::scenario::{AgentAct, ExpectedReport, Scenario};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stream::{ClientTraffic, PacketStream, TimeRange};
 use crate::lab::{clock, files, long_flow, long_flow_ends, meter, modem, noise, route_watch};
@@ -94,7 +94,7 @@ pub(super) struct PhaseRecord {
 }
 
 impl<'n> Testbed<'n> {
-    /// Puts client and compass to work; the agent is not there yet.
+    /// Puts client and route watch to work; the agent is not there yet.
     pub(super) fn set(
         network: &'n LabNetwork,
         program: PathBuf,
@@ -317,11 +317,11 @@ impl Observations {
         phase.timeline.push(entry);
     }
 
-    /// Whether the agent has reported this event, or something for this reason.
-    pub(super) fn has_said(&self, event: &str) -> bool {
+    /// Whether the agent has reported this.
+    pub(super) fn has_said(&self, expected: ExpectedReport<'_>) -> bool {
         let phase = self.phase.iter().flat_map(|phase| &phase.timeline);
         let mut all = self.warm_up.iter().chain(phase);
-        all.any(|entry| entry.note.says(event))
+        all.any(|entry| entry.note.says(expected))
     }
 
     /// The client's traffic of one family in a range of time.
