@@ -3,6 +3,9 @@
 #![cfg(feature = "lab")]
 
 mod lanes;
+#[expect(dead_code, reason = "the lab needs no program of the machine")]
+#[path = "../support/machine.rs"]
+mod machine;
 mod scenarios;
 mod wires;
 
