@@ -3,6 +3,7 @@
 mod examples;
 mod links;
 mod reference;
+mod tests_named;
 
 use std::fs;
 use std::path::{Path, PathBuf};
