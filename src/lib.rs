@@ -40,6 +40,9 @@
 //! - [`cli`]: the command line; `lab`: a whole network in throw-away namespaces.
 
 pub mod alert;
+#[cfg(test)]
+#[path = "../tests/support/cases.rs"]
+mod cases;
 pub mod choices;
 pub mod cli;
 pub mod config;

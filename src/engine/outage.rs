@@ -450,6 +450,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
     use crate::engine::schedule::Spread;
 
     const SWITCH_COST: Duration = Duration::from_secs(2);
@@ -544,6 +545,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         /// What the link has shown: in turn for how long it answers, for how long it is silent, and how densely it
         /// is probed meanwhile.
         #[test]

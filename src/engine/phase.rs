@@ -255,6 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
 
     fn at(seconds: f64) -> Moment {
         Moment::after_start(Duration::from_secs_f64(seconds))
@@ -353,7 +354,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(cases(24))]
 
         #[test]
         fn silences_at_random_never_have_a_phase(every in 1.0..400.0_f64, seed in any::<u64>()) {

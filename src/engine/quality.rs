@@ -465,6 +465,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
     use crate::engine::loss::Learner;
     use crate::engine::settings::usual::health;
 
@@ -545,6 +546,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn delays_between_the_thresholds_change_nothing_in_either_direction(
             round_trips in prop::collection::vec(301..500_u64, 1..100),

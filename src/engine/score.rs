@@ -82,6 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
 
     const BAND: ScoreBand = ScoreBand {
         enter: Score(30),
@@ -140,6 +141,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_score_between_the_thresholds_changes_nothing_in_either_direction(
             delays in prop::collection::vec((0..20_000_u64, 0..2_000_u64), 1..200),

@@ -228,6 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
     use crate::routing::nexthop::NextHop;
     use crate::routing::traffic::Ports;
     use crate::routing::{Encapsulation, Family, Path, Route, RouteOptions, Rule};
@@ -365,6 +366,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_route_reads_as_it_was_written(route in some_route()) {
             let entry = only_entry(&add_route(&route, WriteMode::Create, Protocol(117), 1));

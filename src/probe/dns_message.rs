@@ -187,6 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
 
     fn question() -> DnsQuestion {
         let name = HostName::parse("www.example.com").expect("a name");
@@ -285,6 +286,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn no_datagram_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..MAX_ANSWER)) {
             question().read(&bytes);

@@ -212,6 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::cases;
     use crate::units::Target;
 
     fn page(text: &str) -> std::sync::Arc<HttpTarget> {
@@ -345,6 +346,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn no_answer_makes_it_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..MAX_ANSWER),

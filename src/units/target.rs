@@ -132,6 +132,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::cases::cases;
 
     #[test]
     fn the_text_of_a_target_parses_back_to_it() {
@@ -274,6 +275,8 @@ mod tests {
     ];
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_target_that_parses_is_the_same_after_a_round_trip(
             pieces in prop::collection::vec(select(&PIECES[..]), 0..10),

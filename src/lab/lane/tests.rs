@@ -7,6 +7,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cases::cases;
 
 const FRAME: [u8; 100] = [0; 100];
 
@@ -241,6 +242,8 @@ fn any_impairment() -> impl Strategy<Value = Impairment> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn no_frame_arrives_before_it_was_sent_and_only_reordering_lets_one_overtake(
         impairment in any_impairment(), seed: u64,
