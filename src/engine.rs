@@ -161,7 +161,7 @@ impl Engine {
         match input {
             Input::Attachment { uplink, attachment } => {
                 if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.place()].attach(attachment, now, &mut self.outbox);
+                    self.uplinks[id.index()].attach(attachment, now, &mut self.outbox);
                 }
             }
             Input::Resume(earlier) => self.resume(*earlier, now),
@@ -171,12 +171,12 @@ impl Engine {
                 outcome,
             } => {
                 if let Some(place) = self.id(&uplink) {
-                    self.uplinks[place.place()].probed(id, outcome, now, &mut self.outbox);
+                    self.uplinks[place.index()].probed(id, outcome, now, &mut self.outbox);
                 }
             }
             Input::SentLate { uplink, id, by } => {
                 if let Some(place) = self.id(&uplink) {
-                    self.uplinks[place.place()].sent_late(id, by);
+                    self.uplinks[place.index()].sent_late(id, by);
                 }
             }
             Input::AnswersRead { until } => {
@@ -191,7 +191,7 @@ impl Engine {
             }
             Input::Counters { uplink, counters } => {
                 if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.place()].counted(counters, now);
+                    self.uplinks[id.index()].counted(counters, now);
                 }
             }
             Input::Settings(settings) => self.reload(*settings, now),
@@ -202,7 +202,7 @@ impl Engine {
                 gateway6,
             } => {
                 if let Some(id) = self.id(&uplink) {
-                    let uplink = &mut self.uplinks[id.place()];
+                    let uplink = &mut self.uplinks[id.index()];
                     let mut settings = uplink.settings().clone();
                     settings.interface = interface;
                     (settings.gateway, settings.gateway6) = (gateway, gateway6);
@@ -372,12 +372,12 @@ impl Engine {
         }
         for (name, learner) in earlier.learnt {
             if let Some(id) = self.id(&name) {
-                self.uplinks[id.place()].recall(learner);
+                self.uplinks[id.index()].recall(learner);
             }
         }
         for (name, left) in earlier.unspent {
             if let Some(id) = self.id(&name) {
-                self.uplinks[id.place()].recall_budget(left);
+                self.uplinks[id.index()].recall_budget(left);
             }
         }
     }
@@ -435,7 +435,7 @@ impl Engine {
             } => {
                 if let Some(id) = self.id(&uplink) {
                     self.drains
-                        .begin(&self.uplinks[id.place()], limit.span(), force);
+                        .begin(&self.uplinks[id.index()], limit.span(), force);
                 }
             }
             Command::Disable {
@@ -454,7 +454,7 @@ impl Engine {
             Command::Forget { uplink } => {
                 self.pardon(&uplink);
                 if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.place()].forget();
+                    self.uplinks[id.index()].forget();
                 }
                 self.elect(now, AskedFor::Nothing);
             }
@@ -486,7 +486,7 @@ impl Engine {
 
     fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
         if let Some(id) = self.id(name) {
-            self.uplinks[id.place()].set_disabled(is_disabled, now, reason, &mut self.outbox);
+            self.uplinks[id.index()].set_disabled(is_disabled, now, reason, &mut self.outbox);
         }
     }
 
@@ -517,7 +517,7 @@ impl Engine {
         let Some(id) = self.id(name) else {
             return;
         };
-        let uplink = &self.uplinks[id.place()];
+        let uplink = &self.uplinks[id.index()];
         if uplink.state() == State::Disabled && !addresses.is_empty() {
             self.stale_flows.leave_drained(uplink, addresses);
         }
@@ -563,7 +563,7 @@ impl Engine {
             let damping = self.settings.failover.damping;
             let turns = self.outbox.turns.drain(..);
             for change in self.flaps.observe(damping, now, turns) {
-                let uplink = self.uplinks[change.uplink.place()].settings();
+                let uplink = self.uplinks[change.uplink.index()].settings();
                 self.outbox.events.push(Event {
                     at: now,
                     change: Change::Flap {
@@ -633,7 +633,7 @@ impl Engine {
             if self.uplinks[place].settings().is_cold() {
                 let booted = self.no_usable.booted();
                 let call = call_of(self.view(), &self.uplinks[place], booted, now);
-                self.uplinks[place].rouse(&call, now, &mut self.outbox);
+                self.uplinks[place].wake_standby(&call, now, &mut self.outbox);
                 is_any = true;
             }
         }

@@ -74,7 +74,7 @@ fn desired_routes(
         held: drains.held_by_living(view.uplinks).collect(),
         remembered: remembered
             .iter()
-            .filter_map(|(id, family)| Some((u32::try_from(id.place()).ok()?, *family)))
+            .filter_map(|(id, family)| Some((u32::try_from(id.index()).ok()?, *family)))
             .collect(),
     };
     desired(&view.settings.numbering, &routes, &traffic)

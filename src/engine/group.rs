@@ -305,7 +305,7 @@ impl Group {
     }
 
     fn members<'a>(&self, view: GroupView<'a>) -> Vec<Member<'a>> {
-        let leader = self.leader().and_then(|id| view.uplinks.get(id.place()));
+        let leader = self.leader().and_then(|id| view.uplinks.get(id.index()));
         let is_degraded = leader.is_some_and(|leader| leader.state() == State::Degraded);
         let uplinks = view.uplinks.iter();
         uplinks
@@ -445,7 +445,7 @@ impl Group {
         let families = Family::ROUTED.into_iter().filter_map(|family| {
             let carriers = self.carriers_of(family, uplinks);
             let paths = carriers.iter().filter_map(|id| {
-                let uplink = uplinks.get(id.place())?;
+                let uplink = uplinks.get(id.index())?;
                 let path = uplink.attachment().paths.get(&family)?;
                 let weight = uplink.settings().weight;
                 let weight = if carriers.len() > 1 {
@@ -467,6 +467,6 @@ impl Group {
 
 /// The names of uplinks.
 pub(super) fn names(ids: &[UplinkId], uplinks: &[Uplink]) -> Vec<UplinkName> {
-    let found = ids.iter().filter_map(|id| uplinks.get(id.place()));
+    let found = ids.iter().filter_map(|id| uplinks.get(id.index()));
     found.map(|uplink| uplink.settings().name.clone()).collect()
 }

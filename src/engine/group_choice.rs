@@ -58,7 +58,7 @@ impl GroupChoice<'_> {
             let group = self.groups.get_mut(id);
             let outcome = group.decide(view, is_asked, default_group.as_ref());
             for passed_over in outcome.passed_over {
-                self.uplinks[passed_over.place()].pass_over(self.now);
+                self.uplinks[passed_over.index()].pass_over(self.now);
             }
             if is_default {
                 self.note_usable(outcome.is_usable);
@@ -84,7 +84,7 @@ impl GroupChoice<'_> {
     fn refuge(&self) -> Option<Vec<UplinkId>> {
         let carriers = self.groups.default_group().carriers(self.uplinks);
         let is_usable = |id: &UplinkId| {
-            let uplink = &self.uplinks[id.place()];
+            let uplink = &self.uplinks[id.index()];
             uplink.candidate().fitness() > Fitness::Unusable
         };
         carriers.iter().any(is_usable).then_some(carriers)

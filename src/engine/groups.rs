@@ -60,12 +60,12 @@ impl Groups {
 
     /// The group of what no rule claims.
     pub(super) fn default_group(&self) -> &Group {
-        &self.0[GroupId::DEFAULT.place()]
+        &self.0[GroupId::DEFAULT.index()]
     }
 
     /// The same, to change it.
     pub(super) fn default_group_mut(&mut self) -> &mut Group {
-        &mut self.0[GroupId::DEFAULT.place()]
+        &mut self.0[GroupId::DEFAULT.index()]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
@@ -82,12 +82,12 @@ impl Groups {
 
     /// A group.
     pub(super) fn get(&self, id: GroupId) -> &Group {
-        &self.0[id.place()]
+        &self.0[id.index()]
     }
 
     /// A group, to change it.
     pub(super) fn get_mut(&mut self, id: GroupId) -> &mut Group {
-        &mut self.0[id.place()]
+        &mut self.0[id.index()]
     }
 
     /// The group by whose uplinks a group goes: itself or the default group.
@@ -134,7 +134,7 @@ impl Groups {
         for group in &mut self.0 {
             group.rename(&renumbering.renamed);
         }
-        let mut old = self.0.split_off(GroupId::DEFAULT.place() + 1);
+        let mut old = self.0.split_off(GroupId::DEFAULT.index() + 1);
         let default_group = self.default_group_mut();
         default_group.adapt(settings.failover.policy, None, carrying, new_id);
         let carriers = default_group.last_carriers().clone();

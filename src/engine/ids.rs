@@ -11,7 +11,7 @@ impl UplinkId {
     }
 
     /// Its place.
-    pub const fn place(self) -> usize {
+    pub const fn index(self) -> usize {
         self.0
     }
 }
@@ -30,7 +30,7 @@ impl GroupId {
     }
 
     /// Its place.
-    pub const fn place(self) -> usize {
+    pub const fn index(self) -> usize {
         self.0
     }
 }

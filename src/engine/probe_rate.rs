@@ -124,7 +124,7 @@ pub(super) fn share_wake_up(uplinks: &mut [Uplink], now: Moment) -> Option<Uplin
 
 /// Uplinks of one interval go along from then on, and a slow round goes with the steady one that is nearest to it.
 pub(super) fn keep_step(uplinks: &mut [Uplink], leader: Option<UplinkId>) {
-    let Some(leader) = leader.and_then(|id| uplinks.get(id.place())) else {
+    let Some(leader) = leader.and_then(|id| uplinks.get(id.index())) else {
         return;
     };
     let interval = leader.settings().probe.interval;

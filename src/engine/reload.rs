@@ -19,7 +19,7 @@ pub(super) struct Renumbering {
 
 impl Renumbering {
     pub(super) fn new_id(&self, old: UplinkId) -> Option<UplinkId> {
-        self.ids.get(old.place()).copied().flatten()
+        self.ids.get(old.index()).copied().flatten()
     }
 }
 

@@ -23,7 +23,7 @@ pub enum DeadlineOwner {
 impl fmt::Display for DeadlineOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uplink(id) => write!(f, "uplink number {}", id.place() + 1),
+            Self::Uplink(id) => write!(f, "uplink number {}", id.index() + 1),
             Self::Group => f.write_str("a group"),
             Self::Damping => f.write_str("the damping"),
             Self::Isolation => f.write_str("the isolation of faults"),

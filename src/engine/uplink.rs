@@ -464,7 +464,7 @@ impl Uplink {
     }
 
     /// Takes whether it is needed, and says what is to be done about it.
-    pub fn rouse(&mut self, call: &StandbyCall, now: Moment, out: &mut Outbox) {
+    pub fn wake_standby(&mut self, call: &StandbyCall, now: Moment, out: &mut Outbox) {
         let sight = StandbySight {
             is_usable: self.candidate().fitness() >= Fitness::Poor,
             is_carrying: self.is_carrying(),
@@ -476,7 +476,8 @@ impl Uplink {
             interface: interface.clone(),
             errand,
         };
-        while let Some(step) = (self.link).rouse(call, sight, &self.monitor.health, &interface, now)
+        while let Some(step) =
+            (self.link).wake_standby(call, sight, &self.monitor.health, &interface, now)
         {
             self.monitor.is_coming_up = self.link.is_coming_up();
             match step {

@@ -19,7 +19,7 @@ pub(super) struct EngineView<'a> {
 
 impl<'a> EngineView<'a> {
     pub(super) fn uplink(self, id: UplinkId) -> Option<&'a Uplink> {
-        self.uplinks.get(id.place())
+        self.uplinks.get(id.index())
     }
 
     /// How fit an uplink is to carry traffic, damping included.

@@ -5,7 +5,7 @@
 )]
 
 mod balance;
-mod byhand;
+mod by_hand;
 mod changes;
 mod clashes;
 mod connected;

@@ -46,9 +46,9 @@ impl GroupCarriers {
     /// Of a group that leads itself.
     pub(super) fn of(allocation: &Allocation, policy: Policy, uplinks: &[Uplink]) -> Self {
         let ways = &Ways::of(uplinks);
-        let name = |id: UplinkId| Some(uplinks.get(id.place())?.settings().name.clone());
+        let name = |id: UplinkId| Some(uplinks.get(id.index())?.settings().name.clone());
         let is_unheard = |id: UplinkId| {
-            let uplink = uplinks.get(id.place());
+            let uplink = uplinks.get(id.index());
             uplink.is_some_and(|uplink| {
                 uplink.state() == State::Unknown && uplink.attachment().trouble.is_some()
             })

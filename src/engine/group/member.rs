@@ -79,7 +79,7 @@ impl Ways {
 
     /// Whether a family has a way out through an uplink.
     pub fn has(&self, family: Family, id: UplinkId) -> bool {
-        let ways = self.0.get(id.place());
+        let ways = self.0.get(id.index());
         ways.is_some_and(|ways| ways[family as usize])
     }
 }

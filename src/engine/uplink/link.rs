@@ -154,7 +154,7 @@ impl UplinkLink {
     }
 
     /// Takes whether a cold standby is needed; to be called until nothing follows.
-    pub(super) fn rouse(
+    pub(super) fn wake_standby(
         &mut self,
         call: &StandbyCall,
         sight: StandbySight,
