@@ -63,7 +63,7 @@ use std::path::Path;
 pub use agent::{AgentSettings, LogSink, UbusPlace};
 pub use error::{ConfigError, Fault, Hint, Problem, nearest, printable};
 pub use read::{Config, schema};
-pub use routing::{FlowSettings, Flows, LocalSockets, OnStop};
+pub use routing::{FlowSettings, LocalSockets, OnStop};
 pub use schema::{KnownKey, Schema};
 pub use stated::Stated;
 pub use uplinks::Followed;

@@ -56,12 +56,12 @@ use crate::daemon::networks::{Netifd, network_of};
 use crate::daemon::pending::{PendingEvents, SwitchView};
 use crate::daemon::signals::{SignalRequest, Signals};
 use crate::daemon::supervisor::Supervisor;
-use crate::engine::action::Action;
+use crate::engine::action::{Action, Departure, DepartureCause};
 use crate::engine::event::record::EventContext;
 use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
-use crate::kernel::KernelReport;
+use crate::kernel::{KernelNews, KernelReport};
 use crate::probe::{ProbeReport, ProberReport, Probers};
 use crate::routing::Observed;
 
@@ -119,7 +119,7 @@ struct Daemon {
 
 /// What woke the loop.
 enum Wake {
-    Kernel(Option<KernelReport>),
+    Kernel(KernelNews),
     Probe(Option<ProberReport>),
     Flows(Option<flows::FlowMoverReport>),
     Held(Option<FlowList>),
@@ -162,8 +162,11 @@ impl Daemon {
         loop {
             let wake = self.wake().await;
             match wake.context("cannot wait for what comes next")? {
-                Wake::Kernel(Some(report)) => self.kernel_reports(report)?,
-                Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
+                Wake::Kernel(KernelNews::Report(Some(report))) => self.kernel_reports(report)?,
+                Wake::Kernel(KernelNews::Report(None)) => {
+                    anyhow::bail!("the kernel task has ended")
+                }
+                Wake::Kernel(KernelNews::FlowMemory) => self.note_flow_memory(),
                 Wake::Probe(Some(report)) => self.prober_reports(report),
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Flows(Some(report)) => self.pending.flows_moved(report),
@@ -200,7 +203,7 @@ impl Daemon {
         self.alarm.set(due, self.clock.now())?;
         Ok(tokio::select! {
             biased;
-            report = self.kernel.report() => Wake::Kernel(report),
+            news = self.kernel.news() => Wake::Kernel(news),
             report = self.probers.report() => Wake::Probe(report),
             report = self.pending.report() => Wake::Flows(report),
             list = self.drains.list() => Wake::Held(list),
@@ -234,6 +237,16 @@ impl Daemon {
             resume::resume(decisions, state, &self.config, &observed, self.clock);
         }
         for input in self.kernel.observe(&self.config.engine, observed) {
+            self.decisions.tell(input);
+        }
+        self.note_flow_memory();
+    }
+
+    /// Takes in of which uplinks the kernel remembers the flows.
+    fn note_flow_memory(&mut self) {
+        if self.kernel.is_known()
+            && let Some(input) = self.kernel.remembering(&self.config.engine)
+        {
             self.decisions.tell(input);
         }
     }
@@ -347,9 +360,15 @@ impl Daemon {
         for report in refused.into_iter().flatten() {
             self.probed(report);
         }
+        let is_limit = |departure: &Departure| departure.cause == DepartureCause::Limit;
+        let has_ended_a_stay = departures.iter().any(is_limit);
         let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
         self.pending.push(view, events, departures);
         self.announce_what_is_true();
+        if has_ended_a_stay {
+            // A restart must not end it again.
+            self.keep_memory();
+        }
     }
 
     fn announce_what_is_true(&mut self) {

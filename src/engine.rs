@@ -29,6 +29,7 @@ mod groups;
 pub mod hazard;
 pub mod ids;
 pub mod input;
+mod kept_flows;
 pub mod loss;
 mod manual;
 mod no_usable;
@@ -74,7 +75,7 @@ use crate::engine::group::{AskedFor, names};
 use crate::engine::group_choice::GroupChoice;
 use crate::engine::groups::Groups;
 use crate::engine::ids::UplinkId;
-use crate::engine::input::{EarlierRun, Input};
+use crate::engine::input::{EarlierRun, Input, KeptSpan};
 use crate::engine::loss::Learner;
 use crate::engine::manual::PinWatch;
 use crate::engine::no_usable::NoUsableUplink;
@@ -213,6 +214,7 @@ impl Engine {
             Input::FlowsListed { uplink, flows } => self.drains.listed(&uplink, flows),
             Input::FlowsUnknown { uplink, why } => self.drains.unlisted(&uplink, &why),
             Input::RoutesHeld => self.open_drains(now),
+            Input::FlowsRemembered(uplinks) => self.stale_flows.kept.set_remembering(uplinks),
         }
     }
 
@@ -260,6 +262,10 @@ impl Engine {
             (self.flaps.next_timeout(), DeadlineOwner::Damping),
             (self.isolation.next_timeout(), DeadlineOwner::Isolation),
             (self.drains.next_timeout(), DeadlineOwner::Drain),
+            (
+                self.stale_flows.kept.next_timeout(self.view()),
+                DeadlineOwner::KeptFlows,
+            ),
         ];
         let all = uplinks.chain(groups).chain(others);
         let due = all.filter_map(|(at, owner)| Some((at?, owner)));
@@ -288,6 +294,11 @@ impl Engine {
     pub fn learnt(&self) -> BTreeMap<UplinkName, Learner> {
         let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
         self.uplinks.iter().map(learnt).collect()
+    }
+
+    /// For how long flows have stayed on each uplink that the traffic has left, for [`EarlierRun`].
+    pub fn kept_flows(&self, now: Moment) -> Vec<KeptSpan> {
+        self.stale_flows.kept.spans(now)
     }
 
     /// What a later run may still spend on each metered uplink, for [`EarlierRun`].
@@ -332,16 +343,11 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        agent_status(self.view(), agent, wall)
+        agent_status(self.view(), &self.stale_flows.kept, agent, wall)
     }
 
     fn view(&self) -> EngineView<'_> {
-        EngineView {
-            settings: &self.settings,
-            uplinks: &self.uplinks,
-            groups: &self.groups,
-            flaps: &self.flaps,
-        }
+        EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps)
     }
 
     fn id(&self, name: &UplinkName) -> Option<UplinkId> {
@@ -367,6 +373,7 @@ impl Engine {
     fn resume(&mut self, earlier: EarlierRun, now: Moment) {
         self.groups.adopt(&earlier, &self.uplinks, now);
         self.routes.adopt(earlier.remembered);
+        self.stale_flows.kept.adopt(earlier.kept, now);
         for issued in earlier.chosen {
             self.restore(issued, now);
         }
@@ -390,6 +397,7 @@ impl Engine {
         (self.settings, self.uplinks) = (settings, uplinks);
         let damping = self.settings.failover.damping;
         self.flaps.adapt(damping, |old| renumbering.new_id(old));
+        self.stale_flows.rename(&renumbering.renamed);
         let groups = &mut self.groups;
         let moved = groups.adapt(&self.settings, &self.uplinks, carrying, &renumbering, now);
         if self.settings.numbering.mode == RoutingMode::Main {
@@ -578,6 +586,7 @@ impl Engine {
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.groups.iter().any(|group| group.is_due(now));
+        self.is_stale |= self.stale_flows.is_due(self.view(), now);
         self.is_stale |= self.group_choice(now).has_better_rival();
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
@@ -614,15 +623,10 @@ impl Engine {
         for uplink in &mut self.uplinks {
             uplink.set_carrying(carriers.contains(&uplink.id()), now);
         }
-        let view = EngineView {
-            settings: &self.settings,
-            uplinks: &self.uplinks,
-            groups: &self.groups,
-            flaps: &self.flaps,
-        };
+        let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
         let remembered = self.routes.decide(view, &self.drains);
         let held = self.drains.addresses();
-        self.stale_flows.note(view, &held, &remembered);
+        self.stale_flows.note(view, &held, &remembered, now);
         self.outbox.events.extend(self.prefixes.changes(view, now));
     }
 
@@ -642,12 +646,7 @@ impl Engine {
 
     /// Lets each uplink know how much depends on it, if that may have changed.
     fn set_needs(&mut self, is_stale: bool, now: Moment) {
-        let view = EngineView {
-            settings: &self.settings,
-            uplinks: &self.uplinks,
-            groups: &self.groups,
-            flaps: &self.flaps,
-        };
+        let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
         let Some(needs) = self.probe_rate.needs(view, &self.drains, is_stale) else {
             return;
         };

@@ -47,8 +47,8 @@ pub use message::{LinkDetails, LinkKind};
 use observe::Observer;
 use reconcile::Reconciler;
 pub use report::{
-    FlowMemoryReport, FlowMemoryState, KernelAccess, KernelReport, RefusedOperation, Restored,
-    Wanted,
+    FlowMemoryLack, FlowMemoryReport, FlowMemoryState, KernelAccess, KernelNews, KernelReport,
+    RefusedOperation, Restored, Wanted,
 };
 pub use reverse_path::{ReversePathFilter, looks_at_marks, reverse_path_filter};
 pub use sockets::end_sockets;
@@ -77,6 +77,16 @@ impl Kernel {
         // It fails only if the task has ended, which changes nothing any more.
         drop(self.flow_memory.wait_for(is_done).await);
         self.flow_memory()
+    }
+
+    /// What comes next. Cancel safe.
+    pub async fn news(&mut self) -> KernelNews {
+        tokio::select! {
+            biased;
+            report = self.reports.recv() => KernelNews::Report(report),
+            // It fails where no table is kept.
+            Ok(()) = self.flow_memory.changed() => KernelNews::FlowMemory,
+        }
     }
 
     /// How often the kernel had more events than its buffer holds. A full look follows each overrun.

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::input::KeptSpan;
 use crate::engine::loss::Learner;
 use crate::units::{Bytes, Timestamp, UplinkName};
 
@@ -36,6 +37,9 @@ pub struct Memory {
     /// What may still be spent on the probes of each metered uplink.
     #[serde(default)]
     pub unspent: BTreeMap<UplinkName, Bytes>,
+    /// For how long flows had stayed on uplinks that the traffic had left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_flows: Vec<KeptSpan>,
 }
 
 /// Why memory cannot be kept or read.
@@ -74,10 +78,12 @@ impl Memory {
         Ok(Some(memory))
     }
 
-    /// What was learnt counts for less by `now`.
+    /// What was learnt counts for less by `now`, and what lasts has lasted for longer.
     pub fn fade(&mut self, now: SystemTime) {
         let age = now.duration_since(self.written.0).unwrap_or_default();
         self.learnt.values_mut().for_each(|one| one.fade(age));
+        let kept = self.kept_flows.iter_mut();
+        kept.for_each(|span| span.lasted = span.lasted.saturating_add(age));
     }
 
     /// It was written by an earlier version: how long silences last is set aside, how many probes are lost is kept.
@@ -129,6 +135,7 @@ mod tests {
             carrying: Some("lte".parse().expect("a name")),
             learnt: [("fiber".parse().expect("a name"), learner)].into(),
             unspent: [("lte".parse().expect("a name"), Bytes(4_000_000))].into(),
+            kept_flows: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ mod findings;
 mod flow_memory;
 mod hooks;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -18,6 +19,8 @@ use super::failure::exit_code;
 use super::output::{self, Colour, Palette, wrapped};
 use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
+use crate::engine::settings::Flows;
+use crate::units::UplinkName;
 use facts::Facts;
 use finding::{Finding, FindingSeverity};
 
@@ -35,19 +38,23 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut config = match Config::load(&arguments.file.config) {
         Ok(config) => config,
         Err(error) if arguments.json => {
-            print_json(&of_configuration(&error))?;
+            print_json(&of_configuration(&error), BTreeMap::new())?;
             return Ok(exit_code(&error.into()));
         }
         Err(error) => return Err(error.into()),
     };
     daemon::find_networks(&mut config);
-    let findings = findings::findings(&config, &Facts::gather(&config)?);
+    let facts = Facts::gather(&config)?;
+    let findings = findings::findings(&config, &facts);
+    let fates = flow_memory::on_failback(&config, &facts);
     if arguments.json {
-        print_json(&findings)?;
+        print_json(&findings, fates)?;
     } else {
         let palette = Palette::of_stdout();
         let paint = |colour, word: &str| palette.paint(colour, word);
-        output::print(&text(&config, &findings, paint, output::width()))?;
+        let mut text = text(&config, &findings, paint, output::width());
+        text.push_str(&on_failback(&fates));
+        output::print(&text)?;
     }
     let has_error = count(&findings, FindingSeverity::Error) > 0;
     Ok(if has_error {
@@ -126,6 +133,21 @@ fn summary(config: &Config, findings: &[Finding]) -> String {
     format!("{uplinks}: {errors}, {warnings}\n")
 }
 
+/// What `flows_on_failback` comes to on this machine.
+fn on_failback(fates: &BTreeMap<UplinkName, Flows>) -> String {
+    let of = |fate| {
+        let own = fates.iter().filter(move |(_, own)| **own == fate);
+        own.map(|(uplink, _)| uplink.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match (of(Flows::Keep), of(Flows::Move)) {
+        (_, moved) if moved.is_empty() => "flows on failback: keep\n".to_owned(),
+        (kept, _) if kept.is_empty() => "flows on failback: move\n".to_owned(),
+        (kept, moved) => format!("flows on failback: keep on {kept}; move on {moved}\n"),
+    }
+}
+
 fn plural(count: usize, word: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {word}{ending}")
@@ -142,13 +164,16 @@ struct CheckReport<'a> {
     errors: usize,
     warnings: usize,
     findings: &'a [Finding],
+    /// What becomes of the flows of each uplink when it is left while it is healthy.
+    flows_on_failback: BTreeMap<UplinkName, Flows>,
 }
 
-fn print_json(findings: &[Finding]) -> Result<()> {
+fn print_json(findings: &[Finding], flows_on_failback: BTreeMap<UplinkName, Flows>) -> Result<()> {
     let report = CheckReport {
         errors: count(findings, FindingSeverity::Error),
         warnings: count(findings, FindingSeverity::Warning),
         findings,
+        flows_on_failback,
     };
     let json = serde_json::to_string_pretty(&report)?;
     output::print(&format!("{json}\n"))?;

@@ -4,6 +4,7 @@ mod terminal;
 
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::Duration;
 
 /// Prints. A reader that has seen enough, as in `uplinkd status | head -1`, is no failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
@@ -133,6 +134,18 @@ impl Palette {
         } else {
             text.to_owned()
         }
+    }
+}
+
+/// A span in its two largest units.
+pub(super) fn short(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match () {
+        () if days > 0 => format!("{days}d {}h", hours % 24),
+        () if hours > 0 => format!("{hours}h {}m", minutes % 60),
+        () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
+        () => format!("{seconds}s"),
     }
 }
 

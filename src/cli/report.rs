@@ -10,8 +10,8 @@ use clap::Args;
 use super::command::unexpected;
 use super::connection::Connection;
 use super::history;
-use super::output::{self, paragraph};
-use super::status::table::{list, short};
+use super::output::{self, paragraph, short};
+use super::status::table::list;
 use crate::config::{ConfigError, printable};
 use crate::control::{Request, Response};
 use crate::report::{

@@ -1,5 +1,6 @@
 //! `uplinkd status`
 
+mod flows;
 pub(super) mod table;
 
 use std::process::ExitCode;

@@ -56,6 +56,7 @@ fn sections(top: &Section<'_>) -> Config {
     let of_routing = top.section("routing");
     let numbering = routing::numbering(&of_routing);
     let flows = routing::flows(&of_routing);
+    let failback_flows = routing::failback_flows(&of_routing);
     let on_stop = routing::on_stop(&of_routing);
     let common = CommonSettings {
         mode: numbering.mode,
@@ -82,6 +83,7 @@ fn sections(top: &Section<'_>) -> Config {
         failover,
         groups,
         rules,
+        failback_flows,
         numbering,
         seed: 0,
     };

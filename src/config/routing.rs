@@ -1,34 +1,26 @@
 //! `[routing]`: routes, rules, flows, and the numbers by which they are known.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
+use super::document::ConfigValue;
 use super::error::Fault;
-use super::kinds::{MARK_BITS, Words, whole};
+use super::kinds::{DurationRange, MARK_BITS, Own, ValueKind, Words, own, whole};
 use super::section::Section;
+use super::times::{DAY, secs};
+use crate::engine::settings::{FailbackFlows, Flows};
 use crate::routing::nexthop::NUMBERS;
 use crate::routing::{Numbering, RoutingMode, RuleStage};
 use crate::units::{Mark, Metric, NextHopId, Protocol, RulePriority, TableId};
 
-/// What becomes of the flows of an uplink that is left.
+/// What becomes of the flows of an uplink that no longer carries traffic as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowSettings {
-    /// Of one that no longer carries traffic as it should.
+    /// Of those that are forwarded.
     pub on_failover: Flows,
-    /// Of one that is left although it is healthy, as at a failback.
-    pub on_failback: Flows,
     /// Of the connections of the machine itself.
     pub local_sockets: LocalSockets,
-}
-
-/// What becomes of flows whose uplink is left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Flows {
-    /// They are ended, so that they begin anew through the uplink that is active now.
-    #[default]
-    Move,
-    /// They are left to the kernel.
-    Keep,
 }
 
 /// What becomes of connections of the machine itself by an address that is left.
@@ -57,6 +49,11 @@ const MODES: Words<RoutingMode> =
     Words(&[("table", RoutingMode::Table), ("main", RoutingMode::Main)]);
 const ON_STOP: Words<OnStop> = Words(&[("remove", OnStop::Remove), ("keep", OnStop::Keep)]);
 const FLOWS: Words<Flows> = Words(&[("move", Flows::Move), ("keep", Flows::Keep)]);
+const FLOWS_ON_FAILBACK: Words<Option<Flows>> = Words(&[
+    ("auto", None),
+    ("keep", Some(Flows::Keep)),
+    ("move", Some(Flows::Move)),
+]);
 const FLOW_MEMORY: Words<bool> = Words(&[("auto", true), ("off", false)]);
 const SOCKETS: Words<LocalSockets> =
     Words(&[("keep", LocalSockets::Keep), ("end", LocalSockets::End)]);
@@ -103,13 +100,28 @@ fn flow_mask(section: &Section<'_>, default: Option<Mark>) -> Option<Mark> {
 }
 
 pub(super) fn flows(section: &Section<'_>) -> FlowSettings {
-    let on_failover = section.read("flows", &FLOWS, Flows::Move);
     FlowSettings {
-        on_failover,
-        on_failback: section.read("flows_on_failback", &FLOWS, on_failover),
+        on_failover: section.read("flows", &FLOWS, Flows::Move),
         local_sockets: section.read("local_sockets", &SOCKETS, LocalSockets::Keep),
     }
 }
+
+pub(super) fn failback_flows(section: &Section<'_>) -> FailbackFlows {
+    FailbackFlows {
+        fate: section.read("flows_on_failback", &FLOWS_ON_FAILBACK, None),
+        limit_ms: section.read("flows_on_failback_limit", &FLOW_LIMIT, None),
+    }
+}
+
+const FLOW_LIMITS: DurationRange = DurationRange(secs(1)..=DAY.saturating_mul(7));
+const FLOW_LIMIT: Own<Option<NonZeroU32>> =
+    own("\"auto\" or a duration, 1s to 7d", |value: &ConfigValue| {
+        if value.as_text() == Some("auto") {
+            return Ok(None);
+        }
+        let limit = FLOW_LIMITS.parse(value)?.as_millis();
+        Ok(u32::try_from(limit).ok().and_then(NonZeroU32::new))
+    });
 
 pub(super) fn on_stop(section: &Section<'_>) -> OnStop {
     section.read("on_stop", &ON_STOP, OnStop::Remove)

@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use tokio::time::sleep;
 
-use crate::config::LocalSockets;
 use crate::kernel::{KernelError, end_flows, end_sockets, forget_flows};
 use crate::routing::Family;
 use crate::routing::traffic::Marks;
@@ -32,6 +31,8 @@ pub(super) struct LeftFlows {
     pub(super) addresses: BTreeSet<IpAddr>,
     /// The others are remembered by these marks, and not any more.
     pub(super) marks: BTreeSet<(Family, Marks)>,
+    /// The connections of the machine itself by these addresses are ended, too.
+    pub(super) sockets: BTreeSet<IpAddr>,
 }
 
 /// Ends flows, those of one switch at a time.
@@ -73,16 +74,16 @@ impl FlowMover {
 
     /// Ends these flows. Flows of an earlier switch are no longer looked for: the traffic
     /// may be back there.
-    pub(super) fn start(&mut self, revision: u64, left: LeftFlows, sockets: LocalSockets) {
+    pub(super) fn start(&mut self, revision: u64, left: LeftFlows) {
         let outbox = self.outbox.clone();
         let work = async move {
-            let (count, failed) = end(left.clone(), sockets).await;
+            let (count, failed) = end(left.clone()).await;
             let report = |news| outbox.send(FlowMoverReport { revision, news });
             // It is lost only when the agent ends.
             let _ = report(FlowMoverNews::Ended { count, failed }).await;
             for pause in LOOK_AGAIN {
                 sleep(pause).await;
-                if let (again @ 1.., _) = end(left.clone(), sockets).await {
+                if let (again @ 1.., _) = end(left.clone()).await {
                     let _ = report(FlowMoverNews::CameBack(again)).await;
                 }
             }
@@ -100,14 +101,14 @@ impl FlowMover {
 }
 
 /// On a thread that may block. Flows and sockets do not wait for each other.
-async fn end(left: LeftFlows, sockets: LocalSockets) -> (usize, Option<KernelError>) {
+async fn end(left: LeftFlows) -> (usize, Option<KernelError>) {
     let work = move || {
-        let LeftFlows { addresses, marks } = left;
-        let flows = end_flows(&addresses);
-        let forgotten = forget_flows(&marks);
-        let sockets = match sockets {
-            LocalSockets::Keep => Ok(0),
-            LocalSockets::End => end_sockets(&addresses),
+        let flows = end_flows(&left.addresses);
+        let forgotten = forget_flows(&left.marks, &left.addresses);
+        let sockets = if left.sockets.is_empty() {
+            Ok(0)
+        } else {
+            end_sockets(&left.sockets)
         };
         let count = [&flows, &sockets].into_iter().flatten().sum();
         let failed = flows.err().or(forgotten.err()).or(sockets.err());

@@ -132,6 +132,7 @@ impl KeptState {
         let memory = Memory {
             form: memory::FORM,
             written: clock.wall().at(self.memory_written),
+            kept_flows: engine.kept_flows(self.memory_written),
             carrying: engine.carrier().cloned(),
             learnt: engine.learnt(),
             unspent: engine.unspent(),

@@ -16,13 +16,15 @@ use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState};
 use crate::kernel::{
-    self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelReport, RefusedOperation,
-    Restored, ReversePathFilter, Wanted, looks_at_marks, reverse_path_filter,
+    self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelNews, KernelReport,
+    RefusedOperation, Restored, ReversePathFilter, Wanted, looks_at_marks, reverse_path_filter,
 };
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
 use crate::routing::nexthop::leads_alike;
-use crate::routing::{Attachment, DeadEnd, Desired, FlowMemory, Observed, Route, RoutingMode};
+use crate::routing::{
+    Attachment, DeadEnd, Desired, Family, FlowMemory, Observed, Route, RoutingMode,
+};
 use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
@@ -46,6 +48,8 @@ pub(super) struct KernelSide {
     barrier: Option<DeadEnd>,
     attachments: BTreeMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
+    /// The uplinks whose flows are remembered, as the engine knows it.
+    remembering: BTreeSet<(UplinkName, Family)>,
     is_observing: bool,
     /// The claim to our protocol number: two agents would remove each other's routes.
     _claim: Option<UnixListener>,
@@ -76,14 +80,15 @@ impl KernelSide {
             barrier: None,
             attachments: BTreeMap::new(),
             observed: None,
+            remembering: BTreeSet::new(),
             is_observing,
             _claim: claimed,
         })
     }
 
-    /// The next report of the kernel's task.
-    pub(super) async fn report(&mut self) -> Option<KernelReport> {
-        self.kernel.reports.recv().await
+    /// What comes next from the kernel's tasks.
+    pub(super) async fn news(&mut self) -> KernelNews {
+        self.kernel.news().await
     }
 
     /// The kernel holds a revision, but for the routes that it refused.
@@ -237,6 +242,26 @@ impl KernelSide {
         })
     }
 
+    /// The uplinks whose flows are remembered, if they are others than before.
+    pub(super) fn remembering(&mut self, settings: &Settings) -> Option<Input> {
+        let state = self.kernel.flow_memory();
+        let wanted = self.wanted.borrow().flow_memory.clone();
+        let in_memory = |uplink: &UplinkSettings| {
+            let mut known = wanted.iter().flat_map(|memory| &memory.uplinks);
+            known.any(|(interface, _)| *interface == uplink.interface)
+        };
+        let mut now = BTreeSet::new();
+        for uplink in settings.uplinks.iter().filter(|uplink| in_memory(uplink)) {
+            let sees = |family| family != Family::Ipv4 || !is_blind(uplink);
+            let families = Family::ROUTED.into_iter();
+            let families = families.filter(|family| state.remembers(*family) && sees(*family));
+            now.extend(families.map(|family| (uplink.name.clone(), family)));
+        }
+        let has_changed = now != self.remembering;
+        self.remembering.clone_from(&now);
+        has_changed.then_some(Input::FlowsRemembered(now))
+    }
+
     /// Whether flows are remembered, and why not all of them.
     pub(super) fn flow_memory(&self, settings: &Settings) -> FlowMemoryStatus {
         let off = |reason: &str| FlowMemoryStatus {
@@ -255,6 +280,7 @@ impl KernelSide {
             FlowMemoryState::On { lacks } => {
                 let blind = settings.uplinks.iter().filter(|uplink| is_blind(uplink));
                 let blind = blind.map(|uplink| filter_remedy(&uplink.interface));
+                let lacks = lacks.map(|lack| lack.to_string());
                 let reasons: Vec<_> = lacks.into_iter().chain(blind).collect();
                 (FlowMemoryWord::On, reasons)
             }
@@ -336,7 +362,7 @@ impl KernelSide {
 
     async fn wait_for(&mut self, awaited: u64) -> anyhow::Result<()> {
         loop {
-            match self.report().await {
+            match self.kernel.reports.recv().await {
                 Some(KernelReport::Applied {
                     revision, refused, ..
                 }) if revision >= awaited => {

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows};
 use super::kernel_side::KernelSide;
-use crate::config::{Config, FlowSettings, Flows};
-use crate::engine::action::Departure;
+use crate::config::{Config, FlowSettings, LocalSockets};
+use crate::engine::action::{Departure, DepartureCause};
 use crate::engine::event::record::{EventContext, SwitchOutcome};
 use crate::engine::event::{Change, Event};
-use crate::units::Moment;
+use crate::engine::settings::Flows;
+use crate::units::{Moment, UplinkName};
 
 /// Events in their order, and the flows that switches leave behind.
 pub(super) struct PendingEvents {
@@ -34,6 +35,8 @@ struct Pending {
     events: Vec<Event>,
     /// What the switch among them, and drains that end with it, leave behind.
     departures: Vec<Departure>,
+    /// The uplinks whose flows are ended that stayed there for as long as they may.
+    after_limit: BTreeSet<UplinkName>,
     stage: SwitchStage,
 }
 
@@ -64,7 +67,8 @@ impl SwitchView<'_> {
         if self.is_observing {
             return LeftFlows::default();
         }
-        let departures = moved(self.config.flows, departures);
+        let flows = self.config.flows;
+        let departures = moved(flows, departures);
         let uplinks = departures.iter().flat_map(|departure| &departure.uplinks);
         let marks = uplinks.filter_map(|(name, family)| {
             let mut places = (0..).zip(&self.config.engine.uplinks);
@@ -73,6 +77,7 @@ impl SwitchView<'_> {
         });
         LeftFlows {
             marks: marks.collect(),
+            sockets: sockets(flows, &departures),
             addresses: addresses(&departures),
         }
     }
@@ -109,6 +114,7 @@ impl PendingEvents {
             held: None,
             events,
             departures,
+            after_limit: BTreeSet::new(),
             stage: SwitchStage::Routing,
         });
     }
@@ -154,6 +160,7 @@ impl PendingEvents {
         let held = pending.held.unwrap_or(view.now);
         let took = held.since(pending.decided);
         let departures = std::mem::take(&mut pending.departures);
+        pending.after_limit = after_limit(&departures);
         let mut events = pending.events.iter();
         let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
         if is_switch || !departures.is_empty() {
@@ -171,8 +178,7 @@ impl PendingEvents {
                 flows_moved: None,
             })
         } else {
-            let sockets = view.config.flows.local_sockets;
-            self.mover.start(pending.revision, left, sockets);
+            self.mover.start(pending.revision, left);
             SwitchStage::MovingFlows { took }
         };
     }
@@ -206,6 +212,15 @@ impl PendingEvents {
             && let SwitchStage::MovingFlows { took } = next.stage
         {
             next.stage = SwitchStage::Done(SwitchOutcome::Applied { took, flows_moved });
+            if let Some(count @ 1..) = flows_moved {
+                for uplink in &next.after_limit {
+                    tracing::info!(
+                        %uplink,
+                        count,
+                        "flows that the traffic had left there are ended: the time of `flows_on_failback_limit` is over"
+                    );
+                }
+            }
         }
     }
 
@@ -220,55 +235,83 @@ impl PendingEvents {
     }
 }
 
-/// The departures whose flows are moved, of all those of one step: a switch and the end of a drain may come together,
-/// and each has a setting of its own.
+/// The departures whose flows are moved, of all those of one step: a switch and the end of a drain may come together.
+/// What stays of a healthy uplink is no departure.
 fn moved(flows: FlowSettings, mut departures: Vec<Departure>) -> Vec<Departure> {
-    departures.retain(|departure| {
-        let configured = if departure.is_voluntary {
-            flows.on_failback
-        } else {
-            flows.on_failover
-        };
-        configured == Flows::Move
+    departures.retain(|departure| match departure.cause {
+        DepartureCause::Failed => flows.on_failover == Flows::Move,
+        DepartureCause::Chosen | DepartureCause::Limit => true,
     });
     departures
 }
 
-fn addresses(departures: &[Departure]) -> BTreeSet<IpAddr> {
-    let addresses = departures.iter().flat_map(|departure| &departure.addresses);
+fn addresses<'a>(departures: impl IntoIterator<Item = &'a Departure>) -> BTreeSet<IpAddr> {
+    let departures = departures.into_iter();
+    let addresses = departures.flat_map(|departure| &departure.addresses);
     addresses.copied().collect()
+}
+
+/// The addresses by which the connections of the machine itself are ended: those of the limit would never end.
+fn sockets(flows: FlowSettings, departures: &[Departure]) -> BTreeSet<IpAddr> {
+    let all = flows.local_sockets == LocalSockets::End;
+    addresses({ departures.iter() }.filter(|one| all || one.cause == DepartureCause::Limit))
+}
+
+fn after_limit(departures: &[Departure]) -> BTreeSet<UplinkName> {
+    let over = { departures.iter() }.filter(|departure| departure.cause == DepartureCause::Limit);
+    let uplinks = over.flat_map(|departure| &departure.uplinks);
+    uplinks.map(|(uplink, _)| uplink.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LocalSockets;
+    use DepartureCause::{Chosen, Failed, Limit};
+
+    const FLOWS: FlowSettings = FlowSettings {
+        on_failover: Flows::Keep,
+        local_sockets: LocalSockets::Keep,
+    };
+
+    fn departures() -> Vec<Departure> {
+        let causes = [
+            ("192.0.2.1", Chosen),
+            ("198.51.100.1", Failed),
+            ("203.0.113.1", Limit),
+        ];
+        let departures = causes.map(|(address, cause)| Departure {
+            addresses: [address.parse().expect("an address")].into(),
+            uplinks: BTreeSet::new(),
+            cause,
+        });
+        departures.into()
+    }
 
     #[test]
-    fn a_drain_and_a_switch_in_one_step_end_the_flows_of_both_each_by_its_setting() {
-        let drained: IpAddr = "192.0.2.1".parse().expect("an address");
-        let left: IpAddr = "198.51.100.1".parse().expect("an address");
-        let departures = || {
-            let departure = |address, is_voluntary| Departure {
-                addresses: BTreeSet::from([address]),
-                uplinks: BTreeSet::new(),
-                is_voluntary,
-            };
-            vec![departure(drained, true), departure(left, false)]
-        };
-        for (on_failover, on_failback, moved) in [
-            (Flows::Move, Flows::Move, vec![drained, left]),
-            (Flows::Move, Flows::Keep, vec![left]),
-            (Flows::Keep, Flows::Move, vec![drained]),
-            (Flows::Keep, Flows::Keep, vec![]),
-        ] {
+    fn only_flows_of_an_uplink_that_fails_are_left_to_the_kernel_by_flows_keep() {
+        let ends = |on_failover| {
             let flows = FlowSettings {
                 on_failover,
-                on_failback,
-                local_sockets: LocalSockets::Keep,
+                ..FLOWS
             };
-            let ended = addresses(&super::moved(flows, departures()));
-            assert_eq!(ended, moved.into_iter().collect());
-        }
+            moved(flows, departures())
+                .iter()
+                .map(|one| one.cause)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ends(Flows::Move), [Chosen, Failed, Limit]);
+        assert_eq!(ends(Flows::Keep), [Chosen, Limit]);
+    }
+
+    #[test]
+    fn after_the_limit_the_connections_of_the_machine_end_whatever_local_sockets_says() {
+        let ends = |local_sockets| {
+            let flows = FlowSettings {
+                local_sockets,
+                ..FLOWS
+            };
+            sockets(flows, &departures()).len()
+        };
+        assert_eq!([LocalSockets::Keep, LocalSockets::End].map(ends), [1, 3]);
     }
 }

@@ -6,7 +6,7 @@ use super::clock::Clock;
 use super::decisions::Decisions;
 use super::kept_state::KeptState;
 use crate::config::Config;
-use crate::engine::input::{EarlierRun, Input, SharedFamily};
+use crate::engine::input::{EarlierRun, Input, KeptSpan, SharedFamily};
 use crate::engine::settings::Settings;
 use crate::memory::Memory;
 use crate::routing::{Family, Observed, Path, RoutePlace, RuleStage};
@@ -40,6 +40,13 @@ pub(super) fn resume(
         }
         earlier.learnt = memory.learnt;
         earlier.unspent = memory.unspent;
+        // Not of before a boot.
+        let kept = memory.kept_flows.into_iter();
+        let is_led = |kept: &KeptSpan| {
+            let key = (kept.uplink.clone(), kept.family);
+            earlier.remembered.contains(&key)
+        };
+        earlier.kept = kept.filter(is_led).collect();
     }
     decisions.tell(Input::Resume(Box::new(earlier)));
     let chosen = decisions.engine.choices();

@@ -58,9 +58,20 @@ pub struct Departure {
     /// back by themselves.
     #[serde(default)]
     pub uplinks: BTreeSet<(UplinkName, Family)>,
-    /// Those uplinks are well: a failback, or an operator's choice. An uplink that lost an address and
-    /// kept the traffic did not choose to.
-    pub is_voluntary: bool,
+    /// Why they are left behind.
+    pub cause: DepartureCause,
+}
+
+/// Why flows are left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DepartureCause {
+    /// Their uplink no longer carries traffic as it should, or has lost their address.
+    Failed,
+    /// Their uplink is healthy, and they are not to stay there: a failback, an operator's choice, the end of a drain.
+    Chosen,
+    /// They stayed on a healthy uplink for as long as they may.
+    Limit,
 }
 
 /// A probe to send.

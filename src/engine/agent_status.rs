@@ -1,13 +1,21 @@
 //! The status of the agent: the read model of all uplinks and groups, built once.
 
 use super::group::names;
+use super::kept_flows::KeptFlows;
+use super::settings::Flows;
 use super::status::{AgentState, SelectionMode, Status, UplinkStatus};
 use super::uplink::{Uplink, UplinkPart};
 use super::view::EngineView;
+use crate::routing::Family;
 use crate::units::Wall;
 
 /// The status. `wall` translates times.
-pub(super) fn agent_status(view: EngineView<'_>, agent: AgentState, wall: Wall) -> Status {
+pub(super) fn agent_status(
+    view: EngineView<'_>,
+    kept: &KeptFlows,
+    agent: AgentState,
+    wall: Wall,
+) -> Status {
     let (groups, uplinks) = (view.groups, view.uplinks);
     let default_group = groups.default_group();
     let group_status = groups.ids().filter_map(|id| {
@@ -25,7 +33,7 @@ pub(super) fn agent_status(view: EngineView<'_>, agent: AgentState, wall: Wall) 
         choices: agent.choices,
         policy: view.settings.failover.policy,
         since: default_group.since().map(|since| wall.at(since)),
-        uplinks: uplink_status(view, wall),
+        uplinks: uplink_status(view, kept, wall),
         active: names(&default_group.carriers(uplinks), uplinks),
         groups: group_status.collect(),
         routes: agent.routes,
@@ -34,7 +42,7 @@ pub(super) fn agent_status(view: EngineView<'_>, agent: AgentState, wall: Wall) 
     }
 }
 
-fn uplink_status(view: EngineView<'_>, wall: Wall) -> Vec<UplinkStatus> {
+fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<UplinkStatus> {
     let active = view.groups.all_carriers(view.uplinks);
     let damping = view.settings.failover.damping;
     let status = |uplink: &Uplink| {
@@ -44,8 +52,26 @@ fn uplink_status(view: EngineView<'_>, wall: Wall) -> Vec<UplinkStatus> {
             is_active: active.contains(&id),
             penalty: view.flaps.penalty(id, damping, wall.now()),
             suppressed_until: view.flaps.suppressed_until(id),
+            flows_on_failback: flows_on_failback(view, kept, uplink),
+            flows_until: kept.until(view, uplink),
         };
         uplink.status(part, wall)
     };
     view.uplinks.iter().map(status).collect()
+}
+
+/// They stay if those of all families do by which it has a way out.
+fn flows_on_failback(view: EngineView<'_>, kept: &KeptFlows, uplink: &Uplink) -> Flows {
+    let paths = &uplink.attachment().paths;
+    let has_way = |family: &Family| paths.is_empty() || paths.contains_key(family);
+    let is_kept = |family: Family| {
+        let key = (uplink.settings().name.clone(), family);
+        kept.fate(view, &key) == Some(Flows::Keep)
+    };
+    let mut families = Family::ROUTED.into_iter().filter(has_way);
+    if families.all(is_kept) {
+        Flows::Keep
+    } else {
+        Flows::Move
+    }
 }

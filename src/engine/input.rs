@@ -82,6 +82,8 @@ pub enum Input {
     /// The kernel holds all routes and rules that were desired so far, as
     /// [`crate::engine::Engine::awaits_routes`] asked.
     RoutesHeld,
+    /// The kernel remembers the flows of these uplinks, and of no others: they may stay there when the traffic leaves.
+    FlowsRemembered(BTreeSet<(UplinkName, Family)>),
     /// All answers that had come by then are taken in, as [`crate::engine::Engine::awaits_answers`] asked.
     /// From the first such input on no later deadline is judged.
     AnswersRead {
@@ -128,6 +130,19 @@ pub struct EarlierRun {
     pub unspent: BTreeMap<UplinkName, Bytes>,
     /// The uplinks that the kernel leads their remembered flows to.
     pub remembered: BTreeSet<(UplinkName, Family)>,
+    /// The uplinks that the traffic had left, and that kept their flows.
+    pub kept: Vec<KeptSpan>,
+}
+
+/// For how long flows have stayed on an uplink that the traffic has left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSpan {
+    /// Which uplink.
+    pub uplink: UplinkName,
+    /// The flows of which family.
+    pub family: Family,
+    /// For how long.
+    pub lasted: Duration,
 }
 
 /// A family of a group, and the uplinks that carry it.

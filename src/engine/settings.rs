@@ -1,6 +1,7 @@
 //! The part of the configuration that the engine decides by. Only the configuration builds it.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct Settings {
     /// the default group.
     #[serde(default)]
     pub rules: Vec<RuleSettings>,
+    /// What becomes of flows when a healthy uplink is left.
+    #[serde(default)]
+    pub failback_flows: FailbackFlows,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
     /// The seed of the spread of probe times, so that a fleet of agents does not probe in step.
@@ -40,6 +44,8 @@ pub struct SharedSettings {
     pub groups: Vec<GroupSettings>,
     /// Which traffic belongs to which group.
     pub rules: Vec<RuleSettings>,
+    /// What becomes of flows when a healthy uplink is left.
+    pub failback_flows: FailbackFlows,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
     /// The seed of the spread of probe times.
@@ -53,10 +59,61 @@ impl Settings {
             failover: self.failover,
             groups: self.groups,
             rules: self.rules,
+            failback_flows: self.failback_flows,
             numbering: self.numbering,
             seed: self.seed,
         };
         (self.uplinks, common)
+    }
+}
+
+/// What becomes of flows whose uplink is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flows {
+    /// They are ended, so that they begin anew through the uplink that is active now.
+    #[default]
+    Move,
+    /// They are left where they are.
+    Keep,
+}
+
+impl std::fmt::Display for Flows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Move => "move",
+            Self::Keep => "keep",
+        })
+    }
+}
+
+/// What becomes of flows whose uplink is left although it is healthy, as at a failback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailbackFlows {
+    /// None: they are kept where they are remembered, and moved elsewhere.
+    pub fate: Option<Flows>,
+    /// For how many milliseconds they are kept; none: by what the uplink costs.
+    pub limit_ms: Option<NonZeroU32>,
+}
+
+impl FailbackFlows {
+    /// That of an uplink that is not metered. VPNs and QUIC never end by themselves.
+    pub const LIMIT: Duration = Duration::from_secs(2 * 3_600);
+    /// That of a metered uplink.
+    pub const METERED_LIMIT: Duration = Duration::from_secs(60);
+
+    /// For how long flows are kept on an uplink.
+    pub fn limit_of(self, uplink: &UplinkSettings) -> Duration {
+        let is_metered = uplink.probe_budget.is_some();
+        let usual = if is_metered {
+            Self::METERED_LIMIT
+        } else {
+            Self::LIMIT
+        };
+        let limit = self
+            .limit_ms
+            .map(|limit| Duration::from_millis(limit.get().into()));
+        limit.unwrap_or(usual)
     }
 }
 

@@ -6,32 +6,38 @@
 //! like any other.
 //!
 //! A flow that is remembered goes by its uplink although the traffic does not. When that uplink cannot carry it any
-//! more, its flows are left behind, too.
+//! more, its flows are left behind, too. Those of a healthy uplink may stay there for a while.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::action::Departure;
+use super::action::{Departure, DepartureCause};
 use super::ids::UplinkId;
+use super::kept_flows::{KeptFlows, UplinkFamily, addresses};
+use super::settings::Flows;
 use super::state::State;
 use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::Family;
-use crate::units::{GroupName, UplinkName};
+use crate::units::{GroupName, Moment, UplinkName};
 
 /// By which addresses the traffic leaves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StaleFlows {
     /// For each family of each group of traffic the addresses from which packets went through its uplinks when they
     /// last had any. By name, since reloads change ids.
-    exits: BTreeMap<(Option<GroupName>, Family), Exit>,
+    exits: Exits,
     /// The uplinks that had their remembered flows, with their addresses at that time.
     remembered: Box<[RememberedExit]>,
+    /// Those whose flows stay.
+    pub(super) kept: KeptFlows,
     /// What was left behind and is not taken yet.
-    departures: Vec<Departure>,
+    departures: Option<Box<DepartureQueue>>,
 }
+
+/// Small where it is empty, which is nearly always.
+#[derive(Clone, Debug, Default)]
+struct DepartureQueue(VecDeque<Departure>);
 
 /// An uplink that had its remembered flows of a family, and one of their addresses.
 #[derive(Clone, Debug)]
@@ -41,12 +47,24 @@ struct RememberedExit {
 }
 
 impl RememberedExit {
-    fn key(&self) -> (UplinkName, Family) {
+    fn key(&self) -> UplinkFamily {
         (self.uplink.clone(), Family::of(self.address))
     }
 }
 
+type Exits = BTreeMap<(Option<GroupName>, Family), Exit>;
 type Exit = BTreeMap<UplinkName, BTreeSet<IpAddr>>;
+
+/// What is left behind of each uplink.
+type LeftExits = BTreeMap<UplinkFamily, LeftExit>;
+
+/// Addresses of an uplink that are left.
+struct LeftExit {
+    addresses: BTreeSet<IpAddr>,
+    /// The uplink is well: a failback, or an operator's choice. An uplink that lost an address and kept the traffic
+    /// did not choose to.
+    is_voluntary: bool,
+}
 
 impl StaleFlows {
     /// Takes note of where the traffic leaves now. `held`: the flows by these addresses stay on purpose.
@@ -55,46 +73,100 @@ impl StaleFlows {
         view: EngineView<'_>,
         held: &BTreeSet<IpAddr>,
         remembered: &[(UplinkId, Family)],
+        now: Moment,
     ) {
-        let left = self.left_behind(view);
-        let lost = self.lost(view, remembered, &left.uplinks);
-        for mut departure in [left, lost] {
-            self.spare_carried(&mut departure);
-            departure
-                .addresses
-                .retain(|address| !held.contains(address));
-            if !departure.addresses.is_empty() {
-                self.departures.push(departure);
+        let mut left = self.left_behind(view);
+        self.add_lost(view, remembered, &mut left);
+        let Self { exits, kept, .. } = self;
+        let spare = |(key, addresses): (&UplinkFamily, &mut BTreeSet<IpAddr>)| {
+            addresses.retain(|one| !is_carried(exits, key.1, *one) && !held.contains(one));
+            !addresses.is_empty()
+        };
+        let mut departures = BTreeMap::new();
+        left.retain(|key, exit| spare((key, &mut exit.addresses)));
+        for (
+            key,
+            LeftExit {
+                addresses,
+                is_voluntary,
+            },
+        ) in left
+        {
+            let is_whole = !is_carrying(exits, &key);
+            let stays = kept.fate(view, &key) == Some(Flows::Keep);
+            if is_voluntary && is_whole && stays {
+                kept.keep(key, addresses, now);
+            } else {
+                let cause = if is_voluntary {
+                    DepartureCause::Chosen
+                } else {
+                    DepartureCause::Failed
+                };
+                add(&mut departures, (key, is_whole), addresses, cause);
             }
+        }
+        let is_carrying = |key: &UplinkFamily| is_carrying(exits, key);
+        let mut ends = kept.review(view, is_carrying, now);
+        ends.retain_mut(|end| spare((&end.key, &mut end.addresses)));
+        for end in ends {
+            let key = (end.key, end.is_whole);
+            add(&mut departures, key, end.addresses, end.cause);
+        }
+        for departure in departures.into_values() {
+            self.push(departure);
         }
     }
 
     /// The flows of an uplink that was drained by these addresses are left behind as well.
     pub(super) fn leave_drained(&mut self, uplink: &Uplink, addresses: BTreeSet<IpAddr>) {
         let name = &uplink.settings().name;
-        self.departures.push(Departure {
+        self.push(Departure {
             addresses,
             uplinks: Family::ROUTED.map(|family| (name.clone(), family)).into(),
-            is_voluntary: !uplink.is_dead(),
+            cause: if uplink.is_dead() {
+                DepartureCause::Failed
+            } else {
+                DepartureCause::Chosen
+            },
         });
     }
 
     /// What was left behind next.
     pub(super) fn take(&mut self) -> Option<Departure> {
-        let departure = (!self.departures.is_empty()).then(|| self.departures.remove(0));
-        // Departures are rare.
-        self.departures.shrink_to_fit();
+        let mut queue = self.departures.take()?;
+        let departure = queue.0.pop_front();
+        self.departures = (!queue.0.is_empty()).then_some(queue);
         departure
     }
 
-    /// What the traffic of the groups leaves.
-    fn left_behind(&mut self, view: EngineView<'_>) -> Departure {
-        let now = exits(view);
-        let mut departure = Departure {
-            addresses: BTreeSet::new(),
-            uplinks: BTreeSet::new(),
-            is_voluntary: true,
+    fn push(&mut self, departure: Departure) {
+        self.departures
+            .get_or_insert_default()
+            .0
+            .push_back(departure);
+    }
+
+    /// Uplinks have other names, each that it had with the one that it has.
+    pub(super) fn rename(&mut self, renamed: &[(UplinkName, UplinkName)]) {
+        let renew = |name: UplinkName| {
+            let known = renamed.iter().find(|(old, _)| *old == name);
+            known.map_or(name, |(_, new)| new.clone())
         };
+        for exit in &mut self.remembered {
+            exit.uplink = renew(exit.uplink.clone());
+        }
+        self.kept.rename(renew);
+    }
+
+    /// A stay that is over is to be noted.
+    pub(super) fn is_due(&self, view: EngineView<'_>, now: Moment) -> bool {
+        self.kept.next_timeout(view).is_some_and(|at| at <= now)
+    }
+
+    /// What the traffic of the groups leaves.
+    fn left_behind(&mut self, view: EngineView<'_>) -> LeftExits {
+        let now = exits(view);
+        let mut all = LeftExits::new();
         for (traffic, exit) in &now {
             let Some(before) = self.exits.get(traffic) else {
                 continue;
@@ -105,11 +177,18 @@ impl StaleFlows {
                 if !left.is_empty() {
                     let mut uplinks = view.uplinks.iter();
                     let uplink = uplinks.find(|uplink| uplink.settings().name == *name);
-                    let is_healthy = uplink.is_some_and(|uplink| uplink.state() == State::Up);
+                    let is_healthy = uplink.is_some_and(|uplink| {
+                        let has_way = uplink.attachment().paths.contains_key(&traffic.1);
+                        has_way && uplink.state() == State::Up
+                    });
                     let has_lost_it = exit.contains_key(name);
-                    departure.is_voluntary &= is_healthy && !has_lost_it;
-                    departure.addresses.extend(left);
-                    departure.uplinks.insert((name.clone(), traffic.1));
+                    let entry = all.entry((name.clone(), traffic.1));
+                    let known = entry.or_insert_with(|| LeftExit {
+                        addresses: BTreeSet::new(),
+                        is_voluntary: true,
+                    });
+                    known.addresses.extend(left);
+                    known.is_voluntary &= is_healthy && !has_lost_it;
                 }
             }
         }
@@ -120,16 +199,16 @@ impl StaleFlows {
             .collect();
         self.exits.retain(|(group, _), _| groups.contains(group));
         self.exits.extend(now);
-        departure
+        all
     }
 
-    /// What the flows that are remembered leave; `left`: what is left behind anyway.
-    fn lost(
+    /// What the flows that are remembered leave, beside what is left anyway.
+    fn add_lost(
         &mut self,
         view: EngineView<'_>,
         remembered: &[(UplinkId, Family)],
-        left: &BTreeSet<(UplinkName, Family)>,
-    ) -> Departure {
+        left: &mut LeftExits,
+    ) {
         let mut now = Vec::new();
         for (id, family) in remembered {
             if let Some(uplink) = view.uplink(*id) {
@@ -142,33 +221,52 @@ impl StaleFlows {
             }
         }
         let still: BTreeSet<_> = now.iter().map(RememberedExit::key).collect();
+        let known: BTreeSet<_> = left.keys().cloned().collect();
         let before = std::mem::replace(&mut self.remembered, now.into()).into_iter();
-        let is_lost =
-            |exit: &RememberedExit| !left.contains(&exit.key()) && !still.contains(&exit.key());
-        let lost: Vec<_> = before.filter(is_lost).collect();
-        Departure {
-            addresses: lost.iter().map(|exit| exit.address).collect(),
-            uplinks: lost.iter().map(RememberedExit::key).collect(),
-            is_voluntary: false,
-        }
-    }
-
-    /// Two families may have changed places, two uplinks may share an interface, and another group may still go
-    /// there: which flows are whose cannot be known.
-    fn spare_carried(&self, departure: &mut Departure) {
-        for ((_, family), exit) in &self.exits {
-            for (name, addresses) in exit {
-                departure.uplinks.remove(&(name.clone(), *family));
-                departure
-                    .addresses
-                    .retain(|address| !addresses.contains(address));
+        for exit in before {
+            let key = exit.key();
+            if !known.contains(&key) && !still.contains(&key) {
+                let lost = left.entry(key).or_insert_with(|| LeftExit {
+                    addresses: BTreeSet::new(),
+                    is_voluntary: false,
+                });
+                lost.addresses.insert(exit.address);
             }
         }
     }
 }
 
+/// Adds what is left to the departure of its cause. The flows of an uplink that still carries some are not forgotten.
+fn add(
+    departures: &mut BTreeMap<DepartureCause, Departure>,
+    (key, is_whole): (UplinkFamily, bool),
+    addresses: BTreeSet<IpAddr>,
+    cause: DepartureCause,
+) {
+    let departure = departures.entry(cause).or_insert_with(|| Departure {
+        addresses: BTreeSet::new(),
+        uplinks: BTreeSet::new(),
+        cause,
+    });
+    departure.addresses.extend(addresses);
+    departure.uplinks.extend(is_whole.then_some(key));
+}
+
+/// Some traffic goes there: which flows are whose cannot be known.
+fn is_carrying(exits: &Exits, (name, family): &UplinkFamily) -> bool {
+    let mut exits = exits.iter().filter(|((_, of), _)| of == family);
+    exits.any(|(_, exit)| exit.contains_key(name))
+}
+
+/// The same by an address, which two uplinks may share.
+fn is_carried(exits: &Exits, family: Family, address: IpAddr) -> bool {
+    let exits = exits.iter().filter(|((_, of), _)| *of == family);
+    let mut carried = exits.flat_map(|(_, exit)| exit.values().flatten());
+    carried.any(|one| *one == address)
+}
+
 /// None for traffic whose uplinks have no address: those that they had are not left until there are others.
-fn exits(view: EngineView<'_>) -> BTreeMap<(Option<GroupName>, Family), Exit> {
+fn exits(view: EngineView<'_>) -> Exits {
     let mut exits = BTreeMap::new();
     for group in view.groups.ids() {
         for family in Family::ROUTED {
@@ -189,12 +287,4 @@ fn exits(view: EngineView<'_>) -> BTreeMap<(Option<GroupName>, Family), Exit> {
         }
     }
     exits
-}
-
-fn addresses(uplink: &Uplink, family: Family) -> BTreeSet<IpAddr> {
-    let sources = uplink.attachment().sources.iter();
-    let addresses = sources.map(IpNet::addr);
-    addresses
-        .filter(|address| Family::of(*address) == family)
-        .collect()
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::detection_time::Learnt;
-use crate::engine::settings::Policy;
+use crate::engine::settings::{Flows, Policy};
 use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::{
@@ -221,6 +221,12 @@ pub struct UplinkStatus {
     /// Until when it does not take the traffic back because it keeps falling; `null` if it does not.
     #[serde(default)]
     pub suppressed_until: Option<Timestamp>,
+    /// What becomes of its established flows when it is left while it is healthy, as at a failback.
+    #[serde(default)]
+    pub flows_on_failback: Flows,
+    /// Until when at most flows stay there that the traffic has left there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows_until: Option<Timestamp>,
     /// The families that have a way out through it and are not known to be broken.
     pub families: Vec<Family>,
     /// The families that have a way out through it and do not answer, while the others do.

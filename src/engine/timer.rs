@@ -18,6 +18,8 @@ pub enum DeadlineOwner {
     Isolation,
     /// A drain that ends.
     Drain,
+    /// The stay of flows on an uplink that the traffic has left.
+    KeptFlows,
 }
 
 impl fmt::Display for DeadlineOwner {
@@ -28,6 +30,7 @@ impl fmt::Display for DeadlineOwner {
             Self::Damping => f.write_str("the damping"),
             Self::Isolation => f.write_str("the isolation of faults"),
             Self::Drain => f.write_str("a drain"),
+            Self::KeptFlows => f.write_str("the flows that stay"),
         }
     }
 }

@@ -18,6 +18,20 @@ pub(super) struct EngineView<'a> {
 }
 
 impl<'a> EngineView<'a> {
+    pub(super) fn of(
+        settings: &'a SharedSettings,
+        uplinks: &'a [Uplink],
+        groups: &'a Groups,
+        flaps: &'a Flaps,
+    ) -> Self {
+        Self {
+            settings,
+            uplinks,
+            groups,
+            flaps,
+        }
+    }
+
     pub(super) fn uplink(self, id: UplinkId) -> Option<&'a Uplink> {
         self.uplinks.get(id.index())
     }

@@ -51,15 +51,18 @@ pub fn established_flows(addresses: &BTreeSet<IpAddr>) -> Result<BTreeSet<Flow>,
 }
 
 /// Clears these marks from the flows of these families that have one of them, and leaves all other bits of their
-/// marks. Blocks, too.
+/// marks. Flows that came in to one of `addresses` keep theirs: only there can they be answered. Blocks, too.
 ///
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
-pub fn forget_flows(marks: &BTreeSet<(Family, Marks)>) -> Result<(), KernelError> {
-    forget_all(marks).map_err(KernelError::Flows)
+pub fn forget_flows(
+    marks: &BTreeSet<(Family, Marks)>,
+    addresses: &BTreeSet<IpAddr>,
+) -> Result<(), KernelError> {
+    forget_all(marks, addresses).map_err(KernelError::Flows)
 }
 
-fn forget_all(marks: &BTreeSet<(Family, Marks)>) -> io::Result<()> {
+fn forget_all(marks: &BTreeSet<(Family, Marks)>, addresses: &BTreeSet<IpAddr>) -> io::Result<()> {
     if marks.is_empty() {
         return Ok(());
     }
@@ -68,7 +71,9 @@ fn forget_all(marks: &BTreeSet<(Family, Marks)>) -> io::Result<()> {
         let request = |sequence| message::flows_marked(*family, *marks, sequence);
         let mut flows = exchange.list(request, message::flows)?.entries;
         let is_marked = |flow: &FlowEntry| flow.mark.0 & marks.mask.0 == marks.mark.0;
-        flows.retain(|flow| Family::of(flow.origin) == *family && is_marked(flow));
+        let came_in = |flow: &FlowEntry| addresses.contains(&flow.destination);
+        flows
+            .retain(|flow| Family::of(flow.origin) == *family && is_marked(flow) && !came_in(flow));
         for batch in flows.chunks(BATCH) {
             change_batch(batch, &mut exchange, |flow, is_last, number| {
                 message::forgotten_flow((*family, flow), marks.mask, is_last, number)

@@ -8,6 +8,7 @@
 //! ```
 //! The table is written when the uplinks change or when it is not whole, and never for a switch.
 
+use std::collections::BTreeSet;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -144,7 +145,7 @@ impl FlowKeeper {
                 if written.is_repair {
                     self.calm_down();
                 }
-                let lacks = written.form.lacks().map(str::to_owned);
+                let lacks = written.form.lacks();
                 FlowMemoryState::On { lacks }
             }
             Err(error) => {
@@ -182,7 +183,7 @@ impl FlowKeeper {
                 tracing::debug!(?state, "flow memory");
             }
             FlowMemoryState::On { lacks: Some(why) } => {
-                tracing::warn!(why, "some flows are not remembered");
+                tracing::warn!(%why, "some flows are not remembered");
             }
             FlowMemoryState::Without(why) => {
                 tracing::warn!(
@@ -285,7 +286,7 @@ fn marks_of(memory: &FlowMemory) -> Vec<Marks> {
 fn forget(marks: &[Marks]) {
     let of_families = |marks: &Marks| Family::ROUTED.map(|family| (family, *marks));
     let all = marks.iter().flat_map(of_families).collect();
-    if let Err(error) = forget_flows(&all) {
+    if let Err(error) = forget_flows(&all, &BTreeSet::new()) {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::debug!(%error, cause, "the marks of earlier flows stay");
     }
@@ -333,7 +334,7 @@ pub(super) fn try_out(memory: &FlowMemory) -> FlowMemoryState {
         .and_then(|mut exchange| flow_table::try_out(memory, &mut exchange));
     match tried {
         Ok(form) => FlowMemoryState::On {
-            lacks: form.lacks().map(str::to_owned),
+            lacks: form.lacks(),
         },
         Err(error) => FlowMemoryState::Without(format!("the kernel refuses the table: {error}")),
     }

@@ -29,6 +29,7 @@ use super::netfilter::{
     MarkField, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
     PacketField, PacketHook, submit,
 };
+use super::report::FlowMemoryLack;
 use crate::routing::FlowMemory;
 use crate::routing::traffic::Marks;
 use crate::units::{InterfaceName, Mark};
@@ -85,21 +86,12 @@ const fn form(families: &'static [NetfilterFamily], has_output: bool) -> TableFo
 
 impl TableForm {
     /// What is not remembered in this form.
-    pub(super) fn lacks(self) -> Option<&'static str> {
-        let has_ipv6 = self.families != [NetfilterFamily::Ipv4];
-        match (has_ipv6, self.has_output) {
-            (true, true) => None,
-            (false, true) => {
-                Some("this kernel's nf_tables has no IPv6: flows of IPv6 are not remembered")
-            }
-            (true, false) => Some(
-                "this kernel's nf_tables has no chains of type `route`: flows of the router itself are not remembered",
-            ),
-            (false, false) => Some(
-                "this kernel's nf_tables has neither IPv6 nor chains of type `route`: only forwarded IPv4 flows are \
-                 remembered",
-            ),
-        }
+    pub(super) fn lacks(self) -> Option<FlowMemoryLack> {
+        let lack = FlowMemoryLack {
+            has_no_ipv6: self.families == [NetfilterFamily::Ipv4],
+            has_no_output: !self.has_output,
+        };
+        (lack.has_no_ipv6 || lack.has_no_output).then_some(lack)
     }
 
     fn chains(self) -> impl Iterator<Item = NetfilterChain> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::KernelError;
-use crate::routing::{Desired, FlowMemory, Numbering, Observed};
+use crate::routing::{Desired, Family, FlowMemory, Numbering, Observed};
 use crate::units::InterfaceName;
 
 /// What the daemon wants of the kernel.
@@ -32,10 +32,45 @@ pub enum FlowMemoryState {
     /// They are.
     On {
         /// What this kernel lacks for all of them.
-        lacks: Option<String>,
+        lacks: Option<FlowMemoryLack>,
     },
     /// The kernel refuses it; why.
     Without(String),
+}
+
+impl FlowMemoryState {
+    /// Whether forwarded flows of a family are remembered.
+    pub fn remembers(&self, family: Family) -> bool {
+        match self {
+            Self::On { lacks: None } => true,
+            Self::On { lacks: Some(lack) } => !lack.has_no_ipv6 || family == Family::Ipv4,
+            Self::Off | Self::Without(_) => false,
+        }
+    }
+}
+
+/// What a kernel's nf_tables lacks to remember all flows; one of the two, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowMemoryLack {
+    /// IPv6.
+    pub has_no_ipv6: bool,
+    /// Chains of type `route`.
+    pub has_no_output: bool,
+}
+
+impl std::fmt::Display for FlowMemoryLack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match (self.has_no_ipv6, self.has_no_output) {
+            (_, false) => "this kernel's nf_tables has no IPv6: flows of IPv6 are not remembered",
+            (false, true) => {
+                "this kernel's nf_tables has no chains of type `route`: flows of the router itself are not remembered"
+            }
+            (true, true) => {
+                "this kernel's nf_tables has neither IPv6 nor chains of type `route`: only forwarded IPv4 flows are \
+                 remembered"
+            }
+        })
+    }
 }
 
 /// The state of the flow memory, and the revision of [`Wanted`] that it is of.
@@ -54,6 +89,15 @@ pub enum KernelAccess {
     Write,
     /// The kernel is only read.
     Observe,
+}
+
+/// What comes from the kernel side.
+#[derive(Debug)]
+pub enum KernelNews {
+    /// A report; none: it has ended.
+    Report(Option<KernelReport>),
+    /// Whether flows are remembered may have changed.
+    FlowMemory,
 }
 
 /// What the kernel side reports.

@@ -162,6 +162,7 @@ pub(super) fn read_samples(
                 | Input::FlowsListed { .. }
                 | Input::FlowsUnknown { .. }
                 | Input::RoutesHeld
+                | Input::FlowsRemembered(_)
                 | Input::SentLate { .. }
                 | Input::AnswersRead { .. }
                 | Input::Stalled { .. },

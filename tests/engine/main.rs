@@ -20,6 +20,7 @@ mod earlier;
 mod failover;
 mod families;
 mod groups;
+mod kept_flows;
 mod machine;
 mod memory;
 mod next_hops;

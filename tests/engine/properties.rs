@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::File;
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cases::cases;
@@ -10,16 +11,16 @@ use crate::extent::extent;
 use crate::support::{brief, group, name, probe, settings};
 use proptest::prelude::*;
 use uplinkd::engine::Engine;
-use uplinkd::engine::action::{Action, ProbeOrder};
+use uplinkd::engine::action::{Action, Departure, DepartureCause, ProbeOrder};
 use uplinkd::engine::budget::{PERIOD, cost};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::cause::SwitchCause;
 use uplinkd::engine::event::{Change, Errand, Event};
-use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome};
+use uplinkd::engine::input::{EarlierRun, Input, KeptSpan, ProbeOutcome};
 use uplinkd::engine::loss::Learner;
 use uplinkd::engine::settings::{
-    BestSettings, ColdSettings, DampingSettings, Failback, FailoverSettings, Policy, Settings,
-    Standby,
+    BestSettings, ColdSettings, DampingSettings, Failback, FailbackFlows, FailoverSettings, Flows,
+    Policy, Settings, Standby,
 };
 use uplinkd::engine::state::State;
 use uplinkd::engine::status::{GroupStatus, SelectionMode, Status, UplinkStatus};
@@ -73,6 +74,10 @@ enum Step {
     Restored(Command),
     /// An uplink is drained that has so many flows.
     Drain(usize, u16),
+    /// The kernel remembers the flows of these uplinks.
+    Remembered([bool; 3]),
+    /// Flows had stayed on an uplink for so long before a restart.
+    Kept(usize, u64),
     /// Another configuration, of so many uplinks.
     Settings(usize, Rules),
     /// The wall clock jumps to here.
@@ -155,6 +160,10 @@ impl Rules {
             margin: Score(3),
             after: Duration::from_secs(self.waits.max(10)),
         };
+        settings.failback_flows = FailbackFlows {
+            fate: [None, Some(Flows::Keep)][usize::from(self.is_dual)],
+            limit_ms: NonZeroU32::new(30_000).filter(|_| !self.is_flat),
+        };
         for uplink in &mut settings.uplinks {
             uplink.health.recover_after = Duration::from_secs(self.recover_after);
             if self.is_flat {
@@ -200,6 +209,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => command().prop_map(Step::Command),
         1 => command().prop_map(Step::Restored),
         1 => (uplink.clone(), 0..3_u16).prop_map(|(uplink, flows)| Step::Drain(uplink, flows)),
+        1 => any::<[bool; 3]>().prop_map(Step::Remembered),
+        1 => (uplink.clone(), 0..9_000_u64).prop_map(|(uplink, lasted)| Step::Kept(uplink, lasted)),
         1 => (1..=UPLINKS.len(), rules()).prop_map(|(count, rules)| Step::Settings(count, rules)),
         1 => any::<u32>().prop_map(|seconds| {
             Step::Wall(UNIX_EPOCH + Duration::from_secs(u64::from(seconds)))
@@ -299,6 +310,19 @@ fn command() -> impl Strategy<Value = Command> {
         2 => uplink.clone().prop_map(Command::disable),
         2 => uplink.prop_map(Command::enable),
     ]
+}
+
+/// Flows had stayed on an uplink for so many seconds.
+fn kept(uplink: usize, lasted: u64) -> EarlierRun {
+    let span = KeptSpan {
+        uplink: name(UPLINKS[uplink]),
+        family: Family::Ipv4,
+        lasted: Duration::from_secs(lasted),
+    };
+    EarlierRun {
+        kept: vec![span],
+        ..EarlierRun::default()
+    }
 }
 
 /// An engine and all that is asked of it. What it is told is kept.
@@ -439,6 +463,8 @@ impl Rig {
                 ..EarlierRun::default()
             }),
             Step::Drain(uplink, count) => self.drain(uplink, count),
+            Step::Remembered(uplinks) => self.remembers(uplinks),
+            Step::Kept(uplink, lasted) => self.resume(kept(uplink, lasted)),
             Step::Settings(count, rules) => {
                 let mut settings = rules.of(count);
                 if let Some(limit) = self.limit {
@@ -452,6 +478,13 @@ impl Rig {
             }
             Step::Wall(wall) => self.wall = wall,
         }
+    }
+
+    fn remembers(&mut self, uplinks: [bool; 3]) {
+        let known = UPLINKS.into_iter().zip(uplinks).filter(|(_, is_so)| *is_so);
+        let keys =
+            known.flat_map(|(uplink, _)| Family::ROUTED.map(|family| (name(uplink), family)));
+        self.tell(Some(Input::FlowsRemembered(keys.collect())));
     }
 
     fn resume(&mut self, earlier: EarlierRun) {
@@ -549,7 +582,7 @@ impl Rig {
                     self.judge(event, &before);
                     switches.extend(ToldSwitch::of(event));
                 }
-                Action::Leave(departure) => assert!(!departure.addresses.is_empty()),
+                Action::Leave(departure) => self.judge_departure(departure),
                 Action::Route(desired) => self.desired = desired.clone(),
                 Action::Count(_) | Action::Drain(..) => {}
             }
@@ -570,6 +603,19 @@ impl Rig {
         self.judge_calm(&after);
         self.active.clone_from(&after.active);
         self.seen = after;
+    }
+
+    /// The limit ends no flow of an uplink that carries traffic of that family.
+    fn judge_departure(&self, departure: &Departure) {
+        assert!(!departure.addresses.is_empty());
+        if departure.cause == DepartureCause::Limit {
+            let status = self.status();
+            let carries = |(left, family): &(UplinkName, Family)| {
+                let mut uplinks = status.uplinks.iter();
+                uplinks.any(|uplink| uplink.name == *left && uplink.carries.contains(family))
+            };
+            assert!(!departure.uplinks.iter().any(carries), "{departure:?}");
+        }
     }
 
     /// Whatever else holds it back, the lead never stays where it is of no use while another uplink
@@ -618,6 +664,9 @@ impl Rig {
         for uplink in &status.uplinks {
             let is_in_time = uplink.suppressed_until.is_none_or(|until| until <= latest);
             assert!(is_in_time, "waits too long: {uplink:#?}");
+            let latest = self.reading().at(self.latest + FailbackFlows::LIMIT);
+            let is_kept_in_time = uplink.flows_until.is_none_or(|until| until <= latest);
+            assert!(is_kept_in_time, "keeps flows for too long: {uplink:#?}");
             assert!(
                 uplink.penalty.is_finite() && uplink.penalty >= 0.0,
                 "{uplink:#?}"

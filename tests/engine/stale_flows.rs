@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use uplinkd::engine::Engine;
+use uplinkd::engine::action::DepartureCause::{self, Chosen, Failed};
 use uplinkd::engine::action::{Action, Departure};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::input::{Input, ProbeOutcome};
+use uplinkd::engine::settings::Settings;
 use uplinkd::replay::{attached, attached_by_both};
 use uplinkd::routing::{Attachment, Trouble};
 use uplinkd::units::Moment;
@@ -18,26 +20,19 @@ use crate::support::{name, settings};
 const RTT: Duration = Duration::from_millis(10);
 
 /// Two uplinks that answer unless they are dead.
-struct Site {
-    engine: Engine,
-    now: Moment,
-    dead: BTreeSet<&'static str>,
-    left: Vec<Departure>,
+pub(crate) struct Site {
+    pub(crate) engine: Engine,
+    pub(crate) now: Moment,
+    pub(crate) dead: BTreeSet<&'static str>,
+    pub(crate) left: Vec<Departure>,
     /// The uplinks whose flows are not remembered as theirs any more.
-    forgotten: Vec<String>,
+    pub(crate) forgotten: Vec<String>,
 }
 
 impl Site {
     /// With these addresses, and the traffic on fiber.
     fn new(fiber: &[&str], lte: &[&str]) -> Self {
-        let now = Moment::START;
-        let mut site = Self {
-            engine: Engine::new(settings(&["fiber", "lte"]), now),
-            now,
-            dead: BTreeSet::new(),
-            left: Vec::new(),
-            forgotten: Vec::new(),
-        };
+        let mut site = Self::bare(settings(&["fiber", "lte"]));
         site.attach("fiber", with(1, fiber));
         site.attach("lte", with(2, lte));
         site.runs(5);
@@ -46,12 +41,24 @@ impl Site {
         site
     }
 
-    fn attach(&mut self, uplink: &str, attachment: Attachment) {
+    /// Nothing is attached yet.
+    pub(crate) fn bare(settings: Settings) -> Self {
+        let now = Moment::START;
+        Self {
+            engine: Engine::new(settings, now),
+            now,
+            dead: BTreeSet::new(),
+            left: Vec::new(),
+            forgotten: Vec::new(),
+        }
+    }
+
+    pub(crate) fn attach(&mut self, uplink: &str, attachment: Attachment) {
         let uplink = name(uplink);
         self.tell(Input::Attachment { uplink, attachment });
     }
 
-    fn tell(&mut self, input: Input) {
+    pub(crate) fn tell(&mut self, input: Input) {
         self.engine.handle_input(self.now, input);
         self.act();
     }
@@ -82,7 +89,7 @@ impl Site {
         }
     }
 
-    fn runs(&mut self, seconds: u64) {
+    pub(crate) fn runs(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
         while let Some(next) = self.engine.poll_timeout().filter(|next| *next <= end) {
             self.now = next;
@@ -93,7 +100,7 @@ impl Site {
     }
 }
 
-fn with(index: u8, addresses: &[&str]) -> Attachment {
+pub(crate) fn with(index: u8, addresses: &[&str]) -> Attachment {
     let addresses = ips(addresses);
     let sources = addresses.iter().copied().map(IpNet::from).collect();
     Attachment {
@@ -108,23 +115,23 @@ fn ips(addresses: &[&str]) -> BTreeSet<IpAddr> {
     addresses.iter().map(parse).collect()
 }
 
-fn departure(addresses: &[&str], is_voluntary: bool) -> Departure {
+pub(crate) fn departure(addresses: &[&str], cause: DepartureCause) -> Departure {
     Departure {
         addresses: ips(addresses),
         uplinks: BTreeSet::new(),
-        is_voluntary,
+        cause,
     }
 }
 
-const FIBER: &str = "192.0.2.10";
-const LTE: &str = "198.51.100.10";
+pub(crate) const FIBER: &str = "192.0.2.10";
+pub(crate) const LTE: &str = "198.51.100.10";
 
 #[test]
 fn a_dead_uplink_is_left_by_its_address_and_not_by_choice() {
     let mut site = Site::new(&[FIBER], &[LTE]);
     site.dead.insert("fiber");
     site.runs(5);
-    assert_eq!(site.left, [departure(&[FIBER], false)]);
+    assert_eq!(site.left, [departure(&[FIBER], Failed)]);
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn a_standby_that_dies_leaves_the_flows_that_were_remembered_as_its_own() {
     let mut site = Site::new(&[FIBER], &[LTE]);
     site.dead.insert("lte");
     site.runs(60);
-    assert_eq!(site.left, [departure(&[LTE], false)]);
+    assert_eq!(site.left, [departure(&[LTE], Failed)]);
     assert_eq!(site.forgotten, ["lte IPv4"]);
 }
 
@@ -154,14 +161,14 @@ fn a_failback_leaves_an_uplink_that_is_well() {
     site.dead.clear();
     site.left.clear();
     site.runs(120);
-    assert_eq!(site.left, [departure(&[LTE], true)]);
+    assert_eq!(site.left, [departure(&[LTE], Chosen)]);
 }
 
 #[test]
 fn a_person_who_moves_the_traffic_leaves_an_uplink_that_is_well() {
     let mut site = Site::new(&[FIBER], &[LTE]);
     site.tell(Input::Command(Command::switch(name("lte")).into()));
-    assert_eq!(site.left, [departure(&[FIBER], true)]);
+    assert_eq!(site.left, [departure(&[FIBER], Chosen)]);
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn uplinks_that_share_an_address_leave_nothing_behind() {
 fn an_uplink_that_gets_another_address_leaves_the_old_one() {
     let mut site = Site::new(&[FIBER], &[LTE]);
     site.attach("fiber", with(1, &["192.0.2.99"]));
-    assert_eq!(site.left, [departure(&[FIBER], false)]);
+    assert_eq!(site.left, [departure(&[FIBER], Failed)]);
 }
 
 /// Fiber by IPv6, known by `lasting`; packets go from all of `sources`.
@@ -203,7 +210,7 @@ fn a_deprecated_address_is_not_left_until_it_is_gone() {
     site.attach("fiber", by_ipv6(NEW, &[OLD, NEW]));
     assert_eq!(site.left, []);
     site.attach("fiber", by_ipv6(NEW, &[NEW]));
-    assert_eq!(site.left, [departure(&[OLD], false)]);
+    assert_eq!(site.left, [departure(&[OLD], Failed)]);
 }
 
 #[test]
@@ -216,7 +223,7 @@ fn a_switch_leaves_temporary_addresses_too() {
     site.attach("lte", lte);
     site.runs(5);
     site.tell(Input::Command(Command::switch(name("lte")).into()));
-    assert_eq!(site.left, [departure(&[FIBER, OLD, TEMPORARY], true)]);
+    assert_eq!(site.left, [departure(&[FIBER, OLD, TEMPORARY], Chosen)]);
 }
 
 #[test]
@@ -228,7 +235,7 @@ fn an_interface_that_vanishes_is_left_by_the_address_that_it_had() {
     };
     site.attach("fiber", gone);
     assert_eq!(site.engine.carrier(), Some(&name("lte")));
-    assert_eq!(site.left, [departure(&[FIBER], false)]);
+    assert_eq!(site.left, [departure(&[FIBER], Failed)]);
 }
 
 #[test]
@@ -240,7 +247,7 @@ fn a_link_that_comes_back_with_its_address_has_left_nothing() {
     };
     site.attach("lte", gone.clone());
     // The flows that were remembered as its own.
-    assert_eq!(site.left, [departure(&[LTE], false)]);
+    assert_eq!(site.left, [departure(&[LTE], Failed)]);
     site.left.clear();
     site.attach("fiber", gone);
     site.runs(1);

@@ -76,7 +76,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("choices", &["engine::status", "units"]),
     ("history", &["engine::event", "units"]),
-    ("memory", &["engine::loss", "units"]),
+    ("memory", &["engine::input", "engine::loss", "units"]),
     ("recorder", &["engine::input", "engine::settings", "units"]),
     ("recording", &["engine", "recorder", "replay", "units"]),
     ("replay", &["engine", "routing", "units"]),

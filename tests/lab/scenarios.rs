@@ -210,6 +210,7 @@ fn a_failback_that_keeps_flows_resets_and_loses_none_and_without_the_flow_memory
     assert_pass(&[
         "failback-keeps",
         "failback-keeps-fixed",
+        "failback-limit",
         "failback-without-memory",
     ]);
 }

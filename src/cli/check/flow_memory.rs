@@ -9,10 +9,11 @@ use super::facts::Facts;
 use super::finding::FindingSeverity::{Error, Note, Warning};
 use super::finding::{Finding, finding};
 use crate::config::Config;
-use crate::engine::settings::UplinkSettings;
+use crate::engine::settings::{Flows, UplinkSettings};
 use crate::kernel::{FlowMemoryState, ForeignRule, ReversePathFilter};
 use crate::routing::attach::attach;
-use crate::routing::{RoutingMode, RuleStage};
+use crate::routing::{Family, RoutingMode, RuleStage};
+use crate::units::UplinkName;
 
 const OBJECT: &str = "flow memory";
 
@@ -43,7 +44,7 @@ fn on_kernel(facts: &Facts) -> Option<Finding> {
             (format!("{why}: {COST}"), REMEDY)
         }
         FlowMemoryState::On { lacks: Some(why) } => (
-            why.clone(),
+            why.to_string(),
             "nothing to do, or a kernel with these parts of nf_tables (Linux 5.2)",
         ),
         FlowMemoryState::Without(_)
@@ -53,6 +54,35 @@ fn on_kernel(facts: &Facts) -> Option<Finding> {
         }
     };
     Some(finding(Warning, OBJECT, what, remedy))
+}
+
+/// What becomes of the flows of each uplink when it is left while it is healthy.
+pub(super) fn on_failback(config: &Config, facts: &Facts) -> BTreeMap<UplinkName, Flows> {
+    let uplinks = &config.engine.uplinks;
+    let usual = |uplink: &UplinkSettings| {
+        let interface = &uplink.interface;
+        let mut same = uplinks.iter().filter(|other| other.interface == *interface);
+        let is_alone = same.nth(1).is_none();
+        let filter = facts.reverse_path_filter.get(interface);
+        let is_blind =
+            filter == Some(&ReversePathFilter::Strict) && !facts.looks_at_marks.contains(interface);
+        if facts.flow_memory.remembers(Family::Ipv4) && is_alone && !is_blind {
+            Flows::Keep
+        } else {
+            Flows::Move
+        }
+    };
+    let fate = |uplink| {
+        config
+            .engine
+            .failback_flows
+            .fate
+            .unwrap_or_else(|| usual(uplink))
+    };
+    let fates = uplinks
+        .iter()
+        .map(|uplink| (uplink.name.clone(), fate(uplink)));
+    fates.collect()
 }
 
 /// An interface does not tell apart two uplinks that share it.

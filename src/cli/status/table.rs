@@ -1,15 +1,15 @@
 //! The status as a table that fits the screen.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use crate::cli::output::{Colour, Palette, fitted, paragraph};
+use super::flows;
+use crate::cli::output::{Colour, Palette, fitted, paragraph, short};
 use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::status::{
-    BudgetStatus, Chosen, Draining, FlowMemoryWord, LastSwitch, Maintenance, NextHopState,
-    NextHopStatus, PastOutage, RoutesState, SelectionMode, Status, TargetStatus, UplinkStatus,
+    BudgetStatus, Chosen, FlowMemoryWord, LastSwitch, Maintenance, NextHopState, NextHopStatus,
+    PastOutage, RoutesState, SelectionMode, Status, TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
 use crate::units::{Timestamp, UplinkName};
@@ -46,7 +46,9 @@ impl Table {
                 (_, by_hand) => [Some(reason), by_hand].into_iter().flatten().collect(),
             };
             notes.extend(self.penalty(uplink));
+            notes.extend(flows::kept(uplink, self.now));
             if with_targets {
+                notes.push(flows::on_failback(uplink));
                 notes.extend(self.last_outage(uplink));
                 notes.extend(learnt(uplink));
             }
@@ -137,13 +139,8 @@ impl Table {
     fn maintenance(&self, status: &Status, uplink: &UplinkStatus) -> Option<String> {
         let Maintenance { by, at, draining } = status.choices.disabled.get(&uplink.name)?;
         let mut line = format!("disabled{}", self.by_whom(by.as_deref(), *at));
-        if let Some(Draining { flows, until }) = draining {
-            let left = until.0.duration_since(self.now.0).unwrap_or_default();
-            let _ = write!(
-                line,
-                "; {flows} established flows go on for {} at most",
-                short(left)
-            );
+        if let Some(draining) = draining {
+            line.push_str(&flows::held(draining, self.now));
         }
         Some(line)
     }
@@ -462,18 +459,6 @@ fn percent(number: Option<f64>) -> String {
 
 fn milliseconds(number: Option<f64>) -> String {
     number.map_or_else(unknown, |number| format!("{number:.1} ms"))
-}
-
-/// A span in its two largest units.
-pub(in crate::cli) fn short(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match () {
-        () if days > 0 => format!("{days}d {}h", hours % 24),
-        () if hours > 0 => format!("{hours}h {}m", minutes % 60),
-        () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
-        () => format!("{seconds}s"),
-    }
 }
 
 const COLUMNS: usize = 10;

@@ -10,6 +10,7 @@ use crate::engine::detection_time::{Learnt, Rhythm};
 use crate::engine::outage::Demand;
 use crate::engine::round::losses_of_a_failure;
 use crate::engine::score::score;
+use crate::engine::settings::Flows;
 use crate::engine::status::{PastOutage, UplinkStatus};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::{millis, tenths};
@@ -27,6 +28,10 @@ pub struct UplinkPart {
     pub penalty: f64,
     /// Until when it does not take the traffic back.
     pub suppressed_until: Option<Moment>,
+    /// What becomes of its flows when it is left while it is healthy.
+    pub flows_on_failback: Flows,
+    /// Until when flows stay there at most, if the traffic has left them there.
+    pub flows_until: Option<Moment>,
 }
 
 /// The read model. `wall` translates times.
@@ -76,6 +81,8 @@ pub(super) fn status(
         in_doubt: evidence.outage.is_suspected(),
         penalty: tenths(part.penalty),
         suppressed_until: part.suppressed_until.map(|until| wall.at(until)),
+        flows_on_failback: part.flows_on_failback,
+        flows_until: part.flows_until.map(|until| wall.at(until)),
         families,
         broken,
         carries: part.carries,

@@ -50,6 +50,8 @@ const CTA_IP_V6_DST: u16 = 4;
 pub(in crate::kernel) struct FlowEntry {
     /// The address that began it.
     pub(in crate::kernel) origin: IpAddr,
+    /// The address that it was sent to.
+    pub(in crate::kernel) destination: IpAddr,
     /// The destination of its replies.
     pub(in crate::kernel) answers_to: IpAddr,
     /// The flow before translation, if it is established and its protocol has ports.
@@ -116,13 +118,14 @@ pub(in crate::kernel) fn forgotten_flow(
 
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
-    let (mut origin, mut answers_to) = (None, None);
+    let (mut origin, mut destination, mut answers_to) = (None, None, None);
     let (mut flow, mut is_assured) = (None, false);
     let mut mark = Mark(0);
     for attribute in attributes(body, HEADER) {
         match attribute.kind() {
             CTA_TUPLE_ORIG => {
                 origin = address_in(&attribute, [CTA_IP_V4_SRC, CTA_IP_V6_SRC]);
+                destination = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]);
                 flow = flow_in(&attribute);
                 keep(&mut identity, &attribute);
             }
@@ -141,6 +144,7 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     }
     Some(FlowEntry {
         origin: origin?,
+        destination: destination?,
         answers_to: answers_to?,
         established: flow.filter(|_| is_assured),
         mark,

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use uplinkd::engine::action::{Action, DrainOrder, ProbeOrder};
+use uplinkd::engine::action::{Action, DepartureCause, DrainOrder, ProbeOrder};
 use uplinkd::engine::command::{Command, IssuedCommand};
 use uplinkd::engine::event::{Change, Errand, Event, Side};
 use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome, SharedFamily};
@@ -391,7 +391,7 @@ pub(super) fn answers(engine: &mut Engine) -> Vec<Answer> {
                     .iter()
                     .map(ToString::to_string)
                     .collect();
-                let is_voluntary = departure.is_voluntary;
+                let is_voluntary = departure.cause != DepartureCause::Failed;
                 answers.push(other(
                     format!("leave {} voluntary {is_voluntary}", addresses.join(",")),
                     None,

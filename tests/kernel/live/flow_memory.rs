@@ -406,6 +406,12 @@ fn marks_of(place: u32) -> Marks {
     Numbering::default().flow_mark(place).expect("a mark")
 }
 
+fn forget(marks: Marks, came_in_to: &[IpAddr]) {
+    let marks = BTreeSet::from([(Family::Ipv4, marks)]);
+    let addresses = came_in_to.iter().copied().collect();
+    forget_flows(&marks, &addresses).expect("forgotten");
+}
+
 #[test]
 fn a_flow_that_is_not_translated_does_not_come_back_to_an_uplink_that_was_dead() {
     netns::run(async |world| {
@@ -417,7 +423,7 @@ fn a_flow_that_is_not_translated_does_not_come_back_to_an_uplink_that_was_dead()
         send(&flow);
         has_marks(&mut tracking, &[fiber.mark.0]).await;
         site.carry(LTE, &[LTE]).await;
-        forget_flows(&BTreeSet::from([(Family::Ipv4, fiber)])).expect("forgotten");
+        forget(fiber, &[]);
         assert_eq!(tracking.marks(), [0]);
         send(&flow);
         has_marks(&mut tracking, &[lte.mark.0]).await;
@@ -461,7 +467,7 @@ fn other_bits_of_marks_are_left_alone_and_so_are_packets_with_a_mark_of_others()
         site.carry(FIBER, &[FIBER, LTE]).await;
         send(&open(&site));
         has_marks(&mut tracking, &[fiber.mark.0 | OTHER]).await;
-        forget_flows(&BTreeSet::from([(Family::Ipv4, fiber)])).expect("forgotten");
+        forget(fiber, &[]);
         assert_eq!(tracking.marks(), [OTHER]);
 
         let packet = [

@@ -1,0 +1,32 @@
+//! What the status says of flows that go elsewhere than the traffic.
+
+use crate::cli::output::short;
+use crate::engine::status::{Draining, UplinkStatus};
+use crate::units::Timestamp;
+
+/// What becomes of the flows of an uplink when it is left while it is healthy.
+pub(super) fn on_failback(uplink: &UplinkStatus) -> String {
+    format!("flows on failback: {}", uplink.flows_on_failback)
+}
+
+/// Flows that the traffic has left on an uplink.
+pub(super) fn kept(uplink: &UplinkStatus, now: Timestamp) -> Option<String> {
+    let until = uplink.flows_until?;
+    Some(format!(
+        "flows that began here stay for {} at most",
+        left(until, now)
+    ))
+}
+
+/// Flows of an uplink that is drained, after what is said of it.
+pub(super) fn held(draining: &Draining, now: Timestamp) -> String {
+    let Draining { flows, until } = *draining;
+    format!(
+        "; {flows} established flows go on for {} at most",
+        left(until, now)
+    )
+}
+
+fn left(until: Timestamp, now: Timestamp) -> String {
+    short(until.0.duration_since(now.0).unwrap_or_default())
+}
