@@ -1,9 +1,7 @@
 //! The object `uplinkd`: its methods, and what they answer.
 //!
-//! Commands are the subcommands of the command line with the arguments of these, so that a command is
-//! defined once ([`Request`]); the queries stand here.
+//! A call is a [`Request`] of the method's name, with the arguments as its fields.
 
-use clap::{ArgAction, Subcommand};
 use serde_json::{Map, json};
 
 use super::blob::{Malformed, Writer};
@@ -17,34 +15,29 @@ pub(super) const PATH: &str = "uplinkd";
 /// The most events that one answer has: a message of ubus has a megabyte at most.
 const MOST_EVENTS: usize = 1_000;
 
-/// A method with its arguments and their types.
-type Method = (String, Vec<(String, u8)>);
-
-/// The queries, and then the commands as clap knows them.
-fn methods() -> Vec<Method> {
-    let queries = [
-        ("status".to_owned(), vec![]),
-        ("history".to_owned(), vec![("since".to_owned(), kind::TEXT)]),
-    ];
-    let commands = Request::augment_subcommands(clap::Command::new(PATH));
-    let commands = commands.get_subcommands().map(|command| {
-        let arguments = command.get_arguments().map(|argument| {
-            let is_switch = matches!(argument.get_action(), ArgAction::SetTrue);
-            let kind = if is_switch { kind::INT8 } else { kind::TEXT };
-            (argument.get_id().to_string(), kind)
-        });
-        (command.get_name().to_owned(), arguments.collect())
-    });
-    queries.into_iter().chain(commands).collect()
-}
+/// The methods with their arguments and the types of these.
+const METHODS: &[(&str, &[(&str, u8)])] = &[
+    ("status", &[]),
+    ("history", &[("since", kind::TEXT)]),
+    ("reload", &[]),
+    ("switch", &[UPLINK, ("pin", kind::INT8)]),
+    ("auto", &[]),
+    (
+        "disable",
+        &[UPLINK, ("drain", kind::TEXT), ("force", kind::INT8)],
+    ),
+    ("enable", &[UPLINK]),
+    ("forget", &[UPLINK]),
+];
+const UPLINK: (&str, u8) = ("uplink", kind::TEXT);
 
 /// The methods as they are registered, for `ubus -v list`.
 pub(super) fn write_signature(writer: &mut Writer) {
-    for (method, arguments) in methods() {
-        writer.named(kind::TABLE, &method, |writer| {
-            for (name, kind) in arguments {
-                let kind = u32::from(kind);
-                writer.named(kind::INT32, &name, |writer| writer.raw(&kind.to_be_bytes()));
+    for (method, arguments) in METHODS {
+        writer.named(kind::TABLE, method, |writer| {
+            for (name, kind) in *arguments {
+                let kind = u32::from(*kind);
+                writer.named(kind::INT32, name, |writer| writer.raw(&kind.to_be_bytes()));
             }
         });
     }
@@ -55,8 +48,7 @@ pub(super) fn write_signature(writer: &mut Writer) {
 /// # Errors
 /// With the status that says what is wrong with the call.
 pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
-    let methods = methods();
-    let known = methods.iter().find(|(name, _)| name == method);
+    let known = METHODS.iter().find(|(name, _)| *name == method);
     let (_, known) = known.ok_or(Code::MethodNotFound)?;
     let mut arguments = Map::new();
     for field in Fields::of(data) {
