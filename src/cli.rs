@@ -1,115 +1,98 @@
 //! The command line.
 
-pub mod check;
+mod check;
 mod command;
 mod connection;
 mod failure;
-pub mod history;
-pub mod import;
+mod history;
+mod import;
 #[cfg(feature = "lab")]
-pub mod lab;
+mod lab;
 mod output;
 #[cfg(feature = "packaging")]
 mod packaging;
 #[cfg(feature = "replay")]
-pub mod replay;
-pub mod report;
-pub mod run;
-pub mod status;
+mod replay;
+mod report;
+mod run;
+mod status;
+mod syntax;
 
-use std::io::Write;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-#[cfg(feature = "packaging")]
-use clap::CommandFactory;
-use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use lexopt::{Arg, Parser};
+
+use failure::UsageError;
+use syntax::{CommandRow, Given, misuse, of_command, of_program, unknown};
 
 pub use failure::{exit_code, explain};
+#[cfg(feature = "packaging")]
+pub use packaging::program;
 
-/// Keeps a router online when an internet uplink fails.
-#[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true, after_help = EXIT_CODES)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: CliCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum CliCommand {
-    /// Run the agent in the foreground
-    Run(run::Arguments),
-    /// Look for mistakes in the configuration and on this machine
-    Check(check::CheckArguments),
-    /// Show what is active, how each uplink is, since when and why
-    Status(status::StatusArguments),
-    /// Show what happened, also before a restart
-    History(history::HistoryArguments),
-    /// Show availability, outages, and who carried the traffic
-    Report(report::ReportArguments),
-    #[command(flatten)]
-    Agent(command::AgentCommand),
-    /// Make a configuration from that of mwan3
-    Import(import::ImportArguments),
-    /// Run the decisions on a recorded trace in virtual time
+/// The commands, in the order of the help.
+const COMMANDS: &[CommandRow] = &[
+    run::COMMAND,
+    check::COMMAND,
+    status::COMMAND,
+    history::COMMAND,
+    report::COMMAND,
+    command::RELOAD,
+    command::SWITCH,
+    command::AUTO,
+    command::DISABLE,
+    command::ENABLE,
+    command::FORGET,
+    import::COMMAND,
     #[cfg(feature = "replay")]
-    Replay(replay::ReplayArguments),
-    /// Print the completions for a shell
+    replay::COMMAND,
     #[cfg(feature = "packaging")]
-    Completions(packaging::CompletionsArguments),
-    /// Print a manual page
+    packaging::COMPLETIONS,
     #[cfg(feature = "packaging")]
-    Man(packaging::PageArguments),
-    /// Run the agent in a network of throw-away namespaces that breaks
+    packaging::MAN,
     #[cfg(feature = "lab")]
-    Lab(Box<lab::LabArguments>),
-}
+    lab::COMMAND,
+];
 
-impl Cli {
-    /// Reads the command line of this process; ends it where that is wrong.
-    pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|mut error| {
-            let arguments = std::env::args_os().map(|text| text.to_string_lossy().into_owned());
-            if let Some(hint) = command::hint(&arguments.collect::<Vec<_>>()) {
-                let hint = ContextValue::StyledStrs(vec![hint.into()]);
-                error.insert(ContextKind::Suggested, hint);
-            }
-            if !error.use_stderr() {
-                error.exit()
-            }
-            drop(writeln!(
-                std::io::stderr(),
-                "{}",
-                output::folded(&error.to_string())
-            ));
-            std::process::exit(error.exit_code())
-        })
-    }
-
-    /// Runs the command.
-    pub fn run(self) -> Result<ExitCode> {
-        match self.command {
-            CliCommand::Run(arguments) => run::run(&arguments),
-            CliCommand::Check(arguments) => check::run(&arguments),
-            CliCommand::Status(arguments) => status::run(&arguments),
-            CliCommand::History(arguments) => history::run(&arguments),
-            CliCommand::Report(arguments) => report::run(&arguments),
-            CliCommand::Agent(command) => command.run(),
-            CliCommand::Import(arguments) => import::run(&arguments),
-            #[cfg(feature = "replay")]
-            CliCommand::Replay(arguments) => replay::run(&arguments),
-            #[cfg(feature = "packaging")]
-            CliCommand::Completions(arguments) => {
-                packaging::completions(&arguments, Self::command())
-            }
-            #[cfg(feature = "packaging")]
-            CliCommand::Man(arguments) => packaging::man(&arguments),
-            #[cfg(feature = "lab")]
-            CliCommand::Lab(arguments) => lab::run(&arguments),
+/// Runs the command that these words are, without the name of the program before them.
+///
+/// # Errors
+/// They are no command, or it failed; [`explain`] and [`exit_code`] tell these apart.
+pub fn run(words: impl IntoIterator<Item = OsString> + 'static) -> Result<ExitCode> {
+    let mut line = Parser::from_args(words);
+    let name = match line.next()? {
+        Some(Arg::Value(name)) => name,
+        Some(Arg::Short('h') | Arg::Long("help")) => {
+            return show(&of_program(COMMANDS, output::width()));
         }
+        Some(Arg::Short('V') | Arg::Long("version")) => {
+            return show(concat!("uplinkd ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        Some(Arg::Short(letter)) => {
+            return Err(misuse(&format!("before a command there is no option `-{letter}`")).into());
+        }
+        Some(Arg::Long(option)) => {
+            let unknown = unknown("--", option, ["help", "version"]);
+            return Err(misuse(&format!("before a command there is no option {unknown}")).into());
+        }
+        None => {
+            let help = of_program(COMMANDS, output::width());
+            return Err(UsageError(format!("a command is missing\n\n{help}")).into());
+        }
+    };
+    let Some(command) = COMMANDS.iter().find(|command| name == command.name) else {
+        let known = COMMANDS.iter().map(|command| command.name);
+        let unknown = unknown("", &name.to_string_lossy(), known);
+        return Err(misuse(&format!("there is no command {unknown}")).into());
+    };
+    match Given::read(command, &mut line)? {
+        Some(given) => (command.run)(&given),
+        None => show(&of_command(command, output::width())),
     }
 }
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no answer";
+fn show(text: &str) -> Result<ExitCode> {
+    output::print(text)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -21,17 +21,14 @@ use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 
 /// A question or a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// The status, once.
-    #[command(skip)]
     Status,
     /// The status now, then every event as it happens, each followed by the status after it.
-    #[command(skip)]
     Watch,
     /// What happened, as far as it is kept.
-    #[command(skip)]
     History {
         /// Only within this time until now.
         #[serde(default, with = "span_text")]
@@ -43,7 +40,6 @@ pub enum Request {
     /// Take over a changed configuration unless it has a mistake
     Reload,
     /// What an operator chooses by hand.
-    #[command(flatten)]
     #[serde(untagged)]
     Command(Command),
 }

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use uplinkd::cli::{self, Cli};
+use uplinkd::cli;
 
 fn main() -> ExitCode {
-    match Cli::read().run() {
+    match cli::run(std::env::args_os().skip(1)) {
         Ok(code) => code,
         Err(error) => {
             // Without a standard error there is nowhere left to report to.

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
 use serde::Serialize;
 
-use super::connection::ConfigFile;
+use super::connection::{CONFIG, ConfigFile};
 use super::failure::exit_code;
 use super::output::{self, Colour, Palette, wrapped};
+use super::syntax::{Argument, CommandRow, Given};
 use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
 use crate::engine::settings::Flows;
@@ -24,17 +24,34 @@ use crate::units::UplinkName;
 use facts::Facts;
 use finding::{Finding, FindingSeverity};
 
-/// The arguments of `check`.
-#[derive(Debug, Args)]
-pub struct CheckArguments {
-    #[command(flatten)]
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "check",
+    about: "Look for mistakes in the configuration and on this machine",
+    arguments: &[CONFIG, JSON],
+    run: |given| run(&CheckArguments::read(given)?),
+};
+
+const JSON: Argument = Argument {
+    help: "For machines",
+    ..Argument::named("json")
+};
+
+#[derive(Debug)]
+struct CheckArguments {
     file: ConfigFile,
-    /// For machines
-    #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode> {
+impl CheckArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            file: ConfigFile::read(given)?,
+            json: given.has(&JSON),
+        })
+    }
+}
+
+fn run(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut config = match Config::load(&arguments.file.config) {
         Ok(config) => config,
         Err(error) if arguments.json => {

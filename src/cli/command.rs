@@ -1,34 +1,109 @@
-//! `switch`, `auto`, `disable`, `enable`, `reload`: one request to the agent, one answer.
+//! `reload`, `switch`, `auto`, `disable`, `enable`, `forget`: one request to the agent, one answer.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
-use super::connection::Connection;
+use super::connection::{CONFIG, Connection, SOCKET};
 use super::failure::UsageError;
 use super::output;
+use super::syntax::{Argument, ArgumentForm, CommandRow, Given, text};
 use crate::control::{Request, Response};
+use crate::engine::command::{Command, DrainLimit};
+use crate::units::UplinkName;
 
-/// A request of [`Request`] as a subcommand, with where the agent is.
-#[derive(Debug)]
-pub(super) struct AgentCommand {
-    request: Request,
-    connection: Connection,
+pub(super) const RELOAD: CommandRow = CommandRow {
+    name: "reload",
+    about: "Take over a changed configuration unless it has a mistake",
+    arguments: &[SOCKET, CONFIG],
+    run: |given| ask(given, Request::Reload),
+};
+
+pub(super) const SWITCH: CommandRow = CommandRow {
+    name: "switch",
+    about: "Send the traffic through one uplink until `auto`",
+    arguments: &[NAME, PIN, SOCKET, CONFIG],
+    run: |given| {
+        let (uplink, pin) = (uplink(given)?, given.has(&PIN));
+        ask(given, Command::Switch { uplink, pin })
+    },
+};
+
+pub(super) const AUTO: CommandRow = CommandRow {
+    name: "auto",
+    about: "Let the agent choose again",
+    arguments: &[SOCKET, CONFIG],
+    run: |given| ask(given, Command::Auto),
+};
+
+pub(super) const DISABLE: CommandRow = CommandRow {
+    name: "disable",
+    about: "Take an uplink out for maintenance: no traffic, still probed",
+    arguments: &[NAME, DRAIN, FORCE, SOCKET, CONFIG],
+    run: |given| {
+        let disable = Command::Disable {
+            uplink: uplink(given)?,
+            drain: given.value(&DRAIN, text(str::parse))?,
+            force: given.has(&FORCE),
+        };
+        ask(given, disable)
+    },
+};
+
+pub(super) const ENABLE: CommandRow = CommandRow {
+    name: "enable",
+    about: "End the maintenance of an uplink",
+    arguments: &[NAME, SOCKET, CONFIG],
+    run: |given| ask(given, Command::enable(uplink(given)?)),
+};
+
+pub(super) const FORGET: CommandRow = CommandRow {
+    name: "forget",
+    about: "Forget what was learnt of an uplink: loss, silences, failures",
+    arguments: &[NAME, SOCKET, CONFIG],
+    run: |given| {
+        let uplink = uplink(given)?;
+        ask(given, Command::Forget { uplink })
+    },
+};
+
+const NAME: Argument = Argument {
+    form: ArgumentForm::Word,
+    help: "The name of the uplink",
+    ..Argument::named("NAME")
+};
+const PIN: Argument = Argument {
+    help: "Stay there even if it fails",
+    ..Argument::named("pin")
+};
+const DRAIN: Argument = Argument {
+    form: ArgumentForm::Optional {
+        value: "LIMIT",
+        usual: DrainLimit::USUAL,
+    },
+    help: "Let its flows end first, within LIMIT (1s to 7days)",
+    ..Argument::named("drain")
+};
+const FORCE: Argument = Argument {
+    help: "Even while the others are only recovering",
+    ..Argument::named("force")
+};
+
+fn uplink(given: &Given) -> Result<UplinkName> {
+    Ok(given.need(&NAME, text(str::parse))?)
 }
 
-impl AgentCommand {
-    pub(super) fn run(&self) -> Result<ExitCode> {
-        match self.connection.open()?.request(&self.request)? {
-            Response::Done(meaning) => output::print(&output::fitted(&meaning))?,
-            other @ (Response::Status(_)
-            | Response::Event(_)
-            | Response::Refused(_)
-            | Response::NotFound(_)
-            | Response::History(_)) => return Err(unexpected(other)),
-        }
-        Ok(ExitCode::SUCCESS)
+fn ask(given: &Given, request: impl Into<Request>) -> Result<ExitCode> {
+    let mut agent = Connection::read(given)?.open()?;
+    match agent.request(&request.into())? {
+        Response::Done(meaning) => output::print(&output::fitted(&meaning))?,
+        other @ (Response::Status(_)
+        | Response::Event(_)
+        | Response::Refused(_)
+        | Response::NotFound(_)
+        | Response::History(_)) => return Err(unexpected(other)),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The error that an answer is where another one was expected.
@@ -40,56 +115,4 @@ pub(super) fn unexpected(response: Response) -> anyhow::Error {
             anyhow::anyhow!("the agent answered something else")
         }
     }
-}
-
-impl FromArgMatches for AgentCommand {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let request = Request::from_arg_matches(matches)?;
-        let (_, arguments) = matches
-            .subcommand()
-            .ok_or_else(|| clap::Error::new(clap::error::ErrorKind::MissingSubcommand))?;
-        let connection = Connection::from_arg_matches(arguments)?;
-        Ok(Self {
-            request,
-            connection,
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Subcommand for AgentCommand {
-    fn augment_subcommands(command: clap::Command) -> clap::Command {
-        let requests = Request::augment_subcommands(clap::Command::new("requests"));
-        // The connection brings an about of its own, and the requests an order among themselves.
-        let subcommand = |request: &clap::Command| {
-            let about = request.get_about().cloned().unwrap_or_default();
-            let request = Connection::augment_args(request.clone());
-            request.about(about).display_order(None)
-        };
-        command.subcommands(requests.get_subcommands().map(subcommand))
-    }
-
-    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        Request::has_subcommand(name)
-    }
-}
-
-/// What is right where clap would only name what is too much.
-pub(super) fn hint(arguments: &[String]) -> Option<String> {
-    let drain = arguments
-        .iter()
-        .position(|argument| argument == "--drain")?;
-    let limit = arguments.get(drain + 1)?;
-    humantime::parse_duration(limit).ok()?;
-    Some(format!(
-        "the limit of a drain follows an equals sign: --drain={limit}"
-    ))
 }

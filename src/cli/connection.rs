@@ -3,30 +3,44 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::Args;
 
+use super::syntax::{Argument, ArgumentForm, Given, path};
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::client::Client;
 
+pub(super) const CONFIG: Argument = Argument {
+    form: ArgumentForm::Valued("FILE"),
+    help: "The configuration",
+    default: Some(Config::default_path),
+    ..Argument::named("config")
+};
+pub(super) const SOCKET: Argument = Argument {
+    form: ArgumentForm::Valued("PATH"),
+    help: "The agent's control socket [default: as configured]",
+    ..Argument::named("socket")
+};
+
 /// Where the configuration is.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub(super) struct ConfigFile {
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = Config::default_path())]
     pub(super) config: PathBuf,
 }
 
 /// Where the agent is.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub(super) struct Connection {
-    /// The agent's control socket [default: as configured]
-    #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-    #[command(flatten)]
     pub(super) file: ConfigFile,
 }
 
 impl ConfigFile {
+    /// By [`CONFIG`].
+    pub(super) fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            config: given.need(&CONFIG, path)?,
+        })
+    }
+
     /// It is not the one at the usual place.
     pub(super) fn is_named(&self) -> bool {
         self.config.as_os_str() != Config::default_path()
@@ -34,6 +48,14 @@ impl ConfigFile {
 }
 
 impl Connection {
+    /// By [`SOCKET`] and [`CONFIG`].
+    pub(super) fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            socket: given.value(&SOCKET, path)?,
+            file: ConfigFile::read(given)?,
+        })
+    }
+
     pub(super) fn open(&self) -> Result<Client> {
         Ok(Client::connect(&self.path()?)?)
     }

@@ -7,28 +7,49 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use clap::Args;
 
 use super::command::unexpected;
-use super::connection::Connection;
+use super::connection::{CONFIG, Connection, SOCKET};
 use super::output;
 use super::status::table;
+use super::syntax::{Argument, ArgumentForm, CommandRow, Given, text};
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
 use crate::engine::event::record::EventRecord;
 use crate::history;
 
-/// The arguments of `history`.
-#[derive(Debug, Args)]
-pub struct HistoryArguments {
-    /// As a list in JSON, of what hooks get
-    #[arg(long)]
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "history",
+    about: "Show what happened, also before a restart",
+    arguments: &[JSON, SINCE, SOCKET, CONFIG],
+    run: |given| run(&HistoryArguments::read(given)?),
+};
+
+const JSON: Argument = Argument {
+    help: "As a list in JSON, of what hooks get",
+    ..Argument::named("json")
+};
+const SINCE: Argument = Argument {
+    form: ArgumentForm::Dashed("SPAN"),
+    help: "Only what happened within this time, such as 24h or 7d",
+    ..Argument::named("since")
+};
+
+#[derive(Debug)]
+struct HistoryArguments {
     json: bool,
-    /// Only what happened within this time, such as 24h or 7d
-    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, value_parser = span)]
     since: Option<Duration>,
-    #[command(flatten)]
     connection: Connection,
+}
+
+impl HistoryArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            json: given.has(&JSON),
+            since: given.value(&SINCE, text(span))?,
+            connection: Connection::read(given)?,
+        })
+    }
 }
 
 /// A span of time, as an argument.
@@ -37,7 +58,7 @@ pub(super) fn span(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Prints it.
-pub(super) fn run(arguments: &HistoryArguments) -> Result<ExitCode> {
+fn run(arguments: &HistoryArguments) -> Result<ExitCode> {
     let events = events(&arguments.connection, arguments.since)?;
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&events)?)

@@ -5,31 +5,62 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::Result;
-use clap::Args;
 
 use super::output;
+use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
 use crate::config::mwan3::{self, Mwan3Files};
 use crate::config::{self, Config};
 
-/// The arguments of `import`.
-#[derive(Debug, Args)]
-pub struct ImportArguments {
-    /// The program that the configuration is of: mwan3
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "import",
+    about: "Make a configuration from that of mwan3",
+    arguments: &[PROGRAM, FILE, NETWORK, TOML],
+    run: |given| run(&ImportArguments::read(given)?),
+};
+
+const PROGRAM: Argument = Argument {
+    form: ArgumentForm::Word,
+    help: "The program that the configuration is of",
+    choices: &["mwan3"],
+    ..Argument::named("PROGRAM")
+};
+const FILE: Argument = Argument {
+    form: ArgumentForm::Word,
+    help: "The configuration, such as /etc/config/mwan3",
+    ..Argument::named("FILE")
+};
+const NETWORK: Argument = Argument {
+    form: ArgumentForm::Valued("FILE"),
+    help: "The devices of interfaces [default: `network` beside]",
+    ..Argument::named("network")
+};
+const TOML: Argument = Argument {
+    help: "Write TOML instead of UCI",
+    ..Argument::named("toml")
+};
+
+#[derive(Debug)]
+struct ImportArguments {
     program: ImportedProgram,
-    /// The configuration, such as /etc/config/mwan3
-    #[arg(value_name = "FILE")]
     path: PathBuf,
-    /// The devices of interfaces [default: `network` beside]
-    #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
-    /// Write TOML instead of UCI
-    #[arg(long)]
     toml: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum ImportedProgram {
     Mwan3,
+}
+
+impl ImportArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            program: given.need(&PROGRAM, syntax::text(str::parse))?,
+            path: given.need(&FILE, syntax::path)?,
+            network: given.value(&NETWORK, syntax::path)?,
+            toml: given.has(&TOML),
+        })
+    }
 }
 
 impl FromStr for ImportedProgram {
@@ -43,7 +74,7 @@ impl FromStr for ImportedProgram {
     }
 }
 
-pub(super) fn run(arguments: &ImportArguments) -> Result<ExitCode> {
+fn run(arguments: &ImportArguments) -> Result<ExitCode> {
     let text = config::read(&arguments.path)?;
     let network = network(arguments);
     let network_text = network.as_deref().map(config::read).transpose()?;

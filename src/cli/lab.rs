@@ -1,6 +1,7 @@
 //! `uplinkd lab`: the agent in a network of its own.
 
 use std::fs;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,45 +9,117 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::history::span;
-use crate::cli::output;
+use super::output;
+use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
 use crate::lab::scenario::{self, Scenario};
 use crate::lab::{self, LabOptions, LabOutput};
 
-/// Builds a whole network in throw-away namespaces, runs the agent in it, breaks things and prints
-/// what the client measured.
-#[derive(Debug, clap::Args)]
-pub struct LabArguments {
-    /// The scenario to run; `--list` names them all
-    #[arg(default_value = "tour", value_parser = scenario::scenario)]
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "lab",
+    about: "Run the agent in a network of throw-away namespaces that breaks",
+    arguments: &[SCENARIO, JSON, LIST, SHELL, RUNS, FOR, TIMES, SVG, SEED],
+    run: |given| run(&LabArguments::read(given)?),
+};
+
+const SCENARIO: Argument = Argument {
+    form: ArgumentForm::OptionalWord,
+    help: "The scenario to run; `--list` names them all",
+    default: Some(|| "tour"),
+    ..Argument::named("SCENARIO")
+};
+const JSON: Argument = Argument {
+    help: "One JSON object on standard output, and nothing else",
+    ..Argument::named("json")
+};
+const LIST: Argument = Argument {
+    help: "Names the scenarios",
+    excludes: &[
+        "SCENARIO", "json", "shell", "runs", "for", "times", "svg", "seed",
+    ],
+    ..Argument::named("list")
+};
+const SHELL: Argument = Argument {
+    help: "Leaves the network standing and opens a shell in the router",
+    excludes: &["json", "runs", "for", "svg"],
+    ..Argument::named("shell")
+};
+const RUNS: Argument = Argument {
+    form: ArgumentForm::Valued("N"),
+    help: "Runs it N times and prints median, 95 %, worst",
+    default: Some(|| "1"),
+    ..Argument::named("runs")
+};
+const FOR: Argument = Argument {
+    form: ArgumentForm::Valued("SPAN"),
+    help: "How long a scenario without an outage lasts, such as 10m",
+    ..Argument::named("for")
+};
+const TIMES: Argument = Argument {
+    form: ArgumentForm::Valued("N"),
+    help: "Repetitions within a scenario, such as its kills",
+    ..Argument::named("times")
+};
+const SVG: Argument = Argument {
+    form: ArgumentForm::Valued("FILE"),
+    help: "Draws the first run into a file",
+    ..Argument::named("svg")
+};
+const SEED: Argument = Argument {
+    form: ArgumentForm::Valued("N"),
+    help: "The seed of loss, jitter and other chance",
+    default: Some(|| "1"),
+    ..Argument::named("seed")
+};
+
+#[derive(Debug)]
+struct LabArguments {
     scenario: Scenario,
-    /// One JSON object on standard output, and nothing else
-    #[arg(long)]
     json: bool,
-    /// Names the scenarios
-    #[arg(long, exclusive = true)]
     list: bool,
-    /// Leaves the network standing and opens a shell in the router
-    #[arg(long, conflicts_with_all = ["json", "runs", "span"])]
     shell: bool,
-    /// Runs it N times and prints median, 95 %, worst
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// How long a scenario without an outage lasts, such as 10m
-    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     span: Option<Duration>,
-    /// Repetitions within a scenario, such as its kills
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     times: Option<u32>,
-    /// Draws the first run into a file
-    #[arg(long, value_name = "FILE", conflicts_with = "shell")]
     svg: Option<PathBuf>,
-    /// The seed of loss, jitter and other chance
-    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
-/// Runs it. Call this before there is a second thread.
-pub fn run(arguments: &LabArguments) -> anyhow::Result<ExitCode> {
+impl LabArguments {
+    fn read(given: &Given) -> anyhow::Result<Self> {
+        Ok(Self {
+            scenario: given.need(&SCENARIO, syntax::text(scenario::scenario))?,
+            json: given.has(&JSON),
+            list: given.has(&LIST),
+            shell: given.has(&SHELL),
+            runs: given.need(&RUNS, syntax::text(runs))?,
+            span: given.value(&FOR, syntax::text(span))?,
+            times: given.value(&TIMES, syntax::text(times))?,
+            svg: given.value(&SVG, syntax::path)?,
+            seed: given.need(&SEED, syntax::text(seed))?,
+        })
+    }
+}
+
+fn runs(text: &str) -> Result<u16, &'static str> {
+    let runs = text.parse::<NonZeroU16>();
+    runs.map(NonZeroU16::get)
+        .map_err(|_| "write a number from 1 to 65535")
+}
+
+fn times(text: &str) -> Result<u32, &'static str> {
+    let times = text.parse::<NonZeroU32>();
+    times
+        .map(NonZeroU32::get)
+        .map_err(|_| "write a number, at least 1")
+}
+
+fn seed(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "write a number")
+}
+
+/// Builds a whole network in throw-away namespaces, runs the agent in it, breaks things and prints
+/// what the client measured. Call this before there is a second thread.
+fn run(arguments: &LabArguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         lab::list(&scenario::scenarios()?, output::width(), output::wrapped);
         return Ok(ExitCode::SUCCESS);

@@ -1,70 +1,79 @@
 //! `uplinkd completions` and `uplinkd man`: what packages install beside the program.
 
 mod manual;
+mod program;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use super::output;
+use super::syntax::{Argument, ArgumentForm, CommandRow, text};
 use manual::ManualPage;
 
-/// The arguments of `completions`.
-#[derive(Debug, Args)]
-pub(super) struct CompletionsArguments {
-    /// Which shell
-    shell: Shell,
-}
+pub use program::program;
 
-/// Prints the completions of `program` for a shell.
-pub(super) fn completions(
-    arguments: &CompletionsArguments,
-    mut program: Command,
-) -> Result<ExitCode> {
-    let mut text = Vec::new();
-    clap_complete::generate(arguments.shell, &mut program, "uplinkd", &mut text);
-    output::print(&String::from_utf8(text)?)?;
+pub(super) const COMPLETIONS: CommandRow = CommandRow {
+    name: "completions",
+    about: "Print the completions for a shell",
+    arguments: &[SHELL],
+    run: |given| completions(given.need(&SHELL, text(str::parse))?),
+};
+
+const SHELL: Argument = Argument {
+    form: ArgumentForm::Word,
+    help: "Which shell",
+    choices: &["bash", "elvish", "fish", "powershell", "zsh"],
+    ..Argument::named("SHELL")
+};
+
+pub(super) const MAN: CommandRow = CommandRow {
+    name: "man",
+    about: "Print a manual page",
+    arguments: &[PAGE],
+    run: |given| man(given.need(&PAGE, text(page))?),
+};
+
+const PAGE: Argument = Argument {
+    form: ArgumentForm::OptionalWord,
+    help: "Which page",
+    default: Some(|| "uplinkd"),
+    choices: &["uplinkd", "uplinkd.toml"],
+    ..Argument::named("PAGE")
+};
+
+fn completions(shell: Shell) -> Result<ExitCode> {
+    let mut completions = Vec::new();
+    clap_complete::generate(shell, &mut program(), "uplinkd", &mut completions);
+    output::print(&String::from_utf8(completions)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The arguments of `man`.
-#[derive(Debug, Args)]
-pub(super) struct PageArguments {
-    /// Which page
-    #[arg(value_enum, default_value = "uplinkd")]
-    page: PageName,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PageName {
-    /// uplinkd(8)
-    Uplinkd,
-    /// uplinkd.toml(5)
-    #[value(name = "uplinkd.toml")]
-    UplinkdToml,
-}
-
-pub(super) fn man(arguments: &PageArguments) -> Result<ExitCode> {
-    let page = match arguments.page {
-        PageName::Uplinkd => ManualPage {
-            name: "uplinkd",
-            section: "8",
-            synopsis: "uplinkd COMMAND [OPTION]... [ARGUMENT]...",
-            documents: &[COMMANDS, FILES],
-        },
-        PageName::UplinkdToml => ManualPage {
-            name: "uplinkd.toml",
-            section: "5",
-            synopsis: "/etc/uplinkd/uplinkd.toml",
-            documents: &[CONFIGURATION],
-        },
-    };
+fn man(page: &ManualPage) -> Result<ExitCode> {
     output::print(&page.roff())?;
     Ok(ExitCode::SUCCESS)
 }
 
-const COMMANDS: &str = include_str!("../../docs/commands.md");
-const FILES: &str = include_str!("../../docs/files.md");
-const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+fn page(name: &str) -> Result<&'static ManualPage, &'static str> {
+    let page = PAGES.iter().find(|page| page.name == name);
+    page.ok_or("there is no such page")
+}
+
+const PAGES: &[ManualPage] = &[
+    ManualPage {
+        name: "uplinkd",
+        section: "8",
+        synopsis: "uplinkd COMMAND [OPTION]... [ARGUMENT]...",
+        documents: &[
+            include_str!("../../docs/commands.md"),
+            include_str!("../../docs/files.md"),
+        ],
+    },
+    ManualPage {
+        name: "uplinkd.toml",
+        section: "5",
+        synopsis: "/etc/uplinkd/uplinkd.toml",
+        documents: &[include_str!("../../docs/configuration.md")],
+    },
+];

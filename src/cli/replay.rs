@@ -8,32 +8,63 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use clap::Args;
 
 use super::output;
+use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
 use crate::config::Config;
 use crate::recording::{self, Recording, RecordingSource};
 use crate::units::UplinkName;
 use run::ReplayRun;
 
-/// The arguments of `replay`.
-#[derive(Debug, Args)]
-pub struct ReplayArguments {
-    /// A recording of the agent, a CSV, or NAME=FILE of `ping -D`
-    #[arg(required = true, value_name = "RECORDING")]
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "replay",
+    about: "Run the decisions on a recorded trace in virtual time",
+    arguments: &[RECORDING, CONFIG, TRUTH, JSON],
+    run: |given| run(&ReplayArguments::read(given)?),
+};
+
+const RECORDING: Argument = Argument {
+    form: ArgumentForm::Word,
+    help: "A recording of the agent, a CSV, or NAME=FILE of `ping -D`",
+    is_repeatable: true,
+    ..Argument::named("RECORDING")
+};
+const CONFIG: Argument = Argument {
+    form: ArgumentForm::Valued("FILE"),
+    help: "A configuration to try, or several [default: as recorded]",
+    is_repeatable: true,
+    ..Argument::named("config")
+};
+const TRUTH: Argument = Argument {
+    form: ArgumentForm::Valued("FILE"),
+    help: "The true outages, as `uplink,from,to`",
+    ..Argument::named("truth")
+};
+const JSON: Argument = Argument {
+    help: "One JSON object on standard output",
+    ..Argument::named("json")
+};
+
+#[derive(Debug)]
+struct ReplayArguments {
     recordings: Vec<String>,
-    /// A configuration to try, or several [default: as recorded]
-    #[arg(long = "config", value_name = "FILE")]
     configs: Vec<PathBuf>,
-    /// The true outages, as `uplink,from,to`
-    #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
-    /// One JSON object on standard output
-    #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
+impl ReplayArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            recordings: given.all(&RECORDING, syntax::text(str::parse))?,
+            configs: given.all(&CONFIG, syntax::path)?,
+            truth: given.value(&TRUTH, syntax::path)?,
+            json: given.has(&JSON),
+        })
+    }
+}
+
+fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
     let runs = all_runs(arguments)?;
     let text = if arguments.json {
         show::json(&runs)?

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use clap::Args;
 
 use super::command::unexpected;
-use super::connection::Connection;
+use super::connection::{CONFIG, Connection, SOCKET};
 use super::history;
 use super::output::{self, paragraph, short};
 use super::status::table::list;
+use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
 use crate::config::{ConfigError, printable};
 use crate::control::{Request, Response};
 use crate::report::{
@@ -19,30 +19,50 @@ use crate::report::{
 };
 use crate::units::UplinkName;
 
-/// The arguments of `report`.
-#[derive(Debug, Args)]
-pub struct ReportArguments {
-    /// For machines
-    #[arg(long, conflicts_with = "csv")]
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "report",
+    about: "Show availability, outages, and who carried the traffic",
+    arguments: &[JSON, CSV, SINCE, SOCKET, CONFIG],
+    run: |given| run(&ReportArguments::read(given)?),
+};
+
+const JSON: Argument = Argument {
+    help: "For machines",
+    excludes: &["csv"],
+    ..Argument::named("json")
+};
+const CSV: Argument = Argument {
+    help: "The outages, as values separated by commas",
+    ..Argument::named("csv")
+};
+const SINCE: Argument = Argument {
+    form: ArgumentForm::Dashed("SPAN"),
+    help: "Over this time until now",
+    default: Some(|| "30d"),
+    ..Argument::named("since")
+};
+
+#[derive(Debug)]
+struct ReportArguments {
     json: bool,
-    /// The outages, as values separated by commas
-    #[arg(long)]
     csv: bool,
-    /// Over this time until now
-    #[arg(
-        long,
-        value_name = "SPAN",
-        default_value = "30d",
-        allow_hyphen_values = true,
-        value_parser = history::span
-    )]
     since: Duration,
-    #[command(flatten)]
     connection: Connection,
 }
 
+impl ReportArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            json: given.has(&JSON),
+            csv: given.has(&CSV),
+            since: given.need(&SINCE, syntax::text(history::span))?,
+            connection: Connection::read(given)?,
+        })
+    }
+}
+
 /// Prints it.
-pub(super) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
+fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     let running = running(&arguments.connection)?;
     let events = history::events(&arguments.connection, None)?;
     let now = history::now();

@@ -3,24 +3,41 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
 
-use super::connection::ConfigFile;
+use super::connection::{CONFIG, ConfigFile};
+use super::syntax::{Argument, CommandRow, Given};
 use crate::alert;
 use crate::config::Config;
 use crate::daemon::{self, Options};
 
-/// The arguments of `run`.
-#[derive(Debug, Args)]
-pub struct Arguments {
-    #[command(flatten)]
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "run",
+    about: "Run the agent in the foreground",
+    arguments: &[CONFIG, OBSERVE],
+    run: |given| run(&RunArguments::read(given)?),
+};
+
+const OBSERVE: Argument = Argument {
+    help: "Probe and decide, but write nothing to the kernel",
+    ..Argument::named("observe")
+};
+
+#[derive(Debug)]
+struct RunArguments {
     file: ConfigFile,
-    /// Probe and decide, but write nothing to the kernel
-    #[arg(long)]
     observe: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+impl RunArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            file: ConfigFile::read(given)?,
+            observe: given.has(&OBSERVE),
+        })
+    }
+}
+
+fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let (config, stated) = Config::load_stated(&arguments.file.config)?;
     alert::init(config.agent.log)?;
     let options = Options {

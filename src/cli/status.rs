@@ -8,34 +8,59 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use clap::Args;
 
 use super::command::unexpected;
-use super::connection::Connection;
+use super::connection::{CONFIG, Connection, SOCKET};
 use super::failure::UsageError;
 use super::output;
+use super::syntax::{Argument, ArgumentForm, CommandRow, Given, text};
 use crate::control::client::Client;
 use crate::control::{Request, Response};
 use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::{Timestamp, UplinkName};
 
-/// The arguments of `status`.
-#[derive(Debug, Args)]
-pub struct StatusArguments {
-    /// Only this uplink, with its targets
+pub(super) const COMMAND: CommandRow = CommandRow {
+    name: "status",
+    about: "Show what is active, how each uplink is, since when and why",
+    arguments: &[NAME, JSON, WATCH, SOCKET, CONFIG],
+    run: |given| run(&StatusArguments::read(given)?),
+};
+
+const NAME: Argument = Argument {
+    form: ArgumentForm::OptionalWord,
+    help: "Only this uplink, with its targets",
+    ..Argument::named("NAME")
+};
+const JSON: Argument = Argument {
+    help: "For machines; with --watch, one line for each change",
+    ..Argument::named("json")
+};
+const WATCH: Argument = Argument {
+    help: "Go on showing it",
+    ..Argument::named("watch")
+};
+
+#[derive(Debug)]
+struct StatusArguments {
     name: Option<UplinkName>,
-    /// For machines; with --watch, one line for each change
-    #[arg(long)]
     json: bool,
-    /// Go on showing it
-    #[arg(long)]
     watch: bool,
-    #[command(flatten)]
     connection: Connection,
 }
 
-pub(super) fn run(arguments: &StatusArguments) -> Result<ExitCode> {
+impl StatusArguments {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            name: given.value(&NAME, text(str::parse))?,
+            json: given.has(&JSON),
+            watch: given.has(&WATCH),
+            connection: Connection::read(given)?,
+        })
+    }
+}
+
+fn run(arguments: &StatusArguments) -> Result<ExitCode> {
     let mut client = arguments.connection.open()?;
     let is_for_a_person = !arguments.json && output::is_terminal();
     match (arguments.watch, is_for_a_person) {

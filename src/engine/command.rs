@@ -1,7 +1,6 @@
 //! Commands of an operator, and why one is refused.
 //!
-//! One definition serves all three ways in: the attributes of clap make it the subcommands of the
-//! command line and the methods of ubus, those of serde the lines of the control socket.
+//! By the attributes of serde it is a line of the control socket, and a call of ubus with its arguments.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,16 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Timestamp, UplinkName};
 
 /// What an operator chooses by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Send the traffic through one uplink until `auto`
     Switch {
         /// The name of the uplink
-        #[arg(value_name = "NAME")]
         uplink: UplinkName,
         /// Stay there even if it fails
-        #[arg(long)]
         #[serde(default)]
         pin: bool,
     },
@@ -30,10 +27,8 @@ pub enum Command {
     /// Take an uplink out for maintenance: no traffic, still probed
     Disable {
         /// The name of the uplink
-        #[arg(value_name = "NAME")]
         uplink: UplinkName,
         /// Let its flows end first, within LIMIT (1s to 7days)
-        #[arg(long, value_name = "LIMIT", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_DRAIN)]
         #[serde(
             default,
             deserialize_with = "drain",
@@ -41,26 +36,20 @@ pub enum Command {
         )]
         drain: Option<DrainLimit>,
         /// Even while the others are only recovering
-        #[arg(long)]
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
     /// End the maintenance of an uplink
     Enable {
         /// The name of the uplink
-        #[arg(value_name = "NAME")]
         uplink: UplinkName,
     },
     /// Forget what was learnt of an uplink: loss, silences, failures
     Forget {
         /// The name of the uplink
-        #[arg(value_name = "NAME")]
         uplink: UplinkName,
     },
 }
-
-/// How long a drain may take where the operator does not say.
-const DEFAULT_DRAIN: &str = "10m";
 
 /// How long the flows of a drained uplink may go on, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +57,9 @@ const DEFAULT_DRAIN: &str = "10m";
 pub struct DrainLimit(Duration);
 
 impl DrainLimit {
+    /// How long a drain may take where the operator does not say.
+    pub const USUAL: &'static str = "10m";
+
     const SHORTEST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
@@ -131,7 +123,7 @@ fn drain<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Option<DrainLimi
     }
     Ok(match Drain::deserialize(source)? {
         Drain::Wanted(false) => None,
-        Drain::Wanted(true) => DEFAULT_DRAIN.parse().ok(),
+        Drain::Wanted(true) => DrainLimit::USUAL.parse().ok(),
         Drain::Limited(limit) => Some(limit),
     })
 }

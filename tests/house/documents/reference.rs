@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::process::Command;
 use std::time::Duration;
 
-use clap::CommandFactory;
-
 use super::Document;
-use uplinkd::cli::Cli;
+use uplinkd::cli;
 use uplinkd::config::{Config, KnownKey, schema};
 use uplinkd::engine::event::{EventKind, Severity};
 use uplinkd::engine::state::State;
@@ -301,7 +300,7 @@ fn every_command_and_each_of_its_options_is_described() {
         .lines()
         .filter(|line| line.starts_with("| `"))
         .collect();
-    let mut program = Cli::command();
+    let mut program = cli::program();
     program.build();
     let mut missing = Vec::new();
     for command in program.get_subcommands() {
@@ -337,6 +336,32 @@ fn every_command_and_each_of_its_options_is_described() {
         .filter(|name| !names.contains(name) && !name.starts_with('-'))
         .collect();
     assert_eq!(strange, Vec::<&str>::new(), "no such commands");
+}
+
+#[test]
+fn ubus_offers_each_command_of_the_agent_with_its_options() {
+    let queries = ["status", "history", "report"];
+    let listed = Document::read("docs/openwrt.md").text;
+    let program = cli::program();
+    let is_of_agent = |command: &&clap::Command| {
+        let mut arguments = command.get_arguments();
+        let has_socket = arguments.any(|argument| argument.get_long() == Some("socket"));
+        has_socket && !queries.contains(&command.get_name())
+    };
+    let commands: Vec<_> = program.get_subcommands().filter(is_of_agent).collect();
+    assert!(commands.len() > 5, "{commands:?}");
+    for command in commands {
+        let begin = format!("        \"{}\":{{", command.get_name());
+        let method = listed.lines().find_map(|line| line.strip_prefix(&begin));
+        let method = method.unwrap_or_else(|| panic!("no method {begin}"));
+        let options = command.get_arguments().filter_map(clap::Arg::get_long);
+        for option in options.filter(|option| !matches!(*option, "config" | "socket")) {
+            assert!(
+                method.contains(&format!("\"{option}\":")),
+                "{begin} --{option}"
+            );
+        }
+    }
 }
 
 /// The cells of each row of the table under a heading.
@@ -403,7 +428,9 @@ fn every_state_is_described_with_what_to_do() {
 fn the_exit_codes_described_are_those_of_the_help() {
     let reference = Document::read("docs/files.md");
     let described = first_cells(&reference.under("## Exit status"));
-    let help = Cli::command().render_long_help().to_string();
+    let mut help = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+    let help = help.arg("--help").output().expect("the help").stdout;
+    let help = String::from_utf8(help).expect("a text");
     let (_, codes) = help.split_once("Exit codes: ").expect("the codes");
     let codes = codes.split(", ").filter_map(|code| code.split(' ').next());
     let codes: Vec<_> = codes.filter(|code| code.parse::<u8>().is_ok()).collect();
