@@ -20,10 +20,12 @@ mod syntax;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use anyhow::Result;
 use lexopt::{Arg, Parser};
 
+use crate::engine::command::FORMS;
 use failure::UsageError;
 use syntax::{CommandRow, Given, misuse, of_command, of_program, unknown};
 
@@ -32,28 +34,25 @@ pub use failure::{exit_code, explain};
 pub use packaging::program;
 
 /// The commands, in the order of the help.
-const COMMANDS: &[CommandRow] = &[
-    run::COMMAND,
-    check::COMMAND,
-    status::COMMAND,
-    history::COMMAND,
-    report::COMMAND,
-    command::RELOAD,
-    command::SWITCH,
-    command::AUTO,
-    command::DISABLE,
-    command::ENABLE,
-    command::FORGET,
-    import::COMMAND,
+static COMMANDS: LazyLock<Vec<CommandRow>> = LazyLock::new(|| {
+    let mut rows = vec![
+        run::COMMAND,
+        check::COMMAND,
+        status::COMMAND,
+        history::COMMAND,
+        report::COMMAND,
+        command::RELOAD,
+    ];
+    rows.extend(FORMS.iter().copied().map(command::row));
+    rows.push(import::COMMAND);
     #[cfg(feature = "replay")]
-    replay::COMMAND,
+    rows.push(replay::COMMAND);
     #[cfg(feature = "packaging")]
-    packaging::COMPLETIONS,
-    #[cfg(feature = "packaging")]
-    packaging::MAN,
+    rows.extend([packaging::COMPLETIONS, packaging::MAN]);
     #[cfg(feature = "lab")]
-    lab::COMMAND,
-];
+    rows.push(lab::COMMAND);
+    rows
+});
 
 /// Runs the command that these words are, without the name of the program before them.
 ///
@@ -64,7 +63,7 @@ pub fn run(words: impl IntoIterator<Item = OsString> + 'static) -> Result<ExitCo
     let name = match line.next()? {
         Some(Arg::Value(name)) => name,
         Some(Arg::Short('h') | Arg::Long("help")) => {
-            return show(&of_program(COMMANDS, output::width()));
+            return show(&of_program(&COMMANDS, output::width()));
         }
         Some(Arg::Short('V') | Arg::Long("version")) => {
             return show(concat!("uplinkd ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -77,16 +76,16 @@ pub fn run(words: impl IntoIterator<Item = OsString> + 'static) -> Result<ExitCo
             return Err(misuse(&format!("before a command there is no option {unknown}")).into());
         }
         None => {
-            let help = of_program(COMMANDS, output::width());
+            let help = of_program(&COMMANDS, output::width());
             return Err(UsageError(format!("a command is missing\n\n{help}")).into());
         }
     };
-    let Some(command) = COMMANDS.iter().find(|command| name == command.name) else {
-        let known = COMMANDS.iter().map(|command| command.name);
+    let Some(command) = COMMANDS.iter().find(|command| name == command.form.name) else {
+        let known = COMMANDS.iter().map(|command| command.form.name);
         let unknown = unknown("", &name.to_string_lossy(), known);
         return Err(misuse(&format!("there is no command {unknown}")).into());
     };
-    match Given::read(command, &mut line)? {
+    match Given::read(*command, &mut line)? {
         Some(given) => (command.run)(&given),
         None => show(&of_command(command, output::width())),
     }

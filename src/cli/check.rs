@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::connection::{CONFIG, ConfigFile};
 use super::failure::exit_code;
 use super::output::{self, Colour, Palette, wrapped};
-use super::syntax::{Argument, CommandRow, Given};
+use super::syntax::{Argument, CommandForm, CommandRow, Given};
 use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
 use crate::engine::settings::Flows;
@@ -25,9 +25,12 @@ use facts::Facts;
 use finding::{Finding, FindingSeverity};
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "check",
-    about: "Look for mistakes in the configuration and on this machine",
-    arguments: &[CONFIG, JSON],
+    form: CommandForm {
+        name: "check",
+        about: "Look for mistakes in the configuration and on this machine",
+        arguments: &[CONFIG, JSON],
+    },
+    connection: &[],
     run: |given| run(&CheckArguments::read(given)?),
 };
 

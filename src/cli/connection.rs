@@ -20,6 +20,9 @@ pub(super) const SOCKET: Argument = Argument {
     ..Argument::named("socket")
 };
 
+/// By which a command finds the agent.
+pub(super) const CONNECTION: &[Argument] = &[SOCKET, CONFIG];
+
 /// Where the configuration is.
 #[derive(Debug)]
 pub(super) struct ConfigFile {

@@ -9,19 +9,22 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 
 use super::command::unexpected;
-use super::connection::{CONFIG, Connection, SOCKET};
+use super::connection::{CONNECTION, Connection};
 use super::output;
 use super::status::table;
-use super::syntax::{Argument, ArgumentForm, CommandRow, Given, text};
+use super::syntax::{Argument, ArgumentForm, CommandForm, CommandRow, Given, text};
 use crate::config::{Config, ConfigError, defaults};
 use crate::control::{Request, Response};
 use crate::engine::event::record::EventRecord;
 use crate::history;
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "history",
-    about: "Show what happened, also before a restart",
-    arguments: &[JSON, SINCE, SOCKET, CONFIG],
+    form: CommandForm {
+        name: "history",
+        about: "Show what happened, also before a restart",
+        arguments: &[JSON, SINCE],
+    },
+    connection: CONNECTION,
     run: |given| run(&HistoryArguments::read(given)?),
 };
 

@@ -7,27 +7,30 @@ use std::str::FromStr;
 use anyhow::Result;
 
 use super::output;
-use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
+use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::mwan3::{self, Mwan3Files};
 use crate::config::{self, Config};
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "import",
-    about: "Make a configuration from that of mwan3",
-    arguments: &[PROGRAM, FILE, NETWORK, TOML],
+    form: CommandForm {
+        name: "import",
+        about: "Make a configuration from that of mwan3",
+        arguments: &[PROGRAM, FILE, NETWORK, TOML],
+    },
+    connection: &[],
     run: |given| run(&ImportArguments::read(given)?),
 };
 
 const PROGRAM: Argument = Argument {
-    form: ArgumentForm::Word,
+    form: ArgumentForm::Word("PROGRAM"),
     help: "The program that the configuration is of",
     choices: &["mwan3"],
-    ..Argument::named("PROGRAM")
+    ..Argument::named("program")
 };
 const FILE: Argument = Argument {
-    form: ArgumentForm::Word,
+    form: ArgumentForm::Word("FILE"),
     help: "The configuration, such as /etc/config/mwan3",
-    ..Argument::named("FILE")
+    ..Argument::named("file")
 };
 const NETWORK: Argument = Argument {
     form: ArgumentForm::Valued("FILE"),

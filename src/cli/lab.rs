@@ -10,22 +10,25 @@ use anyhow::Context;
 
 use super::history::span;
 use super::output;
-use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
+use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::lab::scenario::{self, Scenario};
 use crate::lab::{self, LabOptions, LabOutput};
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "lab",
-    about: "Run the agent in a network of throw-away namespaces that breaks",
-    arguments: &[SCENARIO, JSON, LIST, SHELL, RUNS, FOR, TIMES, SVG, SEED],
+    form: CommandForm {
+        name: "lab",
+        about: "Run the agent in a network of throw-away namespaces that breaks",
+        arguments: &[SCENARIO, JSON, LIST, SHELL, RUNS, FOR, TIMES, SVG, SEED],
+    },
+    connection: &[],
     run: |given| run(&LabArguments::read(given)?),
 };
 
 const SCENARIO: Argument = Argument {
-    form: ArgumentForm::OptionalWord,
+    form: ArgumentForm::OptionalWord("SCENARIO"),
     help: "The scenario to run; `--list` names them all",
     default: Some(|| "tour"),
-    ..Argument::named("SCENARIO")
+    ..Argument::named("scenario")
 };
 const JSON: Argument = Argument {
     help: "One JSON object on standard output, and nothing else",
@@ -34,7 +37,7 @@ const JSON: Argument = Argument {
 const LIST: Argument = Argument {
     help: "Names the scenarios",
     excludes: &[
-        "SCENARIO", "json", "shell", "runs", "for", "times", "svg", "seed",
+        "scenario", "json", "shell", "runs", "for", "times", "svg", "seed",
     ],
     ..Argument::named("list")
 };

@@ -9,38 +9,44 @@ use anyhow::Result;
 use clap_complete::Shell;
 
 use super::output;
-use super::syntax::{Argument, ArgumentForm, CommandRow, text};
+use super::syntax::{Argument, ArgumentForm, CommandForm, CommandRow, text};
 use manual::ManualPage;
 
 pub use program::program;
 
 pub(super) const COMPLETIONS: CommandRow = CommandRow {
-    name: "completions",
-    about: "Print the completions for a shell",
-    arguments: &[SHELL],
+    form: CommandForm {
+        name: "completions",
+        about: "Print the completions for a shell",
+        arguments: &[SHELL],
+    },
+    connection: &[],
     run: |given| completions(given.need(&SHELL, text(str::parse))?),
 };
 
 const SHELL: Argument = Argument {
-    form: ArgumentForm::Word,
+    form: ArgumentForm::Word("SHELL"),
     help: "Which shell",
     choices: &["bash", "elvish", "fish", "powershell", "zsh"],
-    ..Argument::named("SHELL")
+    ..Argument::named("shell")
 };
 
 pub(super) const MAN: CommandRow = CommandRow {
-    name: "man",
-    about: "Print a manual page",
-    arguments: &[PAGE],
+    form: CommandForm {
+        name: "man",
+        about: "Print a manual page",
+        arguments: &[PAGE],
+    },
+    connection: &[],
     run: |given| man(given.need(&PAGE, text(page))?),
 };
 
 const PAGE: Argument = Argument {
-    form: ArgumentForm::OptionalWord,
+    form: ArgumentForm::OptionalWord("PAGE"),
     help: "Which page",
     default: Some(|| "uplinkd"),
     choices: &["uplinkd", "uplinkd.toml"],
-    ..Argument::named("PAGE")
+    ..Argument::named("page")
 };
 
 fn completions(shell: Shell) -> Result<ExitCode> {

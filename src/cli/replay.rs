@@ -10,24 +10,27 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use super::output;
-use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
+use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::Config;
 use crate::recording::{self, Recording, RecordingSource};
 use crate::units::UplinkName;
 use run::ReplayRun;
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "replay",
-    about: "Run the decisions on a recorded trace in virtual time",
-    arguments: &[RECORDING, CONFIG, TRUTH, JSON],
+    form: CommandForm {
+        name: "replay",
+        about: "Run the decisions on a recorded trace in virtual time",
+        arguments: &[RECORDING, CONFIG, TRUTH, JSON],
+    },
+    connection: &[],
     run: |given| run(&ReplayArguments::read(given)?),
 };
 
 const RECORDING: Argument = Argument {
-    form: ArgumentForm::Word,
+    form: ArgumentForm::Word("RECORDING"),
     help: "A recording of the agent, a CSV, or NAME=FILE of `ping -D`",
     is_repeatable: true,
-    ..Argument::named("RECORDING")
+    ..Argument::named("recording")
 };
 const CONFIG: Argument = Argument {
     form: ArgumentForm::Valued("FILE"),

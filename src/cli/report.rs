@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 
 use super::command::unexpected;
-use super::connection::{CONFIG, Connection, SOCKET};
+use super::connection::{CONNECTION, Connection};
 use super::history;
 use super::output::{self, paragraph, short};
 use super::status::table::list;
-use super::syntax::{self, Argument, ArgumentForm, CommandRow, Given};
+use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::{ConfigError, printable};
 use crate::control::{Request, Response};
 use crate::report::{
@@ -20,9 +20,12 @@ use crate::report::{
 use crate::units::UplinkName;
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "report",
-    about: "Show availability, outages, and who carried the traffic",
-    arguments: &[JSON, CSV, SINCE, SOCKET, CONFIG],
+    form: CommandForm {
+        name: "report",
+        about: "Show availability, outages, and who carried the traffic",
+        arguments: &[JSON, CSV, SINCE],
+    },
+    connection: CONNECTION,
     run: |given| run(&ReportArguments::read(given)?),
 };
 

@@ -5,15 +5,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::connection::{CONFIG, ConfigFile};
-use super::syntax::{Argument, CommandRow, Given};
+use super::syntax::{Argument, CommandForm, CommandRow, Given};
 use crate::alert;
 use crate::config::Config;
 use crate::daemon::{self, Options};
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "run",
-    about: "Run the agent in the foreground",
-    arguments: &[CONFIG, OBSERVE],
+    form: CommandForm {
+        name: "run",
+        about: "Run the agent in the foreground",
+        arguments: &[CONFIG, OBSERVE],
+    },
+    connection: &[],
     run: |given| run(&RunArguments::read(given)?),
 };
 

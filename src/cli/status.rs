@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 
 use super::command::unexpected;
-use super::connection::{CONFIG, Connection, SOCKET};
+use super::connection::{CONNECTION, Connection};
 use super::failure::UsageError;
 use super::output;
-use super::syntax::{Argument, ArgumentForm, CommandRow, Given, text};
+use super::syntax::{Argument, ArgumentForm, CommandForm, CommandRow, Given, text};
 use crate::control::client::Client;
 use crate::control::{Request, Response};
 use crate::engine::event::record::EventRecord;
@@ -21,16 +21,19 @@ use crate::engine::status::Status;
 use crate::units::{Timestamp, UplinkName};
 
 pub(super) const COMMAND: CommandRow = CommandRow {
-    name: "status",
-    about: "Show what is active, how each uplink is, since when and why",
-    arguments: &[NAME, JSON, WATCH, SOCKET, CONFIG],
+    form: CommandForm {
+        name: "status",
+        about: "Show what is active, how each uplink is, since when and why",
+        arguments: &[NAME, JSON, WATCH],
+    },
+    connection: CONNECTION,
     run: |given| run(&StatusArguments::read(given)?),
 };
 
 const NAME: Argument = Argument {
-    form: ArgumentForm::OptionalWord,
+    form: ArgumentForm::OptionalWord("NAME"),
     help: "Only this uplink, with its targets",
-    ..Argument::named("NAME")
+    ..Argument::named("name")
 };
 const JSON: Argument = Argument {
     help: "For machines; with --watch, one line for each change",

@@ -6,7 +6,6 @@ mod help;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -14,103 +13,36 @@ use anyhow::Result;
 use super::failure::UsageError;
 use crate::config::{nearest, printable};
 
+pub(super) use crate::engine::command::form::{Argument, ArgumentForm, CommandForm};
+
 pub(super) use given::{Given, path, text};
 #[cfg(feature = "packaging")]
 pub(super) use help::ABOUT;
 pub(super) use help::{of_command, of_program};
 
 /// A command of the command line.
+#[derive(Clone, Copy)]
 pub(super) struct CommandRow {
-    pub(super) name: &'static str,
-    /// What it does, in a line.
-    pub(super) about: &'static str,
-    /// Words in their order, and options in that of the help.
-    pub(super) arguments: &'static [Argument],
+    pub(super) form: CommandForm,
+    /// What it takes behind its own arguments, to find the agent.
+    pub(super) connection: &'static [Argument],
     /// Does it.
     pub(super) run: fn(&Given) -> Result<ExitCode>,
 }
 
-/// What a command takes: an option, or a word.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Argument {
-    /// An option without its dashes; of a word what it is, in capitals. Unique in its command.
-    pub(super) name: &'static str,
-    pub(super) form: ArgumentForm,
-    pub(super) help: &'static str,
-    /// What counts if it is not given.
-    pub(super) default: Option<fn() -> &'static str>,
-    /// All that it may be, where these are words.
-    pub(super) choices: &'static [&'static str],
-    /// The names of those that it cannot stand beside.
-    pub(super) excludes: &'static [&'static str],
-    /// It may be given more than once.
-    pub(super) is_repeatable: bool,
-}
-
-/// How an argument is written.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ArgumentForm {
-    /// `--json`
-    Switch,
-    /// `--config FILE` or `--config=FILE`
-    Valued(&'static str),
-    /// Such an option whose value may begin with a dash even behind a space.
-    Dashed(&'static str),
-    /// `--drain=LIMIT`, or `--drain` for the usual one
-    Optional {
-        value: &'static str,
-        usual: &'static str,
-    },
-    /// A word that must be there.
-    Word,
-    /// A word that may be there.
-    OptionalWord,
-}
-
-impl Argument {
-    /// A switch that nothing is known of but its name.
-    pub(super) const fn named(name: &'static str) -> Self {
-        Self {
-            name,
-            form: ArgumentForm::Switch,
-            help: "",
-            default: None,
-            choices: &[],
-            excludes: &[],
-            is_repeatable: false,
-        }
-    }
-
-    pub(super) const fn is_word(&self) -> bool {
-        matches!(self.form, ArgumentForm::Word | ArgumentForm::OptionalWord)
-    }
-}
-
-/// As usage shows it.
-impl fmt::Display for Argument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.name;
-        match self.form {
-            ArgumentForm::Switch => write!(f, "--{name}"),
-            ArgumentForm::Valued(value) | ArgumentForm::Dashed(value) => {
-                write!(f, "--{name} <{value}>")
-            }
-            ArgumentForm::Optional { value, .. } => write!(f, "--{name}[=<{value}>]"),
-            ArgumentForm::Word => write!(f, "<{name}>"),
-            ArgumentForm::OptionalWord => write!(f, "[{name}]"),
-        }?;
-        f.write_str(if self.is_repeatable { "..." } else { "" })
-    }
-}
-
 impl CommandRow {
+    /// All that it takes.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &'static Argument> + Clone + use<> {
+        self.form.arguments.iter().chain(self.connection)
+    }
+
     /// `Usage: uplinkd status [OPTIONS] [NAME]`
     fn usage(&self) -> String {
-        let mut usage = format!("Usage: uplinkd {}", self.name);
-        if self.arguments.iter().any(|argument| !argument.is_word()) {
+        let mut usage = format!("Usage: uplinkd {}", self.form.name);
+        if self.arguments().any(|argument| !argument.is_word()) {
             usage.push_str(" [OPTIONS]");
         }
-        for word in self.arguments.iter().filter(|argument| argument.is_word()) {
+        for word in self.arguments().filter(|argument| argument.is_word()) {
             usage = format!("{usage} {word}");
         }
         usage
@@ -118,7 +50,7 @@ impl CommandRow {
 
     /// The error that the command is not written so.
     fn misuse(&self, what: &str) -> UsageError {
-        let (name, usage) = (self.name, self.usage());
+        let (name, usage) = (self.form.name, self.usage());
         let what = printable(what);
         UsageError(format!(
             "{name}: {what}\n{usage}\nHelp: uplinkd {name} --help"

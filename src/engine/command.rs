@@ -1,6 +1,9 @@
 //! Commands of an operator, and why one is refused.
 //!
-//! By the attributes of serde it is a line of the control socket, and a call of ubus with its arguments.
+//! By its row in [`FORMS`] a command is one of the command line and a method on ubus; by the attributes of serde
+//! it is a line of the control socket.
+
+pub mod form;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +12,64 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Timestamp, UplinkName};
+use form::{Argument, ArgumentForm, CommandForm};
+
+/// How the commands are written: each argument is a field of its variant.
+pub const FORMS: &[CommandForm] = &[
+    CommandForm {
+        name: "switch",
+        about: "Send the traffic through one uplink until `auto`",
+        arguments: &[
+            UPLINK,
+            Argument {
+                help: "Stay there even if it fails",
+                ..Argument::named("pin")
+            },
+        ],
+    },
+    CommandForm {
+        name: "auto",
+        about: "Let the agent choose again",
+        arguments: &[],
+    },
+    CommandForm {
+        name: "disable",
+        about: "Take an uplink out for maintenance: no traffic, still probed",
+        arguments: &[
+            UPLINK,
+            Argument {
+                form: ArgumentForm::Optional {
+                    value: "LIMIT",
+                    usual: DrainLimit::USUAL,
+                },
+                help: "Let its flows end first, within LIMIT (1s to 7days)",
+                check: form::parses::<DrainLimit>,
+                ..Argument::named("drain")
+            },
+            Argument {
+                help: "Even while the others are only recovering",
+                ..Argument::named("force")
+            },
+        ],
+    },
+    CommandForm {
+        name: "enable",
+        about: "End the maintenance of an uplink",
+        arguments: &[UPLINK],
+    },
+    CommandForm {
+        name: "forget",
+        about: "Forget what was learnt of an uplink: loss, silences, failures",
+        arguments: &[UPLINK],
+    },
+];
+
+const UPLINK: Argument = Argument {
+    form: ArgumentForm::Word("NAME"),
+    help: "The name of the uplink",
+    check: form::parses::<UplinkName>,
+    ..Argument::named("uplink")
+};
 
 /// What an operator chooses by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The object on ubus against a stand-in for ubusd, and the wire format byte by byte.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,27 +70,33 @@ fn is_answered(client: &mut Client) -> bool {
 }
 
 #[test]
-fn the_object_has_the_methods_and_types_that_its_document_lists() {
+fn the_object_has_the_methods_that_its_acl_names_and_the_arguments_of_the_command_line() {
     let site = Site::new();
     let client = site.bus.accept();
     let [object] = client.objects.as_slice() else {
         panic!("{:?}", client.objects);
     };
     assert_eq!(object.path, "uplinkd");
-    let listed = include_str!("../../docs/openwrt.md")
-        .lines()
-        .skip_while(|line| !line.starts_with("'uplinkd' @"));
-    let methods = listed
-        .skip(1)
-        .take_while(|line| line.starts_with("        \""));
-    let methods: Vec<_> = methods.map(str::trim).collect();
-    assert!(methods.len() > 5, "{methods:?}");
-    let types = methods
-        .join(",")
-        .replace("\"String\"", "3")
-        .replace("\"Boolean\"", "7");
-    let expected: Value = serde_json::from_str(&format!("{{{types}}}")).expect("methods");
-    assert_eq!(object.signature, expected);
+    let acl = include_str!("../../openwrt/uplinkd/files/acl.json");
+    let acl: Value = serde_json::from_str(acl).expect("JSON");
+    let named = ["read", "write"].map(|access| acl["uplinkd"][access]["ubus"]["uplinkd"].clone());
+    let named = named
+        .iter()
+        .flat_map(|list| list.as_array().expect("a list"));
+    let named: BTreeSet<_> = named.map(|name| name.as_str().expect("a name")).collect();
+    let signature = object.signature.as_object().expect("methods");
+    assert_eq!(
+        signature
+            .keys()
+            .map(String::as_str)
+            .collect::<BTreeSet<_>>(),
+        named
+    );
+    let (text, truth) = (3, 7);
+    let drained = json!({"uplink": text, "drain": text, "force": truth});
+    assert_eq!(signature["disable"], drained);
+    assert_eq!(signature["switch"], json!({"uplink": text, "pin": truth}));
+    assert_eq!(signature["auto"], json!({}));
 }
 
 #[test]

@@ -16,8 +16,10 @@ pub fn program() -> Command {
 }
 
 fn command(row: &CommandRow) -> Command {
-    let arguments = row.arguments.iter().map(argument);
-    Command::new(row.name).about(row.about).args(arguments)
+    let arguments = row.arguments().map(argument);
+    Command::new(row.form.name)
+        .about(row.form.about)
+        .args(arguments)
 }
 
 fn argument(row: &Argument) -> Arg {
@@ -40,8 +42,11 @@ fn argument(row: &Argument) -> Arg {
             let argument = argument.long(row.name).value_name(value);
             argument.num_args(0..=1).require_equals(true)
         }
-        ArgumentForm::Word => argument.required(true).value_hint(hint(row.name)),
-        ArgumentForm::OptionalWord => argument.value_hint(hint(row.name)),
+        ArgumentForm::Word(word) => argument
+            .required(true)
+            .value_name(word)
+            .value_hint(hint(word)),
+        ArgumentForm::OptionalWord(word) => argument.value_name(word).value_hint(hint(word)),
     };
     if row.choices.is_empty() {
         argument

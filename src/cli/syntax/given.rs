@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
-use super::{Argument, ArgumentForm, CommandRow, unknown};
+use super::{Argument, ArgumentForm, CommandForm, CommandRow, unknown};
 use crate::cli::failure::UsageError;
 
 /// The arguments of a command as they were given: such as its row has, none more often than it may be, none
 /// beside one that it excludes, and all that must be there.
 pub(in crate::cli) struct Given {
-    command: &'static CommandRow,
+    command: CommandRow,
     /// In their order. A switch has an empty value.
     values: Vec<(&'static Argument, OsString)>,
 }
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Given {
 impl Given {
     /// Reads what follows the name of a command. None where its help is asked for.
     pub(in crate::cli) fn read(
-        command: &'static CommandRow,
+        command: CommandRow,
         line: &mut Parser,
     ) -> Result<Option<Self>, UsageError> {
         let mut given = Self {
@@ -50,7 +50,7 @@ impl Given {
     }
 
     fn option(&self, name: &str) -> Result<&'static Argument, UsageError> {
-        let options = self.command.arguments.iter().filter(|one| !one.is_word());
+        let options = self.command.arguments().filter(|one| !one.is_word());
         let option = options.clone().find(|option| option.name == name);
         option.ok_or_else(|| {
             let known = options.map(|option| option.name).chain(["help"]);
@@ -68,7 +68,7 @@ impl Given {
             ArgumentForm::Switch if attached.is_some() => {
                 return Err(self.command.misuse(&format!("{option} takes no value")));
             }
-            ArgumentForm::Switch | ArgumentForm::Word | ArgumentForm::OptionalWord => {
+            ArgumentForm::Switch | ArgumentForm::Word(_) | ArgumentForm::OptionalWord(_) => {
                 Some(OsString::new())
             }
             ArgumentForm::Optional { usual, .. } => Some(attached.unwrap_or_else(|| usual.into())),
@@ -83,7 +83,7 @@ impl Given {
         let is_open = |argument: &&Argument| {
             argument.is_word() && (argument.is_repeatable || !self.has(argument))
         };
-        let next = self.command.arguments.iter().find(is_open);
+        let next = self.command.arguments().find(is_open);
         next.ok_or_else(|| {
             let hint = self.equals_sign(value).unwrap_or_default();
             let value = value.display();
@@ -116,6 +116,9 @@ impl Given {
             let what = format!("{argument} is one of {}, not {wrong}", choices.join(", "));
             return Err(self.command.misuse(&what));
         }
+        if let Some(text) = value.to_str() {
+            (argument.check)(text).map_err(|why| self.wrong(argument, &value, &why))?;
+        }
         self.values.push((argument, value));
         Ok(())
     }
@@ -131,9 +134,9 @@ impl Given {
             }
         }
         let is_missing = |argument: &&Argument| {
-            matches!(argument.form, ArgumentForm::Word) && !self.has(argument)
+            matches!(argument.form, ArgumentForm::Word(_)) && !self.has(argument)
         };
-        match self.command.arguments.iter().find(is_missing) {
+        match self.command.arguments().find(is_missing) {
             Some(missing) => Err(self.missing(missing)),
             None => Ok(()),
         }
@@ -141,6 +144,27 @@ impl Given {
 
     fn missing(&self, argument: &Argument) -> UsageError {
         self.command.misuse(&format!("{argument} is missing"))
+    }
+
+    /// The command with its own arguments as fields, as a line of the control socket has it.
+    pub(in crate::cli) fn request(&self) -> Result<serde_json::Value, UsageError> {
+        let CommandForm {
+            name, arguments, ..
+        } = self.command.form;
+        let mut fields = serde_json::Map::new();
+        for argument in arguments.iter().filter(|argument| self.has(argument)) {
+            let field = if matches!(argument.form, ArgumentForm::Switch) {
+                true.into()
+            } else {
+                self.need(argument, text(str::parse::<String>))?.into()
+            };
+            fields.insert(argument.name.to_owned(), field);
+        }
+        Ok(if arguments.is_empty() {
+            name.into()
+        } else {
+            serde_json::json!({ name: fields })
+        })
     }
 
     /// It was given.

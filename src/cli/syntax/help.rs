@@ -15,7 +15,7 @@ const EXIT_CODES: &str =
 /// `uplinkd --help`, in lines of at most `width` columns.
 pub(in crate::cli) fn of_program(commands: &[CommandRow], width: usize) -> String {
     let commands = commands.iter();
-    let commands = commands.map(|row| (format!("  {}", row.name), row.about.to_owned()));
+    let commands = commands.map(|row| (format!("  {}", row.form.name), row.form.about.to_owned()));
     let options = [
         help(),
         ("  -V, --version".to_owned(), "Print version".to_owned()),
@@ -32,10 +32,8 @@ pub(in crate::cli) fn of_program(commands: &[CommandRow], width: usize) -> Strin
 
 /// `uplinkd COMMAND --help`
 pub(in crate::cli) fn of_command(command: &CommandRow, width: usize) -> String {
-    let (words, options): (Vec<_>, Vec<_>) = command
-        .arguments
-        .iter()
-        .partition(|argument| argument.is_word());
+    let (words, options): (Vec<_>, Vec<_>) =
+        command.arguments().partition(|argument| argument.is_word());
     let words = words
         .into_iter()
         .map(|word| (format!("  {word}"), meaning(word)));
@@ -43,7 +41,7 @@ pub(in crate::cli) fn of_command(command: &CommandRow, width: usize) -> String {
         .into_iter()
         .map(|option| (format!("      {option}"), meaning(option)));
     let mut parts = vec![
-        paragraph(command.about, 0, width),
+        paragraph(command.form.about, 0, width),
         paragraph(&command.usage(), 0, width),
         section("Arguments", &words.collect::<Vec<_>>(), width),
         section(

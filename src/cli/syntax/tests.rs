@@ -29,27 +29,30 @@ const JSON: Argument = Argument {
     ..Argument::named("json")
 };
 const SHAPE: Argument = Argument {
-    form: ArgumentForm::Word,
+    form: ArgumentForm::Word("SHAPE"),
     help: "Which shape",
     choices: &["round", "square"],
-    ..Argument::named("SHAPE")
+    ..Argument::named("shape")
 };
 const FILES: Argument = Argument {
-    form: ArgumentForm::OptionalWord,
+    form: ArgumentForm::OptionalWord("FILE"),
     help: "Where it is",
     is_repeatable: true,
-    ..Argument::named("FILE")
+    ..Argument::named("file")
 };
 static DRAW: CommandRow = CommandRow {
-    name: "draw",
-    about: "Draw a shape",
-    arguments: &[SPAN, SHIFT, DRAIN, JSON, SHAPE, FILES],
+    form: CommandForm {
+        name: "draw",
+        about: "Draw a shape",
+        arguments: &[SPAN, SHIFT, DRAIN, JSON, SHAPE, FILES],
+    },
+    connection: &[],
     run: |_| Ok(ExitCode::SUCCESS),
 };
 
 fn read(words: &[&str]) -> Result<Option<Given>, UsageError> {
     let words: Vec<_> = words.iter().map(OsString::from).collect();
-    Given::read(&DRAW, &mut lexopt::Parser::from_args(words))
+    Given::read(DRAW, &mut lexopt::Parser::from_args(words))
 }
 
 fn given(words: &[&str]) -> Given {
@@ -172,7 +175,7 @@ fn arguments_that_exclude_each_other_are_refused_in_either_order() {
 fn a_text_that_is_not_utf_8_is_refused_and_a_path_is_taken() {
     let bytes = OsString::from_vec(b"a\xffb".to_vec());
     let words = ["round".into(), "--for".into(), bytes.clone(), bytes.clone()];
-    let given = Given::read(&DRAW, &mut lexopt::Parser::from_args(words));
+    let given = Given::read(DRAW, &mut lexopt::Parser::from_args(words));
     let given = given.expect("read").expect("no help");
     assert_eq!(
         given.need(&FILES, path).expect("a path"),
@@ -195,18 +198,18 @@ fn each_command_has_help() {
     );
     assert!(read(&["--help"]).expect("help").is_none());
     for width in [40, 80] {
-        let program = of_program(COMMANDS, width);
-        for command in COMMANDS {
+        let program = of_program(&COMMANDS, width);
+        for command in COMMANDS.iter() {
             assert!(
-                program.contains(&format!("\n  {} ", command.name)),
+                program.contains(&format!("\n  {} ", command.form.name)),
                 "{program}"
             );
             let help = of_command(command, width);
             assert!(
-                help.contains(&format!("\nUsage: uplinkd {}", command.name)),
+                help.contains(&format!("\nUsage: uplinkd {}", command.form.name)),
                 "{help}"
             );
-            for argument in command.arguments {
+            for argument in command.arguments() {
                 assert!(help.contains(&format!(" {argument}")), "{help}");
                 assert!(!argument.help.is_empty(), "{help}");
             }
@@ -240,18 +243,20 @@ Arguments:
 
 #[test]
 fn arguments_of_a_command_have_names_of_their_own_and_exclude_such_as_there_are() {
-    for command in COMMANDS {
-        let names = command.arguments.iter().map(|argument| argument.name);
+    for command in COMMANDS.iter() {
+        let names = command.arguments().map(|argument| argument.name);
         let unique: std::collections::BTreeSet<_> = names.collect();
-        assert_eq!(unique.len(), command.arguments.len(), "{}", command.name);
-        let mut excluded = command
-            .arguments
-            .iter()
-            .flat_map(|argument| argument.excludes);
+        assert_eq!(
+            unique.len(),
+            command.arguments().count(),
+            "{}",
+            command.form.name
+        );
+        let mut excluded = command.arguments().flat_map(|argument| argument.excludes);
         assert!(
             excluded.all(|name| unique.contains(name)),
             "{}",
-            command.name
+            command.form.name
         );
     }
 }
@@ -263,13 +268,13 @@ fn the_table_and_the_completions_name_the_same() {
     program.build();
     let commands: Vec<_> = program.get_subcommands().collect();
     assert_eq!(commands.len(), COMMANDS.len());
-    for (command, row) in commands.iter().zip(COMMANDS) {
-        assert_eq!(command.get_name(), row.name);
+    for (command, row) in commands.iter().zip(COMMANDS.iter()) {
+        assert_eq!(command.get_name(), row.form.name);
         let (help, arguments): (Vec<_>, Vec<_>) = command
             .get_arguments()
             .partition(|argument| argument.get_id() == "help");
-        assert_eq!((help.len(), arguments.len()), (1, row.arguments.len()));
-        for (argument, row) in arguments.into_iter().zip(row.arguments) {
+        assert_eq!((help.len(), arguments.len()), (1, row.arguments().count()));
+        for (argument, row) in arguments.into_iter().zip(row.arguments()) {
             let long = Some(row.name).filter(|_| !row.is_word());
             assert_eq!(
                 (argument.get_id().as_str(), argument.get_long()),
@@ -293,6 +298,6 @@ fn each_choice_of_a_shell_is_one_that_completions_are_made_for() {
     let known: Vec<_> = shells.iter().map(ToString::to_string).collect();
     let row = COMMANDS
         .iter()
-        .find(|command| command.name == "completions");
-    assert_eq!(row.expect("a command").arguments[0].choices, known);
+        .find(|command| command.form.name == "completions");
+    assert_eq!(row.expect("a command").form.arguments[0].choices, known);
 }

@@ -8,6 +8,8 @@ use super::blob::{Malformed, Writer};
 use super::blobmsg::{Fields, Value, kind};
 use super::frame::Code;
 use crate::control::Request;
+use crate::engine::command::FORMS;
+use crate::engine::command::form::{Argument, ArgumentForm};
 
 /// Where the object is found.
 pub(super) const PATH: &str = "uplinkd";
@@ -15,28 +17,47 @@ pub(super) const PATH: &str = "uplinkd";
 /// The most events that one answer has: a message of ubus has a megabyte at most.
 const MOST_EVENTS: usize = 1_000;
 
-/// The methods with their arguments and the types of these.
-const METHODS: &[(&str, &[(&str, u8)])] = &[
+/// The methods that are no commands to the engine, with their arguments.
+const OTHERS: &[(&str, &[(&str, u8)])] = &[
     ("status", &[]),
     ("history", &[("since", kind::TEXT)]),
     ("reload", &[]),
-    ("switch", &[UPLINK, ("pin", kind::INT8)]),
-    ("auto", &[]),
-    (
-        "disable",
-        &[UPLINK, ("drain", kind::TEXT), ("force", kind::INT8)],
-    ),
-    ("enable", &[UPLINK]),
-    ("forget", &[UPLINK]),
 ];
-const UPLINK: (&str, u8) = ("uplink", kind::TEXT);
+
+/// All methods with their arguments and the types of these.
+fn methods() -> impl Iterator<Item = (&'static str, Vec<(&'static str, u8)>)> {
+    let others = OTHERS
+        .iter()
+        .map(|(name, arguments)| (*name, arguments.to_vec()));
+    let commands = FORMS.iter().map(|form| {
+        let arguments = form.arguments.iter();
+        (
+            form.name,
+            arguments
+                .map(|argument| (argument.name, type_of(argument)))
+                .collect(),
+        )
+    });
+    others.chain(commands)
+}
+
+fn type_of(argument: &Argument) -> u8 {
+    match argument.form {
+        ArgumentForm::Switch => kind::INT8,
+        ArgumentForm::Valued(_)
+        | ArgumentForm::Dashed(_)
+        | ArgumentForm::Optional { .. }
+        | ArgumentForm::Word(_)
+        | ArgumentForm::OptionalWord(_) => kind::TEXT,
+    }
+}
 
 /// The methods as they are registered, for `ubus -v list`.
 pub(super) fn write_signature(writer: &mut Writer) {
-    for (method, arguments) in METHODS {
+    for (method, arguments) in methods() {
         writer.named(kind::TABLE, method, |writer| {
-            for (name, kind) in *arguments {
-                let kind = u32::from(*kind);
+            for (name, kind) in arguments {
+                let kind = u32::from(kind);
                 writer.named(kind::INT32, name, |writer| writer.raw(&kind.to_be_bytes()));
             }
         });
@@ -48,7 +69,7 @@ pub(super) fn write_signature(writer: &mut Writer) {
 /// # Errors
 /// With the status that says what is wrong with the call.
 pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
-    let known = METHODS.iter().find(|(name, _)| *name == method);
+    let known = methods().find(|(name, _)| *name == method);
     let (_, known) = known.ok_or(Code::MethodNotFound)?;
     let mut arguments = Map::new();
     for field in Fields::of(data) {

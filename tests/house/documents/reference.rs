@@ -338,32 +338,6 @@ fn every_command_and_each_of_its_options_is_described() {
     assert_eq!(strange, Vec::<&str>::new(), "no such commands");
 }
 
-#[test]
-fn ubus_offers_each_command_of_the_agent_with_its_options() {
-    let queries = ["status", "history", "report"];
-    let listed = Document::read("docs/openwrt.md").text;
-    let program = cli::program();
-    let is_of_agent = |command: &&clap::Command| {
-        let mut arguments = command.get_arguments();
-        let has_socket = arguments.any(|argument| argument.get_long() == Some("socket"));
-        has_socket && !queries.contains(&command.get_name())
-    };
-    let commands: Vec<_> = program.get_subcommands().filter(is_of_agent).collect();
-    assert!(commands.len() > 5, "{commands:?}");
-    for command in commands {
-        let begin = format!("        \"{}\":{{", command.get_name());
-        let method = listed.lines().find_map(|line| line.strip_prefix(&begin));
-        let method = method.unwrap_or_else(|| panic!("no method {begin}"));
-        let options = command.get_arguments().filter_map(clap::Arg::get_long);
-        for option in options.filter(|option| !matches!(*option, "config" | "socket")) {
-            assert!(
-                method.contains(&format!("\"{option}\":")),
-                "{begin} --{option}"
-            );
-        }
-    }
-}
-
 /// The cells of each row of the table under a heading.
 fn rows(document: &Document, heading: &str) -> Vec<Vec<String>> {
     let text = document.under(heading);
