@@ -60,7 +60,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-pub use agent::{AgentSettings, LogSink, UbusPlace};
+pub use agent::{AgentSettings, LogSink, MetricsPlace, UbusPlace};
 pub use error::{ConfigError, Fault, Hint, Problem, nearest, printable};
 pub use read::{Config, schema};
 pub use routing::{FlowSettings, LocalSockets, OnStop};

@@ -8,6 +8,7 @@
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── flows left ───────> flow mover
 //!  drains (n) ───────── mpsc<Report>, 16 ────┤                  ├── addresses ────────> drains
+//!  metrics thread (0..1) ── mpsc<Request>, 1 ┤                  ├── reply per request > metrics thread
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
 //! ```
@@ -25,6 +26,8 @@ mod history_query;
 mod kept_state;
 mod kernel_side;
 mod lateness;
+mod metrics;
+mod metrics_door;
 mod networks;
 mod pending;
 mod reload;
@@ -52,6 +55,7 @@ use crate::daemon::decisions::Decisions;
 use crate::daemon::drain::{DrainTasks, FlowList};
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
+use crate::daemon::metrics_door::SnapshotRequest;
 use crate::daemon::networks::{Netifd, network_of};
 use crate::daemon::pending::{PendingEvents, SwitchView};
 use crate::daemon::signals::{SignalRequest, Signals};
@@ -62,6 +66,7 @@ use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::{KernelNews, KernelReport};
+use crate::metrics::MetricsSnapshot;
 use crate::probe::{ProbeReport, ProberReport, Probers};
 use crate::routing::Observed;
 
@@ -125,6 +130,7 @@ enum Wake {
     Held(Option<FlowList>),
     Call(Option<Call>),
     Networks(Networks),
+    Metrics(SnapshotRequest),
     Timeout,
     Signal(SignalRequest),
 }
@@ -141,7 +147,7 @@ impl Daemon {
             probers: Probers::start().context("cannot start the probers")?,
             netifd: Netifd::start(&config.agent.ubus, &control),
             control,
-            announcer: Announcer::start(&config, options.observe),
+            announcer: Announcer::start(&config, options.observe, clock.now())?,
             pending: PendingEvents::new(),
             state: KeptState::new(options.observe),
             drains: DrainTasks::new(),
@@ -176,6 +182,7 @@ impl Daemon {
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
+                Wake::Metrics(request) => self.hand_over_metrics(request),
                 Wake::Timeout => self.time_has_passed(),
                 Wake::Signal(signal) => match signal.on_stop(self.config.on_stop) {
                     Some(on_stop) => return self.stop(on_stop).await,
@@ -211,6 +218,7 @@ impl Daemon {
             signal = self.signals.next() => Wake::Signal(signal),
             networks = self.netifd.changed() => Wake::Networks(networks),
             call = self.control.calls.recv(), if is_known => Wake::Call(call),
+            request = self.announcer.metrics.requested(), if is_known => Wake::Metrics(request),
         })
     }
 
@@ -286,6 +294,7 @@ impl Daemon {
 
     fn probed(&mut self, report: ProbeReport) {
         tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
+        self.announcer.metrics.reported(&report);
         self.decisions.tell(Input::Probe {
             uplink: report.uplink,
             id: report.id,
@@ -329,6 +338,21 @@ impl Daemon {
         self.decisions.engine.status_of(agent, self.clock.wall())
     }
 
+    fn hand_over_metrics(&mut self, request: SnapshotRequest) {
+        let Some(meters) = self.announcer.metrics.counted(self.clock.now()) else {
+            return;
+        };
+        let snapshot = MetricsSnapshot {
+            status: self.status(),
+            meters,
+            traffic: self.kernel.all_counters(),
+            overruns: self.kernel.overruns(),
+            wall: self.clock.wall(),
+        };
+        // A thread that has ended meanwhile is no error.
+        drop(request.send(Box::new(snapshot)));
+    }
+
     // ---- out ----
 
     /// Carries out the actions of the engine.
@@ -354,6 +378,10 @@ impl Daemon {
         }
         for (uplink, order) in drains {
             self.advance_drain(uplink, order);
+        }
+        for job in &jobs {
+            let (settings, now) = (&self.config.engine, self.clock.now());
+            self.announcer.metrics.ordered(settings, &job.probe, now);
         }
         let ordered = self.clock.instant(self.decisions.ordered);
         let refused = self.probers.order(jobs, ordered).err();
@@ -428,6 +456,7 @@ impl Daemon {
         };
         self.announce_agent(Change::AgentStopped, what.to_owned());
         self.announcer.finish(self.clock.now());
+        self.announcer.metrics.close().await;
         self.keep_memory();
         if is_removed {
             self.kernel.remove_all(&self.config).await?;

@@ -17,7 +17,9 @@
 //! ```text
 //!  main ──> cli ──> daemon ──> kernel ───> routing ──> units
 //!            │        ├──────> probe ────> engine::{action, input}
-//!            │        ├──────> control ──> engine::{command, event, status}
+//!            │        ├──────> control ──> engine::{command, event, status}, unix_socket
+//!            │        ├──────> metrics ──> engine::{action, event, input, state, status}
+//!            │        ├──────> web ──────> unix_socket
 //!            │        ├──────> engine ───> routing
 //!            │        └──────> config ───> engine::{budget, settings}, routing
 //!            ├──> control (as a client), config, kernel (`check` looks at the machine)
@@ -32,7 +34,9 @@
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
-//! - [`control`]: the requests that a running agent answers.
+//! - [`control`]: the requests that a running agent answers. [`web`]: a server of pages.
+//!   [`unix_socket`]: a listener at a path, for both.
+//! - [`metrics`]: what is counted, and its text for Prometheus. Pure.
 //! - [`alert`]: the log.
 //! - [`replay`]: the engine in virtual time; [`recorder`] keeps its inputs, and [`recording`]
 //!   is the world that a file remembers.
@@ -54,6 +58,7 @@ pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod memory;
+pub mod metrics;
 pub mod probe;
 pub mod recorder;
 #[cfg(feature = "replay")]
@@ -63,3 +68,5 @@ pub mod replay;
 pub mod report;
 pub mod routing;
 pub mod units;
+pub mod unix_socket;
+pub mod web;

@@ -1,11 +1,12 @@
 //! `[agent]`: how the agent meets the world.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::document::ConfigValue;
-use super::error::Fault;
+use super::error::{Fault, Hint};
 use super::kinds::{DIRECTORY, FILE_OR_OFF, Own, SOCKET, ValueKind, Words, own, text};
 use super::section::Section;
 
@@ -24,6 +25,8 @@ pub struct AgentSettings {
     pub record: Option<PathBuf>,
     /// Where ubusd listens.
     pub ubus: UbusPlace,
+    /// Where metrics are offered.
+    pub metrics: MetricsPlace,
 }
 
 /// Where ubusd, the bus of OpenWrt, listens.
@@ -36,6 +39,20 @@ pub enum UbusPlace {
     Off,
     /// At this path.
     At(PathBuf),
+}
+
+/// Where metrics are offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MetricsPlace {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// At an address of this machine itself.
+    Tcp(SocketAddr),
+    /// At a Unix socket.
+    Unix(PathBuf),
+    /// In a file, for the textfile collector of a node exporter.
+    File(PathBuf),
 }
 
 /// Where the log goes.
@@ -65,7 +82,8 @@ const LOG_SINKS: Words<LogSink> = Words(&[
 ]);
 
 pub(super) fn read(section: &Section<'_>) -> AgentSettings {
-    section.not_yet("metrics");
+    section.not_yet("web");
+    section.not_yet("web_allow");
     AgentSettings {
         control: section.read("control", &SOCKET, CONTROL.into()),
         state_dir: section.read("state_dir", &DIRECTORY, "/var/lib/uplinkd".into()),
@@ -73,6 +91,7 @@ pub(super) fn read(section: &Section<'_>) -> AgentSettings {
         hooks: section.read("hooks", &DIRECTORY, "/etc/uplinkd/hooks.d".into()),
         record: section.read("record", &FILE_OR_OFF, None),
         ubus: section.read("ubus", &UBUS, UbusPlace::Auto),
+        metrics: section.read("metrics", &METRICS, MetricsPlace::Off),
     }
 }
 
@@ -88,3 +107,42 @@ const UBUS: Own<UbusPlace> = own(
         }
     },
 );
+
+const METRICS: Own<MetricsPlace> = own(
+    "\"off\", an address of this machine itself such as \"127.0.0.1:9464\", \"unix:PATH\" or \"file:PATH\"",
+    |value: &ConfigValue| {
+        let text = text(value)?;
+        let refused = |hint| Fault::value_or(value, METRICS.takes(), hint);
+        let path_in = |text: &str| ConfigValue::Text(text.to_owned());
+        match text.split_once(':') {
+            None if text == "off" => Ok(MetricsPlace::Off),
+            Some(("unix", path)) => {
+                let path = SOCKET.parse(&path_in(path)).ok();
+                path.map(MetricsPlace::Unix)
+                    .ok_or_else(|| refused(Hint::None))
+            }
+            Some(("file", path)) => {
+                let path = FILE_OR_OFF.parse(&path_in(path)).ok().flatten();
+                path.map(MetricsPlace::File)
+                    .ok_or_else(|| refused(Hint::None))
+            }
+            Some(_) | None => match text.parse::<SocketAddr>() {
+                Ok(address) if address.port() == 0 => Err(refused(Hint::None)),
+                Ok(address) if address.ip().is_loopback() => Ok(MetricsPlace::Tcp(address)),
+                Ok(_) => Err(refused(Hint::Advice(
+                    "they are not protected: offer them to other machines by a proxy with access control".to_owned(),
+                ))),
+                Err(_) => Err(refused(port_hint(text))),
+            },
+        }
+    },
+);
+
+/// A port alone is meant to be at this machine itself.
+fn port_hint(text: &str) -> Hint {
+    let port = text.trim_start_matches("localhost").trim_start_matches(':');
+    match port.parse::<u16>() {
+        Ok(port) => Hint::write(format_args!("\"127.0.0.1:{port}\"")),
+        Err(_) => Hint::None,
+    }
+}

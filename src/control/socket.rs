@@ -13,7 +13,7 @@
 use std::fs;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,6 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{getsockopt, sockopt};
-use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
@@ -35,6 +34,7 @@ use super::{Answer, Call, Response, running};
 use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::units::Protocol;
+use crate::unix_socket::{PathOccupant, listen, occupant};
 
 /// The listening socket, as long as it lives. Its file goes with it.
 #[derive(Debug)]
@@ -196,42 +196,14 @@ fn lock(path: &Path) -> Result<Flock<fs::File>, BindError> {
 
 /// Removes the socket of an agent that died. One at which an agent answers stays.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed("look at", path)(error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(BindError::InTheWay(path.to_owned()));
+    match occupant(path).map_err(failed("look at", path))? {
+        PathOccupant::None => Ok(()),
+        PathOccupant::Listener => Err(BindError::AlreadyRunning(path.to_owned())),
+        PathOccupant::OtherFile => Err(BindError::InTheWay(path.to_owned())),
+        PathOccupant::StaleSocket => {
+            fs::remove_file(path).map_err(failed("remove the stale socket", path))
         }
-        Ok(_) => {}
     }
-    let is_answered = match connect_at_once(path) {
-        Ok(()) => true,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-    };
-    if is_answered {
-        return Err(BindError::AlreadyRunning(path.to_owned()));
-    }
-    fs::remove_file(path).map_err(failed("remove the stale socket", path))
-}
-
-/// Connects without waiting: a full queue of connections is an answer as well.
-fn connect_at_once(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)
-}
-
-/// A socket that never has more rights than 0660, not even for a moment: the kernel takes those of
-/// the unbound socket's inode (`unix_bind_bsd` in `net/unix/af_unix.c`).
-fn listen(path: &Path) -> io::Result<StdUnixListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    let mode = Mode::from_bits_truncate(MODE);
-    fchmod(&socket, mode)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(StdUnixListener::from(std::os::fd::OwnedFd::from(socket)))
 }
 
 /// Who may talk: root, the agent's own user, and the group of the socket.
@@ -327,8 +299,6 @@ impl Watchers {
 }
 
 const TOO_SLOW: &str = "no longer watching: this client reads too slowly";
-const MODE: u32 = 0o660;
-const BACKLOG: i32 = 128;
 const MAX_CLIENTS: usize = 64;
 /// Watchers leave room for clients with requests.
 const MAX_WATCHERS: usize = MAX_CLIENTS / 2;

@@ -1,10 +1,11 @@
-//! The sinks of events: the log, netifd, hooks, the history, and watchers, ubus among them.
+//! The sinks of events: the log, netifd, hooks, the history, metrics, and watchers, ubus among them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use super::history_query::{HistoryRange, HistoryReader};
+use super::metrics::AgentMetrics;
 use super::networks::Netifd;
 use crate::alert::{self, Hooks, Repeats};
 use crate::config::Config;
@@ -27,20 +28,24 @@ pub(super) struct Announcer {
     /// Logged once: flash that cannot be written stays so.
     has_complained_of_history: bool,
     watchers: Watchers,
+    pub(super) metrics: AgentMetrics,
 }
 
 impl Announcer {
-    pub(super) fn start(config: &Config, is_observing: bool) -> Self {
+    /// # Errors
+    /// If there is no way out for the metrics.
+    pub(super) fn start(config: &Config, is_observing: bool, now: Moment) -> anyhow::Result<Self> {
         let acts = !is_observing;
         let mut known = BTreeSet::new();
-        Self {
+        Ok(Self {
+            metrics: AgentMetrics::start(config, now)?,
             repeats: Repeats::default(),
             hooks: acts.then(|| Hooks::start(&config.agent.hooks)),
             history: acts.then(|| history(&config.agent.state_dir, &mut known)),
             reader: HistoryReader::start(known),
             has_complained_of_history: false,
             watchers: Watchers::default(),
-        }
+        })
     }
 
     /// Passes on an event, with the status after it.
@@ -62,6 +67,7 @@ impl Announcer {
             let noted = history.note(record);
             self.note_history(noted);
         }
+        self.metrics.announced(record, now);
         self.watchers.publish(record, status);
     }
 

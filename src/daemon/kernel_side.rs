@@ -222,6 +222,27 @@ impl KernelSide {
         self.counters.as_mut()?.read(&link.name)
     }
 
+    /// The same of all uplinks, by one reading.
+    pub(super) fn all_counters(&mut self) -> BTreeMap<UplinkName, Counters> {
+        let (Some(reader), Some(observed)) = (&mut self.counters, &self.observed) else {
+            return BTreeMap::new();
+        };
+        if reader.read_table().is_none() {
+            return BTreeMap::new();
+        }
+        let attachments = self.attachments.iter();
+        let counters = attachments.filter_map(|(uplink, attachment)| {
+            let link = observed.links.get(&attachment.index?)?;
+            Some((uplink.clone(), reader.last_read(&link.name)?))
+        });
+        counters.collect()
+    }
+
+    /// How often the kernel had more events than its buffer holds.
+    pub(super) fn overruns(&self) -> u32 {
+        self.kernel.overruns()
+    }
+
     /// A probe with the interface and the mark by which it leaves.
     pub(super) fn job(&self, settings: &Settings, probe: ProbeOrder) -> Option<ProbeJob> {
         let index = self.attachments.get(&probe.uplink)?.index?;

@@ -32,9 +32,20 @@ impl CounterReader {
 
     /// The counters of an interface now; none if there is no such interface.
     pub fn read(&mut self, interface: &InterfaceName) -> Option<Counters> {
+        self.read_table()?;
+        self.last_read(interface)
+    }
+
+    /// Reads the table; none if that fails.
+    pub fn read_table(&mut self) -> Option<()> {
         self.text.clear();
         self.table.rewind().ok()?;
         self.table.read_to_string(&mut self.text).ok()?;
+        Some(())
+    }
+
+    /// The counters of an interface when the table was last read; none if there was no such interface.
+    pub fn last_read(&self, interface: &InterfaceName) -> Option<Counters> {
         counters_in(&self.text, interface)
     }
 }

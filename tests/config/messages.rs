@@ -649,8 +649,24 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [health]: failback_after: unknown key; it belongs under [failover]",
     ),
     (
-        "[agent]\nmetrics = \"127.0.0.1:9464\"\n",
-        "2: [agent]: metrics: not supported by this version",
+        "[agent]\nweb = \"127.0.0.1:9465\"\n",
+        "2: [agent]: web: not supported by this version",
+    ),
+    (
+        "[agent]\nmetrics = \"0.0.0.0:9464\"\n",
+        "2: [agent]: metrics: \"0.0.0.0:9464\": must be \"off\", an address of this machine itself such as \
+         \"127.0.0.1:9464\", \"unix:PATH\" or \"file:PATH\"; they are not protected: offer them to other machines by \
+         a proxy with access control",
+    ),
+    (
+        "[agent]\nmetrics = \":9464\"\n",
+        "2: [agent]: metrics: \":9464\": must be \"off\", an address of this machine itself such as \
+         \"127.0.0.1:9464\", \"unix:PATH\" or \"file:PATH\"; write \"127.0.0.1:9464\"",
+    ),
+    (
+        "[agent]\nmetrics = \"unix:metrics.sock\"\n",
+        "2: [agent]: metrics: \"unix:metrics.sock\": must be \"off\", an address of this machine itself such as \
+         \"127.0.0.1:9464\", \"unix:PATH\" or \"file:PATH\"",
     ),
     (
         "[failover]\npolicy = \"balanced\"\n",

@@ -212,7 +212,7 @@ fn a_wrong_value_is_told_with_line_section_option_and_bound() {
 #[test]
 fn an_unknown_option_is_told_with_the_nearest_one() {
     let text = format!(
-        "config globals\n\toption probe_intervall '1s'\n\toption policy 'best'\n\toption agent_metrics 'x'\n\
+        "config globals\n\toption probe_intervall '1s'\n\toption policy 'best'\n\toption agent_web 'x'\n\
          {TWO_UPLINKS}\toption teir '3'\n\toption interval '5s'\nconfig uplinks 'x'\nconfig wifi\n"
     );
     assert_refused(
@@ -220,7 +220,7 @@ fn an_unknown_option_is_told_with_the_nearest_one() {
         &[
             "uplinkd:2: globals: probe_intervall: unknown key; did you mean `probe_interval`?",
             "uplinkd:3: globals: policy: unknown key; did you mean `failover_policy`?",
-            "uplinkd:4: globals: agent_metrics: not supported by this version",
+            "uplinkd:4: globals: agent_web: not supported by this version",
             "uplinkd:13: uplink lte: teir: unknown key; did you mean `tier`?",
             "uplinkd:14: uplink lte: interval: unknown key; did you mean `probe_interval`?",
             "uplinkd:15: uplinks: unknown section; did you mean `uplink`?",

@@ -36,7 +36,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "alert", "choices", "config", "control", "engine", "history", "kernel", "memory",
-            "probe", "recorder", "routing", "units",
+            "metrics", "probe", "recorder", "routing", "units", "web",
         ],
     ),
     (
@@ -63,8 +63,22 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine::event",
             "engine::status",
             "units",
+            "unix_socket",
         ],
     ),
+    (
+        "metrics",
+        &[
+            "engine::action",
+            "engine::event",
+            "engine::input",
+            "engine::state",
+            "engine::status",
+            "units",
+        ],
+    ),
+    ("web", &["unix_socket"]),
+    ("unix_socket", &[]),
     ("kernel", &["routing", "units"]),
     (
         "probe",
@@ -96,6 +110,11 @@ const TEST_CASES: &str = "cases::cases";
 const BANISHED: &[(&str, &[&str], &str)] = &[
     ("src/engine", OUTSIDE_WORLD, "decisions are pure"),
     ("src/routing", OUTSIDE_WORLD, "decisions are pure"),
+    (
+        "src/metrics",
+        &["tokio", "socket2", "std::fs", "std::io", "Instant"],
+        "a text is made of values only",
+    ),
     (
         "src/replay",
         &["tokio", "socket2", "std::net::"],

@@ -18,6 +18,7 @@ mod ipv6;
 mod kinds;
 mod load;
 mod main_mode;
+mod metrics;
 mod next_hops;
 mod no_ipv6;
 mod options;

@@ -4,4 +4,5 @@
 mod machine;
 
 mod hooks;
+mod metrics;
 mod openwrt;

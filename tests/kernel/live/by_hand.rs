@@ -13,36 +13,46 @@ use super::netns::{self};
 use super::*;
 
 /// An agent of two uplinks with its files and its clients.
-struct Site {
+pub(super) struct Site {
     files: tempfile::TempDir,
     agent: Option<Child>,
 }
 
 impl Site {
-    fn new(state_dir: &str) -> Self {
+    pub(super) fn new(state_dir: &str) -> Self {
+        Self::with(state_dir, "", "")
+    }
+
+    /// With these keys of `[agent]`, and these sections.
+    pub(super) fn with(state_dir: &str, agent: &str, more: &str) -> Self {
+        let mut site = Self::prepared(state_dir, agent, more);
+        site.start();
+        site
+    }
+
+    /// The same, which does not run yet.
+    pub(super) fn prepared(state_dir: &str, agent: &str, more: &str) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let config = format!(
-            "[agent]\ncontrol = '{}'\nstate_dir = '{}'\nlog = \"stderr\"\n\n\
+            "[agent]\ncontrol = '{}'\nstate_dir = '{}'\nlog = \"stderr\"\n{agent}\n{more}\n\
              [[uplink]]\nname = \"fiber\"\ninterface = \"fiber\"\ntier = 1\n\n\
              [[uplink]]\nname = \"lte\"\ninterface = \"lte\"\ntier = 2\n",
             files.path().join("control.sock").display(),
             files.path().join(state_dir).display(),
         );
         fs::write(files.path().join("uplinkd.toml"), config).expect("the configuration");
-        let mut site = Self { files, agent: None };
-        site.start();
-        site
+        Self { files, agent: None }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).expect("a log")
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.start_with(&[]);
     }
 
@@ -65,7 +75,7 @@ impl Site {
         kill(Pid::from_raw(agent.id().cast_signed()), signal).expect("a signal");
     }
 
-    fn end(&mut self, signal: Signal) {
+    pub(super) fn end(&mut self, signal: Signal) {
         self.signal(signal);
         let status = self
             .agent
@@ -76,13 +86,13 @@ impl Site {
         assert!(status.success(), "{}", self.log());
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         let mut agent = self.agent.take().expect("an agent");
         agent.kill().expect("it is killed");
         agent.wait().expect("it ends");
     }
 
-    fn say(&self, words: &[&str]) -> Output {
+    pub(super) fn say(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
         command.args(words).arg("--socket");
         command.arg(self.path("control.sock"));
@@ -90,7 +100,7 @@ impl Site {
     }
 
     /// The status, as soon as `is_so`.
-    async fn status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
         let wait = async {
             loop {
                 let told = self.say(&["status", "--json"]);

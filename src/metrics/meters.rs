@@ -1,0 +1,320 @@
+//! What the agent counts for its metrics.
+//!
+//! Memory is bounded: a series for each target of the configuration and for each uplink, a limit on the
+//! probes in flight, and one on the pairs of uplinks between which traffic has moved.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::histogram::{Histogram, RTT_BOUNDS, SWITCH_BOUNDS};
+use crate::engine::action::ProbeOrder;
+use crate::engine::event::cause::SwitchCause;
+use crate::engine::event::record::EventRecord;
+use crate::engine::event::{EventKind, Side};
+use crate::engine::input::ProbeOutcome;
+use crate::units::{GroupName, Moment, ProbeId, Target, UplinkName};
+
+/// How often probes without an answer are looked for.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
+/// An answer may be reported so long after its time limit.
+const REPORTED_WITHIN: Duration = Duration::from_secs(1);
+/// Probes in flight, at most: far more than the probers take.
+const MOST_FLIGHTS: usize = 8_192;
+/// Series of switches, at most; further ones are counted as one.
+const MOST_SWITCH_SERIES: usize = 512;
+/// Stands for uplinks of switches that are not configured any more, or have no series of their own.
+const OTHER: &str = "other";
+
+/// The counters of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meters {
+    pub(super) uplinks: BTreeMap<UplinkName, UplinkMeters>,
+    flights: BTreeMap<ProbeId, Flight>,
+    /// When probes without an answer were last looked for.
+    settled: Moment,
+    pub(super) switches: BTreeMap<SwitchSeries, u64>,
+    pub(super) switch_duration: Histogram,
+    pub(super) events: BTreeMap<EventKind, u64>,
+    /// The last reload was refused.
+    pub(super) is_reload_refused: bool,
+    /// Since when the configuration is in force.
+    pub(super) configured: Moment,
+}
+
+/// The counters of an uplink.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct UplinkMeters {
+    pub(super) targets: BTreeMap<Target, TargetMeters>,
+    pub(super) rtt: Histogram,
+    /// What its probes put on the wire at most.
+    pub(super) probe_bytes: u64,
+}
+
+/// The probes of a target by their result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TargetMeters([u64; ProbeResult::ALL.len()]);
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProbeResult {
+    /// It was answered as it should be.
+    Reply,
+    /// No answer came while the agent listened for it.
+    Lost,
+    /// A router on the path reports the target as unreachable.
+    Unreachable,
+    /// It was answered, but not as it should be.
+    Wrong,
+    /// A captive portal answered in its place.
+    Captive,
+    /// This machine refuses to send it.
+    Refused,
+    /// It was not sent for another reason.
+    NotSent,
+}
+
+/// The labels of a series of switches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SwitchSeries {
+    /// None: the default group.
+    pub(super) group: Option<GroupName>,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) cause: SwitchCause,
+    /// The uplinks that `from` and `to` name.
+    uplinks: Vec<UplinkName>,
+}
+
+/// A probe whose result is not known yet.
+#[derive(Clone, Debug, PartialEq)]
+struct Flight {
+    uplink: UplinkName,
+    target: Target,
+    /// What it puts on the wire at most.
+    cost: u64,
+    /// It counts as lost from then on.
+    until: Moment,
+}
+
+impl ProbeResult {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Reply,
+        Self::Lost,
+        Self::Unreachable,
+        Self::Wrong,
+        Self::Captive,
+        Self::Refused,
+        Self::NotSent,
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reply => "reply",
+            Self::Lost => "lost",
+            Self::Unreachable => "unreachable",
+            Self::Wrong => "wrong",
+            Self::Captive => "captive",
+            Self::Refused => "refused",
+            Self::NotSent => "not_sent",
+        }
+    }
+
+    fn of(outcome: &ProbeOutcome) -> Self {
+        match outcome {
+            ProbeOutcome::Reply(_) => Self::Reply,
+            ProbeOutcome::Unreachable(_) => Self::Unreachable,
+            ProbeOutcome::Wrong(_) => Self::Wrong,
+            ProbeOutcome::Captive(_) => Self::Captive,
+            ProbeOutcome::NotSent(_) => Self::NotSent,
+            ProbeOutcome::Refused(_) => Self::Refused,
+        }
+    }
+
+    /// The probe left this machine.
+    const fn is_sent(self) -> bool {
+        match self {
+            Self::Reply | Self::Lost | Self::Unreachable | Self::Wrong | Self::Captive => true,
+            Self::Refused | Self::NotSent => false,
+        }
+    }
+}
+
+impl TargetMeters {
+    /// The probes with this result.
+    pub(super) fn of(&self, result: ProbeResult) -> u64 {
+        self.0[result as usize]
+    }
+
+    /// The probes that left this machine.
+    pub(super) fn sent(&self) -> u64 {
+        let sent = ProbeResult::ALL.into_iter();
+        let sent = sent.filter(|result| result.is_sent());
+        sent.map(|result| self.of(result)).sum()
+    }
+}
+
+impl UplinkMeters {
+    fn new() -> Self {
+        Self {
+            targets: BTreeMap::new(),
+            rtt: Histogram::of(RTT_BOUNDS),
+            probe_bytes: 0,
+        }
+    }
+}
+
+impl Meters {
+    /// Nothing is counted yet.
+    pub fn new(now: Moment) -> Self {
+        Self {
+            uplinks: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            settled: now,
+            switches: BTreeMap::new(),
+            switch_duration: Histogram::of(SWITCH_BOUNDS),
+            events: BTreeMap::new(),
+            is_reload_refused: false,
+            configured: now,
+        }
+    }
+
+    /// These uplinks and targets are configured: they have series from the beginning, and others have none any more.
+    pub fn configure<'a>(
+        &mut self,
+        uplinks: impl Iterator<Item = (&'a UplinkName, &'a [Target])> + Clone,
+    ) {
+        let mut before = std::mem::take(&mut self.uplinks);
+        for (uplink, targets) in uplinks {
+            let known = before.remove(uplink);
+            let mut meters = known.unwrap_or_else(UplinkMeters::new);
+            meters.targets.retain(|target, _| targets.contains(target));
+            for target in targets {
+                meters.targets.entry(target.clone()).or_default();
+            }
+            self.uplinks.insert(uplink.clone(), meters);
+        }
+        let uplinks = &self.uplinks;
+        let is_known = |uplink: &UplinkName| uplinks.contains_key(uplink);
+        self.switches
+            .retain(|series, _| series.uplinks.iter().all(is_known));
+    }
+
+    /// A probe is to be sent, which costs so many bytes at most.
+    pub fn ordered(&mut self, order: &ProbeOrder, cost: u64, now: Moment) {
+        if now.since(self.settled) >= SETTLE_EVERY {
+            self.settle(now);
+        }
+        let flight = Flight {
+            uplink: order.uplink.clone(),
+            target: order.target.clone(),
+            cost,
+            until: now + order.listen_for + REPORTED_WITHIN,
+        };
+        self.flights.insert(order.id, flight);
+        if self.flights.len() > MOST_FLIGHTS
+            && let Some((_, oldest)) = self.flights.pop_first()
+        {
+            self.count(&oldest, ProbeResult::Lost);
+        }
+    }
+
+    /// What became of a probe.
+    pub fn reported(&mut self, id: ProbeId, outcome: &ProbeOutcome) {
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        self.count(&flight, ProbeResult::of(outcome));
+        if let ProbeOutcome::Reply(rtt) = outcome
+            && let Some(uplink) = self.uplinks.get_mut(&flight.uplink)
+        {
+            uplink.rtt.observe(rtt.as_secs_f64());
+        }
+    }
+
+    /// Counts the probes as lost whose answers are no longer listened for.
+    pub fn settle(&mut self, now: Moment) {
+        self.settled = now;
+        let flights = std::mem::take(&mut self.flights).into_iter();
+        let (lost, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            flights.partition(|(_, flight)| flight.until <= now);
+        self.flights = waiting;
+        for flight in lost.into_values() {
+            self.count(&flight, ProbeResult::Lost);
+        }
+    }
+
+    fn count(&mut self, flight: &Flight, result: ProbeResult) {
+        let Some(uplink) = self.uplinks.get_mut(&flight.uplink) else {
+            return;
+        };
+        if result.is_sent() {
+            uplink.probe_bytes += flight.cost;
+        }
+        if let Some(target) = uplink.targets.get_mut(&flight.target) {
+            target.0[result as usize] += 1;
+        }
+    }
+
+    /// An event, as it is announced.
+    pub fn announced(&mut self, record: &EventRecord, now: Moment) {
+        *self.events.entry(record.event).or_default() += 1;
+        if record.event == EventKind::ConfigReloaded {
+            self.is_reload_refused = false;
+            self.configured = now;
+        } else if record.event == EventKind::ConfigRefused {
+            self.is_reload_refused = true;
+        } else if record.event == EventKind::Switch {
+            self.switched(record);
+        }
+    }
+
+    fn switched(&mut self, record: &EventRecord) {
+        if let Some(took) = record.took_us {
+            let took = Duration::from_micros(took);
+            self.switch_duration.observe(took.as_secs_f64());
+        }
+        let (Some(from), Some(to)) = (&record.from, &record.to) else {
+            return;
+        };
+        let is_known = |uplink: &UplinkName| self.uplinks.contains_key(uplink);
+        let uplinks = [from, to].into_iter().flat_map(uplinks_of);
+        let mut series = SwitchSeries {
+            group: record.group.clone(),
+            from: label(from, is_known),
+            to: label(to, is_known),
+            cause: record.cause.unwrap_or_default(),
+            uplinks: uplinks.filter(|uplink| is_known(uplink)).cloned().collect(),
+        };
+        let has_series = self.switches.contains_key(&series);
+        if !has_series && self.switches.len() >= MOST_SWITCH_SERIES {
+            series = SwitchSeries {
+                group: None,
+                from: OTHER.to_owned(),
+                to: OTHER.to_owned(),
+                cause: SwitchCause::Unknown,
+                uplinks: Vec::new(),
+            };
+        }
+        *self.switches.entry(series).or_default() += 1;
+    }
+}
+
+fn uplinks_of(side: &Side) -> &[UplinkName] {
+    match side {
+        Side::Uplinks(uplinks) => uplinks,
+        Side::State(_) => &[],
+    }
+}
+
+/// The uplinks of a side of a switch; of those that are not configured any more only that there are some.
+fn label(side: &Side, is_known: impl Fn(&UplinkName) -> bool) -> String {
+    let names = uplinks_of(side).iter();
+    let mut names: Vec<_> = names
+        .map(|name| if is_known(name) { name.as_str() } else { OTHER })
+        .collect();
+    names.dedup();
+    if names.is_empty() {
+        names.push("none");
+    }
+    names.join(",")
+}
