@@ -308,6 +308,12 @@ fn switches(text: &mut Exposition, snapshot: &MetricsSnapshot) {
         |samples| samples.add_histogram(&[], &meters.switch_duration),
     );
     text.metric(
+        MetricKind::Histogram,
+        "uplinkd_switch_recovery_seconds",
+        "Of switches from an uplink that is down: from the first probe that was not answered until the routes were read back.",
+        |samples| samples.add_histogram(&[], &meters.switch_recovery),
+    );
+    text.metric(
         MetricKind::Gauge,
         "uplinkd_last_switch_timestamp_seconds",
         "When traffic of the default group last moved.",

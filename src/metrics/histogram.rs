@@ -10,6 +10,11 @@ pub(super) const SWITCH_BOUNDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
 
+/// The bounds of the time that a failed uplink costs the traffic, in seconds.
+pub(super) const RECOVERY_BOUNDS: &[f64] = &[
+    0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0,
+];
+
 /// How many values lie within each bound.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Histogram {

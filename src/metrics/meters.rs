@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::histogram::{Histogram, RTT_BOUNDS, SWITCH_BOUNDS};
+use super::histogram::{Histogram, RECOVERY_BOUNDS, RTT_BOUNDS, SWITCH_BOUNDS};
 use crate::engine::action::ProbeOrder;
 use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::record::EventRecord;
@@ -34,6 +34,7 @@ pub struct Meters {
     settled: Moment,
     pub(super) switches: BTreeMap<SwitchSeries, u64>,
     pub(super) switch_duration: Histogram,
+    pub(super) switch_recovery: Histogram,
     pub(super) events: BTreeMap<EventKind, u64>,
     /// The last reload was refused.
     pub(super) is_reload_refused: bool,
@@ -172,6 +173,7 @@ impl Meters {
             settled: now,
             switches: BTreeMap::new(),
             switch_duration: Histogram::of(SWITCH_BOUNDS),
+            switch_recovery: Histogram::of(RECOVERY_BOUNDS),
             events: BTreeMap::new(),
             is_reload_refused: false,
             configured: now,
@@ -272,6 +274,10 @@ impl Meters {
         if let Some(took) = record.took_us {
             let took = Duration::from_micros(took);
             self.switch_duration.observe(took.as_secs_f64());
+        }
+        if let Some(recovery) = record.recovery_ms {
+            let recovery = Duration::from_millis(recovery);
+            self.switch_recovery.observe(recovery.as_secs_f64());
         }
         let (Some(from), Some(to)) = (&record.from, &record.to) else {
             return;

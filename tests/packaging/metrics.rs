@@ -163,7 +163,7 @@ fn eventful() -> String {
     desk.order("fiber", icmp, at(1));
     desk.order("fiber", icmp, at(9));
     desk.meters.settle(at(10));
-    let took = json!({ "cause": "down", "took_us": 1_200 });
+    let took = json!({ "cause": "down", "took_us": 1_200, "recovery_ms": 430 });
     let voice = json!({ "cause": "failback", "took_us": 80_000, "group": "voice" });
     for record in [
         switch(&[], &["fiber"], &json!({ "cause": "start" })),
