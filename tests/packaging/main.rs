@@ -3,6 +3,7 @@
 #[path = "../support/machine.rs"]
 mod machine;
 
+mod dashboard;
 mod hooks;
 mod metrics;
 mod openwrt;

@@ -17,7 +17,7 @@ use uplinkd::units::{Counters, Moment, ProbeId, Target, UplinkName, Wall};
 
 use crate::machine;
 
-fn root(path: &str) -> PathBuf {
+pub(super) fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
@@ -143,7 +143,7 @@ impl Desk {
 }
 
 /// A run in which everything happened that has a sample of its own.
-fn eventful() -> String {
+pub(super) fn eventful() -> String {
     let mut desk = Desk::new();
     let (icmp, tcp) = ("192.0.2.1", "tcp://192.0.2.1:53");
     for millis in [9, 12, 700] {
@@ -284,7 +284,7 @@ fn however_many_uplinks_traffic_moves_between_the_series_of_switches_are_bounded
 }
 
 /// The names and kinds of a text.
-fn kinds(text: &str) -> BTreeSet<(String, String)> {
+pub(super) fn kinds(text: &str) -> BTreeSet<(String, String)> {
     let heads = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let pair = |head: &str| {
         let (name, kind) = head.split_once(' ').expect("a kind");
