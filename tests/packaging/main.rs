@@ -3,6 +3,7 @@
 #[path = "../support/machine.rs"]
 mod machine;
 
+mod collector;
 mod dashboard;
 mod hooks;
 mod metrics;

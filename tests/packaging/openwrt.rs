@@ -315,10 +315,24 @@ fn the_jail_leaves_the_two_capabilities_and_the_acl_names_the_object() {
     assert_eq!(acl["uplinkd"]["read"]["ubus"]["uplinkd"][0], "status");
 }
 
+fn makefile() -> String {
+    let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).join("openwrt/uplinkd/Makefile");
+    fs::read_to_string(makefile).expect("the Makefile")
+}
+
+#[test]
+fn the_package_installs_every_file_that_is_there_for_it() {
+    let makefile = makefile();
+    for entry in fs::read_dir(file("")).expect("the files") {
+        let name = entry.expect("an entry").file_name();
+        let line = format!(" ./files/{} $(1)/", name.display());
+        assert!(makefile.contains(&line), "{line}");
+    }
+}
+
 #[test]
 fn the_package_is_of_the_version_of_the_program() {
-    let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).join("openwrt/uplinkd/Makefile");
-    let makefile = fs::read_to_string(makefile).expect("the Makefile");
+    let makefile = makefile();
     let version = concat!("PKG_VERSION:=", env!("CARGO_PKG_VERSION"), "\n");
     assert!(makefile.contains(version));
 }
