@@ -313,6 +313,35 @@ fn every_metric_is_described_with_its_kind() {
     assert_eq!(described.collect::<BTreeSet<_>>(), kinds(&eventful()));
 }
 
+/// What every version has: dashboards and alerts of operators rest on it.
+const PROMISED: [&str; 17] = [
+    "uplinkd_build_info",
+    "uplinkd_config_last_reload_successful",
+    "uplinkd_netlink_overruns_total",
+    "uplinkd_probe_bytes_total",
+    "uplinkd_probes_answered_total",
+    "uplinkd_probes_sent_total",
+    "uplinkd_probes_total",
+    "uplinkd_switch_duration_seconds",
+    "uplinkd_switches_total",
+    "uplinkd_uplink_active",
+    "uplinkd_uplink_jitter_seconds",
+    "uplinkd_uplink_loss_ratio",
+    "uplinkd_uplink_receive_bytes_total",
+    "uplinkd_uplink_rtt_seconds",
+    "uplinkd_uplink_score",
+    "uplinkd_uplink_state",
+    "uplinkd_uplink_up",
+];
+
+#[test]
+fn every_metric_that_is_promised_is_there() {
+    let text = eventful();
+    for name in PROMISED {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name}");
+    }
+}
+
 #[test]
 fn the_tool_of_prometheus_has_nothing_to_say_about_the_text() {
     if !machine::has("promtool", &["--version"]) {
@@ -344,7 +373,7 @@ fn every_alert_fires_when_it_should_and_only_then() {
 }
 
 #[test]
-fn alerts_name_metrics_that_there_are_and_each_has_a_test() {
+fn alerts_name_metrics_that_there_are_and_each_has_a_test_and_a_description() {
     let rules = fs::read_to_string(root("config/prometheus/uplinkd.rules.yml")).expect("the rules");
     let tests = fs::read_to_string(root("config/prometheus/uplinkd.rules.test.yml"));
     let tests = tests.expect("the tests");
@@ -360,10 +389,16 @@ fn alerts_name_metrics_that_there_are_and_each_has_a_test() {
         .filter(|name| !known.contains(*name))
         .collect();
     assert_eq!(unknown, [""; 0]);
-    for alert in rules
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "))
-    {
+    let alerts = rules.lines();
+    let alerts = alerts.filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let operations = fs::read_to_string(root("docs/operations.md")).expect("the document");
+    let rows = operations.lines();
+    let described: Vec<_> = rows
+        .filter_map(|line| line.strip_prefix("| `Uplinkd")?.split_once("` | "))
+        .map(|(alert, _)| format!("Uplinkd{alert}"))
+        .collect();
+    assert!(alerts.clone().eq(&described), "{described:?}");
+    for alert in alerts {
         let tested = format!("alertname: {alert}\n        exp_alerts:");
         assert!(tests.contains(&tested), "{alert}");
     }
