@@ -2,21 +2,19 @@
 #![expect(clippy::disallowed_methods, reason = "figures")]
 #![expect(clippy::print_stderr, reason = "figures")]
 
+mod prometheus;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path as FilePath;
 use std::process::Command;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
-use rtnetlink::LinkUnspec;
 use uplinkd::control::Response;
 use uplinkd::control::client::Client;
 use uplinkd::engine::command::Command as OperatorCommand;
@@ -26,79 +24,39 @@ use super::by_hand::Site;
 use super::netns::{self, World};
 use super::*;
 use crate::extent::extent;
+use crate::host::Host;
 
 /// Answers beyond both uplinks.
 const TARGET: &str = "192.0.2.1";
 const AT: &str = "127.0.0.1:9464";
 
-/// The far end of a wire in a namespace of its own, whose kernel answers at its addresses.
-struct Beyond {
-    end: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Beyond {
-    async fn new(wire: &str, addresses: &[&str]) -> Self {
-        let far = far(wire);
-        let addresses: Vec<Ipv4Net> = addresses.iter().map(|address| net(address)).collect();
-        let (end, ended) = mpsc::channel();
-        let (told, is_made) = mpsc::channel();
-        let (moved, is_moved) = mpsc::channel::<()>();
-        let (ready, is_ready) = mpsc::channel();
-        let name = far.clone();
-        let thread = std::thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-            let own = fs::File::open("/proc/thread-self/ns/net").expect("our own namespace");
-            told.send(own).expect("it is waited for");
-            is_moved.recv().expect("the far end");
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let world = World::here();
-                for name in ["lo", &name] {
-                    world.set_up(name, true).await;
-                }
-                for address in addresses {
-                    world.add_address(&name, address).await;
-                }
-            });
-            ready.send(()).expect("it is waited for");
-            let _ = ended.recv();
-        });
-        let namespace = is_made.recv().expect("a namespace");
-        let (connection, handle, _) = rtnetlink::new_connection().expect("a netlink socket");
-        tokio::spawn(connection);
-        let change = LinkUnspec::new_with_name(&far).setns_by_fd(namespace.as_raw_fd());
-        let set = handle.link().set(change.build()).execute().await;
-        set.expect("the far end moves");
-        moved.send(()).expect("it is waited for");
-        is_ready.recv().expect("the addresses");
-        Self {
-            end: Some(end),
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Beyond {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("a clean end");
-        }
-    }
-}
-
-/// Two uplinks beyond each of which the target answers.
-async fn answered(world: &World) -> [Beyond; 2] {
-    two_uplinks(world).await;
-    let target = format!("{TARGET}/32");
+/// Two uplinks beyond each of which the target answers, and what is beyond them.
+async fn answered(world: &World) -> [Host; 2] {
     [
-        Beyond::new(FIBER, &["10.1.0.1/24", &target]).await,
-        Beyond::new(LTE, &["10.2.0.1/24", &target]).await,
+        beyond(world, FIBER, ["10.1.0.2/24", "10.1.0.1/24"], VIA_FIBER).await,
+        beyond(world, LTE, ["10.2.0.2/24", "10.2.0.1/24"], VIA_LTE).await,
     ]
+}
+
+/// An uplink with its own address and that of its next hop, behind which the target is.
+async fn beyond(
+    world: &World,
+    uplink: &str,
+    [own, next_hop]: [&str; 2],
+    via: ForeignDefault,
+) -> Host {
+    let host = Host::new();
+    world.wire_to(uplink, "near", host.descriptor()).await;
+    world.add_address(uplink, net(own)).await;
+    let target = format!("{TARGET}/32");
+    host.set_up(|world| async move {
+        world.set_up("near", true).await;
+        for address in [next_hop, &target] {
+            world.add_address("near", net(address)).await;
+        }
+    });
+    world.add_default(uplink, via).await;
+    host
 }
 
 fn probes() -> String {
