@@ -96,7 +96,7 @@ fn agent(text: &mut Exposition, snapshot: &MetricsSnapshot) {
         "Events by name.",
         |samples| {
             for kind in EventKind::ALL {
-                let count = meters.events.get(kind).copied().unwrap_or_default();
+                let count = meters.events(*kind);
                 samples.add(&[("event", kind.name())], count);
             }
         },

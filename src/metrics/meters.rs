@@ -1,9 +1,10 @@
 //! What the agent counts for its metrics.
 //!
 //! Memory is bounded: a series for each target of the configuration and for each uplink, a limit on the
-//! probes in flight, and one on the pairs of uplinks between which traffic has moved.
+//! probes in flight, and one on the pairs of uplinks between which traffic has moved. What is short is a list:
+//! each map of its own types is 5 kB of a router's binary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::histogram::{Histogram, RECOVERY_BOUNDS, RTT_BOUNDS, SWITCH_BOUNDS};
@@ -29,13 +30,16 @@ const OTHER: &str = "other";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Meters {
     pub(super) uplinks: BTreeMap<UplinkName, UplinkMeters>,
-    flights: BTreeMap<ProbeId, Flight>,
+    /// In the order in which they were sent.
+    flights: VecDeque<Flight>,
     /// When probes without an answer were last looked for.
     settled: Moment,
-    pub(super) switches: BTreeMap<SwitchSeries, u64>,
+    /// In their order.
+    pub(super) switches: Vec<(SwitchSeries, u64)>,
     pub(super) switch_duration: Histogram,
     pub(super) switch_recovery: Histogram,
-    pub(super) events: BTreeMap<EventKind, u64>,
+    /// By the place of their kind in [`EventKind::ALL`].
+    events: [u64; EventKind::ALL.len()],
     /// The last reload was refused.
     pub(super) is_reload_refused: bool,
     /// Since when the configuration is in force.
@@ -45,7 +49,7 @@ pub struct Meters {
 /// The counters of an uplink.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct UplinkMeters {
-    pub(super) targets: BTreeMap<Target, TargetMeters>,
+    pub(super) targets: Vec<(Target, TargetMeters)>,
     pub(super) rtt: Histogram,
     /// What its probes put on the wire at most.
     pub(super) probe_bytes: u64,
@@ -89,6 +93,7 @@ pub(super) struct SwitchSeries {
 /// A probe whose result is not known yet.
 #[derive(Clone, Debug, PartialEq)]
 struct Flight {
+    probe: ProbeId,
     uplink: UplinkName,
     target: Target,
     /// What it puts on the wire at most.
@@ -157,7 +162,7 @@ impl TargetMeters {
 impl UplinkMeters {
     fn new() -> Self {
         Self {
-            targets: BTreeMap::new(),
+            targets: Vec::new(),
             rtt: Histogram::of(RTT_BOUNDS),
             probe_bytes: 0,
         }
@@ -169,12 +174,12 @@ impl Meters {
     pub fn new(now: Moment) -> Self {
         Self {
             uplinks: BTreeMap::new(),
-            flights: BTreeMap::new(),
+            flights: VecDeque::new(),
             settled: now,
-            switches: BTreeMap::new(),
+            switches: Vec::new(),
             switch_duration: Histogram::of(SWITCH_BOUNDS),
             switch_recovery: Histogram::of(RECOVERY_BOUNDS),
-            events: BTreeMap::new(),
+            events: [0; EventKind::ALL.len()],
             is_reload_refused: false,
             configured: now,
         }
@@ -189,16 +194,18 @@ impl Meters {
         for (uplink, targets) in uplinks {
             let known = before.remove(uplink);
             let mut meters = known.unwrap_or_else(UplinkMeters::new);
-            meters.targets.retain(|target, _| targets.contains(target));
+            let known = std::mem::take(&mut meters.targets);
             for target in targets {
-                meters.targets.entry(target.clone()).or_default();
+                let of_target = known.iter().find(|(known, _)| known == target);
+                let counts = of_target.map_or_else(TargetMeters::default, |(_, counts)| *counts);
+                meters.targets.push((target.clone(), counts));
             }
             self.uplinks.insert(uplink.clone(), meters);
         }
         let uplinks = &self.uplinks;
         let is_known = |uplink: &UplinkName| uplinks.contains_key(uplink);
         self.switches
-            .retain(|series, _| series.uplinks.iter().all(is_known));
+            .retain(|(series, _)| series.uplinks.iter().all(is_known));
     }
 
     /// A probe is to be sent, which costs so many bytes at most.
@@ -207,14 +214,15 @@ impl Meters {
             self.settle(now);
         }
         let flight = Flight {
+            probe: order.id,
             uplink: order.uplink.clone(),
             target: order.target.clone(),
             cost,
             until: now + order.listen_for + REPORTED_WITHIN,
         };
-        self.flights.insert(order.id, flight);
+        self.flights.push_back(flight);
         if self.flights.len() > MOST_FLIGHTS
-            && let Some((_, oldest)) = self.flights.pop_first()
+            && let Some(oldest) = self.flights.pop_front()
         {
             self.count(&oldest, ProbeResult::Lost);
         }
@@ -222,7 +230,8 @@ impl Meters {
 
     /// What became of a probe.
     pub fn reported(&mut self, id: ProbeId, outcome: &ProbeOutcome) {
-        let Some(flight) = self.flights.remove(&id) else {
+        let place = self.flights.iter().position(|flight| flight.probe == id);
+        let Some(flight) = place.and_then(|place| self.flights.remove(place)) else {
             return;
         };
         self.count(&flight, ProbeResult::of(outcome));
@@ -236,12 +245,12 @@ impl Meters {
     /// Counts the probes as lost whose answers are no longer listened for.
     pub fn settle(&mut self, now: Moment) {
         self.settled = now;
-        let flights = std::mem::take(&mut self.flights).into_iter();
-        let (lost, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            flights.partition(|(_, flight)| flight.until <= now);
-        self.flights = waiting;
-        for flight in lost.into_values() {
-            self.count(&flight, ProbeResult::Lost);
+        for flight in std::mem::take(&mut self.flights) {
+            if flight.until <= now {
+                self.count(&flight, ProbeResult::Lost);
+            } else {
+                self.flights.push_back(flight);
+            }
         }
     }
 
@@ -252,14 +261,15 @@ impl Meters {
         if result.is_sent() {
             uplink.probe_bytes += flight.cost;
         }
-        if let Some(target) = uplink.targets.get_mut(&flight.target) {
-            target.0[result as usize] += 1;
+        let mut targets = uplink.targets.iter_mut();
+        if let Some((_, counts)) = targets.find(|(target, _)| *target == flight.target) {
+            counts.0[result as usize] += 1;
         }
     }
 
     /// An event, as it is announced.
     pub fn announced(&mut self, record: &EventRecord, now: Moment) {
-        *self.events.entry(record.event).or_default() += 1;
+        self.events[record.event as usize] += 1;
         if record.event == EventKind::ConfigReloaded {
             self.is_reload_refused = false;
             self.configured = now;
@@ -291,8 +301,7 @@ impl Meters {
             cause: record.cause.unwrap_or_default(),
             uplinks: uplinks.filter(|uplink| is_known(uplink)).cloned().collect(),
         };
-        let has_series = self.switches.contains_key(&series);
-        if !has_series && self.switches.len() >= MOST_SWITCH_SERIES {
+        if self.place_of(&series).is_err() && self.switches.len() >= MOST_SWITCH_SERIES {
             series = SwitchSeries {
                 group: None,
                 from: OTHER.to_owned(),
@@ -301,7 +310,20 @@ impl Meters {
                 uplinks: Vec::new(),
             };
         }
-        *self.switches.entry(series).or_default() += 1;
+        match self.place_of(&series) {
+            Ok(place) => self.switches[place].1 += 1,
+            Err(place) => self.switches.insert(place, (series, 1)),
+        }
+    }
+
+    fn place_of(&self, series: &SwitchSeries) -> Result<usize, usize> {
+        self.switches
+            .binary_search_by(|(known, _)| known.cmp(series))
+    }
+
+    /// The events of this kind.
+    pub(super) fn events(&self, kind: EventKind) -> u64 {
+        self.events[kind as usize]
     }
 }
 
