@@ -167,7 +167,7 @@ fn uplinks(text: &mut Exposition, status: &Status) {
         "The state of the uplink: 1 for the state that it is in.",
         |samples| {
             for uplink in &status.uplinks {
-                for state in STATES {
+                for state in State::ALL {
                     let is_in = u8::from(state == uplink.state);
                     let uplink = ("uplink", uplink.name.as_str());
                     samples.add(&[uplink, ("state", state.as_str())], is_in);
@@ -332,17 +332,6 @@ const fn is_up(state: State) -> Option<bool> {
         State::Unknown | State::Cold => None,
     }
 }
-
-const STATES: [State; 8] = [
-    State::Unknown,
-    State::Up,
-    State::Degraded,
-    State::Down,
-    State::Recovering,
-    State::Disabled,
-    State::Absent,
-    State::Cold,
-];
 
 const ROUTES_STATES: [RoutesState; 6] = [
     RoutesState::InPlace,

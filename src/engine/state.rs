@@ -26,6 +26,18 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in their order.
+    pub const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Up,
+        Self::Degraded,
+        Self::Down,
+        Self::Recovering,
+        Self::Disabled,
+        Self::Absent,
+        Self::Cold,
+    ];
+
     /// The word for it, in JSON as on a screen.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +52,9 @@ impl State {
         }
     }
 }
+
+// One that is added at the end, and not listed, does not compile.
+const _: () = assert!(State::ALL.len() == State::Cold as usize + 1);
 
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -586,16 +586,16 @@ fn a_lost_carrier_is_reported_at_once() {
                 .observed(|observed| trouble(observed, FIBER).is_none())
                 .await;
         }
-        // A busy machine may be late now and then; the kernel's own pace is one in a second.
-        assert!(prompt >= 5, "{prompt} of 10 within 100 ms");
+        // The kernel's own pace is one in a second, and a busy machine may be late now and then.
+        assert!(prompt >= 5, "{prompt} of 10 within half a second");
         assert!(agent.put_back.is_empty());
     });
 }
 
-/// Whether it comes within a tenth of a second; it comes in any case.
+/// Whether it comes within half a second; it comes in any case.
 async fn is_prompt(comes: impl Future<Output = ()>) -> bool {
     let mut comes = std::pin::pin!(timeout(PATIENCE, comes));
-    if let Ok(came) = timeout(Duration::from_millis(100), &mut comes).await {
+    if let Ok(came) = timeout(Duration::from_millis(500), &mut comes).await {
         came.expect("in time");
         return true;
     }

@@ -115,8 +115,8 @@ fn a_wire_loses_nothing_and_delivers_no_frame_before_its_delay() {
             assert_eq!(seen.lost(), 0, "of {}", seen.sent);
             let (first, early) = (seen.quantile(0.0), seen.quantile(0.1));
             assert!(first >= 20.0, "{first} ms");
-            // A busy machine wakes the pump late for some of the frames, not for all.
-            assert!(early <= 25.0, "a tenth within {early} ms");
+            // A busy machine wakes the pump late for some of the frames, not for all; twice the delay is another one.
+            assert!(early < 40.0, "a tenth within {early} ms");
         },
     );
 }

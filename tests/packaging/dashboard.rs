@@ -134,16 +134,7 @@ fn each_state_has_a_number_a_word_and_a_colour_of_its_own() {
     let query = panel["targets"][0]["expr"].as_str().expect("a query");
     let mapping = &panel["fieldConfig"]["defaults"]["mappings"][0]["options"];
     let mapping = mapping.as_object().expect("a mapping");
-    let states = [
-        State::Unknown,
-        State::Up,
-        State::Degraded,
-        State::Down,
-        State::Recovering,
-        State::Disabled,
-        State::Absent,
-        State::Cold,
-    ];
+    let states = State::ALL;
     assert_eq!(mapping.len(), states.len());
     for state in states {
         let mut numbers = mapping.iter();
