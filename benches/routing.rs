@@ -30,7 +30,6 @@ mod side;
 #[path = "routing/spans.rs"]
 mod spans;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -43,6 +42,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uplinkd::kernel;
+use uplinkd::units::sorted::SortedSet;
 
 use netns::{ForeignDefault, World};
 use side::{Families, Side};
@@ -403,7 +403,7 @@ fn flows() {
     for _ in 0..ROUNDS {
         tracking.add_all(&flows(0..1));
         let start = Instant::now();
-        let ended = kernel::end_flows(&BTreeSet::from([left])).expect("connections are tracked");
+        let ended = kernel::end_flows(&SortedSet::from([left])).expect("connections are tracked");
         spans.push(start.elapsed());
         assert_eq!(ended, 1_000);
     }

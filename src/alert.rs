@@ -16,7 +16,6 @@ mod repeats;
 mod stderr;
 mod syslog;
 
-use std::collections::BTreeSet;
 use std::env;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -30,6 +29,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::config::LogSink;
 use crate::engine::event::Severity;
 use crate::engine::event::record::EventRecord;
+use crate::units::sorted::SortedSet;
 pub use hook_files::HookFiles;
 pub use hooks::Hooks;
 use journal::Journal;
@@ -171,7 +171,7 @@ impl log::Log for Foreign {
 }
 
 /// On one line, apart by spaces.
-fn words<T: ToString>(items: &BTreeSet<T>) -> String {
+fn words<T: ToString>(items: &SortedSet<T>) -> String {
     let items: Vec<_> = items.iter().map(ToString::to_string).collect();
     items.join(" ")
 }

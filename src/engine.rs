@@ -58,7 +58,7 @@ mod view;
 pub mod window;
 pub mod wording;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::action::Action;
@@ -93,6 +93,7 @@ use crate::engine::timer::DeadlineOwner;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
 use crate::routing::RoutingMode;
+use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, Moment, UplinkName, Wall};
 
 /// An engine that is called later than this was held up, or its machine slept.
@@ -291,7 +292,7 @@ impl Engine {
     }
 
     /// What was learnt about how each uplink loses packets, for [`EarlierRun`] after a restart.
-    pub fn learnt(&self) -> BTreeMap<UplinkName, Learner> {
+    pub fn learnt(&self) -> SortedMap<UplinkName, Learner> {
         let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
         self.uplinks.iter().map(learnt).collect()
     }
@@ -302,7 +303,7 @@ impl Engine {
     }
 
     /// What a later run may still spend on each metered uplink, for [`EarlierRun`].
-    pub fn unspent(&mut self) -> BTreeMap<UplinkName, Bytes> {
+    pub fn unspent(&mut self) -> SortedMap<UplinkName, Bytes> {
         let uplinks = self.uplinks.iter_mut();
         let unspent = uplinks.filter_map(|uplink| {
             let left = uplink.keep_budget()?;

@@ -295,11 +295,11 @@ fn older(directory: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::engine::event::EventKind;
+    use crate::units::sorted::SortedSet;
 
     fn event(kind: EventKind, number: u64) -> EventRecord {
         EventRecord {
@@ -313,7 +313,7 @@ mod tests {
             from: None,
             to: None,
             reason: format!("number {number}"),
-            prefixes: BTreeSet::new(),
+            prefixes: SortedSet::new(),
             cause: None,
             took_us: None,
             recovery_ms: None,

@@ -28,7 +28,6 @@ mod unwritten;
 mod view;
 mod write;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -37,6 +36,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::routing::{FlowMemory, Numbering, Observed};
 use crate::units::InterfaceName;
+use crate::units::sorted::SortedSet;
 pub use conntrack::{end_flows, established_flows, forget_flows};
 pub use counter::CounterReader;
 pub use error::KernelError;
@@ -102,7 +102,7 @@ impl Kernel {
 /// If the kernel's lists cannot be read.
 pub fn look(
     numbering: &Numbering,
-    interfaces: &BTreeSet<InterfaceName>,
+    interfaces: &SortedSet<InterfaceName>,
 ) -> Result<Observed, KernelError> {
     let mut observer = Observer::open()?;
     let report = observer.survey(numbering.protocol)?;

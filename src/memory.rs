@@ -4,7 +4,6 @@
 //! One small file, replaced as a whole, written at most hourly and when the traffic moves: flash
 //! wears.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::input::KeptSpan;
 use crate::engine::loss::Learner;
+use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, Timestamp, UplinkName};
 
 /// For so long after the last word of an earlier run its carrier is still the best guess.
@@ -33,10 +33,10 @@ pub struct Memory {
     /// Who carried the traffic.
     pub carrying: Option<UplinkName>,
     /// How each link loses packets while it is well.
-    pub learnt: BTreeMap<UplinkName, Learner>,
+    pub learnt: SortedMap<UplinkName, Learner>,
     /// What may still be spent on the probes of each metered uplink.
     #[serde(default)]
-    pub unspent: BTreeMap<UplinkName, Bytes>,
+    pub unspent: SortedMap<UplinkName, Bytes>,
     /// For how long flows had stayed on uplinks that the traffic had left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_flows: Vec<KeptSpan>,

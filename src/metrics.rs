@@ -7,12 +7,12 @@ mod exposition;
 mod histogram;
 mod meters;
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::engine::event::EventKind;
 use crate::engine::state::State;
 use crate::engine::status::{RoutesState, Status, UplinkStatus};
+use crate::units::sorted::SortedMap;
 use crate::units::{Counters, Moment, Timestamp, UplinkName, Wall};
 use exposition::{Exposition, Labels, MetricKind, MetricSamples};
 pub use meters::Meters;
@@ -26,7 +26,7 @@ pub struct MetricsSnapshot {
     /// What was counted.
     pub meters: Meters,
     /// The traffic of the interfaces of uplinks, as far as it is known.
-    pub traffic: BTreeMap<UplinkName, Counters>,
+    pub traffic: SortedMap<UplinkName, Counters>,
     /// How often the kernel had more events than its buffer holds.
     pub overruns: u32,
     /// Translates times.
@@ -184,7 +184,7 @@ fn uplinks(text: &mut Exposition, status: &Status) {
     }
 }
 
-fn traffic(text: &mut Exposition, traffic: &BTreeMap<UplinkName, Counters>) {
+fn traffic(text: &mut Exposition, traffic: &SortedMap<UplinkName, Counters>) {
     let add = |samples: &mut MetricSamples<'_>, bytes: fn(&Counters) -> u64| {
         for (uplink, counters) in traffic {
             samples.add(&[("uplink", uplink.as_str())], bytes(counters));

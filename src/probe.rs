@@ -30,7 +30,6 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
@@ -41,6 +40,7 @@ use tokio::time::Instant;
 
 use crate::engine::input::ProbeOutcome;
 use crate::routing::Family;
+use crate::units::sorted::SortedMap;
 use crate::units::{HopPlace, Host, Target, UplinkName};
 use flights::Flights;
 use icmp::Icmp;
@@ -240,7 +240,7 @@ impl Prober {
 /// One ICMP client per uplink, next hop and family, replaced when the interface is another one.
 #[derive(Default)]
 struct Clients {
-    icmp: BTreeMap<(UplinkName, Option<HopPlace>, Family), Icmp>,
+    icmp: SortedMap<(UplinkName, Option<HopPlace>, Family), Icmp>,
 }
 
 impl Clients {

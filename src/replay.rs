@@ -4,7 +4,7 @@
 //! the world is another.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Desired, Family, Path};
+use crate::units::sorted::SortedSet;
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
 /// Between two lists of the flows of an uplink that is drained.
@@ -54,9 +55,9 @@ pub trait World {
     }
 
     /// The established flows of an uplink that is drained, or why they cannot be listed.
-    fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<BTreeSet<Flow>, String> {
+    fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<SortedSet<Flow>, String> {
         let _ = (uplink, now);
-        Ok(BTreeSet::new())
+        Ok(SortedSet::new())
     }
 
     /// The kernel is to hold this from now on.

@@ -6,13 +6,13 @@
 
 mod ledger;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::engine::event::record::EventRecord;
 use crate::engine::state::State;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Timestamp, UplinkName};
 use ledger::Ledger;
 pub use ledger::Period;
@@ -178,7 +178,7 @@ impl Account {
 impl Ledger {
     /// Those of the running agent, then all others.
     fn names(&self, running: &[UplinkName]) -> Vec<UplinkName> {
-        let others: BTreeSet<_> = self.stays.iter().map(|stay| &stay.uplink).collect();
+        let others: SortedSet<_> = self.stays.iter().map(|stay| &stay.uplink).collect();
         let others = others.into_iter().filter(|name| !running.contains(name));
         running.iter().chain(others).cloned().collect()
     }
@@ -216,7 +216,7 @@ impl Ledger {
     fn outages(&self, period: Period, is_running: bool) -> Vec<OutageReport> {
         let mut outages: Vec<OutageReport> = Vec::new();
         // What follows at once under another name, as `down` after `absent`, is the same outage.
-        let mut latest: BTreeMap<&UplinkName, usize> = BTreeMap::new();
+        let mut latest: SortedMap<&UplinkName, usize> = SortedMap::new();
         for stay in &self.stays {
             let Some(span) = stay.span.within(period) else {
                 continue;
@@ -272,7 +272,7 @@ impl Ledger {
 
     /// When at least one uplink was available, and when something was known and none was.
     fn whole(&self, period: Period) -> Spans {
-        let mut turns = BTreeMap::<SystemTime, [i32; 2]>::new();
+        let mut turns = SortedMap::<SystemTime, [i32; 2]>::new();
         for stay in &self.stays {
             let side = match Account::of(stay.state) {
                 Account::Available => 0,

@@ -3,6 +3,7 @@
 pub mod moment;
 pub mod names;
 pub mod quantities;
+pub mod sorted;
 pub mod target;
 
 pub use moment::{Moment, Timestamp, Wall};

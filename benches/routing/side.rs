@@ -1,6 +1,5 @@
 //! The kernel side of the agent as the daemon runs it, driven from the same thread.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -15,6 +14,7 @@ use uplinkd::routing::attach::attach;
 use uplinkd::routing::desired::{Carrying, UplinkRoutes, desired};
 use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Link, Numbering, Observed};
 use uplinkd::units::InterfaceName;
+use uplinkd::units::sorted::SortedSet;
 
 /// The families that switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Side {
         let (wanted, receiver) = watch::channel(Arc::new(Wanted {
             revision: 0,
             desired: None,
-            interfaces: BTreeSet::from(uplinks.clone()),
+            interfaces: SortedSet::from(uplinks.clone()),
             numbering,
             flow_memory: None,
         }));
@@ -110,8 +110,8 @@ impl Side {
         &self.numbering
     }
 
-    pub(crate) fn interfaces(&self) -> BTreeSet<InterfaceName> {
-        BTreeSet::from(self.uplinks.clone())
+    pub(crate) fn interfaces(&self) -> SortedSet<InterfaceName> {
+        SortedSet::from(self.uplinks.clone())
     }
 
     async fn applied(&mut self) {

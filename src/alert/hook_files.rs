@@ -1,6 +1,6 @@
 //! The directory of hooks: which of its files are run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::units::sorted::{SortedMap, SortedSet};
 use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use std::{fs, io};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookFiles {
     /// Those that are run.
-    pub programs: BTreeSet<PathBuf>,
+    pub programs: SortedSet<PathBuf>,
     /// Those that are not, each with the reason.
-    pub others: BTreeMap<PathBuf, String>,
+    pub others: SortedMap<PathBuf, String>,
 }
 
 impl HookFiles {

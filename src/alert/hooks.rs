@@ -12,7 +12,6 @@
 //! and that is said. One that ends with [`TRY_AGAIN`] is run again. Whether a standby is to be up is
 //! waited for by the traffic: such errands do not wait behind the news.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -33,6 +32,7 @@ use super::record::cut;
 use super::words;
 use crate::engine::event::Lane;
 use crate::engine::event::record::EventRecord;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 /// How many events may wait.
 const QUEUE: usize = 64;
@@ -108,8 +108,8 @@ impl Hooks {
                 directory: directory.to_owned(),
                 limits,
                 are_errands,
-                workers: BTreeMap::new(),
-                said: BTreeMap::new(),
+                workers: SortedMap::new(),
+                said: SortedMap::new(),
             };
             (events, spawn(lane.serve(inbox)))
         };
@@ -160,9 +160,9 @@ struct HookLane {
     directory: PathBuf,
     limits: HookLimits,
     are_errands: bool,
-    workers: BTreeMap<PathBuf, Worker>,
+    workers: SortedMap<PathBuf, Worker>,
     /// Which files are no hooks, said once.
-    said: BTreeMap<PathBuf, String>,
+    said: SortedMap<PathBuf, String>,
 }
 
 /// The task that runs one program.
@@ -193,10 +193,10 @@ impl HookLane {
         let programs = self.programs().await;
         self.workers.retain(|program, _| programs.contains(program));
         for program in programs {
-            let worker = self.workers.entry(program).or_insert_with_key(|program| {
+            let worker = self.workers.entry(program.clone()).or_insert_with(|| {
                 let (sender, inbox) = broadcast::channel(QUEUE);
                 let hook = Hook {
-                    program: program.clone(),
+                    program,
                     limits: self.limits,
                     is_errand: self.are_errands,
                 };
@@ -211,7 +211,7 @@ impl HookLane {
     }
 
     /// The programs that are there now. Which files are none is said once, with the news.
-    async fn programs(&mut self) -> BTreeSet<PathBuf> {
+    async fn programs(&mut self) -> SortedSet<PathBuf> {
         let directory = self.directory.clone();
         let files = spawn_blocking(move || HookFiles::of(&directory)).await;
         let HookFiles { programs, others } = files.unwrap_or_default();
@@ -459,7 +459,7 @@ mod tests {
             from: Some(Side::State(State::Up)),
             to: Some(Side::State(State::Down)),
             reason: "a page says \"log\0in\"".to_owned(),
-            prefixes: BTreeSet::new(),
+            prefixes: SortedSet::new(),
             cause: None,
             took_us: None,
             recovery_ms: None,
@@ -653,7 +653,7 @@ mod tests {
         shelf.run();
         assert_eq!(shelf.written(), "");
         let files = HookFiles::of(&shelf.hooks());
-        assert_eq!(files.programs, BTreeSet::new());
+        assert_eq!(files.programs, SortedSet::new());
         let others = files.others.iter().map(|(path, why)| {
             let name = path.file_name().and_then(OsStr::to_str);
             (name.unwrap_or_default(), why.as_str())

@@ -1,10 +1,10 @@
 //! Events that come again and again: the log counts them instead of repeating them. Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::event::record::EventRecord;
 use crate::engine::event::{EventKind, Repetition};
+use crate::units::sorted::SortedMap;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 /// How many events of a kind are logged one by one within `WINDOW`.
@@ -21,7 +21,7 @@ const CALM: Duration = Duration::from_secs(30);
 /// it goes on after that, one line in each window is all. An outage is logged at once where the last line
 /// says that the uplink works. Switches and whatever else people must act upon are always logged at once.
 #[derive(Debug, Default)]
-pub struct Repeats(BTreeMap<RepeatKind, Run>);
+pub struct Repeats(SortedMap<RepeatKind, Run>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct RepeatKind {
@@ -140,6 +140,7 @@ mod tests {
     use crate::engine::event::{EventKind, Side};
     use crate::engine::state::State;
     use crate::units::Timestamp;
+    use crate::units::sorted::SortedSet;
 
     fn at(seconds: u64) -> Moment {
         Moment::after_start(Duration::from_secs(seconds))
@@ -157,7 +158,7 @@ mod tests {
             from: None,
             to: Some(Side::State(State::Down)),
             reason: "no answer".to_owned(),
-            prefixes: std::collections::BTreeSet::new(),
+            prefixes: SortedSet::new(),
             cause: None,
             took_us: None,
             recovery_ms: None,

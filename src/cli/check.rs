@@ -7,7 +7,6 @@ mod findings;
 mod flow_memory;
 mod hooks;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -21,6 +20,7 @@ use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
 use crate::engine::settings::Flows;
 use crate::units::UplinkName;
+use crate::units::sorted::SortedMap;
 use facts::Facts;
 use finding::{Finding, FindingSeverity};
 
@@ -58,7 +58,7 @@ fn run(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut config = match Config::load(&arguments.file.config) {
         Ok(config) => config,
         Err(error) if arguments.json => {
-            print_json(&of_configuration(&error), BTreeMap::new())?;
+            print_json(&of_configuration(&error), SortedMap::new())?;
             return Ok(exit_code(&error.into()));
         }
         Err(error) => return Err(error.into()),
@@ -154,7 +154,7 @@ fn summary(config: &Config, findings: &[Finding]) -> String {
 }
 
 /// What `flows_on_failback` comes to on this machine.
-fn on_failback(fates: &BTreeMap<UplinkName, Flows>) -> String {
+fn on_failback(fates: &SortedMap<UplinkName, Flows>) -> String {
     let of = |fate| {
         let own = fates.iter().filter(move |(_, own)| **own == fate);
         own.map(|(uplink, _)| uplink.as_str())
@@ -185,10 +185,10 @@ struct CheckReport<'a> {
     warnings: usize,
     findings: &'a [Finding],
     /// What becomes of the flows of each uplink when it is left while it is healthy.
-    flows_on_failback: BTreeMap<UplinkName, Flows>,
+    flows_on_failback: SortedMap<UplinkName, Flows>,
 }
 
-fn print_json(findings: &[Finding], flows_on_failback: BTreeMap<UplinkName, Flows>) -> Result<()> {
+fn print_json(findings: &[Finding], flows_on_failback: SortedMap<UplinkName, Flows>) -> Result<()> {
     let report = CheckReport {
         errors: count(findings, FindingSeverity::Error),
         warnings: count(findings, FindingSeverity::Warning),

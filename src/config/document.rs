@@ -1,7 +1,7 @@
 //! A configuration file as a tree of values that know their lines, whatever syntax it came in.
 
+use crate::units::sorted::SortedMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// A value and the line it begins on.
@@ -12,7 +12,7 @@ pub(super) struct Node {
 }
 
 /// The keys of a section with their values. A node's line here is that of its key.
-pub(super) type Entries = BTreeMap<String, Node>;
+pub(super) type Entries = SortedMap<String, Node>;
 
 /// A value as the file writes it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,5 @@
 //! From the tree of a file to a [`Config`], and from no file to the schema and the defaults.
 
-use std::collections::BTreeMap;
-
 use super::agent::{self, AgentSettings, UbusPlace};
 use super::document::Node;
 use super::error::Problem;
@@ -13,6 +11,7 @@ use super::uplinks::{self, CommonSettings, Followed};
 use super::{failover, health, probe};
 use crate::engine::settings::Settings;
 use crate::units::UplinkName;
+use crate::units::sorted::SortedMap;
 
 /// What a configuration file says, checked, with the defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +21,7 @@ pub struct Config {
     /// What decisions are made by. The seed is 0: the daemon chooses one.
     pub engine: Settings,
     /// The uplinks that follow a network of netifd.
-    pub networks: BTreeMap<UplinkName, Followed>,
+    pub networks: SortedMap<UplinkName, Followed>,
     /// What becomes of the agent's routes and rules at a clean stop.
     pub on_stop: OnStop,
     /// What becomes of flows when the traffic moves.

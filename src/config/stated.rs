@@ -1,8 +1,7 @@
 //! What a file states, key by key, to say what has changed in it.
 
-use std::collections::BTreeMap;
-
 use super::document::{ConfigValue, Node};
+use crate::units::sorted::SortedMap;
 
 /// At most so many changes are said one by one.
 const MOST_NAMED: usize = 8;
@@ -10,11 +9,11 @@ const MOST_NAMED: usize = 8;
 /// The keys that a file states with their values, each as `failover.failback_after` or
 /// `uplink fiber metered`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stated(BTreeMap<String, String>);
+pub struct Stated(SortedMap<String, String>);
 
 impl Stated {
     pub(super) fn of(document: &Node) -> Self {
-        let mut keys = BTreeMap::new();
+        let mut keys = SortedMap::new();
         collect("", &document.value, &mut keys);
         Self(keys)
     }
@@ -45,7 +44,7 @@ impl Stated {
     }
 }
 
-fn collect(path: &str, value: &ConfigValue, keys: &mut BTreeMap<String, String>) {
+fn collect(path: &str, value: &ConfigValue, keys: &mut SortedMap<String, String>) {
     match value {
         ConfigValue::Table(entries) => {
             for (key, node) in entries {

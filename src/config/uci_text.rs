@@ -6,10 +6,10 @@
 //! single quotes, where nothing is special, all run together. Quotes may span lines, a backslash at
 //! the end of a line joins it to the next, and `#` outside of quotes begins a comment.
 
-use std::collections::BTreeMap;
 use std::str::Chars;
 
 use super::error::Problem;
+use crate::units::sorted::SortedMap;
 
 /// A file.
 #[derive(Debug, Default)]
@@ -177,7 +177,7 @@ const MAX_NAME: usize = 64;
 
 /// For each of some names the place of the one before it that is the same.
 pub(super) fn firsts(names: &mut dyn Iterator<Item = Option<&str>>) -> Vec<Option<usize>> {
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut places: SortedMap<&str, usize> = SortedMap::new();
     let numbered = names.enumerate();
     numbered
         .map(|(at, name)| places.insert(name?, at))

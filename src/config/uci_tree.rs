@@ -125,7 +125,7 @@ impl<'a> UciTree<'a> {
         };
         let mut entries = self.entries(section, at, &title);
         if name == Schema::GLOBALS {
-            return self.top.append(&mut entries);
+            return self.top.extend(entries);
         }
         if let Some(own) = section.name.as_ref().filter(|_| has_name) {
             let value = ConfigValue::Word(own.clone());

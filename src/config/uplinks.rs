@@ -1,6 +1,5 @@
 //! The `[[uplink]]` sections, each on its own and all together.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -16,6 +15,7 @@ use crate::engine::settings::{
     ColdSettings, HealthSettings, ProbeSettings, Standby, UplinkSettings,
 };
 use crate::routing::{Gateway, Prefixes, RoutingMode};
+use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, InterfaceName, Tier, UplinkName, Weight};
 
 /// An uplink that follows a network of netifd, and what the file says where netifd says nothing.
@@ -70,7 +70,7 @@ const NETWORK: Own<Option<InterfaceName>> =
 pub(super) fn read(
     top: &Section<'_>,
     common: &CommonSettings,
-) -> (Vec<UplinkSettings>, BTreeMap<UplinkName, Followed>) {
+) -> (Vec<UplinkSettings>, SortedMap<UplinkName, Followed>) {
     const AT_LEAST_ONE: &str = "at least one uplink with name, interface and tier";
     let has_none = top
         .node("uplink")
@@ -78,9 +78,9 @@ pub(super) fn read(
     if has_none && !top.is_misspelt("uplink") {
         top.refuse("uplink", Fault::Missing(AT_LEAST_ONE));
     }
-    let mut networks = BTreeMap::new();
+    let mut networks = SortedMap::new();
     let mut earlier = Vec::new();
-    let mut names = BTreeMap::new();
+    let mut names = SortedMap::new();
     for section in top.sections("uplink", MAX_UPLINKS) {
         check_name(&section, &mut names);
         if let Some((uplink, network)) = uplink(&section, common) {
@@ -103,7 +103,7 @@ fn followed(
     uplink: &UplinkSettings,
     network: InterfaceName,
     common: &CommonSettings,
-    others: &BTreeMap<UplinkName, Followed>,
+    others: &SortedMap<UplinkName, Followed>,
 ) -> Followed {
     let refuse = |bound| section.refuse("network", Fault::value(format!("\"{network}\""), bound));
     if !common.has_ubus {
@@ -264,7 +264,7 @@ fn check_window(
 type Earlier<'a> = [(UplinkSettings, Section<'a>)];
 
 /// A name is of one uplink, whatever else is wrong with either.
-fn check_name(section: &Section<'_>, lines: &mut BTreeMap<UplinkName, usize>) {
+fn check_name(section: &Section<'_>, lines: &mut SortedMap<UplinkName, usize>) {
     let name = section.node("name").and_then(|node| node.value.as_text());
     let Some(Ok(name)) = name.map(str::parse::<UplinkName>) else {
         return;

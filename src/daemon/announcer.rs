@@ -1,6 +1,5 @@
 //! The sinks of events: the log, netifd, hooks, the history, metrics, and watchers, ubus among them.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::control::socket::Watchers;
 use crate::engine::event::record::EventRecord;
 use crate::engine::status::Status;
 use crate::history::{CorruptLine, History, HistoryError};
+use crate::units::sorted::SortedSet;
 use crate::units::{Moment, Timestamp};
 
 /// The one announcer of events. It only passes them on: a record is complete when it arrives.
@@ -36,7 +36,7 @@ impl Announcer {
     /// If there is no way out for the metrics.
     pub(super) fn start(config: &Config, is_observing: bool, now: Moment) -> anyhow::Result<Self> {
         let acts = !is_observing;
-        let mut known = BTreeSet::new();
+        let mut known = SortedSet::new();
         Ok(Self {
             metrics: AgentMetrics::start(config, now)?,
             repeats: Repeats::default(),
@@ -139,7 +139,7 @@ impl Announcer {
 }
 
 /// The history in a directory; `known` takes the damaged lines in it, which are logged.
-fn history(directory: &Path, known: &mut BTreeSet<CorruptLine>) -> History {
+fn history(directory: &Path, known: &mut SortedSet<CorruptLine>) -> History {
     let (history, complaints) = History::open(directory);
     for error in complaints {
         if let HistoryError::Damaged(lines) = &error {

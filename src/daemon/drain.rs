@@ -7,7 +7,6 @@
 //!     └──────── its flows <─────────────────┘   once and then every two seconds
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::engine::input::Input;
 use crate::kernel::{KernelError, established_flows};
 use crate::routing::traffic::Flow;
 use crate::units::UplinkName;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 /// How often the flows are listed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -34,15 +34,15 @@ const LISTS: usize = 16;
 #[derive(Debug)]
 pub(super) struct FlowList {
     uplink: UplinkName,
-    flows: Result<BTreeSet<Flow>, KernelError>,
+    flows: Result<SortedSet<Flow>, KernelError>,
 }
 
 /// The drains in progress: one task each.
 #[derive(Debug)]
 pub(super) struct DrainTasks {
     /// The callers that wait for an uplink to be out of service.
-    calls: BTreeMap<UplinkName, Call>,
-    listers: BTreeMap<UplinkName, Lister>,
+    calls: SortedMap<UplinkName, Call>,
+    listers: SortedMap<UplinkName, Lister>,
     lists: (mpsc::Sender<FlowList>, mpsc::Receiver<FlowList>),
 }
 
@@ -59,8 +59,8 @@ impl Drop for Lister {
 impl DrainTasks {
     pub(super) fn new() -> Self {
         Self {
-            calls: BTreeMap::new(),
-            listers: BTreeMap::new(),
+            calls: SortedMap::new(),
+            listers: SortedMap::new(),
             lists: mpsc::channel(LISTS),
         }
     }
@@ -158,7 +158,7 @@ impl Daemon {
 }
 
 /// Lists the flows of an uplink again and again, on a thread that may block.
-async fn list(uplink: UplinkName, addresses: BTreeSet<IpAddr>, lists: mpsc::Sender<FlowList>) {
+async fn list(uplink: UplinkName, addresses: SortedSet<IpAddr>, lists: mpsc::Sender<FlowList>) {
     loop {
         let own = addresses.clone();
         let Ok(flows) = spawn_blocking(move || established_flows(&own)).await else {

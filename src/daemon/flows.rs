@@ -7,7 +7,6 @@
 //!     └──────── counts <────────────────────┘   flows take longer than the loop may stand still
 //! ```
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tokio::time::sleep;
 use crate::kernel::{KernelError, end_flows, end_sockets, forget_flows};
 use crate::routing::Family;
 use crate::routing::traffic::Marks;
+use crate::units::sorted::SortedSet;
 
 /// When the flows are listed again, in case ended ones came back.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -28,11 +28,11 @@ const REPORTS: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeftFlows {
     /// Those that are translated to these addresses are ended.
-    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(super) addresses: SortedSet<IpAddr>,
     /// The others are remembered by these marks, and not any more.
-    pub(super) marks: BTreeSet<(Family, Marks)>,
+    pub(super) marks: SortedSet<(Family, Marks)>,
     /// The connections of the machine itself by these addresses are ended, too.
-    pub(super) sockets: BTreeSet<IpAddr>,
+    pub(super) sockets: SortedSet<IpAddr>,
 }
 
 /// Ends flows, those of one switch at a time.

@@ -1,6 +1,5 @@
 //! The history for clients: read beside the loop, one reader at a time.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +10,7 @@ use crate::control::{Call, Response};
 use crate::engine::event::record::EventRecord;
 use crate::history::{self, CorruptLine, HistoryError, MOST_WAITING};
 use crate::units::Timestamp;
+use crate::units::sorted::SortedSet;
 
 /// One reader for all clients: memory is scarce. It ends when this value is dropped.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl HistoryRange {
 
 impl HistoryReader {
     /// Starts the reader. `known`: damaged lines that are logged already.
-    pub(super) fn start(known: BTreeSet<CorruptLine>) -> Self {
+    pub(super) fn start(known: SortedSet<CorruptLine>) -> Self {
         let (queries, inbox) = mpsc::unbounded_channel();
         spawn(answer_all(inbox, known));
         Self(queries)
@@ -71,7 +71,7 @@ impl HistoryReader {
 
 async fn answer_all(
     mut inbox: mpsc::UnboundedReceiver<HistoryQuery>,
-    mut known: BTreeSet<CorruptLine>,
+    mut known: SortedSet<CorruptLine>,
 ) {
     while let Some(query) = inbox.recv().await {
         let answer = move || {
@@ -92,7 +92,7 @@ async fn answer_all(
 }
 
 /// Logs damaged lines that were not logged before.
-fn complain(corrupt: Vec<CorruptLine>, known: &mut BTreeSet<CorruptLine>) {
+fn complain(corrupt: Vec<CorruptLine>, known: &mut SortedSet<CorruptLine>) {
     let mut news = corrupt;
     news.retain(|line| known.insert(line.clone()));
     if !news.is_empty() {
@@ -105,7 +105,7 @@ fn stored_and_waiting(
     directory: &Path,
     waiting: Vec<EventRecord>,
     range: HistoryRange,
-    known: &mut BTreeSet<CorruptLine>,
+    known: &mut SortedSet<CorruptLine>,
 ) -> Response {
     let mut events = match history::read(directory) {
         Ok(stored) => {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(waiting, events);
         let answer = || {
             let range = HistoryRange::new(None, None, Timestamp(clock));
-            let mut known = BTreeSet::new();
+            let mut known = SortedSet::new();
             let response = stored_and_waiting(directory.path(), waiting.clone(), range, &mut known);
             let Response::History(events) = response else {
                 panic!("{response:?}")

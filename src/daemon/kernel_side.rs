@@ -1,6 +1,5 @@
 //! The desired state of the kernel, and its observed state.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +24,7 @@ use crate::routing::nexthop::leads_alike;
 use crate::routing::{
     Attachment, DeadEnd, Desired, Family, FlowMemory, Observed, Route, RoutingMode,
 };
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Counters, InterfaceName, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
@@ -40,16 +40,16 @@ pub(super) struct KernelSide {
     wanted: watch::Sender<Arc<Wanted>>,
     /// The newest revision of the desired state that the kernel holds.
     applied: u64,
-    refused: BTreeSet<String>,
+    refused: SortedSet<String>,
     contested: Option<Moment>,
     /// The interface of ours whose default route from another program goes before ours.
     rival: Option<InterfaceName>,
     /// The dead end of another program that lookups end in.
     barrier: Option<DeadEnd>,
-    attachments: BTreeMap<UplinkName, Attachment>,
+    attachments: SortedMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
     /// The uplinks whose flows are remembered, as the engine knows it.
-    remembering: BTreeSet<(UplinkName, Family)>,
+    remembering: SortedSet<(UplinkName, Family)>,
     is_observing: bool,
     /// The claim to our protocol number: two agents would remove each other's routes.
     _claim: Option<UnixListener>,
@@ -74,13 +74,13 @@ impl KernelSide {
             counters: counters.ok(),
             wanted,
             applied: 0,
-            refused: BTreeSet::new(),
+            refused: SortedSet::new(),
             contested: None,
             rival: None,
             barrier: None,
-            attachments: BTreeMap::new(),
+            attachments: SortedMap::new(),
             observed: None,
-            remembering: BTreeSet::new(),
+            remembering: SortedSet::new(),
             is_observing,
             _claim: claimed,
         })
@@ -223,12 +223,12 @@ impl KernelSide {
     }
 
     /// The same of all uplinks, by one reading.
-    pub(super) fn all_counters(&mut self) -> BTreeMap<UplinkName, Counters> {
+    pub(super) fn all_counters(&mut self) -> SortedMap<UplinkName, Counters> {
         let (Some(reader), Some(observed)) = (&mut self.counters, &self.observed) else {
-            return BTreeMap::new();
+            return SortedMap::new();
         };
         if reader.read_table().is_none() {
-            return BTreeMap::new();
+            return SortedMap::new();
         }
         let attachments = self.attachments.iter();
         let counters = attachments.filter_map(|(uplink, attachment)| {
@@ -271,7 +271,7 @@ impl KernelSide {
             let mut known = wanted.iter().flat_map(|memory| &memory.uplinks);
             known.any(|(interface, _)| *interface == uplink.interface)
         };
-        let mut now = BTreeSet::new();
+        let mut now = SortedSet::new();
         for uplink in settings.uplinks.iter().filter(|uplink| in_memory(uplink)) {
             let sees = |family| family != Family::Ipv4 || !is_blind(uplink);
             let families = Family::ROUTED.into_iter();

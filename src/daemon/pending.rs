@@ -3,7 +3,7 @@
 //! A switch is announced when the kernel holds its routes and, where flows are moved, when the flows that
 //! it left behind are ended. Later events wait behind it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::engine::action::{Departure, DepartureCause};
 use crate::engine::event::record::{EventContext, SwitchOutcome};
 use crate::engine::event::{Change, Event};
 use crate::engine::settings::Flows;
+use crate::units::sorted::SortedSet;
 use crate::units::{Moment, UplinkName};
 
 /// Events in their order, and the flows that switches leave behind.
@@ -36,7 +37,7 @@ struct Pending {
     /// What the switch among them, and drains that end with it, leave behind.
     departures: Vec<Departure>,
     /// The uplinks whose flows are ended that stayed there for as long as they may.
-    after_limit: BTreeSet<UplinkName>,
+    after_limit: SortedSet<UplinkName>,
     stage: SwitchStage,
 }
 
@@ -114,7 +115,7 @@ impl PendingEvents {
             held: None,
             events,
             departures,
-            after_limit: BTreeSet::new(),
+            after_limit: SortedSet::new(),
             stage: SwitchStage::Routing,
         });
     }
@@ -245,19 +246,19 @@ fn moved(flows: FlowSettings, mut departures: Vec<Departure>) -> Vec<Departure> 
     departures
 }
 
-fn addresses<'a>(departures: impl IntoIterator<Item = &'a Departure>) -> BTreeSet<IpAddr> {
+fn addresses<'a>(departures: impl IntoIterator<Item = &'a Departure>) -> SortedSet<IpAddr> {
     let departures = departures.into_iter();
     let addresses = departures.flat_map(|departure| &departure.addresses);
     addresses.copied().collect()
 }
 
 /// The addresses by which the connections of the machine itself are ended: those of the limit would never end.
-fn sockets(flows: FlowSettings, departures: &[Departure]) -> BTreeSet<IpAddr> {
+fn sockets(flows: FlowSettings, departures: &[Departure]) -> SortedSet<IpAddr> {
     let all = flows.local_sockets == LocalSockets::End;
     addresses({ departures.iter() }.filter(|one| all || one.cause == DepartureCause::Limit))
 }
 
-fn after_limit(departures: &[Departure]) -> BTreeSet<UplinkName> {
+fn after_limit(departures: &[Departure]) -> SortedSet<UplinkName> {
     let over = { departures.iter() }.filter(|departure| departure.cause == DepartureCause::Limit);
     let uplinks = over.flat_map(|departure| &departure.uplinks);
     uplinks.map(|(uplink, _)| uplink.clone()).collect()
@@ -281,7 +282,7 @@ mod tests {
         ];
         let departures = causes.map(|(address, cause)| Departure {
             addresses: [address.parse().expect("an address")].into(),
-            uplinks: BTreeSet::new(),
+            uplinks: SortedSet::new(),
             cause,
         });
         departures.into()

@@ -1,7 +1,5 @@
 //! Resumption of an earlier run, by the routes that the kernel still holds and the files that it left.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::clock::Clock;
 use super::decisions::Decisions;
 use super::kept_state::KeptState;
@@ -11,6 +9,7 @@ use crate::engine::settings::Settings;
 use crate::memory::Memory;
 use crate::routing::{Family, Observed, Path, RoutePlace, RuleStage};
 use crate::units::UplinkName;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 /// Resumes an earlier run.
 pub(super) fn resume(
@@ -107,7 +106,7 @@ fn groups(settings: &Settings, observed: &Observed) -> Vec<SharedFamily> {
 }
 
 /// The uplinks to which the kernel leads the flows that are remembered as theirs.
-fn remembered_flows(settings: &Settings, observed: &Observed) -> BTreeSet<(UplinkName, Family)> {
+fn remembered_flows(settings: &Settings, observed: &Observed) -> SortedSet<(UplinkName, Family)> {
     let numbering = &settings.numbering;
     let stage = numbering.priority_of(RuleStage::FlowMark);
     let rules = observed.rules.iter().filter(|rule| rule.priority == stage);
@@ -125,7 +124,7 @@ fn found_carrying(
     settings: &Settings,
     place: RoutePlace,
     observed: &Observed,
-) -> BTreeMap<Family, Vec<UplinkName>> {
+) -> SortedMap<Family, Vec<UplinkName>> {
     let carried = observed.own_shares(place).into_iter();
     let found = carried.map(|(family, paths)| {
         let uplinks = paths.into_iter();

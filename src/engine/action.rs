@@ -1,6 +1,5 @@
 //! The actions of the engine.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::Event;
 use crate::routing::{Desired, Family};
+use crate::units::sorted::SortedSet;
 use crate::units::{HopPlace, ProbeId, Target, UplinkName};
 
 /// Something that the engine wants done outside.
@@ -33,7 +33,7 @@ pub enum Action {
 #[serde(rename_all = "snake_case")]
 pub enum DrainOrder {
     /// List the established flows by these addresses, now and every few seconds.
-    List(BTreeSet<IpAddr>),
+    List(SortedSet<IpAddr>),
     /// The uplink takes no new flows; the operator's command is done.
     Begun {
         /// So many flows are held.
@@ -53,11 +53,11 @@ pub enum DrainOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
     /// The addresses of the uplinks that were left, of the families that moved.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: SortedSet<IpAddr>,
     /// Those uplinks with these families, where none of it is carried there any more: their flows are not to come
     /// back by themselves.
     #[serde(default)]
-    pub uplinks: BTreeSet<(UplinkName, Family)>,
+    pub uplinks: SortedSet<(UplinkName, Family)>,
     /// Why they are left behind.
     pub cause: DepartureCause,
 }

@@ -8,12 +8,12 @@
 //! margin for ever, and with a great advantage less. What our own traffic does to a link that it fills
 //! is not counted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::candidate::{Candidate, Fitness};
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::BestSettings;
+use crate::units::sorted::SortedMap;
 use crate::units::{Moment, Score};
 
 /// The time between two looks at the scores, at least.
@@ -28,7 +28,7 @@ pub struct BestPolicy {
     holder: Option<UplinkId>,
     seen: Moment,
     /// In points times seconds.
-    leads: BTreeMap<UplinkId, f64>,
+    leads: SortedMap<UplinkId, f64>,
 }
 
 impl BestPolicy {

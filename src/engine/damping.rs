@@ -18,7 +18,6 @@
 //! Damping never keeps the traffic on an unusable uplink, nor away from the only usable one. When an
 //! operator chooses an uplink or ends its maintenance, its penalty is cleared.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::ids::UplinkId;
@@ -26,6 +25,7 @@ use crate::engine::settings::DampingSettings;
 use crate::engine::state::State;
 use crate::engine::wording::seconds;
 use crate::units::Moment;
+use crate::units::sorted::SortedMap;
 
 const OUTAGE_PENALTY: f64 = 1.0;
 /// The penalty of an outage on trial.
@@ -59,7 +59,7 @@ pub struct FlapChange {
 /// The penalties of the uplinks that have failed.
 #[derive(Clone, Debug, Default)]
 pub struct Flaps {
-    uplinks: BTreeMap<UplinkId, Penalty>,
+    uplinks: SortedMap<UplinkId, Penalty>,
 }
 
 /// The failures of one uplink.

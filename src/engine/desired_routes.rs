@@ -1,13 +1,12 @@
 //! What the kernel should hold, for the uplinks that carry the traffic.
 
-use std::collections::BTreeSet;
-
 use super::drain::Drains;
 use super::flow_memory::{RememberedFlows, RememberedUplinks};
 use super::ids::{GroupId, UplinkId};
 use super::view::EngineView;
 use crate::routing::desired::{TrafficRoutes, UplinkRoutes, desired};
 use crate::routing::{Desired, Family};
+use crate::units::sorted::SortedSet;
 use crate::units::{GroupName, UplinkName};
 
 /// The routes and rules that were decided last.
@@ -21,7 +20,7 @@ pub(super) struct DesiredRoutes {
 
 impl DesiredRoutes {
     /// An earlier run has left the flows of these uplinks to them.
-    pub(super) fn adopt(&mut self, earlier: BTreeSet<(UplinkName, Family)>) {
+    pub(super) fn adopt(&mut self, earlier: SortedSet<(UplinkName, Family)>) {
         self.remembered.adopt(earlier);
     }
 

@@ -9,7 +9,7 @@
 //! left, when the time is over, or when the uplink dies, the drain is over, and what is still open is left behind as
 //! after any switch.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::RoutingMode;
 use crate::routing::traffic::Flow;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Moment, UplinkName};
 
 /// So many flows are held: the kernel compares every packet that it routes with each of the rules.
@@ -29,7 +30,7 @@ const MOST_HELD: usize = 512;
 /// The drains that go on. By name, since reloads change ids.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drains {
-    running: BTreeMap<UplinkName, Drain>,
+    running: SortedMap<UplinkName, Drain>,
     /// Not taken yet.
     orders: VecDeque<(UplinkName, DrainOrder)>,
 }
@@ -38,11 +39,11 @@ pub(super) struct Drains {
 #[derive(Clone, Debug)]
 struct Drain {
     stage: DrainStage,
-    addresses: BTreeSet<IpAddr>,
+    addresses: SortedSet<IpAddr>,
     limit: Duration,
     /// An operator takes its uplink out of service although others are only recovering.
     is_forced: bool,
-    held: BTreeSet<Flow>,
+    held: SortedSet<Flow>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Drains {
         }
         let (own, others): (Vec<_>, Vec<_>) =
             (view.uplinks.iter()).partition(|uplink| uplink.settings().name == *name);
-        let own: BTreeSet<_> = own.into_iter().flat_map(addresses).collect();
+        let own: SortedSet<_> = own.into_iter().flat_map(addresses).collect();
         let mut others = others.into_iter();
         match others.find(|other| addresses(other).any(|address| own.contains(&address))) {
             Some(other) => Err(CommandRefusal::SharedAddress(other.settings().name.clone())),
@@ -81,21 +82,21 @@ impl Drains {
     /// Begins a drain.
     pub(super) fn begin(&mut self, uplink: &Uplink, limit: Duration, is_forced: bool) {
         let name = &uplink.settings().name;
-        let addresses: BTreeSet<_> = addresses(uplink).collect();
+        let addresses: SortedSet<_> = addresses(uplink).collect();
         self.order(name, DrainOrder::List(addresses.clone()));
         let drain = Drain {
             stage: DrainStage::Listing,
             addresses,
             limit,
             is_forced,
-            held: BTreeSet::new(),
+            held: SortedSet::new(),
         };
         self.running.insert(name.clone(), drain);
     }
 
     /// Takes the flows of an uplink that is drained. None comes to those that are held: what is new goes another
     /// way.
-    pub(super) fn listed(&mut self, name: &UplinkName, flows: BTreeSet<Flow>) {
+    pub(super) fn listed(&mut self, name: &UplinkName, flows: SortedSet<Flow>) {
         let Some(drain) = self.running.get_mut(name) else {
             return;
         };
@@ -172,7 +173,7 @@ impl Drains {
     }
 
     /// Ends a drain; returns the addresses by which its flows left.
-    pub(super) fn close(&mut self, name: &UplinkName) -> Option<BTreeSet<IpAddr>> {
+    pub(super) fn close(&mut self, name: &UplinkName) -> Option<SortedSet<IpAddr>> {
         let drain = self.running.remove(name)?;
         self.order(
             name,
@@ -192,7 +193,7 @@ impl Drains {
     }
 
     /// The addresses by which flows leave that stay on purpose.
-    pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
+    pub(super) fn addresses(&self) -> SortedSet<IpAddr> {
         let running = self.running.values();
         running
             .flat_map(|drain| &drain.addresses)

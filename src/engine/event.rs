@@ -8,7 +8,6 @@ pub mod cause;
 pub mod record;
 mod values;
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use ipnet::IpNet;
@@ -18,6 +17,7 @@ use self::cause::SwitchCause;
 use self::values::ChangeValues;
 use crate::engine::state::State;
 use crate::routing::Family;
+use crate::units::sorted::SortedSet;
 use crate::units::{GroupName, InterfaceName, Moment, Target, UplinkName};
 
 /// Declares the kinds, and the row of each.
@@ -296,7 +296,7 @@ pub enum Change {
         /// Its interface.
         interface: InterfaceName,
         /// The prefixes.
-        prefixes: BTreeSet<IpNet>,
+        prefixes: SortedSet<IpNet>,
         /// They may use them.
         is_preferred: bool,
     },

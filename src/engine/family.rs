@@ -10,7 +10,6 @@
 //! first answer until it has answered for as long as an uplink must. One that has never answered
 //! since its link came up is broken without an event, and only shown as such: not every provider has both.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::loss::Learner;
@@ -20,6 +19,7 @@ use crate::engine::state::State;
 use crate::engine::wording::seconds;
 use crate::routing::{Family, Path};
 use crate::units::Moment;
+use crate::units::sorted::SortedMap;
 
 /// How often a family that is broken is asked again.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
@@ -105,7 +105,7 @@ impl Families {
     /// since the other one lost its way.
     pub fn attach(
         &mut self,
-        paths: &BTreeMap<Family, Path>,
+        paths: &SortedMap<Family, Path>,
         is_asked: impl Fn(Family) -> bool,
         learner: Learner,
         last_answer: Option<Moment>,

@@ -4,8 +4,6 @@
 //! goes. An uplink that is not judged yet has its flows only if it carries traffic, or if an earlier run has left the
 //! rule for them: a flow that passed by it while no agent ran must not stay there.
 
-use std::collections::BTreeSet;
-
 use super::candidate::Fitness;
 use super::ids::UplinkId;
 use super::state::State;
@@ -13,6 +11,7 @@ use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::Family;
 use crate::units::UplinkName;
+use crate::units::sorted::SortedSet;
 
 /// Uplinks that have the flows which are remembered as theirs, by family.
 pub(super) type RememberedUplinks = Vec<(UplinkId, Family)>;
@@ -26,11 +25,11 @@ pub(super) struct RememberedFlows {
 
 /// Small where there is none, which is all but the first second.
 #[derive(Clone, Debug, Default)]
-struct EarlierUplinks(BTreeSet<(UplinkName, Family)>);
+struct EarlierUplinks(SortedSet<(UplinkName, Family)>);
 
 impl RememberedFlows {
     /// An earlier run has left these.
-    pub(super) fn adopt(&mut self, earlier: BTreeSet<(UplinkName, Family)>) {
+    pub(super) fn adopt(&mut self, earlier: SortedSet<(UplinkName, Family)>) {
         let is_any = !earlier.is_empty();
         self.earlier = is_any.then(|| Box::new(EarlierUplinks(earlier)));
     }
@@ -40,7 +39,7 @@ impl RememberedFlows {
         let mut earlier = self
             .earlier
             .take()
-            .map_or_else(BTreeSet::new, |earlier| earlier.0);
+            .map_or_else(SortedSet::new, |earlier| earlier.0);
         earlier.retain(|(name, _)| {
             let mut uplinks = view.uplinks.iter();
             let uplink = uplinks.find(|uplink| uplink.settings().name == *name);

@@ -15,8 +15,6 @@ pub mod member;
 mod sharing;
 pub mod switch;
 
-use std::collections::BTreeMap;
-
 use super::best_policy::BestPolicy;
 use super::candidate::Candidate;
 use super::common_outage::as_silent_as;
@@ -30,6 +28,7 @@ use super::status::{GroupStatus, LastSwitch};
 use super::uplink::Uplink;
 use crate::routing::desired::Carrying;
 use crate::routing::{Family, Path};
+use crate::units::sorted::SortedMap;
 use crate::units::{GroupName, Moment, Tier, UplinkName, Wall};
 use allocate::allocate;
 use allocation::{Allocation, CarrierApart, Lead};
@@ -461,7 +460,7 @@ impl Group {
             let paths: Vec<_> = paths.collect();
             (!paths.is_empty()).then_some((family, paths))
         });
-        families.collect::<BTreeMap<_, _>>()
+        families.collect::<SortedMap<_, _>>()
     }
 }
 

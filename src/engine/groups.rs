@@ -1,7 +1,5 @@
 //! All groups of traffic: the default group first, then those of the configuration.
 
-use std::collections::BTreeSet;
-
 use super::event::Event;
 use super::group::Group;
 use super::ids::{GroupId, UplinkId};
@@ -11,6 +9,7 @@ use super::settings::{GroupSettings, SharedSettings};
 use super::uplink::Uplink;
 use crate::routing::Family;
 use crate::routing::desired::Carrying;
+use crate::units::sorted::SortedSet;
 use crate::units::{Moment, UplinkName};
 
 /// All groups; a [`GroupId`] is a place among them.
@@ -106,7 +105,7 @@ impl Groups {
     }
 
     /// The uplinks that carry any traffic.
-    pub(super) fn all_carriers(&self, uplinks: &[Uplink]) -> BTreeSet<UplinkId> {
+    pub(super) fn all_carriers(&self, uplinks: &[Uplink]) -> SortedSet<UplinkId> {
         let groups = self.0.iter();
         groups.flat_map(|group| group.carriers(uplinks)).collect()
     }

@@ -1,6 +1,5 @@
 //! What the engine takes in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Family, Gateway};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, UplinkName};
 
 /// Something that happened outside.
@@ -70,7 +70,7 @@ pub enum Input {
         /// Which uplink.
         uplink: UplinkName,
         /// All of its flows.
-        flows: BTreeSet<Flow>,
+        flows: SortedSet<Flow>,
     },
     /// They cannot be listed.
     FlowsUnknown {
@@ -83,7 +83,7 @@ pub enum Input {
     /// [`crate::engine::Engine::awaits_routes`] asked.
     RoutesHeld,
     /// The kernel remembers the flows of these uplinks, and of no others: they may stay there when the traffic leaves.
-    FlowsRemembered(BTreeSet<(UplinkName, Family)>),
+    FlowsRemembered(SortedSet<(UplinkName, Family)>),
     /// All answers that had come by then are taken in, as [`crate::engine::Engine::awaits_answers`] asked.
     /// From the first such input on no later deadline is judged.
     AnswersRead {
@@ -119,17 +119,17 @@ pub struct EarlierRun {
     /// The uplink that leads the default group: the kernel already sends its traffic there.
     pub carrying: Option<UplinkName>,
     /// The families of it that another uplink carries.
-    pub apart: BTreeMap<Family, UplinkName>,
+    pub apart: SortedMap<Family, UplinkName>,
     /// The families that several uplinks carry, and all those of the groups of the configuration.
     pub shared: Vec<SharedFamily>,
     /// What operators had chosen; whether it could be followed now does not matter.
     pub chosen: Vec<IssuedCommand>,
     /// How each uplink loses packets.
-    pub learnt: BTreeMap<UplinkName, Learner>,
+    pub learnt: SortedMap<UplinkName, Learner>,
     /// What is left of the budgets of metered uplinks.
-    pub unspent: BTreeMap<UplinkName, Bytes>,
+    pub unspent: SortedMap<UplinkName, Bytes>,
     /// The uplinks that the kernel leads their remembered flows to.
-    pub remembered: BTreeSet<(UplinkName, Family)>,
+    pub remembered: SortedSet<(UplinkName, Family)>,
     /// The uplinks that the traffic had left, and that kept their flows.
     pub kept: Vec<KeptSpan>,
 }

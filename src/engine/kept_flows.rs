@@ -9,7 +9,6 @@
 //! Some flows never end by themselves, so each uplink that is left has a limit from then on. The limit is read
 //! whenever it is asked for: a reload moves it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use super::state::State;
 use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::Family;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Moment, UplinkName};
 
 /// A family of an uplink. By name, since reloads change ids.
@@ -35,8 +35,8 @@ pub(super) struct KeptFlows(Option<Box<Stays>>);
 #[derive(Clone, Debug, Default)]
 struct Stays {
     /// The uplinks whose flows are remembered; none before that is known.
-    remembering: Option<BTreeSet<UplinkFamily>>,
-    kept: BTreeMap<UplinkFamily, Kept>,
+    remembering: Option<SortedSet<UplinkFamily>>,
+    kept: SortedMap<UplinkFamily, Kept>,
 }
 
 /// Flows that stay on an uplink.
@@ -46,7 +46,7 @@ struct Kept {
     /// For so long they had stayed before this run.
     before: Duration,
     /// Those by which they leave; none before the uplink of an earlier run has any.
-    addresses: BTreeSet<IpAddr>,
+    addresses: SortedSet<IpAddr>,
 }
 
 impl Kept {
@@ -56,13 +56,13 @@ impl Kept {
     }
 
     /// The addresses that its uplink no longer has, while it has any.
-    fn lost(&mut self, uplink: &Uplink, family: Family) -> Option<BTreeSet<IpAddr>> {
+    fn lost(&mut self, uplink: &Uplink, family: Family) -> Option<SortedSet<IpAddr>> {
         let held = addresses(uplink, family);
         if self.addresses.is_empty() {
             self.addresses = held;
             return None;
         }
-        let lost: BTreeSet<_> = self.addresses.difference(&held).copied().collect();
+        let lost: SortedSet<_> = self.addresses.difference(&held).copied().collect();
         if held.is_empty() || lost.is_empty() {
             return None;
         }
@@ -75,7 +75,7 @@ impl Kept {
 #[derive(Debug)]
 pub(super) struct StayEnd {
     pub(super) key: UplinkFamily,
-    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(super) addresses: SortedSet<IpAddr>,
     pub(super) cause: DepartureCause,
     /// All flows of the uplink, and not only those by addresses that it has lost.
     pub(super) is_whole: bool,
@@ -83,7 +83,7 @@ pub(super) struct StayEnd {
 
 impl KeptFlows {
     /// The kernel remembers the flows of these uplinks.
-    pub(super) fn set_remembering(&mut self, remembering: BTreeSet<UplinkFamily>) {
+    pub(super) fn set_remembering(&mut self, remembering: SortedSet<UplinkFamily>) {
         self.state().remembering = Some(remembering);
     }
 
@@ -93,7 +93,7 @@ impl KeptFlows {
             let kept = Kept {
                 since: now,
                 before: span.lasted,
-                addresses: BTreeSet::new(),
+                addresses: SortedSet::new(),
             };
             self.state().kept.insert((span.uplink, span.family), kept);
         }
@@ -122,7 +122,7 @@ impl KeptFlows {
     }
 
     /// The traffic has left a healthy uplink, and its flows by these addresses stay.
-    pub(super) fn keep(&mut self, key: UplinkFamily, addresses: BTreeSet<IpAddr>, now: Moment) {
+    pub(super) fn keep(&mut self, key: UplinkFamily, addresses: SortedSet<IpAddr>, now: Moment) {
         let before = Duration::ZERO;
         let kept = Kept {
             since: now,
@@ -216,7 +216,7 @@ impl KeptFlows {
 
 fn fate(
     view: EngineView<'_>,
-    remembering: Option<&BTreeSet<UplinkFamily>>,
+    remembering: Option<&SortedSet<UplinkFamily>>,
     key: &UplinkFamily,
 ) -> Option<Flows> {
     let is_remembered = || remembering.map(|uplinks| uplinks.contains(key));
@@ -245,7 +245,7 @@ fn is_healthy(uplink: &Uplink, family: Family) -> bool {
 }
 
 /// The addresses from which packets of a family go through an uplink.
-pub(super) fn addresses(uplink: &Uplink, family: Family) -> BTreeSet<IpAddr> {
+pub(super) fn addresses(uplink: &Uplink, family: Family) -> SortedSet<IpAddr> {
     let sources = uplink.attachment().sources.iter();
     let addresses = sources.map(IpNet::addr);
     addresses

@@ -6,24 +6,23 @@
 //! and has lost its IPv6, which no other uplink has, its prefixes stay what they are. They are announced at the start
 //! and whenever a prefix is learnt as well: an earlier run may have left them otherwise.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ipnet::IpNet;
 
 use super::event::{Change, Event};
 use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::Family;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Moment, UplinkName};
 
 /// What was announced last of each uplink that has prefixes. By name, since reloads change ids.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PrefixAnnouncements(BTreeMap<UplinkName, Announced>);
+pub(super) struct PrefixAnnouncements(SortedMap<UplinkName, Announced>);
 
 /// What was announced last of an uplink's prefixes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Announced {
-    prefixes: BTreeSet<IpNet>,
+    prefixes: SortedSet<IpNet>,
     is_preferred: bool,
 }
 
@@ -63,7 +62,7 @@ impl PrefixAnnouncements {
         let leader = default_group.leader()?;
         let before = self.0.get(&uplink.settings().name);
         let seen = uplink.attachment().prefixes.iter();
-        let seen: BTreeSet<_> = seen
+        let seen: SortedSet<_> = seen
             .filter(|net| Family::of(net.addr()) == Family::Ipv6)
             .copied()
             .collect();

@@ -1,11 +1,10 @@
 //! Which uplinks of a changed configuration are which of those that were there before.
 
-use std::collections::BTreeSet;
-
 use super::ids::UplinkId;
 use super::schedule::Spread;
 use super::settings::{SharedSettings, UplinkSettings};
 use super::uplink::{HopTerms, Uplink};
+use crate::units::sorted::SortedSet;
 use crate::units::{InterfaceName, Moment, UplinkName};
 
 /// What became of the uplinks that were there before.
@@ -36,8 +35,8 @@ pub(super) fn uplinks_of(
         .iter()
         .map(|uplink| uplink.settings().name.clone())
         .collect();
-    let shared = shared_interfaces(old.iter().map(Uplink::settings));
-    let shared: BTreeSet<_> = shared.union(&shared_interfaces(&wanted)).cloned().collect();
+    let mut shared = shared_interfaces(old.iter().map(Uplink::settings));
+    shared.extend(shared_interfaces(&wanted));
     let names: Vec<_> = wanted.iter().map(|uplink| uplink.name.clone()).collect();
     let mut renumbering = Renumbering::default();
     let mut uplinks = Vec::new();
@@ -74,7 +73,7 @@ fn is_same(
     known: &UplinkSettings,
     wanted: &UplinkSettings,
     names: &[UplinkName],
-    shared: &BTreeSet<InterfaceName>,
+    shared: &SortedSet<InterfaceName>,
 ) -> bool {
     let is_same_name = known.name == wanted.name;
     let is_free = is_same_name || !names.contains(&known.name);
@@ -85,8 +84,8 @@ fn is_same(
 
 fn shared_interfaces<'a>(
     uplinks: impl IntoIterator<Item = &'a UplinkSettings>,
-) -> BTreeSet<InterfaceName> {
-    let mut seen = BTreeSet::new();
+) -> SortedSet<InterfaceName> {
+    let mut seen = SortedSet::new();
     let interfaces = uplinks.into_iter().map(|uplink| &uplink.interface);
     interfaces
         .filter(|interface| !seen.insert(*interface))

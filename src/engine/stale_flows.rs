@@ -8,7 +8,7 @@
 //! A flow that is remembered goes by its uplink although the traffic does not. When that uplink cannot carry it any
 //! more, its flows are left behind, too. Those of a healthy uplink may stay there for a while.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::action::{Departure, DepartureCause};
@@ -19,6 +19,7 @@ use super::state::State;
 use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::Family;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{GroupName, Moment, UplinkName};
 
 /// By which addresses the traffic leaves.
@@ -52,15 +53,15 @@ impl RememberedExit {
     }
 }
 
-type Exits = BTreeMap<(Option<GroupName>, Family), Exit>;
-type Exit = BTreeMap<UplinkName, BTreeSet<IpAddr>>;
+type Exits = SortedMap<(Option<GroupName>, Family), Exit>;
+type Exit = SortedMap<UplinkName, SortedSet<IpAddr>>;
 
 /// What is left behind of each uplink.
-type LeftExits = BTreeMap<UplinkFamily, LeftExit>;
+type LeftExits = SortedMap<UplinkFamily, LeftExit>;
 
 /// Addresses of an uplink that are left.
 struct LeftExit {
-    addresses: BTreeSet<IpAddr>,
+    addresses: SortedSet<IpAddr>,
     /// The uplink is well: a failback, or an operator's choice. An uplink that lost an address and kept the traffic
     /// did not choose to.
     is_voluntary: bool,
@@ -71,18 +72,18 @@ impl StaleFlows {
     pub(super) fn note(
         &mut self,
         view: EngineView<'_>,
-        held: &BTreeSet<IpAddr>,
+        held: &SortedSet<IpAddr>,
         remembered: &[(UplinkId, Family)],
         now: Moment,
     ) {
         let mut left = self.left_behind(view);
         self.add_lost(view, remembered, &mut left);
         let Self { exits, kept, .. } = self;
-        let spare = |(key, addresses): (&UplinkFamily, &mut BTreeSet<IpAddr>)| {
+        let spare = |(key, addresses): (&UplinkFamily, &mut SortedSet<IpAddr>)| {
             addresses.retain(|one| !is_carried(exits, key.1, *one) && !held.contains(one));
             !addresses.is_empty()
         };
-        let mut departures = BTreeMap::new();
+        let mut departures = SortedMap::new();
         left.retain(|key, exit| spare((key, &mut exit.addresses)));
         for (
             key,
@@ -118,7 +119,7 @@ impl StaleFlows {
     }
 
     /// The flows of an uplink that was drained by these addresses are left behind as well.
-    pub(super) fn leave_drained(&mut self, uplink: &Uplink, addresses: BTreeSet<IpAddr>) {
+    pub(super) fn leave_drained(&mut self, uplink: &Uplink, addresses: SortedSet<IpAddr>) {
         let name = &uplink.settings().name;
         self.push(Departure {
             addresses,
@@ -171,7 +172,7 @@ impl StaleFlows {
             let Some(before) = self.exits.get(traffic) else {
                 continue;
             };
-            let still: BTreeSet<_> = exit.values().flatten().collect();
+            let still: SortedSet<_> = exit.values().flatten().collect();
             for (name, had) in before {
                 let left: Vec<_> = had.iter().filter(|one| !still.contains(one)).collect();
                 if !left.is_empty() {
@@ -184,10 +185,10 @@ impl StaleFlows {
                     let has_lost_it = exit.contains_key(name);
                     let entry = all.entry((name.clone(), traffic.1));
                     let known = entry.or_insert_with(|| LeftExit {
-                        addresses: BTreeSet::new(),
+                        addresses: SortedSet::new(),
                         is_voluntary: true,
                     });
-                    known.addresses.extend(left);
+                    known.addresses.extend(left.into_iter().copied());
                     known.is_voluntary &= is_healthy && !has_lost_it;
                 }
             }
@@ -220,14 +221,14 @@ impl StaleFlows {
                 }));
             }
         }
-        let still: BTreeSet<_> = now.iter().map(RememberedExit::key).collect();
-        let known: BTreeSet<_> = left.keys().cloned().collect();
+        let still: SortedSet<_> = now.iter().map(RememberedExit::key).collect();
+        let known: SortedSet<_> = left.keys().cloned().collect();
         let before = std::mem::replace(&mut self.remembered, now.into()).into_iter();
         for exit in before {
             let key = exit.key();
             if !known.contains(&key) && !still.contains(&key) {
                 let lost = left.entry(key).or_insert_with(|| LeftExit {
-                    addresses: BTreeSet::new(),
+                    addresses: SortedSet::new(),
                     is_voluntary: false,
                 });
                 lost.addresses.insert(exit.address);
@@ -238,14 +239,14 @@ impl StaleFlows {
 
 /// Adds what is left to the departure of its cause. The flows of an uplink that still carries some are not forgotten.
 fn add(
-    departures: &mut BTreeMap<DepartureCause, Departure>,
+    departures: &mut SortedMap<DepartureCause, Departure>,
     (key, is_whole): (UplinkFamily, bool),
-    addresses: BTreeSet<IpAddr>,
+    addresses: SortedSet<IpAddr>,
     cause: DepartureCause,
 ) {
     let departure = departures.entry(cause).or_insert_with(|| Departure {
-        addresses: BTreeSet::new(),
-        uplinks: BTreeSet::new(),
+        addresses: SortedSet::new(),
+        uplinks: SortedSet::new(),
         cause,
     });
     departure.addresses.extend(addresses);
@@ -267,7 +268,7 @@ fn is_carried(exits: &Exits, family: Family, address: IpAddr) -> bool {
 
 /// None for traffic whose uplinks have no address: those that they had are not left until there are others.
 fn exits(view: EngineView<'_>) -> Exits {
-    let mut exits = BTreeMap::new();
+    let mut exits = SortedMap::new();
     for group in view.groups.ids() {
         for family in Family::ROUTED {
             let carriers = view

@@ -1,6 +1,5 @@
 //! The read model: what the CLI, ubus and the metrics show.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use crate::engine::detection_time::Learnt;
 use crate::engine::settings::{Flows, Policy};
 use crate::engine::state::State;
 use crate::routing::Family;
+use crate::units::sorted::SortedMap;
 use crate::units::{
     Bytes, GroupName, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight,
 };
@@ -102,7 +102,7 @@ pub struct Choices {
     /// The uplink that the traffic was sent to; `null` while the agent chooses.
     pub switch: Option<Chosen>,
     /// The uplinks in maintenance.
-    pub disabled: BTreeMap<UplinkName, Maintenance>,
+    pub disabled: SortedMap<UplinkName, Maintenance>,
 }
 
 /// An uplink that the traffic was sent to by hand.

@@ -1,9 +1,8 @@
 //! When an operation is tried again that was undone or refused. Pure: it counts ticks.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::report::{RefusedOperation, Restored};
 use crate::routing::plan::Operation;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 /// The longest pause before an undone operation is done again, in ticks.
 const LONGEST_PAUSE: u32 = 100;
@@ -23,8 +22,8 @@ const RETRY: (u32, u32) = (10, 300);
 /// at once when a link has changed.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
-    undone: BTreeMap<Operation, Undone>,
-    refused: BTreeMap<Operation, Refused>,
+    undone: SortedMap<Operation, Undone>,
+    refused: SortedMap<Operation, Refused>,
     restored: Option<Unreported>,
 }
 
@@ -108,7 +107,7 @@ impl Backoff {
     }
 
     /// Forgets the refusals of all operations but these, which are still outstanding.
-    pub(super) fn keep(&mut self, outstanding: &BTreeSet<&Operation>) {
+    pub(super) fn keep(&mut self, outstanding: &SortedSet<&Operation>) {
         self.refused
             .retain(|operation, _| outstanding.contains(operation));
     }

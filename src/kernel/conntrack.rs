@@ -6,7 +6,6 @@
 //! uplink, a flow hangs until its entry is deleted. The next packet then makes a new flow through the
 //! new uplink, or draws a reset that makes the client reconnect.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -17,6 +16,7 @@ use super::exchange::Exchange;
 use super::message::{self, FlowEntry, ListItem};
 use crate::routing::Family;
 use crate::routing::traffic::{Flow, Marks};
+use crate::units::sorted::SortedSet;
 
 /// Flows that are ended with one system call, which takes about a millisecond.
 const BATCH: usize = 128;
@@ -28,7 +28,7 @@ const BATCH: usize = 128;
 ///
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
-pub fn end_flows(addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
+pub fn end_flows(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
     end_all(addresses).map_err(KernelError::Flows)
 }
 
@@ -37,10 +37,10 @@ pub fn end_flows(addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
 ///
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
-pub fn established_flows(addresses: &BTreeSet<IpAddr>) -> Result<BTreeSet<Flow>, KernelError> {
-    let list = || -> io::Result<BTreeSet<Flow>> {
+pub fn established_flows(addresses: &SortedSet<IpAddr>) -> Result<SortedSet<Flow>, KernelError> {
+    let list = || -> io::Result<SortedSet<Flow>> {
         let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
-        let mut flows = BTreeSet::new();
+        let mut flows = SortedSet::new();
         for address in addresses {
             let entries = translated_to(*address, &mut exchange)?;
             flows.extend(entries.into_iter().filter_map(|entry| entry.established));
@@ -56,13 +56,13 @@ pub fn established_flows(addresses: &BTreeSet<IpAddr>) -> Result<BTreeSet<Flow>,
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
 pub fn forget_flows(
-    marks: &BTreeSet<(Family, Marks)>,
-    addresses: &BTreeSet<IpAddr>,
+    marks: &SortedSet<(Family, Marks)>,
+    addresses: &SortedSet<IpAddr>,
 ) -> Result<(), KernelError> {
     forget_all(marks, addresses).map_err(KernelError::Flows)
 }
 
-fn forget_all(marks: &BTreeSet<(Family, Marks)>, addresses: &BTreeSet<IpAddr>) -> io::Result<()> {
+fn forget_all(marks: &SortedSet<(Family, Marks)>, addresses: &SortedSet<IpAddr>) -> io::Result<()> {
     if marks.is_empty() {
         return Ok(());
     }
@@ -83,7 +83,7 @@ fn forget_all(marks: &BTreeSet<(Family, Marks)>, addresses: &BTreeSet<IpAddr>) -
     Ok(())
 }
 
-fn end_all(addresses: &BTreeSet<IpAddr>) -> io::Result<usize> {
+fn end_all(addresses: &SortedSet<IpAddr>) -> io::Result<usize> {
     let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
     let mut ended = 0;
     for address in addresses {

@@ -8,7 +8,6 @@
 //! ```
 //! The table is written when the uplinks change or when it is not whole, and never for a switch.
 
-use std::collections::BTreeSet;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -27,6 +26,7 @@ use super::message;
 use super::report::{FlowMemoryReport, FlowMemoryState};
 use crate::routing::traffic::Marks;
 use crate::routing::{Family, FlowMemory};
+use crate::units::sorted::SortedSet;
 
 /// The pause after other software has changed the table, which doubles each time up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -286,7 +286,7 @@ fn marks_of(memory: &FlowMemory) -> Vec<Marks> {
 fn forget(marks: &[Marks]) {
     let of_families = |marks: &Marks| Family::ROUTED.map(|family| (family, *marks));
     let all = marks.iter().flat_map(of_families).collect();
-    if let Err(error) = forget_flows(&all, &BTreeSet::new()) {
+    if let Err(error) = forget_flows(&all, &SortedSet::new()) {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::debug!(%error, cause, "the marks of earlier flows stay");
     }

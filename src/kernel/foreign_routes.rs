@@ -1,8 +1,6 @@
 //! Routes, rules and nexthop objects of other programs that may conflict with ours, for `uplinkd
 //! check`. The agent itself does not read them.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ipnet::IpNet;
 
 use super::error::KernelError;
@@ -10,6 +8,7 @@ use super::message::{Dump, DumpEntry, LinkDetails, RouteEntry, RuleEntry};
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Numbering, Rule};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{IfIndex, Metric, NextHopId, Protocol, TableId};
 
 /// The objects of other programs that may conflict with ours.
@@ -25,9 +24,9 @@ pub struct ForeignObjects {
     pub defaults: Vec<ForeignRoute>,
     /// Every nexthop object with a number of ours but without our protocol number, and its protocol
     /// number.
-    pub next_hops: BTreeMap<NextHopId, Protocol>,
+    pub next_hops: SortedMap<NextHopId, Protocol>,
     /// The kind and the master of each interface.
-    pub link_details: BTreeMap<IfIndex, LinkDetails>,
+    pub link_details: SortedMap<IfIndex, LinkDetails>,
 }
 
 /// A rule of another program.
@@ -145,7 +144,7 @@ pub fn foreign_objects(
 }
 
 /// The numbers of our nexthop objects.
-fn own_numbers(numbering: &Numbering, uplinks: u32, groups: u32) -> BTreeSet<NextHopId> {
+fn own_numbers(numbering: &Numbering, uplinks: u32, groups: u32) -> SortedSet<NextHopId> {
     let of_family = |family| {
         let paths = (0..uplinks).map(move |place| numbering.path_object(place, family));
         let shared = (0..=groups).map(move |place| numbering.group_object(place, family));

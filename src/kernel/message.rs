@@ -285,7 +285,7 @@ mod tests {
         (source, metrics, name, encapsulation).prop_map(
             |(source, metrics, congestion_control, encapsulation)| RouteOptions {
                 source,
-                metrics,
+                metrics: metrics.into_iter().collect(),
                 congestion_control,
                 encapsulation: encapsulation
                     .map(|(kind, attributes)| Encapsulation { kind, attributes }),
@@ -362,7 +362,8 @@ mod tests {
         let weight = (1..=u8::MAX).prop_map(Weight);
         let members =
             proptest::collection::btree_map(any::<u32>().prop_map(NextHopId), weight, 1..5);
-        prop_oneof![path, members.prop_map(NextHop::Group)]
+        let group = members.prop_map(|members| NextHop::Group(members.into_iter().collect()));
+        prop_oneof![path, group]
     }
 
     proptest! {

@@ -1,7 +1,5 @@
 //! Looking: the kernel's lists become one [`Observed`].
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::errno;
@@ -10,6 +8,7 @@ use super::exchange::Exchange;
 use super::message::{self, Dump, DumpEntry, NextHopEntry};
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Link, Numbering, Observed, OddRule};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{IfIndex, NextHopId, Protocol, TableId};
 
 /// How often a list that changes while it is read is read at most. The change also sends an event, so
@@ -35,7 +34,7 @@ impl Observer {
     pub(super) fn look(
         &mut self,
         numbering: &Numbering,
-        tables: &BTreeSet<TableId>,
+        tables: &SortedSet<TableId>,
     ) -> Result<Observed, KernelError> {
         let protocol = numbering.protocol;
         let mut observed = Observed {
@@ -65,7 +64,7 @@ impl Observer {
         Ok(observed)
     }
 
-    fn links(&mut self) -> Result<BTreeMap<IfIndex, Link>, KernelError> {
+    fn links(&mut self) -> Result<SortedMap<IfIndex, Link>, KernelError> {
         let entries = self.list(Dump::Links)?;
         let links = entries.into_iter().filter_map(|entry| match entry {
             DumpEntry::Link(link) => Some(link),
@@ -82,7 +81,7 @@ impl Observer {
                 has_carrier: link.has_carrier,
                 is_point_to_point: link.is_point_to_point,
                 addresses: Vec::new(),
-                tentative: BTreeSet::new(),
+                tentative: SortedSet::new(),
                 peers: Vec::new(),
                 connected: Vec::new(),
                 defaults: Vec::new(),
@@ -170,7 +169,7 @@ impl Observer {
     pub(super) fn foreign_next_hops(
         &mut self,
         protocol: Protocol,
-    ) -> Result<BTreeMap<NextHopId, Protocol>, KernelError> {
+    ) -> Result<SortedMap<NextHopId, Protocol>, KernelError> {
         let listed = self.list_next_hops()?.into_iter();
         let foreign = listed.filter(|entry| entry.protocol != protocol);
         Ok(foreign.map(|entry| (entry.id, entry.protocol)).collect())

@@ -9,7 +9,6 @@
 //! ```
 //! Level-triggered: an event only causes another look and another survey.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,6 +32,7 @@ use super::write::WriteOutcome;
 use crate::routing::plan::{Operation, plan};
 use crate::routing::{Desired, Observed};
 use crate::units::NextHopId;
+use crate::units::sorted::SortedSet;
 
 /// The shortest pause between two looks that events cause. The first event of a burst causes a look
 /// at once, the others one more.
@@ -333,7 +333,7 @@ impl Reconciler {
         is_new: bool,
     ) -> Result<usize, SessionEnd> {
         let mut done = 0;
-        let mut missing = BTreeSet::new();
+        let mut missing = SortedSet::new();
         let Some(target) = self.target.now(wanted, observed) else {
             return Ok(0);
         };
@@ -395,7 +395,7 @@ impl Reconciler {
     fn write(
         &mut self,
         operation: &Operation,
-        missing: &BTreeSet<NextHopId>,
+        missing: &SortedSet<NextHopId>,
         wanted: &Wanted,
     ) -> Result<WriteOutcome, KernelError> {
         if operation.needs(missing) {
@@ -443,7 +443,7 @@ impl Reconciler {
             }
         }
         self.backoff
-            .keep(&outstanding.iter().collect::<BTreeSet<_>>());
+            .keep(&outstanding.iter().collect::<SortedSet<_>>());
         if is_new && self.unwritten.is_some() {
             let operations = plan(&target, &observed);
             let unwritten = self.unwritten.get_or_insert_default();

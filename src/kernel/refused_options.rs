@@ -4,14 +4,13 @@
 //! Such a route stands without all of it. The whole is tried again when its source address has come, or when the
 //! learnt route is another one.
 
-use std::collections::BTreeMap;
-
 use super::report::RefusedOperation;
 use crate::routing::{Desired, Family, Observed, Route, RouteOptions};
+use crate::units::sorted::SortedMap;
 
 /// The options that the kernel refused, of routes that it took without them.
 #[derive(Debug, Default)]
-pub(super) struct RefusedOptions(BTreeMap<(Family, RouteOptions), OptionsRefusal>);
+pub(super) struct RefusedOptions(SortedMap<(Family, RouteOptions), OptionsRefusal>);
 
 #[derive(Debug)]
 struct OptionsRefusal {

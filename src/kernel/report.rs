@@ -1,11 +1,11 @@
 //! What goes in and out of the kernel side.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::KernelError;
 use crate::routing::{Desired, Family, FlowMemory, Numbering, Observed};
 use crate::units::InterfaceName;
+use crate::units::sorted::SortedSet;
 
 /// What the daemon wants of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Wanted {
     /// as they are. Empty: nothing of ours.
     pub desired: Option<Desired>,
     /// The interfaces whose default routes are reported.
-    pub interfaces: BTreeSet<InterfaceName>,
+    pub interfaces: SortedSet<InterfaceName>,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
     /// The uplinks whose flows are remembered, if any are. Without effect before the first decision.

@@ -3,7 +3,6 @@
 //! A client on the router, such as MQTT or SSH, keeps its source address, and with it the old uplink,
 //! until it times out. When the kernel ends the connection, the client reconnects at once.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -13,6 +12,7 @@ use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, Acknowledgement, SocketEntry, Transport};
 use crate::routing::Family;
+use crate::units::sorted::SortedSet;
 
 /// Ends the connected TCP and UDP sockets that use one of these addresses, and returns their number.
 /// Sockets that are bound to an interface, that listen, or that were accepted stay: the first are meant
@@ -21,7 +21,7 @@ use crate::routing::Family;
 /// # Errors
 /// If none could be ended, because the kernel lacks `CONFIG_INET_DIAG_DESTROY` or this process lacks
 /// the capability.
-pub fn end_sockets(addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
+pub fn end_sockets(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
     let mut exchange = Exchange::open(NETLINK_SOCK_DIAG).map_err(KernelError::Sockets)?;
     let services = services(&mut exchange).map_err(KernelError::Sockets)?;
     let (mut ended, mut failed) = (0, None);
@@ -45,8 +45,8 @@ pub fn end_sockets(addresses: &BTreeSet<IpAddr>) -> Result<usize, KernelError> {
 }
 
 /// The ports on which this machine accepts connections.
-fn services(exchange: &mut Exchange) -> io::Result<BTreeSet<u16>> {
-    let mut ports = BTreeSet::new();
+fn services(exchange: &mut Exchange) -> io::Result<SortedSet<u16>> {
+    let mut ports = SortedSet::new();
     for family in Family::ROUTED {
         let request = |number| message::listening_sockets(family, number);
         let answers = |datagram: &[u8]| message::sockets(Transport::Tcp, datagram);

@@ -1,7 +1,6 @@
 //! What other programs have in main, and where ours is: lists that may be long. They are read on a thread of its
 //! own, so that nothing waits for them, and the more rarely the longer they are.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
@@ -20,6 +19,7 @@ use super::observe::Observer;
 use crate::routing::attach::is_link_local6;
 use crate::routing::desired::MAIN;
 use crate::routing::{DeadEnd, Family, LearnedDefault, Observed};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{IfIndex, InterfaceName, Protocol, TableId};
 
 /// The pause after a survey, in times that it took: a tenth of one core is the most that surveys cost.
@@ -28,14 +28,14 @@ const PAUSE: u32 = 9;
 /// What a survey found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Survey {
-    defaults: BTreeMap<IfIndex, Vec<LearnedDefault>>,
-    connected: BTreeMap<IfIndex, Vec<IpNet>>,
+    defaults: SortedMap<IfIndex, Vec<LearnedDefault>>,
+    connected: SortedMap<IfIndex, Vec<IpNet>>,
     dead_ends: Vec<DeadEnd>,
 }
 
 impl Survey {
     /// Adds what it found of these interfaces. Those that are down have lost their routes.
-    pub(super) fn add_to(&self, observed: &mut Observed, interfaces: &BTreeSet<InterfaceName>) {
+    pub(super) fn add_to(&self, observed: &mut Observed, interfaces: &SortedSet<InterfaceName>) {
         let up = observed.links.values_mut().filter(|link| link.is_up);
         for link in up {
             let index = &link.index;
@@ -73,7 +73,7 @@ impl Survey {
 pub(super) struct SurveyReport {
     pub(super) survey: Survey,
     /// The tables that hold routes with our protocol number.
-    pub(super) tables: BTreeSet<TableId>,
+    pub(super) tables: SortedSet<TableId>,
     /// How long after it the first of the default routes expires. The kernel stops using such a route then, but
     /// removes it, with an event, up to half a minute later (`net.ipv6.route.gc_interval`).
     pub(super) next_expiry: Option<Duration>,
@@ -85,7 +85,7 @@ impl Observer {
     pub(super) fn survey(&mut self, protocol: Protocol) -> Result<SurveyReport, KernelError> {
         let begun = cpu_time();
         let mut survey = Survey::default();
-        let mut tables = BTreeSet::new();
+        let mut tables = SortedSet::new();
         let mut next_expiry: Option<Duration> = None;
         for family in Family::ROUTED {
             for entry in self.list(Dump::RoutesOf(family, protocol))? {

@@ -1,6 +1,5 @@
 //! What was last seen of the kernel.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::KernelError;
@@ -8,6 +7,7 @@ use super::observe::Observer;
 use super::report::Wanted;
 use super::survey::{Survey, SurveyReport};
 use crate::routing::{Desired, Observed};
+use crate::units::sorted::SortedSet;
 use crate::units::{InterfaceName, TableId};
 
 /// What was last seen of the kernel.
@@ -15,11 +15,11 @@ use crate::units::{InterfaceName, TableId};
 pub(super) struct KernelView {
     observed: Option<Arc<Observed>>,
     /// The interfaces of the last look.
-    scope: BTreeSet<InterfaceName>,
+    scope: SortedSet<InterfaceName>,
     /// What the last survey found.
     survey: Survey,
     /// Where routes of ours may be.
-    tables: BTreeSet<TableId>,
+    tables: SortedSet<TableId>,
 }
 
 /// What a look saw.

@@ -1,7 +1,6 @@
 //! Everything that decides where the packets of a node go, listed, to be held against an earlier list:
 //! routes and rules of both families in all tables, and nexthop objects, of any origin.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -15,10 +14,11 @@ use netlink_sys::{Socket, SocketAddr};
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::namespace::Namespace;
+use crate::units::sorted::SortedMap;
 
 /// What stands in a node's kernel: each object as text, and how often it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Inventory(BTreeMap<String, i32>);
+pub(super) struct Inventory(SortedMap<String, i32>);
 
 /// What one inventory has more than another, and less.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Long flows of the client, and how long after a switch they go on. Pure.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::units::Moment;
+use crate::units::sorted::SortedMap;
 
 /// The long flows, each open for as long as the play lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,7 +38,7 @@ pub(super) enum FlowNews {
 
 /// What all flows have heard so far, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FlowLog(BTreeMap<LongFlow, Vec<(Moment, FlowNews)>>);
+pub(super) struct FlowLog(SortedMap<LongFlow, Vec<(Moment, FlowNews)>>);
 
 /// What became of a flow when the traffic moved.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

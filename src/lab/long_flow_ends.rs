@@ -1,6 +1,5 @@
 //! The two ends of the client's long flows: see [`LongFlow`].
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,6 +16,7 @@ use crate::lab::long_flow::{FlowNews, LongFlow};
 use crate::lab::namespace::Namespace;
 use crate::lab::shutdown::{self, Shutdown, ShutdownHandle};
 use crate::units::Moment;
+use crate::units::sorted::SortedMap;
 
 /// Echo over TCP (RFC 862).
 const TCP_PORT: u16 = 7;
@@ -176,7 +176,7 @@ fn converse(
 
 /// Sends to each connection, unasked, the last that was heard of it, to where that came from.
 fn serve_quic(socket: &UdpSocket, shutdown: &Shutdown) {
-    let mut connections: BTreeMap<[u8; 8], (SocketAddr, [u8; STAMP])> = BTreeMap::new();
+    let mut connections: SortedMap<[u8; 8], (SocketAddr, [u8; STAMP])> = SortedMap::new();
     let mut due = clock::now();
     let mut packet = [0; 8 + STAMP];
     while !shutdown.is_requested() {

@@ -4,7 +4,7 @@
 //! probes in flight, and one on the pairs of uplinks between which traffic has moved. What is short is a list:
 //! each map of its own types is 5 kB of a router's binary.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::histogram::{Histogram, RECOVERY_BOUNDS, RTT_BOUNDS, SWITCH_BOUNDS};
@@ -13,6 +13,7 @@ use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::record::EventRecord;
 use crate::engine::event::{EventKind, Side};
 use crate::engine::input::ProbeOutcome;
+use crate::units::sorted::SortedMap;
 use crate::units::{GroupName, Moment, ProbeId, Target, UplinkName};
 
 /// How often probes without an answer are looked for.
@@ -29,7 +30,7 @@ const OTHER: &str = "other";
 /// The counters of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Meters {
-    pub(super) uplinks: BTreeMap<UplinkName, UplinkMeters>,
+    pub(super) uplinks: SortedMap<UplinkName, UplinkMeters>,
     /// In the order in which they were sent.
     flights: VecDeque<Flight>,
     /// When probes without an answer were last looked for.
@@ -173,7 +174,7 @@ impl Meters {
     /// Nothing is counted yet.
     pub fn new(now: Moment) -> Self {
         Self {
-            uplinks: BTreeMap::new(),
+            uplinks: SortedMap::new(),
             flights: VecDeque::new(),
             settled: now,
             switches: Vec::new(),

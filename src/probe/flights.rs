@@ -1,6 +1,6 @@
 //! The probes in flight.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -15,6 +15,7 @@ use super::socket::now;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::ProbeOutcome;
 use crate::units::UplinkName;
+use crate::units::sorted::SortedMap;
 
 /// Probes of one uplink that may hold a socket of their own. With so many, none is answered any more:
 /// the oldest is aborted and counts as missed.
@@ -26,7 +27,7 @@ const LATE: Duration = Duration::from_millis(5);
 pub(super) struct Flights {
     outbox: mpsc::Sender<ProberReport>,
     tasks: JoinSet<()>,
-    connected: BTreeMap<UplinkName, VecDeque<AbortHandle>>,
+    connected: SortedMap<UplinkName, VecDeque<AbortHandle>>,
 }
 
 impl Flights {
@@ -34,7 +35,7 @@ impl Flights {
         Self {
             outbox,
             tasks: JoinSet::new(),
-            connected: BTreeMap::new(),
+            connected: SortedMap::new(),
         }
     }
 

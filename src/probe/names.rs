@@ -4,7 +4,6 @@
 //! address is used for the time to live of its record, within bounds, and longer while no resolver
 //! answers: the failure of a resolver is not the target's.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::dns;
 use super::dns_message::{DnsAnswer, ResponseCode};
 use super::job::{ProbeExit, ProbeJob};
 use super::socket::now;
+use crate::units::sorted::SortedMap;
 use crate::units::{DnsTarget, HostName, RecordType, UplinkName};
 
 /// The least and the most time that an address is used without a new query.
@@ -46,7 +46,7 @@ type NameKey = (UplinkName, HostName);
 /// The names of targets, and the queries for them.
 #[derive(Default)]
 pub(super) struct Names {
-    known: BTreeMap<NameKey, CachedName>,
+    known: SortedMap<NameKey, CachedName>,
     lookups: JoinSet<NameLookup>,
 }
 

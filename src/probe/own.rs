@@ -1,6 +1,5 @@
 //! Addresses that this machine answers itself: a probe to one says nothing about a path.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 
 use super::job::ProbeJob;
 use super::socket::now;
+use crate::units::sorted::SortedMap;
 
 /// What no look at the kernel shows may change as well: each is looked at again so soon.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const DISCARD: u16 = 9;
 /// What is known of the addresses that are asked.
 #[derive(Default)]
 pub(super) struct OwnAddresses {
-    known: BTreeMap<IpAddr, KnownAddress>,
+    known: SortedMap<IpAddr, KnownAddress>,
     changes: AddressChanges,
 }
 

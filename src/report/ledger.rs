@@ -1,6 +1,5 @@
 //! The ledger of a history: which uplink had which state when, who carried, and when that was watched.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::engine::event::record::EventRecord;
@@ -8,6 +7,7 @@ use crate::engine::event::{EventKind, Side};
 use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::UplinkName;
+use crate::units::sorted::SortedMap;
 
 /// A clock that shows an earlier time is not set: no agent of this kind ran then.
 const FIRST_PLAUSIBLE: Duration = Duration::from_secs(1_577_836_800);
@@ -72,7 +72,7 @@ struct Clerk {
     last: Option<SystemTime>,
     /// Since when the machine is watched.
     watching: Option<SystemTime>,
-    states: BTreeMap<UplinkName, Staying>,
+    states: SortedMap<UplinkName, Staying>,
     carrying: Option<(Option<SystemTime>, Vec<UplinkName>)>,
 }
 
@@ -202,7 +202,7 @@ impl Ledger {
             now,
             last: None,
             watching: None,
-            states: BTreeMap::new(),
+            states: SortedMap::new(),
             carrying: None,
         };
         for event in events {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::engine::event::{EventKind, Side};
 use crate::units::InterfaceName;
+use crate::units::sorted::SortedSet;
 
 const DAY: u32 = 86_400;
 /// 2026-11-20, midnight.
@@ -27,7 +28,7 @@ fn event(second: u32, kind: EventKind) -> EventRecord {
         to: None,
         reason: String::new(),
         cause: None,
-        prefixes: BTreeSet::new(),
+        prefixes: SortedSet::new(),
         took_us: None,
         recovery_ms: None,
         flows_moved: None,

@@ -1,6 +1,5 @@
 //! How an uplink is attached: from the interface that the kernel holds to the paths through it. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::numbering::MOST_NEXT_HOPS;
 use super::observed::{Link, LinkAddress};
 use super::route::{Family, Path};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{HopPlace, IfIndex, InterfaceName, Weight};
 
 /// How an uplink is attached: its trouble, its source addresses and a path for each family.
@@ -23,7 +23,7 @@ use crate::units::{HopPlace, IfIndex, InterfaceName, Weight};
 ///
 /// A family has a path only with a source address: an address of more than link-local scope or a
 /// delegated prefix. If all its addresses are deprecated, the path serves existing flows only.
-pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) -> Attachment {
+pub fn attach(link: Option<&Link>, hints: &Hints, own: &SortedMap<Family, Path>) -> Attachment {
     let Some(link) = link else {
         return Attachment {
             trouble: Some(Trouble::Absent),
@@ -41,7 +41,7 @@ pub fn attach(link: Option<&Link>, hints: &Hints, own: &BTreeMap<Family, Path>) 
         .into_iter()
         .filter(|family| link.is_up && serves(*family, |_| true))
         .filter_map(|family| Some((family, path(link, family, hints, own.get(&family))?)));
-    let (paths, retiring): (BTreeMap<_, _>, _) =
+    let (paths, retiring): (SortedMap<_, _>, _) =
         ways.partition(|(family, _)| serves(*family, is_preferred));
     let several = paths.keys().filter_map(|family| {
         let hops = learned(link, *family);
@@ -114,24 +114,24 @@ pub struct Attachment {
     /// The index of its interface, if that exists.
     pub index: Option<IfIndex>,
     /// The lasting addresses of its interface: without link-local, deprecated and temporary ones.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: SortedSet<IpAddr>,
     /// Its addresses that are tentative: they may be used when duplicate address detection ends.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub tentative: BTreeSet<IpAddr>,
+    #[serde(default, skip_serializing_if = "SortedSet::is_empty")]
+    pub tentative: SortedSet<IpAddr>,
     /// All source addresses of packets through it, each with its prefix.
     #[serde(default)]
-    pub sources: BTreeSet<IpNet>,
+    pub sources: SortedSet<IpNet>,
     /// The prefixes that are delegated through it.
     #[serde(default)]
-    pub prefixes: BTreeSet<IpNet>,
+    pub prefixes: SortedSet<IpNet>,
     /// The path of each family that has one; kept without carrier.
-    pub paths: BTreeMap<Family, Path>,
+    pub paths: SortedMap<Family, Path>,
     /// All paths of each family that has several next hops, best first; three at most.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub next_hops: BTreeMap<Family, Vec<Path>>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub next_hops: SortedMap<Family, Vec<Path>>,
     /// The path of each family whose addresses are all deprecated: for existing flows only.
     #[serde(default)]
-    pub retiring: BTreeMap<Family, Path>,
+    pub retiring: SortedMap<Family, Path>,
 }
 
 /// Why a link cannot carry traffic.
@@ -188,8 +188,8 @@ pub struct UplinkRoutes<'a> {
 
 fn trouble(
     link: &Link,
-    addresses: &BTreeSet<IpAddr>,
-    paths: &BTreeMap<Family, Path>,
+    addresses: &SortedSet<IpAddr>,
+    paths: &SortedMap<Family, Path>,
 ) -> Option<Trouble> {
     if !link.is_up {
         Some(Trouble::Down)
@@ -216,7 +216,7 @@ fn is_preferred(address: &LinkAddress) -> bool {
     !address.is_deprecated
 }
 
-fn lasting_addresses(link: &Link) -> BTreeSet<IpAddr> {
+fn lasting_addresses(link: &Link) -> SortedSet<IpAddr> {
     Family::ROUTED
         .into_iter()
         .flat_map(|family| addresses(link, family))
@@ -225,14 +225,14 @@ fn lasting_addresses(link: &Link) -> BTreeSet<IpAddr> {
         .collect()
 }
 
-fn tentative(link: &Link) -> BTreeSet<IpAddr> {
+fn tentative(link: &Link) -> SortedSet<IpAddr> {
     let tentative = link.tentative.iter().copied();
     tentative
         .filter(|address| !is_link_local6(*address))
         .collect()
 }
 
-fn sources(link: &Link) -> BTreeSet<IpNet> {
+fn sources(link: &Link) -> SortedSet<IpNet> {
     Family::ROUTED
         .into_iter()
         .flat_map(|family| addresses(link, family))
@@ -240,7 +240,7 @@ fn sources(link: &Link) -> BTreeSet<IpNet> {
         .collect()
 }
 
-fn prefixes(link: &Link, prefixes: &Prefixes) -> BTreeSet<IpNet> {
+fn prefixes(link: &Link, prefixes: &Prefixes) -> SortedSet<IpNet> {
     match prefixes {
         Prefixes::Listed(listed) => listed.iter().map(|net| IpNet::V6(net.trunc())).collect(),
         Prefixes::Auto => {

@@ -14,8 +14,6 @@
 //! ```
 //! Two rules a network, however many uplinks there are.
 
-use std::collections::BTreeSet;
-
 use ipnet::IpNet;
 
 use super::numbering::{MAIN, Numbering, RuleStage};
@@ -24,6 +22,7 @@ use super::observed::{Link, Observed};
 use super::options::RouteOptions;
 use super::route::{Family, Path, Route};
 use super::rule::Rule;
+use crate::units::sorted::SortedSet;
 use crate::units::{Metric, TableId, Weight};
 
 impl Desired {
@@ -52,7 +51,7 @@ impl Desired {
             suppress_prefix_length: Some(0),
             ..Rule::lookup(numbering.priority_of(stage), family, MAIN)
         };
-        let mut networks = BTreeSet::new();
+        let mut networks = SortedSet::new();
         for (link, table) in uplinks {
             for network in link.connected_of(family) {
                 networks.insert(network);

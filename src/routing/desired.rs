@@ -1,7 +1,5 @@
 //! What the kernel should hold so that the active uplinks carry the traffic. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ipnet::IpNet;
 
 pub use super::attach::UplinkRoutes;
@@ -12,13 +10,14 @@ use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::Rule;
 use super::traffic::{Flow, Selector};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Mark, Metric, RulePriority, TableId};
 
 /// Up to this many addresses of one prefix get a rule each.
 pub const FEW: usize = 4;
 
 /// The paths that carry traffic: for each family one, or several that share by weight.
-pub type Carrying = BTreeMap<Family, Vec<Path>>;
+pub type Carrying = SortedMap<Family, Vec<Path>>;
 
 /// The paths of all traffic.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +31,7 @@ pub struct TrafficRoutes<'a> {
     /// Flows that stay on an uplink, by its place in the configuration.
     pub held: Vec<(u32, &'a Flow)>,
     /// The uplinks that the flows which are remembered as theirs go by, by their places in the configuration.
-    pub remembered: BTreeSet<(u32, Family)>,
+    pub remembered: SortedSet<(u32, Family)>,
 }
 
 impl From<Carrying> for TrafficRoutes<'_> {
@@ -182,7 +181,7 @@ fn shared_route(place: RoutePlace, family: Family, carrying: &Carrying) -> Optio
     Some(default_route(place, family, paths.clone()))
 }
 
-fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> BTreeSet<Family> {
+fn families_in_use(uplinks: &[UplinkRoutes<'_>], carrying: &Carrying) -> SortedSet<Family> {
     let attached = uplinks
         .iter()
         .flat_map(|uplink| uplink.attachment.families());
@@ -270,12 +269,12 @@ impl Rules<'_> {
     }
 
     /// The source addresses of an uplink's packets, in as few prefixes as is safe.
-    fn sources(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> BTreeSet<IpNet> {
+    fn sources(self, uplink: &UplinkRoutes<'_>, all: &[UplinkRoutes<'_>]) -> SortedSet<IpNet> {
         let delegated = uplink.attachment.prefixes.iter().copied();
-        let mut sources: BTreeSet<_> = delegated
+        let mut sources: SortedSet<_> = delegated
             .filter(|net| Family::of(net.addr()) == self.family)
             .collect();
-        let mut by_prefix: BTreeMap<IpNet, Vec<IpNet>> = BTreeMap::new();
+        let mut by_prefix: SortedMap<IpNet, Vec<IpNet>> = SortedMap::new();
         for net in uplink.attachment.sources_of(self.family) {
             by_prefix.entry(net.trunc()).or_default().push(net);
         }

@@ -1,9 +1,8 @@
 //! Which uplink each flow goes by, as bits of its connection mark. Pure.
 
-use std::collections::BTreeMap;
-
 use super::numbering::Numbering;
 use super::traffic::Marks;
+use crate::units::sorted::SortedMap;
 use crate::units::{InterfaceName, Mark};
 
 /// The uplinks whose flows are remembered.
@@ -38,7 +37,7 @@ impl FlowMemory {
 
     /// The marks that no longer mean the interface that they meant in `earlier`.
     pub fn outdated(&self, earlier: &Self) -> Vec<Marks> {
-        let meant: BTreeMap<_, _> = self
+        let meant: SortedMap<_, _> = self
             .uplinks
             .iter()
             .map(|(name, mark)| (mark, name))

@@ -12,12 +12,11 @@
 //! The numbers start at [`Numbering::nexthop`](super::Numbering::nexthop): two objects for each uplink,
 //! its IPv4 and its IPv6 path, then two groups for each group of traffic, the default group first.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
 
 pub use super::numbering::NUMBERS;
 use super::route::{Family, Path, Route};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{NextHopId, Weight};
 
 /// The buckets of a group; all flows of a bucket take the same member.
@@ -41,13 +40,13 @@ pub enum NextHop {
         path: Path,
     },
     /// A resilient group, by members and weights.
-    Group(BTreeMap<NextHopId, Weight>),
+    Group(SortedMap<NextHopId, Weight>),
     /// Another object with our protocol number, of another version of this program.
     Odd,
 }
 
 /// The paths of a route, its own or those of its group.
-pub fn paths_of(route: &Route, nexthops: &BTreeMap<NextHopId, NextHop>) -> Vec<Path> {
+pub fn paths_of(route: &Route, nexthops: &SortedMap<NextHopId, NextHop>) -> Vec<Path> {
     let Some(group) = route.group else {
         return route.paths.clone();
     };
@@ -70,10 +69,10 @@ pub fn paths_of(route: &Route, nexthops: &BTreeMap<NextHopId, NextHop>) -> Vec<P
 
 /// Whether two routes have the same paths, weights aside.
 pub fn leads_alike(
-    one: (&Route, &BTreeMap<NextHopId, NextHop>),
-    other: (&Route, &BTreeMap<NextHopId, NextHop>),
+    one: (&Route, &SortedMap<NextHopId, NextHop>),
+    other: (&Route, &SortedMap<NextHopId, NextHop>),
 ) -> bool {
-    let ways = |(route, nexthops)| -> BTreeSet<_> {
+    let ways = |(route, nexthops)| -> SortedSet<_> {
         let paths = paths_of(route, nexthops).into_iter();
         paths.map(|path| (path.index, path.gateway)).collect()
     };

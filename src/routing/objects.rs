@@ -1,7 +1,6 @@
 //! What the kernel should hold of ours, and the forms that it can take.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,18 +11,19 @@ use super::observed::Observed;
 use super::operation::Operation;
 use super::route::{Family, Path, Route};
 use super::rule::Rule;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{NextHopId, TableId, Weight};
 
 /// All objects of ours that the kernel should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// Our routes.
-    pub routes: BTreeSet<Route>,
+    pub routes: SortedSet<Route>,
     /// Our rules.
-    pub rules: BTreeSet<Rule>,
+    pub rules: SortedSet<Rule>,
     /// Our nexthop objects.
     #[serde(default)]
-    pub nexthops: BTreeMap<NextHopId, NextHop>,
+    pub nexthops: SortedMap<NextHopId, NextHop>,
 }
 
 impl Desired {
@@ -43,7 +43,7 @@ impl Desired {
                 .find(|uplink| uplink.attachment.paths.get(&family).is_some_and(is_there))
                 .map(|uplink| uplink.position)
         };
-        let positions: Option<BTreeMap<_, _>> = route
+        let positions: Option<SortedMap<_, _>> = route
             .paths
             .iter()
             .map(|path| Some((position_of(path)?, path.clone())))
@@ -51,7 +51,7 @@ impl Desired {
         let all = positions.filter(|all| all.len() > 1 && all.len() == route.paths.len());
         if let Some(members) = all {
             let id = numbering.group_object(group, family);
-            let mut weights = BTreeMap::new();
+            let mut weights = SortedMap::new();
             for (position, path) in members {
                 let member = numbering.path_object(position, family);
                 weights.insert(member, path.weight);
@@ -129,7 +129,7 @@ impl Desired {
         Self {
             routes: routes.map(Route::canonical).collect(),
             rules: self.rules.clone(),
-            nexthops: BTreeMap::new(),
+            nexthops: SortedMap::new(),
         }
     }
 }
@@ -139,15 +139,15 @@ struct Numbers<'a> {
     observed: &'a Observed,
     /// The lowest that is wanted: those in use go on from it.
     first: NextHopId,
-    assigned: BTreeMap<NextHopId, NextHopId>,
+    assigned: SortedMap<NextHopId, NextHopId>,
 }
 
 impl<'a> Numbers<'a> {
-    fn new(observed: &'a Observed, wanted: &BTreeMap<NextHopId, NextHop>) -> Self {
+    fn new(observed: &'a Observed, wanted: &SortedMap<NextHopId, NextHop>) -> Self {
         Self {
             observed,
             first: wanted.keys().next().copied().unwrap_or(NextHopId(0)),
-            assigned: BTreeMap::new(),
+            assigned: SortedMap::new(),
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a> Numbers<'a> {
     fn assign(
         &mut self,
         objects: impl Iterator<Item = (NextHopId, NextHop)> + Clone,
-    ) -> BTreeMap<NextHopId, NextHop> {
+    ) -> SortedMap<NextHopId, NextHop> {
         for (id, hop) in objects.clone() {
             if let Some(held) = self.held(id, &hop) {
                 self.assigned.insert(id, held);

@@ -1,6 +1,5 @@
 //! What the kernel holds, as far as it concerns us.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -10,13 +9,14 @@ use super::numbering::{Numbering, RoutingMode};
 use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::{OddRule, Rule};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{IfIndex, InterfaceName, Metric, NextHopId};
 
 /// What the kernel holds, as far as it concerns us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The interfaces of this network namespace.
-    pub links: BTreeMap<IfIndex, Link>,
+    pub links: SortedMap<IfIndex, Link>,
     /// The default routes of other programs in main that lead nowhere.
     pub dead_ends: Vec<DeadEnd>,
     /// The routes with our protocol number.
@@ -27,9 +27,9 @@ pub struct Observed {
     /// program.
     pub odd_rules: Vec<OddRule>,
     /// The nexthop objects with our protocol number.
-    pub nexthops: BTreeMap<NextHopId, NextHop>,
+    pub nexthops: SortedMap<NextHopId, NextHop>,
     /// The numbers of ours that nexthop objects of other programs have.
-    pub taken_nexthops: BTreeSet<NextHopId>,
+    pub taken_nexthops: SortedSet<NextHopId>,
 }
 
 impl Observed {
@@ -45,7 +45,7 @@ impl Observed {
         numbering: &Numbering,
         position: u32,
         index: IfIndex,
-    ) -> BTreeMap<Family, Path> {
+    ) -> SortedMap<Family, Path> {
         let (now, before) = match numbering.mode {
             RoutingMode::Table => (RoutingMode::Table, RoutingMode::Main),
             RoutingMode::Main => (RoutingMode::Main, RoutingMode::Table),
@@ -88,7 +88,7 @@ impl Observed {
     }
 
     /// The path of our default route of each family in a place; the first of several.
-    pub fn own_paths(&self, place: RoutePlace) -> BTreeMap<Family, Path> {
+    pub fn own_paths(&self, place: RoutePlace) -> SortedMap<Family, Path> {
         let shares = self.own_shares(place).into_iter();
         shares
             .filter_map(|(family, paths)| Some((family, paths.into_iter().next()?)))
@@ -96,7 +96,7 @@ impl Observed {
     }
 
     /// All paths of our default route of each family in a place, each with the options of the route.
-    pub fn own_shares(&self, place: RoutePlace) -> BTreeMap<Family, Vec<Path>> {
+    pub fn own_shares(&self, place: RoutePlace) -> SortedMap<Family, Vec<Path>> {
         let routes = self.routes.iter().filter(|route| place.holds(route));
         routes
             .map(|route| {
@@ -129,7 +129,7 @@ pub struct Link {
     /// duplicate address detection.
     pub addresses: Vec<LinkAddress>,
     /// Those that duplicate address detection has not yet shown to be its own (RFC 4862, 5.4).
-    pub tentative: BTreeSet<IpAddr>,
+    pub tentative: SortedSet<IpAddr>,
     /// The far ends of its point-to-point addresses.
     pub peers: Vec<IpNet>,
     /// The networks that it is connected to, by the kernel's routes in main.

@@ -1,6 +1,5 @@
 //! One change to the kernel's routes, rules or nexthop objects, and its line as an `ip` command.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
@@ -8,6 +7,7 @@ use super::numbering::MAIN;
 use super::observed::Link;
 use super::route::{Family, Path, Route};
 use super::rule::{OddRule, Rule};
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{IfIndex, Metric, NextHopId, Protocol, TableId, Weight};
 
 /// One change to the kernel's routes or rules.
@@ -66,7 +66,7 @@ impl Operation {
     }
 
     /// Whether this refers to one of these nexthop objects.
-    pub fn needs(&self, nexthops: &BTreeSet<NextHopId>) -> bool {
+    pub fn needs(&self, nexthops: &SortedSet<NextHopId>) -> bool {
         match self {
             Self::AddRoute(route) | Self::ReplaceRoute(route) => {
                 route.group.is_some_and(|group| nexthops.contains(&group))
@@ -89,7 +89,7 @@ impl Operation {
     /// is shown as `if` and its index.
     pub fn line<'a>(
         &'a self,
-        links: &'a BTreeMap<IfIndex, Link>,
+        links: &'a SortedMap<IfIndex, Link>,
         protocol: Protocol,
     ) -> impl fmt::Display + 'a {
         OperationLine {
@@ -102,7 +102,7 @@ impl Operation {
 
 struct OperationLine<'a> {
     operation: &'a Operation,
-    links: &'a BTreeMap<IfIndex, Link>,
+    links: &'a SortedMap<IfIndex, Link>,
     protocol: Protocol,
 }
 

@@ -1,9 +1,9 @@
 //! What a route says beyond its path: the options of `ip route`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::units::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 /// The options of a route (`OPTIONS` in ip-route(8)). A route with several paths has them once, for all.
@@ -13,7 +13,7 @@ pub struct RouteOptions {
     /// The source address of packets that this machine sends by it (`src`).
     pub source: Option<IpAddr>,
     /// Its metrics (`RTA_METRICS`) by their numbers, `RTAX_*` of `linux/rtnetlink.h`: MTU, window, hop limit …
-    pub metrics: BTreeMap<u16, u32>,
+    pub metrics: SortedMap<u16, u32>,
     /// The congestion control of TCP (`congctl`).
     pub congestion_control: Option<String>,
     /// How its packets are encapsulated (`encap`).
@@ -34,7 +34,7 @@ impl RouteOptions {
     pub(super) const fn none() -> Self {
         Self {
             source: None,
-            metrics: BTreeMap::new(),
+            metrics: SortedMap::new(),
             congestion_control: None,
             encapsulation: None,
         }

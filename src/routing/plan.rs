@@ -1,7 +1,6 @@
 //! The operations between what the kernel holds and what it should hold. Pure.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -12,6 +11,7 @@ use super::observed::Observed;
 pub use super::operation::Operation;
 use super::route::{Family, Route};
 use super::rule::Rule;
+use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Metric, NextHopId, TableId};
 
 /// The operations after which the kernel holds all of `desired` and nothing else of ours.
@@ -79,13 +79,13 @@ fn key(route: &Route) -> RouteKey {
 }
 
 fn plan_routes(desired: &Desired, observed: &Observed) -> (Vec<Operation>, Vec<Route>) {
-    let wanted: BTreeMap<RouteKey, Route> = desired
+    let wanted: SortedMap<RouteKey, Route> = desired
         .routes
         .iter()
         .map(|route| route.clone().canonical())
         .map(|route| (key(&route), route))
         .collect();
-    let mut held: BTreeMap<RouteKey, Vec<Route>> = BTreeMap::new();
+    let mut held: SortedMap<RouteKey, Vec<Route>> = SortedMap::new();
     for route in &observed.routes {
         let route = route.clone().canonical();
         held.entry(key(&route)).or_default().push(route);
@@ -121,12 +121,12 @@ fn has_next_hops(route: &Route) -> bool {
 }
 
 fn plan_rules(desired: &Desired, observed: &Observed) -> (Vec<Rule>, Vec<Operation>) {
-    let held: BTreeSet<&Rule> = observed.rules.iter().collect();
+    let held: SortedSet<&Rule> = observed.rules.iter().collect();
     let missing = desired.rules.iter().filter(|rule| !held.contains(rule));
     let mut added: Vec<_> = missing.cloned().collect();
     added.sort_by_key(|rule| rule.goto.is_some());
     let place = |rule: &Rule| (rule.goto.is_some(), rule.priority);
-    let mut kept = BTreeSet::new();
+    let mut kept = SortedSet::new();
     let plain = observed.rules.iter();
     let plain = plain.filter(|rule| !(desired.rules.contains(rule) && kept.insert(*rule)));
     let plain = plain.map(|rule| (place(rule), Operation::DeleteRule(rule.clone())));

@@ -1,6 +1,5 @@
 //! Maintenance that lets established flows end, in virtual time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use uplinkd::engine::action::ProbeOrder;
@@ -12,6 +11,7 @@ use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::RoutingMode;
 use uplinkd::routing::traffic::Flow;
+use uplinkd::units::sorted::{SortedMap, SortedSet};
 use uplinkd::units::{IpProtocol, Moment, UplinkName};
 
 use crate::lossy::state;
@@ -20,8 +20,8 @@ use crate::support::{at, brief, name, settings, when};
 /// The established flows of each uplink, and the uplinks that are dead.
 #[derive(Default)]
 struct FlowWorld {
-    flows: BTreeMap<UplinkName, BTreeSet<Flow>>,
-    dead: BTreeSet<UplinkName>,
+    flows: SortedMap<UplinkName, SortedSet<Flow>>,
+    dead: SortedSet<UplinkName>,
     are_hidden: bool,
 }
 
@@ -30,7 +30,7 @@ impl World for FlowWorld {
         (!self.dead.contains(&order.uplink)).then_some(Duration::from_millis(10))
     }
 
-    fn flows(&mut self, uplink: &UplinkName, _: Moment) -> Result<BTreeSet<Flow>, String> {
+    fn flows(&mut self, uplink: &UplinkName, _: Moment) -> Result<SortedSet<Flow>, String> {
         if self.are_hidden {
             return Err("no conntrack".to_owned());
         }
@@ -38,7 +38,7 @@ impl World for FlowWorld {
     }
 }
 
-fn flows(count: u16) -> BTreeSet<Flow> {
+fn flows(count: u16) -> SortedSet<Flow> {
     let flow = |port| Flow {
         from: [10, 0, 0, 7].into(),
         to: [203, 0, 113, 80].into(),

@@ -1,6 +1,5 @@
 //! Flows that stay on a healthy uplink which the traffic has left, in virtual time.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::UNIX_EPOCH;
 
@@ -11,6 +10,7 @@ use uplinkd::engine::input::{EarlierRun, Input};
 use uplinkd::engine::settings::{FailbackFlows, Flows, Settings};
 use uplinkd::engine::status::UplinkStatus;
 use uplinkd::routing::{Attachment, Family, Trouble};
+use uplinkd::units::sorted::SortedSet;
 use uplinkd::units::{Bytes, UplinkName, Wall};
 
 use crate::stale_flows::{FIBER, LTE, Site, departure, with};
@@ -32,7 +32,7 @@ fn remembered(uplinks: &[&str]) -> Input {
     Input::FlowsRemembered(keys(uplinks))
 }
 
-fn keys(uplinks: &[&str]) -> BTreeSet<(UplinkName, Family)> {
+fn keys(uplinks: &[&str]) -> SortedSet<(UplinkName, Family)> {
     let families = |uplink: &&str| Family::ROUTED.map(|family| (name(uplink), family));
     uplinks.iter().flat_map(families).collect()
 }

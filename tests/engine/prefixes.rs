@@ -1,6 +1,5 @@
 //! What is told of delegated prefixes, in virtual time.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::{at, brief, name, probe, settings, when};
@@ -10,6 +9,7 @@ use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::Settings;
 use uplinkd::replay::{Replay, attached, attached_by_both};
 use uplinkd::routing::{Attachment, Trouble};
+use uplinkd::units::sorted::SortedSet;
 use uplinkd::units::{Moment, Wall};
 
 const FIBERS: &str = "2001:db8:f::/48";
@@ -86,7 +86,7 @@ fn the_prefixes_of_the_uplink_that_carries_ipv6_are_preferred_and_all_others_dep
     let records = events.iter().map(|event| event.record(wall));
     let mut left = records.filter(|record| record.event.name() == "prefix.deprecated");
     let record = left.next().expect("it is left");
-    let prefixes: BTreeSet<_> = [FIBERS.parse().expect("a prefix")].into();
+    let prefixes: SortedSet<_> = [FIBERS.parse().expect("a prefix")].into();
     assert_eq!(record.prefixes, prefixes);
     assert_eq!(record.uplink, Some(name("fiber")));
     assert_eq!(record.reason, "fiber does not carry IPv6");

@@ -1,6 +1,5 @@
 //! What the traffic leaves behind, in virtual time.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use uplinkd::engine::settings::Settings;
 use uplinkd::replay::{attached, attached_by_both};
 use uplinkd::routing::{Attachment, Trouble};
 use uplinkd::units::Moment;
+use uplinkd::units::sorted::SortedSet;
 
 use crate::support::{name, settings};
 
@@ -23,7 +23,7 @@ const RTT: Duration = Duration::from_millis(10);
 pub(crate) struct Site {
     pub(crate) engine: Engine,
     pub(crate) now: Moment,
-    pub(crate) dead: BTreeSet<&'static str>,
+    pub(crate) dead: SortedSet<&'static str>,
     pub(crate) left: Vec<Departure>,
     /// The uplinks whose flows are not remembered as theirs any more.
     pub(crate) forgotten: Vec<String>,
@@ -47,7 +47,7 @@ impl Site {
         Self {
             engine: Engine::new(settings, now),
             now,
-            dead: BTreeSet::new(),
+            dead: SortedSet::new(),
             left: Vec::new(),
             forgotten: Vec::new(),
         }
@@ -110,7 +110,7 @@ pub(crate) fn with(index: u8, addresses: &[&str]) -> Attachment {
     }
 }
 
-fn ips(addresses: &[&str]) -> BTreeSet<IpAddr> {
+fn ips(addresses: &[&str]) -> SortedSet<IpAddr> {
     let parse = |text: &&str| text.parse().expect("an address");
     addresses.iter().map(parse).collect()
 }
@@ -118,7 +118,7 @@ fn ips(addresses: &[&str]) -> BTreeSet<IpAddr> {
 pub(crate) fn departure(addresses: &[&str], cause: DepartureCause) -> Departure {
     Departure {
         addresses: ips(addresses),
-        uplinks: BTreeSet::new(),
+        uplinks: SortedSet::new(),
         cause,
     }
 }

@@ -24,7 +24,6 @@ mod no_ipv6;
 mod options;
 mod prefixes;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +44,7 @@ use uplinkd::routing::plan::{Operation, plan};
 use uplinkd::routing::{
     Attachment, Desired, Family, Hints, Numbering, Observed, Path, Route, RouteOptions, Trouble,
 };
+use uplinkd::units::sorted::SortedMap;
 use uplinkd::units::{IfIndex, InterfaceName, Metric, TableId, Weight};
 
 use crate::netns::{self, ForeignDefault, Packet, World};
@@ -607,7 +607,7 @@ fn trouble(observed: &Observed, uplink: &str) -> Option<Trouble> {
     attach(
         observed.link(&name(uplink)),
         &Hints::default(),
-        &BTreeMap::new(),
+        &SortedMap::new(),
     )
     .trouble
 }

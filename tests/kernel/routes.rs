@@ -1,6 +1,5 @@
 //! Routing decisions: golden plans as `ip` lines, and properties that hold from any state.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -17,6 +16,7 @@ use uplinkd::routing::{
     Numbering, Observed, Path, Preference, Prefixes, Route, RouteOptions, RoutingMode, Rule,
     Trouble,
 };
+use uplinkd::units::sorted::{SortedMap, SortedSet};
 use uplinkd::units::{
     IfIndex, InterfaceName, IpProtocol, Mark, Metric, NextHopId, Protocol, RulePriority, TableId,
     Weight,
@@ -108,7 +108,7 @@ fn by_hand(gateway: &str) -> Hints {
 }
 
 fn attached(link: &Link) -> Attachment {
-    attach(Some(link), &Hints::default(), &BTreeMap::new())
+    attach(Some(link), &Hints::default(), &SortedMap::new())
 }
 
 /// Table mode for these uplinks, of which the one at `carrying` is active.
@@ -154,7 +154,7 @@ fn holding(desired: &Desired, links: &[Link]) -> Observed {
         odd_rules: Vec::new(),
         dead_ends: Vec::new(),
         nexthops: desired.nexthops.clone(),
-        taken_nexthops: BTreeSet::new(),
+        taken_nexthops: SortedSet::new(),
     }
 }
 
@@ -172,7 +172,7 @@ fn lines(desired: &Desired, observed: &Observed) -> Vec<String> {
 #[test]
 fn a_held_flow_has_a_rule_before_those_of_groups_in_its_own_family_only() {
     let link = fiber();
-    let attachment = attach(Some(&link), &Hints::default(), &BTreeMap::default());
+    let attachment = attach(Some(&link), &Hints::default(), &SortedMap::default());
     let uplinks = [UplinkRoutes {
         position: 0,
         interface: &link.name,
@@ -303,7 +303,7 @@ fn in_main_mode_both_families_have_routes_and_none_a_rule() {
         ]
     );
     assert_eq!(desired.routes.len(), 6);
-    assert_eq!(desired.rules, BTreeSet::new());
+    assert_eq!(desired.rules, SortedSet::new());
 }
 
 #[test]
@@ -355,13 +355,13 @@ fn own_paths_are_found_in_the_tables_of_the_mode() {
         let own = |place| observed.own_paths(place);
         assert_eq!(own(numbering.carrier_place()), attached(&links[1]).paths);
         assert_eq!(own(numbering.uplink_place(0)), attached(&links[0]).paths);
-        assert_eq!(own(numbering.uplink_place(2)), BTreeMap::new());
+        assert_eq!(own(numbering.uplink_place(2)), SortedMap::new());
         for mode in [RoutingMode::Table, RoutingMode::Main] {
             let numbering = Numbering { mode, ..numbering };
             let held = |place, number| observed.held_paths(&numbering, place, index(number));
             assert_eq!(held(0, 2), attached(&links[0]).paths);
             assert_eq!(held(1, 3), attached(&links[1]).paths);
-            assert_eq!(held(0, 9), BTreeMap::new());
+            assert_eq!(held(0, 9), SortedMap::new());
         }
     }
 }
@@ -480,9 +480,13 @@ fn packets_from_a_delegated_prefix_leave_by_its_uplink() {
         ),
         ..Hints::default()
     };
-    let by_hand = attach(Some(&link), &listed(&["2001:db8:7::/56"]), &BTreeMap::new());
+    let by_hand = attach(
+        Some(&link),
+        &listed(&["2001:db8:7::/56"]),
+        &SortedMap::new(),
+    );
     assert_eq!(by_hand.prefixes, [net("2001:db8:7::/56")].into());
-    let none = attach(Some(&link), &listed(&[]), &BTreeMap::new());
+    let none = attach(Some(&link), &listed(&[]), &SortedMap::new());
     assert_eq!(none.paths.get(&Family::Ipv6), None, "nothing to come from");
 }
 
@@ -518,7 +522,7 @@ fn a_family_with_deprecated_addresses_alone_keeps_its_table_and_carries_nothing_
 #[test]
 fn an_advertised_next_hop_is_not_kept_and_one_of_dhcp_is() {
     for (gateway, is_kept) in [("fe80::1", false), ("2001:db8:1::1", true)] {
-        let own = BTreeMap::from([(Family::Ipv6, path(2, gateway))]);
+        let own = SortedMap::from([(Family::Ipv6, path(2, gateway))]);
         let mut bare = dual_fiber();
         bare.defaults.clear();
         let attachment = attach(Some(&bare), &Hints::default(), &own);
@@ -544,7 +548,7 @@ fn the_preference_of_routers_decides_between_equal_metrics_only() {
 
 #[test]
 fn each_family_has_a_next_hop_of_its_own_in_the_configuration() {
-    let attachment = attach(Some(&dual_fiber()), &by_hand("fe80::77"), &BTreeMap::new());
+    let attachment = attach(Some(&dual_fiber()), &by_hand("fe80::77"), &SortedMap::new());
     assert_eq!(attachment.paths[&Family::Ipv4], path(2, "192.0.2.1"));
     assert_eq!(attachment.paths[&Family::Ipv6], path(2, "fe80::77"));
 }
@@ -672,12 +676,12 @@ fn several_defaults_are_next_hops_best_first_and_the_one_that_our_route_has_is_g
         [first.clone(), second.clone()]
     );
     assert_eq!(attachment.paths[&Family::Ipv4], first);
-    let own = BTreeMap::from([(Family::Ipv4, second.clone())]);
+    let own = SortedMap::from([(Family::Ipv4, second.clone())]);
     let resumed = attach(Some(&link), &Hints::default(), &own);
     assert_eq!(resumed.paths[&Family::Ipv4], second);
     let by_hand = attach(Some(&link), &by_hand("192.0.2.7"), &own);
-    assert_eq!(by_hand.next_hops, BTreeMap::new());
-    assert_eq!(attached(&fiber()).next_hops, BTreeMap::new());
+    assert_eq!(by_hand.next_hops, SortedMap::new());
+    assert_eq!(attached(&fiber()).next_hops, SortedMap::new());
 }
 
 #[test]
@@ -699,19 +703,19 @@ fn each_of_several_next_hops_has_a_table_and_a_mark_that_leads_there() {
 
 #[test]
 fn a_configured_next_hop_outside_every_prefix_is_onlink() {
-    let inside = attach(Some(&fiber()), &by_hand("192.0.2.9"), &BTreeMap::new());
+    let inside = attach(Some(&fiber()), &by_hand("192.0.2.9"), &SortedMap::new());
     assert_eq!(inside.paths[&Family::Ipv4], path(2, "192.0.2.9"));
-    let outside = attach(Some(&fiber()), &by_hand("10.0.0.1"), &BTreeMap::new());
+    let outside = attach(Some(&fiber()), &by_hand("10.0.0.1"), &SortedMap::new());
     assert!(outside.paths[&Family::Ipv4].onlink);
     let mut peered = fiber();
     peered.peers.push(net("10.0.0.1/32"));
-    let peer = attach(Some(&peered), &by_hand("10.0.0.1"), &BTreeMap::new());
+    let peer = attach(Some(&peered), &by_hand("10.0.0.1"), &SortedMap::new());
     assert!(!peer.paths[&Family::Ipv4].onlink);
 }
 
 #[test]
 fn the_next_hop_that_our_table_holds_outlives_the_default_in_main_while_it_is_on_the_link() {
-    let own = BTreeMap::from([(Family::Ipv4, path(2, "192.0.2.1"))]);
+    let own = SortedMap::from([(Family::Ipv4, path(2, "192.0.2.1"))]);
     let bare = Link {
         defaults: Vec::new(),
         ..fiber()
@@ -761,8 +765,8 @@ fn the_options_of_a_learnt_route_are_in_every_route_by_its_next_hop() {
         assert_eq!(routes.len(), 2, "{routes:?}");
         assert!(routes.iter().all(|line| line.ends_with(said)), "{routes:?}");
     }
-    let by_its_next_hop = attach(Some(&link), &by_hand("192.0.2.1"), &BTreeMap::new());
-    let by_another = attach(Some(&link), &by_hand("192.0.2.9"), &BTreeMap::new());
+    let by_its_next_hop = attach(Some(&link), &by_hand("192.0.2.1"), &SortedMap::new());
+    let by_another = attach(Some(&link), &by_hand("192.0.2.9"), &SortedMap::new());
     let options_of = |attachment: Attachment| attachment.paths[&Family::Ipv4].options().clone();
     assert_eq!(options_of(by_its_next_hop), options("198.51.100.2", 1400));
     assert_eq!(options_of(by_another), RouteOptions::default());
@@ -876,7 +880,7 @@ fn a_point_to_point_interface_needs_no_next_hop() {
 #[test]
 fn a_link_in_trouble_says_which_and_keeps_its_paths_only_without_carrier() {
     assert_eq!(
-        attach(None, &Hints::default(), &BTreeMap::new()).trouble,
+        attach(None, &Hints::default(), &SortedMap::new()).trouble,
         Some(Trouble::Absent)
     );
     let cases = [
@@ -1090,7 +1094,7 @@ const THEIRS: Protocol = Protocol(4);
 struct Model {
     routes: Vec<(Protocol, Route)>,
     rules: Vec<(Protocol, Rule)>,
-    nexthops: BTreeMap<NextHopId, (Protocol, NextHop)>,
+    nexthops: SortedMap<NextHopId, (Protocol, NextHop)>,
 }
 
 impl Model {
@@ -1099,12 +1103,12 @@ impl Model {
             routes: of(OURS, &self.routes),
             rules: of(OURS, &self.rules),
             nexthops: self.nexthops_of(OURS),
-            taken_nexthops: self.nexthops_of(THEIRS).into_keys().collect(),
+            taken_nexthops: self.nexthops_of(THEIRS).keys().copied().collect(),
             ..Observed::default()
         }
     }
 
-    fn nexthops_of(&self, owner: Protocol) -> BTreeMap<NextHopId, NextHop> {
+    fn nexthops_of(&self, owner: Protocol) -> SortedMap<NextHopId, NextHop> {
         let all = self.nexthops.iter().filter(|(_, (by, _))| *by == owner);
         all.map(|(id, (_, hop))| (*id, hop.clone())).collect()
     }
@@ -1194,7 +1198,7 @@ impl Model {
 }
 
 /// With its paths in nexthop objects, as far as it has several; the group has this number.
-fn grouped(mut route: Route, group: u32) -> (Route, BTreeMap<NextHopId, NextHop>) {
+fn grouped(mut route: Route, group: u32) -> (Route, SortedMap<NextHopId, NextHop>) {
     let family = Family::of(route.destination.addr());
     let number = |path: &Path| {
         let last = path.gateway.map_or(0, |gateway| match gateway {
@@ -1206,8 +1210,8 @@ fn grouped(mut route: Route, group: u32) -> (Route, BTreeMap<NextHopId, NextHop>
             64 * family as u32 + 16 * path.index.get() + 2 * u32::from(last) + u32::from(is_onlink),
         )
     };
-    let mut nexthops = BTreeMap::new();
-    let mut members = BTreeMap::new();
+    let mut nexthops = SortedMap::new();
+    let mut members = SortedMap::new();
     for path in std::mem::take(&mut route.paths) {
         members.insert(number(&path), path.weight);
         let path = Path {
@@ -1225,8 +1229,8 @@ fn grouped(mut route: Route, group: u32) -> (Route, BTreeMap<NextHopId, NextHop>
 /// Routes some of which have groups from 1000 on; those of one key have one.
 fn some_grouped(
     routes: impl IntoIterator<Item = (Route, bool)>,
-) -> (Vec<Route>, BTreeMap<NextHopId, NextHop>) {
-    let mut nexthops = BTreeMap::new();
+) -> (Vec<Route>, SortedMap<NextHopId, NextHop>) {
+    let mut nexthops = SortedMap::new();
     let routes = (1000..).zip(routes).map(|(group, (route, is_grouped))| {
         if !is_grouped || route.paths.len() < 2 {
             return route;
@@ -1340,7 +1344,7 @@ fn some_kernel() -> impl Strategy<Value = Model> {
     let strange = proptest::collection::btree_set(number, 0..6);
     (ours, theirs, rules, idle, strange).prop_map(|(ours, theirs, rules, idle, strange)| {
         let theirs: Vec<_> = theirs.into_iter().map(Route::canonical).collect();
-        let taken: BTreeSet<_> = theirs.iter().map(key).collect();
+        let taken: SortedSet<_> = theirs.iter().map(key).collect();
         let (ours, nexthops) = some_grouped(ours);
         let idle = idle.into_iter().map(|id| (id, NextHop::Odd));
         let ours = ours
@@ -1368,14 +1372,14 @@ fn some_desired() -> impl Strategy<Value = Desired> {
     let routes = proptest::collection::btree_map(some_route(1..4), any::<bool>(), 0..6);
     let rules = proptest::collection::btree_set(some_rule(), 0..6);
     (routes, rules).prop_map(|(routes, rules)| {
-        let mut keys = BTreeSet::new();
+        let mut keys = SortedSet::new();
         let routes = routes
             .into_iter()
             .filter(|(route, _)| keys.insert(key(&route.clone().canonical())));
         let (routes, nexthops) = some_grouped(routes);
         Desired {
             routes: routes.into_iter().collect(),
-            rules,
+            rules: rules.into_iter().collect(),
             nexthops,
         }
     })
@@ -1388,14 +1392,14 @@ proptest! {
         for operation in plan(&desired, &kernel.observed()) {
             kernel.apply(&operation);
         }
-        let taken: BTreeSet<_> = of(THEIRS, &before.routes).iter().map(key).collect();
+        let taken: SortedSet<_> = of(THEIRS, &before.routes).iter().map(key).collect();
         for operation in plan(&desired, &kernel.observed()) {
             let is_taken = matches!(&operation, Operation::AddRoute(r) if taken.contains(&key(r)));
             prop_assert!(is_taken, "{operation:?}");
         }
-        let rules: BTreeSet<Rule> = of(OURS, &kernel.rules).into_iter().collect();
+        let rules: SortedSet<Rule> = of(OURS, &kernel.rules).into_iter().collect();
         prop_assert_eq!(rules, desired.rules);
-        let paths = |nexthops: &BTreeMap<NextHopId, NextHop>| -> Vec<NextHop> {
+        let paths = |nexthops: &SortedMap<NextHopId, NextHop>| -> Vec<NextHop> {
             let mut paths: Vec<_> = nexthops.values().cloned().collect();
             paths.retain(|hop| matches!(hop, NextHop::Path { .. }));
             paths.sort();
@@ -1421,8 +1425,8 @@ proptest! {
         before in some_kernel(),
         desired in some_desired(),
     ) {
-        let wanted: BTreeSet<_> = desired.routes.iter().map(key).collect();
-        let held: BTreeSet<_> = of(OURS, &before.routes).iter().map(key).collect();
+        let wanted: SortedSet<_> = desired.routes.iter().map(key).collect();
+        let held: SortedSet<_> = of(OURS, &before.routes).iter().map(key).collect();
         let kept_rules: Vec<Rule> = of(OURS, &before.rules)
             .into_iter()
             .filter(|rule| desired.rules.contains(rule))
@@ -1430,8 +1434,8 @@ proptest! {
         let mut kernel = before;
         for operation in plan(&desired, &kernel.observed()) {
             kernel.apply(&operation);
-            let now: BTreeSet<_> = of(OURS, &kernel.routes).iter().map(key).collect();
-            prop_assert!(wanted.intersection(&held).all(|key| now.contains(key)));
+            let now: SortedSet<_> = of(OURS, &kernel.routes).iter().map(key).collect();
+            prop_assert!(wanted.iter().filter(|key| held.contains(*key)).all(|key| now.contains(key)));
             let rules = of(OURS, &kernel.rules);
             prop_assert!(kept_rules.iter().all(|rule| rules.contains(rule)));
         }

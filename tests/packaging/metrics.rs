@@ -1,6 +1,6 @@
 //! The text of the metrics, and the alerts on them, against the tool of Prometheus.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -132,7 +132,7 @@ impl Desk {
         metrics::text(&MetricsSnapshot {
             status: status(),
             meters: self.meters,
-            traffic: BTreeMap::from(traffic),
+            traffic: traffic.into(),
             overruns: 3,
             wall: Wall::reading(
                 SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000),

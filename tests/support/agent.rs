@@ -1,6 +1,5 @@
 //! An agent of which only the control socket is real.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
 use std::time::SystemTime;
@@ -16,6 +15,7 @@ use uplinkd::engine::event::EventKind;
 use uplinkd::engine::event::record::EventRecord;
 use uplinkd::engine::status::Status;
 use uplinkd::units::Timestamp;
+use uplinkd::units::sorted::SortedSet;
 
 /// Answers every request for the status with the same one, and refuses to reload.
 pub(crate) struct Agent {
@@ -164,7 +164,7 @@ pub(crate) fn event(number: u64) -> EventRecord {
         from: None,
         to: None,
         reason: number.to_string(),
-        prefixes: BTreeSet::default(),
+        prefixes: SortedSet::default(),
         cause: None,
         took_us: None,
         recovery_ms: None,

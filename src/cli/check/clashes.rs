@@ -1,7 +1,5 @@
 //! Where other software on the machine stands in the agent's way, and what to do about it. Pure.
 
-use std::collections::BTreeSet;
-
 use super::facts::Facts;
 use super::finding::FindingSeverity::{Error, Note, Warning};
 use super::finding::{Finding, finding, shares};
@@ -10,6 +8,7 @@ use crate::engine::settings::UplinkSettings;
 use crate::kernel::{ForeignRoute, ForeignRule, LinkKind};
 use crate::routing::{DeadEnd, Link, Numbering, RoutingMode, Rule, RuleStage};
 use crate::units::IfIndex;
+use crate::units::sorted::SortedSet;
 
 /// The priority of the kernel's rule for the main table.
 const MAIN_RULE: u32 = 32_766;
@@ -27,7 +26,7 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_networkd(config, facts));
     findings.extend(on_network_manager(config, facts));
     findings.extend(on_tunnels(config, facts));
-    let mut said = BTreeSet::new();
+    let mut said = SortedSet::new();
     // What holds for both families is said once.
     findings.retain(|one| said.insert((one.object.clone(), one.what.clone())));
     findings

@@ -1,6 +1,5 @@
 //! The facts about a machine that matter before an agent runs on it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,6 +14,7 @@ use crate::kernel::{
 };
 use crate::routing::{Family, FlowMemory, Observed};
 use crate::units::InterfaceName;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 /// The machine as it is now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,14 +24,14 @@ pub(super) struct Facts {
     /// Foreign objects that may clash with the agent's.
     pub(super) foreign: ForeignObjects,
     /// The reverse-path filter in force on each uplink's interface.
-    pub(super) reverse_path_filter: BTreeMap<InterfaceName, ReversePathFilter>,
+    pub(super) reverse_path_filter: SortedMap<InterfaceName, ReversePathFilter>,
     /// The uplinks' interfaces on which that filter looks at marks.
-    pub(super) looks_at_marks: BTreeSet<InterfaceName>,
+    pub(super) looks_at_marks: SortedSet<InterfaceName>,
     /// Whether flows would be remembered.
     pub(super) flow_memory: FlowMemoryState,
     /// The uplinks' interfaces that ignore router advertisements, because IPv6 is forwarded there and
     /// `accept_ra` is 1.
-    pub(super) deaf_to_routers: BTreeSet<InterfaceName>,
+    pub(super) deaf_to_routers: SortedSet<InterfaceName>,
     /// What systemd-networkd, if it runs, removes when it starts or reconfigures a link.
     pub(super) networkd: Networkd,
     /// NetworkManager runs.
@@ -95,7 +95,7 @@ fn networkd_conf() -> String {
         // Where there is none, the next place counts.
         fs::read_to_string(format!("{place}/networkd.conf")).ok()
     });
-    let mut drop_ins = BTreeMap::new();
+    let mut drop_ins = SortedMap::new();
     for place in PLACES {
         let entries = fs::read_dir(format!("{place}/networkd.conf.d"));
         for entry in entries.into_iter().flatten().flatten() {

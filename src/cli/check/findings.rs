@@ -1,6 +1,5 @@
 //! From facts about a machine to what an operator should know and do. Pure.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::facts::{Facts, hash_policy};
@@ -13,6 +12,7 @@ use crate::engine::settings::{Standby, UplinkSettings};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
+use crate::units::sorted::SortedMap;
 use crate::units::{GroupName, Host, TableId, Target};
 
 /// All findings, on the machine first, then uplink by uplink.
@@ -225,7 +225,7 @@ fn on_own_routes(config: &Config, facts: &Facts) -> Option<Finding> {
 fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Finding> {
     let object = format!("uplink {}", uplink.name);
     let link = facts.observed.link(&uplink.interface);
-    let attachment = attach(link, &uplink.hints(), &BTreeMap::new());
+    let attachment = attach(link, &uplink.hints(), &SortedMap::new());
     let mut findings = Vec::new();
     let is_brought_up_by_netifd = config.networks.contains_key(&uplink.name);
     if is_cold(uplink) && is_brought_up_by_netifd {
@@ -277,7 +277,7 @@ fn on_advertisements(
 fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
     let attached = config.engine.uplinks.iter().map(|uplink| {
         let link = facts.observed.link(&uplink.interface);
-        (uplink, attach(link, &uplink.hints(), &BTreeMap::new()))
+        (uplink, attach(link, &uplink.hints(), &SortedMap::new()))
     });
     let works = attached.filter(|(_, attachment)| attachment.trouble.is_none());
     let (with, without): (Vec<_>, Vec<_>) =

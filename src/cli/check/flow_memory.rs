@@ -1,6 +1,5 @@
 //! Whether flows can be remembered on this machine, and what stands in the way. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -14,6 +13,7 @@ use crate::kernel::{FlowMemoryState, ForeignRule, ReversePathFilter};
 use crate::routing::attach::attach;
 use crate::routing::{Family, RoutingMode, RuleStage};
 use crate::units::UplinkName;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 const OBJECT: &str = "flow memory";
 
@@ -22,7 +22,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(on_kernel(facts));
     findings.extend(on_shared_interfaces(config));
-    let mut said = BTreeSet::new();
+    let mut said = SortedSet::new();
     let rules = facts.foreign.rules.iter();
     for clash in rules.filter_map(|foreign| on_rule(config, facts, foreign)) {
         // What holds for both families is said once.
@@ -57,7 +57,7 @@ fn on_kernel(facts: &Facts) -> Option<Finding> {
 }
 
 /// What becomes of the flows of each uplink when it is left while it is healthy.
-pub(super) fn on_failback(config: &Config, facts: &Facts) -> BTreeMap<UplinkName, Flows> {
+pub(super) fn on_failback(config: &Config, facts: &Facts) -> SortedMap<UplinkName, Flows> {
     let uplinks = &config.engine.uplinks;
     let usual = |uplink: &UplinkSettings| {
         let interface = &uplink.interface;
@@ -90,7 +90,7 @@ fn on_shared_interfaces(config: &Config) -> Vec<Finding> {
     if config.engine.numbering.flow_mark(0).is_none() {
         return Vec::new();
     }
-    let mut sharing = BTreeMap::<_, Vec<_>>::new();
+    let mut sharing = SortedMap::<_, Vec<_>>::new();
     for uplink in &config.engine.uplinks {
         let names = sharing.entry(&uplink.interface).or_default();
         names.push(uplink.name.to_string());
@@ -168,9 +168,9 @@ pub(super) fn on_reverse_path_filter(
 ) -> Option<Finding> {
     let interface = &uplink.interface;
     let loose = format!("make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2");
-    let addresses = |uplink: &UplinkSettings| -> BTreeSet<IpAddr> {
+    let addresses = |uplink: &UplinkSettings| -> SortedSet<IpAddr> {
         let link = facts.observed.link(&uplink.interface);
-        let sources = attach(link, &uplink.hints(), &BTreeMap::new()).sources;
+        let sources = attach(link, &uplink.hints(), &SortedMap::new()).sources;
         sources.iter().map(IpNet::addr).collect()
     };
     let has_rules = config.engine.numbering.mode == RoutingMode::Table && {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::cli::COMMANDS;
+use crate::units::sorted::SortedSet;
 
 const SPAN: Argument = Argument {
     form: ArgumentForm::Valued("SPAN"),
@@ -245,7 +246,7 @@ Arguments:
 fn arguments_of_a_command_have_names_of_their_own_and_exclude_such_as_there_are() {
     for command in COMMANDS.iter() {
         let names = command.arguments().map(|argument| argument.name);
-        let unique: std::collections::BTreeSet<_> = names.collect();
+        let unique: SortedSet<_> = names.collect();
         assert_eq!(
             unique.len(),
             command.arguments().count(),

@@ -1,14 +1,14 @@
 //! The networks of OpenWrt, as netifd tells of them at `network.interface`.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::blob::Malformed;
 use super::blobmsg::{Fields, Value};
 use crate::units::InterfaceName;
+use crate::units::sorted::SortedMap;
 
 /// Every network by its name, such as `wan`.
-pub type Networks = BTreeMap<InterfaceName, Network>;
+pub type Networks = SortedMap<InterfaceName, Network>;
 
 /// Where netifd is found.
 pub(super) const PATH: &str = "network.interface";

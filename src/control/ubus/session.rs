@@ -1,13 +1,12 @@
 //! One conversation with ubusd, without its socket: frames in, bytes and outcomes out.
 
-use std::collections::BTreeMap;
-
 use super::blob::{Malformed, Writer};
 use super::blobmsg::{Fields, kind};
 use super::frame::{Address, Code, Frame, Kind, Message, attribute};
 use super::netifd::{self, Networks, Order};
 use super::object;
 use crate::control::Request;
+use crate::units::sorted::SortedMap;
 
 /// What the agent does about a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ enum Asked {
 #[derive(Debug, Default)]
 pub struct Session {
     sequence: u16,
-    asked: BTreeMap<u16, Asked>,
+    asked: SortedMap<u16, Asked>,
     object: Option<u32>,
     outgoing: Vec<u8>,
     ear: Option<u32>,

@@ -1,6 +1,5 @@
 //! An event as it leaves the agent, with the outcome of its switch.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::{Event, EventKind, Side};
 use crate::routing::Family;
+use crate::units::sorted::SortedSet;
 use crate::units::{GroupName, InterfaceName, Timestamp, UplinkName, Wall};
 
 /// What happened to the routes of a switch by the time it is announced.
@@ -120,8 +120,8 @@ pub struct EventRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<SwitchCause>,
     /// The delegated prefixes that it is about.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub prefixes: BTreeSet<IpNet>,
+    #[serde(default, skip_serializing_if = "SortedSet::is_empty")]
+    pub prefixes: SortedSet<IpNet>,
     /// For a switch: from the decision until the kernel held the routes and they were read back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,

@@ -1,6 +1,5 @@
 //! The values of a change, as events of all kinds have them.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use ipnet::IpNet;
@@ -8,6 +7,7 @@ use ipnet::IpNet;
 use super::cause::SwitchCause;
 use super::{EventKind, Side};
 use crate::routing::Family;
+use crate::units::sorted::SortedSet;
 use crate::units::{GroupName, InterfaceName, UplinkName};
 
 /// The values of a change, each where it has its place in a record.
@@ -18,7 +18,7 @@ pub(super) struct ChangeValues<'a> {
     pub(super) uplink: Option<&'a UplinkName>,
     pub(super) interface: Option<&'a InterfaceName>,
     pub(super) sides: Option<(Side, Side)>,
-    pub(super) prefixes: Option<&'a BTreeSet<IpNet>>,
+    pub(super) prefixes: Option<&'a SortedSet<IpNet>>,
     pub(super) cause: Option<SwitchCause>,
     pub(super) outage_ms: Option<NonZeroU32>,
 }

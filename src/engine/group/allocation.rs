@@ -1,12 +1,11 @@
 //! Which uplinks carry the traffic of a group.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::member::Ways;
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::Policy;
 use crate::routing::Family;
 use crate::units::Moment;
+use crate::units::sorted::{SortedMap, SortedSet};
 
 /// Which uplinks carry the traffic of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,9 +13,9 @@ pub struct Allocation {
     /// Which one leads.
     pub lead: Lead,
     /// The families that others carry than the leader.
-    pub apart: BTreeMap<Family, CarrierApart>,
+    pub apart: SortedMap<Family, CarrierApart>,
     /// The uplinks that carry a family beside the one that it is led to.
-    pub sharers: BTreeMap<Family, BTreeSet<UplinkId>>,
+    pub sharers: SortedMap<Family, SortedSet<UplinkId>>,
 }
 
 /// Which uplink leads a group.
@@ -51,8 +50,8 @@ impl Allocation {
     pub fn of(lead: Lead) -> Self {
         Self {
             lead,
-            apart: BTreeMap::new(),
-            sharers: BTreeMap::new(),
+            apart: SortedMap::new(),
+            sharers: SortedMap::new(),
         }
     }
 

@@ -3,8 +3,6 @@
 //! A switch is a change of this value, and nothing else is one. A family that has no way out stays with the uplink
 //! that it is led to: neither the loss of the last way out nor its return there is a switch.
 
-use std::collections::BTreeSet;
-
 use super::allocation::Allocation;
 use super::member::Ways;
 use crate::engine::ids::UplinkId;
@@ -13,6 +11,7 @@ use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
 use crate::routing::Family;
 use crate::units::UplinkName;
+use crate::units::sorted::SortedSet;
 
 /// What carries each family of a group. By name, since reloads change ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +104,8 @@ impl GroupCarriers {
         };
         let families = || Family::ROUTED.into_iter().filter(has_moved);
         let are_exchanged = || {
-            let [from, to] = [&self.all, &after.all].map(|all| all.iter().collect::<BTreeSet<_>>());
+            let [from, to] =
+                [&self.all, &after.all].map(|all| all.iter().collect::<SortedSet<_>>());
             from == to
         };
         if Family::ROUTED.iter().any(stays) || are_exchanged() {

@@ -6,8 +6,6 @@
 //! and after `failback_after` if it has; that nothing else shared what an earlier run left does not matter, since none
 //! is left for it. Where all of them are equally unfit none is left. What an operator chose carries everything alone.
 
-use std::collections::BTreeSet;
-
 use super::draft::Draft;
 use super::member::Member;
 use crate::engine::candidate::{Candidate, Fitness, Role};
@@ -19,6 +17,7 @@ use crate::engine::state::State;
 use crate::engine::wording::seconds;
 use crate::routing::Family;
 use crate::units::Moment;
+use crate::units::sorted::SortedSet;
 
 /// What becomes of an uplink that might share a family.
 enum Sharing {
@@ -74,7 +73,7 @@ fn share_family(
     };
     // The election gives the reason for leaving the one that the family was led to.
     let is_explained = |id| before.first() == Some(&id) && id != led_to.id();
-    let (mut sharers, mut reasons) = (BTreeSet::new(), Vec::new());
+    let (mut sharers, mut reasons) = (SortedSet::new(), Vec::new());
     for place in 0..draft.members.len() {
         let member = &draft.members[place];
         let id = member.id();

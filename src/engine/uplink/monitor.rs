@@ -5,7 +5,6 @@
 //! settles its round, the round speaks about families, silence and quality, and what follows is a
 //! [`Signal`] to the state machine.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::absence::AwayFamilies;
@@ -34,6 +33,7 @@ use crate::engine::suspicion::SuspectedFault;
 use crate::engine::target::TargetTrack;
 use crate::engine::timer::{Timers, UplinkTimer};
 use crate::routing::{Attachment, Family, Path};
+use crate::units::sorted::SortedMap;
 use crate::units::{Counters, Moment, ProbeId, Target};
 
 /// So many rounds must have been answered or not before an uplink on trial is trusted.
@@ -89,7 +89,7 @@ impl UplinkMonitor {
     pub(super) fn adapt(
         &mut self,
         settings: UplinkSettings,
-        paths: &BTreeMap<Family, Path>,
+        paths: &SortedMap<Family, Path>,
         now: Moment,
     ) {
         let (probe, health) = (&settings.probe, &settings.health);
@@ -108,7 +108,7 @@ impl UplinkMonitor {
     }
 
     /// The next hops or the targets are others now.
-    fn set_paths(&mut self, paths: &BTreeMap<Family, Path>, now: Moment) {
+    fn set_paths(&mut self, paths: &SortedMap<Family, Path>, now: Moment) {
         self.targets.sort(paths);
         let learnt = self.evidence.outage.learnt();
         let is_asked = |family| !self.targets.asked_by(family).is_empty();

@@ -1,7 +1,6 @@
 //! The targets of an uplink: which are asked by which family, which of them count, and what they
 //! measure together.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::places::Places;
@@ -11,6 +10,7 @@ use crate::engine::suspicion::Observation;
 use crate::engine::target::{Standing, TargetTrack};
 use crate::engine::window::{Window, loss_of};
 use crate::routing::{Family, Path};
+use crate::units::sorted::SortedMap;
 use crate::units::{Loss, Moment, Target};
 
 /// The targets of one uplink, by their places in its settings.
@@ -84,7 +84,7 @@ impl Targets {
             neighbours: Default::default(),
             elsewhere: Default::default(),
         };
-        new.sort(&BTreeMap::new());
+        new.sort(&SortedMap::new());
         new
     }
 
@@ -106,7 +106,7 @@ impl Targets {
 
     /// The next hops or the targets are others now. A name is resolved to an IPv4 address if it has
     /// one.
-    pub(super) fn sort(&mut self, paths: &BTreeMap<Family, Path>) {
+    pub(super) fn sort(&mut self, paths: &SortedMap<Family, Path>) {
         let names_by = if paths.is_empty() || paths.contains_key(&Family::Ipv4) {
             Family::Ipv4
         } else {

@@ -1,6 +1,5 @@
 //! Nexthop objects: `linux/nexthop.h`, which the crates do not know.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE};
@@ -11,6 +10,7 @@ use super::wire::{
 };
 use crate::routing::nexthop::{BUCKETS, IDLE, NextHop, UNEVEN};
 use crate::routing::{Numbering, Path};
+use crate::units::sorted::SortedMap;
 use crate::units::{IfIndex, NextHopId, Protocol, Weight};
 
 pub(super) const RTM_NEWNEXTHOP: u16 = 104;
@@ -92,7 +92,7 @@ pub(in crate::kernel) fn next_hop(
     request((RTM_NEWNEXTHOP, NLM_F_ACK | flags), &body, sequence)
 }
 
-fn resilient_group(body: &mut Vec<u8>, members: &BTreeMap<NextHopId, Weight>) {
+fn resilient_group(body: &mut Vec<u8>, members: &SortedMap<NextHopId, Weight>) {
     let member = |(id, weight): (&NextHopId, &Weight)| {
         let [a, b, c, d] = id.0.to_ne_bytes();
         [a, b, c, d, weight.0.saturating_sub(1), 0, 0, 0]
@@ -176,7 +176,7 @@ pub(super) fn entry(body: &[u8]) -> Option<NextHopEntry> {
     })
 }
 
-fn members_of(value: &[u8]) -> Option<BTreeMap<NextHopId, Weight>> {
+fn members_of(value: &[u8]) -> Option<SortedMap<NextHopId, Weight>> {
     let members = value.chunks_exact(MEMBER).map(|member| {
         let (id, rest) = member.split_at(4);
         Some((NextHopId(u32_of(id)?), Weight(rest[0].saturating_add(1))))

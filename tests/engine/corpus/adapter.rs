@@ -291,9 +291,11 @@ pub(super) fn restarted(old: &mut Engine, setup: &Setup, now: Moment) -> Engine 
         uplink: chosen.uplink,
         pin: chosen.pinned,
     });
-    let chosen = switch
-        .into_iter()
-        .chain(disabled.into_keys().map(Command::disable));
+    let chosen = switch.into_iter().chain(
+        disabled
+            .into_iter()
+            .map(|(uplink, _)| Command::disable(uplink)),
+    );
     earlier.chosen.extend(chosen.map(IssuedCommand::from));
     engine.handle_input(now.into(), Input::Resume(Box::new(earlier)));
     engine

@@ -299,12 +299,9 @@ fn objects_of_another_program_keep_their_numbers_and_ours_take_others_and_the_tr
                 }
             )
         };
-        let mut paths = agent
-            .observed
-            .nexthops
-            .iter()
-            .filter(|(_, hop)| is_path(hop));
-        let taken = *paths.next().expect("a path").0;
+        let held = &agent.observed.nexthops;
+        let path = held.iter().find(|(_, hop)| is_path(hop));
+        let taken = *path.expect("a path").0;
         take_number(taken, index);
         let is_whole = |observed: &Observed| {
             observed.nexthops.len() == 8 && !observed.nexthops.contains_key(&taken)

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use super::netns::{self, Packet, World, far};
 use super::*;
 use crate::machine;
+use uplinkd::units::sorted::SortedMap;
 
 /// The lease script of OpenWrt, by busybox alone.
 const SCRIPT: &str = "#!/bin/sh
@@ -94,7 +95,7 @@ async fn leads_to(agent: &mut Agent, router: &str) {
         let attachment = attach(
             observed.link(&name(FIBER)),
             &Hints::default(),
-            &BTreeMap::new(),
+            &SortedMap::new(),
         );
         let path = attachment.paths.get(&Family::Ipv4);
         path.and_then(|path| path.gateway) == Some(router)

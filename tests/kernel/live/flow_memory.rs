@@ -1,6 +1,5 @@
 //! Flows that are remembered: a LAN host, the router, and an internet that drops what comes by the wrong uplink.
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
@@ -18,6 +17,7 @@ use uplinkd::routing::desired::TrafficRoutes;
 use uplinkd::routing::traffic::Marks;
 use uplinkd::routing::{Desired, Family, FlowMemory, Numbering};
 use uplinkd::units::Mark;
+use uplinkd::units::sorted::SortedSet;
 
 use super::{Agent, FIBER, LTE, VIA_FIBER, VIA_LTE, name, net};
 use crate::host::Host;
@@ -138,7 +138,7 @@ impl Site {
         let places = [FIBER, LTE].into_iter().zip(0..);
         let places = places.filter(|(uplink, _)| remembered.contains(uplink));
         let places = places.flat_map(|(_, place)| Family::ROUTED.map(|family| (place, family)));
-        let remembered: BTreeSet<_> = places.collect();
+        let remembered: SortedSet<_> = places.collect();
         let traffic = usize::from(carrying == LTE);
         let desired = self.agent.desired_with(|attachments| TrafficRoutes {
             remembered,
@@ -371,7 +371,7 @@ fn the_flows_of_a_dead_uplink_move() {
         let old = Udp::open(&site.client, to);
         assert_eq!(old.ask(), Some(BY_FIBER));
         site.carry(LTE, &[LTE]).await;
-        end_flows(&BTreeSet::from([IpAddr::from(BY_FIBER)])).expect("ended");
+        end_flows(&SortedSet::from([IpAddr::from(BY_FIBER)])).expect("ended");
         assert_eq!(old.ask(), Some(BY_LTE));
         site.carry(LTE, &[FIBER, LTE]).await;
         assert_eq!(old.ask(), Some(BY_LTE), "fiber is back");
@@ -407,7 +407,7 @@ fn marks_of(place: u32) -> Marks {
 }
 
 fn forget(marks: Marks, came_in_to: &[IpAddr]) {
-    let marks = BTreeSet::from([(Family::Ipv4, marks)]);
+    let marks = SortedSet::from([(Family::Ipv4, marks)]);
     let addresses = came_in_to.iter().copied().collect();
     forget_flows(&marks, &addresses).expect("forgotten");
 }

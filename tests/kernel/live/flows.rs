@@ -1,6 +1,5 @@
 //! The flows of an uplink that the traffic leaves, as entries of connection tracking.
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
@@ -9,6 +8,7 @@ use socket2::{Domain, Socket, Type};
 use uplinkd::kernel::{end_flows, end_sockets, established_flows};
 use uplinkd::routing::traffic::Flow;
 use uplinkd::units::IpProtocol;
+use uplinkd::units::sorted::SortedSet;
 
 use crate::netns;
 use crate::tracked::{Tracked, Tracking};
@@ -36,7 +36,7 @@ fn translated(by: IpAddr, port: u16) -> Tracked {
 }
 
 fn end(addresses: &[IpAddr]) -> usize {
-    let addresses: BTreeSet<_> = addresses.iter().copied().collect();
+    let addresses: SortedSet<_> = addresses.iter().copied().collect();
     end_flows(&addresses).expect("the kernel tracks connections")
 }
 
@@ -80,7 +80,7 @@ fn a_flow_is_listed_as_its_packets_are_before_they_are_translated() {
             dport: 443,
         };
         let expected = [flow(LAPTOP, SERVER, 7), flow(LAPTOP6, SERVER6, 8)];
-        let addresses = BTreeSet::from([FIBER, FIBER6]);
+        let addresses = SortedSet::from([FIBER, FIBER6]);
         let listed = established_flows(&addresses).expect("the kernel tracks connections");
         assert_eq!(listed, expected.into());
     });
@@ -113,7 +113,7 @@ fn flows_of_the_router_itself_and_of_port_forwards_stay() {
 fn without_the_capability_the_kernel_refuses_and_the_error_says_what_was_tried() {
     netns::run(|_| async {
         netns::drop_capabilities();
-        let error = end_flows(&BTreeSet::from([FIBER])).expect_err("no capability, no flows");
+        let error = end_flows(&SortedSet::from([FIBER])).expect_err("no capability, no flows");
         assert!(error.to_string().contains("connection tracking"), "{error}");
     });
 }
@@ -158,7 +158,7 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
         udp.connect(far).expect("connect");
         let far_ends = [listener.accept(), listener.accept()].map(|far| far.expect("accept").0);
 
-        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 2);
+        assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("ended"), 2);
 
         let is_aborted = |result: io::Result<usize>| {
             result.is_err_and(|error| error.kind() == ErrorKind::ConnectionAborted)
@@ -170,7 +170,7 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
         assert!(is_aborted(udp.recv(&mut [0; 8])), "the UDP client by fiber");
         (&far_ends[1]).write_all(b"hello").expect("write");
         assert_eq!((&by_lte).read(&mut [0; 8]).expect("read"), 5);
-        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("ended"), 0);
+        assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("ended"), 0);
     });
 }
 
@@ -187,7 +187,7 @@ fn connections_that_were_opened_from_outside_stay() {
         caller.bind(&elsewhere.into()).expect("bind");
         caller.connect(&address.into()).expect("connect");
         let (mut answer, _) = service.accept().expect("accept");
-        assert_eq!(end_sockets(&BTreeSet::from([FIBER])).expect("none"), 0);
+        assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("none"), 0);
         answer.write_all(b"hello").expect("write");
         let mut caller = TcpStream::from(caller);
         assert_eq!(caller.read(&mut [0; 8]).expect("read"), 5);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::time::timeout;
 use uplinkd::routing::{Family, Gateway};
+use uplinkd::units::sorted::SortedMap;
 
 use super::netns::{self, World};
 use super::*;
@@ -98,7 +99,7 @@ fn a_dialled_link_that_vanishes_and_returns_with_another_index_and_address_is_fo
             let source = net(&format!("{own}/32"));
             let returns = agent.observed(|observed| {
                 let link = observed.link(&name(PPP));
-                let attachment = attach(link, &LEARNT, &BTreeMap::new());
+                let attachment = attach(link, &LEARNT, &SortedMap::new());
                 let is_there = attachment.sources.contains(&source.into());
                 is_there && attachment.trouble.is_none()
             });
@@ -307,7 +308,7 @@ fn a_wireguard_tunnel_is_an_uplink_without_a_next_hop_and_is_followed_when_it_is
         assert_eq!(agent.carry(FIBER).await, []);
         make().await;
         let is_back = |observed: &Observed| {
-            let attachment = attach(observed.link(&name("wg0")), &LEARNT, &BTreeMap::new());
+            let attachment = attach(observed.link(&name("wg0")), &LEARNT, &SortedMap::new());
             attachment.trouble.is_none() && !attachment.paths.is_empty()
         };
         at_once("a tunnel returns", agent.observed(is_back)).await;
@@ -355,7 +356,7 @@ fn another_address_or_next_hop_is_followed_at_once() {
         world.add_default(FIBER, another).await;
         let has_moved = |observed: &Observed| {
             let link = observed.link(&name(FIBER));
-            let attachment = attach(link, &LEARNT, &BTreeMap::new());
+            let attachment = attach(link, &LEARNT, &SortedMap::new());
             let path = attachment.paths.get(&Family::Ipv4);
             path.and_then(|path| path.gateway) == Some(ip("10.7.0.1").into())
         };

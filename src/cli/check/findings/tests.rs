@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -13,6 +12,7 @@ use crate::kernel::{
 use crate::routing::{
     Family, LearnedDefault, Observed, Path, Preference, Route, RouteOptions, Rule,
 };
+use crate::units::sorted::SortedSet;
 use crate::units::{
     IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, Weight,
 };
@@ -91,13 +91,13 @@ fn good() -> Facts {
         ]
         .map(|(interface, filter)| (name(interface), filter))
         .into(),
-        looks_at_marks: BTreeSet::new(),
+        looks_at_marks: SortedSet::new(),
         flow_memory: FlowMemoryState::On { lacks: None },
-        deaf_to_routers: BTreeSet::new(),
+        deaf_to_routers: SortedSet::new(),
         networkd: Networkd::default(),
         has_network_manager: false,
         hooks: HookFiles {
-            programs: BTreeSet::from(["/etc/uplinkd/hooks.d/standby".into()]),
+            programs: SortedSet::from(["/etc/uplinkd/hooks.d/standby".into()]),
             ..HookFiles::default()
         },
         is_forwarding: true,
