@@ -6,6 +6,8 @@ use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
+use crate::units::UplinkName;
+
 /// Prints. A reader that has seen enough, as in `uplinkd status | head -1`, is no failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -25,6 +27,15 @@ pub(super) fn remark(text: &str) {
         "{}",
         folded(&format!("uplinkd: {text}"))
     ));
+}
+
+/// Uplinks, in a sentence.
+pub(super) fn list(names: &[UplinkName]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
+    names.join(", ")
 }
 
 /// A text for standard error, in lines that fit it if it is a terminal.

@@ -2,6 +2,7 @@
 
 mod flows;
 pub(super) mod table;
+mod waits;
 
 use std::process::ExitCode;
 use std::thread;

@@ -1,9 +1,9 @@
 //! The status of the agent: the read model of all uplinks and groups, built once.
 
-use super::group::names;
+use super::group::{GroupView, names};
 use super::kept_flows::KeptFlows;
 use super::settings::Flows;
-use super::status::{AgentState, SelectionMode, Status, UplinkStatus};
+use super::status::{AgentState, SelectionMode, Status, UplinkStatus, Waits};
 use super::uplink::{Uplink, UplinkPart};
 use super::view::EngineView;
 use crate::routing::Family;
@@ -45,6 +45,13 @@ pub(super) fn agent_status(
 fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<UplinkStatus> {
     let active = view.groups.all_carriers(view.uplinks);
     let damping = view.settings.failover.damping;
+    let default_group = view.groups.default_group();
+    let waits = default_group.waits(GroupView {
+        uplinks: view.uplinks,
+        flaps: view.flaps,
+        failover: view.settings.failover,
+        now: wall.now(),
+    });
     let status = |uplink: &Uplink| {
         let id = uplink.id();
         let part = UplinkPart {
@@ -52,6 +59,13 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
             is_active: active.contains(&id),
             penalty: view.flaps.penalty(id, damping, wall.now()),
             suppressed_until: view.flaps.suppressed_until(id),
+            waits: waits
+                .iter()
+                .find(|(waiting, ..)| *waiting == id)
+                .map(|(_, reason, until)| Waits {
+                    reason: *reason,
+                    until: until.map(|until| wall.at(until)),
+                }),
             flows_on_failback: flows_on_failback(view, kept, uplink),
             flows_until: kept.until(view, uplink),
         };

@@ -23,6 +23,8 @@ use crate::engine::candidate::{Candidate, Fitness};
 use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::ids::UplinkId;
 use crate::engine::settings::{Failback, FailoverSettings, Policy};
+use crate::engine::state::State;
+use crate::engine::status::WaitReason;
 use crate::engine::wording::seconds;
 use crate::units::{Moment, Tier};
 
@@ -132,6 +134,36 @@ impl ElectionTerms<'_> {
         };
         let held_up = candidate.is_suspected.then(|| now + SUSPICION_HOLDS_FOR);
         Some(ready.max(held_up.unwrap_or(ready)))
+    }
+
+    /// Why `candidate` does not carry although it is well and preferred to `active`, and until when.
+    pub(super) fn wait_of(
+        &self,
+        candidate: &Candidate<'_>,
+        active: &Candidate<'_>,
+        now: Moment,
+    ) -> Option<(WaitReason, Option<Moment>)> {
+        let is_well = candidate.has_path && candidate.state == State::Up;
+        if !is_well || candidate.id == active.id {
+            return None;
+        }
+        if self.is_chosen(active) {
+            return (candidate.tier < active.tier).then_some((WaitReason::Choice, None));
+        }
+        if !self.is_preferred(candidate, active) {
+            return None;
+        }
+        if candidate.suppressed_until.is_some() {
+            return Some((WaitReason::Damping, candidate.suppressed_until));
+        }
+        match self.ready(candidate, now) {
+            None => Some((WaitReason::FailbackManual, None)),
+            Some(ready) if ready <= now => None,
+            Some(ready) if candidate.is_suspected && ready <= now + SUSPICION_HOLDS_FOR => {
+                Some((WaitReason::Doubt, None))
+            }
+            Some(ready) => Some((WaitReason::FailbackAfter, Some(ready))),
+        }
     }
 
     /// The way to it is one back.

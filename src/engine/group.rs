@@ -24,7 +24,7 @@ use super::event::cause::{SwitchCause, SwitchReason};
 use super::ids::UplinkId;
 use super::settings::{FailoverSettings, GroupSettings, Policy};
 use super::state::State;
-use super::status::{GroupStatus, LastSwitch};
+use super::status::{GroupStatus, LastSwitch, WaitReason};
 use super::uplink::Uplink;
 use crate::routing::desired::Carrying;
 use crate::routing::{Family, Path};
@@ -33,7 +33,7 @@ use crate::units::{GroupName, Moment, Tier, UplinkName, Wall};
 use allocate::allocate;
 use allocation::{Allocation, CarrierApart, Lead};
 use carriers::{GroupCarriers, TrafficMove};
-use draft::{AllocationTerms, ManualChoice};
+use draft::{AllocationTerms, ManualChoice, election_terms};
 use member::{Member, Ways};
 use switch::{DefaultGroupState, Switch, go_with_default};
 
@@ -329,6 +329,32 @@ impl Group {
             .collect()
     }
 
+    /// Why uplinks that are well and preferred to the leader do not carry, and until when.
+    pub(super) fn waits(&self, view: GroupView<'_>) -> Vec<(UplinkId, WaitReason, Option<Moment>)> {
+        let failover = self.failover(view);
+        let terms = election_terms(&self.allocation, self.by_hand, failover, &self.best);
+        let members = self.members(view);
+        let leader = self.leader();
+        let leader = members.iter().find(|member| Some(member.id()) == leader);
+        let Some(leader) = leader.map(Member::candidate) else {
+            return Vec::new();
+        };
+        let carriers = self.carriers(view.uplinks);
+        let aside = members.iter().filter(|one| !carriers.contains(&one.id()));
+        let waits = aside.filter_map(|member| {
+            let (reason, until) = terms.wait_of(&member.candidate(), &leader, view.now)?;
+            Some((member.id(), reason, until))
+        });
+        waits.collect()
+    }
+
+    fn failover(&self, view: GroupView<'_>) -> FailoverSettings {
+        FailoverSettings {
+            policy: self.policy,
+            ..view.failover
+        }
+    }
+
     /// Whether a rival of the uplink that leads has proven to be better.
     pub(super) fn has_better_rival(&mut self, view: GroupView<'_>) -> bool {
         match (self.policy, self.leader()) {
@@ -351,10 +377,7 @@ impl Group {
         default_group: Option<&DefaultGroupState>,
     ) -> GroupOutcome {
         let terms = AllocationTerms {
-            failover: FailoverSettings {
-                policy: self.policy,
-                ..view.failover
-            },
+            failover: self.failover(view),
             by_hand: self.by_hand,
             is_asked,
             best: &self.best,

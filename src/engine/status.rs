@@ -221,6 +221,9 @@ pub struct UplinkStatus {
     /// Until when it does not take the traffic back because it keeps falling; `null` if it does not.
     #[serde(default)]
     pub suppressed_until: Option<Timestamp>,
+    /// Why it does not carry although it is well and preferred to what does; `null` if nothing holds it up.
+    #[serde(default)]
+    pub waits: Option<Waits>,
     /// What becomes of its established flows when it is left while it is healthy, as at a failback.
     #[serde(default)]
     pub flows_on_failback: Flows,
@@ -246,6 +249,32 @@ pub struct UplinkStatus {
     /// What its probes may cost, if it is metered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_budget: Option<BudgetStatus>,
+}
+
+/// Why a healthy uplink that is preferred to the one that carries does not carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// For what.
+    #[serde(rename = "for")]
+    pub reason: WaitReason,
+    /// Until when at the latest, if nothing happens meanwhile; `null` where no clock ends it.
+    pub until: Option<Timestamp>,
+}
+
+/// What a healthy uplink that is preferred waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// `failback_after`: it has not been well for so long.
+    FailbackAfter,
+    /// A word of an operator: `failback = "manual"`.
+    FailbackManual,
+    /// The end of its suppression, because it kept falling.
+    Damping,
+    /// The operator who sent the traffic elsewhere.
+    Choice,
+    /// An answer: the last round of probes had none.
+    Doubt,
 }
 
 /// An outage that is over.

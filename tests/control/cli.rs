@@ -79,7 +79,7 @@ fn status() -> Value {
                 "active": false, "score": null, "loss_percent": 100.0, "rtt_ms": null,
                 "rtt_p95_ms": null, "jitter_ms": null, "since": switched,
                 "reason": "no answer from 2 of 2 targets for 1.1 s", "last_outage": outage,
-                "in_doubt": false, "penalty": 0.0, "suppressed_until": null, "flows_on_failback": "keep",
+                "in_doubt": false, "penalty": 0.0, "suppressed_until": null, "waits": null, "flows_on_failback": "keep",
                 "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
                 "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4, "patience_ms": 450.0,
                     "silences": 3.0 },
@@ -88,7 +88,7 @@ fn status() -> Value {
                 "name": "lte", "interface": "wwan0", "tier": 2, "weight": 1, "state": "up",
                 "active": true, "score": 81, "loss_percent": 0.4, "rtt_ms": 48.26,
                 "rtt_p95_ms": 71.3, "jitter_ms": 7.0, "since": since, "reason": "answers", "last_outage": null,
-                "in_doubt": false, "penalty": 0.0, "suppressed_until": null, "flows_on_failback": "keep",
+                "in_doubt": false, "penalty": 0.0, "suppressed_until": null, "waits": null, "flows_on_failback": "keep",
                 "families": ["ipv4"], "broken": [], "carries": ["ipv4"], "targets": [],
                 "learnt": null,
             },
@@ -429,6 +429,42 @@ fn the_status_says_how_long_an_uplink_that_keeps_falling_has_to_wait() {
 *  lte ";
     let said = stdout(&output);
     assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn the_status_says_what_a_preferred_uplink_that_is_well_waits_for() {
+    let mut status = status();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test shows how long it is until then"
+    )]
+    let until = Timestamp(SystemTime::now() + Duration::from_secs(600 + 30)).to_string();
+    for (waits, expected) in [
+        (
+            json!({ "for": "failback_after", "until": until }),
+            "carries the traffic again in 10m",
+        ),
+        (
+            json!({ "for": "failback_manual", "until": null }),
+            "`uplinkd auto` sends the traffic back",
+        ),
+        (
+            json!({ "for": "choice", "until": null }),
+            "the traffic was sent to lte by hand",
+        ),
+        (
+            json!({ "for": "doubt", "until": null }),
+            "waits for an answer",
+        ),
+    ] {
+        status["uplinks"][0]["waits"] = waits;
+        let agent = start_with(&status);
+        let output = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+        let said = stdout(&output);
+        let note = said.lines().find(|line| line.contains(expected));
+        let note = note.unwrap_or_else(|| panic!("{expected} in {said}"));
+        assert!(note.chars().count() <= 80, "{note}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::schedule::Spread;
 use uplinkd::engine::settings::{Failback, Policy, Settings};
 use uplinkd::engine::state::State;
+use uplinkd::engine::status::{WaitReason, Waits};
 use uplinkd::replay::{Replay, World};
 use uplinkd::units::{Counters, Moment, Tier, UplinkName};
 
@@ -75,7 +76,13 @@ fn an_uplink_that_keeps_dying_carries_no_more_until_it_has_been_calm() {
     let mut replay = lossy(settings(&["fiber", "lte"]), 1, keeps_dying(HOUR));
     let flapping = replay.run_until(at(HOUR));
     assert!(switches(&flapping) <= 11, "{}", lines(&flapping));
-    assert!(shown(&replay, "fiber").suppressed_until.is_some());
+    let fiber = shown(&replay, "fiber");
+    assert!(fiber.suppressed_until.is_some());
+    let waits = Waits {
+        reason: WaitReason::Damping,
+        until: fiber.suppressed_until,
+    };
+    assert_eq!(fiber.waits, Some(waits));
     let calm = replay.run_until(at(5.5 * HOUR));
     assert_eq!(
         brief(&calm),

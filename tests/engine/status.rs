@@ -9,6 +9,7 @@ use uplinkd::engine::event::Severity;
 use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::Failback;
 use uplinkd::engine::state::State;
+use uplinkd::engine::status::{WaitReason, Waits};
 use uplinkd::replay::{Replay, World, attached_by_both};
 use uplinkd::routing::{Attachment, Family};
 use uplinkd::units::{Moment, Score, Timestamp, UplinkName};
@@ -72,6 +73,48 @@ fn auto_is_when_to_go_back_where_an_operator_says_when() {
     replay.run_until(at(500.0));
     let events = replay.input(Input::Command(Command::Auto.into()));
     assert_eq!(brief(&events), ["switch lte -> fiber"]);
+}
+
+/// What the uplink waits for, and how many seconds more.
+fn waits(replay: &Replay<impl World>, uplink: &str) -> Option<(WaitReason, Option<u64>)> {
+    let Waits { reason, until } = shown(replay, uplink).waits?;
+    let left = |until: Timestamp| until.0.duration_since(UNIX_EPOCH).expect("a time to come");
+    Some((reason, until.map(|until| left(until).as_secs())))
+}
+
+#[test]
+fn a_preferred_uplink_that_is_well_says_what_it_waits_for_and_until_when() {
+    let loss = dead(&[("fiber", 30.0, 40.0)]);
+    let mut replay = lossy(settings(&["fiber", "lte"]), 1, loss);
+    replay.run_until(at(35.0));
+    for uplink in ["fiber", "lte"] {
+        assert_eq!(waits(&replay, uplink), None, "{uplink}");
+    }
+    replay.run_until(at(50.0));
+    let (reason, left) = waits(&replay, "fiber").expect("a wait");
+    assert_eq!(reason, WaitReason::FailbackAfter);
+    let left = left.expect("an end");
+    assert!((48..55).contains(&left), "{left}");
+    assert_eq!(waits(&replay, "lte"), None);
+    let left = u32::try_from(left).expect("seconds");
+    let events = replay.run_until(at(50.0 + f64::from(left) + 1.5));
+    assert!(when(&events, "switch lte -> fiber").is_some());
+    assert_eq!(waits(&replay, "fiber"), None);
+}
+
+#[test]
+fn an_uplink_that_an_operator_keeps_waiting_says_so() {
+    let mut by_hand = settings(&["fiber", "lte"]);
+    by_hand.failover.failback = Failback::Manual;
+    let mut replay = lossy(by_hand, 1, dead(&[("fiber", 30.0, 40.0)]));
+    replay.run_until(at(500.0));
+    let manual = Some((WaitReason::FailbackManual, None));
+    assert_eq!(waits(&replay, "fiber"), manual);
+    replay.input(Input::Command(Command::Auto.into()));
+    assert_eq!(waits(&replay, "fiber"), None);
+    replay.input(Input::Command(Command::switch(name("lte")).into()));
+    assert_eq!(waits(&replay, "fiber"), Some((WaitReason::Choice, None)));
+    assert_eq!(waits(&replay, "lte"), None);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::flows;
-use crate::cli::output::{Colour, Palette, fitted, paragraph, short};
+use super::{flows, waits};
+use crate::cli::output::{Colour, Palette, fitted, list, paragraph, short};
 use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
@@ -12,7 +12,7 @@ use crate::engine::status::{
     PastOutage, RoutesState, SelectionMode, Status, TargetStatus, UplinkStatus,
 };
 use crate::routing::Family;
-use crate::units::{Timestamp, UplinkName};
+use crate::units::Timestamp;
 
 /// What a drawing needs to know beside the status.
 pub(super) struct Table {
@@ -46,6 +46,7 @@ impl Table {
                 (_, by_hand) => [Some(reason), by_hand].into_iter().flatten().collect(),
             };
             notes.extend(self.penalty(uplink));
+            notes.extend(waits::waits(status, uplink, self.now));
             notes.extend(flows::kept(uplink, self.now));
             if with_targets {
                 notes.push(flows::on_failback(uplink));
@@ -439,14 +440,6 @@ impl Layout {
             .collect();
         cells.join(GAP)
     }
-}
-
-pub(in crate::cli) fn list(names: &[UplinkName]) -> String {
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
-    names.join(", ")
 }
 
 fn unknown() -> String {

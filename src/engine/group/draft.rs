@@ -77,15 +77,16 @@ impl<'b> Draft<'_, 'b> {
 
     /// What the leader is elected by.
     pub(super) fn election(&self) -> ElectionTerms<'_> {
-        let by_hand = self.terms.by_hand;
+        let AllocationTerms {
+            failover,
+            by_hand,
+            is_asked,
+            best,
+            ..
+        } = self.terms;
         ElectionTerms {
-            active: self.allocation.leader(),
-            is_adopted: self.allocation.is_adopted(),
-            chosen: by_hand.map(|choice| choice.uplink),
-            is_pinned: by_hand.is_some_and(|choice| choice.is_pinned),
-            is_asked: self.terms.is_asked,
-            failover: self.terms.failover,
-            best: self.terms.best,
+            is_asked,
+            ..election_terms(&self.allocation, by_hand, failover, best)
         }
     }
 
@@ -103,6 +104,24 @@ impl<'b> Draft<'_, 'b> {
     /// Decide again then at the latest.
     pub(super) fn look_again_at(&mut self, then: Option<Moment>) {
         self.look_again = self.look_again.into_iter().chain(then).min();
+    }
+}
+
+/// What the leader is elected by, while no operator asks for the best uplink.
+pub(super) fn election_terms<'a>(
+    allocation: &Allocation,
+    by_hand: Option<ManualChoice>,
+    failover: FailoverSettings,
+    best: &'a BestPolicy,
+) -> ElectionTerms<'a> {
+    ElectionTerms {
+        active: allocation.leader(),
+        is_adopted: allocation.is_adopted(),
+        chosen: by_hand.map(|choice| choice.uplink),
+        is_pinned: by_hand.is_some_and(|choice| choice.is_pinned),
+        is_asked: false,
+        failover,
+        best,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::outage::Demand;
 use crate::engine::round::losses_of_a_failure;
 use crate::engine::score::score;
 use crate::engine::settings::Flows;
-use crate::engine::status::{PastOutage, UplinkStatus};
+use crate::engine::status::{PastOutage, UplinkStatus, Waits};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::{millis, tenths};
 use crate::routing::{Attachment, Family};
@@ -28,6 +28,8 @@ pub struct UplinkPart {
     pub penalty: f64,
     /// Until when it does not take the traffic back.
     pub suppressed_until: Option<Moment>,
+    /// Why it does not carry although it is well and preferred.
+    pub waits: Option<Waits>,
     /// What becomes of its flows when it is left while it is healthy.
     pub flows_on_failback: Flows,
     /// Until when flows stay there at most, if the traffic has left them there.
@@ -81,6 +83,7 @@ pub(super) fn status(
         in_doubt: evidence.outage.is_suspected(),
         penalty: tenths(part.penalty),
         suppressed_until: part.suppressed_until.map(|until| wall.at(until)),
+        waits: part.waits,
         flows_on_failback: part.flows_on_failback,
         flows_until: part.flows_until.map(|until| wall.at(until)),
         families,
