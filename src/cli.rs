@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod status;
 mod syntax;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ static COMMANDS: LazyLock<Vec<CommandRow>> = LazyLock::new(|| {
         run::COMMAND,
         check::COMMAND,
         status::COMMAND,
+        top::COMMAND,
         history::COMMAND,
         report::COMMAND,
         command::RELOAD,

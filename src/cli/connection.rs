@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::syntax::{Argument, ArgumentForm, Given, path};
 use crate::config::{Config, ConfigError, defaults};
-use crate::control::client::Client;
+use crate::control::client::{Client, ClientError};
+use crate::control::{Request, Response};
 
 pub(super) const CONFIG: Argument = Argument {
     form: ArgumentForm::Valued("FILE"),
@@ -36,6 +37,34 @@ pub(super) struct Connection {
     pub(super) file: ConfigFile,
 }
 
+/// A connection that is made anew after the agent was away.
+#[derive(Debug)]
+pub(super) struct LastingConnection {
+    path: PathBuf,
+    client: Option<Client>,
+}
+
+impl LastingConnection {
+    /// Asks one thing. After a failure the next question goes to whatever agent is there then.
+    pub(super) fn request(&mut self, request: &Request) -> Result<Response> {
+        self.with(|client| client.request(request))
+    }
+
+    /// Does something with the connection.
+    pub(super) fn with<T>(
+        &mut self,
+        act: impl FnOnce(&mut Client) -> Result<T, ClientError>,
+    ) -> Result<T> {
+        let mut client = match self.client.take() {
+            Some(client) => client,
+            None => Client::connect(&self.path)?,
+        };
+        let outcome = act(&mut client)?;
+        self.client = Some(client);
+        Ok(outcome)
+    }
+}
+
 impl ConfigFile {
     /// By [`CONFIG`].
     pub(super) fn read(given: &Given) -> Result<Self> {
@@ -61,6 +90,13 @@ impl Connection {
 
     pub(super) fn open(&self) -> Result<Client> {
         Ok(Client::connect(&self.path()?)?)
+    }
+
+    /// The same, for one who goes on when the agent is restarted.
+    pub(super) fn lasting(&self) -> Result<LastingConnection> {
+        let path = self.path()?;
+        let client = Some(Client::connect(&path)?);
+        Ok(LastingConnection { path, client })
     }
 
     /// Where nothing is configured the agent, if there is one, is at the default place.

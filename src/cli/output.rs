@@ -4,7 +4,10 @@ mod terminal;
 
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::units::UplinkName;
 
@@ -17,6 +20,17 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     match printed {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         printed => printed,
+    }
+}
+
+/// Waits for so long. Ends the program, as [`print`] does, if the reader goes meanwhile.
+pub(super) fn wait_for_reader(span: Duration) {
+    let stdout = io::stdout();
+    // Nothing is waited for but the errors, which are always told.
+    let mut reader = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let span = PollTimeout::try_from(span).unwrap_or(PollTimeout::MAX);
+    if poll(&mut reader, span).is_ok_and(|gone| gone > 0) {
+        std::process::exit(0);
     }
 }
 
@@ -130,6 +144,11 @@ impl Palette {
         Self {
             is_colourful: is_wanted && is_terminal(),
         }
+    }
+
+    /// There are colours.
+    pub(super) fn is_colourful(self) -> bool {
+        self.is_colourful
     }
 
     /// The text in a colour.

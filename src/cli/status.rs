@@ -2,17 +2,17 @@
 
 mod flows;
 pub(super) mod table;
-mod waits;
+pub(super) mod waits;
 
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::command::unexpected;
-use super::connection::{CONNECTION, Connection};
+use super::connection::{CONNECTION, Connection, LastingConnection};
 use super::failure::UsageError;
+use super::history::now;
 use super::output;
 use super::syntax::{Argument, ArgumentForm, CommandForm, CommandRow, Given, text};
 use crate::control::client::Client;
@@ -65,18 +65,18 @@ impl StatusArguments {
 }
 
 fn run(arguments: &StatusArguments) -> Result<ExitCode> {
-    let mut client = arguments.connection.open()?;
+    let mut agent = arguments.connection.lasting()?;
     let is_for_a_person = !arguments.json && output::is_terminal();
     match (arguments.watch, is_for_a_person) {
-        (false, _) => show_once(&mut client, arguments)?,
-        (true, true) => redraw(&mut client, arguments)?,
-        (true, false) => stream(&mut client, arguments)?,
+        (false, _) => show_once(&mut agent, arguments)?,
+        (true, true) => redraw(&mut agent, arguments)?,
+        (true, false) => stream(&mut agent, arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_once(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
-    let status = only(ask(client)?, arguments.name.as_ref())?;
+fn show_once(agent: &mut LastingConnection, arguments: &StatusArguments) -> Result<()> {
+    let status = only(ask(agent)?, arguments.name.as_ref())?;
     if arguments.json {
         output::print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
     } else {
@@ -85,48 +85,78 @@ fn show_once(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
     Ok(())
 }
 
-/// Draws the status anew each second, until the agent ends or the operator interrupts it.
-fn redraw(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
+/// Draws the status anew each second until the operator interrupts it; while the agent is away, the last one.
+fn redraw(agent: &mut LastingConnection, arguments: &StatusArguments) -> Result<()> {
     const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
+    let mut drawn = String::new();
     loop {
-        let status = only(ask(client)?, arguments.name.as_ref())?;
-        output::print(&format!("{HOME_AND_CLEAR}{}", draw(&status, arguments)))?;
-        #[expect(clippy::disallowed_methods, reason = "only a terminal waits for it")]
-        thread::sleep(Duration::from_secs(1));
+        let text = match ask(agent) {
+            Ok(status) => {
+                drawn = draw(&only(status, arguments.name.as_ref())?, arguments);
+                drawn.clone()
+            }
+            Err(error) => format!("{error:#}; this is what was known last\n\n{drawn}"),
+        };
+        output::print(&format!("{HOME_AND_CLEAR}{text}"))?;
+        pause();
     }
 }
 
 /// Prints the status and what happens from then on: for machines one status a line, for people one
-/// event a line. Ends with the agent or the reader.
-fn stream(client: &mut Client, arguments: &StatusArguments) -> Result<()> {
-    let mut response = client.watch()?;
+/// event a line. Goes on with the next agent when one ends; ends with the reader.
+fn stream(agent: &mut LastingConnection, arguments: &StatusArguments) -> Result<()> {
+    let mut response = agent.with(Client::watch);
     let mut is_first = true;
     loop {
         match response {
-            Response::Status(status) if arguments.json => {
+            Ok(Response::Status(status)) if arguments.json => {
                 let status = only(*status, arguments.name.as_ref())?;
                 output::print(&format!("{}\n", serde_json::to_string(&status)?))?;
             }
-            Response::Status(status) if is_first => {
+            Ok(Response::Status(status)) if is_first => {
                 let status = only(*status, arguments.name.as_ref())?;
                 output::print(&draw(&status, arguments))?;
             }
-            Response::Event(event) if !arguments.json && concerns(&event, arguments) => {
+            Ok(Response::Event(event)) if !arguments.json && concerns(&event, arguments) => {
                 output::print(&table::event(&event))?;
             }
-            Response::Status(_) | Response::Event(_) => {}
-            other @ (Response::Done(_)
-            | Response::Refused(_)
-            | Response::NotFound(_)
-            | Response::History(_)) => return Err(unexpected(other)),
+            Ok(Response::Status(_) | Response::Event(_)) => {}
+            Ok(
+                other @ (Response::Done(_)
+                | Response::Refused(_)
+                | Response::NotFound(_)
+                | Response::History(_)),
+            ) => return Err(unexpected(other)),
+            Err(error) => {
+                output::remark(&format!("{error:#}"));
+                response = watch_again(agent);
+                is_first = true;
+                continue;
+            }
         }
         is_first = false;
-        response = client.next_event()?;
+        response = agent.with(Client::next_event);
     }
 }
 
-fn ask(client: &mut Client) -> Result<Status> {
-    match client.request(&Request::Status)? {
+/// Waits for an agent.
+fn watch_again(agent: &mut LastingConnection) -> Result<Response> {
+    loop {
+        pause();
+        let response = agent.with(Client::watch);
+        if response.is_ok() {
+            return response;
+        }
+    }
+}
+
+/// Between two looks. Ends the program when nothing reads it any more.
+fn pause() {
+    output::wait_for_reader(Duration::from_secs(1));
+}
+
+pub(super) fn ask(agent: &mut LastingConnection) -> Result<Status> {
+    match agent.request(&Request::Status)? {
         Response::Status(status) => Ok(*status),
         other @ (Response::Event(_)
         | Response::Done(_)
@@ -156,11 +186,7 @@ fn concerns(event: &EventRecord, arguments: &StatusArguments) -> bool {
 }
 
 fn draw(status: &Status, arguments: &StatusArguments) -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an age for display; nothing is decided by it"
-    )]
-    let now = Timestamp(SystemTime::now());
+    let now = Timestamp(now());
     let palette = output::Palette::of_stdout();
     let width = output::width();
     let table = table::Table {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -59,7 +59,7 @@ fn ago(seconds: u64) -> Timestamp {
 }
 
 /// A status in the form of the contract, of an agent that has just left its fibre.
-fn status() -> Value {
+pub(crate) fn status() -> Value {
     // In the middle of what is shown, so that it does not depend on how long a test takes.
     let since = ago((2 * 24 + 7) * 3600 + 1800).to_string();
     let switched = ago(3 * 3600 + 5 * 60 + 30).to_string();
@@ -107,7 +107,7 @@ fn start() -> Agent {
     start_with(&status())
 }
 
-fn start_with(status: &Value) -> Agent {
+pub(crate) fn start_with(status: &Value) -> Agent {
     let status = serde::Deserialize::deserialize(status).expect("the contract's schema");
     Agent::start(status, None)
 }
@@ -770,19 +770,29 @@ fn a_watch_in_a_pipe_is_the_table_and_then_one_event_a_line() {
 }
 
 #[test]
-fn a_watch_ends_with_3_when_the_agent_does() {
+fn a_watch_goes_on_with_the_next_agent_and_ends_with_its_reader_while_there_is_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("socket");
     let agent = start();
-    let mut watch = Watch::start(&[
-        "status",
-        "--watch",
-        "--json",
-        "--socket",
-        text(&agent.path()),
-    ]);
-    watch.line();
+    symlink(agent.path(), &socket).expect("a link");
+    let mut watch = Watch::start(&["status", "--watch", "--json", "--socket", text(&socket)]);
+    assert!(watch.line().contains("\"active\":[\"lte\"]"));
     drop(agent);
-    let status = watch.child.wait().expect("an end");
-    assert_eq!(status.code(), Some(3));
+    fs::remove_file(&socket).expect("the link");
+    let mut other = status();
+    other["active"] = json!(["fiber"]);
+    let agent = start_with(&other);
+    symlink(agent.path(), &socket).expect("a link");
+    assert!(watch.line().contains("\"active\":[\"fiber\"]"));
+    drop(agent);
+    watch.close();
+    assert_eq!(watch.child.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn a_watch_of_no_agent_ends_with_3() {
+    let mut watch = Watch::start(&["status", "--watch", "--socket", "/nonexistent/socket"]);
+    assert_eq!(watch.child.wait().expect("an end").code(), Some(3));
 }
 
 #[test]

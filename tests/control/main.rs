@@ -11,5 +11,6 @@ mod extent;
 
 mod cli;
 mod socket;
+mod top;
 mod ubus;
 mod ubus_wire;

@@ -148,36 +148,7 @@ impl Table {
 
     /// Warnings that come before the table.
     fn trouble(&self, status: &Status) -> String {
-        let is_usable = |uplink: &UplinkStatus| {
-            matches!(
-                uplink.state,
-                State::Up | State::Degraded | State::Recovering
-            )
-        };
-        let nothing_works = "no uplink is usable: the routes stay as they are";
-        // Of a single uplink's status nothing follows about the others.
-        let is_whole =
-            status.uplinks.iter().any(|uplink| uplink.active) || status.active.is_empty();
-        let works = !is_whole || status.uplinks.iter().any(is_usable);
-        let routes = match status.routes {
-            RoutesState::InPlace | RoutesState::Pending => None,
-            RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
-            RoutesState::Contested => {
-                Some("another program keeps changing our routes: see the log")
-            }
-            RoutesState::Overruled => {
-                Some("a default route of another program goes before ours: see the log")
-            }
-            RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
-        };
-        let lines = (!works).then_some(nothing_works).into_iter().chain(routes);
-        let memory = &status.flow_memory;
-        let lacks = memory
-            .reason
-            .iter()
-            .filter(|_| memory.state != FlowMemoryWord::Off);
-        let lacks = lacks.map(|why| self.red(&format!("flow memory: {why}")));
-        lines.map(|line| self.red(line)).chain(lacks).collect()
+        troubles(status).iter().map(|line| self.red(line)).collect()
     }
 
     fn row(&self, uplink: &UplinkStatus) -> Row {
@@ -199,16 +170,10 @@ impl Table {
     /// The row with its state in colour. The colour comes after the alignment, which counts
     /// characters.
     fn coloured(&self, state: State, row: &Row, layout: &Layout) -> String {
-        let colour = match state {
-            State::Up => Colour::Green,
-            State::Degraded | State::Recovering => Colour::Yellow,
-            State::Down | State::Absent => Colour::Red,
-            State::Unknown | State::Disabled | State::Cold => Colour::Dim,
-        };
         let line = layout.aligned(row);
         let (before, rest) = line.split_at(layout.start_of(STATE));
         let (word, after) = rest.split_at(row[STATE].len());
-        format!("{before}{}{after}", self.palette.paint(colour, word))
+        format!("{before}{}{after}", self.palette.paint(colour(state), word))
     }
 
     /// What keeps an uplink from taking the traffic back although it is well.
@@ -299,7 +264,7 @@ impl Table {
     }
 }
 
-fn word(policy: Policy) -> &'static str {
+pub(in crate::cli) fn word(policy: Policy) -> &'static str {
     match policy {
         Policy::Failover => "failover",
         Policy::Best => "best",
@@ -442,15 +407,54 @@ impl Layout {
     }
 }
 
-fn unknown() -> String {
+/// What is wrong with the whole.
+pub(in crate::cli) fn troubles(status: &Status) -> Vec<String> {
+    let is_usable = |uplink: &UplinkStatus| {
+        matches!(
+            uplink.state,
+            State::Up | State::Degraded | State::Recovering
+        )
+    };
+    let nothing_works = "no uplink is usable: the routes stay as they are";
+    // Of a single uplink's status nothing follows about the others.
+    let is_whole = status.uplinks.iter().any(|uplink| uplink.active) || status.active.is_empty();
+    let works = !is_whole || status.uplinks.iter().any(is_usable);
+    let routes = match status.routes {
+        RoutesState::InPlace | RoutesState::Pending => None,
+        RoutesState::Refused => Some("the kernel refuses some of our routes: see the log"),
+        RoutesState::Contested => Some("another program keeps changing our routes: see the log"),
+        RoutesState::Overruled => {
+            Some("a default route of another program goes before ours: see the log")
+        }
+        RoutesState::Observing => Some("only observing: nothing is written to the kernel"),
+    };
+    let lines = (!works).then_some(nothing_works).into_iter().chain(routes);
+    let memory = &status.flow_memory;
+    let is_wanted = memory.state != FlowMemoryWord::Off;
+    let lacks = memory.reason.iter().filter(|_| is_wanted);
+    let lacks = lacks.map(|why| format!("flow memory: {why}"));
+    lines.map(str::to_owned).chain(lacks).collect()
+}
+
+/// The colour of a state.
+pub(in crate::cli) fn colour(state: State) -> Colour {
+    match state {
+        State::Up => Colour::Green,
+        State::Degraded | State::Recovering => Colour::Yellow,
+        State::Down | State::Absent => Colour::Red,
+        State::Unknown | State::Disabled | State::Cold => Colour::Dim,
+    }
+}
+
+pub(in crate::cli) fn unknown() -> String {
     "-".to_owned()
 }
 
-fn percent(number: Option<f64>) -> String {
+pub(in crate::cli) fn percent(number: Option<f64>) -> String {
     number.map_or_else(unknown, |number| format!("{number:.1} %"))
 }
 
-fn milliseconds(number: Option<f64>) -> String {
+pub(in crate::cli) fn milliseconds(number: Option<f64>) -> String {
     number.map_or_else(unknown, |number| format!("{number:.1} ms"))
 }
 

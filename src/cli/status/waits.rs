@@ -5,7 +5,11 @@ use crate::engine::status::{Status, UplinkStatus, WaitReason, Waits};
 use crate::units::Timestamp;
 
 /// What a healthy uplink that is preferred waits for. Of damping its penalty tells.
-pub(super) fn waits(status: &Status, uplink: &UplinkStatus, now: Timestamp) -> Option<String> {
+pub(in crate::cli) fn waits(
+    status: &Status,
+    uplink: &UplinkStatus,
+    now: Timestamp,
+) -> Option<String> {
     let Waits { reason, until } = uplink.waits?;
     let left = until.map(|until| until.0.duration_since(now.0).unwrap_or_default());
     let left = left.map(short).unwrap_or_default();
