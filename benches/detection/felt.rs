@@ -17,15 +17,8 @@ use crate::traffic::{Habit, Traffic};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Prints all of it.
-pub(crate) fn print(extent: Extent, is_quick: bool, demands: &mut Demands) {
-    alone(extent, demands);
-    beside_a_standby(extent, demands);
-    again_and_again(is_quick, demands);
-}
-
 /// Each silence of a link scored alone.
-fn alone(extent: Extent, demands: &mut Demands) {
+pub(crate) fn alone(extent: Extent, demands: &mut Demands) {
     let switch_cost = tuning().switch_cost.as_secs_f64();
     say(&format!(
         "Felt cost, each silence scored alone, an outage a day, a switch costs {switch_cost} s, {} times {} days: \
@@ -36,16 +29,16 @@ fn alone(extent: Extent, demands: &mut Demands) {
         "  {:<22}{:>9}  {:>29}  {:>29}  {:>23}",
         "", "silences", "felt s/day", "useless moves/30 d", "outages left, p50"
     ));
-    let found = crate::at_once(&FELT_ROWS, |row| {
+    let lives = |row: Row| {
         let mut tolls = Tolls::default();
         for life in 0..u64::from(extent.lives) {
             tolls.add(life_alone(row.process, extent, extent.seed + 100 * life));
         }
         tolls
+    };
+    crate::at_once(&FELT_ROWS, lives, |row, tolls| {
+        line_alone(row, &tolls, demands);
     });
-    for (row, tolls) in FELT_ROWS.iter().zip(&found) {
-        line_alone(row, tolls, demands);
-    }
     say("");
 }
 
@@ -139,7 +132,7 @@ fn tuning() -> Tuning {
 }
 
 /// Links beside a standby that never fails, at the defaults, from the first day on.
-fn beside_a_standby(extent: Extent, demands: &mut Demands) {
+pub(crate) fn beside_a_standby(extent: Extent, demands: &mut Demands) {
     let rows = [STARLINK, DSL, CABLE, LTE, BURSTY];
     say(
         "Beside a clean standby, at the defaults: what the traffic misses and moves cost on the first and on the second day",
@@ -149,11 +142,11 @@ fn beside_a_standby(extent: Extent, demands: &mut Demands) {
         "", "felt s/day", "moves", "never moving", "away", "over 3 s: left", "worst"
     ));
     let lives = u64::from(extent.lives.max(2));
-    let found = crate::at_once(&rows, |row| {
+    let live = |row: Row| {
         let lives = (0..lives).map(|life| DayBeside::live(row.process, extent.seed + life));
         lives.collect::<Vec<_>>()
-    });
-    for (row, lives) in rows.iter().zip(found) {
+    };
+    crate::at_once(&rows, live, |row, lives| {
         let mean = |day: usize, of: fn(&DayBeside) -> f64| {
             lives.iter().map(|days| of(&days[day])).sum::<f64>() / count(lives.len())
         };
@@ -184,7 +177,7 @@ fn beside_a_standby(extent: Extent, demands: &mut Demands) {
                 demands.at_most(&what, moves, 6.0);
             }
         }
-    }
+    });
     say("");
 }
 
@@ -235,7 +228,7 @@ impl DayBeside {
 }
 
 /// Outages of one length, so long apart, under a stream that begins a minute before; failback after 5 s, no damping.
-fn again_and_again(is_quick: bool, demands: &mut Demands) {
+pub(crate) fn again_and_again(is_quick: bool, demands: &mut Demands) {
     let gaps = [
         ("40 s", 40.0),
         ("10 min", 600.0),

@@ -27,7 +27,8 @@ mod traffic;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Duration;
 
 use arguments::Arguments;
@@ -51,8 +52,14 @@ fn main() -> ExitCode {
     if arguments.part("cost") {
         cost::print(&mut demands);
     }
-    if arguments.part("felt") {
-        felt::print(arguments.extent, arguments.is_quick, &mut demands);
+    if arguments.part("felt alone") {
+        felt::alone(arguments.extent, &mut demands);
+    }
+    if arguments.part("felt beside a standby") {
+        felt::beside_a_standby(arguments.extent, &mut demands);
+    }
+    if arguments.part("felt again") {
+        felt::again_and_again(arguments.is_quick, &mut demands);
     }
     if arguments.long_part("metered") {
         metered::print(arguments.is_quick, &mut demands);
@@ -93,13 +100,13 @@ fn detection(arguments: &Arguments, interval: Duration, demands: &mut Demands) {
     }
     let extent = arguments.extent_at(interval);
     report::head(interval, extent);
-    let found = at_once(&rows, |row| {
+    let measure = |row: Row| {
         let figures = ours::measure(row.process, Tuning::steady(interval), extent);
         let comparison = compare(row, &figures, interval, extent);
         (figures, comparison)
-    });
+    };
     let mut comparisons = Vec::new();
-    for (row, (figures, comparison)) in rows.iter().zip(found) {
+    at_once(&rows, measure, |row, (figures, comparison)| {
         let line = Line {
             row,
             figures: &figures,
@@ -107,7 +114,7 @@ fn detection(arguments: &Arguments, interval: Duration, demands: &mut Demands) {
         say(&line.to_string());
         demands.detection(row.name, interval, &figures);
         comparisons.push(comparison);
-    }
+    });
     report::comparisons(interval, &comparisons);
     // Three days are too few to tune a rule for what happens once in thirty.
     if !arguments.is_quick {
@@ -115,25 +122,41 @@ fn detection(arguments: &Arguments, interval: Duration, demands: &mut Demands) {
     }
 }
 
-/// What `measure` finds for each row, in their order, on as many cores as there are.
-fn at_once<T: Send>(rows: &[Row], measure: impl Fn(Row) -> T + Sync) -> Vec<T> {
+/// Measures each row, on as many cores as there are, and hands over what is found in their order: each row as soon
+/// as those before it are done.
+fn at_once<T: Send>(
+    rows: &[Row],
+    measure: impl Fn(Row) -> T + Sync,
+    mut tell: impl FnMut(&Row, T),
+) {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
-    let work = || {
+    let (sender, receiver) = mpsc::channel();
+    let work = |sender: Sender<(usize, T)>| {
         let places = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
         let mine = places.map_while(|place| Some((place, *rows.get(place)?)));
-        let found: Vec<_> = mine.map(|(place, row)| (place, measure(row))).collect();
-        found
+        for (place, row) in mine {
+            let is_heard = sender.send((place, measure(row))).is_ok();
+            assert!(is_heard, "rows are told until all are measured");
+        }
     };
-    let mut found: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(ScopedJoinHandle::join);
-        joined
-            .flat_map(|found| found.expect("a row was measured"))
-            .collect()
+    let work = &work;
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            let sender = sender.clone();
+            scope.spawn(move || work(sender));
+        }
+        drop(sender);
+        let mut found: Vec<_> = rows.iter().map(|_| None).collect();
+        let mut told = 0;
+        for (place, figures) in receiver {
+            found[place] = Some(figures);
+            while let Some(figures) = found.get_mut(told).and_then(Option::take) {
+                tell(&rows[told], figures);
+                told += 1;
+            }
+        }
     });
-    found.sort_by_key(|(place, _)| *place);
-    found.into_iter().map(|(_, found)| found).collect()
 }
 
 /// Rules are tuned on so many times the days of one life of ours: the best of many rules would
@@ -214,8 +237,8 @@ fn series(extent: Extent, demands: &mut Demands) {
         "  {:<22}{:>9}{:>9}{:>9}",
         "", "first", "second", "tenth"
     ));
-    let found = at_once(&ROWS, |row| ours::series(row.process, count, extent.seed));
-    for (row, delays) in ROWS.iter().zip(found) {
+    let measure = |row: Row| ours::series(row.process, count, extent.seed);
+    at_once(&ROWS, measure, |row, delays| {
         let medians = [0, 1, 9].map(|place| delays[place].median());
         let [first, second, tenth] = medians.map(report::seconds);
         say(&format!(
@@ -227,7 +250,7 @@ fn series(extent: Extent, demands: &mut Demands) {
             demands.at_most(&format!("{what} second"), medians[1], 1.1);
             demands.at_most(&format!("{what} tenth"), medians[2], 1.1);
         }
-    }
+    });
     say("");
 }
 
