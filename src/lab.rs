@@ -17,7 +17,7 @@
 //!                    │                           threads and processes in the nodes
 //!                 network ── pump ── tap ── flapping
 //!                    │                           nodes and wires
-//!   namespace  netlink  nat  internet  inventory  sys  shutdown
+//!   namespace  netlink  nat  output_filter  internet  inventory  sys  shutdown
 //!                    │                           what a node is made of
 //!   output ── report ── scenario                 what is configured, measured and shown
 //!                    │
@@ -53,6 +53,7 @@ mod netlink;
 mod network;
 mod noise;
 mod output;
+mod output_filter;
 mod portal;
 mod pump;
 mod quota;

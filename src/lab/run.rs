@@ -21,6 +21,7 @@ use crate::lab::long_flow::{FlowOutcome, LongFlow};
 use crate::lab::namespace::Namespace;
 use crate::lab::network::{AccessLine, LabNetwork, Wire};
 use crate::lab::output::LabOutput;
+use crate::lab::output_filter::OutputFilter;
 use crate::lab::portal::LandingPage;
 use crate::lab::quota::SharedQuota;
 use crate::lab::report::{
@@ -125,6 +126,7 @@ struct RunningActs<'n> {
     stalls: Vec<ShutdownHandle>,
     addresses: Vec<ShutdownHandle>,
     quotas: Vec<SharedQuota>,
+    filters: Vec<OutputFilter<'n>>,
     lookups: Option<LookupCounts>,
     kills: Option<KillCounts>,
 }
@@ -176,7 +178,7 @@ impl<'n> ScenarioRunner<'n> {
         let reports = phase.expect.reports();
         reports.for_each(|expected| self.await_report(expected));
         drop(acted.floods);
-        drop(acted.quotas);
+        drop((acted.quotas, acted.filters));
         // What they do late would be of the next phase.
         (acted.stalls.into_iter().chain(acted.addresses)).for_each(ShutdownHandle::end);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
@@ -331,6 +333,10 @@ impl<'n> ScenarioRunner<'n> {
                 let quota = agent.map(|agent| SharedQuota::set(agent, *quota));
                 acted.quotas.extend(quota.transpose()?);
             }
+            Act::RefuseToSend(uplinks) => {
+                let filter = OutputFilter::set(self.testbed.network.router(), uplinks)?;
+                acted.filters.push(filter);
+            }
             Act::Router { uplink, change } => {
                 self.testbed.network.change_router(uplink, *change)?;
             }
@@ -340,12 +346,8 @@ impl<'n> ScenarioRunner<'n> {
             Act::Agent(act) => {
                 self.testbed.direct(*act)?;
             }
-            Act::Stream(flows) => {
-                self.testbed.let_stream(*flows);
-            }
-            Act::Drain { uplink, limit } => {
-                switch_test::drain(uplink, limit.0)?;
-            }
+            Act::Stream(flows) => self.testbed.let_stream(*flows),
+            Act::Drain { uplink, limit } => switch_test::drain(uplink, limit.0)?,
             Act::SwitchToAndFro { times, clients } => {
                 acted.lookups = Some(switch_test::switch_to_and_fro(
                     &mut self.testbed,

@@ -158,6 +158,8 @@ pub enum Act {
         /// How.
         change: AddressChange,
     },
+    /// The router's packet filter refuses what the router itself sends by these uplinks, as long as the phase lasts.
+    RefuseToSend(Vec<String>),
     /// The agent does not run for up to so long, again and again as long as the phase lasts.
     Stalls(Span),
     /// The agent has a CPU quota, and busy loops beside it that use it up, too, as long as the phase lasts.
@@ -356,6 +358,7 @@ impl Act {
             Self::Flap { .. }
             | Self::Outages { .. }
             | Self::Addresses { .. }
+            | Self::RefuseToSend(_)
             | Self::Stalls(_)
             | Self::Quota(_)
             | Self::Router { .. }
@@ -396,6 +399,9 @@ impl std::fmt::Display for Act {
                     AddressChange::Gateways => "the default route alternates between two routers",
                 };
                 write!(f, "{uplink}: {what}")
+            }
+            Self::RefuseToSend(uplinks) => {
+                write!(f, "router: refuses to send by {}", uplinks.join(", "))
             }
             Self::Stalls(longest) => {
                 write!(
@@ -514,6 +520,11 @@ mod tests {
                         | Act::Stranger { uplink, .. }
                         | Act::Drain { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
+                            continue;
+                        }
+                        Act::RefuseToSend(uplinks) => {
+                            let are_known = uplinks.iter().all(|one| UPLINKS.contains(&&**one));
+                            assert!(are_known, "{title}: {uplinks:?}");
                             continue;
                         }
                         Act::Agent(_)

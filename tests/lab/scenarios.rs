@@ -160,6 +160,11 @@ fn an_agent_that_the_machine_stops_again_and_again_switches_for_a_real_outage_on
 }
 
 #[test]
+fn what_the_router_refuses_to_send_moves_nothing_unless_it_is_refused_on_one_uplink_alone() {
+    assert_pass(&["output-filtered"]);
+}
+
+#[test]
 fn changes_of_addresses_are_no_outage_and_do_not_hide_one() {
     assert_pass(&["address-changes", "gateway-changes"]);
 }

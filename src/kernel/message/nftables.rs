@@ -35,6 +35,7 @@ const EXPRESSION_DATA: u16 = 2;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
 /// Where a verdict is put, and where steps put a value for each other.
 const VERDICT_REGISTER: u32 = 0;
@@ -121,6 +122,8 @@ pub enum NetfilterStep {
     Store(MarkField),
     /// The packet has passed this chain.
     Accept,
+    /// The packet goes no further.
+    Drop,
     /// Translates the source to the address of the interface by which the packet leaves.
     Masquerade,
     /// Translates the source to the value, an IPv4 address.
@@ -261,14 +264,8 @@ impl NetfilterStep {
                 append_number(immediate, 1, REGISTER);
                 append_value(immediate, 2, value);
             }),
-            Self::Accept => expression(list, "immediate", |immediate| {
-                append_number(immediate, 1, VERDICT_REGISTER);
-                append_nested(immediate, 2, |data| {
-                    append_nested(data, DATA_VERDICT, |verdict| {
-                        append_number(verdict, VERDICT_CODE, NF_ACCEPT);
-                    });
-                });
-            }),
+            Self::Accept => decide(list, NF_ACCEPT),
+            Self::Drop => decide(list, NF_DROP),
             Self::Masquerade => expression(list, "masq", |_| ()),
             Self::SourceNat => expression(list, "nat", |nat| {
                 append_number(nat, 1, 0);
@@ -310,6 +307,17 @@ fn compare(list: &mut Vec<u8>, operation: u32, value: &[u8]) {
         append_number(cmp, 1, REGISTER);
         append_number(cmp, 2, operation);
         append_value(cmp, 3, value);
+    });
+}
+
+fn decide(list: &mut Vec<u8>, code: u32) {
+    expression(list, "immediate", |immediate| {
+        append_number(immediate, 1, VERDICT_REGISTER);
+        append_nested(immediate, 2, |data| {
+            append_nested(data, DATA_VERDICT, |verdict| {
+                append_number(verdict, VERDICT_CODE, code);
+            });
+        });
     });
 }
 
