@@ -75,9 +75,11 @@ impl OwnAddresses {
 
 /// An address of this machine, of several hosts, or of none. The kernel reaches its own addresses from
 /// themselves, and a broadcast address from a socket that asked for it only; what a route or a rule
-/// prohibits, from neither.
+/// prohibits, from neither. It takes an address of IPv4 that is written in IPv6 for what it is.
 fn is_answered_here(address: IpAddr) -> bool {
-    if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
+    let address = address.to_canonical();
+    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_broadcast {
         return true;
     }
     let any = match address {

@@ -4,7 +4,7 @@
 #![cfg(feature = "replay")]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -21,6 +21,10 @@ use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::event::Change;
 use uplinkd::engine::input::{Input, ProbeOutcome};
 use uplinkd::engine::state::State;
+use uplinkd::kernel::netfilter::{
+    self, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
+    PacketField, PacketHook,
+};
 use uplinkd::probe::{ProbeExit, ProbeJob, ProbeReport, ProberReport, Probers};
 use uplinkd::replay::attached;
 use uplinkd::units::{IfIndex, Mark, Moment, ProbeId};
@@ -35,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BRIEFLY: Duration = Duration::from_millis(300);
 
 const WEB: &str = "192.0.2.80:80";
+const WEB_V6: &str = "[2001:db8::80]:80";
 const RESOLVER: &str = "192.0.2.53:53";
 
 /// The probers, and an uplink that ends in this machine.
@@ -107,7 +112,8 @@ impl Uplink {
     /// The outcome of a probe.
     async fn ask(&mut self, target: &str) -> ProbeOutcome {
         self.send(target, PATIENCE);
-        let report = self.outcome(PATIENCE).await.expect("an outcome in time");
+        let report = self.outcome(PATIENCE).await;
+        let report = report.unwrap_or_else(|| panic!("{target}: no outcome in time"));
         assert_eq!(report.id, self.order.probe.id);
         report.outcome
     }
@@ -465,22 +471,33 @@ fn a_silent_resolver_delays_no_other_probe_and_is_named() {
     });
 }
 
-/// Answers each echo request on `lo` with its bytes, changed by `change`.
-fn answer_pings(change: impl Fn(&mut [u8]) + Send + 'static) {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).expect("a socket");
+/// Answers each echo request on `lo` from this address of its family, with its bytes changed by `change`.
+fn answer_pings(from: IpAddr, change: impl Fn(&mut [u8]) + Send + 'static) {
+    let (domain, protocol, header, request, reply) = match from {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 20, 8, 0),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 0, 128, 129),
+    };
+    let socket = Socket::new(domain, Type::RAW, Some(protocol)).expect("a socket");
+    socket
+        .bind(&SocketAddr::new(from, 0).into())
+        .expect("an address");
+    let everything = Socket::new(domain, Type::RAW, Some(protocol)).expect("a socket");
     thread::spawn(move || {
-        let mut socket = socket;
+        let mut everything = everything;
         let mut packet = [0; 256];
-        while let Ok(length) = socket.read(&mut packet) {
-            let icmp = &mut packet[20..length];
-            if icmp[0] == 8 {
-                icmp[0] = 0;
+        while let Ok(length) = everything.read(&mut packet) {
+            let icmp = &mut packet[header..length];
+            if icmp[0] == request {
+                icmp[0] = reply;
                 change(icmp);
                 icmp[2..4].fill(0);
+                // The kernel fills in that of IPv6.
                 let sum = checksum(icmp).to_be_bytes();
                 icmp[2..4].copy_from_slice(&sum);
-                let address: SocketAddr = "192.0.2.80:0".parse().expect("an address");
-                drop(socket.send_to(icmp, &address.into()));
+                let asker = if from.is_ipv4() { WEB } else { WEB_V6 };
+                let mut asker: SocketAddr = asker.parse().expect("an address");
+                asker.set_port(0);
+                drop(socket.send_to(icmp, &asker.into()));
             }
         }
     });
@@ -499,20 +516,43 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 #[test]
-fn an_echo_reply_counts_with_the_nonce_of_its_request_only() {
-    for (is_forged, byte) in [(false, 0), (true, 8), (true, 15), (true, 4), (true, 7)] {
+fn an_echo_reply_counts_with_identifier_sequence_and_nonce_of_its_request_only() {
+    for target in ["192.0.2.80", "2001:db8::80"] {
+        for (is_forged, byte) in [(false, 0), (true, 8), (true, 15), (true, 4), (true, 7)] {
+            netns::run(move |world| async move {
+                let mut uplink = by_both_families(&world).await;
+                let from = target.parse().expect("an address");
+                answer_pings(from, move |icmp| icmp[byte] ^= u8::from(is_forged));
+                if is_forged {
+                    uplink.expect_no_outcome(target).await;
+                } else {
+                    let outcome = uplink.ask(target).await;
+                    assert!(is_reply(&outcome), "{target}: {outcome:?}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn an_echo_reply_counts_from_the_address_that_was_asked_only() {
+    for (target, other) in [("192.0.2.80", "192.0.2.53"), ("2001:db8::80", "::1")] {
         netns::run(move |world| async move {
-            let mut uplink = Uplink::new(&world).await;
-            netns::sysctl("ipv4/icmp_echo_ignore_all", "1");
-            answer_pings(move |icmp| icmp[byte] ^= u8::from(is_forged));
-            if is_forged {
-                uplink.expect_no_outcome("192.0.2.80").await;
-            } else {
-                let outcome = uplink.ask("192.0.2.80").await;
-                assert!(is_reply(&outcome), "{outcome:?}");
-            }
+            let mut uplink = by_both_families(&world).await;
+            answer_pings(other.parse().expect("an address"), |_| {});
+            uplink.expect_no_outcome(target).await;
         });
     }
+}
+
+/// An uplink that ends in this machine, which answers no ping of itself.
+async fn by_both_families(world: &World) -> Uplink {
+    let uplink = Uplink::new(world).await;
+    let network = "2001:db8::80/128".parse().expect("a network");
+    world.take_address6("lo", network).await;
+    netns::sysctl("ipv4/icmp_echo_ignore_all", "1");
+    netns::sysctl("ipv6/icmp/echo_ignore_all", "1");
+    uplink
 }
 
 #[test]
@@ -528,20 +568,122 @@ fn pings_are_answered_by_both_families() {
     });
 }
 
+/// What this machine answers itself, or no single host does: its own address, another interface's, the broadcast
+/// addresses, none, loopback, multicast; and its own as IPv6 writes those of IPv4.
+const NO_HOSTS: [&str; 13] = [
+    "198.51.100.2",
+    "192.0.2.80",
+    "198.51.100.255",
+    "255.255.255.255",
+    "0.0.0.0",
+    "127.9.9.9",
+    "224.0.0.1",
+    "2001:db8:7::2",
+    "::",
+    "::1",
+    "ff02::1",
+    "::ffff:198.51.100.2",
+    "::ffff:0.0.0.0",
+];
+
+#[track_caller]
+fn assert_refused_as_own(target: &str, address: &str, outcome: &ProbeOutcome) {
+    let ProbeOutcome::Refused(why) = outcome else {
+        panic!("{target}: {outcome:?}");
+    };
+    let is_said = why.contains("this machine itself") && why.contains("fiber");
+    assert!(is_said && why.contains(address), "{target}: {why}");
+}
+
 #[test]
-fn an_address_of_this_machine_is_no_target_of_an_uplink() {
+fn an_address_of_this_machine_is_no_target_of_an_uplink_however_it_is_probed() {
     netns::run(|world| async move {
+        world.speak_ipv6();
         let mut uplink = Uplink::on_a_wire(&world).await;
-        // Its own address, another interface's, the broadcast address of its network.
-        for target in ["198.51.100.2", "tcp://192.0.2.80:80", "198.51.100.255"] {
-            let outcome = uplink.ask(target).await;
-            let ProbeOutcome::Refused(why) = &outcome else {
-                panic!("{target}: {outcome:?}");
+        let network = "2001:db8:7::2/64".parse().expect("a network");
+        world.take_address6("lte", network).await;
+        for address in NO_HOSTS {
+            let is_ipv6 = address.contains(':');
+            let host = if is_ipv6 {
+                format!("[{address}]")
+            } else {
+                address.to_owned()
             };
-            assert!(why.contains("fiber") && why.contains(target), "{why}");
+            for target in [
+                address.to_owned(),
+                format!("tcp://{host}:80"),
+                format!("http://{host}/"),
+                format!("dns://{host}/example.test"),
+            ] {
+                let outcome = uplink.ask(&target).await;
+                assert_refused_as_own(&target, address, &outcome);
+            }
         }
-        let outcome = uplink.ask("198.51.100.9").await;
-        assert!(!matches!(outcome, ProbeOutcome::Refused(_)), "{outcome:?}");
+        for other in ["198.51.100.9", "2001:db8:7::9"] {
+            let outcome = uplink.ask(other).await;
+            assert!(!matches!(outcome, ProbeOutcome::Refused(_)), "{outcome:?}");
+        }
+    });
+}
+
+/// The answer of a resolver that knows one address of each name, of those that stand at the place of the name's first
+/// letter.
+fn resolved_to(addresses: &[IpAddr], packet: &[u8]) -> Option<Vec<u8>> {
+    const HEADERS: usize = 20 + 8;
+    let is_query = packet[0] >> 4 == 4 && packet[9] == 17 && packet[22..24] == [0, 53];
+    let question = packet.get(HEADERS..).filter(|_| is_query)?;
+    let address = addresses[usize::from(question[13] - b'a')];
+    let (kind, octets) = match address {
+        IpAddr::V4(address) => (1, address.octets().to_vec()),
+        IpAddr::V6(address) => (28, address.octets().to_vec()),
+    };
+    let length = u8::try_from(octets.len()).expect("16 at most");
+    let head = [0xc0, 0x0c, 0, kind, 0, 1, 0, 0, 0, 60, 0, length];
+    let record = [&head[..], &octets].concat();
+    let records = [&record[..]];
+    let is_asked = asks_for_v6(question) == address.is_ipv6();
+    let datagram = answer(question, 0, &records[..usize::from(is_asked)]);
+    let udp = [&packet[22..24], &packet[20..22]].concat();
+    let length = u16::try_from(datagram.len() + 8).ok()?;
+    let [high, low] = (length + 20).to_be_bytes();
+    let mut header = vec![0x45, 0, high, low, 0, 0, 0, 0, 64, 17, 0, 0];
+    header.extend([&packet[16..20], &packet[12..16]].concat());
+    let sum = checksum(&header).to_be_bytes();
+    header[10..12].copy_from_slice(&sum);
+    let sizes = [length.to_be_bytes(), [0, 0]].concat();
+    Some([header, udp, sizes, datagram].concat())
+}
+
+#[test]
+fn a_name_that_resolves_to_this_machine_is_no_target_of_an_uplink() {
+    netns::run(|world| async move {
+        world.speak_ipv6();
+        let mut uplink = Uplink::new(&world).await;
+        let tun = Tun::make("ppp0");
+        world.set_up("ppp0", true).await;
+        let network = "198.51.100.2/24".parse().expect("a network");
+        world.add_address("ppp0", network).await;
+        let network = "2001:db8:7::2/64".parse().expect("a network");
+        world.take_address6("ppp0", network).await;
+        let addresses = NO_HOSTS.map(|address| address.parse().expect("an address"));
+        tun.answer(move |packet| resolved_to(&addresses, packet));
+        uplink.order.exit.interface = "ppp0".parse().expect("a name");
+        let index = nix::net::if_::if_nametoindex("ppp0").expect("it exists");
+        uplink.order.exit.index = IfIndex::new(index).expect("not 0");
+        uplink.order.resolvers = vec!["198.51.100.53".parse().expect("an address")];
+        for (letter, address) in ('a'..).zip(NO_HOSTS) {
+            // A point-to-point interface has no broadcast address of its network.
+            if address == "198.51.100.255" {
+                continue;
+            }
+            for target in [
+                format!("tcp://{letter}.example.test:80"),
+                format!("http://{letter}.example.test/"),
+            ] {
+                let outcome = uplink.resolved(&target).await;
+                assert_refused_as_own(&target, address, &outcome);
+            }
+        }
     });
 }
 
@@ -591,6 +733,54 @@ fn an_address_that_a_rule_prohibits_is_not_taken_for_one_of_this_machine() {
     });
 }
 
+/// The packet filter drops what this machine sends by the interface.
+fn refuse_output(interface: &str) {
+    let table = NetfilterTable {
+        family: NetfilterFamily::Inet,
+        name: "test",
+    };
+    let chain = NetfilterChain {
+        name: "output",
+        kind: "filter",
+        hook: PacketHook::Output,
+        priority: 0,
+    };
+    let mut name = vec![0; libc::IFNAMSIZ];
+    name[..interface.len()].copy_from_slice(interface.as_bytes());
+    let steps = [
+        NetfilterStep::Load(PacketField::OutputName),
+        NetfilterStep::Is(name),
+        NetfilterStep::Drop,
+    ];
+    let mut batch = NetfilterBatch::default();
+    batch.add_table(table);
+    batch.add_chain(table, &chain);
+    batch.add_rule(table, &chain, "", &steps);
+    netfilter::commit(&batch).expect("a filter");
+}
+
+#[test]
+fn what_the_packet_filter_of_this_machine_drops_is_a_refusal_and_no_silence_of_the_path() {
+    netns::run(|world| async move {
+        world.speak_ipv6();
+        let mut uplink = Uplink::on_a_wire(&world).await;
+        let network = "2001:db8:7::2/64".parse().expect("a network");
+        world.take_address6("lte", network).await;
+        refuse_output("lte");
+        for target in [
+            "198.51.100.9",
+            "2001:db8:7::9",
+            "dns://198.51.100.9/example.test",
+            "dns://[2001:db8:7::9]/example.test",
+        ] {
+            let outcome = uplink.ask(target).await;
+            let is_said =
+                matches!(&outcome, ProbeOutcome::Refused(why) if why.contains("not permitted"));
+            assert!(is_said, "{target}: {outcome:?}");
+        }
+    });
+}
+
 /// The answer of a router that does not forward a packet of TCP or UDP: "destination unreachable", with a code that
 /// follows from the last byte of the destination.
 fn not_forwarded(packet: &[u8]) -> Option<Vec<u8>> {
@@ -630,7 +820,7 @@ fn what_a_router_does_not_forward_is_no_refusal_of_this_machine() {
         let network = "198.51.100.2/24".parse().expect("a network");
         world.add_address("ppp0", network).await;
         let network = "2001:db8:7::2/64".parse().expect("a network");
-        world.add_address6("ppp0", network).await;
+        world.take_address6("ppp0", network).await;
         tun.answer(not_forwarded);
         uplink.order.exit.interface = "ppp0".parse().expect("a name");
         let index = nix::net::if_::if_nametoindex("ppp0").expect("it exists");
