@@ -52,10 +52,12 @@ impl CounterReader {
 
 /// proc(5): bytes, packets and six figures more of what came in, then of what went out.
 fn counters_in(table: &str, interface: &InterfaceName) -> Option<Counters> {
-    let mut lines = table.lines().filter_map(|line| line.split_once(':'));
-    let (_, figures) = lines.find(|(name, _)| name.trim_start() == interface.as_str())?;
-    let mut figures = figures.split_ascii_whitespace().map(str::parse);
-    let mut next = |skipped| figures.nth(skipped)?.ok();
+    let figures = table.lines().find_map(|line| {
+        let line = line.trim_ascii_start().strip_prefix(interface.as_str())?;
+        line.strip_prefix(':')
+    })?;
+    let mut figures = figures.split_ascii_whitespace();
+    let mut next = |skipped| figures.nth(skipped)?.parse().ok();
     Some(Counters {
         rx_bytes: next(0)?,
         rx_packets: next(0)?,

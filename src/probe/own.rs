@@ -51,15 +51,10 @@ impl OwnAddresses {
         let before = self.known.get(&address).copied();
         let holds =
             |known: &KnownAddress| known.changes == self.changes && now - known.looked < LOOK_AGAIN;
-        let known = before.filter(holds).unwrap_or_else(|| KnownAddress {
-            is_own: is_answered_here(address),
-            looked: now,
-            changes: self.changes,
-        });
-        self.known
-            .retain(|_, known| now - known.looked < LOOK_AGAIN * 2);
-        self.known.insert(address, known);
-        let is_own = known.is_own;
+        let is_own = match before.filter(holds) {
+            Some(known) => known.is_own,
+            None => self.look_at(address, now),
+        };
         let (uplink, target) = (&job.probe.uplink, &job.probe.target);
         if is_own && before.is_none_or(|before| !before.is_own) {
             tracing::warn!(%uplink, %target, %address, "this machine answers itself: not probed");
@@ -70,6 +65,19 @@ impl OwnAddresses {
                  another target"
             )
         })
+    }
+
+    /// Whether this machine answers for an address now.
+    fn look_at(&mut self, address: IpAddr, now: Instant) -> bool {
+        let known = KnownAddress {
+            is_own: is_answered_here(address),
+            looked: now,
+            changes: self.changes,
+        };
+        self.known
+            .retain(|_, known| now - known.looked < LOOK_AGAIN * 2);
+        self.known.insert(address, known);
+        known.is_own
     }
 }
 
