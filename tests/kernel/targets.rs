@@ -734,7 +734,7 @@ fn an_address_that_a_rule_prohibits_is_not_taken_for_one_of_this_machine() {
 }
 
 /// The packet filter drops what this machine sends by the interface.
-fn refuse_output(interface: &str) {
+pub(crate) fn refuse_output(interface: &str) {
     let table = NetfilterTable {
         family: NetfilterFamily::Inet,
         name: "test",

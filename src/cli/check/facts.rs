@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -9,12 +10,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::alert::HookFiles;
 use crate::config::Config;
+use crate::engine::settings::UplinkSettings;
 use crate::kernel::{
     self, FlowMemoryState, ForeignObjects, ReversePathFilter, looks_at_marks, reverse_path_filter,
 };
 use crate::routing::{Family, FlowMemory, Observed};
-use crate::units::InterfaceName;
 use crate::units::sorted::{SortedMap, SortedSet};
+use crate::units::{InterfaceName, Target, UplinkName};
 
 /// The machine as it is now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,6 +51,8 @@ pub(super) struct Facts {
     pub(super) hosts_are_flows: Vec<Family>,
     /// Why a raw socket for ICMP cannot be opened, if so.
     pub(super) no_raw_socket: Option<String>,
+    /// The uplinks by which this machine refuses to send a ping to their targets, and why.
+    pub(super) refused_pings: SortedMap<UplinkName, String>,
 }
 
 /// What systemd-networkd regards as its own (networkd.conf(5)).
@@ -119,7 +123,7 @@ pub(super) struct Capabilities {
 }
 
 impl Facts {
-    /// Looks at this machine; changes nothing.
+    /// Looks at this machine; changes nothing. By each uplink a ping leaves for a target of each family.
     pub(super) fn gather(config: &Config) -> Result<Self> {
         let uplinks = &config.engine.uplinks;
         let numbering = &config.engine.numbering;
@@ -158,7 +162,12 @@ impl Facts {
                 .into_iter()
                 .filter(|family| is_a_flow_by_hosts(*family))
                 .collect(),
-            no_raw_socket: raw_socket().err().map(|error| error.to_string()),
+            no_raw_socket: raw_socket(Family::Ipv4)
+                .err()
+                .map(|error| error.to_string()),
+            refused_pings: { uplinks.iter() }
+                .filter_map(|uplink| Some((uplink.name.clone(), refusal(uplink)?)))
+                .collect(),
         })
     }
 }
@@ -198,8 +207,45 @@ fn number(key: &str) -> io::Result<u32> {
     text.trim().parse().map_err(io::Error::other)
 }
 
-fn raw_socket() -> io::Result<Socket> {
-    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))
+fn raw_socket(family: Family) -> io::Result<Socket> {
+    let (domain, protocol) = match family {
+        Family::Ipv4 => (Domain::IPV4, Protocol::ICMPV4),
+        Family::Ipv6 => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    Socket::new(domain, Type::RAW, Some(protocol))
+}
+
+/// Why this machine refuses to send a ping to a target by the interface of an uplink: its packet filter does. What else
+/// may hinder it is found otherwise.
+fn refusal(uplink: &UplinkSettings) -> Option<String> {
+    let targets = uplink.probe.targets.iter();
+    let pinged: Vec<_> = targets
+        .filter_map(|target| match target {
+            Target::Icmp(address) => Some(*address),
+            Target::Tcp(_) | Target::Http(_) | Target::Dns(_) => None,
+        })
+        .collect();
+    Family::ROUTED.into_iter().find_map(|family| {
+        let address = pinged
+            .iter()
+            .find(|address| Family::of(**address) == family)?;
+        let error = ping(*address, &uplink.interface).err()?;
+        (error.raw_os_error() == Some(libc::EPERM)).then(|| format!("{address}: {error}"))
+    })
+}
+
+/// Sends an echo request (RFC 792, RFC 4443); the kernel fills in the checksum of IPv6.
+fn ping(address: IpAddr, interface: &InterfaceName) -> io::Result<()> {
+    let request = match address {
+        IpAddr::V4(_) => [8, 0, 0xf7, 0xff, 0, 0, 0, 0],
+        IpAddr::V6(_) => [128, 0, 0, 0, 0, 0, 0, 0],
+    };
+    let Ok(socket) = raw_socket(Family::of(address)) else {
+        return Ok(());
+    };
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    socket.send_to(&request, &SocketAddr::new(address, 0).into())?;
+    Ok(())
 }
 
 impl Capabilities {

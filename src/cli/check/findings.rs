@@ -19,6 +19,7 @@ use crate::units::{GroupName, Host, TableId, Target};
 pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(on_capabilities(facts));
+    findings.extend(on_refused_pings(facts));
     findings.extend(on_policy_routing(config, facts));
     findings.extend(on_forwarding(facts));
     findings.extend(on_count(config));
@@ -55,6 +56,14 @@ fn on_capabilities(facts: &Facts) -> Vec<Finding> {
         findings.push(finding(Error, "permissions", what, remedy));
     }
     findings
+}
+
+fn on_refused_pings(facts: &Facts) -> impl Iterator<Item = Finding> {
+    facts.refused_pings.iter().map(|(uplink, why)| {
+        let what = format!("this machine refuses to send a ping to {why}");
+        let remedy = "allow echo requests in the output chain of its firewall: what is not sent says nothing";
+        finding(Error, &format!("uplink {uplink}"), what, remedy)
+    })
 }
 
 /// Which mode is the right one.

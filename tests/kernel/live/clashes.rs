@@ -66,6 +66,17 @@ fn a_machine_of_our_own_is_not_complained_about_in_either_mode() {
 }
 
 #[test]
+fn a_packet_filter_that_drops_the_probes_of_an_uplink_is_found() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        crate::targets::refuse_output(FIBER);
+        assert_eq!(check(""), ["error uplink fiber"]);
+        crate::targets::refuse_output("lte");
+        assert_eq!(check(""), ["error uplink fiber", "error uplink lte"]);
+    });
+}
+
+#[test]
 fn the_rules_of_mwan3_are_known() {
     netns::run(async |world| {
         two_uplinks(&world).await;

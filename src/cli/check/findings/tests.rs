@@ -108,6 +108,7 @@ fn good() -> Facts {
         has_resilient_groups: true,
         hosts_are_flows: Vec::new(),
         no_raw_socket: None,
+        refused_pings: SortedMap::new(),
     }
 }
 
