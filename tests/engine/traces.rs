@@ -57,7 +57,7 @@ fn real_links_cost_little_more_than_the_best_fixed_age_known_by_hindsight() {
     let files = recordings(&folder);
     assert!(!files.is_empty(), "no *.csv.gz in {}", folder.display());
     for file in files {
-        let trace = Trace::read(&file);
+        let trace = Trace::read(&file, 0.0);
         let replayed = trace.replayed();
         let (best, age) = trace.best_fixed();
         let name = file.file_name().expect("a file").display();
@@ -89,6 +89,32 @@ fn real_links_cost_little_more_than_the_best_fixed_age_known_by_hindsight() {
     assert!(late.is_empty(), "{late:?}\n{table}");
 }
 
+#[test]
+#[ignore = "needs recordings of real links: the folder that UPLINKD_TRACES names"]
+#[expect(clippy::print_stderr, reason = "the figures are worth reading")]
+fn at_whatever_phase_they_are_probed_real_links_cost_less_than_at_the_best_fixed_age() {
+    let folder =
+        env::var_os("UPLINKD_TRACES").expect("UPLINKD_TRACES names a folder of recordings");
+    let files = recordings(Path::new(&folder));
+    for phase in 0..10 {
+        // A replay probes each second from the first line on.
+        let skipped = f64::from(phase) / 10.0;
+        let traces = files.iter().map(|file| Trace::read(file, skipped));
+        let replayed: Vec<_> = traces.map(|trace| trace.replayed()).collect();
+        let felt: f64 = replayed.iter().map(|replayed| replayed.felt).sum();
+        let switches: usize = replayed.iter().map(|replayed| replayed.switches).sum();
+        for (file, replayed) in files.iter().zip(&replayed) {
+            let name = file.file_name().expect("a file").display();
+            eprintln!(
+                "  {name}: felt {:.1} s, left {:.2?}",
+                replayed.felt, replayed.left
+            );
+        }
+        eprintln!("from {skipped} s on: felt {felt:.1} s, {switches} switches");
+        assert!(felt <= MOST_FELT && switches <= MOST_SWITCHES);
+    }
+}
+
 fn recordings(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder of recordings");
     let files = entries.map(|entry| entry.expect("an entry").path());
@@ -100,7 +126,8 @@ fn recordings(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Trace {
-    fn read(file: &Path) -> Self {
+    /// Without what it has of the first `skipped` seconds.
+    fn read(file: &Path, skipped: f64) -> Self {
         let unpacked = Command::new("gzip")
             .arg("-dc")
             .arg(file)
@@ -109,7 +136,10 @@ impl Trace {
         let text = String::from_utf8(unpacked.stdout).expect("a text");
         let mut lines = text.lines();
         let mut csv = lines.next().expect("a header").to_owned() + "\n";
-        let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+        let mut rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+        let time = |row: &Vec<&str>| row[0].parse::<f64>().expect("a time");
+        let from = rows.first().map_or(0.0, time) + skipped;
+        rows.retain(|row| time(row) >= from);
         let mut trace = Self {
             uplinks: Vec::new(),
             silences: BTreeMap::new(),
