@@ -392,6 +392,7 @@ fn flows() {
         to: Ipv4Addr::new(203, 0, 113, block).into(),
         translated_to: if block == 0 { left } else { other },
         port,
+        mark: 0,
     };
     let flows = |blocks: std::ops::Range<u8>| -> Vec<Tracked> {
         let each = |block| (0..1_000).map(move |port| flow(block, port));

@@ -103,8 +103,7 @@ impl From<CommandRefusal> for Response {
             | CommandRefusal::LastHealthy { .. }
             | CommandRefusal::Pinned(_)
             | CommandRefusal::Drained(_)
-            | CommandRefusal::NoRules
-            | CommandRefusal::SharedAddress(_) => Self::Refused(why),
+            | CommandRefusal::NotRemembered(_) => Self::Refused(why),
         }
     }
 }

@@ -7,7 +7,7 @@
 //!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── flows left ───────> flow mover
-//!  drains (n) ───────── mpsc<Report>, 16 ────┤                  ├── addresses ────────> drains
+//!  drains (n) ───────── mpsc<Count>, 16 ─────┤                  ├── marks ────────────> drains
 //!  metrics thread (0..1) ── mpsc<Request>, 1 ┤                  ├── reply per request > metrics thread
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
@@ -52,7 +52,7 @@ use crate::daemon::alarm::Alarm;
 use crate::daemon::announcer::Announcer;
 use crate::daemon::clock::Clock;
 use crate::daemon::decisions::Decisions;
-use crate::daemon::drain::{DrainTasks, FlowList};
+use crate::daemon::drain::{DrainTasks, FlowCount};
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::metrics_door::SnapshotRequest;
@@ -127,7 +127,7 @@ enum Wake {
     Kernel(KernelNews),
     Probe(Option<ProberReport>),
     Flows(Option<flows::FlowMoverReport>),
-    Held(Option<FlowList>),
+    Counted(Option<FlowCount>),
     Call(Option<Call>),
     Networks(Networks),
     Metrics(SnapshotRequest),
@@ -177,8 +177,8 @@ impl Daemon {
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Flows(Some(report)) => self.pending.flows_moved(report),
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
-                Wake::Held(Some(list)) => self.flows_listed(list),
-                Wake::Held(None) => anyhow::bail!("the lists of flows have ended"),
+                Wake::Counted(Some(count)) => self.flows_counted(count),
+                Wake::Counted(None) => anyhow::bail!("the counts of flows have ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
@@ -191,9 +191,6 @@ impl Daemon {
             }
             if self.kernel.is_known() {
                 self.act();
-                if self.report_held_routes() {
-                    self.act();
-                }
                 self.announcer.sum_up_repeats(self.clock.now());
                 self.supervisor.ready();
             }
@@ -213,7 +210,7 @@ impl Daemon {
             news = self.kernel.news() => Wake::Kernel(news),
             report = self.probers.report() => Wake::Probe(report),
             report = self.pending.report() => Wake::Flows(report),
-            list = self.drains.list() => Wake::Held(list),
+            count = self.drains.count() => Wake::Counted(count),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
             signal = self.signals.next() => Wake::Signal(signal),
             networks = self.netifd.changed() => Wake::Networks(networks),

@@ -92,7 +92,6 @@ use crate::engine::status::{AgentState, Choices, Status};
 use crate::engine::timer::DeadlineOwner;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
-use crate::routing::RoutingMode;
 use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, Moment, UplinkName, Wall};
 
@@ -212,9 +211,8 @@ impl Engine {
                 }
             }
             Input::Command(command) => self.follow(command, now),
-            Input::FlowsListed { uplink, flows } => self.drains.listed(&uplink, flows),
-            Input::FlowsUnknown { uplink, why } => self.drains.unlisted(&uplink, &why),
-            Input::RoutesHeld => self.open_drains(now),
+            Input::FlowsCounted { uplink, flows } => self.flows_counted(uplink, flows, now),
+            Input::FlowsUnknown { uplink, why } => self.drains.uncounted(&uplink, &why),
             Input::FlowsRemembered(uplinks) => self.stale_flows.kept.set_remembering(uplinks),
         }
     }
@@ -319,7 +317,8 @@ impl Engine {
 
     /// Whether a command can be followed; [`Engine::handle_input`] follows it.
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
-        manual::check(self.view(), &self.drains, command)
+        manual::check(self.view(), command)?;
+        self.drains.check(&self.stale_flows.kept, command)
     }
 
     /// What operators chose, as it is now.
@@ -327,12 +326,7 @@ impl Engine {
         manual::choices(self.view())
     }
 
-    /// An uplink is to be drained when the kernel holds the rules of its flows: [`Input::RoutesHeld`].
-    pub fn awaits_routes(&self) -> bool {
-        !self.drains.held_by_rules().is_empty()
-    }
-
-    /// How many flows an uplink in maintenance still holds, and until when at most.
+    /// How many flows an uplink in maintenance still has, and until when at most.
     pub fn draining(&self, name: &UplinkName) -> Option<(usize, Moment)> {
         self.drains.progress(name)
     }
@@ -401,11 +395,6 @@ impl Engine {
         self.stale_flows.rename(&renumbering.renamed);
         let groups = &mut self.groups;
         let moved = groups.adapt(&self.settings, &self.uplinks, carrying, &renumbering, now);
-        if self.settings.numbering.mode == RoutingMode::Main {
-            for uplink in self.drains.uplinks() {
-                self.close_drain(&uplink, "routing.mode is \"main\" now", now);
-            }
-        }
         self.outbox.events.push(Event {
             at: now,
             change: Change::ConfigReloaded,
@@ -443,8 +432,8 @@ impl Engine {
                 force,
             } => {
                 if let Some(id) = self.id(&uplink) {
-                    self.drains
-                        .begin(&self.uplinks[id.index()], limit.span(), force);
+                    let (uplink, kept) = (&self.uplinks[id.index()], &self.stale_flows.kept);
+                    self.drains.begin(uplink, kept, limit.span(), force);
                 }
             }
             Command::Disable {
@@ -499,21 +488,26 @@ impl Engine {
         }
     }
 
-    /// The kernel holds the flows of drained uplinks: these take no new ones from now on.
-    fn open_drains(&mut self, now: Moment) {
-        for (uplink, force) in self.drains.held_by_rules() {
-            let command = Command::Disable {
-                uplink: uplink.clone(),
-                drain: None,
-                force,
-            };
-            match self.check(&command) {
-                Ok(()) => {
-                    self.set_disabled(&uplink, true, "disabled by hand", now);
-                    self.drains.open(&uplink, now);
-                }
-                Err(refusal) => self.drains.give_up(&uplink, &refusal.to_string()),
+    /// A drained uplink takes no new flows as soon as it is known how many it has.
+    fn flows_counted(&mut self, uplink: UplinkName, flows: usize, now: Moment) {
+        let Some(force) = self.drains.counted(&uplink, flows) else {
+            return;
+        };
+        let command = Command::Disable {
+            uplink,
+            drain: None,
+            force,
+        };
+        let checked = self.check(&command);
+        let Command::Disable { uplink, .. } = command else {
+            return;
+        };
+        match checked {
+            Ok(()) => {
+                self.set_disabled(&uplink, true, "disabled by hand", now);
+                self.drains.open(&uplink, flows, now);
             }
+            Err(refusal) => self.drains.give_up(&uplink, &refusal.to_string()),
         }
     }
 
@@ -543,7 +537,7 @@ impl Engine {
 
     /// Ends the drains that are over; whether there are any.
     fn end_drains(&mut self, now: Moment) -> bool {
-        let over = self.drains.over(self.view(), now);
+        let over = self.drains.over(self.view(), &self.stale_flows.kept, now);
         for (uplink, why) in &over {
             self.close_drain(uplink, why, now);
         }

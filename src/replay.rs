@@ -15,13 +15,11 @@ use crate::engine::action::{Action, DrainOrder, ProbeOrder};
 use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
-use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Desired, Family, Path};
-use crate::units::sorted::SortedSet;
 use crate::units::{Counters, IfIndex, Moment, ProbeId, Target, UplinkName, Weight};
 
-/// Between two lists of the flows of an uplink that is drained.
-const LIST_FLOWS_EVERY: Duration = Duration::from_secs(2);
+/// Between two counts of the flows of an uplink that is drained.
+const COUNT_FLOWS_EVERY: Duration = Duration::from_secs(2);
 
 /// So often the engine may have something more to do at one moment.
 const MOST_TURNS: u32 = 1_000;
@@ -54,10 +52,10 @@ pub trait World {
         None
     }
 
-    /// The established flows of an uplink that is drained, or why they cannot be listed.
-    fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<SortedSet<Flow>, String> {
+    /// How many established flows an uplink has that is drained, or why they cannot be counted.
+    fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<usize, String> {
         let _ = (uplink, now);
-        Ok(SortedSet::new())
+        Ok(0)
     }
 
     /// The kernel is to hold this from now on.
@@ -93,7 +91,7 @@ pub struct Replay<W> {
     turns: u32,
     answers: BinaryHeap<Reverse<DueAnswer>>,
     probes: BTreeMap<UplinkName, u64>,
-    /// The uplinks that are drained, and when their flows are listed next.
+    /// The uplinks that are drained, and when their flows are counted next.
     drains: BTreeMap<UplinkName, Moment>,
 }
 
@@ -266,9 +264,9 @@ impl<W: World> Replay<W> {
         }
         let mut drains = self.drains.iter_mut();
         if let Some((uplink, next)) = drains.find(|(_, next)| **next <= self.now) {
-            *next = self.now + LIST_FLOWS_EVERY;
+            *next = self.now + COUNT_FLOWS_EVERY;
             let input = match self.world.flows(uplink, self.now) {
-                Ok(flows) => Input::FlowsListed {
+                Ok(flows) => Input::FlowsCounted {
                     uplink: uplink.clone(),
                     flows,
                 },
@@ -290,7 +288,7 @@ impl<W: World> Replay<W> {
                 Action::Probe(order) => self.send(&order),
                 Action::Event(event) => events.push(event),
                 Action::Count(uplink) => self.count(uplink),
-                Action::Drain(uplink, DrainOrder::List(_)) => {
+                Action::Drain(uplink, DrainOrder::CountFlows(_)) => {
                     self.drains.insert(uplink, self.now);
                 }
                 Action::Drain(uplink, DrainOrder::Failed(_) | DrainOrder::Over) => {
@@ -299,10 +297,6 @@ impl<W: World> Replay<W> {
                 Action::Route(desired) => self.world.routed(&desired),
                 Action::Drain(_, DrainOrder::Begun { .. }) | Action::Leave(_) => {}
             }
-        }
-        if self.engine.awaits_routes() {
-            self.engine.handle_input(self.now, Input::RoutesHeld);
-            events.extend(self.drain());
         }
         events
     }

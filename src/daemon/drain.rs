@@ -1,14 +1,12 @@
-//! The agent's part in a drain, which the engine decides on: it lists the flows of the uplink, and answers the
+//! The agent's part in a drain, which the engine decides on: it counts the flows of the uplink, and answers the
 //! operator.
 //!
 //! ```text
-//!  daemon ── addresses of the uplink ──> task (1 for each drain)
-//!     ^                                     └─> a thread of the runtime's pool lists its flows, at
-//!     └──────── its flows <─────────────────┘   once and then every two seconds
+//!  daemon ── marks of its flows ──> task (1 for each drain)
+//!     ^                                └─> a thread of the runtime's pool counts them, at once
+//!     └──────── how many <─────────────┘   and then every two seconds
 //! ```
 
-use std::fmt::Write;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,21 +18,22 @@ use crate::control::{Call, Request, Response};
 use crate::engine::action::DrainOrder;
 use crate::engine::command::Command;
 use crate::engine::input::Input;
-use crate::kernel::{KernelError, established_flows};
-use crate::routing::traffic::Flow;
+use crate::kernel::{KernelError, count_flows};
+use crate::routing::Family;
+use crate::routing::traffic::Marks;
 use crate::units::UplinkName;
 use crate::units::sorted::{SortedMap, SortedSet};
 
-/// How often the flows are listed.
+/// How often the flows are counted.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How many lists may wait for the daemon.
-const LISTS: usize = 16;
+/// How many counts may wait for the daemon.
+const COUNTS: usize = 16;
 
-/// The flows of an uplink, as they are now.
+/// How many flows an uplink has now.
 #[derive(Debug)]
-pub(super) struct FlowList {
+pub(super) struct FlowCount {
     uplink: UplinkName,
-    flows: Result<SortedSet<Flow>, KernelError>,
+    flows: Result<usize, KernelError>,
 }
 
 /// The drains in progress: one task each.
@@ -42,17 +41,20 @@ pub(super) struct FlowList {
 pub(super) struct DrainTasks {
     /// The callers that wait for an uplink to be out of service.
     calls: SortedMap<UplinkName, Call>,
-    listers: SortedMap<UplinkName, Lister>,
-    lists: (mpsc::Sender<FlowList>, mpsc::Receiver<FlowList>),
+    counters: SortedMap<UplinkName, FlowCounter>,
+    counts: (mpsc::Sender<FlowCount>, mpsc::Receiver<FlowCount>),
 }
 
-/// A task that lists flows until it is dropped.
+/// A task that counts flows until it is dropped.
 #[derive(Debug)]
-struct Lister(AbortHandle);
+struct FlowCounter {
+    families: SortedSet<Family>,
+    task: AbortHandle,
+}
 
-impl Drop for Lister {
+impl Drop for FlowCounter {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -60,18 +62,18 @@ impl DrainTasks {
     pub(super) fn new() -> Self {
         Self {
             calls: SortedMap::new(),
-            listers: SortedMap::new(),
-            lists: mpsc::channel(LISTS),
+            counters: SortedMap::new(),
+            counts: mpsc::channel(COUNTS),
         }
     }
 
-    /// The next list of flows.
-    pub(super) async fn list(&mut self) -> Option<FlowList> {
-        self.lists.1.recv().await
+    /// The next count of flows.
+    pub(super) async fn count(&mut self) -> Option<FlowCount> {
+        self.counts.1.recv().await
     }
 
     fn end(&mut self, uplink: &UplinkName) -> Option<Call> {
-        self.listers.remove(uplink);
+        self.counters.remove(uplink);
         self.calls.remove(uplink)
     }
 }
@@ -80,7 +82,7 @@ impl Daemon {
     /// Begins a drain; the call is answered when the uplink is out of service.
     pub(super) fn drain(&mut self, call: Call, command: &Command, uplink: UplinkName) {
         if self.options.observe {
-            let why = "this agent only observes: it cannot hold flows".to_owned();
+            let why = "this agent only observes: it cannot keep flows".to_owned();
             call.answer(Response::Refused(why));
         } else if let Err(refusal) = self.decisions.engine.check(command) {
             call.answer(refusal.into());
@@ -94,16 +96,12 @@ impl Daemon {
     /// Carries out a step of a drain, and answers the operator.
     pub(super) fn advance_drain(&mut self, uplink: UplinkName, order: DrainOrder) {
         match order {
-            DrainOrder::List(addresses) => {
-                let work = list(uplink.clone(), addresses, self.drains.lists.0.clone());
-                let lister = Lister(spawn(work).abort_handle());
-                self.drains.listers.insert(uplink, lister);
-            }
-            DrainOrder::Begun { held, moved, limit } => {
+            DrainOrder::CountFlows(families) => self.count_flows(uplink, families),
+            DrainOrder::Begun { flows, limit } => {
                 if let Some(call) = self.drains.calls.remove(&uplink) {
                     let limit = humantime::format_duration(limit).to_string();
                     let limit = limit.replace(' ', "");
-                    let mut done = match held {
+                    let mut done = match flows {
                         0 => format!(
                             "{uplink} carries no traffic until `enable`: no flow was established"
                         ),
@@ -111,12 +109,9 @@ impl Daemon {
                             "{uplink} takes no new flows until `enable`; 1 established flow goes on for {limit} at most"
                         ),
                         _ => format!(
-                            "{uplink} takes no new flows until `enable`; {held} established ones go on for {limit} at most"
+                            "{uplink} takes no new flows until `enable`; {flows} established ones go on for {limit} at most"
                         ),
                     };
-                    if moved > 0 {
-                        let _ = write!(done, ", {moved} are too many and move");
-                    }
                     if let Request::Command(command) = &call.request {
                         let issued = self.issued(&call.by, command.clone());
                         done = self.followed(&issued, done);
@@ -133,39 +128,57 @@ impl Daemon {
         }
     }
 
-    /// Takes the flows of an uplink that is drained.
-    pub(super) fn flows_listed(&mut self, list: FlowList) {
-        let FlowList { uplink, flows } = list;
+    /// The uplinks may have other marks than before a reload.
+    pub(super) fn count_flows_anew(&mut self) {
+        let counters = std::mem::take(&mut self.drains.counters);
+        for (uplink, counter) in counters {
+            self.count_flows(uplink, counter.families.clone());
+        }
+    }
+
+    fn count_flows(&mut self, uplink: UplinkName, families: SortedSet<Family>) {
+        let settings = &self.config.engine;
+        let mut places = (0..).zip(&settings.uplinks);
+        let place = places.find_map(|(place, one)| (one.name == uplink).then_some(place));
+        let marks = place.and_then(|place| settings.numbering.flow_mark(place));
+        let marks = families.iter().filter_map(|family| Some((*family, marks?)));
+        let work = count(
+            uplink.clone(),
+            marks.collect(),
+            self.drains.counts.0.clone(),
+        );
+        let task = spawn(work).abort_handle();
+        let counter = FlowCounter { families, task };
+        self.drains.counters.insert(uplink, counter);
+    }
+
+    /// Takes the number of flows of an uplink that is drained.
+    pub(super) fn flows_counted(&mut self, count: FlowCount) {
+        let FlowCount { uplink, flows } = count;
         self.decisions.tell(match flows {
-            Ok(flows) => Input::FlowsListed { uplink, flows },
+            Ok(flows) => Input::FlowsCounted { uplink, flows },
             Err(error) => {
                 let why = format!("{:#}", anyhow::Error::from(error));
-                tracing::debug!(%uplink, why, "cannot list the flows of an uplink that is drained");
+                tracing::debug!(%uplink, why, "cannot count the flows of an uplink that is drained");
                 Input::FlowsUnknown { uplink, why }
             }
         });
     }
-
-    /// Notifies the engine that the kernel holds its routes, if a drain waits for that.
-    pub(super) fn report_held_routes(&mut self) -> bool {
-        let are_held = self.kernel.held_revision() >= self.kernel.revision();
-        let is_due = self.decisions.engine.awaits_routes() && are_held;
-        if is_due {
-            self.decisions.tell(Input::RoutesHeld);
-        }
-        is_due
-    }
 }
 
-/// Lists the flows of an uplink again and again, on a thread that may block.
-async fn list(uplink: UplinkName, addresses: SortedSet<IpAddr>, lists: mpsc::Sender<FlowList>) {
+/// Counts the flows of an uplink again and again, on a thread that may block.
+async fn count(
+    uplink: UplinkName,
+    marks: SortedSet<(Family, Marks)>,
+    counts: mpsc::Sender<FlowCount>,
+) {
     loop {
-        let own = addresses.clone();
-        let Ok(flows) = spawn_blocking(move || established_flows(&own)).await else {
+        let own = marks.clone();
+        let Ok(flows) = spawn_blocking(move || count_flows(&own)).await else {
             return;
         };
         let uplink = uplink.clone();
-        if lists.send(FlowList { uplink, flows }).await.is_err() {
+        if counts.send(FlowCount { uplink, flows }).await.is_err() {
             return;
         }
         sleep(LOOK_EVERY).await;

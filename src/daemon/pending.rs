@@ -173,7 +173,7 @@ impl PendingEvents {
         let left = view.moved(departures);
         pending.stage = if is_refused {
             SwitchStage::Done(SwitchOutcome::Refused)
-        } else if left.addresses.is_empty() {
+        } else if left.addresses.is_empty() && left.marks.is_empty() {
             SwitchStage::Done(SwitchOutcome::Applied {
                 took,
                 flows_moved: None,

@@ -45,6 +45,7 @@ impl Daemon {
         let settings = Box::new(self.config.engine.clone());
         self.decisions.tell(Input::Settings(settings));
         self.look_at_interfaces();
+        self.count_flows_anew();
         let chosen = self.decisions.engine.choices();
         let directory = &self.config.agent.state_dir;
         self.state.note_choices(chosen, None, directory);

@@ -32,20 +32,18 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DrainOrder {
-    /// List the established flows by these addresses, now and every few seconds.
-    List(SortedSet<IpAddr>),
+    /// Count its established flows of these families, now and every few seconds.
+    CountFlows(SortedSet<Family>),
     /// The uplink takes no new flows; the operator's command is done.
     Begun {
-        /// So many flows are held.
-        held: usize,
-        /// So many were too many to hold.
-        moved: usize,
+        /// So many established flows go on.
+        flows: usize,
         /// For so long at most.
         limit: Duration,
     },
-    /// The command failed, or another one took its place: no lists are needed any more.
+    /// The command failed, or another one took its place: no counts are needed any more.
     Failed(String),
-    /// It is over: no lists are needed any more.
+    /// It is over: no counts are needed any more.
     Over,
 }
 

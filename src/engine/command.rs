@@ -362,14 +362,12 @@ pub enum CommandRefusal {
     /// It is being drained already.
     #[error("{0} is being drained already")]
     Drained(UplinkName),
-    /// Without rules no flow can be held.
-    #[error("routing.mode = \"main\" cannot hold flows: `disable` without --drain moves them")]
-    NoRules,
-    /// Another uplink has an address of it.
+    /// Its flows would not stay there.
     #[error(
-        "{0} has the same address: whose flows are whose is not known, `disable` without --drain moves them"
+        "the flows of {0} are not remembered (`flow_memory` in the status says why): `disable` without --drain moves \
+         them"
     )]
-    SharedAddress(UplinkName),
+    NotRemembered(UplinkName),
 }
 
 fn list(names: &[UplinkName]) -> String {

@@ -26,8 +26,8 @@ impl DesiredRoutes {
 
     /// Decides what is desired now; returns the uplinks that have their remembered flows.
     pub(super) fn decide(&mut self, view: EngineView<'_>, drains: &Drains) -> RememberedUplinks {
-        let remembered = self.remembered.decide(view);
-        let desired = desired_routes(view, drains, &remembered);
+        let remembered = self.remembered.decide(view, drains);
+        let desired = desired_routes(view, &remembered);
         if self.last.as_ref() != Some(&desired) {
             self.last = Some(desired);
             self.are_pending = true;
@@ -45,11 +45,7 @@ impl DesiredRoutes {
 }
 
 /// What the kernel should hold.
-fn desired_routes(
-    view: EngineView<'_>,
-    drains: &Drains,
-    remembered: &[(UplinkId, Family)],
-) -> Desired {
+fn desired_routes(view: EngineView<'_>, remembered: &[(UplinkId, Family)]) -> Desired {
     let routes: Vec<_> = (0_u32..)
         .zip(view.uplinks)
         .map(|(position, uplink)| UplinkRoutes {
@@ -70,7 +66,6 @@ fn desired_routes(
         default_group: carrying(GroupId::DEFAULT),
         groups: groups.map(carrying).collect(),
         rules: rules.collect(),
-        held: drains.held_by_living(view.uplinks).collect(),
         remembered: remembered
             .iter()
             .filter_map(|(id, family)| Some((u32::try_from(id.index()).ok()?, *family)))

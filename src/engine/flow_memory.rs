@@ -1,10 +1,11 @@
 //! By which uplinks the flows go that are remembered as theirs.
 //!
 //! The mark of a flow leads it to its uplink only while that is usable: the flows of a dead one go where their group
-//! goes. An uplink that is not judged yet has its flows only if it carries traffic, or if an earlier run has left the
+//! goes. One that is drained has its flows until the drain is over. An uplink that is not judged yet has its flows only if it carries traffic, or if an earlier run has left the
 //! rule for them: a flow that passed by it while no agent ran must not stay there.
 
 use super::candidate::Fitness;
+use super::drain::Drains;
 use super::ids::UplinkId;
 use super::state::State;
 use super::uplink::Uplink;
@@ -35,7 +36,7 @@ impl RememberedFlows {
     }
 
     /// Decides which have them now.
-    pub(super) fn decide(&mut self, view: EngineView<'_>) -> RememberedUplinks {
+    pub(super) fn decide(&mut self, view: EngineView<'_>, drains: &Drains) -> RememberedUplinks {
         let mut earlier = self
             .earlier
             .take()
@@ -48,7 +49,9 @@ impl RememberedFlows {
         self.adopt(earlier);
         let all = view.uplinks.iter();
         let all = all.flat_map(|uplink| Family::ROUTED.map(|family| (uplink, family)));
-        let remembered = all.filter(|(uplink, family)| self.has_flows(view, uplink, *family));
+        let remembered = all.filter(|(uplink, family)| {
+            drains.keeps_flows(uplink, *family) || self.has_flows(view, uplink, *family)
+        });
         remembered
             .map(|(uplink, family)| (uplink.id(), family))
             .collect()

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::engine::command::IssuedCommand;
 use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
-use crate::routing::traffic::Flow;
 use crate::routing::{Attachment, Family, Gateway};
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, UplinkName};
@@ -65,23 +64,21 @@ pub enum Input {
     },
     /// A command of an operator.
     Command(IssuedCommand),
-    /// The established flows of an uplink that is drained, as [`crate::engine::action::DrainOrder::List`] asked.
-    FlowsListed {
+    /// How many established flows an uplink has that is drained, as
+    /// [`crate::engine::action::DrainOrder::CountFlows`] asked.
+    FlowsCounted {
         /// Which uplink.
         uplink: UplinkName,
-        /// All of its flows.
-        flows: SortedSet<Flow>,
+        /// So many.
+        flows: usize,
     },
-    /// They cannot be listed.
+    /// They cannot be counted.
     FlowsUnknown {
         /// Which uplink.
         uplink: UplinkName,
         /// Why not.
         why: String,
     },
-    /// The kernel holds all routes and rules that were desired so far, as
-    /// [`crate::engine::Engine::awaits_routes`] asked.
-    RoutesHeld,
     /// The kernel remembers the flows of these uplinks, and of no others: they may stay there when the traffic leaves.
     FlowsRemembered(SortedSet<(UplinkName, Family)>),
     /// All answers that had come by then are taken in, as [`crate::engine::Engine::awaits_answers`] asked.

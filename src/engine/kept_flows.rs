@@ -87,6 +87,13 @@ impl KeptFlows {
         self.state().remembering = Some(remembering);
     }
 
+    /// The families of an uplink whose flows the kernel remembers.
+    pub(super) fn remembered_families(&self, name: &UplinkName) -> SortedSet<Family> {
+        let known = self.0.iter().flat_map(|state| &state.remembering);
+        let own = known.flatten().filter(|(of, _)| of == name);
+        own.map(|(_, family)| *family).collect()
+    }
+
     /// An earlier run has left flows on these uplinks.
     pub(super) fn adopt(&mut self, earlier: Vec<KeptSpan>, now: Moment) {
         for span in earlier {

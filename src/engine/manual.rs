@@ -2,7 +2,6 @@
 
 use super::candidate::Fitness;
 use super::command::{Command, CommandRefusal};
-use super::drain::Drains;
 use super::event::{Change, Event};
 use super::group::AskedFor;
 use super::settings::Failback;
@@ -15,20 +14,15 @@ use crate::units::{Moment, UplinkName};
 
 /// Whether a command can be followed. Uplinks are chosen for the traffic of the default group, and taken out of
 /// service for all of it.
-pub(super) fn check(
-    view: EngineView<'_>,
-    drains: &Drains,
-    command: &Command,
-) -> Result<(), CommandRefusal> {
+pub(super) fn check(view: EngineView<'_>, command: &Command) -> Result<(), CommandRefusal> {
     let Some(name) = command.uplink() else {
         return Ok(());
     };
     let uplink = find(view, name)?;
     if let Command::Switch { .. } = command {
         check_switch(uplink)
-    } else if let Command::Disable { drain, force, .. } = command {
-        check_disable(view, uplink, *force)?;
-        drain.map_or(Ok(()), |_| drains.check(view, name))
+    } else if let Command::Disable { force, .. } = command {
+        check_disable(view, uplink, *force)
     } else {
         Ok(())
     }

@@ -119,8 +119,11 @@ impl StaleFlows {
     }
 
     /// The flows of an uplink that was drained by these addresses are left behind as well.
-    pub(super) fn leave_drained(&mut self, uplink: &Uplink, addresses: SortedSet<IpAddr>) {
+    pub(super) fn leave_drained(&mut self, uplink: &Uplink, mut addresses: SortedSet<IpAddr>) {
         let name = &uplink.settings().name;
+        addresses.retain(|one| !is_carried(&self.exits, Family::of(*one), *one));
+        let others = { self.remembered.iter() }.filter(|exit| exit.uplink != *name);
+        self.remembered = others.cloned().collect();
         self.push(Departure {
             addresses,
             uplinks: Family::ROUTED.map(|family| (name.clone(), family)).into(),

@@ -15,7 +15,7 @@ use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, FlowEntry, ListItem};
 use crate::routing::Family;
-use crate::routing::traffic::{Flow, Marks};
+use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
 
 /// Flows that are ended with one system call, which takes about a millisecond.
@@ -32,22 +32,21 @@ pub fn end_flows(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
     end_all(addresses).map_err(KernelError::Flows)
 }
 
-/// The established flows that are translated to one of these addresses and that a rule can select:
-/// those of protocols with ports. Blocks, too.
+/// How many established flows of these families have one of these marks. Blocks, too.
 ///
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
-pub fn established_flows(addresses: &SortedSet<IpAddr>) -> Result<SortedSet<Flow>, KernelError> {
-    let list = || -> io::Result<SortedSet<Flow>> {
+pub fn count_flows(marks: &SortedSet<(Family, Marks)>) -> Result<usize, KernelError> {
+    let count = || -> io::Result<usize> {
         let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
-        let mut flows = SortedSet::new();
-        for address in addresses {
-            let entries = translated_to(*address, &mut exchange)?;
-            flows.extend(entries.into_iter().filter_map(|entry| entry.established));
+        let mut count = 0;
+        for marks in marks {
+            let flows = marked(*marks, &mut exchange)?.into_iter();
+            count += flows.filter(|flow| flow.is_established).count();
         }
-        Ok(flows)
+        Ok(count)
     };
-    list().map_err(KernelError::Flows)
+    count().map_err(KernelError::Flows)
 }
 
 /// Clears these marks from the flows of these families that have one of them, and leaves all other bits of their
@@ -68,12 +67,8 @@ fn forget_all(marks: &SortedSet<(Family, Marks)>, addresses: &SortedSet<IpAddr>)
     }
     let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
     for (family, marks) in marks {
-        let request = |sequence| message::flows_marked(*family, *marks, sequence);
-        let mut flows = exchange.list(request, message::flows)?.entries;
-        let is_marked = |flow: &FlowEntry| flow.mark.0 & marks.mask.0 == marks.mark.0;
-        let came_in = |flow: &FlowEntry| addresses.contains(&flow.destination);
-        flows
-            .retain(|flow| Family::of(flow.origin) == *family && is_marked(flow) && !came_in(flow));
+        let mut flows = marked((*family, *marks), &mut exchange)?;
+        flows.retain(|flow| !addresses.contains(&flow.destination));
         for batch in flows.chunks(BATCH) {
             change_batch(batch, &mut exchange, |flow, is_last, number| {
                 message::forgotten_flow((*family, flow), marks.mask, is_last, number)
@@ -81,6 +76,14 @@ fn forget_all(marks: &SortedSet<(Family, Marks)>, addresses: &SortedSet<IpAddr>)
         }
     }
     Ok(())
+}
+
+fn marked((family, marks): (Family, Marks), exchange: &mut Exchange) -> io::Result<Vec<FlowEntry>> {
+    let request = |sequence| message::flows_marked(family, marks, sequence);
+    let mut flows = exchange.list(request, message::flows)?.entries;
+    let is_marked = |flow: &FlowEntry| flow.mark.0 & marks.mask.0 == marks.mark.0;
+    flows.retain(|flow| Family::of(flow.origin) == family && is_marked(flow));
+    Ok(flows)
 }
 
 fn end_all(addresses: &SortedSet<IpAddr>) -> io::Result<usize> {

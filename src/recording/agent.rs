@@ -159,9 +159,8 @@ pub(super) fn read_samples(
                 Input::Settings(_)
                 | Input::Moved { .. }
                 | Input::Command(_)
-                | Input::FlowsListed { .. }
+                | Input::FlowsCounted { .. }
                 | Input::FlowsUnknown { .. }
-                | Input::RoutesHeld
                 | Input::FlowsRemembered(_)
                 | Input::SentLate { .. }
                 | Input::AnswersRead { .. }

@@ -9,7 +9,7 @@ use super::objects::Desired;
 use super::options::RouteOptions;
 use super::route::{Family, Path, Route, RoutePlace};
 use super::rule::Rule;
-use super::traffic::{Flow, Selector};
+use super::traffic::Selector;
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Mark, Metric, RulePriority, TableId};
 
@@ -28,8 +28,6 @@ pub struct TrafficRoutes<'a> {
     pub groups: Vec<Carrying>,
     /// The traffic of each group, by its place from 0; the first match counts.
     pub rules: Vec<(u32, &'a Selector)>,
-    /// Flows that stay on an uplink, by its place in the configuration.
-    pub held: Vec<(u32, &'a Flow)>,
     /// The uplinks that the flows which are remembered as theirs go by, by their places in the configuration.
     pub remembered: SortedSet<(u32, Family)>,
 }
@@ -94,7 +92,7 @@ const DEFAULT_GROUP: u32 = 0;
 /// Main is looked up first but without its default route, so that local, connected and VPN routes take
 /// precedence, and a LAN host that talks to the router's address on an uplink gets its reply on the
 /// LAN; except from an address of an uplink to a network of another, which its own uplink carries. Then
-/// each flow that is remembered, address, delegated prefix, interface and kept flow of an uplink leads to
+/// each flow that is remembered, address, delegated prefix and interface of an uplink leads to
 /// the uplink's table, then the traffic of each group to the group's, and all other traffic to the default
 /// group's. Rules exist for the families in use and, but for those of remembered flows, do not depend on the
 /// state of the links: packets from an address follow its uplink as long as the address exists, deprecated or
@@ -121,10 +119,6 @@ pub fn table_mode(
             desired.rules.extend(rules.by_source(uplink, uplinks));
             desired.rules.insert(rules.by_interface(uplink));
         }
-        let held = traffic.held.iter();
-        desired
-            .rules
-            .extend(held.filter_map(|(position, flow)| rules.by_flow(*position, flow)));
         for (place, (group, selector)) in (0..).zip(&traffic.rules) {
             desired
                 .rules
@@ -303,11 +297,6 @@ impl Rules<'_> {
             oif: Some(uplink.interface.clone()),
             ..self.at(RuleStage::Interface, table)
         }
-    }
-
-    fn by_flow(self, position: u32, flow: &Flow) -> Option<Rule> {
-        let table = self.numbering.uplink_table(position);
-        flow.rule(&self.at(RuleStage::Interface, table))
     }
 
     fn by_group(self, place: u32, group: u32, selector: &Selector) -> Vec<Rule> {

@@ -39,7 +39,7 @@ pub enum RuleStage {
     FlowMark,
     /// `from ADDRESS`.
     Source,
-    /// `oif DEVICE`, and flows that stay on an uplink.
+    /// `oif DEVICE`.
     Interface,
     /// `to NETWORK lookup main`, for one that is connected on an uplink.
     Connected,

@@ -1,6 +1,4 @@
-//! The traffic of a group and of a flow, in the terms of the kernel's rules. Pure.
-
-use std::net::IpAddr;
+//! The traffic of a group, in the terms of the kernel's rules. Pure.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -22,41 +20,6 @@ pub struct Marks {
 impl Marks {
     fn covers(self, other: Self) -> bool {
         self.mask.0 & other.mask.0 == self.mask.0 && other.mark.0 & self.mask.0 == self.mark.0
-    }
-}
-
-/// An established flow as the router routes its packets: before translation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Flow {
-    /// The address that began it.
-    pub from: IpAddr,
-    /// The address it goes to.
-    pub to: IpAddr,
-    /// Its protocol, which has ports.
-    pub protocol: IpProtocol,
-    /// Its source port.
-    pub sport: u16,
-    /// Its destination port.
-    pub dport: u16,
-}
-
-impl Flow {
-    /// The kernel's rule for it: `lookup`, for this flow only; none if that is of the other family.
-    pub fn rule(&self, lookup: &Rule) -> Option<Rule> {
-        let port = |port| {
-            Some(Ports {
-                first: port,
-                last: port,
-            })
-        };
-        (Family::of(self.from) == lookup.family).then(|| Rule {
-            from: Some(self.from.into()),
-            to: Some(self.to.into()),
-            protocol: Some(self.protocol),
-            sport: port(self.sport),
-            dport: port(self.dport),
-            ..lookup.clone()
-        })
     }
 }
 

@@ -8,21 +8,22 @@ use uplinkd::engine::event::Event;
 use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::state::State;
-use uplinkd::replay::{Replay, World, attached};
-use uplinkd::routing::RoutingMode;
-use uplinkd::routing::traffic::Flow;
+use uplinkd::replay::{Replay, World};
+use uplinkd::routing::{Desired, Family, Numbering};
 use uplinkd::units::sorted::{SortedMap, SortedSet};
-use uplinkd::units::{IpProtocol, Moment, UplinkName};
+use uplinkd::units::{Moment, UplinkName};
 
+use crate::kept_flows::remembered;
 use crate::lossy::state;
 use crate::support::{at, brief, name, settings, when};
 
 /// The established flows of each uplink, and the uplinks that are dead.
 #[derive(Default)]
 struct FlowWorld {
-    flows: SortedMap<UplinkName, SortedSet<Flow>>,
+    flows: SortedMap<UplinkName, usize>,
     dead: SortedSet<UplinkName>,
     are_hidden: bool,
+    desired: Desired,
 }
 
 impl World for FlowWorld {
@@ -30,30 +31,24 @@ impl World for FlowWorld {
         (!self.dead.contains(&order.uplink)).then_some(Duration::from_millis(10))
     }
 
-    fn flows(&mut self, uplink: &UplinkName, _: Moment) -> Result<SortedSet<Flow>, String> {
+    fn flows(&mut self, uplink: &UplinkName, _: Moment) -> Result<usize, String> {
         if self.are_hidden {
             return Err("no conntrack".to_owned());
         }
-        Ok(self.flows.get(uplink).cloned().unwrap_or_default())
+        Ok(self.flows.get(uplink).copied().unwrap_or_default())
+    }
+
+    fn routed(&mut self, desired: &Desired) {
+        self.desired = desired.clone();
     }
 }
 
-fn flows(count: u16) -> SortedSet<Flow> {
-    let flow = |port| Flow {
-        from: [10, 0, 0, 7].into(),
-        to: [203, 0, 113, 80].into(),
-        protocol: IpProtocol(6),
-        sport: port,
-        dport: 443,
-    };
-    (0..count).map(flow).collect()
-}
-
 /// Ten seconds old, with so many flows through fiber.
-fn site(settings: Settings, count: u16) -> Replay<FlowWorld> {
+fn site(settings: Settings, flows: usize) -> Replay<FlowWorld> {
     let mut world = FlowWorld::default();
-    world.flows.insert(name("fiber"), flows(count));
+    world.flows.insert(name("fiber"), flows);
     let mut replay = Replay::new(settings, world);
+    replay.input(remembered(&["fiber", "lte"]));
     replay.run_until(at(10.0));
     replay
 }
@@ -76,11 +71,11 @@ fn drained(replay: &mut Replay<FlowWorld>, limit: &str) -> Vec<Event> {
     events
 }
 
-fn held(replay: &Replay<FlowWorld>) -> Option<usize> {
+fn left(replay: &Replay<FlowWorld>) -> Option<usize> {
     replay
         .engine()
         .draining(&name("fiber"))
-        .map(|(held, _)| held)
+        .map(|(flows, _)| flows)
 }
 
 #[test]
@@ -93,21 +88,56 @@ fn new_traffic_leaves_a_drained_uplink_and_its_flows_are_held_until_they_end() {
         brief(&events)
     );
     assert_eq!(state(&replay, "fiber"), State::Disabled);
-    assert_eq!(held(&replay), Some(3));
-    replay.world().flows.insert(name("fiber"), flows(1));
+    assert_eq!(left(&replay), Some(3));
+    replay.world().flows.insert(name("fiber"), 1);
     assert_eq!(brief(&replay.run_until(at(30.0))), Vec::<String>::new());
-    assert_eq!(held(&replay), Some(1));
+    assert_eq!(left(&replay), Some(1));
     replay.world().flows.clear();
     assert_eq!(brief(&replay.run_until(at(40.0))), ["uplink.drained fiber"]);
-    assert_eq!(held(&replay), None);
+    assert_eq!(left(&replay), None);
     assert_eq!(state(&replay, "fiber"), State::Disabled);
 }
 
+/// The families of fiber whose flows have the rule that leads them there.
+fn led(replay: &mut Replay<FlowWorld>) -> Vec<Family> {
+    let numbering = Numbering::default();
+    let table = numbering.uplink_table(0);
+    let rules = replay.world().desired.rules.iter();
+    let led = rules.filter(|rule| rule.mask == numbering.flow_mask && rule.table == table);
+    led.map(|rule| rule.family).collect()
+}
+
 #[test]
-fn of_more_flows_than_512_the_others_move_at_once() {
-    let mut replay = site(two(), 600);
+fn flows_of_a_drained_uplink_have_their_rule_until_the_drain_is_over() {
+    for end in [
+        Command::disable(name("fiber")),
+        Command::enable(name("fiber")),
+    ] {
+        let mut replay = site(two(), 70_000);
+        let rules = |replay: &mut Replay<FlowWorld>| replay.world().desired.rules.len();
+        let before = rules(&mut replay);
+        drained(&mut replay, "10m");
+        assert_eq!(left(&replay), Some(70_000));
+        assert_eq!(rules(&mut replay), before, "no rule for each flow");
+        assert_eq!(led(&mut replay), [Family::Ipv4]);
+        let is_disabled = end == Command::disable(name("fiber"));
+        replay.input(Input::Command(end.into()));
+        assert_eq!(led(&mut replay).is_empty(), is_disabled);
+    }
+}
+
+#[test]
+fn a_drain_is_over_when_flows_are_not_remembered_any_more() {
+    let mut replay = site(two(), 3);
     drained(&mut replay, "10m");
-    assert_eq!(held(&replay), Some(512));
+    let events = replay.input(remembered(&["lte"]));
+    assert_eq!(brief(&events), ["uplink.drained fiber"]);
+    assert!(
+        events[0].reason.contains("not remembered"),
+        "{}",
+        events[0].reason
+    );
+    assert_eq!(led(&mut replay), []);
 }
 
 #[test]
@@ -144,7 +174,7 @@ fn a_drain_is_over_as_soon_as_its_uplink_dies_as_if_it_carried() {
         let events = replay.run_until(at(60.0));
         let over = when(&events, "uplink.drained fiber").expect("its end");
         assert!(over - dies_at < 2.0, "{dies_at} {over}");
-        assert_eq!(held(&replay), None);
+        assert_eq!(left(&replay), None);
     }
 }
 
@@ -153,12 +183,12 @@ fn an_uplink_that_is_enabled_again_is_drained_no_more() {
     let mut replay = site(two(), 3);
     drained(&mut replay, "10m");
     replay.input(Input::Command(Command::enable(name("fiber")).into()));
-    assert_eq!(held(&replay), None);
+    assert_eq!(left(&replay), None);
     assert_eq!(state(&replay, "fiber"), State::Up);
 }
 
 #[test]
-fn an_uplink_whose_flows_cannot_be_listed_stays_in_service() {
+fn an_uplink_whose_flows_cannot_be_counted_stays_in_service() {
     let mut replay = site(two(), 3);
     replay.world().are_hidden = true;
     let events = drained(&mut replay, "10m");
@@ -179,21 +209,11 @@ fn the_last_usable_uplink_is_not_drained_even_if_it_becomes_so_meanwhile() {
 }
 
 #[test]
-fn what_cannot_be_held_is_not_drained() {
-    let mut main = two();
-    main.numbering.mode = RoutingMode::Main;
-    let replay = site(main, 3);
-    assert_eq!(
-        replay.engine().check(&drain("10m")),
-        Err(CommandRefusal::NoRules)
-    );
+fn what_is_not_remembered_is_not_drained() {
     let mut replay = site(two(), 3);
-    replay.input(Input::Attachment {
-        uplink: name("lte"),
-        attachment: attached(1),
-    });
+    replay.input(remembered(&["lte"]));
     let refusal = replay.engine().check(&drain("10m"));
-    assert_eq!(refusal, Err(CommandRefusal::SharedAddress(name("lte"))));
+    assert_eq!(refusal, Err(CommandRefusal::NotRemembered(name("fiber"))));
     let mut replay = site(two(), 3);
     drained(&mut replay, "10m");
     let refusal = replay.engine().check(&drain("10m"));

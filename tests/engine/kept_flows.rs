@@ -28,7 +28,7 @@ fn limited(seconds: u32) -> Settings {
     settings
 }
 
-fn remembered(uplinks: &[&str]) -> Input {
+pub(crate) fn remembered(uplinks: &[&str]) -> Input {
     Input::FlowsRemembered(keys(uplinks))
 }
 

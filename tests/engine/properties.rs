@@ -27,11 +27,9 @@ use uplinkd::engine::status::{GroupStatus, SelectionMode, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{ReplayStep, replay_steps};
 use uplinkd::replay::{Replay, attached, attached_by_both};
-use uplinkd::routing::traffic::Flow;
 use uplinkd::routing::{Attachment, Desired, Family, Numbering, Path, Trouble};
 use uplinkd::units::{
-    Bytes, Counters, GroupName, IpProtocol, Moment, ProbeId, Score, Tier, Timestamp, UplinkName,
-    Wall,
+    Bytes, Counters, GroupName, Moment, ProbeId, Score, Tier, Timestamp, UplinkName, Wall,
 };
 
 const UPLINKS: [&str; 3] = ["fiber", "lte", "backup"];
@@ -493,13 +491,6 @@ impl Rig {
 
     /// An uplink is drained that has so many flows.
     fn drain(&mut self, uplink: usize, count: u16) {
-        let flow = |port| Flow {
-            from: [10, 0, 0, 7].into(),
-            to: [203, 0, 113, 80].into(),
-            protocol: IpProtocol(6),
-            sport: port,
-            dport: 443,
-        };
         let uplink = name(UPLINKS[uplink]);
         let command = Command::Disable {
             uplink: uplink.clone(),
@@ -507,9 +498,8 @@ impl Rig {
             force: false,
         };
         self.tell(Some(Input::Command(command.into())));
-        let flows = (0..count).map(flow).collect();
-        self.tell(Some(Input::FlowsListed { uplink, flows }));
-        self.tell(Some(Input::RoutesHeld));
+        let flows = count.into();
+        self.tell(Some(Input::FlowsCounted { uplink, flows }));
     }
 
     /// Until the next timeout, or the next answer.
@@ -559,7 +549,12 @@ impl Rig {
         self.latest = self.latest.max(self.now);
         let is_by_hand = matches!(
             input,
-            Some(Input::Command(_) | Input::Resume(_) | Input::RoutesHeld | Input::Settings(_))
+            Some(
+                Input::Command(_)
+                    | Input::Resume(_)
+                    | Input::FlowsCounted { .. }
+                    | Input::Settings(_)
+            )
         );
         let is_resumed = matches!(input, Some(Input::Resume(_)));
         let before = self.seen.clone();
@@ -607,7 +602,7 @@ impl Rig {
 
     /// The limit ends no flow of an uplink that carries traffic of that family.
     fn judge_departure(&self, departure: &Departure) {
-        assert!(!departure.addresses.is_empty());
+        assert!(!departure.addresses.is_empty() || !departure.uplinks.is_empty());
         if departure.cause == DepartureCause::Limit {
             let status = self.status();
             let carries = |(left, family): &(UplinkName, Family)| {

@@ -10,7 +10,7 @@ use uplinkd::routing::desired::{
 };
 use uplinkd::routing::nexthop::{NextHop, leads_alike};
 use uplinkd::routing::plan::{Operation, plan};
-use uplinkd::routing::traffic::{Flow, Marks, Ports, Selector};
+use uplinkd::routing::traffic::{Marks, Ports, Selector};
 use uplinkd::routing::{
     Attachment, DeadEnd, Desired, Family, Gateway, Hints, LearnedDefault, Link, LinkAddress,
     Numbering, Observed, Path, Preference, Prefixes, Route, RouteOptions, RoutingMode, Rule,
@@ -167,44 +167,6 @@ fn lines(desired: &Desired, observed: &Observed) -> Vec<String> {
                 .to_string()
         })
         .collect()
-}
-
-#[test]
-fn a_held_flow_has_a_rule_before_those_of_groups_in_its_own_family_only() {
-    let link = fiber();
-    let attachment = attach(Some(&link), &Hints::default(), &SortedMap::default());
-    let uplinks = [UplinkRoutes {
-        position: 0,
-        interface: &link.name,
-        attachment: &attachment,
-    }];
-    let flow = Flow {
-        from: [10, 0, 0, 7].into(),
-        to: [203, 0, 113, 80].into(),
-        protocol: IpProtocol(6),
-        sport: 40_000,
-        dport: 443,
-    };
-    let traffic = TrafficRoutes {
-        held: vec![(0, &flow)],
-        ..TrafficRoutes::default()
-    };
-    let with = desired_of(&Numbering::default(), &uplinks, &traffic);
-    let without = desired_of(&Numbering::default(), &uplinks, &TrafficRoutes::default());
-    let rules: Vec<_> = with.rules.difference(&without.rules).collect();
-    let [rule] = rules.as_slice() else {
-        panic!("{rules:#?}");
-    };
-    assert_eq!(rule.family, Family::Ipv4);
-    assert!(rule.priority < Numbering::default().group_rule(0));
-    assert_eq!(rule.table, Numbering::default().uplink_table(0));
-    let port = |port| {
-        Some(Ports {
-            first: port,
-            last: port,
-        })
-    };
-    assert_eq!((rule.sport, rule.dport), (port(40_000), port(443)));
 }
 
 #[test]
@@ -956,7 +918,6 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         default_group: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
         groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
         rules: vec![(0, &selector)],
-        held: Vec::new(),
         remembered: [].into(),
     };
     desired_of(&Numbering::default(), &uplinks, &traffic)

@@ -26,6 +26,7 @@ pub(crate) struct Tracked {
     /// Where its answers go to.
     pub(crate) translated_to: IpAddr,
     pub(crate) port: u16,
+    pub(crate) mark: u32,
 }
 
 /// The table of this thread's network namespace.
@@ -124,6 +125,7 @@ fn creation(flow: &Tracked, flags: u16) -> Vec<u8> {
     const TUPLE_REPLY: u16 = 2;
     const STATUS: u16 = 3;
     const TIMEOUT: u16 = 7;
+    const MARK: u16 = 8;
     const SEEN_REPLY: u32 = 1 << 1;
     const ASSURED: u32 = 1 << 2;
     const CONFIRMED: u32 = 1 << 3;
@@ -136,6 +138,7 @@ fn creation(flow: &Tracked, flags: u16) -> Vec<u8> {
         &(SEEN_REPLY | ASSURED | CONFIRMED).to_be_bytes(),
     ));
     body.extend(attribute(TIMEOUT, &600_u32.to_be_bytes()));
+    body.extend(attribute(MARK, &flow.mark.to_be_bytes()));
     message(NEW, flags, flow.from, &body)
 }
 

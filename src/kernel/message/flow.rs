@@ -9,8 +9,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlaBuffer};
 
 use super::wire::{NESTED, address_family, append, append_nested, attributes, ip_of, request};
 use crate::routing::Family;
-use crate::routing::traffic::{Flow, Marks};
-use crate::units::{IpProtocol, Mark};
+use crate::routing::traffic::Marks;
+use crate::units::Mark;
 
 const CTNETLINK: u16 = 1 << 8;
 pub(super) const NEW_FLOW: u16 = CTNETLINK;
@@ -33,10 +33,6 @@ const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 /// `CTA_FILTER_F_CTA_IP_DST` (`net/netfilter/nf_internals.h`).
 const BY_DESTINATION: u32 = 1 << 1;
 const CTA_TUPLE_IP: u16 = 1;
-const CTA_TUPLE_PROTO: u16 = 2;
-const CTA_PROTO_NUM: u16 = 1;
-const CTA_PROTO_SRC_PORT: u16 = 2;
-const CTA_PROTO_DST_PORT: u16 = 3;
 /// `IPS_ASSURED` (`linux/netfilter/nf_conntrack_common.h`): packets went both ways, and for TCP the
 /// connection stands.
 const ASSURED: u32 = 1 << 2;
@@ -54,8 +50,8 @@ pub(in crate::kernel) struct FlowEntry {
     pub(in crate::kernel) destination: IpAddr,
     /// The destination of its replies.
     pub(in crate::kernel) answers_to: IpAddr,
-    /// The flow before translation, if it is established and its protocol has ports.
-    pub(in crate::kernel) established: Option<Flow>,
+    /// Packets went both ways.
+    pub(in crate::kernel) is_established: bool,
     /// Its connection mark.
     pub(in crate::kernel) mark: Mark,
     /// The attributes that identify it.
@@ -119,20 +115,19 @@ pub(in crate::kernel) fn forgotten_flow(
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
     let (mut origin, mut destination, mut answers_to) = (None, None, None);
-    let (mut flow, mut is_assured) = (None, false);
+    let mut is_established = false;
     let mut mark = Mark(0);
     for attribute in attributes(body, HEADER) {
         match attribute.kind() {
             CTA_TUPLE_ORIG => {
                 origin = address_in(&attribute, [CTA_IP_V4_SRC, CTA_IP_V6_SRC]);
                 destination = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]);
-                flow = flow_in(&attribute);
                 keep(&mut identity, &attribute);
             }
             CTA_TUPLE_REPLY => answers_to = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]),
             CTA_STATUS => {
                 let status = attribute.value().first_chunk().copied();
-                is_assured = u32::from_be_bytes(status.unwrap_or_default()) & ASSURED != 0;
+                is_established = u32::from_be_bytes(status.unwrap_or_default()) & ASSURED != 0;
             }
             CTA_MARK => {
                 let value = attribute.value().first_chunk().copied();
@@ -146,7 +141,7 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
         origin: origin?,
         destination: destination?,
         answers_to: answers_to?,
-        established: flow.filter(|_| is_assured),
+        is_established,
         mark,
         identity,
     })
@@ -155,30 +150,6 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
 fn keep(identity: &mut Vec<u8>, attribute: &NlaBuffer<&[u8]>) {
     let nested = if attribute.nested_flag() { NESTED } else { 0 };
     append(identity, attribute.kind() | nested, attribute.value());
-}
-
-/// The flow of a tuple, if its protocol has ports.
-fn flow_in(tuple: &NlaBuffer<&[u8]>) -> Option<Flow> {
-    let (mut number, mut sport, mut dport) = (None, None, None);
-    let protocol =
-        attributes(tuple.value(), 0).find(|attribute| attribute.kind() == CTA_TUPLE_PROTO)?;
-    for attribute in attributes(protocol.value(), 0) {
-        let port = attribute.value().first_chunk();
-        let port = port.map(|port| u16::from_be_bytes(*port));
-        match attribute.kind() {
-            CTA_PROTO_NUM => number = attribute.value().first().copied(),
-            CTA_PROTO_SRC_PORT => sport = port,
-            CTA_PROTO_DST_PORT => dport = port,
-            _ => {}
-        }
-    }
-    Some(Flow {
-        from: address_in(tuple, [CTA_IP_V4_SRC, CTA_IP_V6_SRC])?,
-        to: address_in(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST])?,
-        protocol: IpProtocol(number?),
-        sport: sport?,
-        dport: dport?,
-    })
 }
 
 fn address_in(tuple: &NlaBuffer<&[u8]>, kinds: [u16; 2]) -> Option<IpAddr> {

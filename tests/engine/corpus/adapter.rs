@@ -11,11 +11,9 @@ use uplinkd::engine::input::{EarlierRun, Input, ProbeOutcome, SharedFamily};
 use uplinkd::engine::settings::{self, Settings, Standby};
 use uplinkd::engine::status::Choices;
 use uplinkd::replay::{attached, attached_by_both};
-use uplinkd::routing::traffic::{Flow, Selector};
+use uplinkd::routing::traffic::Selector;
 use uplinkd::routing::{self, Attachment, Desired, Family, Path};
-use uplinkd::units::{
-    self, Bytes, Counters, IpProtocol, ProbeId, Score, Tier, UplinkName, Wall, Weight,
-};
+use uplinkd::units::{self, Bytes, Counters, ProbeId, Score, Tier, UplinkName, Wall, Weight};
 
 use super::cases::{Act, Link, Order, Policy, Reply, Setup, TARGETS, Trouble, UPLINKS};
 use crate::support::{self, names};
@@ -223,10 +221,15 @@ pub(super) fn tell(engine: &mut Engine, now: Moment, act: &Act) {
                 tx_bytes: *tx_bytes,
             },
         },
-        Act::Flows(place, count) => Input::FlowsListed {
+        Act::Flows(place, count) => Input::FlowsCounted {
             uplink: uplink(*place),
-            flows: (0..*count).map(flow).collect(),
+            flows: *count,
         },
+        Act::Remembered(places) => {
+            let places = places.iter().map(|place| uplink(*place));
+            let keys = places.flat_map(|name| Family::ROUTED.map(|family| (name.clone(), family)));
+            Input::FlowsRemembered(keys.collect())
+        }
         Act::Wire(..)
         | Act::Traffic(..)
         | Act::Sleep(_)
@@ -237,19 +240,6 @@ pub(super) fn tell(engine: &mut Engine, now: Moment, act: &Act) {
         }
     };
     engine.handle_input(now.into(), input);
-    if engine.awaits_routes() {
-        engine.handle_input(now.into(), Input::RoutesHeld);
-    }
-}
-
-fn flow(port: u16) -> Flow {
-    Flow {
-        from: [10, 0, 0, 7].into(),
-        to: [203, 0, 113, 80].into(),
-        protocol: IpProtocol(6),
-        sport: port,
-        dport: 443,
-    }
 }
 
 /// A new engine that goes on where another one ended, as after a restart of the agent.
@@ -411,12 +401,12 @@ pub(super) fn answers(engine: &mut Engine) -> Vec<Answer> {
 
 fn drain(uplink: &UplinkName, order: &DrainOrder) -> String {
     match order {
-        DrainOrder::List(addresses) => {
-            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            format!("drain {uplink} list {}", addresses.join(","))
+        DrainOrder::CountFlows(families) => {
+            let families: Vec<_> = families.iter().map(ToString::to_string).collect();
+            format!("drain {uplink} count {}", families.join(","))
         }
-        DrainOrder::Begun { held, moved, limit } => {
-            format!("drain {uplink} begun {held} {moved} {}", limit.as_secs())
+        DrainOrder::Begun { flows, limit } => {
+            format!("drain {uplink} begun {flows} {}", limit.as_secs())
         }
         DrainOrder::Failed(why) => format!("drain {uplink} failed {why}"),
         DrainOrder::Over => format!("drain {uplink} over"),

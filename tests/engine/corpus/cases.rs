@@ -82,7 +82,9 @@ pub(super) enum Act {
     /// The agent starts again.
     Restart,
     /// It has so many established flows, while it is drained.
-    Flows(usize, u16),
+    Flows(usize, usize),
+    /// The kernel remembers the flows of these, and of no others.
+    Remembered(&'static [usize]),
     /// An answer to the last probe but so many, whether or not it was answered before.
     Late(usize, Reply),
     /// An answer to a probe that never was.

@@ -164,7 +164,8 @@ impl Rig<'_> {
             | Act::Reload(_)
             | Act::Stray(..)
             | Act::Counters(..)
-            | Act::Flows(..) => {
+            | Act::Flows(..)
+            | Act::Remembered(_) => {
                 adapter::tell(&mut self.engine, Moment(self.now), &act);
             }
         }

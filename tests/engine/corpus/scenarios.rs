@@ -1,7 +1,8 @@
 //! The lab's scenarios, without the kernel and the clients.
 
 use super::cases::Act::{
-    Flows, Link as Attach, Moved, Order, Reload, Restart, Sleep, Traffic, Wire as Behind,
+    Flows, Link as Attach, Moved, Order, Reload, Remembered, Restart, Sleep, Traffic,
+    Wire as Behind,
 };
 use super::cases::Order::{Auto, Disable, Drain, Enable, Pin, Switch};
 use super::cases::{
@@ -589,6 +590,7 @@ pub(super) fn lab() -> Vec<Case> {
             setup(2),
             40.0,
             vec![
+                (4.0, Remembered(&[FIBER, LTE])),
                 (5.0, Order(Drain(FIBER))),
                 (5.2, Flows(FIBER, 3)),
                 (12.0, Flows(FIBER, 1)),

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::netns::{self};
 use super::*;
+use crate::tracked::{Tracked, Tracking};
 
 /// An agent of two uplinks with its files and its clients.
 pub(super) struct Site {
@@ -314,6 +315,35 @@ fn flows_are_not_held_for_an_uplink_that_is_not_there() {
             "{said}"
         );
         site.status(is_disabled).await;
+    });
+}
+
+#[test]
+fn hundreds_of_flows_of_a_drained_uplink_stay_without_a_rule_for_each() {
+    const ESTABLISHED: usize = 600;
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let site = Site::new("state");
+        site.status(|status| status["flow_memory"]["state"] == "on")
+            .await;
+        let [from, to, by] = [[10, 0, 0, 7], [203, 0, 113, 80], [198, 51, 100, 10]];
+        let mark = Numbering::default().flow_mark(1).expect("a mark").mark.0;
+        let flows = (1..).take(ESTABLISHED).map(|port| Tracked {
+            from: from.into(),
+            to: to.into(),
+            translated_to: by.into(),
+            port,
+            mark,
+        });
+        Tracking::open().add_all(&flows.collect::<Vec<_>>());
+        let told = site.say(&["disable", "lte", "--drain"]);
+        let said = text(&told.stdout);
+        assert!(
+            said.contains("; 600 established ones go on for 10m at most"),
+            "{said}"
+        );
+        let ours = world.of_protocol(117).await.len();
+        assert!(ours < 50, "no rule for each: {ours}");
     });
 }
 

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 
 use socket2::{Domain, Socket, Type};
 
-use uplinkd::kernel::{end_flows, end_sockets, established_flows};
-use uplinkd::routing::traffic::Flow;
-use uplinkd::units::IpProtocol;
+use uplinkd::kernel::{count_flows, end_flows, end_sockets};
+use uplinkd::routing::Family;
+use uplinkd::routing::traffic::Marks;
+use uplinkd::units::Mark;
 use uplinkd::units::sorted::SortedSet;
 
 use crate::netns;
@@ -32,6 +33,7 @@ fn translated(by: IpAddr, port: u16) -> Tracked {
         to,
         translated_to: by,
         port,
+        mark: 0,
     }
 }
 
@@ -58,31 +60,29 @@ fn only_the_flows_of_the_uplink_that_is_left_are_ended() {
 }
 
 #[test]
-fn a_flow_is_listed_as_its_packets_are_before_they_are_translated() {
+fn flows_are_counted_by_the_marks_of_their_uplink() {
+    const IN_V4: (Family, Marks) = (Family::Ipv4, MARKS);
+    const MARKS: Marks = Marks {
+        mark: Mark(0x0200_0000),
+        mask: Mark(0xff00_0000),
+    };
     netns::run(|_| async {
         let mut tracking = Tracking::open();
-        for flow in [
-            translated(FIBER, 7),
-            translated(FIBER6, 8),
-            translated(LTE, 9),
-        ] {
-            tracking.add(flow);
+        for (port, mark) in [(1, 0x0200_0000), (2, 0x0200_0042), (3, 0x0300_0000), (4, 0)] {
+            for by in [FIBER, FIBER6] {
+                tracking.add(Tracked {
+                    mark,
+                    ..translated(by, port)
+                });
+            }
         }
-        tracking.add(Tracked {
-            from: FIBER,
-            ..translated(FIBER, 10)
-        });
-        let flow = |from, to, sport| Flow {
-            from,
-            to,
-            protocol: IpProtocol(17),
-            sport,
-            dport: 443,
+        let count = |marks: &[(Family, Marks)]| {
+            let marks = marks.iter().copied().collect();
+            count_flows(&marks).expect("the kernel tracks connections")
         };
-        let expected = [flow(LAPTOP, SERVER, 7), flow(LAPTOP6, SERVER6, 8)];
-        let addresses = SortedSet::from([FIBER, FIBER6]);
-        let listed = established_flows(&addresses).expect("the kernel tracks connections");
-        assert_eq!(listed, expected.into());
+        assert_eq!(count(&[IN_V4]), 2);
+        assert_eq!(count(&[IN_V4, (Family::Ipv6, MARKS)]), 4);
+        assert_eq!(count(&[]), 0);
     });
 }
 
@@ -95,6 +95,7 @@ fn flows_of_the_router_itself_and_of_port_forwards_stay() {
             to: SERVER,
             translated_to: FIBER,
             port: 1,
+            mark: 0,
         });
         // A port forward: a client outside reached the laptop by the router's address.
         tracking.add(Tracked {
@@ -102,6 +103,7 @@ fn flows_of_the_router_itself_and_of_port_forwards_stay() {
             to: FIBER,
             translated_to: SERVER,
             port: 2,
+            mark: 0,
         });
         assert_eq!(end(&[FIBER]), 0);
         assert_eq!(tracking.answered_to(FIBER), 1);

@@ -69,7 +69,6 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                     .map(|place| carrying(attachments, &[(place, 1)]))
                     .into(),
                 rules,
-                held: Vec::new(),
                 remembered: [].into(),
             }
         };
@@ -147,7 +146,6 @@ fn a_switch_of_sixty_four_groups_replaces_their_default_routes_and_nothing_else(
                     .map(|group| carrying(attachments, &[((group + offset) % 64, 1)]))
                     .collect(),
                 rules,
-                held: Vec::new(),
                 remembered: [].into(),
             }
         };
