@@ -26,10 +26,7 @@ impl Daemon {
                 self.drain(call, &command, uplink);
                 return;
             }
-            Request::Status => {
-                self.note_flow_memory();
-                Response::Status(Box::new(self.status()))
-            }
+            Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.follow_command(&call.by, command),
             Request::Reload => self.reload(),
             Request::History { since, newest } => {

@@ -48,6 +48,8 @@ pub(super) struct KernelSide {
     barrier: Option<DeadEnd>,
     attachments: SortedMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
+    /// The interfaces whose reverse-path filter drops replies of forwarded flows, as it was with what was observed.
+    blind: SortedSet<InterfaceName>,
     /// The uplinks whose flows are remembered, as the engine knows it.
     remembering: SortedSet<(UplinkName, Family)>,
     is_observing: bool,
@@ -80,6 +82,7 @@ impl KernelSide {
             barrier: None,
             attachments: SortedMap::new(),
             observed: None,
+            blind: SortedSet::new(),
             remembering: SortedSet::new(),
             is_observing,
             _claim: claimed,
@@ -164,20 +167,37 @@ impl KernelSide {
         for (position, uplink) in (0..).zip(&settings.uplinks) {
             let attachment = attachment(settings, (position, uplink), &observed);
             let before = self.attachments.get(&uplink.name);
-            let is_elsewhere = before.and_then(|before| before.index) != attachment.index;
-            if is_elsewhere && attachment.index.is_some() {
-                complain_of_filter(settings, uplink);
-            }
             if before != Some(&attachment) {
                 let uplink = uplink.name.clone();
                 self.attachments.insert(uplink.clone(), attachment.clone());
                 inputs.push(Input::Attachment { uplink, attachment });
             }
         }
+        self.watch_filters(settings, &observed);
         self.watch_rival(settings, &observed);
         self.watch_barrier(settings, &observed);
         self.observed = Some(observed);
         inputs
+    }
+
+    /// Looks at the reverse-path filters, and logs once where one stands in the way of flows that are remembered.
+    fn watch_filters(&mut self, settings: &Settings, observed: &Observed) {
+        let of_uplink = |name: &&InterfaceName| {
+            let mut uplinks = settings.uplinks.iter();
+            uplinks.any(|uplink| uplink.interface == **name)
+        };
+        let interfaces = observed.links.values().map(|link| &link.name);
+        let interfaces = interfaces.filter(of_uplink);
+        let blind: SortedSet<_> = interfaces.filter(|name| is_blind(name)).cloned().collect();
+        let is_of_use = settings.numbering.flow_mark(0).is_some();
+        for interface in blind.difference(&self.blind).filter(|_| is_of_use) {
+            let why = filter_remedy(interface);
+            tracing::warn!(
+                why,
+                "replies of flows may be dropped while another uplink is active"
+            );
+        }
+        self.blind = blind;
     }
 
     /// Logs once when a foreign default route carries the traffic instead of ours.
@@ -273,7 +293,7 @@ impl KernelSide {
         };
         let mut now = SortedSet::new();
         for uplink in settings.uplinks.iter().filter(|uplink| in_memory(uplink)) {
-            let sees = |family| family != Family::Ipv4 || !is_blind(uplink);
+            let sees = |family| family != Family::Ipv4 || !self.blind.contains(&uplink.interface);
             let families = Family::ROUTED.into_iter();
             let families = families.filter(|family| state.remembers(*family) && sees(*family));
             now.extend(families.map(|family| (uplink.name.clone(), family)));
@@ -299,8 +319,7 @@ impl KernelSide {
         let (state, reasons) = match self.kernel.flow_memory() {
             FlowMemoryState::Off => return off("nothing is decided yet"),
             FlowMemoryState::On { lacks } => {
-                let blind = settings.uplinks.iter().filter(|uplink| is_blind(uplink));
-                let blind = blind.map(|uplink| filter_remedy(&uplink.interface));
+                let blind = self.blind.iter().map(filter_remedy);
                 let lacks = lacks.map(|lack| lack.to_string());
                 let reasons: Vec<_> = lacks.into_iter().chain(blind).collect();
                 (FlowMemoryWord::On, reasons)
@@ -432,8 +451,7 @@ fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
 
 /// Replies of forwarded flows are dropped when they arrive by an uplink that does not carry the traffic: its
 /// reverse-path filter is strict, and does not see which uplink a flow goes by.
-fn is_blind(uplink: &UplinkSettings) -> bool {
-    let interface = &uplink.interface;
+fn is_blind(interface: &InterfaceName) -> bool {
     reverse_path_filter(interface) == ReversePathFilter::Strict && !looks_at_marks(interface)
 }
 
@@ -442,11 +460,4 @@ fn filter_remedy(interface: &InterfaceName) -> String {
         "{interface} has a strict reverse-path filter that does not look at marks (sysctl -w \
          net.ipv4.conf.{interface}.src_valid_mark=1)"
     )
-}
-
-fn complain_of_filter(settings: &Settings, uplink: &UplinkSettings) {
-    if settings.numbering.flow_mark(0).is_some() && is_blind(uplink) {
-        let why = filter_remedy(&uplink.interface);
-        tracing::warn!(uplink = %uplink.name, why, "replies of flows may be dropped while another uplink is active");
-    }
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::netns::{self};
+use super::netns::{self, sysctl};
 use super::*;
 use crate::tracked::{Tracked, Tracking};
 
@@ -344,6 +344,27 @@ fn hundreds_of_flows_of_a_drained_uplink_stay_without_a_rule_for_each() {
         );
         let ours = world.of_protocol(117).await.len();
         assert!(ours < 50, "no rule for each: {ours}");
+    });
+}
+
+#[test]
+fn a_reverse_path_filter_that_looks_at_marks_from_now_on_is_noticed_by_a_reload() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let key = |key: &str| format!("ipv4/conf/lte/{key}");
+        sysctl(&key("rp_filter"), "1");
+        let site = Site::new("state");
+        let reason = |status: &Value| status["flow_memory"]["reason"].clone();
+        let is_on = |status: &Value| status["flow_memory"]["state"] == "on";
+        let before = site.status(is_on).await;
+        let remedy = "net.ipv4.conf.lte.src_valid_mark=1";
+        assert!(reason(&before).to_string().contains(remedy), "{before}");
+        assert!(site.log().contains(remedy), "{}", site.log());
+        let fate = |status: &Value| status["uplinks"][1]["flows_on_failback"].clone();
+        sysctl(&key("src_valid_mark"), "1");
+        site.say(&["reload"]);
+        site.status(|status| reason(status).is_null() && fate(status) == "keep")
+            .await;
     });
 }
 
