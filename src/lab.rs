@@ -12,7 +12,7 @@
 //!            └───────┼──────────┘
 //!                 testbed                        the network, the agent, and what is observed of both
 //!                    │
-//!   address_changes  agent  modem  meter  route_watch  machine_delay  bare_probe  long_flow_ends  flood  noise  portal
+//!   address_changes  agent  modem  meter  route_watch  machine_delay  bare_probe  long_flow_ends  incoming  flood  noise  portal
 //!   quota  stalls
 //!                    │                           threads and processes in the nodes
 //!                 network ── pump ── tap ── flapping
@@ -38,6 +38,7 @@ pub mod family;
 mod files;
 mod flapping;
 mod flood;
+mod incoming;
 pub mod internet;
 mod inventory;
 mod kill_test;

@@ -29,7 +29,9 @@ pub(super) use entry::{Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
 pub use entry::{LinkDetails, LinkKind};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to, flows_marked, forgotten_flow};
 pub(super) use nexthop::{NextHopEntry, all_buckets, all_next_hops, next_hop, no_next_hop};
-pub(super) use nftables::{ChainEntry, CommentedRule, all_chains, all_rules, concerns_table};
+pub(super) use nftables::{
+    ChainEntry, CommentedRule, all_chains, all_rules, concerns_table, every_rule,
+};
 pub use nftables::{
     MarkField, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
     PacketField, PacketHook,

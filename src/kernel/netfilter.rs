@@ -20,6 +20,34 @@ pub fn commit(batch: &NetfilterBatch) -> io::Result<()> {
     submit(&mut exchange, &batch.to_commit())
 }
 
+/// The chains and rules of all tables in the network namespace of this thread, in words; none where the kernel has no
+/// nf_tables.
+///
+/// # Errors
+/// If they cannot be listed.
+pub fn inventory() -> io::Result<Vec<String>> {
+    const FAMILIES: [NetfilterFamily; 3] = [
+        NetfilterFamily::Inet,
+        NetfilterFamily::Ipv4,
+        NetfilterFamily::Ipv6,
+    ];
+    let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+    let mut lines = Vec::new();
+    for family in FAMILIES {
+        let chains = |number| message::all_chains(family, number);
+        let chains = match exchange.list(chains, message::chains) {
+            Ok(chains) => chains.entries,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(lines),
+            Err(error) => return Err(error),
+        };
+        let rules = |number| message::every_rule(family, number);
+        let rules = exchange.list(rules, message::commented_rules)?.entries;
+        lines.extend(chains.iter().map(|chain| format!("{family:?} {chain:?}")));
+        lines.extend(rules.iter().map(|rule| format!("{family:?} {rule:?}")));
+    }
+    Ok(lines)
+}
+
 /// Sends a batch; the error is that of its first change that the kernel refuses. The kernel has answered when the
 /// system call returns.
 pub(super) fn submit(exchange: &mut Exchange, batch: &[u8]) -> io::Result<()> {

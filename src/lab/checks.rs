@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::engine::event::EventKind;
 use crate::lab::event::TrafficExit;
 use crate::lab::family::LabFamily;
+use crate::lab::incoming::IncomingCounts;
 use crate::lab::inventory::InventoryDifference;
 use crate::lab::long_flow::FlowOutcome;
 use crate::lab::report::{
@@ -34,6 +35,8 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) timeline: &'p [TimelineEntry],
     /// By the clients of the long flows, if there were any and the traffic moved.
     pub(super) flows: Vec<FlowOutcome>,
+    /// Of connections from the internet.
+    pub(super) incoming: Option<IncomingCounts>,
     /// By the one who looked up the way.
     pub(super) lookups: Option<LookupCounts>,
     /// In the router, against what stood there before the first agent.
@@ -101,6 +104,7 @@ pub(super) fn checks(
         flows_within: _,
         flows_reset: _,
         flows_hang: _,
+        unanswered: _,
         says: _,
         reason: _,
         downs,
@@ -164,11 +168,11 @@ pub(super) fn checks(
     .collect()
 }
 
-/// What is expected of the client's flows that are open when the traffic moves.
+/// What is expected of the client's flows that are open when the traffic moves, and of connections from the internet.
 fn flow_checks(
     expect: &PhaseExpectation,
     seen: &PhaseObservations<'_>,
-) -> [Option<ExpectationCheck>; 4] {
+) -> [Option<ExpectationCheck>; 5] {
     let hangs = expect.hangs.then(|| {
         let is_cut_off = seen.traffic.is_cut_off;
         let measured = if is_cut_off { "it hangs" } else { "it goes on" };
@@ -191,7 +195,12 @@ fn flow_checks(
         let fates = seen.flows.iter().filter(|fate| fate.is_reset);
         at_most("long flows that are reset", most, Some(fates.count()))
     });
-    [hangs, within, hang, reset]
+    let unanswered = expect.unanswered.map(|most| {
+        let unanswered = seen.incoming.map(IncomingCounts::unanswered);
+        let what = "connections from the internet without an answer";
+        at_most(what, most, unanswered)
+    });
+    [hangs, within, hang, reset, unanswered]
 }
 
 fn through(what: &str, uplink: &str, way: &TrafficExit) -> ExpectationCheck {
@@ -341,6 +350,7 @@ mod tests {
             warm_up: &[],
             timeline: &timeline,
             flows: Vec::new(),
+            incoming: None,
             lookups: None,
             left: None,
             cost: None,
@@ -362,6 +372,7 @@ mod tests {
             warm_up: &[],
             timeline: &[],
             flows: Vec::new(),
+            incoming: None,
             lookups: None,
             left: None,
             cost: None,

@@ -1,5 +1,6 @@
 //! Everything that decides where the packets of a node go, listed, to be held against an earlier list:
-//! routes and rules of both families in all tables, and nexthop objects, of any origin.
+//! routes and rules of both families in all tables, nexthop objects, and the chains and rules of netfilter, of any
+//! origin.
 
 use std::fmt;
 use std::io;
@@ -11,6 +12,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteFlags};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+use crate::kernel::netfilter;
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::namespace::Namespace;
@@ -136,6 +138,9 @@ fn take() -> io::Result<Inventory> {
         for line in list.read()? {
             *inventory.0.entry(line).or_default() += 1;
         }
+    }
+    for line in netfilter::inventory()? {
+        *inventory.0.entry(line).or_default() += 1;
     }
     Ok(inventory)
 }

@@ -103,7 +103,7 @@ fn receive(mut stream: &TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-fn echo_tcp(listener: &TcpListener, shutdown: &Shutdown) {
+pub(super) fn echo_tcp(listener: &TcpListener, shutdown: &Shutdown) {
     let mut clients: Vec<TcpStream> = Vec::new();
     while !shutdown.is_requested() {
         while let Ok((client, _)) = listener.accept() {

@@ -1,4 +1,4 @@
-//! Source NAT, as providers and many routers have it. In IPv6 it is rare; here it lets the client's stream go on
+//! Source NAT, as providers and many routers have it, and forwarded ports. In IPv6 it is rare; here it lets the client's stream go on
 //! through another provider, as in IPv4.
 
 use std::io;
@@ -28,12 +28,24 @@ const CHAIN: NetfilterChain = NetfilterChain {
     priority: 100,
 };
 
-/// Masquerades all connections that are opened through this thread's namespace. No host behind the
-/// node is a server, so that the direction needs no match.
-pub(super) fn masquerade() -> io::Result<()> {
+const ENTRY_CHAIN: NetfilterChain = NetfilterChain {
+    name: "prerouting",
+    kind: "nat",
+    hook: PacketHook::PreRouting,
+    priority: -100,
+};
+
+/// Masquerades all connections that leave this thread's namespace by one of these interfaces.
+pub(super) fn masquerade(exits: &[&str]) -> io::Result<()> {
+    let rule = |exit: &&str| {
+        let mut steps = named(PacketField::OutputName, exit).to_vec();
+        steps.push(NetfilterStep::Masquerade);
+        steps
+    };
+    let rules: Vec<_> = exits.iter().map(rule).collect();
     [NetfilterFamily::Ipv4, NetfilterFamily::Ipv6]
         .into_iter()
-        .try_for_each(|family| commit(&batch(family, &[vec![NetfilterStep::Masquerade]])))
+        .try_for_each(|family| commit(&batch(family, &CHAIN, &rules)))
 }
 
 /// Translates the source of all IPv4 connections that leave by an interface to one address for good,
@@ -43,30 +55,54 @@ pub(super) fn translate(exits: &[(&str, Ipv4Addr)]) -> io::Result<()> {
         .iter()
         .map(|(interface, address)| fixed(interface, *address))
         .collect();
-    commit(&batch(NetfilterFamily::Ipv4, &rules))
+    commit(&batch(NetfilterFamily::Ipv4, &CHAIN, &rules))
+}
+
+/// Forwards a port to a host, for what comes in by these interfaces.
+pub(super) fn forward(port: u16, to: Ipv4Addr, entries: &[&str]) -> io::Result<()> {
+    let rule = |entry: &&str| {
+        let mut steps = named(PacketField::InputName, entry).to_vec();
+        steps.extend([
+            NetfilterStep::Load(PacketField::DestinationPort),
+            NetfilterStep::Is(port.to_be_bytes().to_vec()),
+            NetfilterStep::Put(to.octets().to_vec()),
+            NetfilterStep::DestinationNat,
+        ]);
+        steps
+    };
+    let rules: Vec<_> = entries.iter().map(rule).collect();
+    commit(&batch(NetfilterFamily::Ipv4, &ENTRY_CHAIN, &rules))
 }
 
 fn fixed(interface: &str, address: Ipv4Addr) -> Vec<NetfilterStep> {
-    let mut name = vec![0; libc::IFNAMSIZ];
-    name[..interface.len()].copy_from_slice(interface.as_bytes());
-    vec![
-        NetfilterStep::Load(PacketField::OutputName),
-        NetfilterStep::Is(name),
+    let mut steps = named(PacketField::OutputName, interface).to_vec();
+    steps.extend([
         NetfilterStep::Put(address.octets().to_vec()),
         NetfilterStep::SourceNat,
-    ]
+    ]);
+    steps
 }
 
-fn batch(family: NetfilterFamily, rules: &[Vec<NetfilterStep>]) -> NetfilterBatch {
+fn named(field: PacketField, interface: &str) -> [NetfilterStep; 2] {
+    let mut name = vec![0; libc::IFNAMSIZ];
+    name[..interface.len()].copy_from_slice(interface.as_bytes());
+    [NetfilterStep::Load(field), NetfilterStep::Is(name)]
+}
+
+fn batch(
+    family: NetfilterFamily,
+    chain: &NetfilterChain,
+    rules: &[Vec<NetfilterStep>],
+) -> NetfilterBatch {
     let table = NetfilterTable {
         family,
         name: "lab",
     };
     let mut batch = NetfilterBatch::default();
     batch.add_table(table);
-    batch.add_chain(table, &CHAIN);
+    batch.add_chain(table, chain);
     for rule in rules {
-        batch.add_rule(table, &CHAIN, "lab", rule);
+        batch.add_rule(table, chain, "lab", rule);
     }
     batch
 }

@@ -14,6 +14,7 @@
 //! stream can go on through another provider.
 
 mod end;
+mod entries;
 mod second_router;
 
 use std::fs;
@@ -154,7 +155,7 @@ impl LabNetwork {
             .map(|(name, number)| (name, ProviderSubnets { number }.router_on_access().0))
             .collect();
         let translate = || match nat {
-            Nat::Masquerade => nat::masquerade(),
+            Nat::Masquerade => nat::masquerade(&UPLINKS),
             Nat::Fixed => nat::translate(&exits),
         };
         let router = &self.router;
@@ -385,9 +386,12 @@ impl NetworkPlan {
             n.route(THE_LAN, subnets.router_on_access(), Metric(0))?;
             // Only the addresses of its customer (RFC 2827).
             fs::write("/proc/sys/net/ipv4/conf/access/rp_filter", "1")?;
-            nat::masquerade()
+            nat::masquerade(&["core"])
         })?;
-        configure(internet, |n| n.address(name, subnets.internet_on_core()))?;
+        configure(internet, |n| {
+            n.address(name, subnets.internet_on_core())?;
+            n.route(subnets.access(), subnets.provider_on_core(), Metric(0))
+        })?;
         configure(router, |n| {
             n.address(name, subnets.router_on_access())?;
             n.route(ANYWHERE, subnets.provider_on_access(), subnets.metric())

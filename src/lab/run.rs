@@ -14,6 +14,7 @@ use crate::lab::event::TrafficExit;
 use crate::lab::family::{LabFamily, PerFamily};
 use crate::lab::flapping::{FlappingWire, WireTurn};
 use crate::lab::flood;
+use crate::lab::incoming::{self, IncomingCounts};
 use crate::lab::inventory::Inventory;
 use crate::lab::kill_test;
 use crate::lab::lane::Impairment;
@@ -129,6 +130,7 @@ struct RunningActs<'n> {
     filters: Vec<OutputFilter<'n>>,
     lookups: Option<LookupCounts>,
     kills: Option<KillCounts>,
+    incoming: Option<IncomingCounts>,
 }
 
 impl<'n> ScenarioRunner<'n> {
@@ -173,7 +175,6 @@ impl<'n> ScenarioRunner<'n> {
         let bare = bare.then(|| BareProbe::start(self.testbed.network.router()));
         let bare = bare.transpose()?;
         let acted = self.act(phase)?;
-        let (lookups, kills) = (acted.lookups, acted.kills);
         let (to, outages) = self.last(phase, acted.flapping)?;
         let reports = phase.expect.reports();
         reports.for_each(|expected| self.await_report(expected));
@@ -217,7 +218,8 @@ impl<'n> ScenarioRunner<'n> {
             warm_up: &self.testbed.seen.warm_up,
             timeline: &heading.timeline,
             flows,
-            lookups,
+            incoming: acted.incoming,
+            lookups: acted.lookups,
             left: left.transpose()?,
             cost,
             learnt_loss: (phase.expect.learnt_loss).and_then(|_| agent::learnt_loss()),
@@ -237,8 +239,8 @@ impl<'n> ScenarioRunner<'n> {
             moved_ms: seen
                 .moved(phase.expect.active.as_deref())
                 .map(|span| span.as_secs_f64() * 1000.0),
-            lookups,
-            kills,
+            lookups: acted.lookups,
+            kills: acted.kills,
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
@@ -276,6 +278,7 @@ impl<'n> ScenarioRunner<'n> {
             let what = match (act, acted.lookups, acted.kills) {
                 (Act::SwitchToAndFro { .. }, Some(lookups), _) => lookups.to_string(),
                 (Act::KillAtRandom { .. }, _, Some(kills)) => kills.to_string(),
+                (Act::Incoming(_), ..) => acted.incoming.unwrap_or_default().to_string(),
                 (act, _, _) => act.to_string(),
             };
             let fault = act.fault();
@@ -343,10 +346,11 @@ impl<'n> ScenarioRunner<'n> {
             Act::Stranger { uplink, metric } => {
                 self.testbed.network.add_default(uplink, Metric(*metric))?;
             }
-            Act::Agent(act) => {
-                self.testbed.direct(*act)?;
-            }
+            Act::Agent(act) => self.testbed.direct(*act)?,
             Act::Stream(flows) => self.testbed.let_stream(*flows),
+            Act::Incoming(each) => {
+                acted.incoming = Some(incoming::ask(self.testbed.network, *each)?);
+            }
             Act::Drain { uplink, limit } => switch_test::drain(uplink, limit.0)?,
             Act::SwitchToAndFro { times, clients } => {
                 acted.lookups = Some(switch_test::switch_to_and_fro(

@@ -185,6 +185,9 @@ pub enum Act {
     /// A client sends so many bits a second to the echo service, and is sent them back, as long as the
     /// phase lasts.
     Flood(u64),
+    /// So many connections are opened from the internet by each uplink at once, to a port that the router forwards to
+    /// the client, and as many to the router itself.
+    Incoming(usize),
     /// Takes an uplink out of service by command, and lets its flows go on.
     Drain {
         /// Which.
@@ -298,6 +301,8 @@ pub struct PhaseExpectation {
     pub flows_reset: Option<usize>,
     /// Every long flow hangs after the switch.
     pub flows_hang: bool,
+    /// Connections from the internet that are not answered, at most.
+    pub unanswered: Option<usize>,
     /// An event that the agent reports.
     pub says: Option<EventKind>,
     /// Words in the reason of an event that the agent reports.
@@ -366,6 +371,7 @@ impl Act {
             | Self::Agent(_)
             | Self::Stream(_)
             | Self::Flood(_)
+            | Self::Incoming(_)
             | Self::Drain { .. }
             | Self::SwitchToAndFro { .. }
             | Self::KillAtRandom { .. } => None,
@@ -432,6 +438,9 @@ impl std::fmt::Display for Act {
             Self::Stream(true) => f.write_str("client: its stream flows"),
             Self::Stream(false) => f.write_str("client: its stream pauses"),
             Self::Flood(bits) => write!(f, "client: sends and is sent {bits} bits a second"),
+            Self::Incoming(each) => {
+                write!(f, "internet: {each} connections by each uplink at once")
+            }
             Self::Drain { uplink, limit } => {
                 write!(f, "{uplink}: drained by command, for {limit} at most")
             }
@@ -533,6 +542,7 @@ mod tests {
                         | Act::SwitchToAndFro { .. }
                         | Act::KillAtRandom { .. }
                         | Act::Stream(_)
+                        | Act::Incoming(_)
                         | Act::Flood(_) => continue,
                     };
                     assert!(wires.contains(&wire), "{title}: no wire {wire}");
@@ -552,7 +562,7 @@ mod tests {
     #[test]
     fn the_scenarios_that_people_rely_on_are_there() {
         let asked = "blackhole carrier gateway-dead loss-30 latency-x10 flap lossy-5 all-down \
-                     failback target-filtered restart upgrade balance killed killed-main killed-balance idle switch tour main-mode standby-dead \
+                     failback forwarded-port forwarded-port-balance target-filtered restart upgrade balance killed killed-main killed-balance idle switch tour main-mode standby-dead \
                      cold-standby standby-unready";
         for name in asked.split_whitespace() {
             scenario(name).expect(name);

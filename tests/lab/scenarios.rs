@@ -221,6 +221,11 @@ fn a_failback_that_keeps_flows_resets_and_loses_none_and_without_the_flow_memory
 }
 
 #[test]
+fn what_the_internet_asks_by_any_uplink_is_answered_by_it_whatever_carries_the_traffic() {
+    assert_pass(&["forwarded-port", "forwarded-port-balance"]);
+}
+
+#[test]
 fn flows_go_on_through_an_uplink_that_is_drained_until_it_dies_or_the_limit() {
     assert_pass(&["drain-masquerade", "drain-fixed"]);
 }

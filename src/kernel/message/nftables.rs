@@ -44,6 +44,8 @@ const META_MARK: u32 = 3;
 const META_INPUT_NAME: u32 = 6;
 const META_OUTPUT_NAME: u32 = 7;
 const CT_MARK: u32 = 3;
+/// `NFT_PAYLOAD_TRANSPORT_HEADER`: a port is two bytes from its second.
+const TRANSPORT_HEADER: u32 = 2;
 
 /// The packets that a table of netfilter sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +130,8 @@ pub enum NetfilterStep {
     Masquerade,
     /// Translates the source to the value, an IPv4 address.
     SourceNat,
+    /// Translates the destination to the value, an IPv4 address.
+    DestinationNat,
 }
 
 /// What a step takes of a packet.
@@ -139,6 +143,8 @@ pub enum PacketField {
     InputName,
     /// The name of the interface by which it leaves.
     OutputName,
+    /// The port that it goes to.
+    DestinationPort,
 }
 
 /// The marks of a packet.
@@ -267,13 +273,19 @@ impl NetfilterStep {
             Self::Accept => decide(list, NF_ACCEPT),
             Self::Drop => decide(list, NF_DROP),
             Self::Masquerade => expression(list, "masq", |_| ()),
-            Self::SourceNat => expression(list, "nat", |nat| {
-                append_number(nat, 1, 0);
-                append_number(nat, 2, u32::from(NetfilterFamily::Ipv4.number()));
-                append_number(nat, 3, REGISTER);
-            }),
+            Self::SourceNat => translate(list, 0),
+            Self::DestinationNat => translate(list, 1),
         }
     }
+}
+
+/// `kind`: `NFT_NAT_SNAT` or `NFT_NAT_DNAT`.
+fn translate(list: &mut Vec<u8>, kind: u32) {
+    expression(list, "nat", |nat| {
+        append_number(nat, 1, kind);
+        append_number(nat, 2, u32::from(NetfilterFamily::Ipv4.number()));
+        append_number(nat, 3, REGISTER);
+    });
 }
 
 impl MarkField {
@@ -294,10 +306,15 @@ impl PacketField {
             Self::Mark(MarkField::Connection) => ("ct", CT_MARK),
             Self::InputName => ("meta", META_INPUT_NAME),
             Self::OutputName => ("meta", META_OUTPUT_NAME),
+            Self::DestinationPort => ("payload", TRANSPORT_HEADER),
         };
         expression(list, name, |field| {
             append_number(field, register, REGISTER);
             append_number(field, 2, key);
+            if self == Self::DestinationPort {
+                append_number(field, 3, 2);
+                append_number(field, 4, 2);
+            }
         });
     }
 }
@@ -369,6 +386,11 @@ pub(in crate::kernel) struct CommentedRule {
 /// The request for all chains of a family.
 pub(in crate::kernel) fn all_chains(family: NetfilterFamily, sequence: u32) -> Vec<u8> {
     request((LIST_CHAINS, NLM_F_DUMP), &header(family), sequence)
+}
+
+/// The request for all rules of a family.
+pub(in crate::kernel) fn every_rule(family: NetfilterFamily, sequence: u32) -> Vec<u8> {
+    request((LIST_RULES, NLM_F_DUMP), &header(family), sequence)
 }
 
 /// The request for the rules of a table.
