@@ -3,6 +3,7 @@
 mod check;
 mod command;
 mod connection;
+mod drill;
 mod failure;
 mod history;
 mod import;
@@ -45,7 +46,10 @@ static COMMANDS: LazyLock<Vec<CommandRow>> = LazyLock::new(|| {
         report::COMMAND,
         command::RELOAD,
     ];
-    rows.extend(FORMS.iter().copied().map(command::row));
+    rows.extend(FORMS.iter().copied().map(|form| match form.name {
+        drill::NAME => drill::row(form),
+        _ => command::row(form),
+    }));
     rows.push(import::COMMAND);
     #[cfg(feature = "replay")]
     rows.push(replay::COMMAND);

@@ -35,6 +35,7 @@ mod addresses;
 mod agent;
 pub mod defaults;
 mod document;
+mod drill;
 mod error;
 mod failover;
 mod groups;

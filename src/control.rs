@@ -102,6 +102,7 @@ impl From<CommandRefusal> for Response {
             | CommandRefusal::Last(_)
             | CommandRefusal::LastHealthy { .. }
             | CommandRefusal::Pinned(_)
+            | CommandRefusal::NoDrill { .. }
             | CommandRefusal::Drained(_)
             | CommandRefusal::NotRemembered(_) => Self::Refused(why),
         }
@@ -150,6 +151,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Waits until the client has left, where that is looked for: for the result of a drill.
+    pub async fn gone(&self) {
+        self.answers.closed().await;
+    }
+
     /// Answers. Never waits; a client that is gone is no error.
     pub fn answer(self, response: Response) {
         if self.answers.try_send(Answer::new(response)).is_err() {

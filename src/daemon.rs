@@ -8,6 +8,7 @@
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
 //!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── flows left ───────> flow mover
 //!  drains (n) ───────── mpsc<Count>, 16 ─────┤                  ├── marks ────────────> drains
+//!  drill (0..1) ─────── mpsc<DrillNews>, 8 ──┤                  ├── its end ──────────> drill
 //!  metrics thread (0..1) ── mpsc<Request>, 1 ┤                  ├── reply per request > metrics thread
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
@@ -21,6 +22,7 @@ mod clock;
 mod commands;
 mod decisions;
 mod drain;
+mod drill;
 mod flows;
 mod history_query;
 mod kept_state;
@@ -53,6 +55,7 @@ use crate::daemon::announcer::Announcer;
 use crate::daemon::clock::Clock;
 use crate::daemon::decisions::Decisions;
 use crate::daemon::drain::{DrainTasks, FlowCount};
+use crate::daemon::drill::DrillTask;
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::metrics_door::SnapshotRequest;
@@ -63,7 +66,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::engine::action::{Action, Departure, DepartureCause};
 use crate::engine::event::record::EventContext;
 use crate::engine::event::{Change, Event};
-use crate::engine::input::Input;
+use crate::engine::input::{DrillNews, Input};
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::{KernelNews, KernelReport};
 use crate::metrics::MetricsSnapshot;
@@ -102,7 +105,7 @@ pub fn run(config: Config, options: Options) -> anyhow::Result<()> {
     outcome
 }
 
-/// The parts of the agent. The loop hands each wake-up to the part that it concerns; each part owns its
+/// Large: it has a field for each part of the agent. The loop hands each wake-up to the part that it concerns; each part owns its
 /// state, and only the engine decides.
 struct Daemon {
     config: Config,
@@ -118,6 +121,7 @@ struct Daemon {
     pending: PendingEvents,
     state: KeptState,
     drains: DrainTasks,
+    drill: DrillTask,
     signals: Signals,
     supervisor: Supervisor,
 }
@@ -128,6 +132,7 @@ enum Wake {
     Probe(Option<ProberReport>),
     Flows(Option<flows::FlowMoverReport>),
     Counted(Option<FlowCount>),
+    Drill(Option<DrillNews>),
     Call(Option<Call>),
     Networks(Networks),
     Metrics(SnapshotRequest),
@@ -151,6 +156,7 @@ impl Daemon {
             pending: PendingEvents::new(),
             state: KeptState::new(options.observe),
             drains: DrainTasks::new(),
+            drill: DrillTask::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
             supervisor: Supervisor::of_environment(),
             config,
@@ -160,6 +166,9 @@ impl Daemon {
     }
 
     async fn serve(mut self) -> anyhow::Result<()> {
+        if !self.options.observe {
+            drill::clean_up();
+        }
         let version = format!("version {}", env!("CARGO_PKG_VERSION"));
         self.announce_agent(Change::AgentStarted, version);
         if let Some(networks) = self.netifd.first(&self.config).await {
@@ -179,6 +188,8 @@ impl Daemon {
                 Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
                 Wake::Counted(Some(count)) => self.flows_counted(count),
                 Wake::Counted(None) => anyhow::bail!("the counts of flows have ended"),
+                Wake::Drill(Some(news)) => self.decisions.tell(Input::Drill(news)),
+                Wake::Drill(None) => anyhow::bail!("the drill has ended"),
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
@@ -211,6 +222,7 @@ impl Daemon {
             report = self.probers.report() => Wake::Probe(report),
             report = self.pending.report() => Wake::Flows(report),
             count = self.drains.count() => Wake::Counted(count),
+            news = self.drill.next() => Wake::Drill(news),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
             signal = self.signals.next() => Wake::Signal(signal),
             networks = self.netifd.changed() => Wake::Networks(networks),
@@ -367,6 +379,7 @@ impl Daemon {
                 Action::Probe(order) => jobs.extend(self.kernel.job(&self.config.engine, order)),
                 Action::Leave(left) => departures.push(left),
                 Action::Drain(uplink, order) => drains.push((uplink, order)),
+                Action::Drill(order) => self.drill.follow(order),
                 Action::Event(event) => events.push(event),
             }
         }
@@ -414,6 +427,7 @@ impl Daemon {
         let record = event.record_in(self.clock.wall(), EventContext { network, ..context });
         let (status, now) = (self.status(), self.clock.now());
         self.announcer.announce(&record, &status, &self.netifd, now);
+        self.answer_drill(&record);
     }
 
     /// Passes on what the agent itself does.
@@ -432,6 +446,7 @@ impl Daemon {
 
     async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
         self.supervisor.stopping();
+        self.drill.finish();
         // A supervisor may send both signals, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over()).await;
         let on_stop = hand_over.map_or(on_stop, |()| OnStop::Keep);

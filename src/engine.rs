@@ -18,6 +18,7 @@ pub mod deadline;
 mod desired_routes;
 pub mod detection_time;
 mod drain;
+mod drill;
 pub mod election;
 pub mod event;
 pub mod family;
@@ -68,6 +69,7 @@ use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
 use crate::engine::desired_routes::DesiredRoutes;
 use crate::engine::drain::Drains;
+use crate::engine::drill::Drills;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::draft::ManualChoice;
@@ -114,6 +116,7 @@ pub struct Engine {
     pin_watch: PinWatch,
     prefixes: PrefixAnnouncements,
     drains: Drains,
+    drills: Drills,
     stale_flows: StaleFlows,
     stalls: Stalls,
     refused_sends: RefusedSends,
@@ -140,6 +143,7 @@ impl Engine {
             pin_watch: PinWatch::default(),
             prefixes: PrefixAnnouncements::default(),
             drains: Drains::default(),
+            drills: Drills::new(now),
             stale_flows: StaleFlows::default(),
             stalls: Stalls::default(),
             refused_sends: RefusedSends::default(),
@@ -162,6 +166,10 @@ impl Engine {
         match input {
             Input::Attachment { uplink, attachment } => {
                 if let Some(id) = self.id(&uplink) {
+                    let uplink = &mut self.uplinks[id.index()];
+                    if *uplink.attachment() != attachment {
+                        self.drills.link_changed(uplink, now);
+                    }
                     self.uplinks[id.index()].attach(attachment, now, &mut self.outbox);
                 }
             }
@@ -192,6 +200,7 @@ impl Engine {
             }
             Input::Counters { uplink, counters } => {
                 if let Some(id) = self.id(&uplink) {
+                    let counters = self.drills.as_if_cut(&uplink, counters);
                     self.uplinks[id.index()].counted(counters, now);
                 }
             }
@@ -210,6 +219,7 @@ impl Engine {
                     uplink.adapt(id, settings, now);
                 }
             }
+            Input::Drill(news) => self.drills.heard(news, &mut self.uplinks, now),
             Input::Command(command) => self.follow(command, now),
             Input::FlowsCounted { uplink, flows } => self.flows_counted(uplink, flows, now),
             Input::FlowsUnknown { uplink, why } => self.drains.uncounted(&uplink, &why),
@@ -242,7 +252,8 @@ impl Engine {
         let order = self
             .outbox
             .take_order()
-            .or_else(|| self.drains.take_order());
+            .or_else(|| self.drains.take_order())
+            .or_else(|| self.drills.take_order().map(Action::Drill));
         order.or_else(|| self.events.pop_front().map(Action::Event))
     }
 
@@ -261,6 +272,7 @@ impl Engine {
             (self.flaps.next_timeout(), DeadlineOwner::Damping),
             (self.isolation.next_timeout(), DeadlineOwner::Isolation),
             (self.drains.next_timeout(), DeadlineOwner::Drain),
+            (self.drills.next_timeout(), DeadlineOwner::Drill),
             (
                 self.stale_flows.kept.next_timeout(self.view()),
                 DeadlineOwner::KeptFlows,
@@ -319,6 +331,15 @@ impl Engine {
     pub fn check(&self, command: &Command) -> Result<(), CommandRefusal> {
         manual::check(self.view(), command)?;
         self.drains.check(&self.stale_flows.kept, command)
+    }
+
+    /// The same for one that cannot be followed at all times.
+    pub fn check_at(&self, command: &Command, now: Moment) -> Result<(), CommandRefusal> {
+        self.check(command)?;
+        match command.drilled().and_then(|name| self.id(name)) {
+            Some(id) => (self.drills).check(self.view(), &self.uplinks[id.index()], now),
+            None => Ok(()),
+        }
     }
 
     /// What operators chose, as it is now.
@@ -385,6 +406,8 @@ impl Engine {
     }
 
     fn reload(&mut self, settings: Settings, now: Moment) {
+        let why = "the configuration was read again".to_owned();
+        self.drills.abandon(why, &mut self.uplinks, now);
         let carrying = self.groups.default_group().carrying(&self.uplinks);
         let (wanted, settings) = settings.split();
         let old = std::mem::take(&mut self.uplinks);
@@ -407,9 +430,11 @@ impl Engine {
 
     fn follow(&mut self, issued: IssuedCommand, now: Moment) {
         let command = issued.command;
-        if self.check(&command).is_err() {
+        if self.check_at(&command, now).is_err() {
             return;
         }
+        self.drills
+            .abandon(format!("by `{command}`"), &mut self.uplinks, now);
         match command {
             Command::Switch { uplink, pin } => {
                 self.pardon(&uplink);
@@ -448,6 +473,12 @@ impl Engine {
                 self.pardon(&uplink);
                 self.set_disabled(&uplink, false, "enabled by hand", now);
                 self.drains.give_up(&uplink, "it was enabled");
+            }
+            Command::Drill { uplink, lasts } => {
+                if let Some(id) = self.id(&uplink) {
+                    let uplink = &self.uplinks[id.index()];
+                    self.drills.begin(uplink, lasts.span(), now);
+                }
             }
             Command::Forget { uplink } => {
                 self.pardon(&uplink);
@@ -551,12 +582,32 @@ impl Engine {
             .hear(&mut self.uplinks, now, &mut self.outbox);
         let refused = self.refused_sends.judge(&mut self.uplinks, now);
         self.outbox.events.extend(refused);
+        self.drills.hush(&mut self.outbox);
         let is_settled = self.settle(now);
         // Whether a cold uplink is needed depends on what carries now.
         let mut is_stale = self.wake_standbys(now) && self.settle(now);
         is_stale |= self.end_drains(now) && self.settle(now);
+        is_stale |= self.advance_drill(now) && self.settle(now);
         self.set_needs(is_settled || is_stale, now);
+        self.drills.hush(&mut self.outbox);
         self.events.extend(self.outbox.events.drain(..));
+    }
+
+    /// Goes on with a drill; whether it is over. The traffic goes back to its uplink.
+    fn advance_drill(&mut self, now: Moment) -> bool {
+        let carriers = self.carriers();
+        let Some(ended) = self.drills.advance(&mut self.uplinks, &carriers, now) else {
+            return false;
+        };
+        let leader = self.groups.default_group().leader();
+        if ended.has_returned && leader != self.drills.uplink() {
+            self.elect(now, AskedFor::Default);
+        }
+        let settings = self.settings.drill;
+        let events = (self.drills).finish(&ended, &self.uplinks, settings, now);
+        self.outbox.events.extend(events);
+        self.is_stale = true;
+        true
     }
 
     /// Decides which uplinks carry the traffic, if anything speaks for another decision.
@@ -607,6 +658,7 @@ impl Engine {
             uplinks: &mut self.uplinks,
             flaps: &self.flaps,
             failover: self.settings.failover,
+            drilled: self.drills.uplink(),
             no_usable: &mut self.no_usable,
             events: &mut self.outbox.events,
             now,

@@ -17,6 +17,7 @@ mod message;
 mod monitor;
 pub mod netfilter;
 mod observe;
+mod path_cut;
 mod reconcile;
 mod refused_options;
 mod report;
@@ -45,6 +46,7 @@ use flow_keeper::{FlowKeeper, FlowMemoryOrder};
 pub use foreign_routes::{ForeignObjects, ForeignRoute, ForeignRule, foreign_objects};
 pub use message::{LinkDetails, LinkKind};
 use observe::Observer;
+pub use path_cut::{LASTS as PATH_CUT_LASTS, PathCut, remove_path_cut};
 use reconcile::Reconciler;
 pub use report::{
     FlowMemoryLack, FlowMemoryReport, FlowMemoryState, KernelAccess, KernelNews, KernelReport,

@@ -8,7 +8,7 @@
 //! ```text
 //!   shell   run ── checks   svg                  a scenario, phase by phase; what came of it, and a picture
 //!     └──────┼───────┐
-//!            │   kill_test  switch_test          acts that are tests of their own
+//!            │   kill_test  drill_test  switch_test   acts that are tests of their own
 //!            └───────┼──────────┘
 //!                 testbed                        the network, the agent, and what is observed of both
 //!                    │
@@ -32,8 +32,10 @@ mod bare_probe;
 pub mod chance;
 mod checks;
 pub mod clock;
+mod drill_test;
 mod error;
 mod event;
+mod expected_report;
 pub mod family;
 mod files;
 mod flapping;

@@ -19,6 +19,7 @@
 
 mod dns;
 mod dns_message;
+mod echo_stream;
 mod flights;
 mod http;
 mod icmp;
@@ -42,6 +43,7 @@ use crate::engine::input::ProbeOutcome;
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{HopPlace, Host, Target, UplinkName};
+pub use echo_stream::EchoStream;
 use flights::Flights;
 use icmp::Icmp;
 pub use job::{ProbeExit, ProbeJob, ProbeReport, ProberReport};

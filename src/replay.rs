@@ -295,7 +295,10 @@ impl<W: World> Replay<W> {
                     self.drains.remove(&uplink);
                 }
                 Action::Route(desired) => self.world.routed(&desired),
-                Action::Drain(_, DrainOrder::Begun { .. }) | Action::Leave(_) => {}
+                // A replay has no path that it could cut.
+                Action::Drain(_, DrainOrder::Begun { .. })
+                | Action::Leave(_)
+                | Action::Drill(_) => {}
             }
         }
         events

@@ -464,6 +464,7 @@ mod tests {
             took_us: None,
             recovery_ms: None,
             flows_moved: None,
+            drill: None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::routing::{self, FlowSettings, OnStop, SectionCounts};
 use super::schema::Schema;
 use super::section::{Reading, Section};
 use super::uplinks::{self, CommonSettings, Followed};
-use super::{failover, health, probe};
+use super::{drill, failover, health, probe};
 use crate::engine::settings::Settings;
 use crate::units::UplinkName;
 use crate::units::sorted::SortedMap;
@@ -83,6 +83,7 @@ fn sections(top: &Section<'_>) -> Config {
         groups,
         rules,
         failback_flows,
+        drill: drill::read(&top.section("drill")),
         numbering,
         seed: 0,
     };

@@ -84,6 +84,12 @@ impl Client {
         }
     }
 
+    /// The same for what takes its time: waits for as long as the agent is there.
+    pub fn request_at_length(&mut self, request: &Request) -> Result<Response, ClientError> {
+        (self.stream.get_ref().set_read_timeout(None)).map_err(|source| self.broken(source))?;
+        self.request(request)
+    }
+
     /// Asks for the status and every event; each further response comes from [`Self::next_event`].
     pub fn watch(&mut self) -> Result<Response, ClientError> {
         let first = self.request(&Request::Watch)?;

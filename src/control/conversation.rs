@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Answer, Call, Request, Response};
-use crate::engine::command::Caller;
+use crate::engine::command::{Caller, Command};
 
 /// Answers a client's requests one after the other until it leaves, is silent for too long, or says
 /// something that cannot be understood. Of `watches` each that only listens takes one.
@@ -31,6 +31,7 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>, watches:
             }
         };
         let is_watch = request == Request::Watch;
+        let is_drill = matches!(request, Request::Command(Command::Drill { .. }));
         let _place = if is_watch {
             let Ok(place) = watches.try_acquire() else {
                 let refusal = Response::Refused("too many watch already".to_owned());
@@ -56,6 +57,8 @@ pub(super) async fn hold(stream: UnixStream, calls: mpsc::Sender<Call>, watches:
         }
         let is_content = if is_watch {
             relay_watch(answers, &mut reader, &mut writer).await
+        } else if is_drill {
+            relay_while_there(answers, &mut reader, &mut writer).await
         } else {
             relay(answers, &mut writer).await
         };
@@ -115,6 +118,29 @@ async fn read_request(reader: &mut BufReader<OwnedReadHalf>) -> Result<Request, 
 /// Passes on the one answer to a request; false when the client is gone.
 async fn relay(mut answers: mpsc::Receiver<Arc<Answer>>, writer: &mut OwnedWriteHalf) -> bool {
     match answers.recv().await {
+        Some(answer) => write(writer, answer.line()).await,
+        None => false,
+    }
+}
+
+/// Passes on the one answer to a client that is there all the time; its end of input is its end.
+async fn relay_while_there(
+    mut answers: mpsc::Receiver<Arc<Answer>>,
+    reader: &mut BufReader<OwnedReadHalf>,
+    writer: &mut OwnedWriteHalf,
+) -> bool {
+    let has_left = async {
+        match reader.fill_buf().await {
+            // Its next request can wait.
+            Ok(more) if !more.is_empty() => std::future::pending().await,
+            Ok(_) | Err(_) => {}
+        }
+    };
+    let answer = tokio::select! {
+        answer = answers.recv() => answer,
+        () = has_left => None,
+    };
+    match answer {
         Some(answer) => write(writer, answer.line()).await,
         None => false,
     }

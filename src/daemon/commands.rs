@@ -26,6 +26,11 @@ impl Daemon {
                 self.drain(call, &command, uplink);
                 return;
             }
+            Request::Command(command @ Command::Drill { .. }) => {
+                let command = command.clone();
+                self.drill(call, &command);
+                return;
+            }
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.follow_command(&call.by, command),
             Request::Reload => self.reload(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::event::Event;
 use crate::routing::{Desired, Family};
 use crate::units::sorted::SortedSet;
-use crate::units::{HopPlace, ProbeId, Target, UplinkName};
+use crate::units::{HopPlace, InterfaceName, ProbeId, Target, UplinkName};
 
 /// Something that the engine wants done outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Action {
     Leave(Departure),
     /// Do this for the drain of an uplink.
     Drain(UplinkName, DrainOrder),
+    /// Do this for a drill.
+    Drill(DrillOrder),
     /// Tell the world.
     Event(Event),
 }
@@ -45,6 +47,23 @@ pub enum DrainOrder {
     Failed(String),
     /// It is over: no counts are needed any more.
     Over,
+}
+
+/// What a drill needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrillOrder {
+    /// Send a stream to these addresses and let the path of this uplink fail.
+    Cut {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// Those of its targets that are addresses.
+        targets: Vec<IpAddr>,
+    },
+    /// Make the path whole again, and end the stream.
+    Mend,
 }
 
 /// What flows are left behind by.

@@ -50,6 +50,7 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
         uplinks: view.uplinks,
         flaps: view.flaps,
         failover: view.settings.failover,
+        drilled: None,
         now: wall.now(),
     });
     let status = |uplink: &Uplink| {
@@ -59,13 +60,10 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
             is_active: active.contains(&id),
             penalty: view.flaps.penalty(id, damping, wall.now()),
             suppressed_until: view.flaps.suppressed_until(id),
-            waits: waits
-                .iter()
-                .find(|(waiting, ..)| *waiting == id)
-                .map(|(_, reason, until)| Waits {
-                    reason: *reason,
-                    until: until.map(|until| wall.at(until)),
-                }),
+            waits: { waits.iter() }.find(|one| one.id == id).map(|one| Waits {
+                reason: one.reason,
+                until: one.until.map(|until| wall.at(until)),
+            }),
             flows_on_failback: flows_on_failback(view, kept, uplink),
             flows_until: kept.until(view, uplink),
         };

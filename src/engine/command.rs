@@ -58,6 +58,20 @@ pub const FORMS: &[CommandForm] = &[
         arguments: &[UPLINK],
     },
     CommandForm {
+        name: "drill",
+        about: "Test the failover: the path of the active uplink really fails",
+        arguments: &[
+            UPLINK,
+            Argument {
+                form: ArgumentForm::Valued("SPAN"),
+                help: "How long it fails (1s to 10m)",
+                check: form::parses::<DrillSpan>,
+                default: Some(|| DrillSpan::USUAL),
+                ..Argument::named("for")
+            },
+        ],
+    },
+    CommandForm {
         name: "forget",
         about: "Forget what was learnt of an uplink: loss, silences, failures",
         arguments: &[UPLINK],
@@ -104,6 +118,14 @@ pub enum Command {
     Enable {
         /// The name of the uplink
         uplink: UplinkName,
+    },
+    /// Test the failover: the path of the active uplink really fails
+    Drill {
+        /// The name of the uplink
+        uplink: UplinkName,
+        /// How long it fails (1s to 10m)
+        #[serde(rename = "for", default)]
+        lasts: DrillSpan,
     },
     /// Forget what was learnt of an uplink: loss, silences, failures
     Forget {
@@ -174,6 +196,66 @@ impl fmt::Display for DrainLimit {
     }
 }
 
+/// How long a path fails in a drill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct DrillSpan(Duration);
+
+impl DrillSpan {
+    /// How long a path fails where the operator does not say.
+    pub const USUAL: &'static str = "30s";
+
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(600);
+
+    /// The span.
+    pub const fn span(self) -> Duration {
+        self.0
+    }
+}
+
+impl Default for DrillSpan {
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
+}
+
+/// What is no length of a drill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a duration from 1s to 10m, such as --for 30s")]
+pub struct InvalidDrillSpan;
+
+impl FromStr for DrillSpan {
+    type Err = InvalidDrillSpan;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = humantime::parse_duration(text).map_err(|_| InvalidDrillSpan)?;
+        let is_within = (Self::SHORTEST..=Self::LONGEST).contains(&span);
+        is_within.then_some(Self(span)).ok_or(InvalidDrillSpan)
+    }
+}
+
+impl TryFrom<String> for DrillSpan {
+    type Error = InvalidDrillSpan;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<DrillSpan> for String {
+    fn from(span: DrillSpan) -> Self {
+        span.to_string()
+    }
+}
+
+impl fmt::Display for DrillSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = humantime::format_duration(self.0).to_string();
+        f.pad(&text.replace(' ', ""))
+    }
+}
+
 /// `true` for the default limit, as a switch of the command line.
 fn drain<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Option<DrainLimit>, D::Error> {
     #[derive(Deserialize)]
@@ -222,8 +304,21 @@ impl Command {
             Self::Switch { uplink, .. }
             | Self::Disable { uplink, .. }
             | Self::Enable { uplink }
+            | Self::Drill { uplink, .. }
             | Self::Forget { uplink } => Some(uplink),
             Self::Auto => None,
+        }
+    }
+
+    /// The uplink whose failover it tests.
+    pub(super) const fn drilled(&self) -> Option<&UplinkName> {
+        match self {
+            Self::Drill { uplink, .. } => Some(uplink),
+            Self::Switch { .. }
+            | Self::Auto
+            | Self::Disable { .. }
+            | Self::Enable { .. }
+            | Self::Forget { .. } => None,
         }
     }
 
@@ -242,6 +337,7 @@ impl Command {
             Self::Auto => "the agent chooses again".to_owned(),
             Self::Disable { uplink, .. } => format!("{uplink} carries no traffic until `enable`"),
             Self::Enable { uplink } => format!("{uplink} may carry traffic again"),
+            Self::Drill { uplink, lasts } => format!("the path of {uplink} fails for {lasts}"),
             Self::Forget { uplink } => format!("what was learnt of {uplink} is forgotten"),
         }
     }
@@ -266,6 +362,7 @@ impl fmt::Display for Command {
                 f.write_str(if *force { " --force" } else { "" })
             }
             Self::Enable { uplink } => write!(f, "enable {uplink}"),
+            Self::Drill { uplink, lasts } => write!(f, "drill {uplink} --for {lasts}"),
             Self::Forget { uplink } => write!(f, "forget {uplink}"),
         }
     }
@@ -359,6 +456,14 @@ pub enum CommandRefusal {
     /// The traffic is pinned to it.
     #[error("the traffic is pinned to {0}: `auto` first, or `switch` to another")]
     Pinned(UplinkName),
+    /// Its failover cannot be tested now.
+    #[error("no drill of {uplink}: {why}")]
+    NoDrill {
+        /// Which.
+        uplink: UplinkName,
+        /// Why not.
+        why: String,
+    },
     /// It is being drained already.
     #[error("{0} is being drained already")]
     Drained(UplinkName),

@@ -5,6 +5,7 @@
 //! Everything that delivers events follows the table; none of it looks at a name.
 
 pub mod cause;
+pub mod drill;
 pub mod record;
 mod values;
 
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use self::cause::SwitchCause;
+use self::drill::DrillChange;
 use self::values::ChangeValues;
 use crate::engine::state::State;
 use crate::routing::Family;
@@ -91,6 +93,8 @@ event_kinds! {
     SwitchStranded "switch.stranded" Error AtOnce Lane::News, Each;
     /// No uplink is usable.
     NoUsableUplink "no_usable_uplink" Error AtOnce Lane::News, Each;
+    /// A failover test is over.
+    Drill "drill" Info AtOnce Lane::News, Each;
     /// The agent was kept from running.
     MachineStalled "machine.stalled" Warning Batched Lane::News, Each;
     /// This machine refuses to send probes on all uplinks.
@@ -336,6 +340,8 @@ pub enum Change {
         /// Its interface.
         interface: InterfaceName,
     },
+    /// A failover test is over, or was due and did not begin.
+    Drill(Box<DrillChange>),
     /// No uplink is usable; the routes stay as they are.
     NoUsableUplink,
     /// The agent was kept from running.
@@ -457,6 +463,7 @@ impl Change {
             Self::NextHop { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::UplinkNextHop, uplink, interface)
             }
+            Self::Drill(drill) => ChangeValues::of_drill(drill),
             Self::NoUsableUplink => ChangeValues::of(EventKind::NoUsableUplink),
             Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),
             Self::MachineRefuses { is_over: false } => ChangeValues::of(EventKind::MachineRefuses),

@@ -14,6 +14,7 @@ mod lead;
 pub mod member;
 mod sharing;
 pub mod switch;
+pub mod waits;
 
 use super::best_policy::BestPolicy;
 use super::candidate::Candidate;
@@ -24,7 +25,7 @@ use super::event::cause::{SwitchCause, SwitchReason};
 use super::ids::UplinkId;
 use super::settings::{FailoverSettings, GroupSettings, Policy};
 use super::state::State;
-use super::status::{GroupStatus, LastSwitch, WaitReason};
+use super::status::{GroupStatus, LastSwitch};
 use super::uplink::Uplink;
 use crate::routing::desired::Carrying;
 use crate::routing::{Family, Path};
@@ -36,6 +37,7 @@ use carriers::{GroupCarriers, TrafficMove};
 use draft::{AllocationTerms, ManualChoice, election_terms};
 use member::{Member, Ways};
 use switch::{DefaultGroupState, Switch, go_with_default};
+use waits::{WaitingUplink, waits};
 
 /// A group and what carries it.
 #[derive(Clone, Debug)]
@@ -72,6 +74,8 @@ pub(super) struct GroupView<'a> {
     pub(super) uplinks: &'a [Uplink],
     pub(super) flaps: &'a Flaps,
     pub(super) failover: FailoverSettings,
+    /// The uplink whose path fails on purpose.
+    pub(super) drilled: Option<UplinkId>,
     pub(super) now: Moment,
 }
 
@@ -330,22 +334,11 @@ impl Group {
     }
 
     /// Why uplinks that are well and preferred to the leader do not carry, and until when.
-    pub(super) fn waits(&self, view: GroupView<'_>) -> Vec<(UplinkId, WaitReason, Option<Moment>)> {
+    pub(super) fn waits(&self, view: GroupView<'_>) -> Vec<WaitingUplink> {
         let failover = self.failover(view);
         let terms = election_terms(&self.allocation, self.by_hand, failover, &self.best);
-        let members = self.members(view);
-        let leader = self.leader();
-        let leader = members.iter().find(|member| Some(member.id()) == leader);
-        let Some(leader) = leader.map(Member::candidate) else {
-            return Vec::new();
-        };
         let carriers = self.carriers(view.uplinks);
-        let aside = members.iter().filter(|one| !carriers.contains(&one.id()));
-        let waits = aside.filter_map(|member| {
-            let (reason, until) = terms.wait_of(&member.candidate(), &leader, view.now)?;
-            Some((member.id(), reason, until))
-        });
-        waits.collect()
+        waits(terms, &self.members(view), &carriers, view.now)
     }
 
     fn failover(&self, view: GroupView<'_>) -> FailoverSettings {
@@ -409,14 +402,27 @@ impl Group {
         let after = self.carriers_by(view.uplinks, default_group.map(|group| &group.carriers));
         let before = std::mem::replace(&mut self.carriers, after);
         let reason = SwitchReason::joined(reasons);
+        let drilled = view
+            .drilled
+            .map(|id| &view.uplinks[id.index()].settings().name);
+        let is_of_drill = |moved: &TrafficMove| {
+            drilled.is_some_and(|name| moved.from.contains(name) != moved.to.contains(name))
+        };
         let moves = before.moves_to(&self.carriers).into_iter();
         let switches = moves.map(|moved| Switch {
             at: view.now,
             active: self.carriers.all().to_vec(),
-            reason: match (&reason, self.leader()) {
-                (None, None) => go_with_default(default_group),
-                (None, Some(_)) => self.explain(&moved, view.uplinks),
-                (Some(reason), _) => reason.clone().of_move_from(&moved.from),
+            reason: {
+                let reason = match (&reason, self.leader()) {
+                    (None, None) => go_with_default(default_group),
+                    (None, Some(_)) => self.explain(&moved, view.uplinks),
+                    (Some(reason), _) => reason.clone().of_move_from(&moved.from),
+                };
+                if is_of_drill(&moved) {
+                    reason.of_drill()
+                } else {
+                    reason
+                }
             },
             outage_ms: moved.outage_ms(view.uplinks, view.now),
             moved,

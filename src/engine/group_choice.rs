@@ -18,6 +18,8 @@ pub(super) struct GroupChoice<'a> {
     pub(super) uplinks: &'a mut [Uplink],
     pub(super) flaps: &'a Flaps,
     pub(super) failover: FailoverSettings,
+    /// The uplink whose path fails on purpose.
+    pub(super) drilled: Option<UplinkId>,
     pub(super) no_usable: &'a mut NoUsableUplink,
     pub(super) events: &'a mut Vec<Event>,
     pub(super) now: Moment,
@@ -30,6 +32,7 @@ impl GroupChoice<'_> {
             uplinks: self.uplinks,
             flaps: self.flaps,
             failover: self.failover,
+            drilled: self.drilled,
             now: self.now,
         };
         let mut is_better = false;
@@ -53,6 +56,7 @@ impl GroupChoice<'_> {
                 uplinks: self.uplinks,
                 flaps: self.flaps,
                 failover: self.failover,
+                drilled: self.drilled,
                 now: self.now,
             };
             let group = self.groups.get_mut(id);

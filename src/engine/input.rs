@@ -62,6 +62,8 @@ pub enum Input {
         /// The IPv6 next hop.
         gateway6: Gateway,
     },
+    /// What has become of a drill, as [`crate::engine::action::DrillOrder`] asked.
+    Drill(DrillNews),
     /// A command of an operator.
     Command(IssuedCommand),
     /// How many established flows an uplink has that is drained, as
@@ -107,6 +109,29 @@ impl Input {
                 | Self::Counters { .. }
         )
     }
+}
+
+/// What has become of a drill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrillNews {
+    /// The path is cut.
+    Cut,
+    /// It has to end early.
+    Abort(String),
+    /// The path is whole again, or was never cut; what its stream measured.
+    Whole(StreamMeasure),
+}
+
+/// What the stream of a drill measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamMeasure {
+    /// For how long nothing of it was answered; none if nothing was until its end.
+    pub recovery_ms: Option<u32>,
+    /// Packets sent since the path failed.
+    pub sent: u32,
+    /// Those that were not answered.
+    pub lost: u32,
 }
 
 /// What an earlier run left.

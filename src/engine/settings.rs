@@ -29,6 +29,9 @@ pub struct Settings {
     /// What becomes of flows when a healthy uplink is left.
     #[serde(default)]
     pub failback_flows: FailbackFlows,
+    /// Failover tests.
+    #[serde(default)]
+    pub drill: DrillSettings,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
     /// The seed of the spread of probe times, so that a fleet of agents does not probe in step.
@@ -46,6 +49,8 @@ pub struct SharedSettings {
     pub rules: Vec<RuleSettings>,
     /// What becomes of flows when a healthy uplink is left.
     pub failback_flows: FailbackFlows,
+    /// Failover tests.
+    pub drill: DrillSettings,
     /// The numbers of our routes and rules.
     pub numbering: Numbering,
     /// The seed of the spread of probe times.
@@ -60,10 +65,29 @@ impl Settings {
             groups: self.groups,
             rules: self.rules,
             failback_flows: self.failback_flows,
+            drill: self.drill,
             numbering: self.numbering,
             seed: self.seed,
         };
         (self.uplinks, common)
+    }
+}
+
+/// How the failover is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillSettings {
+    /// The longest recovery that passes.
+    pub rto: Duration,
+    /// So long after its start the agent begins none.
+    pub after_start: Duration,
+}
+
+impl Default for DrillSettings {
+    fn default() -> Self {
+        Self {
+            rto: Duration::from_secs(2),
+            after_start: Duration::from_secs(120),
+        }
     }
 }
 

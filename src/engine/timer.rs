@@ -18,6 +18,8 @@ pub enum DeadlineOwner {
     Isolation,
     /// A drain that ends.
     Drain,
+    /// A drill that goes on.
+    Drill,
     /// The stay of flows on an uplink that the traffic has left.
     KeptFlows,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for DeadlineOwner {
             Self::Damping => f.write_str("the damping"),
             Self::Isolation => f.write_str("the isolation of faults"),
             Self::Drain => f.write_str("a drain"),
+            Self::Drill => f.write_str("a drill"),
             Self::KeptFlows => f.write_str("the flows that stay"),
         }
     }

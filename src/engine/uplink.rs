@@ -14,6 +14,7 @@
 mod absence;
 mod basis;
 mod cold;
+mod drilled;
 mod evidence;
 mod family_hops;
 mod health;
@@ -57,6 +58,7 @@ use link::{LinkChange, LinkFinding, StandbyStep, UplinkLink};
 use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
+pub use drilled::BeforeDrill;
 pub use family_hops::HopTerms;
 pub use outbox::{Outbox, ProbeIds};
 pub use read_model::UplinkPart;
@@ -231,14 +233,22 @@ impl Uplink {
 
     /// What a later run may spend.
     pub fn keep_budget(&mut self) -> Option<Bytes> {
-        let purse = self.monitor.pacer.purse_mut().as_mut()?;
-        Some(purse.keep())
+        Some(self.monitor.pacer.purse_mut().as_mut()?.keep())
     }
 
     /// It has spent so much that it should be written down.
     pub fn has_spent(&self) -> bool {
-        let purse = self.monitor.pacer.purse();
-        purse.is_some_and(purse::Purse::is_unkept)
+        { self.monitor.pacer.purse() }.is_some_and(purse::Purse::is_unkept)
+    }
+
+    /// All that is known of it, for the end of a drill.
+    pub fn before_drill(&self) -> BeforeDrill {
+        BeforeDrill::of(&self.monitor)
+    }
+
+    /// It is again what it was before a drill.
+    pub fn after_drill(&mut self, before: BeforeDrill, now: Moment) {
+        before.restore(&mut self.monitor, now);
     }
 
     /// It carries the traffic, or no longer does.

@@ -54,12 +54,6 @@ const fn chain(name: &'static str, kind: &'static str, hook: PacketHook) -> Netf
     }
 }
 
-const ALL_FAMILIES: [NetfilterFamily; 3] = [
-    NetfilterFamily::Inet,
-    NetfilterFamily::Ipv4,
-    NetfilterFamily::Ipv6,
-];
-
 /// The table as a kernel takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TableForm {
@@ -210,9 +204,7 @@ fn remember(marks: Marks) -> [NetfilterStep; 3] {
 }
 
 fn named(field: PacketField, interface: &InterfaceName) -> Vec<NetfilterStep> {
-    let mut name = vec![0; libc::IFNAMSIZ];
-    let text = interface.as_str().as_bytes();
-    name[..text.len()].copy_from_slice(text);
+    let name = message::interface_name(interface);
     vec![NetfilterStep::Load(field), NetfilterStep::Is(name)]
 }
 
@@ -230,7 +222,7 @@ pub(super) struct HeldTable {
 impl HeldTable {
     pub(super) fn look(exchange: &mut Exchange) -> io::Result<Self> {
         let mut held = Self::default();
-        for family in ALL_FAMILIES {
+        for family in NetfilterFamily::ALL {
             let chains = |number| message::all_chains(family, number);
             let listed = exchange.list(chains, message::chains)?.entries.into_iter();
             let ours = listed.filter(|chain| chain.table == NAME);
@@ -334,7 +326,7 @@ fn first_form(mut submit: impl FnMut(TableForm) -> io::Result<()>) -> io::Result
 /// A table is added before it is deleted: the kernel refuses to delete one that is not there.
 fn removal(held: &HeldTable, also: &[NetfilterFamily]) -> NetfilterBatch {
     let mut batch = NetfilterBatch::default();
-    for family in ALL_FAMILIES {
+    for family in NetfilterFamily::ALL {
         let is_held = held.chains.iter().any(|(of, _)| *of == family);
         if is_held || also.contains(&family) {
             batch.add_table(table(family));

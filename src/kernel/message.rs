@@ -10,6 +10,7 @@ mod entry;
 mod flow;
 mod nexthop;
 mod nftables;
+mod nftables_list;
 mod parse;
 mod socket;
 mod wire;
@@ -29,12 +30,13 @@ pub(super) use entry::{Dump, DumpEntry, RouteEntry, RuleEntry, WriteMode};
 pub use entry::{LinkDetails, LinkKind};
 pub(super) use flow::{FlowEntry, end_of_flow, flows_answered_to, flows_marked, forgotten_flow};
 pub(super) use nexthop::{NextHopEntry, all_buckets, all_next_hops, next_hop, no_next_hop};
-pub(super) use nftables::{
-    ChainEntry, CommentedRule, all_chains, all_rules, concerns_table, every_rule,
-};
+pub(super) use nftables::interface_name;
 pub use nftables::{
     MarkField, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
     PacketField, PacketHook,
+};
+pub(super) use nftables_list::{
+    ChainEntry, CommentedRule, all_chains, all_rules, concerns_table, every_rule,
 };
 pub(super) use socket::{
     SocketEntry, Transport, connected_sockets, end_of_socket, listening_sockets,
@@ -94,14 +96,14 @@ pub(super) fn next_hops(datagram: &[u8]) -> Vec<ListReply<NextHopEntry>> {
 /// The same for the chains of netfilter.
 pub(super) fn chains(datagram: &[u8]) -> Vec<ListReply<ChainEntry>> {
     replies(datagram, |kind, body| {
-        (kind == nftables::NEW_CHAIN).then(|| nftables::chain(body))?
+        (kind == nftables::NEW_CHAIN).then(|| nftables_list::chain(body))?
     })
 }
 
 /// The same for the rules of netfilter.
 pub(super) fn commented_rules(datagram: &[u8]) -> Vec<ListReply<CommentedRule>> {
     replies(datagram, |kind, body| {
-        (kind == nftables::NEW_RULE).then(|| nftables::rule(body))?
+        (kind == nftables::NEW_RULE).then(|| nftables_list::rule(body))?
     })
 }
 

@@ -26,14 +26,9 @@ pub fn commit(batch: &NetfilterBatch) -> io::Result<()> {
 /// # Errors
 /// If they cannot be listed.
 pub fn inventory() -> io::Result<Vec<String>> {
-    const FAMILIES: [NetfilterFamily; 3] = [
-        NetfilterFamily::Inet,
-        NetfilterFamily::Ipv4,
-        NetfilterFamily::Ipv6,
-    ];
     let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
     let mut lines = Vec::new();
-    for family in FAMILIES {
+    for family in NetfilterFamily::ALL {
         let chains = |number| message::all_chains(family, number);
         let chains = match exchange.list(chains, message::chains) {
             Ok(chains) => chains.entries,
@@ -46,6 +41,26 @@ pub fn inventory() -> io::Result<Vec<String>> {
         lines.extend(rules.iter().map(|rule| format!("{family:?} {rule:?}")));
     }
     Ok(lines)
+}
+
+/// Whether a table of this name with a chain is there.
+///
+/// # Errors
+/// If there is no netlink socket.
+pub fn has_table(name: &str) -> io::Result<bool> {
+    let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+    Ok(!families_of(name, &mut exchange).is_empty())
+}
+
+/// The families with such a table. A kernel that lists none has none.
+pub(super) fn families_of(name: &str, exchange: &mut Exchange) -> Vec<NetfilterFamily> {
+    let mut families = NetfilterFamily::ALL.to_vec();
+    families.retain(|family| {
+        let chains = |number| message::all_chains(*family, number);
+        let listed = exchange.list(chains, message::chains);
+        listed.is_ok_and(|listed| listed.entries.iter().any(|chain| chain.table == name))
+    });
+    families
 }
 
 /// Sends a batch; the error is that of its first change that the kernel refuses. The kernel has answered when the

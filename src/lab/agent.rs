@@ -22,6 +22,7 @@ use crate::lab::files::{CONFIG, CONTROL, FILES, HOOKS, LOG, STATE};
 use crate::lab::internet::{TARGETS, TARGETS6};
 use crate::lab::namespace::Namespace;
 use crate::lab::network::UPLINKS;
+use crate::lab::report::PhaseCost;
 use crate::lab::scenario::Scenario;
 
 /// Between two looks at something that has no event.
@@ -42,6 +43,28 @@ pub(super) struct AgentCost {
     pub(super) cpu: Duration,
     /// Resident memory.
     pub(super) memory_kib: u64,
+}
+
+impl PhaseCost {
+    /// What an agent has cost in `span`; none if another one was started in between.
+    pub(super) fn between(
+        before: &AgentCost,
+        after: &AgentCost,
+        probes: u64,
+        span: Duration,
+        bare: Option<Duration>,
+    ) -> Option<Self> {
+        let cpu = after.cpu.checked_sub(before.cpu)?;
+        #[expect(clippy::cast_precision_loss, reason = "probes of a few hours")]
+        let us_per_probe = cpu.as_secs_f64() * 1e6 / probes as f64;
+        Some(Self {
+            cpu_percent: cpu.as_secs_f64() / span.as_secs_f64() * 100.0,
+            probes,
+            us_per_probe,
+            us_per_bare_probe: bare.map(|bare| bare.as_secs_f64() * 1e6),
+            memory_kib: after.memory_kib,
+        })
+    }
 }
 
 impl AgentProcess {

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use crate::engine::event::EventKind;
 use crate::lab::event::TrafficExit;
+use crate::lab::expected_report::ExpectedReport;
 use crate::lab::family::LabFamily;
 use crate::lab::incoming::IncomingCounts;
 use crate::lab::inventory::InventoryDifference;
 use crate::lab::long_flow::FlowOutcome;
 use crate::lab::report::{
-    ExpectationCheck, LookupCounts, PhaseCost, TimelineEntry, TimelineNote, exit_in_words,
+    DrillCounts, ExpectationCheck, LookupCounts, PhaseCost, TimelineEntry, TimelineNote,
+    exit_in_words,
 };
-use crate::lab::scenario::{ExpectedReport, PhaseExpectation, Span};
+use crate::lab::scenario::{PhaseExpectation, Span};
 use crate::lab::stream::ClientTraffic;
 
 /// What was seen of a phase.
@@ -39,6 +41,8 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) incoming: Option<IncomingCounts>,
     /// By the one who looked up the way.
     pub(super) lookups: Option<LookupCounts>,
+    /// Of drills.
+    pub(super) drills: Option<DrillCounts>,
     /// In the router, against what stood there before the first agent.
     pub(super) left: Option<InventoryDifference>,
     /// Of the agent.
@@ -111,6 +115,8 @@ pub(super) fn checks(
         learnt_loss,
         without_a_route,
         switch_within,
+        drill_differs: _,
+        restored_within: _,
         leaves_nothing,
         times_bare_probe,
         memory_kib,
@@ -162,10 +168,39 @@ pub(super) fn checks(
         memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
     ]
     .into_iter()
+    .chain(drill_checks(expect, seen))
     .chain(flow_checks(expect, seen))
     .flatten()
     .chain(expect.reports().map(|report| said(report, seen)))
     .collect()
+}
+
+/// What is expected of drills.
+fn drill_checks(
+    expect: &PhaseExpectation,
+    seen: &PhaseObservations<'_>,
+) -> [Option<ExpectationCheck>; 4] {
+    let millis = |most: Span| u64::try_from(most.0.as_millis()).unwrap_or(u64::MAX);
+    let drills = seen.drills;
+    [
+        expect.drill_differs.map(|most| {
+            let differs = drills.map(|drills| drills.differs_by_ms);
+            let what = "ms between a drill and what the client felt";
+            at_most(what, millis(most), differs)
+        }),
+        expect.drill_differs.map(|_| {
+            let others = drills.map(|drills| drills.drills - drills.passed);
+            at_most("drills not passed", 0, others)
+        }),
+        expect.restored_within.map(|most| {
+            let after = drills.map(|drills| drills.restored_after_ms);
+            at_most("ms from a kill to a whole path", millis(most), after)
+        }),
+        expect.restored_within.map(|_| {
+            let left = drills.map(|drills| drills.left_something);
+            at_most("drills that left something", 0, left)
+        }),
+    ]
 }
 
 /// What is expected of the client's flows that are open when the traffic moves, and of connections from the internet.
@@ -352,6 +387,7 @@ mod tests {
             flows: Vec::new(),
             incoming: None,
             lookups: None,
+            drills: None,
             left: None,
             cost: None,
             learnt_loss: None,
@@ -374,6 +410,7 @@ mod tests {
             flows: Vec::new(),
             incoming: None,
             lookups: None,
+            drills: None,
             left: None,
             cost: None,
             learnt_loss: None,

@@ -63,7 +63,7 @@ pub(super) fn forward(port: u16, to: Ipv4Addr, entries: &[&str]) -> io::Result<(
     let rule = |entry: &&str| {
         let mut steps = named(PacketField::InputName, entry).to_vec();
         steps.extend([
-            NetfilterStep::Load(PacketField::DestinationPort),
+            NetfilterStep::Load(PacketField::Transport(2)),
             NetfilterStep::Is(port.to_be_bytes().to_vec()),
             NetfilterStep::Put(to.octets().to_vec()),
             NetfilterStep::DestinationNat,

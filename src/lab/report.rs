@@ -8,10 +8,11 @@ use serde::Serialize;
 use crate::engine::event::Repetition;
 use crate::engine::event::record::EventRecord;
 use crate::lab::event::TrafficExit;
+use crate::lab::expected_report::ExpectedReport;
 use crate::lab::family::LabFamily;
 use crate::lab::files;
 use crate::lab::long_flow::FlowOutcome;
-use crate::lab::scenario::{ExpectedReport, Scenario, UplinkFault};
+use crate::lab::scenario::{Scenario, UplinkFault};
 use crate::lab::stream::{ClientTraffic, TimeRange};
 use crate::units::Moment;
 
@@ -130,6 +131,8 @@ pub struct ScenarioPhaseReport {
     /// What the agent did when it was killed, if it was so at random.
     #[serde(rename = "deaths", skip_serializing_if = "Option::is_none")]
     pub kills: Option<KillCounts>,
+    /// What was seen of its drills, if it had any.
+    pub drills: Option<DrillCounts>,
     /// What the agent cost, if it ran all the time.
     pub cost: Option<PhaseCost>,
     /// What was expected.
@@ -227,6 +230,45 @@ impl fmt::Display for KillCounts {
              {stopping} in its stop; {left_something} times it left something for the next, \
              {left_next_hops} times nexthop objects",
             starting + switching + stopping
+        )
+    }
+}
+
+/// What was seen of drills. Spans are in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct DrillCounts {
+    /// Drills.
+    pub drills: u32,
+    /// Those that passed.
+    pub passed: u32,
+    /// The recovery that they measured, the median.
+    pub median_ms: u64,
+    /// The time without traffic of the client, the median.
+    pub felt_median_ms: u64,
+    /// By how much the one differs from the other in a drill, at most.
+    pub differs_by_ms: u64,
+    /// How long after a kill the path was whole again, at most.
+    pub restored_after_ms: u64,
+    /// How often something was left afterwards.
+    pub left_something: u32,
+}
+
+impl fmt::Display for DrillCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            drills,
+            passed,
+            median_ms,
+            felt_median_ms,
+            differs_by_ms,
+            restored_after_ms,
+            left_something,
+        } = self;
+        write!(
+            f,
+            "{drills} drills: {passed} passed, measured {median_ms} ms, felt {felt_median_ms} ms, at most \
+             {differs_by_ms} ms apart; whole {restored_after_ms} ms after a kill at most, {left_something} times \
+             something was left"
         )
     }
 }

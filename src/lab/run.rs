@@ -9,8 +9,10 @@ use crate::lab::bare_probe::BareProbe;
 use crate::lab::chance::Chance;
 use crate::lab::checks::{self, PhaseObservations};
 use crate::lab::clock;
+use crate::lab::drill_test;
 use crate::lab::error::LabError;
 use crate::lab::event::TrafficExit;
+use crate::lab::expected_report::ExpectedReport;
 use crate::lab::family::{LabFamily, PerFamily};
 use crate::lab::flapping::{FlappingWire, WireTurn};
 use crate::lab::flood;
@@ -26,10 +28,10 @@ use crate::lab::output_filter::OutputFilter;
 use crate::lab::portal::LandingPage;
 use crate::lab::quota::SharedQuota;
 use crate::lab::report::{
-    KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
+    DrillCounts, KillCounts, LabReport, LookupCounts, PhaseCost, RunTrace, ScenarioPhaseReport,
     ScenarioRunReport, TimelineNote,
 };
-use crate::lab::scenario::{Act, AddressChange, ExpectedReport, Scenario, ScenarioPhase};
+use crate::lab::scenario::{Act, AddressChange, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stalls;
 use crate::lab::stream::{self, TimeRange};
@@ -131,6 +133,7 @@ struct RunningActs<'n> {
     lookups: Option<LookupCounts>,
     kills: Option<KillCounts>,
     incoming: Option<IncomingCounts>,
+    drills: Option<DrillCounts>,
 }
 
 impl<'n> ScenarioRunner<'n> {
@@ -176,10 +179,8 @@ impl<'n> ScenarioRunner<'n> {
         let bare = bare.transpose()?;
         let acted = self.act(phase)?;
         let (to, outages) = self.last(phase, acted.flapping)?;
-        let reports = phase.expect.reports();
-        reports.for_each(|expected| self.await_report(expected));
-        drop(acted.floods);
-        drop((acted.quotas, acted.filters));
+        { phase.expect.reports() }.for_each(|expected| self.await_report(expected));
+        drop((acted.floods, acted.quotas, acted.filters));
         // What they do late would be of the next phase.
         (acted.stalls.into_iter().chain(acted.addresses)).for_each(ShutdownHandle::end);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
@@ -220,6 +221,7 @@ impl<'n> ScenarioRunner<'n> {
             flows,
             incoming: acted.incoming,
             lookups: acted.lookups,
+            drills: acted.drills,
             left: left.transpose()?,
             cost,
             learnt_loss: (phase.expect.learnt_loss).and_then(|_| agent::learnt_loss()),
@@ -241,6 +243,7 @@ impl<'n> ScenarioRunner<'n> {
                 .map(|span| span.as_secs_f64() * 1000.0),
             lookups: acted.lookups,
             kills: acted.kills,
+            drills: acted.drills,
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
@@ -275,11 +278,12 @@ impl<'n> ScenarioRunner<'n> {
         for act in &phase.acts {
             let done_at = self.do_one(act, &mut acted)?;
             self.testbed.catch_up();
-            let what = match (act, acted.lookups, acted.kills) {
-                (Act::SwitchToAndFro { .. }, Some(lookups), _) => lookups.to_string(),
-                (Act::KillAtRandom { .. }, _, Some(kills)) => kills.to_string(),
+            let what = match (act, acted.lookups, acted.kills, acted.drills) {
+                (Act::SwitchToAndFro { .. }, Some(lookups), ..) => lookups.to_string(),
+                (Act::KillAtRandom { .. }, _, Some(kills), _) => kills.to_string(),
+                (Act::Drill { .. }, _, _, Some(drills)) => drills.to_string(),
                 (Act::Incoming(_), ..) => acted.incoming.unwrap_or_default().to_string(),
-                (act, _, _) => act.to_string(),
+                (act, ..) => act.to_string(),
             };
             let fault = act.fault();
             self.testbed
@@ -359,6 +363,7 @@ impl<'n> ScenarioRunner<'n> {
                     *clients,
                 )?);
             }
+            Act::Drill { .. } => acted.drills = self.drills(act)?,
             Act::KillAtRandom { times, within } => {
                 let chance = &mut self.chance;
                 acted.kills = Some(kill_test::kill_at_random(
@@ -372,9 +377,12 @@ impl<'n> ScenarioRunner<'n> {
         Ok(clock::now())
     }
 
+    fn drills(&mut self, act: &Act) -> Result<Option<DrillCounts>, LabError> {
+        drill_test::follow(&mut self.testbed, act, self.times, &mut self.chance)
+    }
+
     fn provider(&self, uplink: &str) -> Result<&'n Namespace, LabError> {
-        let provider = self.testbed.network.provider(uplink);
-        provider.ok_or_else(|| LabError::Wire(uplink.to_owned()))
+        { self.testbed.network.provider(uplink) }.ok_or_else(|| LabError::Wire(uplink.to_owned()))
     }
 
     fn change_addresses(
@@ -383,8 +391,7 @@ impl<'n> ScenarioRunner<'n> {
         kind: AddressChange,
     ) -> Result<ShutdownHandle, LabError> {
         let (line, chance) = (AccessLine::of(uplink)?, self.chance.fork(ADDRESSES));
-        let router = self.testbed.network.router();
-        address_changes::begin(router, line, kind, chance)
+        address_changes::begin(self.testbed.network.router(), line, kind, chance)
     }
 
     fn flap(
@@ -475,20 +482,8 @@ impl<'n> ScenarioRunner<'n> {
         let (Some(before), Some(after)) = (cost, self.testbed.cost()?) else {
             return Ok(None);
         };
-        // Less than before: it is another agent, that was started in between.
-        let Some(cpu) = after.cpu.checked_sub(before.cpu) else {
-            return Ok(None);
-        };
         let probes = self.testbed.probes()?.saturating_sub(probes);
-        #[expect(clippy::cast_precision_loss, reason = "probes of a few hours")]
-        let us_per_probe = cpu.as_secs_f64() * 1e6 / probes as f64;
-        Ok(Some(PhaseCost {
-            cpu_percent: cpu.as_secs_f64() / span.as_secs_f64() * 100.0,
-            probes,
-            us_per_probe,
-            us_per_bare_probe: bare.map(|bare| bare.as_secs_f64() * 1e6),
-            memory_kib: after.memory_kib,
-        }))
+        Ok(PhaseCost::between(&before, &after, probes, span, bare))
     }
 
     fn wire(&self, name: &str) -> Result<Wire<'n>, LabError> {

@@ -1,6 +1,5 @@
 //! The scenarios: what is done to the network, and what must be true then.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -203,6 +202,19 @@ pub enum Act {
         #[serde(default)]
         clients: u32,
     },
+    /// Drills an uplink by command, or kills the command, the agent or both in drills of it.
+    Drill {
+        /// Which.
+        uplink: String,
+        /// How long its path fails each time.
+        #[serde(default)]
+        lasts: Span,
+        /// How often.
+        times: u32,
+        /// At moments drawn from the seed.
+        #[serde(default)]
+        killed: bool,
+    },
     /// Kills the agent so many times, at moments drawn from the seed, and starts it each time.
     KillAtRandom {
         /// How often.
@@ -316,6 +328,10 @@ pub struct PhaseExpectation {
     /// From a command until the kernel has followed it, the median of `switch_to_and_fro`, at most so
     /// many times as long as a request for the status.
     pub switch_within: Option<u64>,
+    /// By how much what a drill measures differs from what the client felt, at most.
+    pub drill_differs: Option<Span>,
+    /// How soon after a kill the path of a drill is whole, at most, with nothing left.
+    pub restored_within: Option<Span>,
     /// Routes, rules and nexthop objects of the router are what they were before the first agent.
     pub leaves_nothing: bool,
     /// The agent's time on a processor for each probe, at most so many times that of a program which
@@ -323,33 +339,6 @@ pub struct PhaseExpectation {
     pub times_bare_probe: Option<f64>,
     /// The agent's resident memory, at most.
     pub memory_kib: Option<u64>,
-}
-
-/// What the agent is expected to report.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ExpectedReport<'a> {
-    /// An event of this kind.
-    Event(EventKind),
-    /// An event with these words in its reason.
-    Reason(&'a str),
-}
-
-impl fmt::Display for ExpectedReport<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event(kind) => f.write_str(kind.name()),
-            Self::Reason(words) => write!(f, "`{words}`"),
-        }
-    }
-}
-
-impl PhaseExpectation {
-    /// What the agent is expected to report.
-    pub(super) fn reports(&self) -> impl Iterator<Item = ExpectedReport<'_>> {
-        let event = self.says.map(ExpectedReport::Event);
-        let reason = self.reason.as_deref().map(ExpectedReport::Reason);
-        event.into_iter().chain(reason)
-    }
 }
 
 impl Act {
@@ -374,6 +363,7 @@ impl Act {
             | Self::Incoming(_)
             | Self::Drain { .. }
             | Self::SwitchToAndFro { .. }
+            | Self::Drill { .. }
             | Self::KillAtRandom { .. } => None,
         }
     }
@@ -445,11 +435,9 @@ impl std::fmt::Display for Act {
                 write!(f, "{uplink}: drained by command, for {limit} at most")
             }
             Self::SwitchToAndFro { times, .. } => write!(f, "{times} switches by command"),
+            Self::Drill { uplink, times, .. } => write!(f, "{uplink}: {times} drills"),
             Self::KillAtRandom { times, within } => {
-                write!(
-                    f,
-                    "agent: killed {times} times within {within} of its start"
-                )
+                write!(f, "agent: killed {times} times within {within}")
             }
         }
     }
@@ -527,6 +515,7 @@ mod tests {
                         | Act::Addresses { uplink, .. }
                         | Act::Router { uplink, .. }
                         | Act::Stranger { uplink, .. }
+                        | Act::Drill { uplink, .. }
                         | Act::Drain { uplink, .. } => {
                             assert!(UPLINKS.contains(&&*uplink), "{title}: no uplink {uplink}");
                             continue;

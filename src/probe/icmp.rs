@@ -159,7 +159,7 @@ fn read(packet: &IcmpPacket, rtt: Duration) -> ProbeOutcome {
 }
 
 /// From the kernel's random source.
-fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+pub(super) fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)

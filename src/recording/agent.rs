@@ -160,6 +160,7 @@ pub(super) fn read_samples(
                 | Input::Moved { .. }
                 | Input::Command(_)
                 | Input::FlowsCounted { .. }
+                | Input::Drill(_)
                 | Input::FlowsUnknown { .. }
                 | Input::FlowsRemembered(_)
                 | Input::SentLate { .. }
@@ -176,7 +177,8 @@ pub(super) fn read_samples(
             | Action::Event(_)
             | Action::Count(_)
             | Action::Leave(_)
-            | Action::Drain(..),
+            | Action::Drain(..)
+            | Action::Drill(_),
         ) => {}
     })?;
     if let Some(fault) = probes.fault {

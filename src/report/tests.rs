@@ -32,6 +32,7 @@ fn event(second: u32, kind: EventKind) -> EventRecord {
         took_us: None,
         recovery_ms: None,
         flows_moved: None,
+        drill: None,
     }
 }
 

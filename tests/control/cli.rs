@@ -147,7 +147,7 @@ fn help_names_every_command_and_succeeds() {
     assert_eq!(code(&help), Some(0));
     for command in [
         "run", "check", "status", "history", "report", "switch", "auto", "disable", "enable",
-        "forget", "reload",
+        "drill", "forget", "reload",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),

@@ -659,7 +659,7 @@ impl Site {
                 }
                 Action::Route(desired) => self.desired = desired,
                 Action::Leave(left) => self.left.push(left),
-                Action::Event(_) | Action::Count(_) | Action::Drain(..) => {}
+                Action::Event(_) | Action::Count(_) | Action::Drain(..) | Action::Drill(_) => {}
             }
         }
     }

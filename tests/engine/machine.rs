@@ -117,7 +117,11 @@ impl StalledAgent {
             match action {
                 Action::Probe(order) => self.send(order, late),
                 Action::Event(event) => self.events.push(event),
-                Action::Count(_) | Action::Drain(..) | Action::Route(_) | Action::Leave(_) => {}
+                Action::Count(_)
+                | Action::Drain(..)
+                | Action::Drill(_)
+                | Action::Route(_)
+                | Action::Leave(_) => {}
             }
         }
     }

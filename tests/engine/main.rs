@@ -16,6 +16,7 @@ mod causes;
 mod changes;
 mod corpus;
 mod drain;
+mod drill;
 mod earlier;
 mod failover;
 mod families;

@@ -253,7 +253,11 @@ fn answer_all(engine: &mut Engine, now: Moment) -> Vec<Event> {
                 },
             ),
             Action::Event(event) => events.push(event),
-            Action::Route(_) | Action::Count(_) | Action::Leave(_) | Action::Drain(..) => {}
+            Action::Route(_)
+            | Action::Count(_)
+            | Action::Leave(_)
+            | Action::Drain(..)
+            | Action::Drill(_) => {}
         }
     }
     events

@@ -84,7 +84,8 @@ impl Site {
                 | Action::Route(_)
                 | Action::Count(_)
                 | Action::Event(_)
-                | Action::Drain(..) => {}
+                | Action::Drain(..)
+                | Action::Drill(_) => {}
             }
         }
     }

@@ -22,6 +22,7 @@ mod metrics;
 mod next_hops;
 mod no_ipv6;
 mod options;
+mod path_cut;
 mod prefixes;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -900,7 +900,11 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> ProbeOutcome) -> Optio
                         last = Some((to, event.reason));
                     }
                 }
-                Action::Route(_) | Action::Count(_) | Action::Leave(_) | Action::Drain(..) => {}
+                Action::Route(_)
+                | Action::Count(_)
+                | Action::Leave(_)
+                | Action::Drain(..)
+                | Action::Drill(_) => {}
             }
         }
         now = engine.poll_timeout().expect("it goes on probing").max(now);

@@ -129,6 +129,7 @@ async fn serve(
                     Command::Switch { uplink, .. }
                     | Command::Disable { uplink, .. }
                     | Command::Enable { uplink }
+                    | Command::Drill { uplink, .. }
                     | Command::Forget { uplink },
                 ) if uplink.as_str() != "lte" => {
                     let refusal = CommandRefusal::NoSuchUplink {
@@ -169,5 +170,6 @@ pub(crate) fn event(number: u64) -> EventRecord {
         took_us: None,
         recovery_ms: None,
         flows_moved: None,
+        drill: None,
     }
 }

@@ -155,7 +155,11 @@ pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<ReplayRun> {
         ReplayStep::Action(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
         ReplayStep::Action(
             _,
-            Action::Route(_) | Action::Count(_) | Action::Leave(_) | Action::Drain(..),
+            Action::Route(_)
+            | Action::Count(_)
+            | Action::Leave(_)
+            | Action::Drain(..)
+            | Action::Drill(_),
         ) => {}
     })?;
     let to = last.since_start().as_secs_f64();

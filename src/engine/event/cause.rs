@@ -25,6 +25,8 @@ pub enum SwitchCause {
     Best,
     /// An operator chose it, or took the uplink that is left out of use.
     Manual,
+    /// The path of the uplink that is left fails on purpose, or did.
+    Drill,
     /// Under `balance`: an uplink joins those that share the traffic.
     Sharing,
     /// The configuration has changed.
@@ -42,6 +44,7 @@ impl SwitchCause {
             Self::Failback => "failback",
             Self::Best => "best",
             Self::Manual => "manual",
+            Self::Drill => "drill",
             Self::Sharing => "sharing",
             Self::Config => "config",
         }
@@ -72,6 +75,12 @@ impl SwitchReason {
             self.cause = SwitchCause::Config;
         }
         self
+    }
+
+    /// The same in a drill.
+    #[must_use]
+    pub fn of_drill(self) -> Self {
+        Self::new(SwitchCause::Drill, format!("drill: {}", self.text))
     }
 
     /// Several reasons for one decision as one, of the class of the first.

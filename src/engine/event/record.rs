@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::event::cause::SwitchCause;
+use crate::engine::event::drill::DrillFindings;
 use crate::engine::event::{Event, EventKind, Side};
 use crate::routing::Family;
 use crate::units::sorted::SortedSet;
@@ -82,11 +83,14 @@ impl Event {
             took_us,
             recovery_ms,
             flows_moved,
+            drill: values.drill,
         }
     }
 }
 
 /// An event as it leaves the agent: log, history, hooks, ubus and `status --watch`.
+///
+/// Large: it has a field for each key of the JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventRecord {
     /// When.
@@ -132,6 +136,9 @@ pub struct EventRecord {
     /// For a switch: how many flows of the uplink that was left were ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flows_moved: Option<usize>,
+    /// For a drill: what it has come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillFindings>,
 }
 
 impl EventRecord {

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use ipnet::IpNet;
 
 use super::cause::SwitchCause;
+use super::drill::{DrillChange, DrillFindings};
 use super::{EventKind, Side};
 use crate::routing::Family;
 use crate::units::sorted::SortedSet;
@@ -21,6 +22,7 @@ pub(super) struct ChangeValues<'a> {
     pub(super) prefixes: Option<&'a SortedSet<IpNet>>,
     pub(super) cause: Option<SwitchCause>,
     pub(super) outage_ms: Option<NonZeroU32>,
+    pub(super) drill: Option<DrillFindings>,
 }
 
 impl<'a> ChangeValues<'a> {
@@ -35,6 +37,7 @@ impl<'a> ChangeValues<'a> {
             prefixes: None,
             cause: None,
             outage_ms: None,
+            drill: None,
         }
     }
 
@@ -64,6 +67,17 @@ impl<'a> ChangeValues<'a> {
             cause: Some(cause),
             outage_ms,
             ..Self::of(EventKind::Switch)
+        }
+    }
+
+    /// Of a drill.
+    pub(super) fn of_drill(drill: &'a DrillChange) -> Self {
+        let from = Side::Uplinks(vec![drill.uplink.clone()]);
+        let to = Side::Uplinks(drill.carried_by.clone());
+        Self {
+            sides: (!drill.carried_by.is_empty()).then_some((from, to)),
+            drill: Some(drill.findings),
+            ..Self::of_uplink(EventKind::Drill, &drill.uplink, &drill.interface)
         }
     }
 }

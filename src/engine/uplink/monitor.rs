@@ -60,7 +60,7 @@ pub(super) struct UplinkMonitor {
     pub(super) is_coming_up: bool,
     basis: ProbeBasis,
     pub(super) rounds: Rounds,
-    timers: Timers,
+    pub(super) timers: Timers,
     pub(super) reports: Reports,
 }
 

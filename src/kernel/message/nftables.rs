@@ -1,34 +1,39 @@
-//! Tables, chains and rules of nf_tables: `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`.
+//! Changes to tables, chains, rules and sets of nf_tables: `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`.
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
 
-use super::wire::{append, append_nested, attributes, messages, request};
+use crate::units::InterfaceName;
+
+use super::wire::{append, append_nested, request};
 
 const NFTABLES: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const NEW_TABLE: u16 = NFTABLES << 8;
+pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
 const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
 pub(super) const NEW_CHAIN: u16 = NFTABLES << 8 | 3;
-const LIST_CHAINS: u16 = NFTABLES << 8 | 4;
+pub(super) const LIST_CHAINS: u16 = NFTABLES << 8 | 4;
 pub(super) const NEW_RULE: u16 = NFTABLES << 8 | 6;
-const LIST_RULES: u16 = NFTABLES << 8 | 7;
-const DELETE_RULE: u16 = NFTABLES << 8 | 8;
+pub(super) const LIST_RULES: u16 = NFTABLES << 8 | 7;
+pub(super) const DELETE_RULE: u16 = NFTABLES << 8 | 8;
+const NEW_SET: u16 = NFTABLES << 8 | 9;
+const NEW_ELEMENT: u16 = NFTABLES << 8 | 0xc;
+const DELETE_ELEMENT: u16 = NFTABLES << 8 | 0xe;
 
 /// `struct nfgenmsg`.
-const HEADER: usize = 4;
+pub(super) const HEADER: usize = 4;
 /// The table, in messages about tables, chains and rules alike.
-const TABLE_NAME: u16 = 1;
-const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
-const CHAIN_TYPE: u16 = 7;
-const HOOK_NUMBER: u16 = 1;
-const HOOK_PRIORITY: u16 = 2;
-const RULE_CHAIN: u16 = 2;
+pub(super) const TABLE_NAME: u16 = 1;
+pub(super) const CHAIN_NAME: u16 = 3;
+pub(super) const CHAIN_HOOK: u16 = 4;
+pub(super) const CHAIN_TYPE: u16 = 7;
+pub(super) const HOOK_NUMBER: u16 = 1;
+pub(super) const HOOK_PRIORITY: u16 = 2;
+pub(super) const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
-const RULE_USERDATA: u16 = 7;
+pub(super) const RULE_USERDATA: u16 = 7;
 /// A comment among the user data of a rule, as `nft` writes and shows it: type, length, text, 0.
-const COMMENT: u8 = 0;
+pub(super) const COMMENT: u8 = 0;
 const LIST_ELEMENT: u16 = 1;
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
@@ -37,15 +42,30 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+const SET_KEY_TYPE: u16 = 4;
+const SET_KEY_LENGTH: u16 = 5;
+const SET_ID: u16 = 10;
+/// `NFT_SET_TIMEOUT`: its elements may end by themselves.
+const HAS_TIMEOUTS: u32 = 0x10;
+/// The name of an interface, as `nft` shows keys of this kind.
+const TYPE_INTERFACE_NAME: u32 = 41;
+/// One set in a batch needs no other number.
+const ONLY_SET: u32 = 1;
+/// In messages about the elements of a set; its name has the place that it has in those about sets.
+const ELEMENTS: u16 = 3;
+const ELEMENT_KEY: u16 = 1;
+const ELEMENT_TIMEOUT: u16 = 4;
 /// Where a verdict is put, and where steps put a value for each other.
 const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;
 const META_MARK: u32 = 3;
+const META_FAMILY: u32 = 15;
+const META_PROTOCOL: u32 = 16;
 const META_INPUT_NAME: u32 = 6;
 const META_OUTPUT_NAME: u32 = 7;
 const CT_MARK: u32 = 3;
-/// `NFT_PAYLOAD_TRANSPORT_HEADER`: a port is two bytes from its second.
-const TRANSPORT_HEADER: u32 = 2;
 
 /// The packets that a table of netfilter sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +79,11 @@ pub enum NetfilterFamily {
 }
 
 impl NetfilterFamily {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Inet, Self::Ipv4, Self::Ipv6];
+
     /// `NFPROTO_*` (`linux/netfilter.h`).
-    fn number(self) -> u8 {
+    pub(in crate::kernel) const fn number(self) -> u8 {
         match self {
             Self::Inet => 1,
             Self::Ipv4 => 2,
@@ -122,6 +145,8 @@ pub enum NetfilterStep {
     Put(Vec<u8>),
     /// Writes the value to a mark.
     Store(MarkField),
+    /// The value is an element of this set of the table.
+    InSet(&'static str),
     /// The packet has passed this chain.
     Accept,
     /// The packet goes no further.
@@ -143,8 +168,14 @@ pub enum PacketField {
     InputName,
     /// The name of the interface by which it leaves.
     OutputName,
-    /// The port that it goes to.
-    DestinationPort,
+    /// Its family, `NFPROTO_*`: one byte.
+    Family,
+    /// The protocol that it carries, as IP numbers it: one byte.
+    Protocol,
+    /// Two bytes at this place of its IP header.
+    Network(u32),
+    /// Two bytes at this place of the header behind.
+    Transport(u32),
 }
 
 /// The marks of a packet.
@@ -159,7 +190,7 @@ pub enum MarkField {
 /// Changes to one or several tables that hold together: all or none.
 #[derive(Clone, Debug)]
 pub struct NetfilterBatch {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     sequence: u32,
 }
 
@@ -219,6 +250,55 @@ impl NetfilterBatch {
         });
     }
 
+    /// Makes a set of names of interfaces that may end by themselves.
+    pub fn add_interface_set(&mut self, table: NetfilterTable, name: &str) {
+        let kind = (NEW_SET, NLM_F_ACK | NLM_F_CREATE);
+        self.message(kind, table, |message| {
+            append_text(message, SET_NAME, name);
+            append_number(message, SET_FLAGS, HAS_TIMEOUTS);
+            append_number(message, SET_KEY_TYPE, TYPE_INTERFACE_NAME);
+            append_number(message, SET_KEY_LENGTH, INTERFACE_NAME);
+            append_number(message, SET_ID, ONLY_SET);
+        });
+    }
+
+    /// Adds an interface to such a set, for so many milliseconds.
+    pub fn add_interface(
+        &mut self,
+        table: NetfilterTable,
+        set: &str,
+        interface: &InterfaceName,
+        lasts: u64,
+    ) {
+        let kind = (NEW_ELEMENT, NLM_F_ACK | NLM_F_CREATE);
+        self.message(kind, table, |message| {
+            append_text(message, SET_NAME, set);
+            append_nested(message, ELEMENTS, |list| {
+                append_nested(list, LIST_ELEMENT, |element| {
+                    append_value(element, ELEMENT_KEY, &interface_name(interface));
+                    append(element, ELEMENT_TIMEOUT, &lasts.to_be_bytes());
+                });
+            });
+        });
+    }
+
+    /// Takes an interface out of such a set, where it still is.
+    pub fn remove_interface(
+        &mut self,
+        table: NetfilterTable,
+        set: &str,
+        interface: &InterfaceName,
+    ) {
+        self.message((DELETE_ELEMENT, NLM_F_ACK), table, |message| {
+            append_text(message, SET_NAME, set);
+            append_nested(message, ELEMENTS, |list| {
+                append_nested(list, LIST_ELEMENT, |element| {
+                    append_value(element, ELEMENT_KEY, &interface_name(interface));
+                });
+            });
+        });
+    }
+
     /// What is sent for these changes to be made.
     pub(in crate::kernel) fn to_commit(&self) -> Vec<u8> {
         let mut whole = self.clone();
@@ -270,6 +350,10 @@ impl NetfilterStep {
                 append_number(immediate, 1, REGISTER);
                 append_value(immediate, 2, value);
             }),
+            Self::InSet(set) => expression(list, "lookup", |lookup| {
+                append_text(lookup, 1, set);
+                append_number(lookup, 2, REGISTER);
+            }),
             Self::Accept => decide(list, NF_ACCEPT),
             Self::Drop => decide(list, NF_DROP),
             Self::Masquerade => expression(list, "masq", |_| ()),
@@ -306,27 +390,32 @@ impl PacketField {
             Self::Mark(MarkField::Connection) => ("ct", CT_MARK),
             Self::InputName => ("meta", META_INPUT_NAME),
             Self::OutputName => ("meta", META_OUTPUT_NAME),
-            Self::DestinationPort => ("payload", TRANSPORT_HEADER),
+            Self::Family => ("meta", META_FAMILY),
+            Self::Protocol => ("meta", META_PROTOCOL),
+            Self::Network(offset) => return header_field(list, NETWORK_HEADER, offset),
+            Self::Transport(offset) => return header_field(list, TRANSPORT_HEADER, offset),
         };
         expression(list, name, |field| {
             append_number(field, register, REGISTER);
             append_number(field, 2, key);
-            if self == Self::DestinationPort {
-                append_number(field, 3, 2);
-                append_number(field, 4, 2);
-            }
         });
     }
 }
 
-fn compare(list: &mut Vec<u8>, operation: u32, value: &[u8]) {
-    expression(list, "cmp", |cmp| {
-        append_number(cmp, 1, REGISTER);
-        append_number(cmp, 2, operation);
-        append_value(cmp, 3, value);
+/// `NFT_PAYLOAD_*_HEADER`.
+const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+
+fn header_field(list: &mut Vec<u8>, header: u32, offset: u32) {
+    expression(list, "payload", |payload| {
+        append_number(payload, 1, REGISTER);
+        append_number(payload, 2, header);
+        append_number(payload, 3, offset);
+        append_number(payload, 4, 2);
     });
 }
 
+/// Ends the way of a packet through a chain.
 fn decide(list: &mut Vec<u8>, code: u32) {
     expression(list, "immediate", |immediate| {
         append_number(immediate, 1, VERDICT_REGISTER);
@@ -335,6 +424,14 @@ fn decide(list: &mut Vec<u8>, code: u32) {
                 append_number(verdict, VERDICT_CODE, code);
             });
         });
+    });
+}
+
+fn compare(list: &mut Vec<u8>, operation: u32, value: &[u8]) {
+    expression(list, "cmp", |cmp| {
+        append_number(cmp, 1, REGISTER);
+        append_number(cmp, 2, operation);
+        append_value(cmp, 3, value);
     });
 }
 
@@ -349,15 +446,25 @@ fn append_value(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     append_nested(bytes, kind, |data| append(data, DATA_VALUE, value));
 }
 
-fn append_text(bytes: &mut Vec<u8>, kind: u16, text: &str) {
+pub(super) fn append_text(bytes: &mut Vec<u8>, kind: u16, text: &str) {
     append(bytes, kind, &[text.as_bytes(), b"\0"].concat());
+}
+
+/// The bytes of an interface's name in a key.
+const INTERFACE_NAME: u32 = 16;
+
+/// An interface's name as keys and comparisons have it.
+pub(in crate::kernel) fn interface_name(interface: &InterfaceName) -> Vec<u8> {
+    let mut name = interface.as_str().as_bytes().to_vec();
+    name.resize(INTERFACE_NAME as usize, 0);
+    name
 }
 
 fn append_number(bytes: &mut Vec<u8>, kind: u16, number: u32) {
     append(bytes, kind, &number.to_be_bytes());
 }
 
-fn user_data(comment: &str) -> Vec<u8> {
+pub(super) fn user_data(comment: &str) -> Vec<u8> {
     let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
     let mut data = vec![COMMENT, length];
     data.extend(comment.bytes().take(usize::from(length) - 1));
@@ -365,146 +472,7 @@ fn user_data(comment: &str) -> Vec<u8> {
     data
 }
 
-/// A chain as the kernel lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::kernel) struct ChainEntry {
-    pub(in crate::kernel) table: String,
-    pub(in crate::kernel) name: String,
-    /// None of a chain to which only other chains lead.
-    pub(in crate::kernel) kind: Option<String>,
-    pub(in crate::kernel) hook: Option<(u32, i32)>,
-}
-
-/// A rule as the kernel lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::kernel) struct CommentedRule {
-    pub(in crate::kernel) table: String,
-    pub(in crate::kernel) chain: String,
-    pub(in crate::kernel) comment: String,
-}
-
-/// The request for all chains of a family.
-pub(in crate::kernel) fn all_chains(family: NetfilterFamily, sequence: u32) -> Vec<u8> {
-    request((LIST_CHAINS, NLM_F_DUMP), &header(family), sequence)
-}
-
-/// The request for all rules of a family.
-pub(in crate::kernel) fn every_rule(family: NetfilterFamily, sequence: u32) -> Vec<u8> {
-    request((LIST_RULES, NLM_F_DUMP), &header(family), sequence)
-}
-
-/// The request for the rules of a table.
-pub(in crate::kernel) fn all_rules(table: NetfilterTable, sequence: u32) -> Vec<u8> {
-    let mut body = header(table.family);
-    append_text(&mut body, TABLE_NAME, table.name);
-    request((LIST_RULES, NLM_F_DUMP), &body, sequence)
-}
-
-pub(super) fn chain(body: &[u8]) -> Option<ChainEntry> {
-    let (mut table, mut name, mut kind, mut hook) = (None, None, None, None);
-    for attribute in attributes(body, HEADER) {
-        match attribute.kind() {
-            TABLE_NAME => table = text_of(attribute.value()),
-            CHAIN_NAME => name = text_of(attribute.value()),
-            CHAIN_TYPE => kind = text_of(attribute.value()),
-            CHAIN_HOOK => hook = hook_of(attribute.value()),
-            _ => {}
-        }
-    }
-    Some(ChainEntry {
-        table: table?,
-        name: name?,
-        kind,
-        hook,
-    })
-}
-
-fn hook_of(value: &[u8]) -> Option<(u32, i32)> {
-    let number = |wanted| {
-        let attribute = attributes(value, 0).find(|one| one.kind() == wanted)?;
-        Some(u32::from_be_bytes(*attribute.value().first_chunk()?))
-    };
-    Some((number(HOOK_NUMBER)?, number(HOOK_PRIORITY)?.cast_signed()))
-}
-
-pub(super) fn rule(body: &[u8]) -> Option<CommentedRule> {
-    let (mut table, mut chain, mut comment) = (None, None, String::new());
-    for attribute in attributes(body, HEADER) {
-        match attribute.kind() {
-            TABLE_NAME => table = text_of(attribute.value()),
-            RULE_CHAIN => chain = text_of(attribute.value()),
-            RULE_USERDATA => comment = comment_in(attribute.value()).unwrap_or_default(),
-            _ => {}
-        }
-    }
-    Some(CommentedRule {
-        table: table?,
-        chain: chain?,
-        comment,
-    })
-}
-
-fn comment_in(mut data: &[u8]) -> Option<String> {
-    while let [kind, length, rest @ ..] = data {
-        let (value, others) = rest.split_at_checked(usize::from(*length))?;
-        if *kind == COMMENT {
-            return text_of(value);
-        }
-        data = others;
-    }
-    None
-}
-
-fn text_of(value: &[u8]) -> Option<String> {
-    let text = value.split(|byte| *byte == 0).next()?;
-    Some(String::from_utf8_lossy(text).into_owned())
-}
-
-/// Whether an event is about a table of this name and not by our own doing. One that cannot be read may be.
-pub(in crate::kernel) fn concerns_table(datagram: &[u8], name: &str, own_port: u32) -> bool {
-    let mut seen = messages(datagram).peekable();
-    let is_unreadable = seen.peek().is_none();
-    is_unreadable
-        || seen.any(|message| {
-            let is_of_kind = (NEW_TABLE..=DELETE_RULE).contains(&message.message_type());
-            let mut attributes = attributes(message.payload(), HEADER);
-            let table = attributes.find(|one| one.kind() == TABLE_NAME);
-            let table = table.and_then(|table| text_of(table.value()));
-            is_of_kind && message.port_number() != own_port && table.as_deref() == Some(name)
-        })
-}
-
 /// `struct nfgenmsg`: family, version, resource.
-fn header(family: NetfilterFamily) -> Vec<u8> {
+pub(super) fn header(family: NetfilterFamily) -> Vec<u8> {
     vec![family.number(), 0, 0, 0]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TABLE: NetfilterTable = NetfilterTable {
-        family: NetfilterFamily::Inet,
-        name: "ours",
-    };
-
-    #[test]
-    fn an_event_of_another_table_or_of_our_own_doing_is_no_news() {
-        let mut batch = NetfilterBatch::default();
-        batch.delete_table(TABLE);
-        let event = messages(&batch.bytes).nth(1).expect("a message");
-        let length = event.length() as usize;
-        let event = &batch.bytes[batch.bytes.len() - length..];
-        assert!(concerns_table(event, "ours", 7));
-        assert!(!concerns_table(event, "ours", 0), "by our port");
-        assert!(!concerns_table(event, "theirs", 7));
-        assert!(concerns_table(&[1, 2, 3], "ours", 7), "unreadable");
-    }
-
-    #[test]
-    fn a_comment_is_read_as_it_was_written() {
-        let data = user_data("came in by wan");
-        assert_eq!(comment_in(&data).as_deref(), Some("came in by wan"));
-        assert_eq!(comment_in(&[1, 9, 0]), None, "damaged");
-    }
 }

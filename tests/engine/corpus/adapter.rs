@@ -390,6 +390,7 @@ pub(super) fn answers(engine: &mut Engine) -> Vec<Answer> {
                 ));
             }
             Action::Drain(uplink, order) => answers.push(other(drain(&uplink, &order), None)),
+            Action::Drill(order) => answers.push(other(format!("{order:?}"), None)),
             Action::Event(event) => {
                 answers.extend(dial(&event));
                 answers.push(other(told(&event), Some(event.reason)));

@@ -431,7 +431,7 @@ fn forward(port: u16) {
     batch.add_table(THEIRS);
     batch.add_chain(THEIRS, &chain);
     let steps = [
-        NetfilterStep::Load(PacketField::DestinationPort),
+        NetfilterStep::Load(PacketField::Transport(2)),
         NetfilterStep::Is(port.to_be_bytes().to_vec()),
         NetfilterStep::Put(CLIENT.octets().to_vec()),
         NetfilterStep::DestinationNat,

@@ -1,0 +1,256 @@
+//! The agent's part in a drill, which the engine decides on: it cuts the path, lets a stream measure, and answers the
+//! operator.
+//!
+//! ```text
+//!  daemon ── the order, its end ──> stream thread (0..1) ──> cutter thread (0..1)
+//!     ^                                     │                  asks the kernel again and again: the path is whole
+//!     └──── what has become of it <─────────┘                  soon after it does not
+//! ```
+
+use std::future::pending;
+use std::io;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Daemon;
+use crate::control::{Call, Response};
+use crate::engine::action::DrillOrder;
+use crate::engine::command::Command;
+use crate::engine::event::EventKind;
+use crate::engine::event::record::EventRecord;
+use crate::engine::input::{DrillNews, Input, StreamMeasure};
+use crate::kernel::{PathCut, remove_path_cut};
+use crate::probe::EchoStream;
+use crate::units::InterfaceName;
+
+/// The stream flows for so long before the path is cut: which targets answer it?
+const LEAD: Duration = Duration::from_secs(1);
+/// The kernel is asked again after this.
+const PROLONG_EVERY: Duration = Duration::from_millis(300);
+/// How much news may wait for the daemon.
+const NEWS: usize = 8;
+
+/// The drill in progress, if one is.
+pub(super) struct DrillTask {
+    /// The caller that waits for its result.
+    call: Option<Call>,
+    stream: Option<StreamThread>,
+    news: (mpsc::Sender<DrillNews>, mpsc::Receiver<DrillNews>),
+}
+
+/// The thread of the stream. The path is whole soon after `end` is dropped.
+struct StreamThread {
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl DrillTask {
+    pub(super) fn new() -> Self {
+        Self {
+            call: None,
+            stream: None,
+            news: mpsc::channel(NEWS),
+        }
+    }
+
+    /// What has become of the drill. Its end if the caller is gone. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<DrillNews> {
+        let gone = async {
+            match &self.call {
+                Some(call) => call.gone().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            news = self.news.1.recv() => news,
+            () = gone => {
+                self.call = None;
+                Some(DrillNews::Abort("the command was ended".to_owned()))
+            }
+        }
+    }
+
+    /// Does what the engine orders.
+    pub(super) fn follow(&mut self, order: DrillOrder) {
+        match order {
+            DrillOrder::Cut {
+                uplink: _,
+                interface,
+                targets,
+            } => {
+                let (end, ended) = channel();
+                let news = self.news.0.clone();
+                let work = move || drill(&interface, &targets, &ended, &news);
+                match thread::Builder::new().name("drill".to_owned()).spawn(work) {
+                    Ok(thread) => self.stream = Some(StreamThread { end, thread }),
+                    Err(error) => give_up(&self.news.0, format!("no thread for it: {error}")),
+                }
+            }
+            DrillOrder::Mend => {
+                if let Some(stream) = &self.stream {
+                    // A thread that has ended has reported it.
+                    let _ = stream.end.send(());
+                }
+            }
+        }
+    }
+
+    /// Makes the path whole at the end of the agent.
+    pub(super) fn finish(&mut self) {
+        if let Some(StreamThread { end, thread }) = self.stream.take() {
+            drop(end);
+            drop(thread.join());
+        }
+    }
+
+    fn answer(&mut self, record: &EventRecord) {
+        if let Some(call) = self.call.take() {
+            call.answer(Response::Event(Box::new(record.clone())));
+        }
+    }
+}
+
+impl Daemon {
+    /// Begins a drill; the call is answered when it is over.
+    pub(super) fn drill(&mut self, call: Call, command: &Command) {
+        let now = self.clock.now();
+        if self.options.observe {
+            let why = "this agent only observes: it cannot cut a path".to_owned();
+            call.answer(Response::Refused(why));
+        } else if let Err(refusal) = self.decisions.engine.check_at(command, now) {
+            call.answer(refusal.into());
+        } else {
+            let issued = self.issued(&call.by, command.clone());
+            tracing::info!(command = %issued.command, by = %call.by, "by hand");
+            self.drill.call = Some(call);
+            self.decisions.tell(Input::Command(issued));
+        }
+    }
+
+    /// Answers the operator when the drill is over.
+    pub(super) fn answer_drill(&mut self, record: &EventRecord) {
+        if record.event == EventKind::Drill {
+            self.drill.answer(record);
+        }
+    }
+}
+
+/// Removes what an agent that was killed in a drill has left.
+pub(super) fn clean_up() {
+    if let Err(error) = remove_path_cut() {
+        tracing::debug!(%error, "cannot look for the rules of an earlier drill");
+    }
+}
+
+fn give_up(news: &mpsc::Sender<DrillNews>, why: String) {
+    for one in [
+        DrillNews::Abort(why),
+        DrillNews::Whole(StreamMeasure::default()),
+    ] {
+        // It is lost only when the agent ends.
+        drop(news.blocking_send(one));
+    }
+}
+
+/// On a thread of its own: a stream, and a path that fails until `ended`.
+fn drill(
+    interface: &InterfaceName,
+    targets: &[IpAddr],
+    ended: &Receiver<()>,
+    news: &mpsc::Sender<DrillNews>,
+) {
+    let mut stream = match EchoStream::open(targets) {
+        Ok(stream) => stream,
+        Err(error) => return give_up(news, format!("no socket for its stream: {error}")),
+    };
+    let is_ended = || !matches!(ended.try_recv(), Err(TryRecvError::Empty));
+    while stream.lasts() < LEAD {
+        stream.step();
+        if is_ended() {
+            return give_up(news, "ended before it began".to_owned());
+        }
+    }
+    if !stream.is_answered() {
+        let why = "no target answers pings: one that does is needed to measure".to_owned();
+        return give_up(news, why);
+    }
+    let cutter = Cutter::start(interface.clone());
+    let (mut is_cut, mut failed) = (false, None);
+    loop {
+        stream.step();
+        match cutter.reports.try_recv() {
+            Ok(Ok(())) => {
+                is_cut = true;
+                stream.note_cut();
+                drop(news.blocking_send(DrillNews::Cut));
+            }
+            Ok(Err(error)) => {
+                failed = Some(if is_cut {
+                    format!(
+                        "the path was whole again by itself, or other software made it so: {error}"
+                    )
+                } else {
+                    format!("the kernel does not cut the path: {error}")
+                });
+                break;
+            }
+            Err(TryRecvError::Empty) if is_ended() => break,
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => break,
+        }
+    }
+    cutter.end();
+    if let Some(why) = failed {
+        drop(news.blocking_send(DrillNews::Abort(why)));
+    }
+    drop(news.blocking_send(DrillNews::Whole(stream.measure())));
+}
+
+/// The thread that keeps the path cut. The kernel may wait for all its processors, and the stream for nothing.
+struct Cutter {
+    end: Sender<()>,
+    /// That the path is cut, and why it is no longer.
+    reports: Receiver<io::Result<()>>,
+    thread: JoinHandle<()>,
+}
+
+impl Cutter {
+    fn start(interface: InterfaceName) -> Self {
+        let (end, ended) = channel();
+        let (report, reports) = channel();
+        let thread = thread::spawn(move || {
+            if let Err(error) = keep_cut(&interface, &ended, &report) {
+                drop(report.send(Err(error)));
+            }
+        });
+        Self {
+            end,
+            reports,
+            thread,
+        }
+    }
+
+    fn end(self) {
+        drop(self.end);
+        drop(self.thread.join());
+    }
+}
+
+fn keep_cut(
+    interface: &InterfaceName,
+    ended: &Receiver<()>,
+    report: &Sender<io::Result<()>>,
+) -> io::Result<()> {
+    let mut cut = PathCut::begin(interface)?;
+    drop(report.send(Ok(())));
+    loop {
+        match ended.recv_timeout(PROLONG_EVERY) {
+            Err(RecvTimeoutError::Timeout) => cut.prolong()?,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
