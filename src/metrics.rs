@@ -10,6 +10,7 @@ mod meters;
 use std::time::SystemTime;
 
 use crate::engine::event::EventKind;
+use crate::engine::event::drill::DrillResult;
 use crate::engine::state::State;
 use crate::engine::status::{RoutesState, Status, UplinkStatus};
 use crate::units::sorted::SortedMap;
@@ -44,6 +45,7 @@ pub fn text(snapshot: &MetricsSnapshot) -> String {
     traffic(&mut text, &snapshot.traffic);
     probes(&mut text, &snapshot.meters);
     switches(&mut text, snapshot);
+    drills(&mut text, snapshot);
     text.into_text()
 }
 
@@ -320,6 +322,46 @@ fn switches(text: &mut Exposition, snapshot: &MetricsSnapshot) {
         |samples| {
             let switch = status.last_switch.as_ref();
             samples.add_known(&[], switch.map(|switch| seconds(switch.at)));
+        },
+    );
+}
+
+fn drills(text: &mut Exposition, snapshot: &MetricsSnapshot) {
+    let uplinks = || {
+        let uplinks = snapshot.meters.uplinks.iter();
+        uplinks.map(|(uplink, meters)| (uplink.as_str(), &meters.drills))
+    };
+    text.metric(
+        MetricKind::Counter,
+        "uplinkd_drills_total",
+        "Failover tests by their result.",
+        |samples| {
+            for (uplink, drills) in uplinks() {
+                for (result, count) in DrillResult::ALL.iter().zip(drills.results) {
+                    samples.add(&[("uplink", uplink), ("result", result.as_str())], count);
+                }
+            }
+        },
+    );
+    text.metric(
+        MetricKind::Gauge,
+        "uplinkd_last_drill_timestamp_seconds",
+        "When the last failover test was over that passed or failed.",
+        |samples| {
+            for (uplink, drills) in uplinks() {
+                samples.add_known(&[("uplink", uplink)], drills.last.map(seconds));
+            }
+        },
+    );
+    text.metric(
+        MetricKind::Gauge,
+        "uplinkd_last_drill_recovery_seconds",
+        "The recovery time of that test.",
+        |samples| {
+            for (uplink, drills) in uplinks() {
+                let recovery = drills.recovery_ms.map(|ms| f64::from(ms) / 1000.0);
+                samples.add_known(&[("uplink", uplink)], recovery);
+            }
         },
     );
 }

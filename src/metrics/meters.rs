@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::histogram::{Histogram, RECOVERY_BOUNDS, RTT_BOUNDS, SWITCH_BOUNDS};
 use crate::engine::action::ProbeOrder;
 use crate::engine::event::cause::SwitchCause;
+use crate::engine::event::drill::{DrillFindings, DrillResult};
 use crate::engine::event::record::EventRecord;
 use crate::engine::event::{EventKind, Side};
 use crate::engine::input::ProbeOutcome;
 use crate::units::sorted::SortedMap;
-use crate::units::{GroupName, Moment, ProbeId, Target, UplinkName};
+use crate::units::{GroupName, Moment, ProbeId, Target, Timestamp, UplinkName};
 
 /// How often probes without an answer are looked for.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +55,7 @@ pub(super) struct UplinkMeters {
     pub(super) rtt: Histogram,
     /// What its probes put on the wire at most.
     pub(super) probe_bytes: u64,
+    pub(super) drills: DrillMeters,
 }
 
 /// The probes of a target by their result.
@@ -77,6 +79,17 @@ pub(super) enum ProbeResult {
     Refused,
     /// It was not sent for another reason.
     NotSent,
+}
+
+/// The drills of an uplink.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct DrillMeters {
+    /// By the place of their result in [`DrillResult::ALL`].
+    pub(super) results: [u64; DrillResult::ALL.len()],
+    /// When the last one that passed or failed was over.
+    pub(super) last: Option<Timestamp>,
+    /// Its recovery, if it had one.
+    pub(super) recovery_ms: Option<u32>,
 }
 
 /// The labels of a series of switches.
@@ -166,6 +179,7 @@ impl UplinkMeters {
             targets: Vec::new(),
             rtt: Histogram::of(RTT_BOUNDS),
             probe_bytes: 0,
+            drills: DrillMeters::default(),
         }
     }
 }
@@ -278,6 +292,23 @@ impl Meters {
             self.is_reload_refused = true;
         } else if record.event == EventKind::Switch {
             self.switched(record);
+        } else if let (Some(uplink), Some(findings)) = (&record.uplink, &record.drill) {
+            self.drilled(uplink, findings, record.at);
+        }
+    }
+
+    fn drilled(&mut self, uplink: &UplinkName, findings: &DrillFindings, at: Timestamp) {
+        let Some(uplink) = self.uplinks.get_mut(uplink) else {
+            return;
+        };
+        let drills = &mut uplink.drills;
+        drills.results[findings.result as usize] += 1;
+        match findings.result {
+            DrillResult::Passed | DrillResult::Failed => {
+                drills.last = Some(at);
+                drills.recovery_ms = findings.recovery_ms;
+            }
+            DrillResult::Aborted | DrillResult::Skipped => {}
         }
     }
 

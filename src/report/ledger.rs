@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::record::EventRecord;
 use crate::engine::event::{EventKind, Side};
 use crate::engine::state::State;
@@ -95,7 +96,11 @@ impl Clerk {
         if let Some(at) = at {
             self.open(at);
         }
-        self.ledger.recovered.extend(at.zip(event.recovery_ms));
+        // That of a drill was made on purpose.
+        let recovery = event
+            .recovery_ms
+            .filter(|_| event.cause != Some(SwitchCause::Drill));
+        self.ledger.recovered.extend(at.zip(recovery));
         match (event.event, &event.uplink, &event.from, &event.to) {
             (kind, Some(uplink), _, Some(Side::State(state))) if is_of_uplink(kind) => {
                 let reason = event.reason.clone();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::{EventKind, Side};
 use crate::units::InterfaceName;
 use crate::units::sorted::SortedSet;
@@ -277,8 +278,13 @@ fn an_uplink_that_is_no_longer_configured_is_reported_as_long_as_it_is_known() {
 }
 
 #[test]
-fn the_recovery_time_is_that_of_the_switches_from_what_was_down() {
+fn the_recovery_time_is_that_of_the_switches_from_what_was_down_by_itself() {
     let mut events = one_outage();
+    events.push(EventRecord {
+        recovery_ms: Some(60_000),
+        cause: Some(SwitchCause::Drill),
+        ..switch(49_000, &["fiber"], &["lte"])
+    });
     for (second, recovery_ms) in (50_000..).zip(1..=20) {
         let down = switch(second, &["fiber"], &["lte"]);
         events.push(EventRecord {

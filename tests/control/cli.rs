@@ -679,6 +679,26 @@ fn a_command_for_an_unknown_uplink_names_those_that_there_are_and_ends_with_2() 
 }
 
 #[test]
+fn a_drill_without_a_terminal_needs_yes_and_a_length_that_it_may_have() {
+    let agent = start();
+    let socket = agent.path();
+    let drill = |arguments: &[&str]| {
+        let arguments = [&["drill"], arguments, &["--socket", text(&socket)]].concat();
+        output(uplinkd(&arguments).stdin(std::process::Stdio::null()))
+    };
+    let silent = drill(&["fiber"]);
+    assert_eq!(code(&silent), Some(2));
+    assert!(stderr(&silent).contains("--yes"), "{}", stderr(&silent));
+    let unknown = drill(&["lt", "--yes"]);
+    assert_eq!(code(&unknown), Some(2), "{}", stderr(&unknown));
+    for wrong in ["0s", "11m", "soon"] {
+        let told = drill(&["fiber", "--yes", "--for", wrong]);
+        assert_eq!(code(&told), Some(2), "{wrong}");
+        assert!(stderr(&told).contains("1s to 10m"), "{}", stderr(&told));
+    }
+}
+
+#[test]
 fn a_limit_of_a_drain_is_taken_or_said_how_to_write() {
     let agent = start();
     let socket = agent.path();

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "lab")]
 
+#[path = "../support/extent.rs"]
+mod extent;
 mod lanes;
 #[expect(dead_code, reason = "the lab needs no program of the machine")]
 #[path = "../support/machine.rs"]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::extent::extent;
 use crate::machine::{not_run, this_test};
 use crate::{alone, beside_others};
 
@@ -252,6 +253,11 @@ fn an_agent_that_is_killed_again_and_again_loses_no_packet_and_leaves_nothing() 
         "killed-main --times 20",
         "killed-balance --times 20",
     ]);
+}
+
+#[test]
+fn a_drill_measures_what_a_client_feels_and_its_path_is_whole_within_two_seconds_of_a_kill() {
+    assert_pass(&[extent("drill --times 3", "drill --times 50")]);
 }
 
 #[test]

@@ -75,6 +75,16 @@ fn event(kind: EventKind) -> EventRecord {
     serde_json::from_value(record).expect("a record")
 }
 
+fn drill(result: &str, recovery_ms: Option<u32>) -> EventRecord {
+    let findings = json!({
+        "result": result, "rto_ms": 2_000, "recovery_ms": recovery_ms, "failed_ms": 30_000, "sent": 300, "lost": 90,
+    });
+    let record = json!({
+        "at": "2026-11-20T10:00:00Z", "event": "drill", "uplink": "fiber", "reason": "words", "drill": findings,
+    });
+    serde_json::from_value(record).expect("a record")
+}
+
 struct Desk {
     meters: Meters,
     probes: u64,
@@ -176,6 +186,9 @@ pub(super) fn eventful() -> String {
         event(EventKind::NoUsableUplink),
         event(EventKind::ConfigReloaded),
         event(EventKind::ConfigRefused),
+        drill("passed", Some(930)),
+        drill("failed", Some(2_400)),
+        drill("aborted", None),
     ] {
         desk.meters.announced(&record, at(60));
     }
@@ -314,8 +327,9 @@ fn every_metric_is_described_with_its_kind() {
 }
 
 /// What every version has: dashboards and alerts of operators rest on it.
-const PROMISED: [&str; 17] = [
+const PROMISED: [&str; 18] = [
     "uplinkd_build_info",
+    "uplinkd_drills_total",
     "uplinkd_config_last_reload_successful",
     "uplinkd_netlink_overruns_total",
     "uplinkd_probe_bytes_total",
