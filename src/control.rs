@@ -37,6 +37,8 @@ pub enum Request {
         #[serde(default)]
         newest: Option<usize>,
     },
+    /// What was measured, as far as it is kept.
+    Samples,
     /// Take over a changed configuration unless it has a mistake
     Reload,
     /// What an operator chooses by hand.
@@ -91,6 +93,8 @@ pub enum Response {
     NotFound(String),
     /// The newest events, oldest first.
     History(Vec<EventRecord>),
+    /// The samples, as `samples::file` writes them as text.
+    Samples(String),
 }
 
 impl From<CommandRefusal> for Response {

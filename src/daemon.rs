@@ -34,6 +34,7 @@ mod networks;
 mod pending;
 mod reload;
 mod resume;
+mod samples;
 mod signals;
 mod supervisor;
 
@@ -154,7 +155,7 @@ impl Daemon {
             control,
             announcer: Announcer::start(&config, options.observe, clock.now())?,
             pending: PendingEvents::new(),
-            state: KeptState::new(options.observe),
+            state: KeptState::new(&config.agent.state_dir, options.observe, clock.wall()),
             drains: DrainTasks::new(),
             drill: DrillTask::new(),
             signals: Signals::listen().context("cannot listen for signals")?,
@@ -203,6 +204,7 @@ impl Daemon {
             if self.kernel.is_known() {
                 self.act();
                 self.announcer.sum_up_repeats(self.clock.now());
+                self.take_samples();
                 self.supervisor.ready();
             }
             self.supervisor.feed(self.clock.now());
@@ -214,7 +216,9 @@ impl Daemon {
         let is_known = self.kernel.is_known();
         let decision = self.decisions.engine.poll_timeout().filter(|_| is_known);
         let decision = self.decisions.lateness.wait_until(decision);
-        let due = decision.into_iter().chain(self.supervisor.due()).min();
+        let sample = Some(self.state.samples.due()).filter(|_| is_known);
+        let due = decision.into_iter().chain(self.supervisor.due());
+        let due = due.chain(sample).min();
         self.alarm.set(due, self.clock.now())?;
         Ok(tokio::select! {
             biased;
@@ -348,12 +352,9 @@ impl Daemon {
     }
 
     fn hand_over_metrics(&mut self, request: SnapshotRequest) {
-        let Some(meters) = self.announcer.metrics.counted(self.clock.now()) else {
-            return;
-        };
         let snapshot = MetricsSnapshot {
             status: self.status(),
-            meters,
+            meters: self.announcer.metrics.counted(self.clock.now()).clone(),
             traffic: self.kernel.all_counters(),
             overruns: self.kernel.overruns(),
             wall: self.clock.wall(),
@@ -426,6 +427,7 @@ impl Daemon {
         let network = network_of(&self.config, event.change.uplink());
         let record = event.record_in(self.clock.wall(), EventContext { network, ..context });
         let (status, now) = (self.status(), self.clock.now());
+        self.state.samples.follow(&status, self.clock.wall());
         self.announcer.announce(&record, &status, &self.netifd, now);
         self.answer_drill(&record);
     }
@@ -470,6 +472,10 @@ impl Daemon {
         self.announcer.finish(self.clock.now());
         self.announcer.metrics.close().await;
         self.keep_memory();
+        self.state
+            .samples
+            .finish(&self.config.agent.state_dir, self.clock.wall())
+            .await;
         if is_removed {
             self.kernel.remove_all(&self.config).await?;
         }

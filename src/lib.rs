@@ -29,8 +29,8 @@
 //! - [`units`]: numbers with a unit, names with an identity.
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
 //!   other. Pure.
-//! - [`memory`], [`history`], [`choices`]: what outlives a restart.
-//! - [`report`]: what a history amounts to. Pure.
+//! - [`memory`], [`history`], [`choices`], [`samples`]: what outlives a restart.
+//! - [`report`]: what a history and samples amount to. Pure.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
 //! - [`kernel`], [`probe`]: the two sides of the machine, each unknown to the other.
@@ -67,6 +67,7 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod routing;
+pub mod samples;
 pub mod units;
 pub mod unix_socket;
 pub mod web;

@@ -16,7 +16,7 @@ use crate::engine::status::{RoutesState, Status, UplinkStatus};
 use crate::units::sorted::SortedMap;
 use crate::units::{Counters, Moment, Timestamp, UplinkName, Wall};
 use exposition::{Exposition, Labels, MetricKind, MetricSamples};
-pub use meters::Meters;
+pub use meters::{Meters, ProbeCounts};
 use meters::{ProbeResult, TargetMeters};
 
 /// All that metrics are written of.

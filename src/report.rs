@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::engine::event::record::EventRecord;
 use crate::engine::state::State;
+use crate::samples::{Account, SampleBook, Traffic};
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Timestamp, UplinkName};
 use ledger::Ledger;
@@ -33,6 +34,8 @@ pub struct Subject<'a> {
     pub period: Period,
     /// The uplinks of the agent that runs until the end of the period, in their order; none: it does not run.
     pub running: Option<&'a [UplinkName]>,
+    /// What was measured.
+    pub samples: &'a SampleBook,
 }
 
 /// The report of a period.
@@ -101,6 +104,12 @@ pub struct UplinkReport {
     pub planned_s: u64,
     /// How long it carried the traffic, alone or with others.
     pub carried_s: u64,
+    /// What its interface received while the agent ran; `null` if that is not known.
+    pub receive_bytes: Option<u64>,
+    /// What it sent.
+    pub transmit_bytes: Option<u64>,
+    /// What its probes put on the wire at most, both ways.
+    pub probe_bytes: Option<u64>,
 }
 
 /// An outage.
@@ -140,7 +149,9 @@ impl Report {
             to: Timestamp(period.to),
             coverage_percent: percent(watched, period.lasts()).unwrap_or(0.0),
             whole: whole.availability(),
-            uplinks: uplinks.map(|name| ledger.uplink(name, period)).collect(),
+            uplinks: uplinks
+                .map(|name| ledger.uplink(name, period, subject.samples))
+                .collect(),
             outages,
             switches: ledger.switches(period),
             recovery: ledger.recovery(period),
@@ -155,26 +166,6 @@ fn percent(part: Duration, of: Duration) -> Option<f64> {
     (!of.is_zero()).then_some(share * 100.0)
 }
 
-/// What the state of an uplink counts as.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Account {
-    Available,
-    Outage,
-    Planned,
-    Nothing,
-}
-
-impl Account {
-    fn of(state: State) -> Self {
-        match state {
-            State::Up | State::Degraded | State::Recovering => Self::Available,
-            State::Down | State::Absent => Self::Outage,
-            State::Disabled => Self::Planned,
-            State::Unknown | State::Cold => Self::Nothing,
-        }
-    }
-}
-
 impl Ledger {
     /// Those of the running agent, then all others.
     fn names(&self, running: &[UplinkName]) -> Vec<UplinkName> {
@@ -183,7 +174,7 @@ impl Ledger {
         running.iter().chain(others).cloned().collect()
     }
 
-    fn uplink(&self, name: UplinkName, period: Period) -> UplinkReport {
+    fn uplink(&self, name: UplinkName, period: Period, samples: &SampleBook) -> UplinkReport {
         let (mut spans, mut degraded, mut planned) = (Spans::default(), 0, 0);
         for stay in self.stays.iter().filter(|stay| stay.uplink == name) {
             let Some(span) = stay.span.within(period) else {
@@ -191,10 +182,10 @@ impl Ledger {
             };
             let seconds = span.lasts().as_secs();
             match Account::of(stay.state) {
-                Account::Available => spans.available.push(span),
+                Account::Up | Account::Degraded => spans.available.push(span),
                 Account::Outage => spans.outages.push(span),
                 Account::Planned => planned += seconds,
-                Account::Nothing => {}
+                Account::Idle => {}
             }
             if stay.state == State::Degraded {
                 degraded += seconds;
@@ -203,7 +194,11 @@ impl Ledger {
         let carried = self.carried.iter();
         let carried = carried.filter(|(_, uplinks)| uplinks.contains(&name));
         let carried = carried.filter_map(|(span, _)| Some(span.within(period)?.lasts().as_secs()));
+        let bytes = |traffic| samples.bytes(&name, [period.from, period.to], traffic);
         UplinkReport {
+            receive_bytes: bytes(Traffic::Received),
+            transmit_bytes: bytes(Traffic::Sent),
+            probe_bytes: bytes(Traffic::Probes),
             availability: spans.availability(),
             degraded_s: degraded,
             planned_s: planned,
@@ -275,9 +270,9 @@ impl Ledger {
         let mut turns = SortedMap::<SystemTime, [i32; 2]>::new();
         for stay in &self.stays {
             let side = match Account::of(stay.state) {
-                Account::Available => 0,
+                Account::Up | Account::Degraded => 0,
                 Account::Outage => 1,
-                Account::Planned | Account::Nothing => continue,
+                Account::Planned | Account::Idle => continue,
             };
             if let Some(Period { from, to }) = stay.span.within(period) {
                 turns.entry(from).or_default()[side] += 1;

@@ -38,7 +38,8 @@ fn ask(given: &Given, request: impl Into<Request>) -> Result<ExitCode> {
         | Response::Event(_)
         | Response::Refused(_)
         | Response::NotFound(_)
-        | Response::History(_)) => return Err(unexpected(other)),
+        | Response::History(_)
+        | Response::Samples(_)) => return Err(unexpected(other)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -48,8 +49,10 @@ pub(super) fn unexpected(response: Response) -> anyhow::Error {
     match response {
         Response::NotFound(why) => UsageError(why).into(),
         Response::Refused(why) => anyhow::anyhow!(why),
-        Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::History(_) => {
-            anyhow::anyhow!("the agent answered something else")
-        }
+        Response::Status(_)
+        | Response::Event(_)
+        | Response::Done(_)
+        | Response::History(_)
+        | Response::Samples(_) => anyhow::anyhow!("the agent answered something else"),
     }
 }

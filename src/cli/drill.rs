@@ -50,7 +50,8 @@ fn run(given: &Given) -> Result<ExitCode> {
         | Response::Done(_)
         | Response::Refused(_)
         | Response::NotFound(_)
-        | Response::History(_)) => return Err(unexpected(other)),
+        | Response::History(_)
+        | Response::Samples(_)) => return Err(unexpected(other)),
     };
     if given.has(&JSON) {
         output::print(&format!("{}\n", serde_json::to_string(&record)?))?;

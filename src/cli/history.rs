@@ -96,7 +96,8 @@ fn asked(connection: &Connection, since: Option<Duration>) -> Result<Vec<EventRe
         | Response::Event(_)
         | Response::Done(_)
         | Response::Refused(_)
-        | Response::NotFound(_)) => Err(unexpected(other)),
+        | Response::NotFound(_)
+        | Response::Samples(_)) => Err(unexpected(other)),
     }
 }
 
@@ -120,7 +121,7 @@ pub(super) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn state_dir(connection: &Connection) -> Result<PathBuf> {
+pub(super) fn state_dir(connection: &Connection) -> Result<PathBuf> {
     match Config::load(&connection.file.config) {
         Ok(config) => Ok(config.agent.state_dir),
         Err(ConfigError::NoFile { .. }) if !connection.file.is_named() => {

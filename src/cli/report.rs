@@ -16,13 +16,14 @@ use crate::control::{Request, Response};
 use crate::report::{
     Availability, OutageReport, Period, RecoveryTime, Report, Subject, UplinkReport,
 };
-use crate::units::UplinkName;
+use crate::samples::{SampleBook, file};
+use crate::units::{Bytes, UplinkName};
 
 pub(super) const COMMAND: CommandRow = CommandRow {
     form: CommandForm {
         name: "report",
         about: "Show availability, outages, and who carried the traffic",
-        arguments: &[JSON, CSV, SINCE],
+        arguments: &[JSON, CSV, CSV_UPLINKS, SINCE],
     },
     connection: CONNECTION,
     run: |given| run(&ReportArguments::read(given)?),
@@ -37,6 +38,11 @@ const CSV: Argument = Argument {
     help: "The outages, as values separated by commas",
     ..Argument::named("csv")
 };
+const CSV_UPLINKS: Argument = Argument {
+    help: "The uplinks with their traffic, as values separated by commas",
+    excludes: &["json", "csv"],
+    ..Argument::named("csv-uplinks")
+};
 const SINCE: Argument = Argument {
     form: ArgumentForm::Dashed("SPAN"),
     help: "Over this time until now",
@@ -48,6 +54,7 @@ const SINCE: Argument = Argument {
 struct ReportArguments {
     json: bool,
     csv: bool,
+    csv_uplinks: bool,
     since: Duration,
     connection: Connection,
 }
@@ -57,6 +64,7 @@ impl ReportArguments {
         Ok(Self {
             json: given.has(&JSON),
             csv: given.has(&CSV),
+            csv_uplinks: given.has(&CSV_UPLINKS),
             since: given.need(&SINCE, syntax::text(history::span))?,
             connection: Connection::read(given)?,
         })
@@ -67,6 +75,7 @@ impl ReportArguments {
 fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     let running = running(&arguments.connection)?;
     let events = history::events(&arguments.connection, None)?;
+    let samples = samples(&arguments.connection, running.is_some())?;
     let now = history::now();
     let from = now.checked_sub(arguments.since);
     let report = Report::of(&Subject {
@@ -76,9 +85,12 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
             to: now,
         },
         running: running.as_deref(),
+        samples: &samples,
     });
     output::print(&if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else if arguments.csv_uplinks {
+        uplinks_csv(&report.uplinks)
     } else if arguments.csv {
         csv(&report.outages)
     } else {
@@ -92,6 +104,7 @@ fn running(connection: &Connection) -> Result<Option<Vec<UplinkName>>> {
     let status = || match connection.open()?.request(&Request::Status)? {
         Response::Status(status) => Ok(status),
         other @ (Response::History(_)
+        | Response::Samples(_)
         | Response::Event(_)
         | Response::Done(_)
         | Response::Refused(_)
@@ -105,6 +118,21 @@ fn running(connection: &Connection) -> Result<Option<Vec<UplinkName>>> {
         Err(error) if error.is::<ConfigError>() => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// The samples of the agent, or of its file.
+fn samples(connection: &Connection, is_running: bool) -> Result<SampleBook> {
+    if is_running
+        && let Response::Samples(text) = connection.open()?.request(&Request::Samples)?
+        && let Some(book) = file::from_text(&text)
+    {
+        return Ok(book);
+    }
+    let book = file::read(&history::state_dir(connection)?)?;
+    Ok(book.unwrap_or_else(|| {
+        output::remark("the file of samples is damaged: traffic is not known");
+        SampleBook::default()
+    }))
 }
 
 fn text(report: &Report, width: usize) -> String {
@@ -127,6 +155,9 @@ fn text(report: &Report, width: usize) -> String {
     let mut text = paragraph(&head, 0, width) + "\n" + &table(whole, uplinks, width) + "\n";
     let _ = writeln!(text, "switches: {switches}");
     text.extend(recovery_line(recovery));
+    for uplink in uplinks {
+        text.extend(traffic_line(uplink));
+    }
     if !outages.is_empty() {
         text.push_str("outages:\n");
     }
@@ -226,6 +257,23 @@ fn recovery_line(recovery: &RecoveryTime) -> Option<String> {
     ))
 }
 
+/// What an uplink carried, if that is known.
+fn traffic_line(uplink: &UplinkReport) -> Option<String> {
+    let UplinkReport {
+        name,
+        receive_bytes,
+        transmit_bytes,
+        probe_bytes,
+        ..
+    } = uplink;
+    let [received, sent, probes] =
+        [*receive_bytes, *transmit_bytes, *probe_bytes].map(|bytes| bytes.map(Bytes));
+    let (received, sent, probes) = (received?, sent?, probes?);
+    let line =
+        format!("traffic of {name}: {received} in, {sent} out, of that {probes} for probes\n");
+    Some(line)
+}
+
 /// To three decimals, and never rounded up: only what had no outage is 100 %.
 fn share(percent: f64) -> String {
     let floor = (percent * 1000.0).floor() / 1000.0;
@@ -251,6 +299,43 @@ fn line(outage: &OutageReport) -> String {
     printable(format!(
         "{begin}  {who}  {lasts}{so_far}{carried}: {reason}"
     ))
+}
+
+/// RFC 4180. What is not known is empty.
+fn uplinks_csv(uplinks: &[UplinkReport]) -> String {
+    let mut text = "uplink,available_percent,available_s,outage_s,outages,longest_outage_s,degraded_s,planned_s,\
+                    carried_s,receive_bytes,transmit_bytes,probe_bytes\r\n"
+        .to_owned();
+    for uplink in uplinks {
+        let Availability {
+            available_percent,
+            available_s,
+            outage_s,
+            outages,
+            longest_outage_s,
+        } = uplink.availability;
+        let count = |count: usize| Some(count as u64);
+        let _ = write!(text, "{},", uplink.name);
+        text.extend(available_percent.map(|percent| format!("{percent:.4}")));
+        let numbers = [
+            Some(available_s),
+            Some(outage_s),
+            count(outages),
+            Some(longest_outage_s),
+            Some(uplink.degraded_s),
+            Some(uplink.planned_s),
+            Some(uplink.carried_s),
+            uplink.receive_bytes,
+            uplink.transmit_bytes,
+            uplink.probe_bytes,
+        ];
+        for number in numbers {
+            text.push(',');
+            text.extend(number.map(|number| number.to_string()));
+        }
+        text.push_str("\r\n");
+    }
+    text
 }
 
 /// RFC 4180. The uplink is empty where it is an outage of all, and the end while it goes on.
@@ -309,6 +394,9 @@ mod tests {
             degraded_s: 90,
             planned_s: 3_600,
             carried_s: 2_500_000,
+            receive_bytes: Some(12_300_000_000),
+            transmit_bytes: Some(456_000),
+            probe_bytes: None,
         };
         Report {
             from: at(0),

@@ -125,7 +125,8 @@ fn stream(agent: &mut LastingConnection, arguments: &StatusArguments) -> Result<
                 other @ (Response::Done(_)
                 | Response::Refused(_)
                 | Response::NotFound(_)
-                | Response::History(_)),
+                | Response::History(_)
+                | Response::Samples(_)),
             ) => return Err(unexpected(other)),
             Err(error) => {
                 output::remark(&format!("{error:#}"));
@@ -162,7 +163,8 @@ pub(super) fn ask(agent: &mut LastingConnection) -> Result<Status> {
         | Response::Done(_)
         | Response::Refused(_)
         | Response::NotFound(_)
-        | Response::History(_)) => Err(unexpected(other)),
+        | Response::History(_)
+        | Response::Samples(_)) => Err(unexpected(other)),
     }
 }
 

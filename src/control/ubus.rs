@@ -280,7 +280,8 @@ async fn data(answer: &Arc<Answer>) -> Option<Vec<u8>> {
         other @ (Response::Event(_)
         | Response::Done(_)
         | Response::Refused(_)
-        | Response::NotFound(_)) => blobmsg::encode(other).ok(),
+        | Response::NotFound(_)
+        | Response::Samples(_)) => blobmsg::encode(other).ok(),
     }
 }
 
@@ -289,9 +290,11 @@ fn code(response: &Response) -> Code {
     match response {
         Response::NotFound(_) => Code::NotFound,
         Response::Refused(_) => Code::UnknownError,
-        Response::Status(_) | Response::Event(_) | Response::Done(_) | Response::History(_) => {
-            Code::Ok
-        }
+        Response::Status(_)
+        | Response::Event(_)
+        | Response::Done(_)
+        | Response::History(_)
+        | Response::Samples(_) => Code::Ok,
     }
 }
 

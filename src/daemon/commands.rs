@@ -34,6 +34,10 @@ impl Daemon {
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.follow_command(&call.by, command),
             Request::Reload => self.reload(),
+            Request::Samples => {
+                self.state.samples.answer(call, self.clock.wall());
+                return;
+            }
             Request::History { since, newest } => {
                 let range = (*since, *newest);
                 let now = self.clock.wall().at(self.clock.now());

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::decisions::Decisions;
+use super::samples::AgentSamples;
 use crate::choices;
 use crate::config::Config;
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::status::{Choices, Chosen, Maintenance};
 use crate::memory::{self, Memory};
-use crate::units::Moment;
+use crate::units::{Moment, Wall};
 
 /// How often the learnt state is written.
 const KEEP_EVERY: Duration = Duration::from_secs(3_600);
@@ -23,13 +24,16 @@ pub(super) struct KeptState {
     owes_choices: bool,
     /// When the learnt state was written.
     memory_written: Moment,
+    /// What was measured.
+    pub(super) samples: AgentSamples,
     /// An agent that only observes writes nothing.
     is_observing: bool,
 }
 
 impl KeptState {
-    pub(super) fn new(is_observing: bool) -> Self {
+    pub(super) fn new(directory: &Path, is_observing: bool, wall: Wall) -> Self {
         Self {
+            samples: AgentSamples::start(directory, is_observing, wall),
             choices: Choices::default(),
             owes_choices: false,
             memory_written: Moment::START,
@@ -154,7 +158,7 @@ mod tests {
         let text = "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n";
         let config = Config::parse(text, "uplinkd.toml").expect("a configuration");
         let decisions = Decisions::start(&config, Clock::start()).expect("the engine");
-        let state = KeptState::new(false);
+        let state = KeptState::new(Path::new("/nowhere"), true, Clock::start().wall());
         let is_due = |seconds| {
             let now = Moment::after_start(Duration::from_secs(seconds));
             state.is_memory_due(&decisions, now)

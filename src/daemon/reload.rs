@@ -28,7 +28,7 @@ impl Daemon {
         let running = &self.config;
         check_without_restart(running, &config)?;
         let changes = stated.changes_since(&self.options.stated);
-        self.announcer.metrics.move_to(&config, self.clock.now())?;
+        self.announcer.metrics.move_to(&config)?;
         config.engine.seed = running.engine.seed;
         if config.agent.hooks != running.agent.hooks {
             self.announcer.move_hooks(&config.agent.hooks);

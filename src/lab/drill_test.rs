@@ -122,9 +122,9 @@ fn request(uplink: &str, lasts: Duration) -> Result<DrillFindings, LabError> {
     let answer = match answer {
         Ok(Response::Event(record)) => record.drill.ok_or(io::ErrorKind::InvalidData.into()),
         Ok(Response::Refused(why) | Response::NotFound(why)) => Err(io::Error::other(why)),
-        Ok(Response::Done(_) | Response::Status(_) | Response::History(_)) => {
-            Err(io::ErrorKind::InvalidData.into())
-        }
+        Ok(
+            Response::Done(_) | Response::Status(_) | Response::History(_) | Response::Samples(_),
+        ) => Err(io::ErrorKind::InvalidData.into()),
         Err(error) => Err(io::Error::other(error)),
     };
     answer.doing(|| "drill".to_owned())

@@ -152,9 +152,13 @@ fn command(agent: &mut Client, command: Command) -> Result<(), LabError> {
 fn request(agent: &mut Client, request: &Request) -> Result<(), LabError> {
     let answer = match agent.request(request) {
         Ok(Response::Refused(why) | Response::NotFound(why)) => Err(io::Error::other(why)),
-        Ok(Response::Done(_) | Response::Status(_) | Response::Event(_) | Response::History(_)) => {
-            Ok(())
-        }
+        Ok(
+            Response::Done(_)
+            | Response::Status(_)
+            | Response::Event(_)
+            | Response::History(_)
+            | Response::Samples(_),
+        ) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     };
     answer.doing(|| "command the agent".to_owned())

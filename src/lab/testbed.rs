@@ -356,7 +356,8 @@ impl Observations {
                 Response::Done(_)
                 | Response::Refused(_)
                 | Response::NotFound(_)
-                | Response::History(_) => {}
+                | Response::History(_)
+                | Response::Samples(_) => {}
             },
             LabEvent::Silence(at) => {
                 self.status = None;

@@ -58,6 +58,17 @@ pub(super) struct UplinkMeters {
     pub(super) drills: DrillMeters,
 }
 
+/// What is counted of the probes of an uplink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeCounts {
+    /// Those that left this machine, and whose result is known.
+    pub sent: u64,
+    /// Those that were answered as they should be.
+    pub answered: u64,
+    /// What they put on the wire at most, both ways.
+    pub bytes: u64,
+}
+
 /// The probes of a target by their result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TargetMeters([u64; ProbeResult::ALL.len()]);
@@ -351,6 +362,22 @@ impl Meters {
     fn place_of(&self, series: &SwitchSeries) -> Result<usize, usize> {
         self.switches
             .binary_search_by(|(known, _)| known.cmp(series))
+    }
+
+    /// The probes of an uplink.
+    pub fn probes(&self, uplink: &UplinkName) -> ProbeCounts {
+        let Some(uplink) = self.uplinks.get(uplink) else {
+            return ProbeCounts::default();
+        };
+        let sum = |count: fn(&TargetMeters) -> u64| {
+            let targets = uplink.targets.iter();
+            targets.map(|(_, counts)| count(counts)).sum()
+        };
+        ProbeCounts {
+            sent: sum(TargetMeters::sent),
+            answered: sum(|counts| counts.of(ProbeResult::Reply)),
+            bytes: uplink.probe_bytes,
+        }
     }
 
     /// The events of this kind.

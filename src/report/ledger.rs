@@ -10,9 +10,6 @@ use crate::routing::Family;
 use crate::units::UplinkName;
 use crate::units::sorted::SortedMap;
 
-/// A clock that shows an earlier time is not set: no agent of this kind ran then.
-const FIRST_PLAUSIBLE: Duration = Duration::from_secs(1_577_836_800);
-
 /// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -81,7 +78,7 @@ impl Clerk {
     /// Its time, no earlier than that of the event before it; none while the clock is not set.
     fn time_of(&self, event: &EventRecord) -> Option<SystemTime> {
         let at = event.at.0;
-        let is_set = at >= SystemTime::UNIX_EPOCH + FIRST_PLAUSIBLE && at <= self.now;
+        let is_set = event.at.is_set() && at <= self.now;
         let at = is_set
             .then_some(at)
             .or_else(|| self.watching.and(self.last))?;

@@ -82,6 +82,7 @@ fn day(events: &[EventRecord], is_running: bool) -> Report {
             to: at(DAY),
         },
         running: is_running.then_some(&running),
+        samples: &SampleBook::default(),
     })
 }
 
@@ -224,6 +225,7 @@ fn the_state_at_the_begin_of_the_period_is_that_of_the_events_before_it() {
             to: at(50_000),
         },
         running: Some(&[name("fiber"), name("lte")]),
+        samples: &SampleBook::default(),
     });
     assert_eq!(of(&report, "fiber").availability.outage_s, 300);
     assert_eq!(report.outages[0].begin, Timestamp(at(40_000)));

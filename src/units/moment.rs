@@ -126,7 +126,15 @@ impl Wall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub SystemTime);
 
+/// A clock that shows an earlier time is not set: no agent of this kind ran then.
+const FIRST_PLAUSIBLE: Duration = Duration::from_secs(1_577_836_800);
+
 impl Timestamp {
+    /// The clock that showed it was set, as far as that can be told.
+    pub fn is_set(self) -> bool {
+        self.0 >= SystemTime::UNIX_EPOCH + FIRST_PLAUSIBLE
+    }
+
     /// Without the part of a second that its text leaves out: it equals what is read back of it.
     #[must_use]
     pub fn as_written(self) -> Self {

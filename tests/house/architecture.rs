@@ -29,6 +29,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "replay",
             "report",
             "routing",
+            "samples",
             "units",
         ],
     ),
@@ -36,7 +37,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "alert", "choices", "config", "control", "engine", "history", "kernel", "memory",
-            "metrics", "probe", "recorder", "routing", "units", "web",
+            "metrics", "probe", "recorder", "routing", "samples", "units", "web",
         ],
     ),
     (
@@ -96,7 +97,17 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("replay", &["engine", "routing", "units"]),
     (
         "report",
-        &["engine::event", "engine::state", "routing", "units"],
+        &[
+            "engine::event",
+            "engine::state",
+            "routing",
+            "samples",
+            "units",
+        ],
+    ),
+    (
+        "samples",
+        &["engine::state", "engine::status", "metrics", "units"],
     ),
     ("engine", &["routing", "units"]),
     ("routing", &["units"]),

@@ -146,6 +146,7 @@ async fn serve(
                     let count = since.map_or(2, |since| since.as_secs());
                     call.answer(Response::History((0..count).map(event).collect()));
                 }
+                Request::Samples => call.answer(Response::Refused("no samples".to_owned())),
                 Request::Reload => call.answer(Response::Refused("not now".to_owned())),
             },
         }

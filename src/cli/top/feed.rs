@@ -33,7 +33,8 @@ fn events(agent: &mut LastingConnection) -> Result<Vec<EventRecord>> {
         | Response::Event(_)
         | Response::Done(_)
         | Response::Refused(_)
-        | Response::NotFound(_)) => Err(unexpected(other)),
+        | Response::NotFound(_)
+        | Response::Samples(_)) => Err(unexpected(other)),
     }
 }
 
@@ -46,7 +47,8 @@ pub(super) fn order(agent: &mut LastingConnection, command: Command) -> String {
             | Response::Event(_)
             | Response::Refused(_)
             | Response::NotFound(_)
-            | Response::History(_)),
+            | Response::History(_)
+            | Response::Samples(_)),
         ) => format!("{:#}", unexpected(other)),
         Err(error) => format!("{error:#}"),
     }
