@@ -4,7 +4,9 @@
 //! follows, or the last event where a crash or a power cut came instead, the machine was watched; of all other
 //! time nothing is known, and [`Report::coverage_percent`] says how much that is.
 
+pub mod html;
 mod ledger;
+mod picture;
 
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +19,7 @@ use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Timestamp, UplinkName};
 use ledger::Ledger;
 pub use ledger::Period;
+pub use picture::UplinkLimits;
 
 /// How it is counted, for readers of the report.
 pub const METHOD: &str = "An uplink is available while it is up, degraded or recovering, and in an outage while it \

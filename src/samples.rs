@@ -485,4 +485,4 @@ fn time(seconds: u64) -> SystemTime {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,20 +1,22 @@
 //! `uplinkd report`: availability, outages, and who carried the traffic.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::command::unexpected;
 use super::connection::{CONNECTION, Connection};
 use super::history;
 use super::output::{self, list, paragraph, short};
 use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
-use crate::config::{ConfigError, printable};
+use crate::config::{Config, ConfigError, printable};
 use crate::control::{Request, Response};
 use crate::report::{
-    Availability, OutageReport, Period, RecoveryTime, Report, Subject, UplinkReport,
+    Availability, OutageReport, Period, RecoveryTime, Report, Subject, UplinkLimits, UplinkReport,
+    html,
 };
 use crate::samples::{SampleBook, file};
 use crate::units::{Bytes, UplinkName};
@@ -23,7 +25,7 @@ pub(super) const COMMAND: CommandRow = CommandRow {
     form: CommandForm {
         name: "report",
         about: "Show availability, outages, and who carried the traffic",
-        arguments: &[JSON, CSV, CSV_UPLINKS, SINCE],
+        arguments: &[JSON, CSV, CSV_UPLINKS, HTML, SINCE],
     },
     connection: CONNECTION,
     run: |given| run(&ReportArguments::read(given)?),
@@ -43,6 +45,12 @@ const CSV_UPLINKS: Argument = Argument {
     excludes: &["json", "csv"],
     ..Argument::named("csv-uplinks")
 };
+const HTML: Argument = Argument {
+    form: ArgumentForm::Valued("FILE"),
+    help: "As one file of HTML with pictures; `-` is the standard output",
+    excludes: &["json", "csv", "csv-uplinks"],
+    ..Argument::named("html")
+};
 const SINCE: Argument = Argument {
     form: ArgumentForm::Dashed("SPAN"),
     help: "Over this time until now",
@@ -55,6 +63,7 @@ struct ReportArguments {
     json: bool,
     csv: bool,
     csv_uplinks: bool,
+    html: Option<PathBuf>,
     since: Duration,
     connection: Connection,
 }
@@ -65,6 +74,7 @@ impl ReportArguments {
             json: given.has(&JSON),
             csv: given.has(&CSV),
             csv_uplinks: given.has(&CSV_UPLINKS),
+            html: given.value(&HTML, syntax::path)?,
             since: given.need(&SINCE, syntax::text(history::span))?,
             connection: Connection::read(given)?,
         })
@@ -78,7 +88,7 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     let samples = samples(&arguments.connection, running.is_some())?;
     let now = history::now();
     let from = now.checked_sub(arguments.since);
-    let report = Report::of(&Subject {
+    let subject = Subject {
         events: &events,
         period: Period {
             from: from.unwrap_or(SystemTime::UNIX_EPOCH),
@@ -86,7 +96,18 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
         },
         running: running.as_deref(),
         samples: &samples,
-    });
+    };
+    if let Some(path) = &arguments.html {
+        let page = html::file(&subject, &limits(&arguments.connection));
+        if path.as_os_str() == "-" {
+            output::print(&page)?;
+        } else {
+            std::fs::write(path, page)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = Report::of(&subject);
     output::print(&if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else if arguments.csv_uplinks {
@@ -133,6 +154,13 @@ fn samples(connection: &Connection, is_running: bool) -> Result<SampleBook> {
         output::remark("the file of samples is damaged: traffic is not known");
         SampleBook::default()
     }))
+}
+
+/// The limits of each uplink, as far as the configuration can be read.
+fn limits(connection: &Connection) -> Vec<UplinkLimits> {
+    let config = Config::load(&connection.file.config);
+    let uplinks = config.into_iter().flat_map(|config| config.engine.uplinks);
+    uplinks.map(|uplink| UplinkLimits::of(&uplink)).collect()
 }
 
 fn text(report: &Report, width: usize) -> String {

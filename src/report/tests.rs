@@ -301,3 +301,133 @@ fn the_recovery_time_is_that_of_the_switches_from_what_was_down_by_itself() {
     assert_eq!(recovery.worst_ms, Some(2_000));
     assert_eq!(day(&one_outage(), true).recovery, RecoveryTime::default());
 }
+
+fn state(second: u32, uplink: &str, state: State, reason: &str) -> EventRecord {
+    EventRecord {
+        reason: reason.to_owned(),
+        ..turn(second, uplink, state)
+    }
+}
+
+/// A year of four uplinks and 2,000 outages.
+fn year() -> (Vec<EventRecord>, SampleBook) {
+    const UPLINKS: [&str; 4] = ["fiber", "dsl", "lte", "sat"];
+    let mut events = vec![started(0)];
+    for uplink in UPLINKS {
+        events.push(state(0, uplink, State::Up, "answers"));
+    }
+    events.push(switch(0, &[], &["fiber"]));
+    for outage in 0..2_000 {
+        let begin = (outage + 1) * (364 * DAY / 2_000);
+        let uplink = UPLINKS[outage as usize % 4];
+        events.push(state(
+            begin,
+            uplink,
+            State::Down,
+            "no answer <script>alert(1)</script>",
+        ));
+        events.push(switch(begin, &["fiber"], &["dsl"]));
+        events.push(state(begin + 60, uplink, State::Recovering, "answers"));
+        events.push(state(begin + 90, uplink, State::Up, "answers"));
+        events.push(switch(begin + 90, &["dsl"], &["fiber"]));
+    }
+    (
+        events,
+        crate::samples::tests::a_year(at(365 * DAY), &UPLINKS),
+    )
+}
+
+/// Of this thread.
+fn processor_time() -> Duration {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.expect("a clock").into()
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure")]
+fn the_html_of_a_year_of_four_uplinks_and_2000_outages_is_one_file_and_soon_made() {
+    let (events, samples) = year();
+    let running = ["fiber", "dsl", "lte", "sat"].map(name);
+    let subject = Subject {
+        events: &events,
+        period: Period {
+            from: at(0),
+            to: at(365 * DAY),
+        },
+        running: Some(&running),
+        samples: &samples,
+    };
+    let limits = running.iter().map(|uplink| UplinkLimits {
+        uplink: uplink.clone(),
+        rtt_ms: [500.0, 300.0],
+        loss_percent: [20.0, 5.0],
+    });
+    let limits: Vec<_> = limits.collect();
+    let begin = processor_time();
+    let page = html::file(&subject, &limits);
+    let lasted = processor_time().saturating_sub(begin);
+    println!(
+        "{} kB of HTML in {lasted:?}, without optimization",
+        page.len() / 1_000
+    );
+    assert!(lasted < Duration::from_secs(5), "{lasted:?}");
+    assert_eq!(page.matches("<tr><td").count(), 2_000);
+    assert!(!page.contains("<script"), "a reason is shown, not obeyed");
+    for outside in ["http", "src=", "@import", "url(/", "<link"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let pictures = page.matches("<svg class").count();
+    assert_eq!(
+        pictures,
+        3 * 4 * 2,
+        "a bar and a plot of each uplink and time"
+    );
+    assert_eq!(page.matches("role=\"img\"><title>").count(), pictures);
+    for opened in ["svg", "table", "tr", "td", "p", "div", "span", "h2", "h3"] {
+        let open = page.matches(&format!("<{opened}>")).count()
+            + page.matches(&format!("<{opened} ")).count();
+        assert_eq!(
+            open,
+            page.matches(&format!("</{opened}>")).count(),
+            "{opened}"
+        );
+    }
+}
+
+#[test]
+fn a_picture_shows_an_outage_however_short_and_who_carried_and_samples_where_events_are_gone() {
+    let (_, samples) = year();
+    let end = 365 * DAY;
+    let events = [
+        started(end - 3_000),
+        state(end - 3_000, "fiber", State::Up, "answers"),
+        switch(end - 3_000, &[], &["fiber"]),
+        state(end - 2_000, "fiber", State::Down, "no answer"),
+        switch(end - 2_000, &["fiber"], &["lte"]),
+        state(end - 1_997, "fiber", State::Up, "answers"),
+    ];
+    let running = [name("fiber"), name("lte")];
+    let subject = Subject {
+        events: &events,
+        period: Period {
+            from: at(0),
+            to: at(end),
+        },
+        running: Some(&running),
+        samples: &samples,
+    };
+    let page = html::file(&subject, &[]);
+    let bars: Vec<_> = page.split("<svg class=\"bar\"").skip(1).collect();
+    assert_eq!(bars.len(), 3 * 2, "those that run or have a history");
+    let of_day = bars[0].split("</svg>").next().expect("a bar");
+    assert!(
+        of_day.contains("class=\"outage\""),
+        "3 s in a day: {of_day}"
+    );
+    assert_eq!(of_day.matches("class=\"carried\"").count(), 1, "{of_day}");
+    let of_year = bars[4].split("</svg>").next().expect("a bar");
+    assert!(
+        of_year.contains("class=\"up\" x=\"0\""),
+        "samples: {of_year}"
+    );
+}

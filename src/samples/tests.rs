@@ -382,3 +382,28 @@ fn the_name_of_an_uplink_that_has_no_samples_any_more_is_forgotten() {
         2.0,
     );
 }
+
+/// The samples of a year until `end`, for tests of what is made of them.
+pub(crate) fn a_year(end: SystemTime, uplinks: &[&str]) -> SampleBook {
+    let mut book = SampleBook::default();
+    for day in (0..365).rev() {
+        let begin = end - Duration::from_secs(86_400) * (day + 1);
+        let samples = (0..288_u32).flat_map(|slot| {
+            let at = begin + Duration::from_secs(300) * slot;
+            uplinks.iter().zip(1_u16..).map(move |(uplink, number)| {
+                let mut sample = SlotSample::NOTHING;
+                let wave = f64::from(slot) / 20.0;
+                sample.set(Figure::Rtt, Some(10.0 * f64::from(number) + wave));
+                sample.set(Figure::RttP95, Some(15.0 * f64::from(number) + wave * 2.0));
+                let loss = if slot % 97 == 0 { 8.0 } else { 0.0 };
+                sample.set(Figure::Loss, Some(loss));
+                sample.shares[Account::Up as usize] = WHOLE;
+                sample.shares[CARRIED] = if number == 1 { WHOLE } else { 0 };
+                sample.bytes = [3e6, 3e5, 3e4];
+                (uplink.parse().expect("a name"), at, sample)
+            })
+        });
+        book.file(samples, Timestamp(begin + Duration::from_secs(86_400)));
+    }
+    book
+}

@@ -37,7 +37,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "alert", "choices", "config", "control", "engine", "history", "kernel", "memory",
-            "metrics", "probe", "recorder", "routing", "samples", "units", "web",
+            "metrics", "probe", "recorder", "report", "routing", "samples", "units", "web",
         ],
     ),
     (
@@ -99,6 +99,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "report",
         &[
             "engine::event",
+            "engine::settings",
             "engine::state",
             "routing",
             "samples",
