@@ -472,6 +472,7 @@ impl Daemon {
         self.announcer.finish(self.clock.now());
         self.announcer.metrics.close().await;
         self.keep_memory();
+        self.read_samples();
         self.state
             .samples
             .finish(&self.config.agent.state_dir, self.clock.wall())

@@ -35,6 +35,7 @@ impl Daemon {
             Request::Command(command) => self.follow_command(&call.by, command),
             Request::Reload => self.reload(),
             Request::Samples => {
+                self.read_samples();
                 self.state.samples.answer(call, self.clock.wall());
                 return;
             }

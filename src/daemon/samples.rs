@@ -92,15 +92,22 @@ impl Daemon {
         if wall.now() < self.state.samples.due() {
             return;
         }
+        self.read_samples();
+        let samples = &mut self.state.samples;
+        if samples.gatherer.is_due_to_write(wall) {
+            samples.write(&self.config.agent.state_dir, wall);
+        }
+    }
+
+    /// Takes what is measured now.
+    pub(super) fn read_samples(&mut self) {
+        let wall = self.clock.wall();
         let (status, traffic) = (self.status(), self.kernel.all_counters());
         let meters = self.announcer.metrics.counted(wall.now());
         let samples = &mut self.state.samples;
         samples
             .gatherer
             .read(&status, &traffic, |uplink| meters.probes(uplink), wall);
-        if samples.gatherer.is_due_to_write(wall) {
-            samples.write(&self.config.agent.state_dir, wall);
-        }
     }
 }
 
