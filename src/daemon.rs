@@ -31,6 +31,7 @@ mod lateness;
 mod metrics;
 mod metrics_door;
 mod networks;
+mod page;
 mod pending;
 mod reload;
 mod resume;
@@ -70,7 +71,6 @@ use crate::engine::event::{Change, Event};
 use crate::engine::input::{DrillNews, Input};
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::{KernelNews, KernelReport};
-use crate::metrics::MetricsSnapshot;
 use crate::probe::{ProbeReport, ProberReport, Probers};
 use crate::routing::Observed;
 
@@ -194,7 +194,7 @@ impl Daemon {
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
-                Wake::Metrics(request) => self.hand_over_metrics(request),
+                Wake::Metrics(request) => self.hand_over(request),
                 Wake::Timeout => self.time_has_passed(),
                 Wake::Signal(signal) => match signal.on_stop(self.config.on_stop) {
                     Some(on_stop) => return self.stop(on_stop).await,
@@ -349,18 +349,6 @@ impl Daemon {
             flow_memory: self.kernel.flow_memory(&self.config.engine),
         };
         self.decisions.engine.status_of(agent, self.clock.wall())
-    }
-
-    fn hand_over_metrics(&mut self, request: SnapshotRequest) {
-        let snapshot = MetricsSnapshot {
-            status: self.status(),
-            meters: self.announcer.metrics.counted(self.clock.now()).clone(),
-            traffic: self.kernel.all_counters(),
-            overruns: self.kernel.overruns(),
-            wall: self.clock.wall(),
-        };
-        // A thread that has ended meanwhile is no error.
-        drop(request.send(Box::new(snapshot)));
     }
 
     // ---- out ----

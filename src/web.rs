@@ -17,7 +17,7 @@ mod page;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -131,14 +131,17 @@ impl WebListener {
         match self.0 {
             ListeningSocket::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
-                let accept = async || listener.accept().await.map(|(stream, _)| stream);
+                let accept = async || {
+                    let (stream, peer) = listener.accept().await?;
+                    Ok((stream, Some(peer.ip().to_canonical())))
+                };
                 serve(accept, requests).await;
             }
             ListeningSocket::Unix(listener, file) => {
                 let listener = UnixListener::from_std(listener)?;
                 // Gone before the listener is: the next one at this path removes no file of another.
                 let _file = file;
-                let accept = async || listener.accept().await.map(|(stream, _)| stream);
+                let accept = async || listener.accept().await.map(|(stream, _)| (stream, None));
                 serve(accept, requests).await;
             }
         }
@@ -146,8 +149,10 @@ impl WebListener {
     }
 }
 
-async fn serve<S>(accept: impl AsyncFn() -> io::Result<S>, requests: mpsc::Sender<PageRequest>)
-where
+async fn serve<S>(
+    accept: impl AsyncFn() -> io::Result<(S, Option<IpAddr>)>,
+    requests: mpsc::Sender<PageRequest>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut clients = JoinSet::new();
@@ -164,7 +169,7 @@ where
             accepted = accept() => accepted,
         };
         match accepted {
-            Ok(stream) => {
+            Ok((stream, peer)) => {
                 is_failing = false;
                 if by_age.len() >= MOST_CLIENTS
                     && let Some(oldest) = by_age.pop_front()
@@ -172,7 +177,7 @@ where
                     oldest.abort();
                     sleep(PAUSE_WHEN_FULL).await;
                 }
-                by_age.push_back(clients.spawn(conversation::hold(stream, requests.clone())));
+                by_age.push_back(clients.spawn(conversation::hold(stream, peer, requests.clone())));
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {

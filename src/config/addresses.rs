@@ -19,7 +19,7 @@ pub(super) const NETS: Own<Vec<IpNet>> = own(
     },
 );
 
-const NET: Text<IpNet> = text_of(
+pub(super) const NET: Text<IpNet> = text_of(
     "a prefix such as \"192.168.1.0/24\", or an address",
     |text| {
         let address = text.parse::<IpAddr>().ok().map(IpNet::from);

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::addresses::NET;
 use super::document::ConfigValue;
 use super::error::{Fault, Hint};
 use super::kinds::{DIRECTORY, FILE_OR_OFF, Own, SOCKET, ValueKind, Words, own, text};
@@ -27,6 +29,10 @@ pub struct AgentSettings {
     pub ubus: UbusPlace,
     /// Where metrics are offered.
     pub metrics: MetricsPlace,
+    /// Where the status page is served, if it is.
+    pub web: Option<SocketAddr>,
+    /// The networks that may read it, beside this machine itself.
+    pub web_allow: Vec<IpNet>,
 }
 
 /// Where ubusd, the bus of OpenWrt, listens.
@@ -82,8 +88,8 @@ const LOG_SINKS: Words<LogSink> = Words(&[
 ]);
 
 pub(super) fn read(section: &Section<'_>) -> AgentSettings {
-    section.not_yet("web");
-    section.not_yet("web_allow");
+    section.not_yet("control_group");
+    let (web, web_allow) = web(section);
     AgentSettings {
         control: section.read("control", &SOCKET, CONTROL.into()),
         state_dir: section.read("state_dir", &DIRECTORY, "/var/lib/uplinkd".into()),
@@ -92,8 +98,32 @@ pub(super) fn read(section: &Section<'_>) -> AgentSettings {
         record: section.read("record", &FILE_OR_OFF, None),
         ubus: section.read("ubus", &UBUS, UbusPlace::Auto),
         metrics: section.read("metrics", &METRICS, MetricsPlace::Off),
+        web,
+        web_allow,
     }
 }
+
+/// The address of the status page, and the networks that may read it.
+fn web(section: &Section<'_>) -> (Option<SocketAddr>, Vec<IpNet>) {
+    let web = section.read("web", &WEB, None);
+    let allow = section.list("web_allow", &NET, Vec::new());
+    if let Some(address) = web.filter(|address| !address.ip().is_loopback() && allow.is_empty()) {
+        let bound = "an address of this machine itself, as long as `web_allow` names no network";
+        section.refuse("web", Fault::value(address, bound));
+    }
+    (web, allow)
+}
+
+const WEB: Own<Option<SocketAddr>> = own(
+    "\"off\" or an address with a port, such as \"127.0.0.1:9465\"",
+    |value: &ConfigValue| match text(value)? {
+        "off" => Ok(None),
+        written => match written.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => Ok(Some(address)),
+            Ok(_) | Err(_) => Err(Fault::value_or(value, WEB.takes(), port_hint(written))),
+        },
+    },
+);
 
 const UBUS: Own<UbusPlace> = own(
     "\"auto\", \"off\" or the absolute path of a socket",

@@ -106,6 +106,14 @@ impl Announcer {
         }
     }
 
+    /// Events that are not written yet.
+    pub(super) fn unwritten(&self) -> &[EventRecord] {
+        self.history
+            .as_ref()
+            .map(History::waiting)
+            .unwrap_or_default()
+    }
+
     /// Answers a query of the history when its turn comes.
     pub(super) fn answer_history(
         &self,
@@ -114,9 +122,8 @@ impl Announcer {
         range: (Option<Duration>, Option<usize>),
         now: Timestamp,
     ) {
-        let waiting = self.history.as_ref().map(History::waiting);
         let range = HistoryRange::new(range.0, range.1, now);
-        let waiting = waiting.unwrap_or_default().to_vec();
+        let waiting = self.unwritten().to_vec();
         self.reader
             .answer(call, directory.to_owned(), waiting, range);
     }

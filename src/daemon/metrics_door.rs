@@ -7,21 +7,25 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use ipnet::IpNet;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, Sleep, interval, sleep, timeout};
 
+use super::page::{self, PictureSnapshot};
 use crate::config::MetricsPlace;
+use crate::engine::status::Status;
 use crate::metrics::{self, MetricsSnapshot};
 use crate::web::{PageRequest, PageStatus, WebListener, WebPage};
 
 /// A text answers all requests for so long.
 const FRESH_FOR: Duration = Duration::from_millis(200);
+/// Pictures do so for longer: the history is read for them.
+const PICTURES_FRESH_FOR: Duration = Duration::from_secs(2);
 /// How long the loop may take for a snapshot.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(4);
 /// Requests that may wait for a text.
@@ -35,12 +39,24 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 /// Readable by all: a collector is another user.
 const FILE_MODE: u32 = 0o644;
 
-/// The way back of a snapshot.
-pub(super) type SnapshotRequest = oneshot::Sender<Box<MetricsSnapshot>>;
+/// A request for a snapshot, with the way back.
+pub(super) enum SnapshotRequest {
+    Metrics(oneshot::Sender<Box<MetricsSnapshot>>),
+    Status(oneshot::Sender<Box<Status>>),
+    Pictures(oneshot::Sender<Box<PictureSnapshot>>),
+}
+
+/// What is served at an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PagesOffered {
+    pub(super) metrics: bool,
+    /// The networks that may read the status page beside this machine itself, if it is served.
+    pub(super) page: Option<Vec<IpNet>>,
+}
 
 /// The thread. It ends when this is dropped.
 pub(super) struct MetricsDoor {
-    pub(super) requests: mpsc::Receiver<SnapshotRequest>,
+    offered: watch::Sender<PagesOffered>,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
 }
@@ -53,14 +69,18 @@ enum DoorKind {
 
 impl MetricsDoor {
     /// Opens it; none if metrics are off.
-    pub(super) fn open(place: &MetricsPlace) -> anyhow::Result<Option<Self>> {
+    pub(super) fn open(
+        place: &MetricsPlace,
+        offered: PagesOffered,
+        snapshots: mpsc::Sender<SnapshotRequest>,
+    ) -> anyhow::Result<Option<Self>> {
         let kind = match place {
             MetricsPlace::Off => return Ok(None),
             MetricsPlace::Tcp(address) => DoorKind::Pages(WebListener::tcp(*address)?),
             MetricsPlace::Unix(path) => DoorKind::Pages(WebListener::unix(path)?),
             MetricsPlace::File(path) => DoorKind::File(TextFile::at(path)?),
         };
-        let (snapshots, requests) = mpsc::channel(1);
+        let (offered, pages) = watch::channel(offered);
         let (stop, stopped) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -71,7 +91,7 @@ impl MetricsDoor {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    () = serve(kind, SnapshotSource(snapshots)) => {}
+                    () = serve(kind, SnapshotSource(snapshots), pages) => {}
                 }
             });
             drop(end);
@@ -81,10 +101,15 @@ impl MetricsDoor {
             .spawn(serve)
             .context("cannot start the thread of the metrics")?;
         Ok(Some(Self {
-            requests,
+            offered,
             stop,
             ended,
         }))
+    }
+
+    /// Something else is served from now on.
+    pub(super) fn offer(&self, offered: PagesOffered) {
+        self.offered.send_replace(offered);
     }
 
     /// Ends the thread, and waits a moment until its socket or file is gone.
@@ -98,25 +123,77 @@ impl MetricsDoor {
 struct SnapshotSource(mpsc::Sender<SnapshotRequest>);
 
 impl SnapshotSource {
-    /// The text of now; none if the loop has ended or is busy.
-    async fn text(&self) -> Option<String> {
+    /// A snapshot of now; none if the loop has ended or is busy.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Box<T>>) -> SnapshotRequest,
+    ) -> Option<Box<T>> {
         let snapshot = async {
             let (reply, snapshot) = oneshot::channel();
-            self.0.send(reply).await.ok()?;
+            self.0.send(request(reply)).await.ok()?;
             snapshot.await.ok()
         };
-        let snapshot = timeout(SNAPSHOT_WITHIN, snapshot).await.ok().flatten()?;
+        timeout(SNAPSHOT_WITHIN, snapshot).await.ok().flatten()
+    }
+
+    /// The text of the metrics of now.
+    async fn text(&self) -> Option<String> {
+        let snapshot = self.ask(SnapshotRequest::Metrics).await?;
         Some(metrics::text(&snapshot))
+    }
+
+    /// A part of the status page.
+    async fn page(&self, path: &str, fresh: &mut FreshPages) -> WebPage {
+        match path {
+            "/status.json" => {
+                let make = async || Some(page::status(&*self.ask(SnapshotRequest::Status).await?));
+                fresh.status.page(FRESH_FOR, make).await
+            }
+            "/day.html" => {
+                let make = async || {
+                    let snapshot = self.ask(SnapshotRequest::Pictures).await?;
+                    Some(page::day(&snapshot.day()))
+                };
+                fresh.day.page(PICTURES_FRESH_FOR, make).await
+            }
+            _ => page::fixed(path).unwrap_or_else(|| WebPage::none(PageStatus::NotFound)),
+        }
     }
 }
 
-async fn serve(kind: DoorKind, source: SnapshotSource) {
+/// A page that answers all requests for a while.
+#[derive(Default)]
+struct FreshPage(Option<(WebPage, Pin<Box<Sleep>>)>);
+
+impl FreshPage {
+    async fn page(&mut self, age: Duration, make: impl AsyncFn() -> Option<WebPage>) -> WebPage {
+        if let Some((page, age)) = &mut self.0
+            && timeout(Duration::ZERO, age).await.is_err()
+        {
+            return page.clone();
+        }
+        self.0 = make().await.map(|page| (page, Box::pin(sleep(age))));
+        let page = self.0.as_ref().map(|(page, _)| page.clone());
+        page.unwrap_or_else(|| WebPage::none(PageStatus::Unavailable))
+    }
+}
+
+/// What was made of snapshots.
+#[derive(Default)]
+struct FreshPages {
+    metrics: FreshPage,
+    status: FreshPage,
+    day: FreshPage,
+}
+
+async fn serve(kind: DoorKind, source: SnapshotSource, offered: watch::Receiver<PagesOffered>) {
     match kind {
         DoorKind::Pages(listener) => {
             let (requests, inbox) = mpsc::channel(QUEUE);
-            let (served, ()) = tokio::join!(listener.serve(requests), answer(inbox, &source));
+            let answers = answer(inbox, &source, offered);
+            let (served, ()) = tokio::join!(listener.serve(requests), answers);
             if let Err(error) = served {
-                tracing::warn!(%error, "metrics are not served");
+                tracing::warn!(%error, "pages are not served");
             }
         }
         DoorKind::File(file) => file.keep(&source).await,
@@ -124,39 +201,35 @@ async fn serve(kind: DoorKind, source: SnapshotSource) {
 }
 
 /// Answers requests for pages.
-async fn answer(mut inbox: mpsc::Receiver<PageRequest>, source: &SnapshotSource) {
-    let mut fresh: Option<Arc<str>> = None;
-    let mut age = pin!(sleep(FRESH_FOR));
-    loop {
-        tokio::select! {
-            request = inbox.recv() => {
-                let Some(request) = request else { return };
-                let page = match &*request.path {
-                    "/" => WebPage::plain("The metrics of uplinkd are at /metrics.\n"),
-                    "/metrics" => {
-                        if fresh.is_none() {
-                            fresh = source.text().await.map(Into::into);
-                            age.set(sleep(FRESH_FOR));
-                        }
-                        metrics_page(fresh.as_ref())
-                    }
-                    _ => WebPage::none(PageStatus::NotFound),
-                };
-                request.answer(page);
+async fn answer(
+    mut inbox: mpsc::Receiver<PageRequest>,
+    source: &SnapshotSource,
+    offered: watch::Receiver<PagesOffered>,
+) {
+    let mut fresh = FreshPages::default();
+    while let Some(request) = inbox.recv().await {
+        let offered = offered.borrow().clone();
+        let page = match (&*request.path, &offered.page) {
+            ("/metrics", _) if offered.metrics => {
+                let make = async || Some(metrics_page(source.text().await?));
+                fresh.metrics.page(FRESH_FOR, make).await
             }
-            () = &mut age, if fresh.is_some() => fresh = None,
-        }
+            ("/", None) => WebPage::plain("The metrics of uplinkd are at /metrics.\n"),
+            (path, Some(allow)) => match page::refusal(&request, allow) {
+                Some(refused) => WebPage::none(refused),
+                None => source.page(path, &mut fresh).await,
+            },
+            (_, None) => WebPage::none(PageStatus::NotFound),
+        };
+        request.answer(page);
     }
 }
 
-fn metrics_page(text: Option<&Arc<str>>) -> WebPage {
-    match text {
-        Some(text) => WebPage {
-            status: PageStatus::Found,
-            media_type: metrics::MEDIA_TYPE,
-            body: Arc::clone(text),
-        },
-        None => WebPage::none(PageStatus::Unavailable),
+fn metrics_page(text: String) -> WebPage {
+    WebPage {
+        status: PageStatus::Found,
+        media_type: metrics::MEDIA_TYPE,
+        body: text.into(),
     }
 }
 

@@ -46,6 +46,11 @@ impl AgentSamples {
         }
     }
 
+    /// With all of them.
+    pub(super) fn gatherer(&self) -> &SampleGatherer {
+        &self.gatherer
+    }
+
     /// When they are to be taken again.
     pub(super) fn due(&self) -> Moment {
         self.gatherer.due()

@@ -1,5 +1,6 @@
 //! One client, from its request to the end of its answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,11 +22,22 @@ const WRITE_WITHIN: Duration = Duration::from_secs(5);
 const LINGER_FOR: Duration = Duration::from_secs(1);
 const MAX_LINGER: u64 = 4 * 1024 * 1024;
 
+/// What a request says.
+#[derive(Debug, PartialEq, Eq)]
+struct RequestHead {
+    path: String,
+    host: Option<String>,
+}
+
 /// A request for a page.
 #[derive(Debug)]
 pub struct PageRequest {
     /// The path, without a query.
     pub path: String,
+    /// The host that the client named.
+    pub host: Option<String>,
+    /// The address of the client; none at a Unix socket.
+    pub peer: Option<IpAddr>,
     reply: oneshot::Sender<WebPage>,
 }
 
@@ -37,15 +49,18 @@ impl PageRequest {
 }
 
 /// Answers the request of a client.
-pub(super) async fn hold<S>(mut stream: S, requests: mpsc::Sender<PageRequest>)
-where
+pub(super) async fn hold<S>(
+    mut stream: S,
+    peer: Option<IpAddr>,
+    requests: mpsc::Sender<PageRequest>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Ok(Some(request)) = timeout(REQUEST_WITHIN, read_request(&mut stream)).await else {
         return;
     };
     let page = match request {
-        Ok(path) => find_page(path, &requests).await,
+        Ok(head) => find_page(head, peer, &requests).await,
         Err(refused) => WebPage::none(refused),
     };
     let written = timeout(WRITE_WITHIN, write(&mut stream, &page)).await;
@@ -58,7 +73,9 @@ where
 }
 
 /// The path of the page, or why there is none; none if the client left.
-async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Result<String, PageStatus>> {
+async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Option<Result<RequestHead, PageStatus>> {
     let mut head = Vec::with_capacity(1024);
     loop {
         let room = MAX_HEAD - head.len();
@@ -74,7 +91,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Result<St
 }
 
 /// What a request asks for; none while its head is not complete.
-fn understand(head: &[u8]) -> Option<Result<String, PageStatus>> {
+fn understand(head: &[u8]) -> Option<Result<RequestHead, PageStatus>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -90,13 +107,29 @@ fn understand(head: &[u8]) -> Option<Result<String, PageStatus>> {
     }
     let target = request.path.unwrap_or_default();
     let path = target.split(['?', '#']).next().unwrap_or_default();
-    Some(Ok(path.to_owned()))
+    let mut fields = request.headers.iter();
+    let host = fields.find(|field| field.name.eq_ignore_ascii_case("host"));
+    Some(Ok(RequestHead {
+        path: path.to_owned(),
+        host: host.map(|field| String::from_utf8_lossy(field.value).trim().to_owned()),
+    }))
 }
 
-async fn find_page(path: String, requests: &mpsc::Sender<PageRequest>) -> WebPage {
+async fn find_page(
+    head: RequestHead,
+    peer: Option<IpAddr>,
+    requests: &mpsc::Sender<PageRequest>,
+) -> WebPage {
     let page = async {
         let (reply, page) = oneshot::channel();
-        requests.send(PageRequest { path, reply }).await.ok()?;
+        let RequestHead { path, host } = head;
+        let request = PageRequest {
+            path,
+            host,
+            peer,
+            reply,
+        };
+        requests.send(request).await.ok()?;
         page.await.ok()
     };
     let page = timeout(PAGE_WITHIN, page).await.ok().flatten();
@@ -118,7 +151,11 @@ mod tests {
         for length in 0..request.len() {
             assert_eq!(understand(&request[..length]), None, "{length}");
         }
-        assert_eq!(understand(request), Some(Ok("/metrics".to_owned())));
+        let head = RequestHead {
+            path: "/metrics".to_owned(),
+            host: Some("router".to_owned()),
+        };
+        assert_eq!(understand(request), Some(Ok(head)));
     }
 
     #[test]

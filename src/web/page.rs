@@ -21,6 +21,10 @@ pub enum PageStatus {
     Found,
     /// It is no request of HTTP/1.
     BadRequest,
+    /// This client may not read it.
+    Forbidden,
+    /// It names another host.
+    Misdirected,
     /// There is no page at this path.
     NotFound,
     /// Pages are only read.
@@ -31,6 +35,10 @@ pub enum PageStatus {
     Unavailable,
 }
 
+/// What a page may load: what this server has, and no more.
+const CONTENT_POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
+                              connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+                              frame-ancestors 'none'";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl PageStatus {
@@ -38,6 +46,8 @@ impl PageStatus {
         match self {
             Self::Found => "200 OK",
             Self::BadRequest => "400 Bad Request",
+            Self::Forbidden => "403 Forbidden",
+            Self::Misdirected => "421 Misdirected Request",
             Self::NotFound => "404 Not Found",
             Self::MethodNotAllowed => "405 Method Not Allowed",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
@@ -74,7 +84,8 @@ impl WebPage {
         let _ = write!(
             head,
             "Content-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
+             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+             Cross-Origin-Resource-Policy: same-origin\r\n{CONTENT_POLICY}\r\nConnection: close\r\n\r\n",
             self.media_type,
             self.body.len()
         );

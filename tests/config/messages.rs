@@ -649,8 +649,18 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [health]: failback_after: unknown key; it belongs under [failover]",
     ),
     (
-        "[agent]\nweb = \"127.0.0.1:9465\"\n",
-        "2: [agent]: web: not supported by this version",
+        "[agent]\ncontrol_group = \"netadmin\"\n",
+        "2: [agent]: control_group: not supported by this version",
+    ),
+    (
+        "[agent]\nweb = \"192.168.1.1:9465\"\n",
+        "2: [agent]: web: 192.168.1.1:9465: must be an address of this machine itself, as long as `web_allow` names no \
+         network",
+    ),
+    (
+        "[agent]\nweb = \"9465\"\n",
+        "2: [agent]: web: \"9465\": must be \"off\" or an address with a port, such as \"127.0.0.1:9465\"; \
+         write \"127.0.0.1:9465\"",
     ),
     (
         "[agent]\nmetrics = \"0.0.0.0:9464\"\n",

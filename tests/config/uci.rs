@@ -212,7 +212,7 @@ fn a_wrong_value_is_told_with_line_section_option_and_bound() {
 #[test]
 fn an_unknown_option_is_told_with_the_nearest_one() {
     let text = format!(
-        "config globals\n\toption probe_intervall '1s'\n\toption policy 'best'\n\toption agent_web 'x'\n\
+        "config globals\n\toption probe_intervall '1s'\n\toption policy 'best'\n\toption agent_control_group 'x'\n\
          {TWO_UPLINKS}\toption teir '3'\n\toption interval '5s'\nconfig uplinks 'x'\nconfig wifi\n"
     );
     assert_refused(
@@ -220,7 +220,7 @@ fn an_unknown_option_is_told_with_the_nearest_one() {
         &[
             "uplinkd:2: globals: probe_intervall: unknown key; did you mean `probe_interval`?",
             "uplinkd:3: globals: policy: unknown key; did you mean `failover_policy`?",
-            "uplinkd:4: globals: agent_web: not supported by this version",
+            "uplinkd:4: globals: agent_control_group: not supported by this version",
             "uplinkd:13: uplink lte: teir: unknown key; did you mean `tier`?",
             "uplinkd:14: uplink lte: interval: unknown key; did you mean `probe_interval`?",
             "uplinkd:15: uplinks: unknown section; did you mean `uplink`?",
@@ -429,6 +429,8 @@ fn setting(option: &str, path: &str) -> BoxedStrategy<Setting> {
         "agent_ubus" => text(&["auto", "/run/bus.sock"]),
         "agent_log" => text(&["auto", "syslog", "journald", "stderr"]),
         "agent_record" => text(&["off", "/tmp/x y", "/none"]),
+        "agent_web" => text(&["off", "127.0.0.1:9465"]),
+        "agent_web_allow" => list(0, &["192.168.1.0/24", "fd00::/8"]),
         "probe_targets" => list(
             1,
             &[
