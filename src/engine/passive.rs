@@ -170,12 +170,12 @@ impl Passive {
     }
 
     /// Since when packets have gone out and none have come in, if that is suspicious by now on a
-    /// link with this round trip.
-    pub fn silent_since(&self, rtt: Duration, now: Moment) -> Option<Moment> {
+    /// link with this round trip, which is asked for where it matters.
+    pub fn silent_since(&self, rtt: impl FnOnce() -> Duration, now: Moment) -> Option<Moment> {
         let still = self.still_between.or(self.still);
-        let still = still.filter(|_| now >= self.held_off_until)?;
+        let still = still.filter(|still| now >= self.held_off_until && still.is_plenty())?;
         let lasts = now.since(still.since);
-        (still.is_plenty() && lasts >= BUSY_EVERY.max(rtt * ROUND_TRIPS)).then_some(still.since)
+        (lasts >= BUSY_EVERY.max(rtt() * ROUND_TRIPS)).then_some(still.since)
     }
 
     /// The suspicion was unfounded: the link answers.
@@ -291,7 +291,7 @@ mod tests {
                 self.counters.tx_bytes += tx * 100;
                 self.passive.observe(self.counters, self.now);
             }
-            self.passive.silent_since(RTT, self.now)
+            self.passive.silent_since(|| RTT, self.now)
         }
     }
 
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(traffic.flows(1, 8, 20), None, "the outage is 60 ms old");
         let began = traffic.now - Duration::from_millis(100);
         let mut looks = Vec::new();
-        while traffic.passive.silent_since(RTT, traffic.now).is_none() {
+        while traffic.passive.silent_since(|| RTT, traffic.now).is_none() {
             let next = traffic.passive.look_again(traffic.now).expect("is busy");
             traffic.counters.tx_packets += 6;
             looks.push(next.since(traffic.now).as_millis());
@@ -318,7 +318,10 @@ mod tests {
             traffic.passive.observe(traffic.counters, next);
         }
         assert_eq!(looks, [30, 30]);
-        assert_eq!(traffic.passive.silent_since(RTT, traffic.now), Some(began));
+        assert_eq!(
+            traffic.passive.silent_since(|| RTT, traffic.now),
+            Some(began)
+        );
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! What speaks for and against an uplink, by source: silence, quality, families, its own traffic, and
 //! other servers that answer in the place of its targets.
 
+mod lasting_silence;
+
 use std::time::Duration;
+
+use lasting_silence::LastingSilence;
 
 use super::health::{Phase, Trial};
 use super::portal::Portal;
@@ -42,26 +46,6 @@ pub(super) struct Evidence {
     /// The present silence, whatever has changed since it began.
     silence: Option<LastingSilence>,
 }
-
-/// Nothing has answered since it began, by this way or another. Changes of the link void what depended
-/// on them, but no sequence of changes puts off a verdict beyond `outage_within`.
-#[derive(Clone, Copy, Debug)]
-struct LastingSilence {
-    /// When the last probe before it was answered, or at the earliest a steady probe before its first round.
-    began: Moment,
-    /// When the last round of it was sent.
-    last: Moment,
-    /// Rounds that were not answered, those included that a change made void.
-    rounds: usize,
-    /// When each family was first missed.
-    missed_by: [Option<Moment>; Family::ROUTED.len()],
-}
-
-/// So many rounds at least, of which a lasting silence is an outage.
-const LEAST_SILENT_ROUNDS: usize = 3;
-
-/// Rounds that are further apart than this share of `outage_within` say nothing about the time between.
-const SILENT_ROUNDS_SHARE: u32 = 3;
 
 /// What a round says about the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,11 +97,8 @@ impl Evidence {
             self.outage.interrupt();
             return;
         }
-        let missed_by = self.silence.iter_mut().flat_map(|silence| {
-            silence.missed_by[family as usize] = None;
-            silence.missed_by
-        });
-        match missed_by.flatten().min() {
+        let silence = self.silence.as_mut();
+        match silence.and_then(|silence| silence.withdraw(family)) {
             Some(by_other) => self.outage.withdraw_before(by_other),
             None => self.outage.withdraw_all(),
         }
@@ -140,19 +121,8 @@ impl Evidence {
     }
 
     fn silent_since(&mut self, sent: Moment, demand: Demand) -> &mut LastingSilence {
-        let most = demand.outage_within / SILENT_ROUNDS_SHARE;
-        let kept = self.silence.filter(|kept| sent.since(kept.last) <= most);
-        let kept = kept.unwrap_or(LastingSilence {
-            began: demand.counted_from(self.last_heard, sent),
-            last: sent,
-            rounds: 0,
-            missed_by: [None; Family::ROUTED.len()],
-        });
-        self.silence.insert(LastingSilence {
-            last: kept.last.max(sent),
-            rounds: kept.rounds + 1,
-            ..kept
-        })
+        let silence = LastingSilence::with(self.silence, sent, self.last_heard, demand);
+        self.silence.insert(silence)
     }
 
     /// The silence that has become an outage, if it has.
@@ -163,15 +133,12 @@ impl Evidence {
 
     /// The silence that has lasted for too long, if it has, whatever changed meanwhile.
     pub(super) fn lasting_silence(&self, now: Moment, demand: Demand) -> Option<Silence> {
-        let LastingSilence { began, rounds, .. } = self.silence?;
-        let lasts = now.since(began);
-        let is_too_long = lasts >= demand.outage_within && rounds >= LEAST_SILENT_ROUNDS;
-        is_too_long.then_some(Silence { lasts, rounds })
+        self.silence?.verdict(now, demand)
     }
 
     /// When the present silence is to be judged that way.
     pub(super) fn lasting_silence_at(&self, demand: Demand) -> Option<Moment> {
-        Some(self.silence?.began + demand.outage_within)
+        Some(self.silence?.judged_at(demand))
     }
 
     /// What the counters showed is of another time or place.
@@ -210,7 +177,12 @@ impl Evidence {
     }
 
     /// Takes the counters of its interface; whether its own traffic gets no answers, and did so far.
-    pub(super) fn counted(&mut self, counters: Counters, rtt: Duration, now: Moment) -> bool {
+    pub(super) fn counted(
+        &mut self,
+        counters: Counters,
+        rtt: impl FnOnce() -> Duration,
+        now: Moment,
+    ) -> bool {
         self.passive.observe(counters, now);
         self.quality.set_full(self.passive.is_full());
         let silent = self.passive.silent_since(rtt, now);
@@ -407,12 +379,7 @@ impl Evidence {
             }
             RoundResult::Failed => {
                 self.outage.failed(sent, round.losses());
-                let silence = self.silent_since(sent, demand);
-                for family in Family::ROUTED {
-                    if round.misses(family) {
-                        silence.missed_by[family as usize].get_or_insert(sent);
-                    }
-                }
+                self.silent_since(sent, demand).missed(round);
                 RoundFinding::Missed(self.outage_verdict(now, demand))
             }
         }

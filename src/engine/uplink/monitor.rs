@@ -295,7 +295,7 @@ impl UplinkMonitor {
 
     /// Takes the counters of its interface.
     pub(super) fn counted(&mut self, counters: Counters, now: Moment) {
-        let rtt = self.targets.rtt().unwrap_or(self.settings.probe.timeout);
+        let rtt = || self.targets.rtt().unwrap_or(self.settings.probe.timeout);
         let has_fallen_silent = self.evidence.counted(counters, rtt, now);
         // What is metered is probed too rarely for its counters to be read along with the probes.
         let now_and_then = (self.pacer.is_metered()).then_some(now + self.settings.probe.interval);
