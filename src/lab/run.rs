@@ -97,6 +97,7 @@ pub fn run_scenario(
         has_ipv6: scenario.ipv6,
         has_long_flows: scenario.long_flows,
         portals: Vec::new(),
+        filters: Vec::new(),
     };
     let mut runs = Vec::new();
     for number in 1..=options.runs {
@@ -119,6 +120,8 @@ struct ScenarioRunner<'n> {
     has_long_flows: bool,
     /// The landing pages that are up. They go when the next phase begins.
     portals: Vec<LandingPage<'n>>,
+    /// The packet filters that are set. They go when the next phase begins.
+    filters: Vec<OutputFilter<'n>>,
 }
 
 /// What the acts of a phase leave behind.
@@ -129,7 +132,6 @@ struct RunningActs<'n> {
     stalls: Vec<ShutdownHandle>,
     addresses: Vec<ShutdownHandle>,
     quotas: Vec<SharedQuota>,
-    filters: Vec<OutputFilter<'n>>,
     lookups: Option<LookupCounts>,
     kills: Option<KillCounts>,
     incoming: Option<IncomingCounts>,
@@ -152,6 +154,7 @@ impl<'n> ScenarioRunner<'n> {
         let phases = scenario.phases.iter().map(|phase| self.phase(phase));
         let phases = phases.collect::<Result<_, _>>()?;
         self.portals.clear();
+        self.filters.clear();
         let range = TimeRange {
             from: start - LEAD,
             to: clock::now() - GRACE,
@@ -174,13 +177,14 @@ impl<'n> ScenarioRunner<'n> {
         let from = clock::now();
         self.testbed.seen.begin(from);
         self.portals.clear();
+        self.filters.clear();
         let bare = phase.expect.times_bare_probe.is_some();
         let bare = bare.then(|| BareProbe::start(self.testbed.network.router()));
         let bare = bare.transpose()?;
         let acted = self.act(phase)?;
         let (to, outages) = self.last(phase, acted.flapping)?;
         { phase.expect.reports() }.for_each(|expected| self.await_report(expected));
-        drop((acted.floods, acted.quotas, acted.filters));
+        drop((acted.floods, acted.quotas));
         // What they do late would be of the next phase.
         (acted.stalls.into_iter().chain(acted.addresses)).for_each(ShutdownHandle::end);
         let bare = bare.map(BareProbe::end).transpose()?.flatten();
@@ -342,7 +346,7 @@ impl<'n> ScenarioRunner<'n> {
             }
             Act::RefuseToSend(uplinks) => {
                 let filter = OutputFilter::set(self.testbed.network.router(), uplinks)?;
-                acted.filters.push(filter);
+                self.filters.push(filter);
             }
             Act::Router { uplink, change } => {
                 self.testbed.network.change_router(uplink, *change)?;
