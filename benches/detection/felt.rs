@@ -6,6 +6,7 @@ use std::time::Duration;
 use uplinkd::engine::outage::Demand;
 use uplinkd::engine::state::State;
 
+use crate::arguments::Arguments;
 use crate::chance::Chance;
 use crate::demands::Demands;
 use crate::link::{Link, Process, Trouble};
@@ -17,8 +18,14 @@ use crate::traffic::{Habit, Traffic};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Each silence of a link scored alone.
-pub(crate) fn alone(extent: Extent, demands: &mut Demands) {
+/// Each silence of a link scored alone, of the links that are asked for.
+pub(crate) fn alone(arguments: &Arguments, demands: &mut Demands) {
+    let extent = arguments.extent;
+    let is_asked = |row: &Row| arguments.part(&format!("felt alone: {}", row.name));
+    let rows: Vec<_> = FELT_ROWS.into_iter().filter(is_asked).collect();
+    if rows.is_empty() {
+        return;
+    }
     let switch_cost = tuning().switch_cost.as_secs_f64();
     say(&format!(
         "Felt cost, each silence scored alone, an outage a day, a switch costs {switch_cost} s, {} times {} days: \
@@ -36,7 +43,7 @@ pub(crate) fn alone(extent: Extent, demands: &mut Demands) {
         }
         tolls
     };
-    crate::at_once(&FELT_ROWS, lives, |row, tolls| {
+    crate::at_once(&rows, lives, |row, tolls| {
         line_alone(row, &tolls, demands);
     });
     say("");

@@ -52,9 +52,7 @@ fn main() -> ExitCode {
     if arguments.part("cost") {
         cost::print(&mut demands);
     }
-    if arguments.part("felt alone") {
-        felt::alone(arguments.extent, &mut demands);
-    }
+    felt::alone(&arguments, &mut demands);
     if arguments.part("felt beside a standby") {
         felt::beside_a_standby(arguments.extent, &mut demands);
     }

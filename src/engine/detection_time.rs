@@ -26,8 +26,11 @@ pub struct Rhythm<F> {
 /// What one link has taught, and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learnt {
-    /// The share of packets that it loses while it is alive, in percent.
+    /// The share of its probes that it lost while it was alive, in percent.
     pub loss_percent: f64,
+    /// From how many probes that is known; old ones count for less.
+    #[serde(default)]
+    pub probes: f64,
     /// The mean length of its bursts of loss, in milliseconds.
     pub burst_ms: f64,
     /// From its death to the verdict, at the pace at which it is probed now, when the next probe
@@ -55,8 +58,10 @@ impl Learnt {
     {
         let process = learner.process();
         let dead_in = rhythm.steady / 2 + silence(learner, demand, rhythm);
+        let (lost, probes) = learner.shown();
         Self {
-            loss_percent: tenths(process.mean() * 100.0),
+            loss_percent: tenths(lost * 100.0),
+            probes: probes.round(),
             burst_ms: millis(
                 Duration::try_from_secs_f64(process.burst_seconds).unwrap_or(Duration::MAX),
             ),
@@ -133,6 +138,11 @@ mod tests {
     #[test]
     fn a_link_that_has_shown_bursts_takes_longer_and_never_longer_than_the_limit() {
         let clean = Learnt::new(Learner::default(), DEMAND, &RHYTHM);
+        assert_eq!(
+            (clean.loss_percent, clean.probes),
+            (0.0, 0.0),
+            "nothing is credited"
+        );
         let mut learner = Learner::default();
         for seconds in [0.6, 1.2, 0.3, 1.5, 1.9, 0.6].repeat(50) {
             for _ in 0..30 {
@@ -153,5 +163,6 @@ mod tests {
         let rare = Learnt::new(Learner::default(), DEMAND, &Rhythm { steady, ..RHYTHM });
         assert!(rare.dead_in_ms >= clean.dead_in_ms + 1_900.0, "{rare:?}");
         assert!(bursty.burst_ms > clean.burst_ms && bursty.loss_percent > clean.loss_percent);
+        assert!(bursty.probes > 8_000.0, "{bursty:?}");
     }
 }

@@ -247,6 +247,21 @@ impl Learner {
         }
     }
 
+    /// The share of its probes that the link has lost while it was alive, nothing being credited, and how many
+    /// probes that is known from.
+    pub fn shown(&self) -> (f64, f64) {
+        let share = |part: f64, all: f64| {
+            if all > 0.0 {
+                (part / all).min(1.0)
+            } else {
+                0.0
+            }
+        };
+        let in_bursts = share(self.bursts, self.rounds);
+        let isolated = share(self.isolated, self.probes);
+        (in_bursts + (1.0 - in_bursts) * isolated, self.probes)
+    }
+
     /// By how much the long bursts differ around their mean: by just that, if exponential.
     fn tail_deviation(&self, mean: f64) -> f64 {
         let spread = self.tail_squares - 2.0 * mean * self.tail_seconds + self.tails * mean * mean;

@@ -81,7 +81,7 @@ pub(crate) fn status() -> Value {
                 "reason": "no answer from 2 of 2 targets for 1.1 s", "last_outage": outage,
                 "in_doubt": false, "penalty": 0.0, "suppressed_until": null, "waits": null, "flows_on_failback": "keep",
                 "families": ["ipv4"], "broken": [], "carries": [], "targets": targets,
-                "learnt": { "loss_percent": 1.2, "burst_ms": 40.0, "dead_in_ms": 912.4, "patience_ms": 450.0,
+                "learnt": { "loss_percent": 1.2, "probes": 3400.0, "burst_ms": 40.0, "dead_in_ms": 912.4, "patience_ms": 450.0,
                     "silences": 3.0 },
             },
             {
@@ -499,7 +499,7 @@ fn the_status_of_one_uplink_has_its_targets() {
         "{said}"
     );
     for line in [
-        "loses 1.2 % while healthy, in bursts of 40 ms\n",
+        "lost 1.2 % of 3400 probes while healthy, in bursts of 40 ms\n",
         "last outage: 12.0 s, ended 5h 1m ago\n",
         "learnt from 3 silences of 0.45 s or more that ended\n",
         "a silence is waited for 0.45 s, an outage is declared after 0.9 s\n",

@@ -280,10 +280,15 @@ fn learnt(uplink: &UplinkStatus) -> Vec<String> {
         notes.push(format!("RTT {median}, 95 % within {p95:.1} ms"));
     }
     if let Some(learnt) = uplink.learnt {
-        notes.push(format!(
-            "loses {:.1} % while healthy, in bursts of {:.0} ms",
-            learnt.loss_percent, learnt.burst_ms
-        ));
+        let probes = learnt.probes;
+        notes.push(if learnt.loss_percent > 0.0 {
+            let (loss, burst) = (learnt.loss_percent, learnt.burst_ms);
+            format!(
+                "lost {loss:.1} % of {probes:.0} probes while healthy, in bursts of {burst:.0} ms"
+            )
+        } else {
+            format!("lost none of {probes:.0} probes while healthy")
+        });
         notes.push(format!(
             "learnt from {:.0} silences of 0.45 s or more that ended",
             learnt.silences
