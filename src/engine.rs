@@ -595,6 +595,9 @@ impl Engine {
 
     /// Goes on with a drill; whether it is over. The traffic goes back to its uplink.
     fn advance_drill(&mut self, now: Moment) -> bool {
+        if self.drills.uplink().is_none() {
+            return false;
+        }
         let carriers = self.carriers();
         let Some(ended) = self.drills.advance(&mut self.uplinks, &carriers, now) else {
             return false;

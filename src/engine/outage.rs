@@ -631,6 +631,35 @@ mod tests {
         );
     }
 
+    /// Silences of 1.5 s at each fourth boundary of 15 s, from one moment on; when they end.
+    fn regular(outage: &mut Outage, from: Moment) -> Moment {
+        let mut now = from;
+        for _ in 0..120 {
+            for second in 0..59 {
+                outage.answered(now + Duration::from_secs(second), DEMAND);
+            }
+            now = now + Duration::from_secs(60);
+            silence(outage, now, (1_500, 50), DEMAND);
+        }
+        now + Duration::from_secs(2)
+    }
+
+    #[test]
+    fn the_phase_of_silences_is_void_after_a_restart_until_it_is_seen_again() {
+        let mut outage = Outage::default();
+        let end = regular(&mut outage, at(0));
+        outage.answered(end, DEMAND);
+        assert!(outage.cycle(DEMAND).is_some());
+        // The clock begins anew, at another phase.
+        let mut restarted = Outage::with(outage.learnt());
+        restarted.answered(at(7_000), DEMAND);
+        assert_eq!(restarted.cycle(DEMAND), None);
+        assert_eq!(restarted.patience(DEMAND), outage.patience(DEMAND));
+        let end = regular(&mut restarted, at(8_000));
+        restarted.answered(end, DEMAND);
+        assert!(restarted.cycle(DEMAND).is_some());
+    }
+
     #[test]
     fn no_history_makes_it_blind() {
         let patience = patience(&mut bursty(20, |_| 8.0));

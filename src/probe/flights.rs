@@ -48,7 +48,8 @@ impl Flights {
     ) -> AbortHandle {
         let outbox = self.outbox.clone();
         let (uplink, id) = (probe.uplink.clone(), probe.id);
-        self.tasks.spawn(async move {
+        // The runtime moves the whole of a task three times at its end: a box is all that it moves.
+        self.tasks.spawn(Box::pin(async move {
             let mut flight = pin!(flight);
             let begun = poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await;
             // The probe has left by now: a stall just before it left is part of this.
@@ -69,7 +70,7 @@ impl Flights {
                 };
                 drop(outbox.send(ProberReport::Outcome(report)).await);
             }
-        })
+        }))
     }
 
     /// Starts a probe with a socket of its own.
