@@ -3,7 +3,7 @@
 //! ```text
 //!  prerouting    a mark of other software: left alone
 //!                remembered: its bits become the packet's mark
-//!                came in by an uplink: it is remembered, and the packet is marked
+//!                came in by an uplink, and is no answer: it is remembered, and the packet is marked
 //!  output        a mark of other software: left alone
 //!                remembered: its bits become the packet's mark
 //!  postrouting   marked: left alone
@@ -11,8 +11,9 @@
 //! ```
 //! Rules follow the marks of packets to the tables of the uplinks. All is constant while the uplinks are the same: a
 //! switch changes rules and routes only. A flow is remembered where our bits of its mark are 0, whatever its state: so
-//! flows from before the agent are, too. A packet that arrives is marked as well, so that a strict reverse-path filter
-//! finds its way back (`src_valid_mark`).
+//! flows from before the agent are, too. An answer does not tell where its flow is to go: one that is late would bring
+//! back a flow whose uplink was just forgotten. A packet that arrives is marked as well, so that a strict reverse-path
+//! filter finds its way back (`src_valid_mark`).
 //!
 //! The chains come behind those of priority `mangle`, where other software marks packets and restores its marks: wg-quick
 //! compares the whole mark of its own packets, and a bit of ours in their connection marks would send them into the
@@ -39,7 +40,7 @@ pub(super) const NAME: &str = "uplinkd";
 /// Behind `mangle` (-150), before destination NAT (-100).
 const PRIORITY: i32 = -149;
 /// Changes whenever the same comment would stand for another rule.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 const PREROUTING: NetfilterChain = chain("prerouting", "filter", PacketHook::PreRouting);
 const OUTPUT: NetfilterChain = chain("output", "route", PacketHook::Output);
@@ -167,6 +168,10 @@ fn restored(mask: Mark) -> Vec<NetfilterStep> {
 /// What was remembered already does not come here.
 fn arrival(interface: &InterfaceName, marks: Marks) -> Vec<NetfilterStep> {
     let mut steps = named(PacketField::InputName, interface);
+    steps.extend([
+        NetfilterStep::Load(PacketField::Direction),
+        NetfilterStep::Is(vec![0]),
+    ]);
     steps.extend(remember(marks));
     steps.extend([
         NetfilterStep::Put(octets(marks.mark)),

@@ -65,6 +65,7 @@ const META_FAMILY: u32 = 15;
 const META_PROTOCOL: u32 = 16;
 const META_INPUT_NAME: u32 = 6;
 const META_OUTPUT_NAME: u32 = 7;
+const CT_DIRECTION: u32 = 1;
 const CT_MARK: u32 = 3;
 
 /// The packets that a table of netfilter sees.
@@ -164,6 +165,8 @@ pub enum NetfilterStep {
 pub enum PacketField {
     /// A mark.
     Mark(MarkField),
+    /// Its direction in its connection, 0 as the first packet: one byte.
+    Direction,
     /// The name of the interface by which it came in.
     InputName,
     /// The name of the interface by which it leaves.
@@ -388,6 +391,7 @@ impl PacketField {
         let (name, key) = match self {
             Self::Mark(MarkField::Packet) => ("meta", META_MARK),
             Self::Mark(MarkField::Connection) => ("ct", CT_MARK),
+            Self::Direction => ("ct", CT_DIRECTION),
             Self::InputName => ("meta", META_INPUT_NAME),
             Self::OutputName => ("meta", META_OUTPUT_NAME),
             Self::Family => ("meta", META_FAMILY),

@@ -844,6 +844,38 @@ fn a_flow_that_is_not_translated_does_not_come_back_to_an_uplink_that_was_dead()
 }
 
 #[test]
+fn an_answer_that_is_late_does_not_bring_a_flow_back_to_the_uplink_that_it_left() {
+    netns::run(async |world| {
+        let mut site = Site::new(world, Nat::None).await;
+        site.internet.set_up(|world| async move {
+            let lan = super::ForeignDefault {
+                via: BY_FIBER,
+                metric: 0,
+            };
+            world.add_default("to-fiber", lan).await;
+        });
+        let server = site.internet.run(|| {
+            let server = UdpSocket::bind((SERVER, 7000)).expect("a socket");
+            server.set_read_timeout(Some(SOON)).expect("a timeout");
+            server
+        });
+        let mut tracking = Tracking::open();
+        let (flow, fiber, lte) = (open(&site), marks_of(0), marks_of(1));
+        site.carry(FIBER, &[FIBER, LTE]).await;
+        send(&flow);
+        has_marks(&mut tracking, &[fiber.mark.0]).await;
+        site.carry(LTE, &[FIBER, LTE]).await;
+        forget(fiber, &[]);
+        let mut byte = [0];
+        let (_, client) = server.recv_from(&mut byte).expect("it is asked");
+        server.send_to(b"!", client).expect("it answers");
+        assert_eq!(flow.recv(&mut byte).ok(), Some(1), "the client has it");
+        send(&flow);
+        has_marks(&mut tracking, &[lte.mark.0]).await;
+    });
+}
+
+#[test]
 fn other_bits_of_marks_are_left_alone_and_so_are_packets_with_a_mark_of_others() {
     const OTHER: u32 = 0x42;
     netns::run(async |world| {
