@@ -35,6 +35,7 @@ mod page;
 mod pending;
 mod reload;
 mod resume;
+mod reverse_path;
 mod samples;
 mod signals;
 mod supervisor;
@@ -348,7 +349,10 @@ impl Daemon {
             choices: self.choices(),
             flow_memory: self.kernel.flow_memory(&self.config.engine),
         };
-        self.decisions.engine.status_of(agent, self.clock.wall())
+        let mut status = self.decisions.engine.status_of(agent, self.clock.wall());
+        let uplinks = status.uplinks.iter_mut();
+        uplinks.for_each(|uplink| self.kernel.remark(uplink));
+        status
     }
 
     // ---- out ----

@@ -8,15 +8,16 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::reverse_path::StrictFilters;
 use crate::config::Config;
 use crate::control::socket::claim;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
-use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState};
+use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState, UplinkStatus};
 use crate::kernel::{
     self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelNews, KernelReport,
-    RefusedOperation, Restored, ReversePathFilter, Wanted, looks_at_marks, reverse_path_filter,
+    RefusedOperation, Restored, Wanted,
 };
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
@@ -48,8 +49,7 @@ pub(super) struct KernelSide {
     barrier: Option<DeadEnd>,
     attachments: SortedMap<UplinkName, Attachment>,
     observed: Option<Arc<Observed>>,
-    /// The interfaces whose reverse-path filter drops replies of forwarded flows, as it was with what was observed.
-    blind: SortedSet<InterfaceName>,
+    filters: StrictFilters,
     /// The uplinks whose flows are remembered, as the engine knows it.
     remembering: SortedSet<(UplinkName, Family)>,
     is_observing: bool,
@@ -82,7 +82,7 @@ impl KernelSide {
             barrier: None,
             attachments: SortedMap::new(),
             observed: None,
-            blind: SortedSet::new(),
+            filters: StrictFilters::default(),
             remembering: SortedSet::new(),
             is_observing,
             _claim: claimed,
@@ -173,31 +173,11 @@ impl KernelSide {
                 inputs.push(Input::Attachment { uplink, attachment });
             }
         }
-        self.watch_filters(settings, &observed);
+        self.filters.look(settings, &self.attachments);
         self.watch_rival(settings, &observed);
         self.watch_barrier(settings, &observed);
         self.observed = Some(observed);
         inputs
-    }
-
-    /// Looks at the reverse-path filters, and logs once where one stands in the way of flows that are remembered.
-    fn watch_filters(&mut self, settings: &Settings, observed: &Observed) {
-        let of_uplink = |name: &&InterfaceName| {
-            let mut uplinks = settings.uplinks.iter();
-            uplinks.any(|uplink| uplink.interface == **name)
-        };
-        let interfaces = observed.links.values().map(|link| &link.name);
-        let interfaces = interfaces.filter(of_uplink);
-        let blind: SortedSet<_> = interfaces.filter(|name| is_blind(name)).cloned().collect();
-        let is_of_use = settings.numbering.flow_mark(0).is_some();
-        for interface in blind.difference(&self.blind).filter(|_| is_of_use) {
-            let why = filter_remedy(interface);
-            tracing::warn!(
-                why,
-                "replies of flows may be dropped while another uplink is active"
-            );
-        }
-        self.blind = blind;
     }
 
     /// Logs once when a foreign default route carries the traffic instead of ours.
@@ -293,7 +273,8 @@ impl KernelSide {
         };
         let mut now = SortedSet::new();
         for uplink in settings.uplinks.iter().filter(|uplink| in_memory(uplink)) {
-            let sees = |family| family != Family::Ipv4 || !self.blind.contains(&uplink.interface);
+            let passes = self.filters.passes_flows(&uplink.interface);
+            let sees = |family| family != Family::Ipv4 || passes;
             let families = Family::ROUTED.into_iter();
             let families = families.filter(|family| state.remembers(*family) && sees(*family));
             now.extend(families.map(|family| (uplink.name.clone(), family)));
@@ -301,6 +282,11 @@ impl KernelSide {
         let has_changed = now != self.remembering;
         self.remembering.clone_from(&now);
         has_changed.then_some(Input::FlowsRemembered(now))
+    }
+
+    /// What the kernel has to say of an uplink that does not answer.
+    pub(super) fn remark(&self, uplink: &mut UplinkStatus) {
+        self.filters.remark(uplink);
     }
 
     /// Whether flows are remembered, and why not all of them.
@@ -319,9 +305,8 @@ impl KernelSide {
         let (state, reasons) = match self.kernel.flow_memory() {
             FlowMemoryState::Off => return off("nothing is decided yet"),
             FlowMemoryState::On { lacks } => {
-                let blind = self.blind.iter().map(filter_remedy);
                 let lacks = lacks.map(|lack| lack.to_string());
-                let reasons: Vec<_> = lacks.into_iter().chain(blind).collect();
+                let reasons: Vec<_> = lacks.into_iter().chain(self.filters.remedies()).collect();
                 (FlowMemoryWord::On, reasons)
             }
             FlowMemoryState::Without(why) => (FlowMemoryWord::Without, vec![why]),
@@ -447,17 +432,4 @@ fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {
         interfaces: interfaces.into_iter().cloned().collect(),
         numbering,
     }
-}
-
-/// Replies of forwarded flows are dropped when they arrive by an uplink that does not carry the traffic: its
-/// reverse-path filter is strict, and does not see which uplink a flow goes by.
-fn is_blind(interface: &InterfaceName) -> bool {
-    reverse_path_filter(interface) == ReversePathFilter::Strict && !looks_at_marks(interface)
-}
-
-fn filter_remedy(interface: &InterfaceName) -> String {
-    format!(
-        "{interface} has a strict reverse-path filter that does not look at marks (sysctl -w \
-         net.ipv4.conf.{interface}.src_valid_mark=1)"
-    )
 }

@@ -369,6 +369,28 @@ fn a_reverse_path_filter_that_looks_at_marks_from_now_on_is_noticed_by_a_reload(
 }
 
 #[test]
+fn a_reverse_path_filter_that_drops_answers_to_probes_is_named_by_log_and_status() {
+    const REMEDY: &str = "net.ipv4.conf.lte.rp_filter=2";
+    let reason = |status: &Value| status["uplinks"][1]["reason"].to_string();
+    netns::run(async move |world| {
+        two_uplinks(&world).await;
+        sysctl("ipv4/conf/lte/rp_filter", "1");
+        let in_main = Site::with("state", "", "[routing]\nmode = \"main\"\n");
+        in_main
+            .status(|status| reason(status).contains(REMEDY))
+            .await;
+        assert!(in_main.log().contains(REMEDY), "{}", in_main.log());
+        drop(in_main);
+        // A rule for the address of each leads answers back.
+        let site = Site::new("table");
+        let status = site
+            .status(|status| status["flow_memory"]["state"] == "on")
+            .await;
+        assert!(!reason(&status).contains("rp_filter"), "{status}");
+    });
+}
+
+#[test]
 fn an_agent_that_hands_over_leaves_its_routes_to_the_next_and_one_that_stops_removes_them() {
     netns::run(async |world| {
         two_uplinks(&world).await;
