@@ -1,10 +1,11 @@
 //! What people chose by hand, kept across restarts: one small file, written whole and at once.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::status::{Choices, Maintenance};
+use crate::state_file::{self, Durability};
 
 /// No choices are as long as this.
 const LONGEST: u64 = 256 * 1024;
@@ -48,13 +49,10 @@ pub fn recall(directory: &Path) -> Result<Choices, ChoicesError> {
         path: path.clone(),
         source,
     };
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Choices::default()),
-        Err(error) => return Err(failed("read", error)),
+    let Some(text) = state_file::read(&path, LONGEST).map_err(|error| failed("read", error))?
+    else {
+        return Ok(Choices::default());
     };
-    let mut text = Vec::new();
-    (file.take(LONGEST).read_to_end(&mut text)).map_err(|error| failed("read", error))?;
     // As a text, as the client of the control socket reads: what is not one makes no sense, either.
     serde_json::from_str(&String::from_utf8_lossy(&text)).or_else(|source| {
         let aside = path.with_extension("corrupt");
@@ -81,16 +79,8 @@ pub fn keep(choices: &Choices, directory: &Path) -> Result<(), ChoicesError> {
             ..maintenance.clone()
         };
     }
-    let write = || -> io::Result<()> {
-        let text = serde_json::to_vec(&lasting)?;
-        let beside = path.with_extension("new");
-        fs::create_dir_all(directory)?;
-        let mut file = File::create(&beside)?;
-        file.write_all(&text)?;
-        // A choice is most worth keeping before the power goes.
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    };
+    // A choice is most worth keeping before the power goes.
+    let write = || state_file::replace(&path, &serde_json::to_vec(&lasting)?, Durability::Synced);
     write().map_err(|source| ChoicesError::File {
         verb: "write",
         path: path.clone(),

@@ -8,19 +8,19 @@
 //! of ours, and is set aside.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::engine::event::Urgency;
 use crate::engine::event::record::EventRecord;
+use crate::state_file;
 use crate::units::Timestamp;
 
 /// The most that one of the two files holds, in bytes: some thousand events.
 const FULL: u64 = 256 * 1024;
 
-/// A pipe in the place of a file does not block.
-const PROMPT: i32 = libc::O_NONBLOCK;
+/// No file of ours is as long as this.
+const MOST_READ: u64 = 2 * FULL;
 
 /// So many that wait are written at once: memory is scarce, too.
 pub const MOST_WAITING: usize = 64;
@@ -43,6 +43,17 @@ pub enum HistoryError {
         /// With which file.
         path: PathBuf,
         /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Something else is in the place of a file, or far too much.
+    #[error("cannot read {}; it is set aside as {}", path.display(), aside.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// Where it is now.
+        aside: PathBuf,
+        /// What is wrong with it.
         #[source]
         source: io::Error,
     },
@@ -147,8 +158,7 @@ fn append(directory: &Path, path: &Path, events: &[EventRecord]) -> io::Result<(
         fs::rename(path, older(directory))?;
     }
     let mut options = OpenOptions::new();
-    let options = options.create(true).append(true).custom_flags(PROMPT);
-    let mut file = options.open(path)?;
+    let mut file = state_file::open(path, options.create(true).append(true))?;
     let file_length = file.metadata()?.len();
     if let Err(error) = file.write_all(&lines) {
         // What comes next is not to follow half a line. If not even that can be done, it is mended at
@@ -223,11 +233,6 @@ fn read_line(content: &[u8]) -> HistoryLine {
 
 /// Cuts off a torn line, and sets a file aside that is none of ours.
 fn mend(path: &Path) -> Result<(), HistoryError> {
-    let text = text(path)?;
-    let whole = end_of_lines(&text);
-    let mut stored = StoredHistory::default();
-    stored.add(path, &text);
-    let StoredHistory { events, corrupt } = stored;
     let failed = |verb| {
         move |source| HistoryError::File {
             verb,
@@ -235,6 +240,23 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
             source,
         }
     };
+    let text = match state_file::read(path, MOST_READ) {
+        Err(source) if state_file::is_foreign(&source) => {
+            let aside = path.with_extension("corrupt");
+            fs::rename(path, &aside).map_err(failed("set aside"))?;
+            let path = path.to_owned();
+            return Err(HistoryError::Foreign {
+                path,
+                aside,
+                source,
+            });
+        }
+        read => read.map_err(failed("read"))?.unwrap_or_default(),
+    };
+    let whole = end_of_lines(&text);
+    let mut stored = StoredHistory::default();
+    stored.add(path, &text);
+    let StoredHistory { events, corrupt } = stored;
     if events.is_empty()
         && let Some(fault) = corrupt.first()
     {
@@ -244,7 +266,7 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
         return Err(HistoryError::Corrupt { fault, aside });
     }
     if whole < text.len() {
-        let file = OpenOptions::new().write(true).open(path);
+        let file = state_file::open(path, OpenOptions::new().write(true));
         let cut = file.and_then(|file| file.set_len(whole as u64));
         cut.map_err(failed("mend"))?;
     }
@@ -257,21 +279,12 @@ fn mend(path: &Path) -> Result<(), HistoryError> {
 
 /// The content of a file; nothing if there is none.
 fn text(path: &Path) -> Result<Vec<u8>, HistoryError> {
-    let mut text = Vec::new();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(PROMPT)
-        .open(path);
-    let read = file.and_then(|file| file.take(FULL * 2).read_to_end(&mut text));
-    match read {
-        Ok(_) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(text),
-        Err(source) => Err(HistoryError::File {
-            verb: "read",
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    let read = state_file::read(path, MOST_READ).map(Option::unwrap_or_default);
+    read.map_err(|source| HistoryError::File {
+        verb: "read",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Without what follows the last end of a line.
@@ -423,13 +436,36 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_in_its_place_keeps_no_caller_waiting() {
+    fn what_is_no_file_and_what_is_far_too_long_is_set_aside_and_said() {
         let directory = tempfile::tempdir().expect("a directory");
         let mode = nix::sys::stat::Mode::S_IRWXU;
-        for path in [older(directory.path()), newer(directory.path())] {
-            nix::unistd::mkfifo(&path, mode).expect("a pipe");
+        nix::unistd::mkfifo(&older(directory.path()), mode).expect("a pipe");
+        let endless = fs::File::create(newer(directory.path())).expect("a file");
+        endless.set_len(1 << 40).expect("a sparse file");
+        let (mut history, complaints) = History::open(directory.path());
+        let said: Vec<_> = complaints.iter().map(ToString::to_string).collect();
+        for (said, name) in said.iter().zip(["history.old.", "history."]) {
+            assert!(said.contains(&format!("{name}jsonl")), "{said}");
+            assert!(said.contains(&format!("aside as {}", directory.path().display())));
+            assert!(
+                directory
+                    .path()
+                    .join(format!("{name}corrupt"))
+                    .symlink_metadata()
+                    .is_ok()
+            );
         }
+        assert_eq!(said.len(), 2, "{said:?}");
+        history.note(&event(EventKind::Switch, 1)).expect("written");
+        assert_eq!(read(directory.path()).expect("read").events.len(), 1);
+    }
+
+    #[test]
+    fn a_pipe_that_comes_into_its_place_keeps_no_caller_waiting() {
+        let directory = tempfile::tempdir().expect("a directory");
         let (mut history, _) = History::open(directory.path());
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        nix::unistd::mkfifo(&newer(directory.path()), mode).expect("a pipe");
         let error = history
             .note(&event(EventKind::Switch, 1))
             .expect_err("no file");

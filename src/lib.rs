@@ -29,7 +29,8 @@
 //! - [`units`]: numbers with a unit, names with an identity.
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
 //!   other. Pure.
-//! - [`memory`], [`history`], [`choices`], [`samples`]: what outlives a restart.
+//! - [`memory`], [`history`], [`choices`], [`samples`]: what outlives a restart. [`state_file`]: how it is
+//!   kept.
 //! - [`report`]: what a history and samples amount to. Pure.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
 //! - [`config`]: the only way to an engine's settings, from TOML, from UCI, or from mwan3's.
@@ -68,6 +69,7 @@ pub mod replay;
 pub mod report;
 pub mod routing;
 pub mod samples;
+pub mod state_file;
 pub mod units;
 pub mod unix_socket;
 pub mod web;

@@ -4,7 +4,6 @@
 //! One small file, replaced as a whole, written at most hourly and when the traffic moves: flash
 //! wears.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -13,11 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::input::KeptSpan;
 use crate::engine::loss::Learner;
+use crate::state_file::{self, Durability};
 use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, Timestamp, UplinkName};
 
 /// For so long after the last word of an earlier run its carrier is still the best guess.
 const FRESH: Duration = Duration::from_secs(600);
+
+/// No memory is as long as this: some hundreds of bytes for an uplink.
+const MOST_BYTES: u64 = 1024 * 1024;
 
 /// The present form. Without one, lengths of silences are those of versions that learnt them from outages as well.
 pub const FORM: u32 = 2;
@@ -59,9 +62,9 @@ impl Memory {
     /// If there is a file that cannot be read or makes no sense.
     pub fn recall(directory: &Path) -> Result<Option<Self>, MemoryError> {
         let path = file(directory);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let text = match state_file::read(&path, MOST_BYTES) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
             Err(source) => return Err(MemoryError::new("read", path, source)),
         };
         let senseless = |error| MemoryError::new("make sense of", path.clone(), error);
@@ -99,10 +102,7 @@ impl Memory {
         let path = file(directory);
         let failed = |source| MemoryError::new("write", path.clone(), source);
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let beside = path.with_extension("new");
-        fs::create_dir_all(directory).map_err(failed)?;
-        fs::write(&beside, text).map_err(failed)?;
-        fs::rename(&beside, &path).map_err(failed)
+        state_file::replace(&path, &text, Durability::Lazy).map_err(failed)
     }
 
     /// Who carried the traffic, if that was said not long before `now`.
@@ -124,6 +124,8 @@ fn file(directory: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn memory() -> Memory {

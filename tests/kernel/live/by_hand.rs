@@ -233,6 +233,39 @@ fn a_corrupt_file_of_choices_is_set_aside_and_said_and_the_agent_goes_on() {
 }
 
 #[test]
+fn pipes_and_links_in_place_of_the_files_of_the_agent_are_named_and_harmless() {
+    const FILES: [&str; 4] = [
+        "learnt.json",
+        "choices.json",
+        "history.jsonl",
+        "samples.bin",
+    ];
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::prepared("state", "", "");
+        let precious = site.path("precious");
+        fs::write(&precious, "precious").expect("a file");
+        fs::create_dir(site.path("state")).expect("a directory");
+        for file in FILES {
+            let path = site.path("state").join(file);
+            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+            std::os::unix::fs::symlink(&precious, path.with_extension("new")).expect("a link");
+        }
+        site.start();
+        site.status(|_| true).await;
+        site.say(&["disable", "lte"]);
+        site.status(is_disabled).await;
+        site.end(Signal::SIGTERM);
+        for file in FILES {
+            assert!(site.log().contains(file), "{file}: {}", site.log());
+        }
+        assert_eq!(fs::read(&precious).expect("there"), b"precious");
+        let kept = fs::read_to_string(site.path("state").join("choices.json"));
+        assert!(kept.expect("kept").contains("lte"), "a choice is kept");
+    });
+}
+
+#[test]
 fn a_choice_that_cannot_be_kept_is_obeyed_and_the_answer_says_so() {
     netns::run(async |world| {
         two_uplinks(&world).await;
