@@ -488,5 +488,6 @@ fn switch_view<'a>(
         config,
         is_observing: options.observe,
         now: clock.now(),
+        wall: clock.wall(),
     }
 }

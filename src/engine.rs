@@ -46,6 +46,7 @@ pub mod round;
 pub mod schedule;
 pub mod score;
 pub mod settings;
+mod soft_moves;
 mod stale_flows;
 pub mod stalls;
 mod standby_wake;
@@ -72,8 +73,9 @@ use crate::engine::drain::Drains;
 use crate::engine::drill::Drills;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
+use crate::engine::group::AskedFor;
+use crate::engine::group::carriers::names;
 use crate::engine::group::draft::ManualChoice;
-use crate::engine::group::{AskedFor, names};
 use crate::engine::group_choice::GroupChoice;
 use crate::engine::groups::Groups;
 use crate::engine::ids::UplinkId;
@@ -359,7 +361,7 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        agent_status(self.view(), &self.stale_flows.kept, agent, wall)
+        agent_status(self.view(), &self.stale_flows, agent, wall)
     }
 
     fn view(&self) -> EngineView<'_> {
@@ -674,7 +676,10 @@ impl Engine {
             uplink.set_carrying(carriers.contains(&uplink.id()), now);
         }
         let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
-        let remembered = self.routes.decide(view, &self.drains);
+        let moved = self.stale_flows.lead_new_ones(view, now);
+        self.outbox.events.extend(moved);
+        let soft = &self.stale_flows.soft;
+        let remembered = self.routes.decide(view, soft, &self.drains);
         let held = self.drains.addresses();
         self.stale_flows.note(view, &held, &remembered, now);
         self.outbox.events.extend(self.prefixes.changes(view, now));

@@ -54,6 +54,7 @@ mod namespace;
 mod nat;
 mod netlink;
 mod network;
+mod new_flows;
 mod noise;
 mod output;
 mod output_filter;

@@ -304,6 +304,12 @@ fn switches(text: &mut Exposition, snapshot: &MetricsSnapshot) {
         },
     );
     text.metric(
+        MetricKind::Counter,
+        "uplinkd_soft_switches_total",
+        "How often new connections left an uplink in doubt; not counted as switches.",
+        |samples| samples.add(&[], meters.soft_switches),
+    );
+    text.metric(
         MetricKind::Histogram,
         "uplinkd_switch_duration_seconds",
         "From the decision to switch until the routes were read back from the kernel.",

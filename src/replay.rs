@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::engine::Engine;
-use crate::engine::action::{Action, DrainOrder, ProbeOrder};
+use crate::engine::action::{Action, Departure, DrainOrder, ProbeOrder};
 use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
@@ -61,6 +61,11 @@ pub trait World {
     /// The kernel is to hold this from now on.
     fn routed(&mut self, desired: &Desired) {
         let _ = desired;
+    }
+
+    /// These flows are left behind.
+    fn left(&mut self, departure: Departure) {
+        let _ = departure;
     }
 
     /// What else happens up to `now`, soonest first; read before every step.
@@ -296,9 +301,8 @@ impl<W: World> Replay<W> {
                 }
                 Action::Route(desired) => self.world.routed(&desired),
                 // A replay has no path that it could cut.
-                Action::Drain(_, DrainOrder::Begun { .. })
-                | Action::Leave(_)
-                | Action::Drill(_) => {}
+                Action::Drain(_, DrainOrder::Begun { .. }) | Action::Drill(_) => {}
+                Action::Leave(departure) => self.world.left(departure),
             }
         }
         events

@@ -6,7 +6,9 @@ use super::error::Fault;
 use super::kinds::{DurationRange, NumberRange, Words, whole};
 use super::section::Section;
 use super::times::{DAY, secs};
-use crate::engine::settings::{BestSettings, DampingSettings, Failback, FailoverSettings, Policy};
+use crate::engine::settings::{
+    BestSettings, DampingSettings, Failback, FailoverSettings, Policy, SoftFailover,
+};
 use crate::units::Score;
 
 /// Each policy by its name.
@@ -17,6 +19,12 @@ pub(super) const POLICIES: Words<Policy> = Words(&[
 ]);
 
 const FAILBACKS: Words<Failback> = Words(&[("auto", Failback::Auto), ("manual", Failback::Manual)]);
+
+const SOFT: Words<SoftFailover> = Words(&[
+    ("auto", SoftFailover::Auto),
+    ("always", SoftFailover::Always),
+    ("off", SoftFailover::Off),
+]);
 
 /// Of `suppress` and `reuse`, in outages.
 const PENALTY: NumberRange = NumberRange(0.1..=1000.0);
@@ -32,6 +40,7 @@ pub(super) fn read(section: &Section<'_>) -> FailoverSettings {
             secs(60),
         ),
         damping: damping(&section.section("damping")),
+        soft: section.read("soft", &SOFT, SoftFailover::Auto),
     }
 }
 

@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use tokio::time::sleep;
 
-use crate::kernel::{KernelError, end_flows, end_sockets, forget_flows};
+use crate::kernel::{
+    KernelError, UnansweredFlows, end_flows, end_sockets, end_unanswered, forget_flows,
+};
 use crate::routing::Family;
 use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
@@ -98,6 +100,15 @@ impl FlowMover {
             running.abort();
         }
     }
+}
+
+/// Ends what has begun on an uplink in doubt and has seen no answer. Nothing waits for that.
+pub(super) fn retry_elsewhere(left: UnansweredFlows) {
+    let work = move || match end_unanswered(&left) {
+        Ok(count) => tracing::debug!(count, "connections without an answer are to begin anew"),
+        Err(error) => tracing::debug!(%error, "connections without an answer stay where they are"),
+    };
+    drop(spawn_blocking(work));
 }
 
 /// On a thread that may block. Flows and sockets do not wait for each other.

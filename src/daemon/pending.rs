@@ -5,17 +5,20 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows};
+use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows, retry_elsewhere};
 use super::kernel_side::KernelSide;
 use crate::config::{Config, FlowSettings, LocalSockets};
 use crate::engine::action::{Departure, DepartureCause};
 use crate::engine::event::record::{EventContext, SwitchOutcome};
 use crate::engine::event::{Change, Event};
 use crate::engine::settings::Flows;
+use crate::kernel::UnansweredFlows;
+use crate::routing::Family;
+use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
-use crate::units::{Moment, UplinkName};
+use crate::units::{Moment, UplinkName, Wall};
 
 /// Events in their order, and the flows that switches leave behind.
 pub(super) struct PendingEvents {
@@ -60,6 +63,7 @@ pub(super) struct SwitchView<'a> {
     pub(super) config: &'a Config,
     pub(super) is_observing: bool,
     pub(super) now: Moment,
+    pub(super) wall: Wall,
 }
 
 impl SwitchView<'_> {
@@ -70,17 +74,45 @@ impl SwitchView<'_> {
         }
         let flows = self.config.flows;
         let departures = moved(flows, departures);
+        LeftFlows {
+            marks: self.marks(&departures),
+            sockets: sockets(flows, &departures),
+            addresses: addresses(&departures),
+        }
+    }
+
+    fn marks(&self, departures: &[Departure]) -> SortedSet<(Family, Marks)> {
         let uplinks = departures.iter().flat_map(|departure| &departure.uplinks);
         let marks = uplinks.filter_map(|(name, family)| {
             let mut places = (0..).zip(&self.config.engine.uplinks);
             let (place, _) = places.find(|(_, uplink)| uplink.name == *name)?;
             Some((*family, self.config.engine.numbering.flow_mark(place)?))
         });
-        LeftFlows {
-            marks: marks.collect(),
-            sockets: sockets(flows, &departures),
-            addresses: addresses(&departures),
+        marks.collect()
+    }
+
+    /// Lets what has begun on uplinks in doubt begin anew, and takes it out of what is left.
+    fn retry_elsewhere(&self, departures: &mut Vec<Departure>) {
+        let doubt = |departure: &Departure| match departure.cause {
+            DepartureCause::Doubt(since) => Some(since),
+            DepartureCause::Failed | DepartureCause::Chosen | DepartureCause::Limit => None,
+        };
+        let Some(since) = departures.iter().filter_map(doubt).min() else {
+            return;
+        };
+        let (doubted, left) = { std::mem::take(departures).into_iter() }
+            .partition(|departure| doubt(departure).is_some());
+        let doubted: Vec<_> = doubted;
+        *departures = left;
+        if self.is_observing || self.config.flows.on_failover == Flows::Keep {
+            return;
         }
+        let since = self.wall.at(since).0.duration_since(UNIX_EPOCH);
+        retry_elsewhere(UnansweredFlows {
+            marks: self.marks(&doubted),
+            addresses: addresses(&doubted),
+            since: u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX),
+        });
     }
 }
 
@@ -160,7 +192,8 @@ impl PendingEvents {
         }
         let held = pending.held.unwrap_or(view.now);
         let took = held.since(pending.decided);
-        let departures = std::mem::take(&mut pending.departures);
+        let mut departures = std::mem::take(&mut pending.departures);
+        view.retry_elsewhere(&mut departures);
         pending.after_limit = after_limit(&departures);
         let mut events = pending.events.iter();
         let is_switch = events.any(|event| matches!(event.change, Change::Switch { .. }));
@@ -242,6 +275,7 @@ fn moved(flows: FlowSettings, mut departures: Vec<Departure>) -> Vec<Departure> 
     departures.retain(|departure| match departure.cause {
         DepartureCause::Failed => flows.on_failover == Flows::Move,
         DepartureCause::Chosen | DepartureCause::Limit => true,
+        DepartureCause::Doubt(_) => false,
     });
     departures
 }

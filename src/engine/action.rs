@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::event::Event;
 use crate::routing::{Desired, Family};
 use crate::units::sorted::SortedSet;
-use crate::units::{HopPlace, InterfaceName, ProbeId, Target, UplinkName};
+use crate::units::{HopPlace, InterfaceName, Moment, ProbeId, Target, UplinkName};
 
 /// Something that the engine wants done outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,9 @@ pub enum DepartureCause {
     Chosen,
     /// They stayed on a healthy uplink for as long as they may.
     Limit,
+    /// Their uplink is in doubt, and new connections go elsewhere: only those that began since then and have seen no
+    /// answer.
+    Doubt(Moment),
 }
 
 /// A probe to send.

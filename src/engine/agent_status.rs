@@ -1,8 +1,9 @@
 //! The status of the agent: the read model of all uplinks and groups, built once.
 
-use super::group::{GroupView, names};
+use super::group::carriers::names;
 use super::kept_flows::KeptFlows;
 use super::settings::Flows;
+use super::stale_flows::StaleFlows;
 use super::status::{AgentState, SelectionMode, Status, UplinkStatus, Waits};
 use super::uplink::{Uplink, UplinkPart};
 use super::view::EngineView;
@@ -12,7 +13,7 @@ use crate::units::Wall;
 /// The status. `wall` translates times.
 pub(super) fn agent_status(
     view: EngineView<'_>,
-    kept: &KeptFlows,
+    flows: &StaleFlows,
     agent: AgentState,
     wall: Wall,
 ) -> Status {
@@ -33,7 +34,8 @@ pub(super) fn agent_status(
         choices: agent.choices,
         policy: view.settings.failover.policy,
         since: default_group.since().map(|since| wall.at(since)),
-        uplinks: uplink_status(view, kept, wall),
+        uplinks: uplink_status(view, &flows.kept, wall),
+        new_connections: flows.soft.status(),
         active: names(&default_group.carriers(uplinks), uplinks),
         groups: group_status.collect(),
         routes: agent.routes,
@@ -46,13 +48,7 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
     let active = view.groups.all_carriers(view.uplinks);
     let damping = view.settings.failover.damping;
     let default_group = view.groups.default_group();
-    let waits = default_group.waits(GroupView {
-        uplinks: view.uplinks,
-        flaps: view.flaps,
-        failover: view.settings.failover,
-        drilled: None,
-        now: wall.now(),
-    });
+    let waits = default_group.waits(view.of_groups(wall.now()));
     let status = |uplink: &Uplink| {
         let id = uplink.id();
         let part = UplinkPart {

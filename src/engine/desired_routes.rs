@@ -3,6 +3,7 @@
 use super::drain::Drains;
 use super::flow_memory::{RememberedFlows, RememberedUplinks};
 use super::ids::{GroupId, UplinkId};
+use super::soft_moves::SoftMoves;
 use super::view::EngineView;
 use crate::routing::desired::{TrafficRoutes, UplinkRoutes, desired};
 use crate::routing::{Desired, Family};
@@ -25,9 +26,14 @@ impl DesiredRoutes {
     }
 
     /// Decides what is desired now; returns the uplinks that have their remembered flows.
-    pub(super) fn decide(&mut self, view: EngineView<'_>, drains: &Drains) -> RememberedUplinks {
+    pub(super) fn decide(
+        &mut self,
+        view: EngineView<'_>,
+        soft: &SoftMoves,
+        drains: &Drains,
+    ) -> RememberedUplinks {
         let remembered = self.remembered.decide(view, drains);
-        let desired = desired_routes(view, &remembered);
+        let desired = desired_routes(view, soft, &remembered);
         if self.last.as_ref() != Some(&desired) {
             self.last = Some(desired);
             self.are_pending = true;
@@ -45,7 +51,11 @@ impl DesiredRoutes {
 }
 
 /// What the kernel should hold.
-fn desired_routes(view: EngineView<'_>, remembered: &[(UplinkId, Family)]) -> Desired {
+fn desired_routes(
+    view: EngineView<'_>,
+    soft: &SoftMoves,
+    remembered: &[(UplinkId, Family)],
+) -> Desired {
     let routes: Vec<_> = (0_u32..)
         .zip(view.uplinks)
         .map(|(position, uplink)| UplinkRoutes {
@@ -54,7 +64,12 @@ fn desired_routes(view: EngineView<'_>, remembered: &[(UplinkId, Family)]) -> De
             attachment: uplink.attachment(),
         })
         .collect();
-    let carrying = |group| view.groups.followed_by(group).carrying(view.uplinks);
+    let carrying = |group| {
+        let followed = view.groups.followed_by(group);
+        let mut carrying = followed.carrying(view.uplinks);
+        soft.lead(followed, view.uplinks, &mut carrying);
+        carrying
+    };
     let place_of = |name: &GroupName| {
         let mut groups = (0_u32..).zip(&view.settings.groups);
         groups.find_map(|(place, group)| (group.name == *name).then_some(place))

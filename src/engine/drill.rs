@@ -17,7 +17,7 @@ use super::candidate::Fitness;
 use super::command::CommandRefusal;
 use super::event::drill::{DrillChange, DrillFindings, DrillResult};
 use super::event::{Change, Event};
-use super::group::names;
+use super::group::carriers::names;
 use super::ids::UplinkId;
 use super::input::{DrillNews, StreamMeasure};
 use super::settings::DrillSettings;

@@ -7,6 +7,7 @@
 pub mod cause;
 pub mod drill;
 pub mod record;
+mod soft_switch;
 mod values;
 
 use std::num::NonZeroU32;
@@ -16,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use self::cause::SwitchCause;
 use self::drill::DrillChange;
+pub use self::soft_switch::SoftSwitch;
 use self::values::ChangeValues;
+pub use self::values::Side;
 use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedSet;
@@ -89,6 +92,8 @@ event_kinds! {
     PrefixDeprecated "prefix.deprecated" Info Batched Lane::News, Each;
     /// Other uplinks carry the traffic.
     Switch "switch" Info AtOnce Lane::News, Each;
+    /// New connections go by other uplinks, or by those again that carry the traffic.
+    SwitchSoft "switch.soft" Info Batched Lane::News, Each;
     /// The traffic is pinned to an uplink that is not usable.
     SwitchStranded "switch.stranded" Error AtOnce Lane::News, Each;
     /// No uplink is usable.
@@ -326,6 +331,8 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outage_ms: Option<NonZeroU32>,
     },
+    /// New connections go another way, established ones stay; or they come back.
+    SoftSwitch(SoftSwitch),
     /// The traffic stays pinned to an uplink that is of no use, although another one is usable.
     Stranded {
         /// To which.
@@ -454,6 +461,7 @@ impl Change {
             } => {
                 ChangeValues::of_switch((group.as_ref(), *family), (from, to), (*cause, *outage_ms))
             }
+            Self::SoftSwitch(switch) => switch.values(),
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)
             }
@@ -472,29 +480,6 @@ impl Change {
             Self::AgentStopped => ChangeValues::of(EventKind::AgentStopped),
             Self::ConfigReloaded => ChangeValues::of(EventKind::ConfigReloaded),
             Self::ConfigRefused => ChangeValues::of(EventKind::ConfigRefused),
-        }
-    }
-}
-
-/// Before or after: a state, or those who carry the traffic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Side {
-    /// The state of an uplink.
-    State(State),
-    /// Uplinks.
-    Uplinks(Vec<UplinkName>),
-}
-
-impl std::fmt::Display for Side {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::State(state) => state.fmt(f),
-            Self::Uplinks(names) if names.is_empty() => f.pad("none"),
-            Self::Uplinks(names) => {
-                let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
-                f.pad(&names.join(","))
-            }
         }
     }
 }

@@ -271,7 +271,8 @@ impl Families {
         demand: Demand,
     ) -> Option<FamilyTurn> {
         let (sent, losses) = round;
-        let other_answered = self.last_answer_of_other(family);
+        let other = self.outage_of(other(family));
+        let other_answered = other.and_then(Outage::last_answer);
         self.judge_mut(family)?;
         let track = self.track_mut(family);
         let judge = track.judge.as_mut()?;
@@ -352,6 +353,11 @@ impl Families {
         judge.verdict == FamilyVerdict::Broken || (is_plain && round.is_answered_only_by(other))
     }
 
+    /// The outage test of a family that is judged by itself.
+    pub fn outage_of(&self, family: Family) -> Option<&Outage> {
+        Some(&self.judge(family)?.outage)
+    }
+
     /// How the election sees the family.
     pub fn outlook(&self, family: Family) -> FamilyOutlook<'_> {
         let track = self.track(family);
@@ -372,11 +378,6 @@ impl Families {
         }
     }
 
-    fn last_answer_of_other(&self, family: Family) -> Option<Moment> {
-        let judge = self.judge(other(family))?;
-        judge.outage.last_answer()
-    }
-
     fn has(&self, family: Family, verdict: FamilyVerdict) -> bool {
         let judge = self.judge(family);
         judge.is_some_and(|judge| judge.verdict == verdict)
@@ -394,9 +395,8 @@ impl Families {
     }
 
     fn judges(&self) -> impl Iterator<Item = &FamilyJudge> {
-        Family::ROUTED
-            .into_iter()
-            .filter_map(|family| self.judge(family))
+        let families = Family::ROUTED.into_iter();
+        families.filter_map(|family| self.judge(family))
     }
 
     fn track(&self, family: Family) -> &FamilyTrack {

@@ -27,13 +27,13 @@ use super::settings::{FailoverSettings, GroupSettings, Policy};
 use super::state::State;
 use super::status::{GroupStatus, LastSwitch};
 use super::uplink::Uplink;
+use crate::routing::Family;
 use crate::routing::desired::Carrying;
-use crate::routing::{Family, Path};
 use crate::units::sorted::SortedMap;
 use crate::units::{GroupName, Moment, Tier, UplinkName, Wall};
 use allocate::allocate;
 use allocation::{Allocation, CarrierApart, Lead};
-use carriers::{GroupCarriers, TrafficMove};
+use carriers::{GroupCarriers, TrafficMove, names, paths};
 use draft::{AllocationTerms, ManualChoice, election_terms};
 use member::{Member, Ways};
 use switch::{DefaultGroupState, Switch, go_with_default};
@@ -369,14 +369,11 @@ impl Group {
         is_asked: bool,
         default_group: Option<&DefaultGroupState>,
     ) -> GroupOutcome {
+        let ways = &Ways::of(view.uplinks);
         let terms = AllocationTerms {
-            failover: self.failover(view),
-            by_hand: self.by_hand,
             is_asked,
-            best: &self.best,
             refuge: default_group.and_then(|group| group.refuge.as_deref()),
-            ways: &Ways::of(view.uplinks),
-            now: view.now,
+            ..self.terms(view, ways)
         };
         let decision = allocate(&self.allocation, terms, self.members(view));
         self.allocation = decision.allocation;
@@ -390,6 +387,34 @@ impl Group {
             is_usable: decision.is_usable,
             passed_over: decision.passed_over,
         }
+    }
+
+    fn terms<'a>(&'a self, view: GroupView<'_>, ways: &'a Ways) -> AllocationTerms<'a> {
+        AllocationTerms {
+            failover: self.failover(view),
+            by_hand: self.by_hand,
+            is_asked: false,
+            best: &self.best,
+            refuge: None,
+            ways,
+            now: view.now,
+        }
+    }
+
+    /// What would carry each family if these families of its uplinks did not work. An operator's pin stays.
+    pub(super) fn carriers_without(
+        &self,
+        view: GroupView<'_>,
+        is_out: impl Fn(&Uplink, Family) -> bool,
+    ) -> [Vec<UplinkId>; Family::ROUTED.len()] {
+        let ways = &Ways::of(view.uplinks);
+        let mut members = self.members(view);
+        for member in &mut members {
+            let uplink = &view.uplinks[member.id().index()];
+            member.suppose(|family| is_out(uplink, family), ways);
+        }
+        let decision = allocate(&self.allocation, self.terms(view, ways), members);
+        Family::ROUTED.map(|family| decision.allocation.carriers_of(family, ways))
     }
 
     /// What has moved since the last decision, by the present one, which may have no reason.
@@ -408,6 +433,7 @@ impl Group {
         let is_of_drill = |moved: &TrafficMove| {
             drilled.is_some_and(|name| moved.from.contains(name) != moved.to.contains(name))
         };
+        let is_member = |uplink: &Uplink| self.tier_of(uplink).is_some();
         let moves = before.moves_to(&self.carriers).into_iter();
         let switches = moves.map(|moved| Switch {
             at: view.now,
@@ -415,7 +441,7 @@ impl Group {
             reason: {
                 let reason = match (&reason, self.leader()) {
                     (None, None) => go_with_default(default_group),
-                    (None, Some(_)) => self.explain(&moved, view.uplinks),
+                    (None, Some(_)) => moved.explain(view.uplinks, is_member),
                     (Some(reason), _) => reason.clone().of_move_from(&moved.from),
                 };
                 if is_of_drill(&moved) {
@@ -430,11 +456,6 @@ impl Group {
         let switches: Vec<_> = switches.collect();
         self.last_switch = switches.last().cloned().or_else(|| self.last_switch.take());
         switches
-    }
-
-    fn explain(&self, moved: &TrafficMove, uplinks: &[Uplink]) -> SwitchReason {
-        let is_member = |uplink: &Uplink| self.tier_of(uplink).is_some();
-        moved.explain(uplinks, is_member)
     }
 
     /// What carries each family of it, by its allocation: where nothing leads, the default group or what did before.
@@ -471,30 +492,9 @@ impl Group {
             return self.leaving.clone();
         }
         let families = Family::ROUTED.into_iter().filter_map(|family| {
-            let carriers = self.carriers_of(family, uplinks);
-            let paths = carriers.iter().filter_map(|id| {
-                let uplink = uplinks.get(id.index())?;
-                let path = uplink.attachment().paths.get(&family)?;
-                let weight = uplink.settings().weight;
-                let weight = if carriers.len() > 1 {
-                    weight
-                } else {
-                    path.weight
-                };
-                Some(Path {
-                    weight,
-                    ..path.clone()
-                })
-            });
-            let paths: Vec<_> = paths.collect();
+            let paths = paths(&self.carriers_of(family, uplinks), family, uplinks);
             (!paths.is_empty()).then_some((family, paths))
         });
         families.collect::<SortedMap<_, _>>()
     }
-}
-
-/// The names of uplinks.
-pub(super) fn names(ids: &[UplinkId], uplinks: &[Uplink]) -> Vec<UplinkName> {
-    let found = ids.iter().filter_map(|id| uplinks.get(id.index()));
-    found.map(|uplink| uplink.settings().name.clone()).collect()
 }

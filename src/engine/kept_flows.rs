@@ -118,6 +118,13 @@ impl KeptFlows {
         state.kept = kept.map(|(key, kept)| (renew(key), kept)).collect();
     }
 
+    /// The kernel remembers the flows of an uplink.
+    pub(super) fn is_remembered(&self, uplink: &Uplink, family: Family) -> bool {
+        let remembering = self.0.as_ref().and_then(|state| state.remembering.as_ref());
+        let key = || (uplink.settings().name.clone(), family);
+        remembering.is_some_and(|uplinks| uplinks.contains(&key()))
+    }
+
     /// What becomes of the flows of a healthy uplink that is left; none as long as that is not known.
     pub(super) fn fate(&self, view: EngineView<'_>, key: &UplinkFamily) -> Option<Flows> {
         let state = self.0.as_ref();

@@ -40,6 +40,9 @@ const LONGEST_RUN: usize = 512;
 /// The accepted mean time between false verdicts on a link that loses packets one by one.
 const FALSE_ALARM_EVERY: Duration = Duration::from_secs(30 * 86_400);
 
+/// The accepted mean time between two moves of new connections that are taken back, on such a link.
+const FALSE_DOUBT_EVERY: Duration = Duration::from_secs(3_600);
+
 /// What was learnt fades in steps of so long.
 const FADE_EVERY: Duration = Duration::from_secs(600);
 
@@ -75,6 +78,12 @@ impl Demand {
     pub fn threshold(&self) -> f64 {
         let chances = FALSE_ALARM_EVERY.as_secs_f64() / self.interval.as_secs_f64();
         (chances * RESERVE).ln().max(1.0)
+    }
+
+    /// The same for a doubt by which new connections go elsewhere.
+    fn doubt_threshold(&self) -> f64 {
+        let chances = FALSE_DOUBT_EVERY.as_secs_f64() / self.interval.as_secs_f64();
+        chances.ln().max(1.0)
     }
 }
 
@@ -201,6 +210,14 @@ impl Outage {
                 rounds: self.run.len(),
             }
         })
+    }
+
+    /// When the last answer was sent for before the present silence, if this link lets a silence like it be expected
+    /// less than once in [`FALSE_DOUBT_EVERY`].
+    pub fn founded_doubt(&self, demand: Demand) -> Option<Moment> {
+        let first = self.run.first()?.sent;
+        let is_founded = self.evidence(demand) >= demand.doubt_threshold();
+        is_founded.then(|| self.answered.unwrap_or_else(|| self.began(first)))
     }
 
     /// The surprise, in nats, that the run would be on a link that is alive: a burst that lasts

@@ -345,6 +345,22 @@ pub struct FailoverSettings {
     /// How failback to an uplink that keeps failing is suppressed.
     #[serde(default)]
     pub damping: DampingSettings,
+    /// Whether new connections leave an uplink before the verdict.
+    #[serde(default)]
+    pub soft: SoftFailover,
+}
+
+/// Whether new connections leave an uplink that is in well-founded doubt, before the verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SoftFailover {
+    /// To a standby that is neither metered nor cold.
+    #[default]
+    Auto,
+    /// To these, too.
+    Always,
+    /// They do not.
+    Off,
 }
 
 /// When an uplink of the same tier is so much better that the traffic moves to it.
@@ -437,6 +453,7 @@ pub(super) mod usual {
             failback_after: Duration::from_secs(60),
             best: BestSettings::default(),
             damping: DampingSettings::default(),
+            soft: SoftFailover::Auto,
         }
     }
 

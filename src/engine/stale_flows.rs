@@ -12,9 +12,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::action::{Departure, DepartureCause};
+use super::event::Event;
 use super::ids::UplinkId;
 use super::kept_flows::{KeptFlows, UplinkFamily, addresses};
 use super::settings::Flows;
+use super::soft_moves::SoftMoves;
 use super::state::State;
 use super::uplink::Uplink;
 use super::view::EngineView;
@@ -32,6 +34,8 @@ pub(super) struct StaleFlows {
     remembered: Box<[RememberedExit]>,
     /// Those whose flows stay.
     pub(super) kept: KeptFlows,
+    /// Where new ones go.
+    pub(super) soft: SoftMoves,
     /// What was left behind and is not taken yet.
     departures: Option<Box<DepartureQueue>>,
 }
@@ -68,6 +72,15 @@ struct LeftExit {
 }
 
 impl StaleFlows {
+    /// Decides where new flows go, where all groups have their carriers; what is to be told of it.
+    pub(super) fn lead_new_ones(&mut self, view: EngineView<'_>, now: Moment) -> Vec<Event> {
+        let (news, unanswered) = self.soft.follow(view, &self.kept, now);
+        for departure in unanswered {
+            self.leave(departure);
+        }
+        news
+    }
+
     /// Takes note of where the traffic leaves now. `held`: the flows by these addresses stay on purpose.
     pub(super) fn note(
         &mut self,
@@ -114,7 +127,7 @@ impl StaleFlows {
             add(&mut departures, key, end.addresses, end.cause);
         }
         for departure in departures.into_values() {
-            self.push(departure);
+            self.leave(departure);
         }
     }
 
@@ -124,7 +137,7 @@ impl StaleFlows {
         addresses.retain(|one| !is_carried(&self.exits, Family::of(*one), *one));
         let others = { self.remembered.iter() }.filter(|exit| exit.uplink != *name);
         self.remembered = others.cloned().collect();
-        self.push(Departure {
+        self.leave(Departure {
             addresses,
             uplinks: Family::ROUTED.map(|family| (name.clone(), family)).into(),
             cause: if uplink.is_dead() {
@@ -143,7 +156,7 @@ impl StaleFlows {
         departure
     }
 
-    fn push(&mut self, departure: Departure) {
+    fn leave(&mut self, departure: Departure) {
         self.departures
             .get_or_insert_default()
             .0
@@ -160,16 +173,18 @@ impl StaleFlows {
             exit.uplink = renew(exit.uplink.clone());
         }
         self.kept.rename(renew);
+        self.soft.rename(renew);
     }
 
-    /// A stay that is over is to be noted.
+    /// A stay that is over is to be noted, or new flows are to go another way.
     pub(super) fn is_due(&self, view: EngineView<'_>, now: Moment) -> bool {
-        self.kept.next_timeout(view).is_some_and(|at| at <= now)
+        let is_over = self.kept.next_timeout(view).is_some_and(|at| at <= now);
+        is_over || self.soft.is_outdated(view, &self.kept, now)
     }
 
     /// What the traffic of the groups leaves.
     fn left_behind(&mut self, view: EngineView<'_>) -> LeftExits {
-        let now = exits(view);
+        let now = exits(view, &self.soft);
         let mut all = LeftExits::new();
         for (traffic, exit) in &now {
             let Some(before) = self.exits.get(traffic) else {
@@ -269,16 +284,17 @@ fn is_carried(exits: &Exits, family: Family, address: IpAddr) -> bool {
     carried.any(|one| *one == address)
 }
 
-/// None for traffic whose uplinks have no address: those that they had are not left until there are others.
-fn exits(view: EngineView<'_>) -> Exits {
+/// None for traffic whose uplinks have no address: those that they had are not left until there are others. Those that
+/// take only new connections count.
+fn exits(view: EngineView<'_>, soft: &SoftMoves) -> Exits {
     let mut exits = SortedMap::new();
     for group in view.groups.ids() {
         for family in Family::ROUTED {
-            let carriers = view
-                .groups
-                .followed_by(group)
-                .carriers_of(family, view.uplinks);
-            let carriers = carriers.into_iter().filter_map(|id| view.uplink(id));
+            let followed = view.groups.followed_by(group);
+            let carriers = followed.carriers_of(family, view.uplinks).into_iter();
+            let taking = soft.ids_of(followed, family, view.uplinks);
+            let carriers = carriers.chain(taking.into_iter().flatten());
+            let carriers = carriers.filter_map(|id| view.uplink(id));
             let with_addresses = carriers.filter_map(|uplink| {
                 let addresses = addresses(uplink, family);
                 let name = uplink.settings().name.clone();

@@ -37,6 +37,9 @@ pub struct Status {
     pub policy: Policy,
     /// Who carries the traffic.
     pub active: Vec<UplinkName>,
+    /// Where new connections go, if not by what carries the traffic: that is in doubt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_connections: Vec<NewConnections>,
     /// Since when; `null` before anyone did.
     pub since: Option<Timestamp>,
     /// Each uplink, in the order of the configuration.
@@ -52,6 +55,20 @@ pub struct Status {
     pub flow_memory: FlowMemoryStatus,
     /// The last switch, if there was one.
     pub last_switch: Option<LastSwitch>,
+}
+
+/// New connections that leave an uplink in doubt, while its established ones stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewConnections {
+    /// Of which group; absent: of all traffic that no group claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// Of which family.
+    pub family: Family,
+    /// What carries the traffic.
+    pub from: Vec<UplinkName>,
+    /// Where they go.
+    pub to: Vec<UplinkName>,
 }
 
 /// What the agent knows beside the engine.

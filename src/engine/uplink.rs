@@ -14,6 +14,7 @@
 mod absence;
 mod basis;
 mod cold;
+mod doubt;
 mod drilled;
 mod evidence;
 mod family_hops;
@@ -32,12 +33,12 @@ mod refusals;
 mod reports;
 mod reroute;
 mod rounds;
+mod standby;
 mod targets;
 
 use std::time::Duration;
 
 use crate::engine::candidate::{Candidate, Fitness, Role};
-use crate::engine::event::{Change, Errand};
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
@@ -54,7 +55,7 @@ use crate::units::{Bytes, Counters, Moment, ProbeId, Target, Wall};
 
 use cold::StandbySight;
 use health::{Phase, Signal};
-use link::{LinkChange, LinkFinding, StandbyStep, UplinkLink};
+use link::{LinkChange, LinkFinding, UplinkLink};
 use monitor::UplinkMonitor;
 
 pub use cold::StandbyCall;
@@ -396,6 +397,13 @@ impl Uplink {
         }
     }
 
+    /// Since when a family is in well-founded doubt: nothing that was sent later was answered, which is rare on this
+    /// link while it is alive.
+    pub fn founded_doubt(&self, family: Family) -> Option<Moment> {
+        let has_way = self.link.attachment.paths.contains_key(&family);
+        has_way.then(|| doubt::founded(&self.monitor, family))?
+    }
+
     /// How much speaks against it, beyond what it has been judged for.
     pub fn doubt(&self) -> Doubt {
         self.monitor.evidence.doubt()
@@ -479,32 +487,7 @@ impl Uplink {
             is_usable: self.candidate().fitness() >= Fitness::Poor,
             is_carrying: self.is_carrying(),
         };
-        let UplinkMonitor { settings, .. } = &self.monitor;
-        let (uplink, interface) = (settings.name.clone(), settings.interface.clone());
-        let standby = |errand| Change::Standby {
-            uplink: uplink.clone(),
-            interface: interface.clone(),
-            errand,
-        };
-        while let Some(step) =
-            (self.link).wake_standby(call, sight, &self.monitor.health, &interface, now)
-        {
-            self.monitor.is_coming_up = self.link.is_coming_up();
-            match step {
-                StandbyStep::Ordered(errand, reason, link) => {
-                    self.monitor.reports.event(standby(errand), reason, now);
-                    self.monitor.take_verdict(link, now);
-                }
-                StandbyStep::Unready { said, signal } => {
-                    self.monitor.signal(signal, now);
-                    if let Some(reason) = said {
-                        let change = standby(Errand::Unready);
-                        self.monitor.reports.event(change, reason, now);
-                    }
-                }
-            }
-        }
-        self.monitor.is_coming_up = self.link.is_coming_up();
+        standby::follow(&mut self.link, &mut self.monitor, (call, sight), now);
         self.monitor.reports.collect(out);
     }
 }

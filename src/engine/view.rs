@@ -2,10 +2,12 @@
 
 use super::candidate::Fitness;
 use super::damping::Flaps;
+use super::group::GroupView;
 use super::groups::Groups;
 use super::ids::UplinkId;
 use super::settings::SharedSettings;
 use super::uplink::Uplink;
+use crate::units::Moment;
 
 /// The engine's state, to read.
 #[derive(Clone, Copy)]
@@ -29,6 +31,17 @@ impl<'a> EngineView<'a> {
             uplinks,
             groups,
             flaps,
+        }
+    }
+
+    /// As a group sees it.
+    pub(super) fn of_groups(self, now: Moment) -> GroupView<'a> {
+        GroupView {
+            uplinks: self.uplinks,
+            flaps: self.flaps,
+            failover: self.settings.failover,
+            drilled: None,
+            now,
         }
     }
 

@@ -21,6 +21,9 @@ use crate::units::sorted::SortedSet;
 /// Flows that are ended with one system call, which takes about a millisecond.
 const BATCH: usize = 128;
 
+/// A flood of packets that are never answered, as of a scan, is not worth more.
+const MOST_UNANSWERED: usize = 4_096;
+
 /// Ends the flows that are translated to one of these addresses, and returns their number. Flows of
 /// this machine itself, which has such an address, stay: their sockets would make them again.
 ///
@@ -59,6 +62,47 @@ pub fn forget_flows(
     addresses: &SortedSet<IpAddr>,
 ) -> Result<(), KernelError> {
     forget_all(marks, addresses).map_err(KernelError::Flows)
+}
+
+/// Flows that have begun on uplinks since they fell silent.
+#[derive(Clone, Debug, Default)]
+pub struct UnansweredFlows {
+    /// They are remembered by these marks.
+    pub marks: SortedSet<(Family, Marks)>,
+    /// The addresses of the uplinks: what came in there, and what this machine sent itself, is left alone.
+    pub addresses: SortedSet<IpAddr>,
+    /// They began then or later, in nanoseconds since 1970. Of what the kernel does not say when it began, all count.
+    pub since: u64,
+}
+
+/// Ends those of these flows that have seen no answer, and returns their number: what is sent again begins anew, by
+/// another uplink. At most [`MOST_UNANSWERED`]. Blocks, too.
+///
+/// # Errors
+/// If the kernel does not track connections, or this process may not access them.
+pub fn end_unanswered(left: &UnansweredFlows) -> Result<usize, KernelError> {
+    let end = || -> io::Result<usize> {
+        let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+        let mut ended = 0;
+        for (family, marks) in &left.marks {
+            let request = |sequence| message::flows_marked(*family, *marks, sequence);
+            let mut flows = exchange.list(request, message::flows)?.entries;
+            let is_own = |address: &IpAddr| left.addresses.contains(address);
+            flows.retain(|flow| {
+                let is_of_it = Family::of(flow.origin) == *family
+                    && flow.mark.0 & marks.mask.0 == marks.mark.0
+                    && !is_own(&flow.destination)
+                    && !is_own(&flow.origin);
+                is_of_it && !flow.is_answered && flow.began.is_none_or(|began| began >= left.since)
+            });
+            flows.truncate(MOST_UNANSWERED);
+            for batch in flows.chunks(BATCH) {
+                ended += change_batch(batch, &mut exchange, message::end_of_flow)?;
+            }
+        }
+        Ok(ended)
+    };
+    end().map_err(KernelError::Flows)
 }
 
 fn forget_all(marks: &SortedSet<(Family, Marks)>, addresses: &SortedSet<IpAddr>) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::event::EventKind;
 use crate::lab::event::TrafficExit;
 use crate::lab::expected_report::ExpectedReport;
-use crate::lab::family::LabFamily;
+use crate::lab::family::{LabFamily, PerFamily};
 use crate::lab::incoming::IncomingCounts;
 use crate::lab::inventory::InventoryDifference;
 use crate::lab::long_flow::FlowOutcome;
@@ -23,14 +23,14 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) traffic: ClientTraffic,
     /// By the client, of its IPv6 traffic, if it had any.
     pub(super) traffic6: Option<ClientTraffic>,
+    /// By the client, of its new connections, if it had any.
+    pub(super) new_traffic: Option<ClientTraffic>,
     /// By the client, in each outage of a wire that was broken again and again.
     pub(super) outages: Vec<ClientTraffic>,
     /// How much of the phase the machine took, which woke its threads late.
     pub(super) delay: Duration,
-    /// The way at the end.
-    pub(super) active: &'p TrafficExit,
-    /// The way of IPv6 at the end.
-    pub(super) active6: &'p TrafficExit,
+    /// The way of each family at the end.
+    pub(super) active: &'p PerFamily<TrafficExit>,
     /// Before the first phase.
     pub(super) warm_up: &'p [TimelineEntry],
     /// In order.
@@ -98,6 +98,7 @@ pub(super) fn checks(
         active,
         switches,
         gap,
+        new_gap,
         median_gap,
         lost,
         active6,
@@ -125,14 +126,15 @@ pub(super) fn checks(
     [
         active
             .as_deref()
-            .map(|uplink| through("traffic", uplink, seen.active)),
+            .map(|uplink| through("traffic", uplink, &seen.active.v4)),
         switches.map(|most| at_most("switches", most, Some(seen.switches()))),
         gap.map(|most| gap_at_most("without traffic", most, Some(seen.traffic))),
+        new_gap.map(|most| gap_at_most("without new connections", most, seen.new_traffic)),
         median_gap.map(|most| median_gap_at_most(most, &seen.outages)),
         lost.map(|most| at_most("packets lost", most, Some(seen.traffic.lost))),
         active6
             .as_deref()
-            .map(|uplink| through("IPv6 traffic", uplink, seen.active6)),
+            .map(|uplink| through("IPv6 traffic", uplink, &seen.active.v6)),
         switches6.map(|most| {
             at_most(
                 "switches of IPv6",
@@ -152,15 +154,7 @@ pub(super) fn checks(
             let times = seen.lookups.as_ref().map(LookupCounts::per_status);
             at_most("times an answer, from a command to its route", most, times)
         }),
-        leaves_nothing.then(|| ExpectationCheck {
-            expected: "the agent leaves the router as it was".to_owned(),
-            measured: { seen.left.as_ref() }
-                .map_or_else(|| "unknown".to_owned(), InventoryDifference::to_string),
-            passed: seen
-                .left
-                .as_ref()
-                .is_some_and(InventoryDifference::is_nothing),
-        }),
+        leaves_nothing.then(|| is_as_before(seen.left.as_ref())),
         times_bare_probe.map(|most| {
             let times = cost.and_then(|cost| Some(cost.us_per_probe / cost.us_per_bare_probe?));
             at_most("times the cost of a bare probe", most, times.map(rounded))
@@ -236,6 +230,14 @@ fn flow_checks(
         at_most(what, most, unanswered)
     });
     [hangs, within, hang, reset, unanswered]
+}
+
+fn is_as_before(left: Option<&InventoryDifference>) -> ExpectationCheck {
+    ExpectationCheck {
+        expected: "the agent leaves the router as it was".to_owned(),
+        measured: left.map_or_else(|| "unknown".to_owned(), InventoryDifference::to_string),
+        passed: left.is_some_and(InventoryDifference::is_nothing),
+    }
 }
 
 fn through(what: &str, uplink: &str, way: &TrafficExit) -> ExpectationCheck {
@@ -373,15 +375,18 @@ mod tests {
                times_bare_probe = 9.0"#,
         )
         .expect("it parses");
-        let active = Some("lte".to_owned());
+        let active = PerFamily {
+            v4: Some("lte".to_owned()),
+            v6: None,
+        };
         let timeline = [moves(100, "backup"), moves(300, "lte")];
         let seen = PhaseObservations {
             traffic: traffic(900, 11),
             traffic6: None,
+            new_traffic: None,
             outages: Vec::new(),
             delay: Duration::ZERO,
             active: &active,
-            active6: &None,
             warm_up: &[],
             timeline: &timeline,
             flows: Vec::new(),
@@ -401,10 +406,10 @@ mod tests {
         let seen = PhaseObservations {
             traffic: traffic(0, 0),
             traffic6: None,
+            new_traffic: None,
             outages: Vec::new(),
             delay: Duration::ZERO,
-            active: &None,
-            active6: &None,
+            active: &PerFamily::default(),
             warm_up: &[],
             timeline: &[],
             flows: Vec::new(),

@@ -11,6 +11,8 @@ use crate::units::Moment;
 pub(super) enum LabEvent {
     /// Of the client's stream.
     Packet(LabFamily, PacketEvent),
+    /// Of the client's new connections.
+    NewFlow(PacketEvent),
     /// Of one of the client's long flows.
     LongFlow(LongFlow, Moment, FlowNews),
     /// The router's kernel forwards the client's traffic another way now.

@@ -129,6 +129,7 @@ impl LabOutput {
                 runs,
                 passed,
                 without_traffic_ms: gap,
+                without_new_ms,
                 lost,
                 moved_ms,
             } = figures;
@@ -147,6 +148,10 @@ impl LabOutput {
                 format!("  {first:title_width$}  {gap:>TRAFFIC$}  {lost:>LOST$}  {moved:>MOVED$}");
             self.line(&format!("{row}  {}", self.ink(ink, &word)));
             title.for_each(|line| self.line(&format!("  {line}")));
+            if let Some(gap) = without_new_ms {
+                let (what, gap) = ("  new connections", spread(*gap, "ms"));
+                self.line(&format!("  {what:title_width$}  {gap:>TRAFFIC$}"));
+            }
         }
         if report.runs.len() > 1 {
             self.line(&self.ink(TextStyle::Dim, "  each: median / 95 % / worst"));

@@ -114,6 +114,9 @@ pub struct ScenarioPhaseReport {
     /// Its IPv6 traffic, if it had any.
     #[serde(rename = "felt6", skip_serializing_if = "Option::is_none")]
     pub traffic6: Option<ClientTraffic>,
+    /// Its new connections, a packet each, if it began any.
+    #[serde(rename = "felt_new", skip_serializing_if = "Option::is_none")]
+    pub new_traffic: Option<ClientTraffic>,
     /// The client's traffic in each outage of a wire that was broken again and again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outages: Vec<ClientTraffic>,
@@ -354,6 +357,9 @@ pub struct PhaseFigures {
     pub passed: usize,
     /// The client's longest time without traffic, in milliseconds.
     pub without_traffic_ms: RunSpread,
+    /// The longest time in which no new connection was answered, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_new_ms: Option<RunSpread>,
     /// The client's lost packets.
     pub lost: RunSpread,
     /// When the traffic moved, in milliseconds; over the runs in which it did.
@@ -402,6 +408,7 @@ fn figures_of<'r>(
     phases: impl Iterator<Item = &'r ScenarioPhaseReport> + Clone,
 ) -> Option<PhaseFigures> {
     let gap = |phase: &ScenarioPhaseReport| phase.traffic.gap.as_secs_f64() * 1000.0;
+    let new_gap = |phase: &ScenarioPhaseReport| Some(phase.new_traffic?.gap.as_secs_f64() * 1000.0);
     #[expect(clippy::cast_precision_loss, reason = "packets of a few hours")]
     let lost = |phase: &ScenarioPhaseReport| phase.traffic.lost as f64;
     Some(PhaseFigures {
@@ -409,6 +416,7 @@ fn figures_of<'r>(
         runs: phases.clone().count(),
         passed: phases.clone().filter(|phase| phase.passed).count(),
         without_traffic_ms: RunSpread::of(phases.clone().map(gap))?,
+        without_new_ms: RunSpread::of(phases.clone().filter_map(new_gap)),
         lost: RunSpread::of(phases.clone().map(lost))?,
         moved_ms: RunSpread::of(phases.filter_map(|phase| phase.moved_ms)),
     })

@@ -13,11 +13,10 @@ use crate::lab::drill_test;
 use crate::lab::error::LabError;
 use crate::lab::event::TrafficExit;
 use crate::lab::expected_report::ExpectedReport;
-use crate::lab::family::{LabFamily, PerFamily};
+use crate::lab::family::LabFamily;
 use crate::lab::flapping::{FlappingWire, WireTurn};
 use crate::lab::flood;
 use crate::lab::incoming::{self, IncomingCounts};
-use crate::lab::inventory::Inventory;
 use crate::lab::kill_test;
 use crate::lab::lane::Impairment;
 use crate::lab::long_flow::{FlowOutcome, LongFlow};
@@ -204,22 +203,16 @@ impl<'n> ScenarioRunner<'n> {
             heard.note(clock::now(), TimelineNote::Client6(traffic));
         }
         let flows = self.fates();
-        let left = phase.expect.leaves_nothing.then(|| {
-            let now = Inventory::of(self.testbed.network.router());
-            now.map(|now| now.since(&self.testbed.before))
-        });
+        let left = phase.expect.leaves_nothing.then(|| self.testbed.left());
         let heading = self.testbed.seen.phase.take().unwrap_or_default();
-        let PerFamily {
-            v4: active,
-            v6: active6,
-        } = self.testbed.seen.exits.clone();
+        let active = self.testbed.seen.exits.clone();
         let seen = PhaseObservations {
             traffic,
             traffic6,
+            new_traffic: (phase.expect.new_gap).map(|_| self.testbed.seen.new_traffic(range)),
             outages,
             delay: self.testbed.seen.delays.within(range),
             active: &active,
-            active6: &active6,
             warm_up: &self.testbed.seen.warm_up,
             timeline: &heading.timeline,
             flows,
@@ -239,6 +232,7 @@ impl<'n> ScenarioRunner<'n> {
             stalled: self.testbed.seen.delays.stalls(range),
             traffic,
             traffic6,
+            new_traffic: seen.new_traffic,
             outages: seen.outages.clone(),
             switches: seen.switches(),
             flows: seen.flows.clone(),
@@ -251,7 +245,7 @@ impl<'n> ScenarioRunner<'n> {
             cost,
             passed: checks.iter().all(|check| check.passed),
             checks,
-            active,
+            active: active.v4,
             timeline: heading.timeline,
         })
     }

@@ -293,6 +293,8 @@ pub struct PhaseExpectation {
     pub switches: Option<usize>,
     /// The client's longest time without traffic, at most: in each outage, where there are several.
     pub gap: Option<Span>,
+    /// The longest time in which no new connection of the client was answered, at most.
+    pub new_gap: Option<Span>,
     /// The median over the outages of the client's time without traffic, at most.
     pub median_gap: Option<Span>,
     /// The client's lost packets, at most.

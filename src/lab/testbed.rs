@@ -25,16 +25,18 @@ use crate::lab::error::{Doing, LabError};
 use crate::lab::event::{LabEvent, TrafficExit};
 use crate::lab::expected_report::ExpectedReport;
 use crate::lab::family::{LabFamily, PerFamily};
-use crate::lab::inventory::Inventory;
+use crate::lab::inventory::{Inventory, InventoryDifference};
 use crate::lab::machine_delay::{self, MachineDelays};
 use crate::lab::netlink::Netlink;
 use crate::lab::network::{LabNetwork, UPLINKS};
 use crate::lab::output::LabOutput;
 use crate::lab::report::{TimelineEntry, TimelineNote};
-use crate::lab::scenario::{AgentAct, Scenario};
+use crate::lab::scenario::{AgentAct, Scenario, ScenarioPhase};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stream::{ClientTraffic, PacketStream, TimeRange};
-use crate::lab::{clock, files, long_flow, long_flow_ends, meter, modem, noise, route_watch};
+use crate::lab::{
+    clock, files, long_flow, long_flow_ends, meter, modem, new_flows, noise, route_watch,
+};
 use crate::units::Moment;
 
 /// How long the agent may take until it knows all uplinks.
@@ -66,6 +68,8 @@ pub(super) struct Testbed<'n> {
 pub(super) struct Observations {
     /// The client's packets.
     pub(super) streams: PerFamily<PacketStream>,
+    /// The client's new connections, a packet each.
+    pub(super) new_flows: PacketStream,
     /// What the client's long flows heard.
     pub(super) flows: long_flow::FlowLog,
     /// The way of the client's traffic now.
@@ -95,6 +99,12 @@ pub(super) struct PhaseRecord {
 }
 
 impl<'n> Testbed<'n> {
+    /// What stands in the router that did not before the first agent.
+    pub(super) fn left(&self) -> Result<InventoryDifference, LabError> {
+        let now = Inventory::of(self.network.router())?;
+        Ok(now.since(&self.before))
+    }
+
     /// Puts client and route watch to work; the agent is not there yet.
     pub(super) fn set(
         network: &'n LabNetwork,
@@ -114,6 +124,10 @@ impl<'n> Testbed<'n> {
                 sink.clone(),
                 is_paused.clone(),
             )?);
+        }
+        let counts_new = |phase: &ScenarioPhase| phase.expect.new_gap.is_some();
+        if scenario.phases.iter().any(counts_new) {
+            watchers.push(new_flows::start(network.client(), sink.clone())?);
         }
         if scenario.long_flows {
             let (client, internet) = (network.client(), network.internet());
@@ -328,6 +342,15 @@ impl Observations {
     /// The client's traffic of one family in a range of time.
     pub(super) fn traffic(&mut self, family: LabFamily, range: TimeRange) -> ClientTraffic {
         let traffic = self.streams.of(family).traffic(range);
+        self.measured(traffic)
+    }
+
+    /// The same of its new connections.
+    pub(super) fn new_traffic(&self, range: TimeRange) -> ClientTraffic {
+        self.measured(self.new_flows.traffic(range))
+    }
+
+    fn measured(&self, traffic: ClientTraffic) -> ClientTraffic {
         let gap = TimeRange {
             from: traffic.gap_start,
             to: traffic.gap_start + traffic.gap,
@@ -341,6 +364,7 @@ impl Observations {
     fn handle(&mut self, event: LabEvent) {
         match event {
             LabEvent::Packet(family, pulse) => self.streams.of(family).handle_pulse(pulse),
+            LabEvent::NewFlow(pulse) => self.new_flows.handle_pulse(pulse),
             LabEvent::LongFlow(flow, at, word) => self.flows.handle(flow, at, word),
             LabEvent::Delay(late) => self.delays.add(late),
             LabEvent::Exit(family, at, to) => {

@@ -38,6 +38,8 @@ pub struct Meters {
     settled: Moment,
     /// In their order.
     pub(super) switches: Vec<(SwitchSeries, u64)>,
+    /// How often new connections left an uplink in doubt.
+    pub(super) soft_switches: u64,
     pub(super) switch_duration: Histogram,
     pub(super) switch_recovery: Histogram,
     /// By the place of their kind in [`EventKind::ALL`].
@@ -203,6 +205,7 @@ impl Meters {
             flights: VecDeque::new(),
             settled: now,
             switches: Vec::new(),
+            soft_switches: 0,
             switch_duration: Histogram::of(SWITCH_BOUNDS),
             switch_recovery: Histogram::of(RECOVERY_BOUNDS),
             events: [0; EventKind::ALL.len()],
@@ -303,6 +306,8 @@ impl Meters {
             self.is_reload_refused = true;
         } else if record.event == EventKind::Switch {
             self.switched(record);
+        } else if record.event == EventKind::SwitchSoft {
+            self.soft_switches += u64::from(record.cause == Some(SwitchCause::Doubt));
         } else if let (Some(uplink), Some(findings)) = (&record.uplink, &record.drill) {
             self.drilled(uplink, findings, record.at);
         }

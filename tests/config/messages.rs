@@ -593,8 +593,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [probe]: interval: \"5\": must be a duration with a unit, such as \"1s\" or \"250ms\"; write \"5s\"",
     ),
     (
-        "[failover]\nsoft = \"auto\"\n",
-        "2: [failover]: soft: unknown key",
+        "[failover]\ntrigger = \"auto\"\n",
+        "2: [failover]: trigger: unknown key",
     ),
     (
         "[probe]\ntargets = [\"[2606:4700::1]\"]\n",

@@ -459,6 +459,7 @@ fn setting(option: &str, path: &str) -> BoxedStrategy<Setting> {
         "failover_policy" | "policy" => text(&["failover", "best", "balance"]),
         "failover_best_margin" => plain(&["1", "100"]),
         "failover_failback" => text(&["auto", "manual"]),
+        "failover_soft" => text(&["auto", "always", "off"]),
         "failover_failback_after" => text(&["0s", "1day"]),
         "failover_damping_half_life" | "failover_damping_longest" => text(&["1s", "1h 1m"]),
         "failover_damping_suppress" => plain(&["2", "3.5", "1000.0"]),

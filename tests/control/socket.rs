@@ -42,6 +42,7 @@ fn status() -> Status {
         mode: SelectionMode::Auto,
         choices: Choices::default(),
         policy: Policy::Failover,
+        new_connections: Vec::new(),
         active: Vec::new(),
         since: None,
         uplinks: Vec::new(),

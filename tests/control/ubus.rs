@@ -25,6 +25,7 @@ fn status() -> Status {
         version: "0".to_owned(),
         mode: SelectionMode::Auto,
         policy: Policy::Failover,
+        new_connections: Vec::new(),
         active: Vec::new(),
         since: None,
         uplinks: Vec::new(),

@@ -29,6 +29,7 @@ mod prefixes;
 mod properties;
 mod replay;
 mod schedule;
+mod soft;
 mod stability;
 mod stale_flows;
 mod standby;

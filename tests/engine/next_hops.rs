@@ -162,6 +162,28 @@ fn the_uplink_goes_on_by_the_next_hop_that_works_within_one_verdict_and_is_not_l
 }
 
 #[test]
+fn new_connections_stay_with_an_uplink_in_doubt_that_has_another_next_hop_which_answers() {
+    let gone: [Alive; 2] = [
+        |router, _, now| router == 1 || now < 20.0,
+        |_, _, now| now < 20.0,
+    ];
+    for of in [ipv4, dual] {
+        let [second_stays, both_die] = gone.map(|alive| {
+            let mut site = of(alive);
+            let uplinks = ["fiber", "lte"].map(name);
+            let flows = uplinks.map(|name| Family::ROUTED.map(|family| (name.clone(), family)));
+            site.input(Input::FlowsRemembered(
+                flows.into_iter().flatten().collect(),
+            ));
+            site.run_until(at(20.0));
+            brief(&site.run_until(at(60.0)))
+        });
+        assert_eq!(second_stays, [CHANGED]);
+        assert_eq!(both_die[0], "switch.soft fiber -> lte", "{both_die:?}");
+    }
+}
+
+#[test]
 fn a_preferred_next_hop_is_gone_back_to_after_failback_after_and_later_each_time_it_dies_again() {
     let mut site = ipv4(|router, _, now| router == 1 || now < 20.0 || (now % 400.0) > 40.0);
     let events = site.run_until(at(1_700.0));

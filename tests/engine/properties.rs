@@ -23,7 +23,7 @@ use uplinkd::engine::settings::{
     Policy, Settings, Standby,
 };
 use uplinkd::engine::state::State;
-use uplinkd::engine::status::{GroupStatus, SelectionMode, Status, UplinkStatus};
+use uplinkd::engine::status::{GroupStatus, NewConnections, SelectionMode, Status, UplinkStatus};
 use uplinkd::recorder::{FORM, Header, Recorder};
 use uplinkd::recording::{ReplayStep, replay_steps};
 use uplinkd::replay::{Replay, attached, attached_by_both};
@@ -829,10 +829,14 @@ impl Rig {
         for family in Family::ROUTED {
             let carriers = carriers(after, family);
             assert!(carriers.len() <= 1, "{family}: {}", Brief(after));
-            let path = carriers.first().map(|uplink| {
-                let attachment = &self.attachments[&uplink.name];
-                attachment.paths.get(&family).cloned()
-            });
+            let carrying = carriers.first().map(|uplink| &uplink.name);
+            let mut soft = after.new_connections.iter();
+            let soft = soft.find(|new| new.group.is_none() && new.family == family);
+            if let Some(soft) = soft {
+                judge_soft(soft, carrying, after);
+            }
+            let taking = soft.map_or(carrying, |soft| soft.to.first());
+            let path = taking.map(|uplink| self.attachments[uplink].paths.get(&family).cloned());
             // The route of a path that is away stays for a short grace.
             let is_away = path == Some(None);
             if !after.active.is_empty() && !is_away {
@@ -940,6 +944,24 @@ impl fmt::Display for Brief<'_> {
 fn carriers(status: &Status, family: Family) -> Vec<&UplinkStatus> {
     let uplinks = status.uplinks.iter();
     uplinks.filter(|u| u.carries.contains(&family)).collect()
+}
+
+/// New connections leave only an uplink in doubt that carries, for one that is well.
+fn judge_soft(soft: &NewConnections, carrying: Option<&UplinkName>, after: &Status) {
+    let uplink = |name: &UplinkName| {
+        let mut uplinks = after.uplinks.iter();
+        uplinks.find(|uplink| uplink.name == *name)
+    };
+    // The doubt of one family alone is not shown.
+    let is_left = |name: &UplinkName| {
+        let from = uplink(name).filter(|from| from.state == State::Up);
+        from.is_some_and(|from| from.in_doubt || from.families.len() > 1)
+    };
+    let is_well =
+        |name: &UplinkName| uplink(name).is_some_and(|to| !to.in_doubt && to.state == State::Up);
+    assert_eq!(soft.from.first(), carrying, "{}", Brief(after));
+    assert!(soft.from.iter().all(is_left), "{soft:?}{}", Brief(after));
+    assert!(soft.to.iter().all(is_well), "{soft:?}{}", Brief(after));
 }
 
 fn carriers_names(status: &Status, family: Family) -> Vec<&UplinkName> {

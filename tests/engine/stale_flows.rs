@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use uplinkd::engine::Engine;
-use uplinkd::engine::action::DepartureCause::{self, Chosen, Failed};
+use uplinkd::engine::action::DepartureCause::{self, Chosen, Doubt, Failed};
 use uplinkd::engine::action::{Action, Departure};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::input::{Input, ProbeOutcome};
@@ -74,6 +74,7 @@ impl Site {
                     };
                     self.engine.handle_input(self.now, answer);
                 }
+                Action::Leave(departure) if matches!(departure.cause, Doubt(_)) => {}
                 Action::Leave(mut departure) => {
                     let forgotten = std::mem::take(&mut departure.uplinks).into_iter();
                     let forgotten = forgotten.map(|(uplink, family)| format!("{uplink} {family}"));

@@ -227,6 +227,11 @@ fn what_the_internet_asks_by_any_uplink_is_answered_by_it_whatever_carries_the_t
 }
 
 #[test]
+fn new_connections_leave_an_uplink_in_doubt_before_the_verdict_and_come_back_when_it_answers() {
+    assert_pass(&["soft", "soft-taken-back"]);
+}
+
+#[test]
 fn flows_go_on_through_an_uplink_that_is_drained_until_it_dies_or_the_limit() {
     assert_pass(&["drain-masquerade", "drain-fixed"]);
 }

@@ -174,6 +174,7 @@ pub(super) fn eventful() -> String {
     desk.order("fiber", icmp, at(9));
     desk.meters.settle(at(10));
     let took = json!({ "cause": "down", "took_us": 1_200, "recovery_ms": 430 });
+    let soft = |cause: &str| json!({ "event": "switch.soft", "cause": cause });
     let voice = json!({ "cause": "failback", "took_us": 80_000, "group": "voice" });
     for record in [
         switch(&[], &["fiber"], &json!({ "cause": "start" })),
@@ -183,6 +184,8 @@ pub(super) fn eventful() -> String {
         switch(&["removed"], &["dsl"], &json!({ "cause": "config" })),
         // Of an earlier version.
         switch(&["dsl"], &["fiber"], &json!({})),
+        switch(&["fiber"], &["dsl"], &soft("doubt")),
+        switch(&["dsl"], &["fiber"], &soft("failback")),
         event(EventKind::NoUsableUplink),
         event(EventKind::ConfigReloaded),
         event(EventKind::ConfigRefused),

@@ -8,7 +8,7 @@ use super::facts::Facts;
 use super::finding::FindingSeverity::{Error, Note, Warning};
 use super::finding::{Finding, finding};
 use crate::config::Config;
-use crate::engine::settings::{Flows, UplinkSettings};
+use crate::engine::settings::{Flows, SoftFailover, UplinkSettings};
 use crate::kernel::{FlowMemoryState, ForeignRule, ReversePathFilter};
 use crate::routing::attach::attach;
 use crate::routing::{Family, RoutingMode, RuleStage};
@@ -22,6 +22,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(on_kernel(facts));
     findings.extend(on_shared_interfaces(config));
+    findings.extend(on_soft_failover(config, facts));
     let mut said = SortedSet::new();
     let rules = facts.foreign.rules.iter();
     for clash in rules.filter_map(|foreign| on_rule(config, facts, foreign)) {
@@ -35,8 +36,8 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
 
 /// Without the capability nothing can be found out, which is a finding of its own.
 fn on_kernel(facts: &Facts) -> Option<Finding> {
-    const COST: &str =
-        "what comes in by a standby is answered by the active uplink, and flows move at a failback";
+    const COST: &str = "what comes in by a standby is answered by the active uplink, flows move at a failback, and new \
+                        connections leave an uplink only when it is down";
     const REMEDY: &str = "install the parts of nf_tables with `ct` and `meta` (OpenWrt: kmod-nft-core), or set \
                           `routing.flow_memory` to \"off\"";
     let (what, remedy) = match &facts.flow_memory {
@@ -60,13 +61,7 @@ fn on_kernel(facts: &Facts) -> Option<Finding> {
 pub(super) fn on_failback(config: &Config, facts: &Facts) -> SortedMap<UplinkName, Flows> {
     let uplinks = &config.engine.uplinks;
     let usual = |uplink: &UplinkSettings| {
-        let interface = &uplink.interface;
-        let mut same = uplinks.iter().filter(|other| other.interface == *interface);
-        let is_alone = same.nth(1).is_none();
-        let filter = facts.reverse_path_filter.get(interface);
-        let is_blind =
-            filter == Some(&ReversePathFilter::Strict) && !facts.looks_at_marks.contains(interface);
-        if facts.flow_memory.remembers(Family::Ipv4) && is_alone && !is_blind {
+        if is_remembered(config, facts, uplink) {
             Flows::Keep
         } else {
             Flows::Move
@@ -83,6 +78,32 @@ pub(super) fn on_failback(config: &Config, facts: &Facts) -> SortedMap<UplinkNam
         .iter()
         .map(|uplink| (uplink.name.clone(), fate(uplink)));
     fates.collect()
+}
+
+fn is_remembered(config: &Config, facts: &Facts, uplink: &UplinkSettings) -> bool {
+    let interface = &uplink.interface;
+    let mut same = { config.engine.uplinks.iter() }.filter(|other| other.interface == *interface);
+    let is_alone = same.nth(1).is_none();
+    let filter = facts.reverse_path_filter.get(interface);
+    let is_blind =
+        filter == Some(&ReversePathFilter::Strict) && !facts.looks_at_marks.contains(interface);
+    facts.flow_memory.remembers(Family::Ipv4) && is_alone && !is_blind
+}
+
+/// What costs more than a default is asked for, and cannot be.
+fn on_soft_failover(config: &Config, facts: &Facts) -> Option<Finding> {
+    let uplinks = &config.engine.uplinks;
+    let remembered = uplinks
+        .iter()
+        .filter(|uplink| is_remembered(config, facts, uplink));
+    let is_in_vain = uplinks.len() > 1 && remembered.count() < 2;
+    let is_asked = config.engine.failover.soft == SoftFailover::Always;
+    (is_asked && is_in_vain).then(|| {
+        let what = "is \"always\", but new connections leave an uplink only when it is down: flows of fewer than two \
+                    uplinks are remembered";
+        let remedy = "see the flow memory, or set it to \"off\"";
+        finding(Note, "failover.soft", what, remedy)
+    })
 }
 
 /// An interface does not tell apart two uplinks that share it.

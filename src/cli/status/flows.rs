@@ -1,7 +1,8 @@
 //! What the status says of flows that go elsewhere than the traffic.
 
 use crate::cli::output::short;
-use crate::engine::status::{Draining, UplinkStatus};
+use crate::engine::event::Side;
+use crate::engine::status::{Draining, NewConnections, UplinkStatus};
 use crate::units::Timestamp;
 
 /// What becomes of the flows of an uplink when it is left while it is healthy.
@@ -16,6 +17,21 @@ pub(super) fn kept(uplink: &UplinkStatus, now: Timestamp) -> Option<String> {
         "flows that began here stay for {} at most",
         left(until, now)
     ))
+}
+
+/// New connections that leave an uplink in doubt.
+pub(super) fn new_connections(new: &NewConnections) -> String {
+    let NewConnections {
+        group,
+        family,
+        from,
+        to,
+    } = new;
+    let group = group.as_ref();
+    let group = group.map_or_else(String::new, |group| format!("group {group}, "));
+    let sides = [from, to].map(|side| Side::Uplinks(side.clone()));
+    let [from, to] = sides;
+    format!("in doubt: {group}{family}: new connections go by {to}, established ones by {from}")
 }
 
 /// Flows of an uplink that is drained, after what is said of it.

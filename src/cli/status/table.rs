@@ -438,7 +438,9 @@ pub(in crate::cli) fn troubles(status: &Status) -> Vec<String> {
     let is_wanted = memory.state != FlowMemoryWord::Off;
     let lacks = memory.reason.iter().filter(|_| is_wanted);
     let lacks = lacks.map(|why| format!("flow memory: {why}"));
-    lines.map(str::to_owned).chain(lacks).collect()
+    let new = status.new_connections.iter().map(flows::new_connections);
+    let lines = lines.map(str::to_owned).chain(lacks);
+    lines.chain(new).collect()
 }
 
 /// The colour of a state.

@@ -31,6 +31,8 @@ pub enum SwitchCause {
     Sharing,
     /// The configuration has changed.
     Config,
+    /// New connections only: the uplink that they leave is in doubt.
+    Doubt,
 }
 
 impl SwitchCause {
@@ -47,6 +49,7 @@ impl SwitchCause {
             Self::Drill => "drill",
             Self::Sharing => "sharing",
             Self::Config => "config",
+            Self::Doubt => "doubt",
         }
     }
 }

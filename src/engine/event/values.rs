@@ -3,10 +3,12 @@
 use std::num::NonZeroU32;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
+use super::EventKind;
 use super::cause::SwitchCause;
 use super::drill::{DrillChange, DrillFindings};
-use super::{EventKind, Side};
+use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedSet;
 use crate::units::{GroupName, InterfaceName, UplinkName};
@@ -78,6 +80,29 @@ impl<'a> ChangeValues<'a> {
             sides: (!drill.carried_by.is_empty()).then_some((from, to)),
             drill: Some(drill.findings),
             ..Self::of_uplink(EventKind::Drill, &drill.uplink, &drill.interface)
+        }
+    }
+}
+
+/// Before or after: a state, or those who carry the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Side {
+    /// The state of an uplink.
+    State(State),
+    /// Uplinks.
+    Uplinks(Vec<UplinkName>),
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(state) => state.fmt(f),
+            Self::Uplinks(names) if names.is_empty() => f.pad("none"),
+            Self::Uplinks(names) => {
+                let names: Vec<_> = names.iter().map(UplinkName::as_str).collect();
+                f.pad(&names.join(","))
+            }
         }
     }
 }

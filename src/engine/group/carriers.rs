@@ -9,7 +9,7 @@ use crate::engine::ids::UplinkId;
 use crate::engine::settings::Policy;
 use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
-use crate::routing::Family;
+use crate::routing::{Family, Path};
 use crate::units::UplinkName;
 use crate::units::sorted::SortedSet;
 
@@ -135,4 +135,28 @@ impl GroupCarriers {
         let shown = shown.filter(|name| *has_way && uplinks.contains(*name));
         shown.cloned().collect()
     }
+}
+
+/// The paths of a family by these uplinks. Of several each has its weight.
+pub fn paths(carriers: &[UplinkId], family: Family, uplinks: &[Uplink]) -> Vec<Path> {
+    let paths = carriers.iter().filter_map(|id| {
+        let uplink = uplinks.get(id.index())?;
+        let path = uplink.attachment().paths.get(&family)?;
+        let weight = if carriers.len() > 1 {
+            uplink.settings().weight
+        } else {
+            path.weight
+        };
+        Some(Path {
+            weight,
+            ..path.clone()
+        })
+    });
+    paths.collect()
+}
+
+/// The names of uplinks.
+pub fn names(ids: &[UplinkId], uplinks: &[Uplink]) -> Vec<UplinkName> {
+    let found = ids.iter().filter_map(|id| uplinks.get(id.index()));
+    found.map(|uplink| uplink.settings().name.clone()).collect()
 }

@@ -3,6 +3,7 @@
 use crate::engine::candidate::Candidate;
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
+use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
 use crate::routing::Family;
 use crate::units::{Moment, Score, Tier};
@@ -40,6 +41,18 @@ impl<'a> Member<'a> {
     pub fn pass_over(&mut self, now: Moment) {
         self.whole.well_since = now;
         self.whole.has_failed = true;
+    }
+
+    /// Supposes that these families of it do not work.
+    pub fn suppose(&mut self, is_out: impl Fn(Family) -> bool, ways: &Ways) {
+        let id = self.id();
+        let mut own = Family::ROUTED.into_iter().filter(|of| ways.has(*of, id));
+        if own.all(&is_out) {
+            self.whole.state = State::Down;
+        }
+        for family in Family::ROUTED.into_iter().filter(|of| is_out(*of)) {
+            self.outlooks[family as usize].state = Some(State::Down);
+        }
     }
 
     /// The uplink in the election of the leader.

@@ -254,6 +254,16 @@ impl NextHops {
         has_moved
     }
 
+    /// Another next hop, of one family or of any, has answered a probe from since then: a verdict takes it.
+    pub(super) fn has_other(&self, only: Option<Family>, since: Moment) -> bool {
+        let families = Family::ROUTED.into_iter().zip(&self.of);
+        let mut families = families.filter(|(family, _)| only.is_none_or(|only| only == *family));
+        families.any(|(_, hops)| {
+            let works = hops.as_ref().map(|hops| hops.working_since(since, since));
+            works.flatten().is_some()
+        })
+    }
+
     /// The uplink is to go on by other next hops; told once.
     pub(super) fn take_turn(&mut self) -> Option<HopTurn> {
         let turn = self.turn.take()?;

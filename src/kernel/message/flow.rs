@@ -27,12 +27,16 @@ const CTA_MARK: u16 = 8;
 const CTA_MARK_MASK: u16 = 21;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
+const CTA_TIMESTAMP: u16 = 20;
+const CTA_TIMESTAMP_START: u16 = 1;
 const CTA_FILTER: u16 = 25;
 const CTA_FILTER_REPLY_FLAGS: u16 = 2;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 /// `CTA_FILTER_F_CTA_IP_DST` (`net/netfilter/nf_internals.h`).
 const BY_DESTINATION: u32 = 1 << 1;
 const CTA_TUPLE_IP: u16 = 1;
+/// `IPS_SEEN_REPLY`.
+const ANSWERED: u32 = 1 << 1;
 /// `IPS_ASSURED` (`linux/netfilter/nf_conntrack_common.h`): packets went both ways, and for TCP the
 /// connection stands.
 const ASSURED: u32 = 1 << 2;
@@ -54,6 +58,10 @@ pub(in crate::kernel) struct FlowEntry {
     pub(in crate::kernel) is_established: bool,
     /// Its connection mark.
     pub(in crate::kernel) mark: Mark,
+    /// A packet has come back.
+    pub(in crate::kernel) is_answered: bool,
+    /// When it began, in nanoseconds since 1970, where the kernel notes that (`nf_conntrack_timestamp`).
+    pub(in crate::kernel) began: Option<u64>,
     /// The attributes that identify it.
     identity: Vec<u8>,
 }
@@ -115,7 +123,7 @@ pub(in crate::kernel) fn forgotten_flow(
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
     let (mut origin, mut destination, mut answers_to) = (None, None, None);
-    let mut is_established = false;
+    let (mut status, mut began) = (0, None);
     let mut mark = Mark(0);
     for attribute in attributes(body, HEADER) {
         match attribute.kind() {
@@ -126,9 +134,10 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
             }
             CTA_TUPLE_REPLY => answers_to = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]),
             CTA_STATUS => {
-                let status = attribute.value().first_chunk().copied();
-                is_established = u32::from_be_bytes(status.unwrap_or_default()) & ASSURED != 0;
+                let value = attribute.value().first_chunk().copied();
+                status = u32::from_be_bytes(value.unwrap_or_default());
             }
+            CTA_TIMESTAMP => began = start_in(&attribute),
             CTA_MARK => {
                 let value = attribute.value().first_chunk().copied();
                 mark = Mark(u32::from_be_bytes(value.unwrap_or_default()));
@@ -141,10 +150,18 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
         origin: origin?,
         destination: destination?,
         answers_to: answers_to?,
-        is_established,
+        is_established: status & ASSURED != 0,
         mark,
+        is_answered: status & ANSWERED != 0,
+        began,
         identity,
     })
+}
+
+fn start_in(times: &NlaBuffer<&[u8]>) -> Option<u64> {
+    let mut times = attributes(times.value(), 0);
+    let start = times.find(|attribute| attribute.kind() == CTA_TIMESTAMP_START)?;
+    start.value().first_chunk().copied().map(u64::from_be_bytes)
 }
 
 fn keep(identity: &mut Vec<u8>, attribute: &NlaBuffer<&[u8]>) {

@@ -283,8 +283,17 @@ fn a_kernel_that_cannot_remember_flows_is_reported_with_what_that_costs() {
     assert_eq!(
         said(TWO_UPLINKS, &facts),
         [
-            "Warning flow memory: no table: what comes in by a standby is answered by the active uplink, and flows \
-             move at a failback"
+            "Warning flow memory: no table: what comes in by a standby is answered by the active uplink, flows move at \
+             a failback, and new connections leave an uplink only when it is down"
+        ]
+    );
+    let always = format!("[failover]\nsoft = \"always\"\n{TWO_UPLINKS}");
+    assert_eq!(said(&always, &good()), [""; 0]);
+    assert_eq!(
+        said(&always, &facts)[1..],
+        [
+            "Note failover.soft: is \"always\", but new connections leave an uplink only when it is down: flows of \
+             fewer than two uplinks are remembered"
         ]
     );
 }
