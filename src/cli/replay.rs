@@ -1,5 +1,6 @@
 //! `uplinkd replay`: the decisions on a recorded trace, in virtual time.
 
+mod felt;
 mod run;
 mod show;
 mod trial;
@@ -12,7 +13,7 @@ use anyhow::{Result, ensure};
 use super::output;
 use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::Config;
-use crate::recording::{self, Recording, RecordingSource};
+use crate::recording::{self, Recording, RecordingError, RecordingSource};
 use crate::units::UplinkName;
 use run::ReplayRun;
 
@@ -82,16 +83,17 @@ fn all_runs(arguments: &ReplayArguments) -> Result<Vec<ReplayRun>> {
     let words = arguments.recordings.iter();
     let sources: Vec<_> = words.map(|word| source(word)).collect();
     let is_rerun = arguments.configs.is_empty() && sources.len() == 1;
-    if is_rerun && recording::is_of_agent(&sources[0].path)? {
-        let mut recording = Recording::default();
-        if let Some(path) = &arguments.truth {
-            recording.read_truth(path)?;
-        }
-        return Ok(vec![trial::rerun(&sources[0].path, &recording.truth)?]);
-    }
-    let mut recording = Recording::load(&sources)?;
+    let is_rerun = is_rerun && recording::is_of_agent(&sources[0].path)?;
+    let mut recording = match Recording::load(&sources) {
+        // Of an agent that had nothing to probe.
+        Err(RecordingError::Empty(_)) if is_rerun => Recording::default(),
+        loaded => loaded?,
+    };
     if let Some(path) = &arguments.truth {
         recording.read_truth(path)?;
+    }
+    if is_rerun {
+        return Ok(vec![trial::rerun(&sources[0].path, &recording)?]);
     }
     if arguments.configs.is_empty() {
         let settings = trial::defaults(&recording)?;

@@ -40,6 +40,26 @@ pub struct Track {
     pub targets: Vec<(Target, Samples)>,
 }
 
+impl Track {
+    /// From each probe that was not answered to the next one that was, whatever its target; in seconds of the recording.
+    pub fn silences(&self) -> Vec<(f64, f64)> {
+        let samples = self.targets.iter().flat_map(|(_, samples)| samples.fates());
+        let mut fates: Vec<_> = samples.collect();
+        fates.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+        let mut silences: Vec<(f64, f64)> = Vec::new();
+        let mut is_silent = false;
+        for (at, is_answered) in fates {
+            match silences.last_mut().filter(|_| is_silent) {
+                Some((_, until)) => *until = at,
+                None if !is_answered => silences.push((at, at)),
+                None => {}
+            }
+            is_silent = !is_answered;
+        }
+        silences
+    }
+}
+
 /// A true outage of an uplink, in seconds of the recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarkedOutage {

@@ -43,6 +43,12 @@ impl Samples {
         Some((*self.sent.first()?, *self.sent.last()?))
     }
 
+    /// When each probe was sent, and whether it was answered.
+    pub(super) fn fates(&self) -> impl Iterator<Item = (f64, bool)> {
+        let answered = self.rtts.iter().map(|rtt| *rtt != LOST);
+        self.sent.iter().copied().zip(answered)
+    }
+
     /// How soon after a lost probe the next one was sent, mostly, in seconds; none if none was lost.
     pub fn spacing_in_doubt(&self) -> Option<f64> {
         let pairs = self.sent.windows(2).zip(&self.rtts);

@@ -20,7 +20,15 @@ use uplinkd::units::{Moment, Timestamp};
 const HEADER: &str = "time,uplink,target,rtt_ms\n";
 
 /// The contract's object.
-const KEYS: [&str; 5] = ["from", "switches", "to", "uplinks", "verdicts"];
+const KEYS: [&str; 7] = [
+    "felt",
+    "from",
+    "soft_switches",
+    "switches",
+    "to",
+    "uplinks",
+    "verdicts",
+];
 
 fn uplinkd(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_uplinkd"))
@@ -132,6 +140,39 @@ fn a_dense_recording_shows_the_outage_within_a_second_and_who_carried_the_traffi
             .as_u64()
             .is_some_and(|probes| probes > 380)
     );
+}
+
+#[test]
+fn moves_of_new_connections_are_listed_and_what_these_feel_is_told_apart() {
+    let files = Files::new();
+    let csv = files.add("r.csv", dense(400, 100..150));
+    let course = replay(&[text(&csv)]);
+    let moves = course["soft_switches"].as_array().expect("moves");
+    let [soft] = moves.as_slice() else {
+        panic!("{course:#}");
+    };
+    assert_eq!(
+        (&soft["from"][0], &soft["to"][0]),
+        (&"fiber".into(), &"lte".into())
+    );
+    let at = soft["at"].as_f64().expect("a time");
+    let down = when(&course, "fiber down");
+    assert!((100.0..down - 0.1).contains(&at), "{at}, {down}");
+    let felt = |whom: &str| course["felt"][whom].as_f64().expect("seconds");
+    let (established, new) = (felt("established_seconds"), felt("new_seconds"));
+    // A failback costs as much as a switch.
+    assert!(
+        (established - (down - 100.0 + 4.0)).abs() < 0.01,
+        "{established}, {down}"
+    );
+    assert!((new - (at - 100.0)).abs() < 0.01, "{new}, {at}");
+    let shown = String::from_utf8(uplinkd(&[text(&csv)]).stdout).expect("a text");
+    assert!(shown.contains("soft: fiber -> lte"), "{shown}");
+    assert!(shown.contains("felt by established"), "{shown}");
+    let off = "[failover]\nsoft = \"off\"\n[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n\
+               [[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n";
+    let off = replay(&[text(&csv), "--config", text(&files.add("off.toml", off))]);
+    assert_eq!(off["soft_switches"], serde_json::json!([]));
 }
 
 #[test]

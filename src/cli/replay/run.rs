@@ -1,14 +1,14 @@
 //! The verdicts and switches of one run of the engine on a recording.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use crate::engine::event::{Change, Event};
+use super::felt::{ConnectionCourse, FeltCost};
+use crate::engine::event::{Change, Event, SoftSwitch};
+use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
-use crate::recording::MarkedOutage;
+use crate::recording::{MarkedOutage, Recording};
 use crate::routing::Family;
-use crate::units::{Target, UplinkName};
+use crate::units::UplinkName;
 
 /// The result of a run; times in seconds of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +20,9 @@ pub(super) struct ReplayRun {
     pub(super) to: f64,
     pub(super) verdicts: Vec<ReplayVerdict>,
     pub(super) switches: Vec<ReplaySwitch>,
+    /// Of new connections only.
+    pub(super) soft_switches: Vec<ReplaySwitch>,
+    pub(super) felt: FeltCost,
     pub(super) uplinks: Vec<UplinkTotal>,
     /// Only where true outages are marked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,19 +89,34 @@ pub(super) struct ReplayNotes {
     from: f64,
     verdicts: Vec<ReplayVerdict>,
     switches: Vec<ReplaySwitch>,
+    soft_switches: Vec<ReplaySwitch>,
     totals: Vec<UplinkTotal>,
+    established: ConnectionCourse,
+    new_ones: ConnectionCourse,
+    /// What leaving each uplink costs, in seconds without traffic.
+    costs: Vec<(UplinkName, f64)>,
     active: Vec<UplinkName>,
     since: f64,
 }
 
 impl ReplayNotes {
     /// For these uplinks, from the time of the recording at which the engine starts.
-    pub(super) fn new(uplinks: &[UplinkName], from: f64) -> Self {
+    pub(super) fn new(uplinks: &[UplinkSettings], from: f64) -> Self {
+        let costs = uplinks.iter().map(|uplink| {
+            let cost = uplink.health.switch_cost.as_secs_f64();
+            (uplink.name.clone(), cost)
+        });
         Self {
             from,
             verdicts: Vec::new(),
             switches: Vec::new(),
-            totals: uplinks.iter().map(UplinkTotal::of).collect(),
+            soft_switches: Vec::new(),
+            totals: { uplinks.iter() }
+                .map(|uplink| UplinkTotal::of(&uplink.name))
+                .collect(),
+            established: ConnectionCourse::default(),
+            new_ones: ConnectionCourse::default(),
+            costs: costs.collect(),
             active: Vec::new(),
             since: from,
         }
@@ -136,6 +154,25 @@ impl ReplayNotes {
                     to,
                     reason,
                 });
+            } else if let Change::SoftSwitch(SoftSwitch {
+                group: None,
+                family,
+                from,
+                to,
+                cause: _,
+            }) = change
+            {
+                // That of one family is not told apart.
+                if family.is_none() {
+                    self.new_ones.go_by(at, &to);
+                }
+                self.soft_switches.push(ReplaySwitch {
+                    at,
+                    family,
+                    from,
+                    to,
+                    reason,
+                });
             }
         }
     }
@@ -144,6 +181,8 @@ impl ReplayNotes {
     pub(super) fn carry(&mut self, at: f64, carriers: Vec<UplinkName>) {
         if carriers != self.active {
             self.count_until(at);
+            self.established.go_by(at, &carriers);
+            self.new_ones.go_by(at, &carriers);
             self.active = carriers;
         }
     }
@@ -162,30 +201,41 @@ impl ReplayNotes {
         &mut self.totals[place]
     }
 
-    pub(super) fn finish(
-        mut self,
-        name: String,
-        to: f64,
-        truth: &[MarkedOutage],
-        aliases: &BTreeMap<Target, String>,
-    ) -> ReplayRun {
+    pub(super) fn finish(mut self, name: String, to: f64, recording: &Recording) -> ReplayRun {
+        let truth = &recording.truth;
         self.count_until(to);
         for total in &mut self.totals {
             total.carried_seconds = micros(total.carried_seconds);
         }
         for verdict in &mut self.verdicts {
-            for (target, alias) in aliases {
+            for (target, alias) in &recording.aliases {
                 verdict.reason = verdict.reason.replace(&target.to_string(), alias);
             }
         }
         ReplayRun {
             truth: (!truth.is_empty()).then(|| judge(&self.verdicts, truth, to)),
+            felt: self.felt(to, recording),
             name,
             from: self.from,
             to,
             verdicts: self.verdicts,
             switches: self.switches,
+            soft_switches: self.soft_switches,
             uplinks: self.totals,
+        }
+    }
+
+    fn felt(&self, to: f64, recording: &Recording) -> FeltCost {
+        let left = self
+            .switches
+            .iter()
+            .filter_map(|switch| switch.from.first());
+        let cost = |left| self.costs.iter().find(|(name, _)| name == left);
+        let moves: f64 = left.filter_map(cost).map(|(_, cost)| cost).sum();
+        let unanswered = |course: &ConnectionCourse| course.unanswered(&recording.tracks, to);
+        FeltCost {
+            established_seconds: micros(unanswered(&self.established) + moves),
+            new_seconds: micros(unanswered(&self.new_ones)),
         }
     }
 

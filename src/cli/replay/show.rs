@@ -45,6 +45,8 @@ pub(super) fn text(runs: &[ReplayRun], columns: usize) -> String {
     }
     text.push_str(&Totals { runs, columns }.text());
     for run in runs {
+        let line = format!("{}: {}", run.name, run.felt);
+        text.push_str(&hanging(&line, 2, columns));
         if let Some(truth) = &run.truth {
             let line = format!("{}: {truth}", run.name);
             text.push_str(&hanging(&line, 2, columns));
@@ -59,7 +61,7 @@ fn hanging(text: &str, indent: usize, columns: usize) -> String {
     lines.join(&format!("\n{:indent$}", "")) + "\n"
 }
 
-/// Verdicts and switches in the order of time.
+/// Verdicts and switches, those of new connections only among them, in the order of time.
 struct ReplayTimeline<'a> {
     run: &'a ReplayRun,
     palette: Palette,
@@ -69,16 +71,23 @@ struct ReplayTimeline<'a> {
 impl Display for ReplayTimeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ReplayRun {
-            verdicts, switches, ..
+            verdicts,
+            switches,
+            soft_switches,
+            ..
         } = self.run;
-        let mut switches = switches.iter().peekable();
+        let all = switches.iter().map(|switch| ("switch", switch));
+        let soft = soft_switches.iter().map(|switch| ("soft", switch));
+        let mut all: Vec<_> = all.chain(soft).collect();
+        all.sort_by(|(_, one), (_, other)| one.at.total_cmp(&other.at));
+        let mut all = all.into_iter().peekable();
         for verdict in verdicts {
-            while let Some(switch) = switches.next_if(|switch| switch.at < verdict.at) {
+            while let Some(switch) = all.next_if(|(_, switch)| switch.at < verdict.at) {
                 self.switch(f, switch)?;
             }
             self.verdict(f, verdict)?;
         }
-        switches.try_for_each(|switch| self.switch(f, switch))?;
+        all.try_for_each(|switch| self.switch(f, switch))?;
         if verdicts.is_empty() {
             writeln!(f, "no uplink changed its state")?;
         }
@@ -105,9 +114,13 @@ impl ReplayTimeline<'_> {
         self.line(f, verdict.at, (&what, Some(colour)), &verdict.reason)
     }
 
-    fn switch(&self, f: &mut fmt::Formatter<'_>, switch: &ReplaySwitch) -> fmt::Result {
+    fn switch(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        (moved, switch): (&str, &ReplaySwitch),
+    ) -> fmt::Result {
         let sides = sides(switch.family, list(&switch.from), list(&switch.to));
-        let what = format!("  switch: {sides}");
+        let what = format!("  {moved}: {sides}");
         self.line(f, switch.at, (&what, None), &switch.reason)
     }
 

@@ -1,6 +1,5 @@
 //! The engine on a recording.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use crate::config::{Config, defaults as default};
 use crate::engine::action::Action;
 use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
-use crate::recording::{MarkedOutage, RecordedWorld, Recording, ReplayStep, Track, replay_steps};
+use crate::recording::{RecordedWorld, Recording, ReplayStep, Track, replay_steps};
 use crate::replay::{Replay, StandingDeadline};
-use crate::routing::{Attachment, Trouble};
+use crate::routing::{Attachment, Family, Trouble};
 use crate::units::{Moment, Target};
 
 /// Every uplink of the recording at the defaults, in the order in which they first appear.
@@ -110,13 +109,15 @@ pub(super) fn run(
     recording: &Recording,
 ) -> Result<ReplayRun, StandingDeadline> {
     let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
+    let remembered = remembered(&settings);
     let past = RecordedWorld::new(recording);
     let (from, to) = recording.span();
     let end = past.moment(to);
     let inputs = recording.inputs.iter();
     let inputs: Vec<_> = inputs.map(|(at, _)| (*at, past.moment(*at))).collect();
-    let mut notes = ReplayNotes::new(&names, from);
+    let mut notes = ReplayNotes::new(&settings.uplinks, from);
     let mut replay = Replay::new(settings, past);
+    notes.events(replay.input(remembered));
     for uplink in names {
         let is_recorded = recording.tracks.iter().any(|track| track.uplink == uplink);
         if !is_recorded {
@@ -136,18 +137,30 @@ pub(super) fn run(
     for (uplink, count) in replay.probes() {
         notes.probes(uplink, *count);
     }
-    Ok(notes.finish(name, to, &recording.truth, &recording.aliases))
+    Ok(notes.finish(name, to, recording))
+}
+
+/// The flows that a kernel remembers which can do all that these settings want. Uplinks that share an interface are not
+/// told apart.
+fn remembered(settings: &Settings) -> Input {
+    let is_wanted = settings.numbering.flow_mark(0).is_some();
+    let is_alone = |uplink: &&UplinkSettings| {
+        let mut others = settings.uplinks.iter();
+        !others.any(|other| other.name != uplink.name && other.interface == uplink.interface)
+    };
+    let uplinks = { settings.uplinks.iter() }.filter(|uplink| is_wanted && is_alone(uplink));
+    let families =
+        |uplink: &UplinkSettings| Family::ROUTED.map(|family| (uplink.name.clone(), family));
+    Input::FlowsRemembered(uplinks.flat_map(families).collect())
 }
 
 /// What the agent did when it was recorded.
-pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<ReplayRun> {
+pub(super) fn rerun(path: &Path, recording: &Recording) -> Result<ReplayRun> {
     let mut notes = ReplayNotes::new(&[], 0.0);
     let mut last = Moment::START;
     replay_steps(path, |seen| match seen {
         ReplayStep::Start(header) => {
-            let uplinks = header.settings.uplinks.iter();
-            let names: Vec<_> = uplinks.map(|uplink| uplink.name.clone()).collect();
-            notes = ReplayNotes::new(&names, 0.0);
+            notes = ReplayNotes::new(&header.settings.uplinks, 0.0);
         }
         ReplayStep::Input(at, _) => last = at,
         ReplayStep::Carriers(at, carriers) => notes.carry(at.since_start().as_secs_f64(), carriers),
@@ -163,5 +176,5 @@ pub(super) fn rerun(path: &Path, truth: &[MarkedOutage]) -> Result<ReplayRun> {
         ) => {}
     })?;
     let to = last.since_start().as_secs_f64();
-    Ok(notes.finish("as recorded".to_owned(), to, truth, &BTreeMap::new()))
+    Ok(notes.finish("as recorded".to_owned(), to, recording))
 }
