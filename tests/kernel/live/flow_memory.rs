@@ -1,6 +1,8 @@
 //! Flows that are remembered: a LAN host, the router, and an internet that drops what comes by the wrong uplink.
 #![expect(clippy::print_stderr, reason = "figures")]
 
+mod soft;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
