@@ -30,6 +30,7 @@ use crate::config::LogSink;
 use crate::engine::event::Severity;
 use crate::engine::event::record::EventRecord;
 use crate::units::sorted::SortedSet;
+pub use clock::utc_offset;
 pub use hook_files::HookFiles;
 pub use hooks::Hooks;
 use journal::Journal;

@@ -203,6 +203,7 @@ impl Daemon {
                 },
             }
             if self.kernel.is_known() {
+                self.tell_time();
                 self.act();
                 self.announcer.sum_up_repeats(self.clock.now());
                 self.take_samples();
@@ -217,9 +218,10 @@ impl Daemon {
         let is_known = self.kernel.is_known();
         let decision = self.decisions.engine.poll_timeout().filter(|_| is_known);
         let decision = self.decisions.lateness.wait_until(decision);
-        let sample = Some(self.state.samples.due()).filter(|_| is_known);
+        let others = [Some(self.state.samples.due()), self.time_due()];
+        let others = others.into_iter().flatten().filter(|_| is_known);
         let due = decision.into_iter().chain(self.supervisor.due());
-        let due = due.chain(sample).min();
+        let due = due.chain(others).min();
         self.alarm.set(due, self.clock.now())?;
         Ok(tokio::select! {
             biased;
@@ -348,6 +350,7 @@ impl Daemon {
             routes: self.kernel.routes_state(self.clock.now()),
             choices: self.choices(),
             flow_memory: self.kernel.flow_memory(&self.config.engine),
+            next_drill: self.next_drill(),
         };
         let mut status = self.decisions.engine.status_of(agent, self.clock.wall());
         let uplinks = status.uplinks.iter_mut();

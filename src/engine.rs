@@ -92,7 +92,7 @@ use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::state::State;
-use crate::engine::status::{AgentState, Choices, Status};
+use crate::engine::status::{AgentState, Choices, DrillOutlook, Status};
 use crate::engine::timer::DeadlineOwner;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
@@ -169,10 +169,8 @@ impl Engine {
             Input::Attachment { uplink, attachment } => {
                 if let Some(id) = self.id(&uplink) {
                     let uplink = &mut self.uplinks[id.index()];
-                    if *uplink.attachment() != attachment {
-                        self.drills.link_changed(uplink, now);
-                    }
-                    self.uplinks[id.index()].attach(attachment, now, &mut self.outbox);
+                    self.drills.attached(uplink, &attachment, now);
+                    uplink.attach(attachment, now, &mut self.outbox);
                 }
             }
             Input::Resume(earlier) => self.resume(*earlier, now),
@@ -221,6 +219,11 @@ impl Engine {
                     uplink.adapt(id, settings, now);
                 }
             }
+            Input::Time(time) => {
+                let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
+                let skipped = self.drills.at_time(view, time, now);
+                self.outbox.events.extend(skipped);
+            }
             Input::Drill(news) => self.drills.heard(news, &mut self.uplinks, now),
             Input::Command(command) => self.follow(command, now),
             Input::FlowsCounted { uplink, flows } => self.flows_counted(uplink, flows, now),
@@ -251,12 +254,10 @@ impl Engine {
         if let Some(departure) = self.stale_flows.take() {
             return Some(Action::Leave(departure));
         }
-        let order = self
-            .outbox
-            .take_order()
+        { self.outbox.take_order() }
             .or_else(|| self.drains.take_order())
-            .or_else(|| self.drills.take_order().map(Action::Drill));
-        order.or_else(|| self.events.pop_front().map(Action::Event))
+            .or_else(|| self.drills.take_order().map(Action::Drill))
+            .or_else(|| self.events.pop_front().map(Action::Event))
     }
 
     /// When to call [`Engine::handle_timeout`] at the latest.
@@ -318,7 +319,7 @@ impl Engine {
     pub fn unspent(&mut self) -> SortedMap<UplinkName, Bytes> {
         let uplinks = self.uplinks.iter_mut();
         let unspent = uplinks.filter_map(|uplink| {
-            let left = uplink.keep_budget()?;
+            let left = uplink.purse_mut()?.keep();
             Some((uplink.settings().name.clone(), left))
         });
         unspent.collect()
@@ -361,7 +362,13 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        agent_status(self.view(), &self.stale_flows, agent, wall)
+        let drilled = self.drills.uplink();
+        agent_status(self.view(), &self.stale_flows, drilled, agent, wall)
+    }
+
+    /// The drill that goes on, and when the next one is due by itself.
+    pub fn drill_outlook(&self) -> DrillOutlook {
+        self.drills.outlook(self.settings.drill)
     }
 
     fn view(&self) -> EngineView<'_> {
@@ -369,8 +376,7 @@ impl Engine {
     }
 
     fn id(&self, name: &UplinkName) -> Option<UplinkId> {
-        let mut uplinks = self.uplinks.iter();
-        let uplink = uplinks.find(|uplink| uplink.settings().name == *name);
+        let uplink = { self.uplinks.iter() }.find(|uplink| uplink.settings().name == *name);
         uplink.map(Uplink::id)
     }
 
@@ -401,8 +407,9 @@ impl Engine {
             }
         }
         for (name, left) in earlier.unspent {
-            if let Some(id) = self.id(&name) {
-                self.uplinks[id.index()].recall_budget(left);
+            let uplink = self.id(&name).map(|id| &mut self.uplinks[id.index()]);
+            if let Some(purse) = uplink.and_then(Uplink::purse_mut) {
+                purse.recall(left);
             }
         }
     }
@@ -608,8 +615,7 @@ impl Engine {
         if ended.has_returned && leader != self.drills.uplink() {
             self.elect(now, AskedFor::Default);
         }
-        let settings = self.settings.drill;
-        let events = (self.drills).finish(&ended, &self.uplinks, settings, now);
+        let events = (self.drills).finish(&ended, &self.uplinks, self.settings.drill, now);
         self.outbox.events.extend(events);
         self.is_stale = true;
         true

@@ -361,6 +361,12 @@ fn drills(text: &mut Exposition, snapshot: &MetricsSnapshot) {
     );
     text.metric(
         MetricKind::Gauge,
+        "uplinkd_next_drill_timestamp_seconds",
+        "When the next failover test by schedule is due; without a sample where none is.",
+        |samples| samples.add_known(&[], snapshot.status.drill.next.map(seconds)),
+    );
+    text.metric(
+        MetricKind::Gauge,
         "uplinkd_last_drill_recovery_seconds",
         "The recovery time of that test.",
         |samples| {

@@ -5,6 +5,7 @@ pub mod names;
 pub mod quantities;
 pub mod sorted;
 pub mod target;
+pub mod weekly;
 
 pub use moment::{Moment, Timestamp, Wall};
 pub use names::{GroupName, InterfaceName, NameError, UplinkName};
@@ -13,3 +14,4 @@ pub use quantities::{
     Protocol, RulePriority, Score, TableId, Tier, Weight,
 };
 pub use target::*;
+pub use weekly::{LocalMinute, WeeklyTime, ZonedTime};

@@ -17,6 +17,13 @@ pub(super) struct LocalTime {
     milli: u32,
 }
 
+/// The local time less UTC, in seconds, at this time. The zone is that of the start of this process.
+pub fn utc_offset(time: SystemTime) -> i32 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
+    let offset = broken_down(since_epoch.unwrap_or(Duration::ZERO)).tm_gmtoff;
+    i32::try_from(offset).unwrap_or(0)
+}
+
 impl LocalTime {
     pub(super) fn now() -> Self {
         #[expect(

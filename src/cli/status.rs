@@ -1,5 +1,6 @@
 //! `uplinkd status`
 
+pub(super) mod drill;
 mod flows;
 pub(super) mod table;
 pub(super) mod waits;

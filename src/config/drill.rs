@@ -2,10 +2,24 @@
 
 use std::time::Duration;
 
-use super::kinds::DurationRange;
+use super::document::ConfigValue;
+use super::error::Fault;
+use super::kinds::{DurationRange, Own, ValueKind, own, text};
 use super::section::Section;
 use super::times::{HOUR, ms};
 use crate::engine::settings::DrillSettings;
+use crate::units::WeeklyTime;
+
+const SCHEDULE: Own<Option<WeeklyTime>> = own(
+    "\"off\" or a local time such as \"sun 03:30\", \"mon-fri 04:00\" or \"04:00\"",
+    |value: &ConfigValue| match text(value)? {
+        "off" => Ok(None),
+        time => {
+            let time = time.parse().map(Some);
+            time.map_err(|_| Fault::value(value, SCHEDULE.takes()))
+        }
+    },
+);
 
 pub(super) fn read(section: &Section<'_>) -> DrillSettings {
     let default = DrillSettings::default();
@@ -16,5 +30,6 @@ pub(super) fn read(section: &Section<'_>) -> DrillSettings {
             &DurationRange(Duration::ZERO..=HOUR),
             default.after_start,
         ),
+        schedule: section.read("schedule", &SCHEDULE, default.schedule),
     }
 }

@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use crate::units::{Moment, Wall};
+use crate::alert::utc_offset;
+use crate::units::{LocalMinute, Moment, Timestamp, Wall, ZonedTime};
 
 /// The monotonic clock and the wall clock; no other part of the agent reads either.
 #[derive(Clone, Copy, Debug)]
@@ -39,5 +40,18 @@ impl Clock {
 
     pub(super) fn wall(self) -> Wall {
         Wall::reading(SystemTime::now(), self.now())
+    }
+
+    /// The time of the wall clock, in its zone.
+    pub(super) fn zoned() -> ZonedTime {
+        let utc = Timestamp(SystemTime::now()).as_written();
+        let offset = utc_offset(utc.0);
+        ZonedTime { utc, offset }
+    }
+
+    /// When the local clock will show a minute, as far as its zone tells.
+    pub(super) fn when(local: LocalMinute) -> Timestamp {
+        let now = utc_offset(SystemTime::now());
+        local.at_offset(utc_offset(local.at_offset(now).0))
     }
 }

@@ -12,11 +12,12 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::Daemon;
+use super::clock::Clock;
 use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
 use crate::engine::command::Command;
@@ -25,7 +26,7 @@ use crate::engine::event::record::EventRecord;
 use crate::engine::input::{DrillNews, Input, StreamMeasure};
 use crate::kernel::{PathCut, remove_path_cut};
 use crate::probe::EchoStream;
-use crate::units::InterfaceName;
+use crate::units::{InterfaceName, Moment, Timestamp};
 
 /// The stream flows for so long before the path is cut: which targets answer it?
 const LEAD: Duration = Duration::from_secs(1);
@@ -39,6 +40,10 @@ pub(super) struct DrillTask {
     /// The caller that waits for its result.
     call: Option<Call>,
     stream: Option<StreamThread>,
+    /// When the engine is to be told the time of the wall clock, by which it begins drills.
+    time_due: Moment,
+    /// That the clock is not set was logged.
+    is_unset_logged: bool,
     news: (mpsc::Sender<DrillNews>, mpsc::Receiver<DrillNews>),
 }
 
@@ -53,6 +58,8 @@ impl DrillTask {
         Self {
             call: None,
             stream: None,
+            time_due: Moment::START,
+            is_unset_logged: false,
             news: mpsc::channel(NEWS),
         }
     }
@@ -78,10 +85,11 @@ impl DrillTask {
     pub(super) fn follow(&mut self, order: DrillOrder) {
         match order {
             DrillOrder::Cut {
-                uplink: _,
+                uplink,
                 interface,
                 targets,
             } => {
+                tracing::info!(%uplink, "a drill begins: its path fails on purpose");
                 let (end, ended) = channel();
                 let news = self.news.0.clone();
                 let work = move || drill(&interface, &targets, &ended, &news);
@@ -126,9 +134,45 @@ impl Daemon {
         } else {
             let issued = self.issued(&call.by, command.clone());
             tracing::info!(command = %issued.command, by = %call.by, "by hand");
-            self.drill.call = Some(call);
             self.decisions.tell(Input::Command(issued));
+            if self.decisions.engine.drill_outlook().running.is_some() {
+                self.drill.call = Some(call);
+            } else {
+                call.answer(Response::Refused("no drill: try again".to_owned()));
+            }
         }
+    }
+
+    /// When the engine is to be told the time of the wall clock: at each full minute, if anything happens by it. An
+    /// agent that only observes begins no drill.
+    pub(super) fn time_due(&self) -> Option<Moment> {
+        let needs_time = self.config.engine.needs_time() && !self.options.observe;
+        needs_time.then_some(self.drill.time_due)
+    }
+
+    /// When the next drill by schedule is due.
+    pub(super) fn next_drill(&self) -> Option<Timestamp> {
+        let next = self.decisions.engine.drill_outlook().next?;
+        Some(Clock::when(next))
+    }
+
+    /// Tells it when that is due.
+    pub(super) fn tell_time(&mut self) {
+        let now = self.clock.now();
+        if self.time_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let time = Clock::zoned();
+        let seconds = time.utc.0.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = seconds.map_or(0, |since| since.as_secs() % 60);
+        self.drill.time_due = now + Duration::from_secs(60 - seconds);
+        let is_late = now.since_start() >= self.config.engine.drill.after_start;
+        if !time.utc.is_set() && is_late && !self.drill.is_unset_logged {
+            self.drill.is_unset_logged = true;
+            let clock = time.utc;
+            tracing::warn!(%clock, "the clock is not set: `drill.schedule` waits for it");
+        }
+        self.decisions.tell(Input::Time(time));
     }
 
     /// Answers the operator when the drill is over.

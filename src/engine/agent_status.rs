@@ -1,10 +1,11 @@
 //! The status of the agent: the read model of all uplinks and groups, built once.
 
 use super::group::carriers::names;
+use super::ids::UplinkId;
 use super::kept_flows::KeptFlows;
 use super::settings::Flows;
 use super::stale_flows::StaleFlows;
-use super::status::{AgentState, SelectionMode, Status, UplinkStatus, Waits};
+use super::status::{AgentState, DrillStatus, SelectionMode, Status, UplinkStatus, Waits};
 use super::uplink::{Uplink, UplinkPart};
 use super::view::EngineView;
 use crate::routing::Family;
@@ -14,6 +15,7 @@ use crate::units::Wall;
 pub(super) fn agent_status(
     view: EngineView<'_>,
     flows: &StaleFlows,
+    drilled: Option<UplinkId>,
     agent: AgentState,
     wall: Wall,
 ) -> Status {
@@ -41,6 +43,11 @@ pub(super) fn agent_status(
         routes: agent.routes,
         flow_memory: agent.flow_memory,
         last_switch: default_group.last_switch(wall),
+        drill: DrillStatus {
+            running: drilled.and_then(|id| Some(view.uplink(id)?.settings().name.clone())),
+            schedule: view.settings.drill.schedule,
+            next: agent.next_drill,
+        },
     }
 }
 

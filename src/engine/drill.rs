@@ -9,23 +9,31 @@
 //! failure has taught is forgotten, and the traffic goes back at once. An uplink that does not answer afterwards has
 //! an outage of its own.
 
+mod expense;
+mod result;
+mod schedule;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use expense::{cannot_pay, cost_of};
+use schedule::DrillSchedule;
+
 use super::action::DrillOrder;
 use super::candidate::Fitness;
-use super::command::CommandRefusal;
-use super::event::drill::{DrillChange, DrillFindings, DrillResult};
+use super::command::{CommandRefusal, DrillSpan};
 use super::event::{Change, Event};
 use super::group::carriers::names;
 use super::ids::UplinkId;
 use super::input::{DrillNews, StreamMeasure};
 use super::settings::DrillSettings;
 use super::state::State;
+use super::status::DrillOutlook;
 use super::uplink::{BeforeDrill, Outbox, Uplink};
 use super::view::EngineView;
 use super::wording::{in_state, seconds};
-use crate::units::{Counters, InterfaceName, Moment, Target, UplinkName};
+use crate::routing::Attachment;
+use crate::units::{Counters, InterfaceName, Moment, Target, UplinkName, ZonedTime};
 
 /// So soon after the order the path is cut, or it is said why not.
 const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -39,6 +47,7 @@ pub(super) struct Drills {
     /// Not taken yet.
     orders: VecDeque<DrillOrder>,
     started: Moment,
+    schedule: DrillSchedule,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +65,8 @@ struct Drill {
     carried_by: Vec<UplinkName>,
     measured: Option<StreamMeasure>,
     aborted: Option<String>,
+    /// Why it was due and did not begin.
+    skipped: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +92,7 @@ impl Drills {
             running: None,
             orders: VecDeque::new(),
             started,
+            schedule: DrillSchedule::default(),
         }
     }
 
@@ -153,20 +165,41 @@ impl Drills {
             interface: settings.interface.clone(),
             targets: probed.filter_map(Target::address).collect(),
         });
-        let until = now + READY_WITHIN;
-        self.running = Some(Box::new(Drill {
-            id: uplink.id(),
-            uplink: settings.name.clone(),
-            interface: settings.interface.clone(),
-            lasts,
-            stage: DrillStage::Readying { until },
-            before: None,
-            counters: None,
-            failed_for: Duration::ZERO,
-            carried_by: Vec::new(),
-            measured: None,
-            aborted: None,
-        }));
+        self.running = Some(Box::new(Drill::of(uplink, lasts, now)));
+    }
+
+    /// Takes what the wall clock shows, and begins a drill that is due; the event of one that cannot begin.
+    pub(super) fn at_time(
+        &mut self,
+        view: EngineView<'_>,
+        time: ZonedTime,
+        now: Moment,
+    ) -> Option<Event> {
+        let settings = view.settings.drill;
+        if !self.schedule.is_due(settings.schedule, time, now) {
+            return None;
+        }
+        let leader = view.groups.default_group().leader();
+        let uplink = leader.and_then(|leader| view.uplink(leader));
+        let uplink = uplink.or(view.uplinks.first())?;
+        let lasts = DrillSpan::default().span();
+        let obstacle = self.obstacle(view, uplink, now);
+        let Some(why) = obstacle.or_else(|| cannot_pay(view.uplinks, uplink.id(), lasts, now))
+        else {
+            self.begin(uplink, lasts, now);
+            return None;
+        };
+        let mut skipped = Drill::of(uplink, lasts, now);
+        skipped.skipped = Some(why);
+        Some(skipped.event(settings, now))
+    }
+
+    /// The uplink whose path fails on purpose, and when the next drill is due by itself.
+    pub(super) fn outlook(&self, settings: DrillSettings) -> DrillOutlook {
+        DrillOutlook {
+            running: self.running.as_ref().map(|drill| drill.uplink.clone()),
+            next: self.schedule.next(settings.schedule),
+        }
     }
 
     /// Takes what the daemon reports of it.
@@ -187,6 +220,12 @@ impl Drills {
             DrillNews::Whole(measured) => {
                 drill.measured = Some(measured);
                 uplink.probe_now(now);
+                // At most: what was sent before the switch went by the path that failed.
+                let cost = cost_of(measured.sent);
+                let carried =
+                    |uplink: &&mut Uplink| drill.carried_by.contains(&uplink.settings().name);
+                let carried = uplinks.iter_mut().filter(carried);
+                { carried.filter_map(Uplink::purse_mut) }.for_each(|purse| purse.spend(cost));
                 self.end(now);
             }
         }
@@ -226,10 +265,11 @@ impl Drills {
         }
     }
 
-    /// The link of an uplink is another than before.
-    pub(super) fn link_changed(&mut self, uplink: &mut Uplink, now: Moment) {
+    /// The link of an uplink is like this now: another one than before ends its drill.
+    pub(super) fn attached(&mut self, uplink: &mut Uplink, link: &Attachment, now: Moment) {
         if let Some(drill) = &mut self.running
             && drill.id == uplink.id()
+            && uplink.attachment() != link
         {
             if let Some(before) = drill.before.take() {
                 uplink.recall(before.learnt());
@@ -366,41 +406,21 @@ impl Drills {
 }
 
 impl Drill {
-    fn event(self, settings: DrillSettings, now: Moment) -> Event {
-        let measured = self.measured.unwrap_or_default();
-        let rto_ms = millis(settings.rto);
-        let findings = DrillFindings {
-            result: match (&self.aborted, measured.recovery_ms) {
-                (Some(_), _) => DrillResult::Aborted,
-                (None, Some(recovery)) if recovery <= rto_ms => DrillResult::Passed,
-                (None, Some(_) | None) => DrillResult::Failed,
-            },
-            rto_ms,
-            recovery_ms: measured.recovery_ms,
-            failed_ms: millis(self.failed_for),
-            sent: measured.sent,
-            lost: measured.lost,
-        };
-        let reason = match (self.aborted, measured.recovery_ms) {
-            (Some(why), _) => format!("aborted: {why}"),
-            (None, Some(recovery)) => format!(
-                "{}: traffic recovered in {} ms, `drill.rto` is {rto_ms} ms; {} of {} packets lost",
-                findings.result, recovery, measured.lost, measured.sent
-            ),
-            (None, None) => format!(
-                "failed: no traffic in the {} of the failure",
-                seconds(self.failed_for)
-            ),
-        };
-        Event {
-            at: now,
-            change: Change::Drill(Box::new(DrillChange {
-                uplink: self.uplink,
-                interface: self.interface,
-                carried_by: self.carried_by,
-                findings,
-            })),
-            reason,
+    fn of(uplink: &Uplink, lasts: Duration, now: Moment) -> Self {
+        let until = now + READY_WITHIN;
+        Self {
+            id: uplink.id(),
+            uplink: uplink.settings().name.clone(),
+            interface: uplink.settings().interface.clone(),
+            lasts,
+            stage: DrillStage::Readying { until },
+            before: None,
+            counters: None,
+            failed_for: Duration::ZERO,
+            carried_by: Vec::new(),
+            measured: None,
+            aborted: None,
+            skipped: None,
         }
     }
 }
@@ -426,8 +446,4 @@ fn lacks_standby(
     } else {
         format!("{what}: {states}")
     })
-}
-
-fn millis(span: Duration) -> u32 {
-    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }

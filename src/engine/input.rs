@@ -9,7 +9,9 @@ use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::routing::{Attachment, Family, Gateway};
 use crate::units::sorted::{SortedMap, SortedSet};
-use crate::units::{Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, UplinkName};
+use crate::units::{
+    Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, UplinkName, ZonedTime,
+};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +64,9 @@ pub enum Input {
         /// The IPv6 next hop.
         gateway6: Gateway,
     },
+    /// What the wall clock shows, once a minute where something is to happen by it
+    /// ([`Settings::needs_time`]).
+    Time(ZonedTime),
     /// What has become of a drill, as [`crate::engine::action::DrillOrder`] asked.
     Drill(DrillNews),
     /// A command of an operator.
@@ -107,6 +112,7 @@ impl Input {
                 | Self::AnswersRead { .. }
                 | Self::Stalled { .. }
                 | Self::Counters { .. }
+                | Self::Time(_)
         )
     }
 }

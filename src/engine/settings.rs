@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::routing::traffic::Selector;
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
 use crate::units::{
-    Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, Weight,
+    Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, WeeklyTime, Weight,
 };
 
 /// The settings of the engine.
@@ -58,6 +58,11 @@ pub struct SharedSettings {
 }
 
 impl Settings {
+    /// Something is to happen at a time of the wall clock.
+    pub fn needs_time(&self) -> bool {
+        self.drill.schedule.is_some()
+    }
+
     /// Those of the uplinks, and the others.
     pub fn split(self) -> (Vec<UplinkSettings>, SharedSettings) {
         let common = SharedSettings {
@@ -80,6 +85,9 @@ pub struct DrillSettings {
     pub rto: Duration,
     /// So long after its start the agent begins none.
     pub after_start: Duration,
+    /// When the agent begins one by itself; none: never.
+    #[serde(default)]
+    pub schedule: Option<WeeklyTime>,
 }
 
 impl Default for DrillSettings {
@@ -87,6 +95,7 @@ impl Default for DrillSettings {
         Self {
             rto: Duration::from_secs(2),
             after_start: Duration::from_secs(120),
+            schedule: None,
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{
-    Bytes, GroupName, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, Weight,
+    Bytes, GroupName, InterfaceName, LocalMinute, Score, Target, Tier, Timestamp, UplinkName,
+    WeeklyTime, Weight,
 };
 
 /// Who chooses.
@@ -55,6 +56,30 @@ pub struct Status {
     pub flow_memory: FlowMemoryStatus,
     /// The last switch, if there was one.
     pub last_switch: Option<LastSwitch>,
+    /// Failover tests.
+    #[serde(default)]
+    pub drill: DrillStatus,
+}
+
+/// Failover tests: the one that goes on, and the next one by schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DrillStatus {
+    /// The uplink whose path fails on purpose, or is about to; `null` if none does.
+    pub running: Option<UplinkName>,
+    /// `drill.schedule`; `null` if it is off.
+    pub schedule: Option<WeeklyTime>,
+    /// When the next one by schedule is due; `null` if it is off, or while the clock is not set.
+    pub next: Option<Timestamp>,
+}
+
+/// The same as the engine knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrillOutlook {
+    /// The uplink whose path fails on purpose, or is about to.
+    pub running: Option<UplinkName>,
+    /// When the next one by schedule is due; none while the clock is not known.
+    pub next: Option<LocalMinute>,
 }
 
 /// New connections that leave an uplink in doubt, while its established ones stay.
@@ -80,6 +105,8 @@ pub struct AgentState {
     pub choices: Choices,
     /// Whether flows are remembered.
     pub flow_memory: FlowMemoryStatus,
+    /// When the next failover test by schedule is due.
+    pub next_drill: Option<Timestamp>,
 }
 
 impl From<Choices> for AgentState {

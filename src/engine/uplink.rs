@@ -51,7 +51,7 @@ use crate::engine::status::UplinkStatus;
 use crate::engine::suspicion::{Observation, SuspectedFault};
 use crate::engine::target::TargetTrack;
 use crate::routing::{Attachment, Family};
-use crate::units::{Bytes, Counters, Moment, ProbeId, Target, Wall};
+use crate::units::{Counters, Moment, ProbeId, Target, Wall};
 
 use cold::StandbySight;
 use health::{Phase, Signal};
@@ -62,6 +62,7 @@ pub use cold::StandbyCall;
 pub use drilled::BeforeDrill;
 pub use family_hops::HopTerms;
 pub use outbox::{Outbox, ProbeIds};
+pub use purse::Purse;
 pub use read_model::UplinkPart;
 pub use refusals::{RefusalScope, Refusals, SendState};
 
@@ -225,21 +226,19 @@ impl Uplink {
         self.monitor.evidence.outage.learnt()
     }
 
-    /// What an earlier run left of its budget.
-    pub fn recall_budget(&mut self, left: Bytes) {
-        if let Some(purse) = self.monitor.pacer.purse_mut() {
-            purse.recall(left);
-        }
-    }
-
-    /// What a later run may spend.
-    pub fn keep_budget(&mut self) -> Option<Bytes> {
-        Some(self.monitor.pacer.purse_mut().as_mut()?.keep())
-    }
-
     /// It has spent so much that it should be written down.
     pub fn has_spent(&self) -> bool {
-        { self.monitor.pacer.purse() }.is_some_and(purse::Purse::is_unkept)
+        self.purse().is_some_and(Purse::is_unkept)
+    }
+
+    /// What its probes may cost, if that is limited.
+    pub fn purse(&self) -> Option<&Purse> {
+        self.monitor.pacer.purse()
+    }
+
+    /// The same, to pay with.
+    pub fn purse_mut(&mut self) -> Option<&mut Purse> {
+        self.monitor.pacer.purse_mut().as_deref_mut()
     }
 
     /// All that is known of it, for the end of a drill.

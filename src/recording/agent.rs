@@ -160,6 +160,7 @@ pub(super) fn read_samples(
                 | Input::Moved { .. }
                 | Input::Command(_)
                 | Input::FlowsCounted { .. }
+                | Input::Time(_)
                 | Input::Drill(_)
                 | Input::FlowsUnknown { .. }
                 | Input::FlowsRemembered(_)

@@ -127,7 +127,7 @@ impl Wall {
 pub struct Timestamp(pub SystemTime);
 
 /// A clock that shows an earlier time is not set: no agent of this kind ran then.
-const FIRST_PLAUSIBLE: Duration = Duration::from_secs(1_577_836_800);
+const FIRST_PLAUSIBLE: Duration = Duration::from_secs(1_704_067_200);
 
 impl Timestamp {
     /// The clock that showed it was set, as far as that can be told.

@@ -100,6 +100,7 @@ pub(crate) fn status() -> Value {
         "last_switch": {
             "at": switched, "from": ["fiber"], "to": ["lte"], "reason": "fiber is down",
         },
+        "drill": { "running": null, "schedule": null, "next": null },
     })
 }
 
@@ -676,6 +677,31 @@ fn a_command_for_an_unknown_uplink_names_those_that_there_are_and_ends_with_2() 
             "uplinkd: no uplink `lt`; there are fiber, lte\n"
         );
     }
+}
+
+#[test]
+fn the_status_says_that_a_drill_goes_on_or_when_the_next_one_begins() {
+    let mut status = status();
+    let shown = |status: &Value| {
+        let agent = start_with(status);
+        let told = output(&mut uplinkd(&["status", "--socket", text(&agent.path())]));
+        stdout(&told).to_owned()
+    };
+    let soon = ago(0).0 + Duration::from_secs(3 * 3_600 + 330);
+    status["drill"]["schedule"] = json!("sun 03:30");
+    for (next, line) in [
+        (json!(null), "once the clock is set"),
+        (json!(Timestamp(soon).to_string()), "in 3h 5m"),
+    ] {
+        status["drill"]["next"] = next;
+        let told = shown(&status);
+        let line = format!("\nnext drill {line} (`sun 03:30`)\n");
+        assert!(told.contains(&line), "{told}");
+    }
+    status["drill"]["running"] = json!("fiber");
+    let told = shown(&status);
+    let line = "\na drill: the path of fiber fails on purpose\n";
+    assert!(told.contains(line), "{told}");
 }
 
 #[test]

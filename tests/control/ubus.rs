@@ -34,6 +34,7 @@ fn status() -> Status {
         routes: RoutesState::InPlace,
         flow_memory: FlowMemoryStatus::default(),
         last_switch: None,
+        drill: uplinkd::engine::status::DrillStatus::default(),
     }
 }
 

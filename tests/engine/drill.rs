@@ -1,17 +1,17 @@
 //! Drills, in virtual time: a failure that is made on purpose, and what it leaves behind.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use uplinkd::engine::action::ProbeOrder;
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::cause::SwitchCause;
 use uplinkd::engine::event::drill::DrillResult;
 use uplinkd::engine::event::{Change, Event};
-use uplinkd::engine::input::{DrillNews, Input, StreamMeasure};
+use uplinkd::engine::input::{DrillNews, EarlierRun, Input, StreamMeasure};
 use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World, attached};
-use uplinkd::units::Moment;
+use uplinkd::units::{Bytes, Moment, Timestamp, Wall, ZonedTime};
 
 use crate::lossy::state;
 use crate::support::{at, brief, name, settings, when};
@@ -49,8 +49,12 @@ fn two() -> Settings {
 
 /// The path is cut at 601 s.
 fn cut(replay: &mut Replay<DrillWorld>, lasts: &str) -> Vec<Event> {
+    cut_at(replay, 601.0, lasts)
+}
+
+fn cut_at(replay: &mut Replay<DrillWorld>, seconds: f64, lasts: &str) -> Vec<Event> {
     let mut events = replay.input(Input::Command(command(lasts).into()));
-    events.extend(replay.run_until(at(601.0)));
+    events.extend(replay.run_until(at(seconds)));
     replay.world().dead.push("fiber");
     events.extend(replay.input(Input::Drill(DrillNews::Cut)));
     events
@@ -291,4 +295,164 @@ fn a_link_that_changes_in_a_drill_ends_it() {
         (result, reason),
         (DrillResult::Aborted, "aborted: its link has changed")
     );
+}
+
+/// What the local clock shows from a moment on, each minute; `offset` ahead of UTC.
+struct LocalClock {
+    shown: SystemTime,
+    offset: i32,
+}
+
+impl LocalClock {
+    fn at(utc: &str, offset: i32) -> Self {
+        let shown = humantime::parse_rfc3339(utc).expect("a time");
+        Self { shown, offset }
+    }
+
+    /// Tells the engine the time for so many minutes; the moments at which the path was to be cut, and the reasons
+    /// for which it was not.
+    fn run(&mut self, replay: &mut Replay<DrillWorld>, minutes: u32) -> Vec<String> {
+        let mut seen = Vec::new();
+        for _ in 0..minutes {
+            let (utc, offset) = (Timestamp(self.shown), self.offset);
+            let before = replay.engine().drill_outlook().running;
+            let events = replay.input(Input::Time(ZonedTime { utc, offset }));
+            seen.extend(result(&events).map(|(_, reason)| reason.to_owned()));
+            if before.is_none() && replay.engine().drill_outlook().running.is_some() {
+                seen.push(format!("begins at {utc}"));
+            }
+            // One that begins is given up after a quarter of a minute: here is no path to cut.
+            self.shown += Duration::from_secs(60);
+            let next = replay.now() + Duration::from_secs(60);
+            replay.run_until(next);
+        }
+        seen
+    }
+}
+
+fn scheduled(schedule: &str) -> Settings {
+    let mut settings = two();
+    settings.drill.schedule = Some(schedule.parse().expect("a schedule"));
+    settings
+}
+
+const SUMMER: i32 = 7_200;
+const WINTER: i32 = 3_600;
+
+#[test]
+fn a_drill_by_schedule_begins_in_its_minute_and_on_the_next_of_its_days_again() {
+    let mut replay = site(scheduled("sat-sun 03:30"));
+    let mut clock = LocalClock::at("2026-11-28T02:00:00Z", WINTER);
+    let begun = clock.run(&mut replay, 25 * 60);
+    assert_eq!(
+        begun,
+        [
+            "begins at 2026-11-28T02:30:00Z",
+            "begins at 2026-11-29T02:30:00Z"
+        ]
+    );
+    let next = replay.engine().drill_outlook().next;
+    let next = next.expect("the next one").at_offset(WINTER);
+    assert_eq!(next.to_string(), "2026-12-05T02:30:00Z");
+}
+
+#[test]
+fn a_time_that_does_not_exist_is_the_next_minute_and_one_that_comes_twice_counts_once() {
+    // On 2026-03-29 at 02:00 the clock goes to 03:00, on 2026-10-25 at 03:00 to 02:00.
+    for (from, zones, begins) in [
+        (
+            "2026-03-28T23:00:00Z",
+            [WINTER, SUMMER],
+            "2026-03-29T01:00:00Z",
+        ),
+        (
+            "2026-10-24T23:00:00Z",
+            [SUMMER, WINTER],
+            "2026-10-25T00:30:00Z",
+        ),
+    ] {
+        let mut replay = site(scheduled("sun 02:30"));
+        let mut clock = LocalClock::at(from, zones[0]);
+        let mut begun = clock.run(&mut replay, 120);
+        clock.offset = zones[1];
+        begun.extend(clock.run(&mut replay, 180));
+        assert_eq!(begun, [format!("begins at {begins}")]);
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_set_or_set_anew_makes_no_drill_due() {
+    let mut replay = site(scheduled("03:30"));
+    let mut clock = LocalClock::at("1970-01-01T03:00:00Z", 0);
+    assert_eq!(clock.run(&mut replay, 60), [""; 0]);
+    assert_eq!(replay.engine().drill_outlook().next, None);
+    // Set after the boot, over the time; and by an operator into another zone, and back a day.
+    clock = LocalClock::at("2026-11-28T03:29:00Z", 0);
+    clock.run(&mut replay, 1);
+    clock = LocalClock::at("2026-11-28T04:29:00Z", 0);
+    assert_eq!(clock.run(&mut replay, 60), [""; 0]);
+    clock.offset = -6 * 3_600;
+    assert_eq!(clock.run(&mut replay, 60), [""; 0], "23:29 to 00:29 there");
+    clock.offset = -2 * 3_600;
+    assert_eq!(clock.run(&mut replay, 60), [""; 0], "it goes over 03:30");
+    clock = LocalClock::at("2026-11-29T03:00:00Z", 0);
+    assert_eq!(
+        clock.run(&mut replay, 60),
+        ["begins at 2026-11-29T03:30:00Z"]
+    );
+    clock = LocalClock::at("2026-11-29T03:00:00Z", 0);
+    assert_eq!(
+        clock.run(&mut replay, 60),
+        [""; 0],
+        "it was due an hour ago"
+    );
+}
+
+#[test]
+fn a_drill_by_schedule_that_cannot_begin_is_skipped_and_says_why() {
+    let mut young = Replay::new(scheduled("03:30"), DrillWorld::default());
+    let mut clock = LocalClock::at("2026-11-28T03:29:30Z", 0);
+    let skipped = clock.run(&mut young, 2);
+    let why = "skipped: the agent has only just started; in 60 s";
+    assert_eq!(skipped, [why]);
+    let mut alone = site(scheduled("03:30"));
+    alone.world().dead.push("lte");
+    alone.run_until(at(660.0));
+    clock = LocalClock::at("2026-11-28T03:29:30Z", 0);
+    let skipped = clock.run(&mut alone, 2);
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert!(skipped[0].starts_with("skipped: no other uplink is usable: lte down: "));
+}
+
+#[test]
+fn what_a_drill_sends_by_a_metered_standby_is_of_its_budget_and_one_by_schedule_needs_it_to_spare()
+{
+    let mut settings = scheduled("03:30");
+    settings.uplinks[1].probe_budget = Some(Bytes(50_000_000));
+    let mut replay = site(settings.clone());
+    let mut clock = LocalClock::at("2026-11-28T03:29:30Z", 0);
+    let skipped = clock.run(&mut replay, 2);
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert!(skipped[0].contains("`probe_budget` of lte"), "{skipped:?}");
+    let spent = |replay: &Replay<DrillWorld>| {
+        let wall = Wall::reading(SystemTime::UNIX_EPOCH, Moment::START);
+        let status = replay.engine().status(wall);
+        let budget = status.uplinks[1].probe_budget.as_ref();
+        budget.expect("a budget").spent_bytes.0
+    };
+    cut_at(&mut replay, 721.0, "10s");
+    replay.run_until(at(732.0));
+    let before = spent(&replay);
+    mend(&mut replay, Some(900));
+    assert_eq!(spent(&replay) - before, 300 * 172);
+    // Weeks later there is enough.
+    let earlier = EarlierRun {
+        unspent: [(name("lte"), Bytes(5_000_000))].into_iter().collect(),
+        ..EarlierRun::default()
+    };
+    let mut rich = Replay::new(settings, DrillWorld::default());
+    rich.input(Input::Resume(Box::new(earlier)));
+    rich.run_until(at(600.0));
+    clock = LocalClock::at("2026-11-28T03:29:30Z", 0);
+    assert_eq!(clock.run(&mut rich, 2), ["begins at 2026-11-28T03:30:30Z"]);
 }

@@ -119,9 +119,6 @@ fn queries_name_metrics_that_there_are_and_nearly_all_of_them() {
     let expected = [
         "uplinkd_config_last_reload_success_timestamp_seconds",
         "uplinkd_config_last_reload_successful",
-        "uplinkd_drills_total",
-        "uplinkd_last_drill_recovery_seconds",
-        "uplinkd_last_drill_timestamp_seconds",
         "uplinkd_netlink_overruns_total",
         "uplinkd_uplink_suppressed",
     ];

@@ -56,6 +56,7 @@ fn status() -> Status {
         "last_switch": {
             "at": "2026-11-20T10:00:00Z", "from": ["fiber"], "to": ["dsl"], "reason": "fiber down: no answer",
         },
+        "drill": { "running": null, "schedule": "sun 03:30", "next": "2026-11-22T02:30:00Z" },
     });
     serde_json::from_value(status).expect("the contract's schema")
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{flows, waits};
+use super::{drill, flows, waits};
 use crate::cli::output::{Colour, Palette, fitted, list, paragraph, short};
 use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
@@ -89,7 +89,9 @@ impl Table {
             .unwrap_or_default();
         let trouble = self.trouble(status);
         let choice = self.choice(status);
-        format!("{active}{since} ({mode}, policy {policy})\n{choice}{trouble}")
+        let drill = drill::drill(status, self.now).map(|line| self.line(&line));
+        let drill = drill.unwrap_or_default();
+        format!("{active}{since} ({mode}, policy {policy})\n{choice}{trouble}{drill}")
     }
 
     /// The uplink that an operator sent the traffic to, and whether it carries it.

@@ -15,7 +15,7 @@ const MOST_SAVED: u32 = 4;
 
 /// The purse of one uplink.
 #[derive(Clone, Debug)]
-pub(super) struct Purse {
+pub struct Purse {
     limit: Bytes,
     budget: Budget,
     plan: Plan,
@@ -84,12 +84,12 @@ impl Purse {
     }
 
     /// What an earlier run left.
-    pub(super) fn recall(&mut self, left: Bytes) {
+    pub fn recall(&mut self, left: Bytes) {
         self.budget.recall(left);
     }
 
     /// What a later run may spend.
-    pub(super) fn keep(&mut self) -> Bytes {
+    pub fn keep(&mut self) -> Bytes {
         self.budget.keep()
     }
 
@@ -136,16 +136,25 @@ impl Purse {
         if price > available {
             return Err(self.budget.ready(price, purpose, now));
         }
+        self.spend(price);
+        Ok(chosen)
+    }
+
+    /// There is so much to spare for what is no question of an outage.
+    pub fn spares(&self, price: u64, now: Moment) -> bool {
+        let mut budget = self.budget;
+        budget.available(Purpose::Quality, now) >= price
+    }
+
+    /// Pays for what was sent.
+    pub fn spend(&mut self, price: u64) {
         self.budget.spend(price);
         self.spent += price;
-        Ok(chosen)
     }
 
     /// Pays for a probe that is sent whatever is left.
     pub(super) fn charge(&mut self, target: &Target, probe: &ProbeSettings) {
-        let price = cost(target, probe);
-        self.budget.spend(price);
-        self.spent += price;
+        self.spend(cost(target, probe));
     }
 
     pub(super) fn status(&self) -> BudgetStatus {
