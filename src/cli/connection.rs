@@ -50,6 +50,11 @@ impl LastingConnection {
         self.with(|client| client.request(request))
     }
 
+    /// A connection to the same agent beside this one.
+    pub(super) fn another(&self) -> Result<Client> {
+        Ok(Client::connect(&self.path)?)
+    }
+
     /// Does something with the connection.
     pub(super) fn with<T>(
         &mut self,

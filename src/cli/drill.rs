@@ -66,7 +66,8 @@ fn run(given: &Given) -> Result<ExitCode> {
     })
 }
 
-fn text(record: &EventRecord) -> String {
+/// What a drill has come to, in a line.
+pub(super) fn text(record: &EventRecord) -> String {
     let sides = record.sides().map(|sides| format!("{sides}: "));
     format!("{}{}", sides.unwrap_or_default(), record.reason)
 }

@@ -6,6 +6,7 @@ mod view;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -54,7 +55,9 @@ fn show(mut terminal: DefaultTerminal, mut agent: LastingConnection) -> Result<(
     let is_colourful = output::Palette::of_stdout().is_colourful();
     let mut dashboard = Dashboard::default();
     let mut due = now();
+    let (results, result) = channel();
     loop {
+        dashboard.note = result.try_recv().ok().or(dashboard.note);
         let left = due.0.duration_since(now().0).unwrap_or_default();
         // A clock that was set back does not stop it.
         let left = left.min(REFRESH);
@@ -76,7 +79,7 @@ fn show(mut terminal: DefaultTerminal, mut agent: LastingConnection) -> Result<(
         match dashboard.press(key) {
             Some(Effect::Quit) => return Ok(()),
             Some(Effect::Order(command)) => {
-                dashboard.note = Some(feed::order(&mut agent, command));
+                dashboard.note = Some(feed::order(&mut agent, command, &results));
                 due = now();
             }
             None => {}

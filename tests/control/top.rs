@@ -189,6 +189,12 @@ fn top_asks_before_it_gives_a_command_and_shows_what_the_agent_says() {
     terminal.shows(&["no uplink `fiber`"]);
     terminal.press("ay");
     terminal.shows(&["auto"]);
+    terminal.press("jd");
+    terminal.shows(&["Let the path of lte fail for 30s, as a drill? y/n"]);
+    terminal.press("n");
+    terminal.shows(&["q quit"]);
+    terminal.press("dy");
+    terminal.shows(&["lte -> fiber: passed: traffic recovered in 529 ms"]);
     terminal.press("\x03");
     assert_eq!(terminal.ends(), 0);
 }

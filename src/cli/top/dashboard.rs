@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::engine::command::Command;
+use crate::engine::command::{Command, DrillSpan};
 use crate::engine::event::record::EventRecord;
 use crate::engine::status::{Status, UplinkStatus};
 use crate::units::UplinkName;
@@ -94,6 +94,14 @@ impl Dashboard {
                 self.asked = self.selected_name().map(|uplink| {
                     let question = format!("Send the traffic to {uplink}, and leave it there? y/n");
                     (question, Command::switch(uplink))
+                });
+            }
+            KeyCode::Char('d') => {
+                self.asked = self.selected_name().map(|uplink| {
+                    let lasts = DrillSpan::default();
+                    let question =
+                        format!("Let the path of {uplink} fail for {lasts}, as a drill? y/n");
+                    (question, Command::Drill { uplink, lasts })
                 });
             }
             KeyCode::Char('a') => {

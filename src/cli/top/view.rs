@@ -10,7 +10,7 @@ use ratatui::widgets::Paragraph;
 
 use super::dashboard::Dashboard;
 use crate::cli::output::{Colour, list, short};
-use crate::cli::status::{table, waits};
+use crate::cli::status::{drill, table, waits};
 use crate::engine::event::record::EventRecord;
 use crate::engine::status::{SelectionMode, Status, UplinkStatus};
 use crate::units::Timestamp;
@@ -19,7 +19,7 @@ use crate::units::Timestamp;
 const LINES: usize = 2;
 /// At least so many rows are left for events.
 const EVENTS: u16 = 4;
-const KEYS: &str = "q quit  up/down select  s switch to it  a automatic";
+const KEYS: &str = "q quit  up/down select  s switch to it  a automatic  d drill";
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, dashboard: &Dashboard, now: Timestamp, colours: bool) {
@@ -90,9 +90,13 @@ impl Screen<'_> {
             table::word(status.policy)
         );
         let first = Line::from(vec![Span::styled(active, bold), Span::raw(rest)]);
-        let trouble = match &self.dashboard.problem {
-            Some(problem) => format!("{problem}; this is what was known last"),
-            None => table::troubles(status).join("; "),
+        let trouble = if let Some(problem) = &self.dashboard.problem {
+            format!("{problem}; this is what was known last")
+        } else {
+            let drill = drill::drill(status, self.now);
+            let drill = drill.filter(|_| status.drill.running.is_some());
+            let troubles = table::troubles(status).into_iter();
+            troubles.chain(drill).collect::<Vec<_>>().join("; ")
         };
         vec![first, Line::styled(trouble, self.style(Colour::Red))]
     }
