@@ -19,6 +19,7 @@ mod kinds;
 mod load;
 mod main_mode;
 mod metrics;
+mod mqtt;
 mod next_hops;
 mod no_ipv6;
 mod options;

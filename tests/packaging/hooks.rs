@@ -1,10 +1,13 @@
 //! The hooks that are shipped, run by the machine's `sh` with stand-ins for what they call.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+
+use serde_json::{Value, json};
 
 /// A directory with programs that write down how they were called.
 struct Desk(tempfile::TempDir);
@@ -370,8 +373,78 @@ fn webhook_and_mqtt_do_nothing_until_they_know_where_to() {
             .contains("--data-binary @- https://example.net/hook")
     );
     desk.run("mqtt", "switch", "lte", &[("MQTT_HOST", "broker")]);
-    assert!(
-        desk.read("calls")
-            .contains("-h broker -t uplinkd/event/switch")
+    let called = "mosquitto_pub -h broker -q 1 -t uplinkd/event/switch -s";
+    assert!(desk.read("calls").contains(called));
+}
+
+#[test]
+fn home_assistant_finds_one_device_with_a_part_for_each_uplink_however_that_is_named() {
+    let desk = Desk::new(&["uname"]);
+    desk.script("uname", "echo my.router+1");
+    let messages = desk.path("messages");
+    let keep = format!(
+        "printf '%s ' \"$6\" >> {0}; cat >> {0}; echo >> {0}",
+        messages.display()
     );
+    desk.script(
+        "mosquitto_pub",
+        &format!("[ \"$7\" != -l ] || exec cat > /dev/null\n{keep}"),
+    );
+    let names = ["a.b", "a_b", "A-1"];
+    // In the order of the status: the name goes before the interface.
+    let uplink = |name| {
+        format!("{{\n \"name\": \"{name}\",\n \"interface\": \"eth1\",\n \"reason\": \"no: 1\"\n}}")
+    };
+    let uplinks = names.map(uplink).join(",\n");
+    let status = format!(
+        "{{ \"active\": [\"a.b\"], \"uplinks\": [{uplinks}], \"groups\": [{{ \"name\": \"voice\" }}] }}"
+    );
+    let asked = desk.path("asked");
+    let answers = format!(
+        "case $1 in --version) echo uplinkd 1.2.3 ;; report) printf 'uplink,available_percent,x\\r\\na.b,99.5,1\\r\\nA-1,,1\\r\\n' ;;\n\
+         status) [ -e {0} ] && exit 3; cat <<'END'\n{status}\nEND\n;; esac",
+        asked.display(),
+    );
+    desk.script("uplinkd", &answers);
+    let run = desk.path("run");
+    let more = [
+        ("MQTT_HOST", "broker"),
+        ("MQTT_EVERY", "0.1"),
+        ("RUN", run.to_str().expect("text")),
+    ];
+    let output = desk.run("mqtt", "switch", "lte", &more);
+    assert!(output.status.success(), "{output:?}");
+    fs::write(&asked, "").expect("a file");
+    let lines = desk.read("messages");
+    let message = |topic: &str| -> Value {
+        let mut lines = lines.lines().filter_map(|line| line.split_once(' '));
+        let (_, message) = lines.find(|(of, _)| *of == topic).expect(topic);
+        serde_json::from_str(message).expect(message)
+    };
+    assert_eq!(
+        message("uplinkd/my_router_1/state")["uplinks"][0]["name"],
+        "a.b"
+    );
+    assert_eq!(
+        message("uplinkd/my_router_1/available"),
+        json!({ "a.b": 99.5 })
+    );
+    let device = message("homeassistant/device/uplinkd_my_router_1/config");
+    assert_eq!(device["device"]["sw_version"], "1.2.3");
+    let parts = device["components"].as_object().expect("parts");
+    let unique: BTreeSet<_> = parts
+        .values()
+        .map(|part| part["unique_id"].to_string())
+        .collect();
+    assert_eq!(
+        (parts.len(), unique.len()),
+        (1 + 4 * names.len(), parts.len())
+    );
+    for name in names {
+        let part = &parts[&format!("{name}_connected")];
+        assert_eq!(part["platform"], "binary_sensor");
+        let template = part["value_template"].as_str().expect("a template");
+        assert!(template.contains(&format!("'{name}'")), "{template}");
+    }
+    assert!(comes_true(|| desk.is_at_rest()), "it ends with the agent");
 }
