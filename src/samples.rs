@@ -329,6 +329,11 @@ impl SampleBook {
         })
     }
 
+    /// The uplinks that it has samples of.
+    pub fn names(&self) -> &[UplinkName] {
+        &self.names
+    }
+
     /// Bytes of an uplink in a time; none where no sample of it is known.
     pub fn bytes(
         &self,
@@ -348,6 +353,12 @@ impl SampleBook {
         sum.map(|sum| sum.round() as u64)
     }
 
+    /// The end of the latest sample.
+    fn end(&self) -> Option<SystemTime> {
+        let latest = self.levels[Level::Fine as usize].last();
+        latest.map(|sample| end_of(Level::Fine, sample.slot))
+    }
+
     /// How much memory it takes, in bytes.
     pub fn memory(&self) -> usize {
         let records: usize = self.levels.iter().map(Vec::capacity).sum();
@@ -365,7 +376,8 @@ impl SampleBook {
         for (uplink, at, mut sample) in samples {
             let known = self.names.iter().position(|name| *name == uplink);
             let place = known.unwrap_or(self.names.len());
-            let Ok(number) = u8::try_from(place) else {
+            // The file has a byte for the number of names, too.
+            let Some(number) = u8::try_from(place).ok().filter(|number| *number < u8::MAX) else {
                 continue;
             };
             if known.is_none() {

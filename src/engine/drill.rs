@@ -101,6 +101,13 @@ impl Drills {
         self.running.as_ref().map(|drill| drill.id)
     }
 
+    /// The uplink whose state is not its own: its path was cut, and it is not yet what it was.
+    pub(super) fn failing(&self) -> Option<UplinkId> {
+        let running = self.running.as_ref();
+        let failing = running.filter(|drill| drill.before.is_some());
+        failing.map(|drill| drill.id)
+    }
+
     /// Whether a drill of an uplink can begin.
     pub(super) fn check(
         &self,

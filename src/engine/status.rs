@@ -259,6 +259,9 @@ pub struct UplinkStatus {
     /// The last round of probes was not answered: the verdict is open.
     #[serde(default)]
     pub in_doubt: bool,
+    /// Its path fails on purpose, in a drill, or did just now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_drill: bool,
     /// For its falls of late; see `[failover.damping]`.
     #[serde(default)]
     pub penalty: f64,

@@ -62,9 +62,15 @@ fn write(book: &SampleBook, directory: &Path, path: &Path) -> io::Result<()> {
         return Err(error);
     }
     let mut file = File::create_new(&beside)?;
-    file.write_all(&to_bytes(book))?;
-    file.sync_data()?;
-    fs::rename(&beside, path)
+    let written = file
+        .write_all(&to_bytes(book))
+        .and_then(|()| file.sync_data())
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // A full disk is not to stay full by half a file.
+        let _ = fs::remove_file(&beside);
+    }
+    written
 }
 
 /// The book in a directory; an empty one if there is none.
@@ -105,6 +111,8 @@ pub fn recall(directory: &Path) -> Result<SampleBook, SamplesError> {
     }
     let path = path_in(directory);
     let aside = path.with_extension("corrupt");
+    // What was set aside before may be of another kind, which cannot be replaced by this.
+    let _ = fs::remove_file(&aside);
     match fs::rename(&path, &aside) {
         Ok(()) => Err(SamplesError::Damaged { path, aside }),
         Err(source) => Err(SamplesError::Io {

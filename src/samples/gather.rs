@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    Account, BYTES, CARRIED, Figure, Level, SampleBook, SlotSample, WHOLE, ranked, score_of, whole,
+    Account, BYTES, CARRIED, Figure, Level, MOST_AHEAD, SampleBook, SlotSample, WHOLE, ranked,
+    score_of, whole,
 };
 use crate::engine::status::{Status, UplinkStatus};
 use crate::metrics::ProbeCounts;
@@ -19,6 +20,13 @@ const READ_EVERY: Duration = Duration::from_secs(30);
 const WRITE_EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// Slots that wait for a clock that is set, at most.
 const MOST_WAITING: usize = 2 * 86_400 / 300;
+
+/// A clock that contradicts the samples of an earlier time is believed after so many slots, which wait until then: a
+/// router without a battery may start with the time of its firmware, or with one of years ahead, and what it files under
+/// such a time drops what it knows.
+const DOUBTED: usize = 12 * 3_600 / 300;
+/// A clock that was set back by less contradicts nothing.
+const MOST_BACK: Duration = Duration::from_secs(3_600);
 
 /// Takes in what is measured.
 #[derive(Clone, Debug)]
@@ -88,7 +96,11 @@ impl OpenSample {
     }
 
     fn follow(&mut self, status: &UplinkStatus, carries: bool) {
-        self.account = Account::of(status.state);
+        self.account = if status.in_drill {
+            Account::Planned
+        } else {
+            Account::of(status.state)
+        };
         self.carries = carries;
     }
 
@@ -222,7 +234,7 @@ impl SampleGatherer {
         let mut copy = self.clone();
         copy.advance(wall);
         copy.close();
-        copy.file(wall);
+        copy.file_all(wall);
         copy.book
     }
 
@@ -289,8 +301,18 @@ impl SampleGatherer {
         self.open.iter_mut().for_each(OpenSample::clear);
     }
 
-    /// Files what waits, as soon as the clock is set.
+    /// Files what waits, as soon as the clock can be believed.
     fn file(&mut self, wall: Wall) {
+        let now = wall.at(wall.now()).0;
+        let contradicts = |end| end > now + MOST_BACK || now > end + MOST_AHEAD;
+        let is_doubted = self.waiting.len() < DOUBTED && self.book.end().is_some_and(contradicts);
+        if !is_doubted {
+            self.file_all(wall);
+        }
+    }
+
+    /// The same, as soon as the clock is set.
+    fn file_all(&mut self, wall: Wall) {
         let now = wall.at(wall.now());
         if !now.is_set() {
             return;

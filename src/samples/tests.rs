@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use super::file::{MOST_BYTES, SamplesError, from_text, keep, read, recall, to_text};
 use super::gather::SampleGatherer;
@@ -301,14 +302,106 @@ fn a_clock_that_jumps_makes_no_time_up_and_forgets_none() {
     let mut machine = Machine::new(book, at(4_000 * DAY), &["fiber"]);
     machine.read();
     machine.pass(600);
+    drop(machine.gatherer.to_write(machine.wall()));
     machine.started = at(2 * DAY + 20_000);
     machine.pass(600);
-    let book = machine.book();
+    let book = machine.gatherer.to_write(machine.wall());
+    let up = seconds_of(&book, Account::Up, [0, 2 * DAY]);
+    assert_close(up, 2.0 * 86_400.0, 700.0);
     assert_close(
         seconds_of(&book, Account::Up, [2 * DAY + 15_000, 5_000 * DAY]),
         1_200.0,
         301.0,
     );
+}
+
+#[test]
+fn a_start_with_the_time_of_the_firmware_or_of_years_ahead_drops_no_sample_of_the_year() {
+    let year = a_year(at(365 * DAY), &["fiber"]);
+    let whole = seconds_of(&year, Account::Up, [0, 365 * DAY]);
+    for wrong in [200 * DAY, 4_000 * DAY] {
+        // Stopped before the time is known, and started again.
+        let mut machine = Machine::new(year.clone(), at(wrong), &["fiber"]);
+        machine.read();
+        machine.pass(1_800);
+        let book = machine.gatherer.to_write(machine.wall());
+        assert_eq!(book, year);
+        let mut machine = Machine::new(book, at(wrong), &["fiber"]);
+        machine.read();
+        machine.pass(7 * 3_600);
+        drop(machine.gatherer.to_write(machine.wall()));
+        // The time is known, and what was measured before is filed under its own.
+        machine.started = at(365 * DAY);
+        machine.pass(600);
+        let book = machine.gatherer.to_write(machine.wall());
+        let up = seconds_of(&book, Account::Up, [0, 366 * DAY]);
+        assert_close(up, whole + 7.0 * 3_600.0 + 600.0, 86_400.0);
+        let of_day = seconds_of(&book, Account::Up, [365 * DAY, 366 * DAY]);
+        assert_close(of_day, 7.0 * 3_600.0 + 600.0, 1.0);
+    }
+}
+
+#[test]
+fn a_clock_that_contradicts_the_samples_for_half_a_day_is_believed() {
+    let year = a_year(at(365 * DAY), &["fiber"]);
+    // The machine was off for two months.
+    let mut machine = Machine::new(year, at(425 * DAY), &["fiber"]);
+    machine.read();
+    machine.pass(600);
+    let shown = seconds_of(&machine.book(), Account::Up, [425 * DAY, 426 * DAY]);
+    assert_close(shown, 600.0, 1.0);
+    machine.pass(13 * 3_600);
+    let book = machine.gatherer.to_write(machine.wall());
+    let kept = seconds_of(&book, Account::Up, [425 * DAY, 426 * DAY]);
+    assert_close(kept, 13.0 * 3_600.0 + 600.0, 1.0);
+}
+
+#[test]
+fn a_drill_is_planned_time_and_no_outage() {
+    let mut machine = Machine::new(SampleBook::default(), at(0), &["fiber"]);
+    machine.read();
+    machine.status.uplinks[0].in_drill = true;
+    machine.is_now(State::Down);
+    machine.pass(30);
+    machine.status.uplinks[0].in_drill = false;
+    machine.is_now(State::Up);
+    machine.pass(600);
+    let book = machine.book();
+    assert_close(seconds_of(&book, Account::Planned, [0, DAY]), 30.0, 0.1);
+    assert_close(seconds_of(&book, Account::Outage, [0, DAY]), 0.0, 0.0);
+}
+
+#[test]
+fn whatever_is_in_the_place_of_the_file_is_set_aside_and_a_failed_write_leaves_nothing() {
+    let mut machine = Machine::new(SampleBook::default(), at(0), &["fiber"]);
+    machine.read();
+    machine.pass(600);
+    let book = machine.book();
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path();
+    let path = directory.join("samples.bin");
+    let in_place: [fn(&Path); 4] = [
+        |path| fs::create_dir(path).expect("a directory"),
+        |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe"),
+        |path| fs::write(path, vec![0; 2 * MOST_BYTES]).expect("a file"),
+        |path| fs::create_dir(path).expect("a directory"),
+    ];
+    for put in in_place {
+        put(&path);
+        recall(directory).expect_err("no samples");
+        assert!(!path.exists());
+        if directory.join("samples.corrupt").is_dir() {
+            fs::remove_dir(directory.join("samples.corrupt")).expect("it is empty");
+        }
+    }
+    keep(&book, directory).expect("kept");
+    assert_eq!(recall(directory).expect("read"), book);
+    // A directory cannot be replaced by a file.
+    fs::remove_file(&path).expect("a file");
+    fs::create_dir(&path).expect("a directory");
+    fs::write(path.join("other"), "").expect("a file");
+    keep(&book, directory).expect_err("a directory is in its place");
+    assert!(!directory.join("samples.new").exists());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::units::{Bytes, Moment, Timestamp, Wall, ZonedTime};
 
-use crate::lossy::state;
+use crate::lossy::{shown, state};
 use crate::support::{at, brief, name, settings, when};
 
 /// Uplinks that answer in ten milliseconds, but for these.
@@ -102,10 +102,15 @@ fn a_drill_moves_the_traffic_like_an_outage_and_back_at_once_and_is_announced_as
     events.extend(replay.run_until(at(631.5)));
     assert_eq!(brief(&events), ["switch fiber -> lte"]);
     assert_eq!(state(&replay, "fiber"), State::Down);
+    assert!(shown(&replay, "fiber").in_drill);
+    assert!(!shown(&replay, "lte").in_drill);
+    let reason = shown(&replay, "fiber").reason;
+    assert!(reason.starts_with("in a drill: "), "{reason}");
     let back = [mend(&mut replay, Some(900)), replay.run_until(at(640.0))].concat();
     assert_eq!(brief(&back)[0], "switch lte -> fiber");
     assert_eq!(back.len(), 2, "{:?}", brief(&back));
     assert!(when(&back, "switch lte -> fiber") < Some(633.0));
+    assert!(!shown(&replay, "fiber").in_drill);
     events.extend(back);
     assert_eq!(causes(&events), [SwitchCause::Drill; 2]);
     let (result, reason) = result(&events).expect("a result");

@@ -81,6 +81,7 @@ pub(super) fn status(
             ended: wall.at(outage.ended),
         }),
         in_doubt: evidence.outage.is_suspected(),
+        in_drill: false,
         penalty: tenths(part.penalty),
         suppressed_until: part.suppressed_until.map(|until| wall.at(until)),
         waits: part.waits,
