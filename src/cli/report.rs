@@ -15,8 +15,8 @@ use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given
 use crate::config::{Config, ConfigError, printable};
 use crate::control::{Request, Response};
 use crate::report::{
-    Availability, OutageReport, Period, RecoveryTime, Report, Subject, UplinkLimits, UplinkReport,
-    html,
+    Availability, DrillReport, OutageReport, Period, PlannedReport, RecoveryTime, Report, Subject,
+    UplinkLimits, UplinkReport, html,
 };
 use crate::samples::{SampleBook, file};
 use crate::units::{Bytes, UplinkName};
@@ -88,6 +88,8 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     let samples = samples(&arguments.connection, running.is_some())?;
     let now = history::now();
     let from = now.checked_sub(arguments.since);
+    // As far as the configuration can be read.
+    let config = Config::load(&arguments.connection.file.config).ok();
     let subject = Subject {
         events: &events,
         period: Period {
@@ -96,9 +98,12 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
         },
         running: running.as_deref(),
         samples: &samples,
+        rto: config.as_ref().map(|config| config.engine.drill.rto),
     };
     if let Some(path) = &arguments.html {
-        let page = html::file(&subject, &limits(&arguments.connection));
+        let uplinks = config.iter().flat_map(|config| &config.engine.uplinks);
+        let limits: Vec<_> = uplinks.map(UplinkLimits::of).collect();
+        let page = html::file(&subject, &limits);
         if path.as_os_str() == "-" {
             output::print(&page)?;
         } else {
@@ -156,22 +161,19 @@ fn samples(connection: &Connection, is_running: bool) -> Result<SampleBook> {
     }))
 }
 
-/// The limits of each uplink, as far as the configuration can be read.
-fn limits(connection: &Connection) -> Vec<UplinkLimits> {
-    let config = Config::load(&connection.file.config);
-    let uplinks = config.into_iter().flat_map(|config| config.engine.uplinks);
-    uplinks.map(|uplink| UplinkLimits::of(&uplink)).collect()
-}
-
 fn text(report: &Report, width: usize) -> String {
     let Report {
         from,
         to,
         coverage_percent,
+        events_from,
         whole,
         uplinks,
         outages,
+        planned,
+        drills,
         switches,
+        planned_switches,
         recovery,
         method,
     } = report;
@@ -181,7 +183,16 @@ fn text(report: &Report, width: usize) -> String {
         short(lasts)
     );
     let mut text = paragraph(&head, 0, width) + "\n" + &table(whole, uplinks, width) + "\n";
-    let _ = writeln!(text, "switches: {switches}");
+    if let Some(from) = events_from {
+        let why = format!(
+            "events are kept since {from}: before it, outages are in the times, not in their number and the list"
+        );
+        text.push_str(&paragraph(&why, 0, width));
+    }
+    let _ = writeln!(
+        text,
+        "switches: {switches}, {planned_switches} of these planned"
+    );
     text.extend(recovery_line(recovery));
     for uplink in uplinks {
         text.extend(traffic_line(uplink));
@@ -191,6 +202,25 @@ fn text(report: &Report, width: usize) -> String {
     }
     for outage in outages {
         text.push_str(&paragraph(&line(outage), 2, width));
+    }
+    if !planned.is_empty() {
+        text.push_str("maintenance:\n");
+    }
+    for one in planned {
+        text.push_str(&paragraph(&planned_line(one), 2, width));
+    }
+    if !drills.is_empty() {
+        text.push_str("drills:\n");
+    }
+    for drill in drills {
+        let DrillReport {
+            at,
+            uplink,
+            findings: _,
+            reason,
+        } = drill;
+        let line = printable(format!("{at}  {uplink}  {reason}"));
+        text.push_str(&paragraph(&line, 2, width));
     }
     text + "\n" + &paragraph(method, 0, width)
 }
@@ -275,14 +305,34 @@ fn recovery_line(recovery: &RecoveryTime) -> Option<String> {
         median_ms,
         p95_ms,
         worst_ms,
+        rto_ms,
+        within_rto,
     } = *recovery;
-    let [median, p95, worst] = [median_ms?, p95_ms?, worst_ms?].map(|time| {
-        let (seconds, millis) = (time / 1_000, time % 1_000);
-        format!("{seconds}.{millis:03} s")
-    });
-    Some(format!(
-        "recovery time of {switches}: median {median}, 95 % {p95}, worst {worst}\n"
-    ))
+    let [median, p95, worst] = [median_ms?, p95_ms?, worst_ms?].map(precise);
+    let mut line =
+        format!("recovery time of {switches}: median {median}, 95 % {p95}, worst {worst}\n");
+    if let Some((rto, within)) = rto_ms.zip(within_rto) {
+        let rto = precise(rto);
+        let _ = writeln!(line, "within `drill.rto` ({rto}): {within} of {switches}");
+    }
+    Some(line)
+}
+
+fn precise(millis: u64) -> String {
+    format!("{}.{:03} s", millis / 1_000, millis % 1_000)
+}
+
+fn planned_line(planned: &PlannedReport) -> String {
+    let PlannedReport {
+        uplink,
+        begin,
+        end,
+        lasts_s,
+        reason,
+    } = planned;
+    let lasts = short(Duration::from_secs(*lasts_s));
+    let so_far = if end.is_none() { " so far" } else { "" };
+    printable(format!("{begin}  {uplink}  {lasts}{so_far}: {reason}"))
 }
 
 /// What an uplink carried, if that is known.
@@ -316,6 +366,7 @@ fn line(outage: &OutageReport) -> String {
         lasts_s,
         reason,
         carried,
+        recovery_ms,
     } = outage;
     let who = uplink.as_ref().map_or("all", UplinkName::as_str);
     let lasts = short(Duration::from_secs(*lasts_s));
@@ -324,8 +375,10 @@ fn line(outage: &OutageReport) -> String {
         [] => String::new(),
         names => format!(", carried by {}", list(names)),
     };
+    let recovered = recovery_ms.map(|time| format!(" after {}", precise(time)));
+    let recovered = recovered.unwrap_or_default();
     printable(format!(
-        "{begin}  {who}  {lasts}{so_far}{carried}: {reason}"
+        "{begin}  {who}  {lasts}{so_far}{carried}{recovered}: {reason}"
     ))
 }
 
@@ -368,7 +421,7 @@ fn uplinks_csv(uplinks: &[UplinkReport]) -> String {
 
 /// RFC 4180. The uplink is empty where it is an outage of all, and the end while it goes on.
 fn csv(outages: &[OutageReport]) -> String {
-    let mut text = "uplink,begin,end,seconds,carried,reason\r\n".to_owned();
+    let mut text = "uplink,begin,end,seconds,carried,recovery_ms,reason\r\n".to_owned();
     for outage in outages {
         let text_of = |value: Option<String>| value.unwrap_or_default();
         let carried: Vec<_> = outage.carried.iter().map(UplinkName::as_str).collect();
@@ -378,6 +431,7 @@ fn csv(outages: &[OutageReport]) -> String {
             text_of(outage.end.map(|end| end.to_string())),
             outage.lasts_s.to_string(),
             carried.join(" "),
+            text_of(outage.recovery_ms.map(|time| time.to_string())),
             printable(&outage.reason),
         ];
         text.push_str(&fields.map(quoted).join(","));
@@ -430,6 +484,7 @@ mod tests {
             from: at(0),
             to: at(30 * 86_400),
             coverage_percent: 100.0,
+            events_from: Some(at(500)),
             whole: Availability::default(),
             uplinks: vec![
                 uplink("fiber", down),
@@ -443,6 +498,7 @@ mod tests {
                     lasts_s: 9,
                     reason: "no answer for 0.4 s, in 8 rounds of probes to 4 targets".to_owned(),
                     carried: vec![name("lte"), name("backup")],
+                    recovery_ms: Some(431),
                 },
                 OutageReport {
                     uplink: None,
@@ -451,14 +507,27 @@ mod tests {
                     lasts_s: 3,
                     reason: "a page says \"no\"\u{1b}[31m".to_owned(),
                     carried: vec![],
+                    recovery_ms: None,
                 },
             ],
+            planned: vec![PlannedReport {
+                uplink: name("fiber"),
+                begin: at(3_000),
+                end: Some(at(6_600)),
+                lasts_s: 3_600,
+                reason: "by hand, and for a reason that takes more than one line of eighty columns"
+                    .to_owned(),
+            }],
+            drills: vec![],
             switches: 4,
+            planned_switches: 1,
             recovery: RecoveryTime {
                 switches: 2,
                 median_ms: Some(431),
                 p95_ms: Some(12_007),
                 worst_ms: Some(12_007),
+                rto_ms: Some(2_000),
+                within_rto: Some(1),
             },
             method: METHOD,
         }
@@ -477,9 +546,14 @@ mod tests {
         );
         let recovery = "recovery time of 2: median 0.431 s, 95 % 12.007 s, worst 12.007 s\n";
         assert!(shown.contains(recovery), "{shown}");
+        let objective = "within `drill.rto` (2.000 s): 1 of 2\n";
+        assert!(shown.contains(objective), "{shown}");
+        assert!(shown.contains("switches: 4, 1 of these planned\n"));
+        assert!(shown.contains("fiber  1h 0m: by hand"), "{shown}");
+        assert!(shown.contains("events are kept since"), "{shown}");
         assert!(shown.contains("all  3s so far"), "{shown}");
         assert!(
-            shown.contains("fiber  9s, carried by lte, backup: no answer"),
+            shown.contains("fiber  9s, carried by lte, backup after 0.431 s: no"),
             "{shown}"
         );
     }
@@ -491,10 +565,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "uplink,begin,end,seconds,carried,reason",
-                "fiber,2026-11-20T00:16:40Z,2026-11-20T00:16:49Z,9,lte backup,\"no answer for 0.4 s, in 8 \
+                "uplink,begin,end,seconds,carried,recovery_ms,reason",
+                "fiber,2026-11-20T00:16:40Z,2026-11-20T00:16:49Z,9,lte backup,431,\"no answer for 0.4 s, in 8 \
                  rounds of probes to 4 targets\"",
-                ",2026-11-20T00:33:20Z,,3,,\"a page says \"\"no\"\"\\u{1b}[31m\"",
+                ",2026-11-20T00:33:20Z,,3,,,\"a page says \"\"no\"\"\\u{1b}[31m\"",
                 "",
             ]
         );

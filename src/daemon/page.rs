@@ -55,6 +55,7 @@ impl PictureSnapshot {
             },
             running: Some(&running),
             samples: &self.samples.book(self.wall),
+            rto: None,
         };
         html::day_pictures(&subject, &self.limits)
     }

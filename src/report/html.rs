@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use super::ledger::Ledger;
 use super::picture::{Axis, PictureSource, UplinkLimits, escaped, form};
-use super::{METHOD, OutageReport, Period, Report, Subject, UplinkReport, percent};
+use super::{
+    DrillReport, METHOD, OutageReport, Period, PlannedReport, RecoveryTime, Report, Subject,
+    UplinkReport,
+};
 use crate::samples::Account;
 use crate::units::{Bytes, Timestamp, UplinkName};
 
@@ -23,27 +26,36 @@ const SPANS: [(&str, u64); 3] = [
 
 /// The whole file.
 pub fn file(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
-    let report = Report::of(subject);
+    let ledger = Ledger::of_subject(subject);
+    let report = Report::of_ledger(subject, &ledger);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>Availability of the uplinks</title><style>{STYLE}</style></head><body>\n\
          <h1>Availability of the uplinks</h1>\n"
     );
-    let Report { from, to, .. } = &report;
-    let _ = writeln!(
+    let [from, to] = [report.from, report.to].map(utc);
+    let _ = write!(
         html,
-        "<p class=\"n\">{from} to {to}. Watched {:.1} % of that time. All times are UTC.</p>",
+        "<p class=\"n\">{from} to {to}. Watched {:.1} % of that time. All times are UTC.",
         report.coverage_percent
     );
+    if let Some(from) = report.events_from.map(utc) {
+        let _ = write!(
+            html,
+            " Events are kept since {from}: before it, outages are in the times, not in their number and the list."
+        );
+    }
+    html.push_str("</p>\n");
     summary(&mut html, &report);
-    html.push_str(&pictures(subject, limits, &SPANS));
+    html.push_str(&pictures(subject, &ledger, limits, &SPANS));
     outages(&mut html, &report.outages);
+    planned(&mut html, &report.planned);
+    drills(&mut html, &report.drills);
     let _ = writeln!(
         html,
-        "<h2>How it is counted</h2>\n<p>{METHOD} Traffic is that of the interface while the agent ran, and is rounded. \
-         Where the history of events does not reach back, the pictures show samples.</p>\n\
-         <p class=\"n\">Made by uplinkd {}</p></body></html>",
+        "<h2>How it is counted</h2>\n<p>{METHOD} Traffic is that of the interface while the agent ran, and is \
+         rounded.</p>\n<p class=\"n\">Made by uplinkd {}</p></body></html>",
         env!("CARGO_PKG_VERSION")
     );
     html
@@ -51,14 +63,16 @@ pub fn file(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
 
 /// The pictures of the last day, as the status page shows them.
 pub fn day_pictures(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
-    pictures(subject, limits, &SPANS[..1])
+    pictures(subject, &Ledger::of_subject(subject), limits, &SPANS[..1])
 }
 
-fn pictures(subject: &Subject<'_>, limits: &[UplinkLimits], spans: &[(&str, u64)]) -> String {
+fn pictures(
+    subject: &Subject<'_>,
+    ledger: &Ledger,
+    limits: &[UplinkLimits],
+    spans: &[(&str, u64)],
+) -> String {
     let (now, samples) = (subject.period.to, subject.samples);
-    let ledger = Ledger::of(subject.events, now, subject.running);
-    let names = ledger.names(subject.running.unwrap_or_default());
-    let ledger = &ledger;
     let source = PictureSource { ledger, samples };
     let mut html = key();
     for (title, seconds) in spans {
@@ -66,7 +80,7 @@ fn pictures(subject: &Subject<'_>, limits: &[UplinkLimits], spans: &[(&str, u64)
         let from = from.unwrap_or(SystemTime::UNIX_EPOCH);
         let period = Period { from, to: now };
         let _ = writeln!(html, "<h2>{title}</h2>");
-        for uplink in &names {
+        for uplink in &ledger.names(subject.running.unwrap_or_default(), period) {
             let limits = limits.iter().find(|limits| limits.uplink == *uplink);
             of_uplink(&mut html, &source, uplink, limits, period);
         }
@@ -83,22 +97,12 @@ fn of_uplink(
     period: Period,
 ) {
     let report = source.ledger.uplink(uplink.clone(), period, source.samples);
-    let (mut available, mut outage) = (
-        report.availability.available_s,
-        report.availability.outage_s,
-    );
-    for one in source.before_history(uplink, period) {
-        let seconds = |account| one.lasts.mul_f64(one.sample.share(account)).as_secs();
-        available += seconds(Account::Up) + seconds(Account::Degraded);
-        outage += seconds(Account::Outage);
-    }
-    let known = Duration::from_secs(available + outage);
-    let share = percent(Duration::from_secs(available), known);
+    let availability = report.availability;
     let text = format!(
         "{} available; outages {}, in all {}; carried {}",
-        share_text(share),
-        report.availability.outages,
-        lasts(outage),
+        share_text(availability.available_percent),
+        availability.outages,
+        lasts(availability.outage_s),
         lasts(report.carried_s)
     );
     let axis = Axis(period);
@@ -139,7 +143,7 @@ fn key() -> String {
         (Account::Up, "available"),
         (Account::Degraded, "available, degraded"),
         (Account::Outage, "outage"),
-        (Account::Planned, "maintenance"),
+        (Account::Planned, "planned: maintenance or a drill"),
         (Account::Idle, "at rest or not known"),
     ];
     for (account, word) in words {
@@ -214,22 +218,45 @@ fn summary(html: &mut String, report: &Report) {
     ];
     row(html, "at least one", &cells);
     html.push_str("</tbody></table></div>\n");
-    let recovery = &report.recovery;
-    let _ = write!(html, "<p>The traffic moved {} times.", report.switches);
-    let seconds = |time: u64| format!("{}.{:03} s", time / 1_000, time % 1_000);
-    if let [Some(median), Some(p95), Some(worst)] =
-        [recovery.median_ms, recovery.p95_ms, recovery.worst_ms]
-    {
+    let Report {
+        switches,
+        planned_switches,
+        ..
+    } = report;
+    let _ = writeln!(
+        html,
+        "<p>The traffic moved {switches} times, {planned_switches} of these as planned.{}</p>",
+        recovered(&report.recovery).unwrap_or_default()
+    );
+}
+
+/// How soon the traffic was back.
+fn recovered(recovery: &RecoveryTime) -> Option<String> {
+    let RecoveryTime {
+        switches,
+        median_ms,
+        p95_ms,
+        worst_ms,
+        rto_ms,
+        within_rto,
+    } = *recovery;
+    let [median, p95, worst] = [median_ms?, p95_ms?, worst_ms?].map(seconds);
+    let mut text = format!(
+        " Recovery time after {switches} failures of what carried it: median {median}, 95 % within {p95}, \
+         worst {worst}."
+    );
+    if let Some((rto, within)) = rto_ms.zip(within_rto) {
+        let rto = seconds(rto);
         let _ = write!(
-            html,
-            " After {} failures of what carried it it was back within {} (median), {} (95 %), {} (worst).",
-            recovery.switches,
-            seconds(median),
-            seconds(p95),
-            seconds(worst)
+            text,
+            " The objective is {rto}: {within} of {switches} met it."
         );
     }
-    html.push_str("</p>\n");
+    Some(text)
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{:03} s", millis / 1_000, millis % 1_000)
 }
 
 fn row(html: &mut String, head: &str, cells: &[String]) {
@@ -246,20 +273,16 @@ fn outages(html: &mut String, outages: &[OutageReport]) {
         html.push_str("<p>None.</p>\n");
         return;
     }
-    html.push_str(
-        "<div class=\"wide\"><table><caption>Each outage, the latest first</caption><thead><tr>",
-    );
-    for title in [
+    let titles = [
         "Begin",
         "Uplink",
         "Lasted",
+        "End",
         "Recovery",
         "Carried meanwhile",
         "Reason",
-    ] {
-        let _ = write!(html, "<th scope=\"col\">{title}</th>");
-    }
-    html.push_str("</tr></thead><tbody>");
+    ];
+    table(html, "Each outage, the latest first", &titles);
     for outage in outages.iter().rev() {
         let OutageReport {
             uplink,
@@ -268,24 +291,115 @@ fn outages(html: &mut String, outages: &[OutageReport]) {
             lasts_s,
             reason,
             carried,
+            recovery_ms,
         } = outage;
-        let end = end.map_or_else(|| "goes on".to_owned(), |end| end.to_string());
         let carried: Vec<_> = carried.iter().map(UplinkName::as_str).collect();
         let carried = if carried.is_empty() {
             "none".to_owned()
         } else {
             carried.join(", ")
         };
-        let _ = writeln!(
-            html,
-            "<tr><td class=\"t\">{begin}</td><td>{}</td><td class=\"t\">{}</td><td class=\"t\">{end}</td><td>{}</td><td>{}</td></tr>",
-            escaped(uplink.as_ref().map_or("all", UplinkName::as_str)),
+        let cells = [
+            utc(*begin),
+            uplink.as_ref().map_or("all", UplinkName::as_str).to_owned(),
             lasts(*lasts_s),
-            escaped(carried),
-            escaped(reason)
-        );
+            end_text(*end),
+            recovery_ms.map_or_else(|| "–".to_owned(), seconds),
+            carried,
+        ];
+        line(html, &cells, reason);
     }
     html.push_str("</tbody></table></div>\n");
+}
+
+fn planned(html: &mut String, planned: &[PlannedReport]) {
+    if planned.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Maintenance</h2>\n");
+    let titles = ["Begin", "Uplink", "Lasted", "End", "Reason"];
+    table(html, "Taken out of use by hand, the latest first", &titles);
+    for one in planned.iter().rev() {
+        let PlannedReport {
+            uplink,
+            begin,
+            end,
+            lasts_s,
+            reason,
+        } = one;
+        let cells = [
+            utc(*begin),
+            uplink.to_string(),
+            lasts(*lasts_s),
+            end_text(*end),
+        ];
+        line(html, &cells, reason);
+    }
+    html.push_str("</tbody></table></div>\n");
+}
+
+fn drills(html: &mut String, drills: &[DrillReport]) {
+    if drills.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Drills</h2>\n");
+    let titles = [
+        "End",
+        "Uplink",
+        "Failed for",
+        "Recovery",
+        "Result",
+        "Reason",
+    ];
+    table(html, "Each failover test, the latest first", &titles);
+    for drill in drills.iter().rev() {
+        let DrillReport {
+            at,
+            uplink,
+            findings,
+            reason,
+        } = drill;
+        let recovery = findings.recovery_ms.map(u64::from).map(seconds);
+        let cells = [
+            utc(*at),
+            uplink.to_string(),
+            seconds(findings.failed_ms.into()),
+            recovery.unwrap_or_else(|| "–".to_owned()),
+            findings.result.to_string(),
+        ];
+        line(html, &cells, reason);
+    }
+    html.push_str("</tbody></table></div>\n");
+}
+
+fn table(html: &mut String, caption: &str, titles: &[&str]) {
+    let _ = write!(
+        html,
+        "<div class=\"wide\"><table><caption>{caption}</caption><thead><tr>"
+    );
+    for title in titles {
+        let _ = write!(html, "<th scope=\"col\">{title}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+}
+
+/// A line of a list.
+fn line(html: &mut String, cells: &[String], reason: &str) {
+    html.push_str("<tr>");
+    for cell in cells {
+        let _ = write!(html, "<td>{}</td>", escaped(cell));
+    }
+    let _ = writeln!(html, "<td class=\"why\">{}</td></tr>", escaped(reason));
+}
+
+fn end_text(end: Option<Timestamp>) -> String {
+    end.map_or_else(|| "goes on".to_owned(), utc)
+}
+
+/// A time as people write it. The page says that all are UTC.
+fn utc(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.trim_end_matches('Z').replace('T', " ")
 }
 
 /// To three decimals, and never rounded up: only what had no outage is 100 %.

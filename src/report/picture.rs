@@ -72,36 +72,9 @@ impl UplinkLimits {
 }
 
 impl PictureSource<'_> {
-    /// Samples of the time that the history does not reach back to.
-    pub(super) fn before_history(
-        &self,
-        uplink: &UplinkName,
-        period: Period,
-    ) -> Vec<PlacedSample<'_>> {
-        let begin = self.ledger.watched.first().map(|span| span.from);
-        let until = begin.unwrap_or(period.to).min(period.to);
-        let all = self.samples.within(period.from, until);
-        let all = all.filter(|one| one.uplink == uplink && one.from + one.lasts <= until);
-        all.collect()
-    }
-
     /// The bar of the states of an uplink, and below it that of the traffic that it carried.
     pub(super) fn bar(&self, uplink: &UplinkName, axis: Axis, title: &str) -> String {
         let (mut looks, mut carried) = ([None; WIDTH], [None; WIDTH]);
-        for one in self.before_history(uplink, axis.0) {
-            let to = one.from + one.lasts;
-            let span = Period { from: one.from, to };
-            let accounts = Account::ALL.into_iter();
-            let look = accounts
-                .filter(|account| one.sample.share(*account) > 0.0)
-                .max();
-            paint(&mut looks, axis.columns(span), look);
-            paint(
-                &mut carried,
-                axis.columns(span),
-                (one.sample.carried() >= 0.5).then_some(()),
-            );
-        }
         for stay in self
             .ledger
             .stays
@@ -118,6 +91,11 @@ impl PictureSource<'_> {
         }
         for (span, uplinks) in &self.ledger.carried {
             if let Some(span) = span.within(axis.0).filter(|_| uplinks.contains(uplink)) {
+                paint(&mut carried, axis.columns(span), Some(()));
+            }
+        }
+        for (span, _) in { self.ledger.carried_in_samples.iter() }.filter(|(_, by)| by == uplink) {
+            if let Some(span) = span.within(axis.0) {
                 paint(&mut carried, axis.columns(span), Some(()));
             }
         }
@@ -148,13 +126,12 @@ impl PictureSource<'_> {
         axis: Axis,
     ) -> Option<(String, String)> {
         let samples = self.samples.within(axis.0.from, axis.0.to);
-        let mut samples: Vec<_> = samples.filter(|one| one.uplink == uplink).collect();
-        samples.sort_by_key(|one| one.from);
-        let most = |figure| {
-            let values = samples.iter().filter_map(|one| one.sample.figure(figure));
+        let points = points(samples.filter(|one| one.uplink == uplink), axis);
+        let most = |figure: fn(&PlotPoint) -> Option<f64>| {
+            let values = points.iter().filter_map(figure);
             values.reduce(f64::max)
         };
-        let (rtt, loss) = (most(Figure::RttP95), most(Figure::Loss));
+        let (rtt, loss) = (most(|point| point.rtt_p95), most(|point| point.loss));
         if rtt.is_none() && loss.is_none() {
             return None;
         }
@@ -190,9 +167,9 @@ impl PictureSource<'_> {
                 );
             }
         }
-        for one in &samples {
-            if let Some(loss) = one.sample.figure(Figure::Loss).filter(|loss| *loss > 0.0) {
-                let (from, to) = (axis.x(one.from), axis.x(one.from + one.lasts));
+        for point in &points {
+            if let Some(loss) = point.loss.filter(|loss| *loss > 0.0) {
+                let (from, to) = (axis.x(point.span.from), axis.x(point.span.to));
                 let height = ((HEIGHT - LOSS_FROM) * loss / loss_top).max(1.0);
                 let _ = write!(
                     svg,
@@ -202,8 +179,14 @@ impl PictureSource<'_> {
                 );
             }
         }
-        for (class, figure) in [("p95", Figure::RttP95), ("rtt", Figure::Rtt)] {
-            let path = path(&samples, figure, rtt_top, axis);
+        for (class, figure) in [
+            (
+                "p95",
+                (|point| point.rtt_p95) as fn(&PlotPoint) -> Option<f64>,
+            ),
+            ("rtt", |point| point.rtt()),
+        ] {
+            let path = path(&points, figure, rtt_top, axis);
             let _ = write!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
         }
         for x in self.switches(axis) {
@@ -221,9 +204,10 @@ impl PictureSource<'_> {
             .ledger
             .switched
             .iter()
-            .filter(|at| axis.0.contains(**at));
+            .map(|switch| switch.at)
+            .filter(|at| axis.0.contains(*at));
         let mut columns: Vec<_> = within
-            .map(|at| axis.columns(Period { from: *at, to: *at }).start)
+            .map(|at| axis.columns(Period { from: at, to: at }).start)
             .collect();
         columns.dedup();
         columns
@@ -237,22 +221,81 @@ fn limits_text(limits: &UplinkLimits) -> String {
     )
 }
 
-/// A line through a figure, broken where nothing was measured.
-fn path(samples: &[PlacedSample<'_>], figure: Figure, top: f64, axis: Axis) -> String {
-    let (mut path, mut end) = (String::new(), None);
+/// The samples in a column as one: the average of the medians, and the worst of the rest.
+struct PlotPoint {
+    span: Period,
+    medians: [f64; 2],
+    rtt_p95: Option<f64>,
+    loss: Option<f64>,
+}
+
+impl PlotPoint {
+    fn rtt(&self) -> Option<f64> {
+        let [sum, count] = self.medians;
+        (count > 0.0).then(|| sum / count)
+    }
+
+    fn add(&mut self, one: &PlacedSample<'_>) {
+        self.span.to = one.from + one.lasts;
+        if let Some(median) = one.sample.figure(Figure::Rtt) {
+            self.medians = [self.medians[0] + median, self.medians[1] + 1.0];
+        }
+        let worst = |known: Option<f64>, figure| match (known, one.sample.figure(figure)) {
+            (Some(known), Some(new)) => Some(f64::max(known, new)),
+            (known, new) => known.or(new),
+        };
+        self.rtt_p95 = worst(self.rtt_p95, Figure::RttP95);
+        self.loss = worst(self.loss, Figure::Loss);
+    }
+}
+
+/// Samples of an uplink, the oldest first, by columns.
+fn points<'a>(samples: impl Iterator<Item = PlacedSample<'a>>, axis: Axis) -> Vec<PlotPoint> {
+    let mut points: Vec<PlotPoint> = Vec::new();
+    let mut before = None;
     for one in samples {
-        let Some(value) = one.sample.figure(figure) else {
+        let (from, to) = (one.from, one.from);
+        let column = Some(axis.columns(Period { from, to }).start);
+        match points.last_mut() {
+            Some(last) if before == column && last.span.to == from => last.add(&one),
+            Some(_) | None => {
+                let mut point = PlotPoint {
+                    span: Period { from, to },
+                    medians: [0.0; 2],
+                    rtt_p95: None,
+                    loss: None,
+                };
+                point.add(&one);
+                points.push(point);
+            }
+        }
+        before = column;
+    }
+    points
+}
+
+/// A line through a figure, broken where nothing was measured.
+fn path(
+    points: &[PlotPoint],
+    figure: fn(&PlotPoint) -> Option<f64>,
+    top: f64,
+    axis: Axis,
+) -> String {
+    let (mut path, mut end) = (String::new(), None);
+    for point in points {
+        let Some(value) = figure(point) else {
             continue;
         };
-        let go = if end == Some(one.from) { 'L' } else { 'M' };
-        let x = axis.x(one.from + one.lasts / 2);
+        let Period { from, to } = point.span;
+        let go = if end == Some(from) { 'L' } else { 'M' };
+        let x = axis.x(from + point.span.lasts() / 2);
         let y = RTT_HEIGHT * (1.0 - value / top);
         let _ = write!(path, "{go}{x:.1} {y:.1}");
         if go == 'M' {
             // A single point is seen, too.
             path.push_str("h.1");
         }
-        end = Some(one.from + one.lasts);
+        end = Some(to);
     }
     path
 }

@@ -1,6 +1,10 @@
+use std::time::SystemTime;
+
 use super::*;
 use crate::engine::event::cause::SwitchCause;
+use crate::engine::event::drill::DrillResult;
 use crate::engine::event::{EventKind, Side};
+use crate::engine::state::State;
 use crate::units::InterfaceName;
 use crate::units::sorted::SortedSet;
 
@@ -83,6 +87,7 @@ fn day(events: &[EventRecord], is_running: bool) -> Report {
         },
         running: is_running.then_some(&running),
         samples: &SampleBook::default(),
+        rto: Some(Duration::from_secs(2)),
     })
 }
 
@@ -226,6 +231,7 @@ fn the_state_at_the_begin_of_the_period_is_that_of_the_events_before_it() {
         },
         running: Some(&[name("fiber"), name("lte")]),
         samples: &SampleBook::default(),
+        rto: Some(Duration::from_secs(2)),
     });
     assert_eq!(of(&report, "fiber").availability.outage_s, 300);
     assert_eq!(report.outages[0].begin, Timestamp(at(40_000)));
@@ -299,7 +305,157 @@ fn the_recovery_time_is_that_of_the_switches_from_what_was_down_by_itself() {
     assert_eq!(recovery.median_ms, Some(1_000));
     assert_eq!(recovery.p95_ms, Some(1_900));
     assert_eq!(recovery.worst_ms, Some(2_000));
-    assert_eq!(day(&one_outage(), true).recovery, RecoveryTime::default());
+    assert_eq!(
+        (recovery.rto_ms, recovery.within_rto),
+        (Some(2_000), Some(20))
+    );
+    assert_eq!(day(&one_outage(), true).recovery.switches, 0);
+}
+
+#[test]
+fn an_outage_names_the_recovery_of_the_traffic_that_it_carried_and_no_other() {
+    let mut events = one_outage();
+    events[5].recovery_ms = Some(2_431);
+    // Later, the standby fails, which carries nothing.
+    events.push(turn(50_000, "lte", State::Down));
+    events.push(turn(50_100, "lte", State::Up));
+    let report = day(&events, true);
+    let times: Vec<_> = report.outages.iter().map(|one| one.recovery_ms).collect();
+    assert_eq!(times, [Some(2_431), None]);
+    assert_eq!(report.recovery.within_rto, Some(0), "the objective is 2 s");
+}
+
+/// A day with a drill of 30 s, which ends at `second`.
+fn drilled(second: u32, failed_ms: u32) -> Vec<EventRecord> {
+    let of_drill = |second, from: &str, to: &str| EventRecord {
+        recovery_ms: Some(410),
+        cause: Some(SwitchCause::Drill),
+        ..switch(second, &[from], &[to])
+    };
+    let findings = DrillFindings {
+        result: DrillResult::Passed,
+        rto_ms: 2_000,
+        recovery_ms: Some(410),
+        failed_ms,
+        sent: 600,
+        lost: 8,
+    };
+    let drill = EventRecord {
+        uplink: Some(name("fiber")),
+        reason: "passed".to_owned(),
+        drill: Some(findings),
+        ..event(second, EventKind::Drill)
+    };
+    let mut events = one_outage();
+    events.extend([
+        of_drill(second - 30, "fiber", "lte"),
+        drill,
+        of_drill(second + 1, "lte", "fiber"),
+    ]);
+    events
+}
+
+#[test]
+fn a_drill_and_a_maintenance_are_planned_and_no_part_of_availability_or_recovery() {
+    let mut events = drilled(60_000, 30_000);
+    events.push(turn(70_000, "lte", State::Disabled));
+    events.push(turn(73_600, "lte", State::Up));
+    let report = day(&events, true);
+    let fiber = of(&report, "fiber");
+    assert_eq!(fiber.planned_s, 30);
+    assert_eq!(fiber.availability.outage_s, 600);
+    assert_eq!(fiber.availability.available_s, u64::from(DAY - 630));
+    assert_eq!(of(&report, "lte").planned_s, 3_600);
+    assert_eq!((report.switches, report.planned_switches), (4, 2));
+    assert_eq!(report.recovery.switches, 0);
+    let [planned] = &report.planned[..] else {
+        panic!("{:?}", report.planned);
+    };
+    assert_eq!(planned.uplink, name("lte"));
+    assert_eq!(planned.begin, Timestamp(at(70_000)));
+    assert_eq!(planned.end, Some(Timestamp(at(73_600))));
+    let [drill] = &report.drills[..] else {
+        panic!("{:?}", report.drills);
+    };
+    assert_eq!(drill.at, Timestamp(at(60_000)));
+    assert_eq!(drill.findings.result, DrillResult::Passed);
+    assert_eq!(report.whole.outages, 0);
+    // One that was due and did not begin takes no time.
+    let skipped = day(&drilled(60_000, 0), true);
+    assert_eq!(of(&skipped, "fiber").planned_s, 0);
+    assert_eq!(skipped.drills.len(), 1);
+}
+
+#[test]
+fn what_a_full_history_has_dropped_is_told_by_samples_and_is_watched() {
+    let (_, samples) = year();
+    // Of a year, the history holds the last ten days; no event names `sat`, which is well.
+    let begin = 355 * DAY;
+    let events = [
+        turn(begin, "lte", State::Up),
+        turn(begin + 100, "fiber", State::Down),
+        switch(begin + 100, &["fiber"], &["lte"]),
+        turn(begin + 160, "fiber", State::Up),
+        switch(begin + 220, &["lte"], &["fiber"]),
+    ];
+    let running = ["fiber", "dsl", "lte", "sat"].map(name);
+    let report = Report::of(&Subject {
+        events: &events,
+        period: Period {
+            from: at(0),
+            to: at(365 * DAY),
+        },
+        running: Some(&running),
+        samples: &samples,
+        rto: None,
+    });
+    assert!(
+        report.coverage_percent > 99.7,
+        "{}",
+        report.coverage_percent
+    );
+    assert_eq!(report.events_from, Some(Timestamp(at(begin))));
+    for uplink in &report.uplinks {
+        let known = uplink.availability.available_s + uplink.availability.outage_s;
+        let days = Duration::from_secs(known).as_secs_f64() / 86_400.0;
+        assert!((363.9..=365.1).contains(&days), "{}: {days}", uplink.name);
+    }
+    let fiber = of(&report, "fiber");
+    assert_eq!(
+        (fiber.availability.outages, fiber.availability.outage_s),
+        (1, 60)
+    );
+    assert!(fiber.carried_s > 363 * 86_400, "{}", fiber.carried_s);
+    assert_eq!(report.whole.outages, 0, "dsl and sat are known to be well");
+    assert_eq!(report.outages.len(), 1);
+}
+
+#[test]
+fn after_a_power_cut_samples_tell_what_was_watched_after_the_last_event() {
+    let (_, samples) = year();
+    let begin = 364 * DAY;
+    let events = [
+        started(begin),
+        turn(begin, "fiber", State::Up),
+        switch(begin, &[], &["fiber"]),
+    ];
+    let report = Report::of(&Subject {
+        events: &events,
+        period: Period {
+            from: at(begin),
+            to: at(365 * DAY),
+        },
+        running: None,
+        samples: &samples,
+        rto: None,
+    });
+    assert!(
+        report.coverage_percent > 99.6,
+        "{}",
+        report.coverage_percent
+    );
+    assert!(of(&report, "fiber").availability.available_s > u64::from(DAY - 600));
+    assert_eq!(report.events_from, None);
 }
 
 fn state(second: u32, uplink: &str, state: State, reason: &str) -> EventRecord {
@@ -356,6 +512,7 @@ fn the_html_of_a_year_of_four_uplinks_and_2000_outages_is_one_file_and_soon_made
         },
         running: Some(&running),
         samples: &samples,
+        rto: None,
     };
     let limits = running.iter().map(|uplink| UplinkLimits {
         uplink: uplink.clone(),
@@ -415,17 +572,22 @@ fn a_picture_shows_an_outage_however_short_and_who_carried_and_samples_where_eve
         },
         running: Some(&running),
         samples: &samples,
+        rto: None,
     };
     let page = html::file(&subject, &[]);
     let bars: Vec<_> = page.split("<svg class=\"bar\"").skip(1).collect();
-    assert_eq!(bars.len(), 3 * 2, "those that run or have a history");
+    assert_eq!(
+        bars.len(),
+        3 * 4,
+        "those that run, and those of which something is known"
+    );
     let of_day = bars[0].split("</svg>").next().expect("a bar");
     assert!(
         of_day.contains("class=\"outage\""),
         "3 s in a day: {of_day}"
     );
     assert_eq!(of_day.matches("class=\"carried\"").count(), 1, "{of_day}");
-    let of_year = bars[4].split("</svg>").next().expect("a bar");
+    let of_year = bars[8].split("</svg>").next().expect("a bar");
     assert!(
         of_year.contains("class=\"up\" x=\"0\""),
         "samples: {of_year}"
