@@ -1,5 +1,7 @@
 //! Routes, rules, flows and probes: the plans alone, and all of it on a real kernel.
 
+#[path = "../support/browser.rs"]
+mod browser;
 #[path = "../support/extent.rs"]
 mod extent;
 #[path = "../support/host.rs"]

@@ -1,6 +1,6 @@
 "use strict";
 const at = id => document.getElementById(id);
-let states = "", drawn = 0;
+let states = "", due = 0;
 
 function cell(row, text, kind, head) {
   const cell = document.createElement(head ? "th" : "td");
@@ -14,29 +14,35 @@ function number(value, unit, digits) {
   return value === null ? "–" : value.toFixed(digits) + unit;
 }
 
+function time(text) {
+  return text.slice(0, 19).replace("T", " ");
+}
+
 function show(status) {
   const active = status.active.join(", ");
   const last = status.last_switch;
   at("head").textContent = (active ? "Carrying: " + active : "No uplink carries the traffic") +
     (status.mode === "manual" ? " (chosen by hand)" : "") +
-    (last ? ". Last switch " + last.at + ": " + last.reason : "");
+    (last ? ". Last switch " + time(last.at) + ": " + last.reason : "");
   at("uplinks").replaceChildren(...status.uplinks.map(uplink => {
     const row = document.createElement("tr");
     cell(row, uplink.name, "t", true);
     cell(row, uplink.state + (uplink.active ? ", carries" : ""), "t s-" + uplink.state);
     cell(row, number(uplink.rtt_ms, " ms", 1), "r");
-    cell(row, number(uplink.loss_percent, " %", 1), "r");
-    cell(row, number(uplink.score, "", 0), "r");
-    cell(row, uplink.since.slice(0, 19).replace("T", " "), "t");
+    cell(row, number(uplink.loss_percent, " %", 1), "r less");
+    cell(row, number(uplink.score, "", 0), "r less");
+    cell(row, time(uplink.since), "t less");
     cell(row, uplink.reason, "why");
     return row;
   }));
-  const now = JSON.stringify([status.active, status.uplinks.map(uplink => uplink.state)]);
-  if (now !== states || Date.now() - drawn > 30000) {
-    states = now;
-    drawn = Date.now();
+  const now = Date.now();
+  const seen = JSON.stringify([status.active, status.uplinks.map(uplink => uplink.state)]);
+  if (seen !== states || now > due) {
+    /* The same pictures answer for two seconds: a change may be in the next ones only. */
+    due = now + (seen === states ? 30000 : 3000);
+    states = seen;
     fetch("/day.html").then(answer => answer.ok ? answer.text() : Promise.reject())
-      .then(html => { at("day").innerHTML = html; }, () => { drawn = 0; });
+      .then(html => { at("day").innerHTML = html; }, () => { due = 0; });
   }
 }
 
@@ -54,4 +60,4 @@ async function look() {
 }
 
 look();
-document.addEventListener("visibilitychange", () => { drawn = 0; });
+document.addEventListener("visibilitychange", () => { due = 0; });

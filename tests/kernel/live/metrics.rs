@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "figures")]
 #![expect(clippy::print_stderr, reason = "figures")]
 
+mod page;
 mod prometheus;
 
 use std::fs;
@@ -429,6 +430,52 @@ fn switch_times(site: &Site, count: usize) -> Vec<Duration> {
     times
 }
 
+/// Does something while clients come as fast as they can, each with the next of these requests, and never read; and
+/// tells how many came.
+fn in_a_flood<T>(
+    at: &'static str,
+    requests: &'static [&'static [u8]],
+    work: impl FnOnce() -> T,
+) -> (T, usize) {
+    let ends = Arc::new(AtomicBool::new(false));
+    let namespace = fs::File::open("/proc/thread-self/ns/net").expect("our namespace");
+    let is_over = ends.clone();
+    let flood = std::thread::spawn(move || {
+        setns(namespace, CloneFlags::CLONE_NEWNET).expect("our namespace");
+        let mut clients = std::collections::VecDeque::new();
+        let mut made = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            if let Some(mut client) = connect(at) {
+                drop(client.write_all(requests[made % requests.len()]));
+                clients.push_back(client);
+                made += 1;
+            }
+            if clients.len() > 100 {
+                clients.pop_front();
+            }
+        }
+        made
+    });
+    let done = work();
+    ends.store(true, Ordering::Relaxed);
+    (done, flood.join().expect("the flood ends"))
+}
+
+/// Switches by hand come to their end in a flood; prints what it costs them.
+fn assert_switches_in_a_flood(site: &Site, at: &'static str, requests: &'static [&'static [u8]]) {
+    let count = extent(10, 100);
+    let alone = switch_times(site, count);
+    let (beside, made) = in_a_flood(at, requests, || switch_times(site, count));
+    eprintln!(
+        "a switch by hand takes {:?} (at most {:?}), beside {made} clients {:?} (at most {:?})",
+        alone[count / 2],
+        alone[count - 1],
+        beside[count / 2],
+        beside[count - 1]
+    );
+    assert!(made > 0);
+}
+
 #[test]
 fn each_switch_comes_to_its_end_in_a_flood_of_clients() {
     netns::run(async |world| {
@@ -439,37 +486,6 @@ fn each_switch_comes_to_its_end_in_a_flood_of_clients() {
             status["active"][0] == "fiber" && state(0) && state(1)
         };
         site.status(are_up).await;
-        let count = extent(10, 100);
-        let alone = switch_times(&site, count);
-        let ends = Arc::new(AtomicBool::new(false));
-        let namespace = fs::File::open("/proc/thread-self/ns/net").expect("our namespace");
-        let is_over = ends.clone();
-        let flood = std::thread::spawn(move || {
-            setns(namespace, CloneFlags::CLONE_NEWNET).expect("our namespace");
-            let mut clients = std::collections::VecDeque::new();
-            let mut made = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                if let Some(mut client) = connect(AT) {
-                    drop(client.write_all(if made % 2 == 0 { GET } else { b"GET /" }));
-                    clients.push_back(client);
-                    made += 1;
-                }
-                if clients.len() > 100 {
-                    clients.pop_front();
-                }
-            }
-            made
-        });
-        let beside = switch_times(&site, count);
-        ends.store(true, Ordering::Relaxed);
-        let made = flood.join().expect("the flood ends");
-        eprintln!(
-            "a switch by hand takes {:?} (at most {:?}), beside {made} clients {:?} (at most {:?})",
-            alone[count / 2],
-            alone[count - 1],
-            beside[count / 2],
-            beside[count - 1]
-        );
-        assert!(made > 0);
+        assert_switches_in_a_flood(&site, AT, &[GET, b"GET /"]);
     });
 }
