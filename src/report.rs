@@ -185,7 +185,7 @@ pub struct DrillReport {
 impl Report {
     /// The report on a subject.
     pub fn of(subject: &Subject<'_>) -> Self {
-        Self::of_ledger(subject, &Ledger::of_subject(subject))
+        Self::of_ledger(subject, &Ledger::of_subject(subject, Duration::ZERO))
     }
 
     fn of_ledger(subject: &Subject<'_>, ledger: &Ledger) -> Self {

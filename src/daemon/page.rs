@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use ipnet::IpNet;
 
@@ -47,12 +46,11 @@ impl PictureSnapshot {
         events.extend(waiting);
         let uplinks = self.status.uplinks.iter();
         let running: Vec<_> = uplinks.map(|uplink| uplink.name.clone()).collect();
+        let now = self.wall.at(self.wall.now()).0;
         let subject = Subject {
             events: &events,
-            period: Period {
-                from: SystemTime::UNIX_EPOCH,
-                to: self.wall.at(self.wall.now()).0,
-            },
+            // The pictures have a period of their own.
+            period: Period { from: now, to: now },
             running: Some(&running),
             samples: &self.samples.book(self.wall),
             rto: None,

@@ -26,7 +26,7 @@ const SPANS: [(&str, u64); 3] = [
 
 /// The whole file.
 pub fn file(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
-    let ledger = Ledger::of_subject(subject);
+    let ledger = Ledger::of_subject(subject, Duration::from_secs(SPANS[2].1));
     let report = Report::of_ledger(subject, &ledger);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -61,9 +61,11 @@ pub fn file(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
     html
 }
 
-/// The pictures of the last day, as the status page shows them.
+/// The pictures of the last day, as the status page shows them. Of a subject that is about that day they are soon made.
 pub fn day_pictures(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
-    pictures(subject, &Ledger::of_subject(subject), limits, &SPANS[..1])
+    let spans = &SPANS[..1];
+    let ledger = Ledger::of_subject(subject, Duration::from_secs(DAY));
+    pictures(subject, &ledger, limits, spans)
 }
 
 fn pictures(

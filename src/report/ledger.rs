@@ -307,13 +307,15 @@ impl KnownTimes {
 }
 
 impl Ledger {
-    /// Of these events, the oldest first, until `now`. `running`: the uplinks of an agent that runs then.
+    /// Of these events, the oldest first, until the end of `period`, and of the samples in it. `running`: the uplinks
+    /// of an agent that runs then.
     pub(super) fn of(
         events: &[EventRecord],
-        now: SystemTime,
+        period: Period,
         running: Option<&[UplinkName]>,
         samples: &SampleBook,
     ) -> Self {
+        let now = period.to;
         let mut clerk = Clerk {
             ledger: Self::default(),
             now,
@@ -329,7 +331,7 @@ impl Ledger {
         clerk.close(end, running);
         let mut ledger = clerk.ledger;
         ledger.set_drills_apart();
-        ledger.fill(samples, now);
+        ledger.fill(samples, period);
         ledger
     }
 
@@ -367,7 +369,7 @@ impl Ledger {
     }
 
     /// Samples tell what events leave open.
-    fn fill(&mut self, samples: &SampleBook, now: SystemTime) {
+    fn fill(&mut self, samples: &SampleBook, period: Period) {
         let watched = KnownTimes::of(self.watched.iter().copied());
         let carried = KnownTimes::of(self.carried.iter().map(|(span, _)| *span));
         let of_uplink = |uplink: &UplinkName| {
@@ -376,10 +378,10 @@ impl Ledger {
         };
         let known: SortedMap<_, _> = samples.names().iter().map(of_uplink).collect();
         let mut covered: Vec<Period> = Vec::new();
-        for one in samples.within(SystemTime::UNIX_EPOCH, now) {
+        for one in samples.within(period.from, period.to) {
             let (from, to) = (one.from, one.from + one.lasts);
             let slot = Period { from, to };
-            if to > now {
+            if to > period.to {
                 continue;
             }
             if !watched.overlap(slot) {

@@ -12,16 +12,19 @@ use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Timestamp, UplinkName};
 
 impl Ledger {
-    /// That of a subject.
-    pub(super) fn of_subject(subject: &Subject<'_>) -> Self {
+    /// That of a subject, and of at least so long before its end.
+    pub(super) fn of_subject(subject: &Subject<'_>, at_least: Duration) -> Self {
         let Subject {
             events,
-            period,
+            period: Period { from, to },
             running,
             samples,
             rto: _,
         } = *subject;
-        Self::of(events, period.to, running, samples)
+        let from = to
+            .checked_sub(at_least)
+            .map_or(from, |least| least.min(from));
+        Self::of(events, Period { from, to }, running, samples)
     }
 
     /// Those of the running agent, then all others of a period.
