@@ -39,6 +39,8 @@ pub enum Request {
     },
     /// What was measured, as far as it is kept.
     Samples,
+    /// What was measured in the last day, as lines of text.
+    Day,
     /// Take over a changed configuration unless it has a mistake
     Reload,
     /// What an operator chooses by hand.
@@ -93,7 +95,7 @@ pub enum Response {
     NotFound(String),
     /// The newest events, oldest first.
     History(Vec<EventRecord>),
-    /// The samples, as `samples::file` writes them as text.
+    /// The samples, as `samples::file` writes them as text, or those of a day as `samples::lines` does.
     Samples(String),
 }
 

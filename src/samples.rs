@@ -12,6 +12,7 @@
 
 pub mod file;
 pub mod gather;
+pub mod lines;
 
 use std::time::{Duration, SystemTime};
 

@@ -34,7 +34,7 @@ impl Daemon {
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.follow_command(&call.by, command),
             Request::Reload => self.reload(),
-            Request::Samples => {
+            Request::Samples | Request::Day => {
                 self.read_samples();
                 self.state.samples.answer(call, self.clock.wall());
                 return;

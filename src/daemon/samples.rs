@@ -7,15 +7,16 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::Daemon;
-use crate::control::{Call, Response};
+use crate::control::{Call, Request, Response};
 use crate::engine::status::Status;
 use crate::samples::SampleBook;
-use crate::samples::file;
 use crate::samples::gather::SampleGatherer;
+use crate::samples::{file, lines};
 use crate::units::{Moment, Wall};
 
 /// How long a stop waits for a file that is being written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The samples of the agent.
 pub(super) struct AgentSamples {
@@ -65,7 +66,13 @@ impl AgentSamples {
     pub(super) fn answer(&self, call: Call, wall: Wall) {
         let gatherer = self.gatherer.clone();
         spawn_blocking(move || {
-            let text = file::to_text(&gatherer.book(wall));
+            let book = gatherer.book(wall);
+            let now = wall.at(wall.now()).0;
+            let text = if call.request == Request::Day {
+                lines::within(&book, [now.checked_sub(DAY).unwrap_or(now), now])
+            } else {
+                file::to_text(&book)
+            };
             call.answer(Response::Samples(text));
         });
     }

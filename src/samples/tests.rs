@@ -111,6 +111,29 @@ fn seconds_of(book: &SampleBook, account: Account, [from, to]: [u64; 2]) -> f64 
     seconds.sum()
 }
 
+#[test]
+fn the_lines_of_a_time_have_the_worst_of_each_slot_and_leave_empty_what_was_not_measured() {
+    let mut machine = Machine::new(SampleBook::default(), at(0), &["fiber", "lte"]);
+    machine.status.uplinks[1].rtt_ms = None;
+    machine.read();
+    machine.pass(400);
+    machine.is_now(State::Down);
+    machine.pass(7);
+    machine.is_now(State::Up);
+    machine.pass(800);
+    let lines = lines::within(&machine.book(), [at(300), at(900)]);
+    let expected = format!(
+        "{}{},300,fiber,outage,1.000,12.3,20.0,10.1\n{},300,lte,up,0.000,,20.0,10.1\n\
+         {},300,fiber,up,1.000,12.3,20.0,10.0\n{},300,lte,up,0.000,,20.0,10.0\n",
+        lines::HEAD,
+        BEGIN + 300,
+        BEGIN + 300,
+        BEGIN + 600,
+        BEGIN + 600
+    );
+    assert_eq!(lines, expected);
+}
+
 #[track_caller]
 fn assert_close(value: f64, expected: f64, tolerance: f64) {
     assert!(

@@ -155,6 +155,14 @@ fn the_history_is_a_list_of_what_hooks_get() {
 }
 
 #[test]
+fn what_was_measured_in_a_day_is_lines_of_text() {
+    let site = Site::new();
+    let mut client = site.bus.accept();
+    let day = json!({"samples": "a day"});
+    assert_eq!(client.call("day", &json!({})), (0, Some(day)));
+}
+
+#[test]
 fn a_history_that_no_message_can_hold_is_an_error_and_not_the_end() {
     let site = Site::new();
     let mut client = site.bus.accept();

@@ -148,6 +148,7 @@ async fn serve(
                     call.answer(Response::History((0..count).map(event).collect()));
                 }
                 Request::Samples => call.answer(Response::Refused("no samples".to_owned())),
+                Request::Day => call.answer(Response::Samples("a day".to_owned())),
                 Request::Reload => call.answer(Response::Refused("not now".to_owned())),
             },
         }

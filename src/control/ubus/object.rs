@@ -21,6 +21,7 @@ const MOST_EVENTS: usize = 1_000;
 const OTHERS: &[(&str, &[(&str, u8)])] = &[
     ("status", &[]),
     ("history", &[("since", kind::TEXT)]),
+    ("day", &[]),
     ("reload", &[]),
 ];
 
