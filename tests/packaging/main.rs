@@ -6,5 +6,6 @@ mod machine;
 mod collector;
 mod dashboard;
 mod hooks;
+mod luci;
 mod metrics;
 mod openwrt;
