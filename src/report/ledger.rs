@@ -274,7 +274,8 @@ fn is_planned(cause: SwitchCause) -> bool {
         | SwitchCause::Degraded
         | SwitchCause::Failback
         | SwitchCause::Best
-        | SwitchCause::Sharing => false,
+        | SwitchCause::Sharing
+        | SwitchCause::Doubt => false,
     }
 }
 
