@@ -362,14 +362,7 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        let drilled = self.drills.uplink();
-        let mut status = agent_status(self.view(), &self.stale_flows, drilled, agent, wall);
-        let failing = self.drills.failing().map(UplinkId::index);
-        if let Some(uplink) = failing.and_then(|place| status.uplinks.get_mut(place)) {
-            uplink.in_drill = true;
-            uplink.reason.insert_str(0, "in a drill: ");
-        }
-        status
+        agent_status(self.view(), &self.stale_flows, &self.drills, agent, wall)
     }
 
     /// The drill that goes on, and when the next one is due by itself.

@@ -1,7 +1,7 @@
 //! The status of the agent: the read model of all uplinks and groups, built once.
 
+use super::drill::Drills;
 use super::group::carriers::names;
-use super::ids::UplinkId;
 use super::kept_flows::KeptFlows;
 use super::settings::Flows;
 use super::stale_flows::StaleFlows;
@@ -15,7 +15,7 @@ use crate::units::Wall;
 pub(super) fn agent_status(
     view: EngineView<'_>,
     flows: &StaleFlows,
-    drilled: Option<UplinkId>,
+    drills: &Drills,
     agent: AgentState,
     wall: Wall,
 ) -> Status {
@@ -36,7 +36,7 @@ pub(super) fn agent_status(
         choices: agent.choices,
         policy: view.settings.failover.policy,
         since: default_group.since().map(|since| wall.at(since)),
-        uplinks: uplink_status(view, &flows.kept, wall),
+        uplinks: uplink_status(view, &flows.kept, drills, wall),
         new_connections: flows.soft.status(),
         active: names(&default_group.carriers(uplinks), uplinks),
         groups: group_status.collect(),
@@ -44,14 +44,21 @@ pub(super) fn agent_status(
         flow_memory: agent.flow_memory,
         last_switch: default_group.last_switch(wall),
         drill: DrillStatus {
-            running: drilled.and_then(|id| Some(view.uplink(id)?.settings().name.clone())),
+            running: drills
+                .uplink()
+                .and_then(|id| Some(view.uplink(id)?.settings().name.clone())),
             schedule: view.settings.drill.schedule,
             next: agent.next_drill,
         },
     }
 }
 
-fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<UplinkStatus> {
+fn uplink_status(
+    view: EngineView<'_>,
+    kept: &KeptFlows,
+    drills: &Drills,
+    wall: Wall,
+) -> Vec<UplinkStatus> {
     let active = view.groups.all_carriers(view.uplinks);
     let damping = view.settings.failover.damping;
     let default_group = view.groups.default_group();
@@ -70,7 +77,12 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
             flows_on_failback: flows_on_failback(view, kept, uplink),
             flows_until: kept.until(view, uplink),
         };
-        uplink.status(part, wall)
+        let mut status = uplink.status(part, wall);
+        status.in_drill = drills.failing() == Some(id);
+        if status.in_drill {
+            status.reason.insert_str(0, "in a drill: ");
+        }
+        status
     };
     view.uplinks.iter().map(status).collect()
 }
