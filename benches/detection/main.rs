@@ -22,6 +22,7 @@ mod report;
 mod rows;
 mod scene;
 mod silences;
+mod soft;
 mod traffic;
 
 use std::num::NonZero;
@@ -70,6 +71,9 @@ fn main() -> ExitCode {
     }
     if arguments.long_part("traffic") {
         under_traffic(arguments.extent, &mut demands);
+    }
+    if arguments.long_part("soft failover") {
+        soft::print(arguments.extent, &mut demands);
     }
     if arguments.long_part("series") {
         series(arguments.extent, &mut demands);

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use uplinkd::config::{Config, defaults};
 use uplinkd::engine::event::{Change, Event};
+use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::Settings;
 use uplinkd::engine::state::State;
 use uplinkd::replay::Replay;
+use uplinkd::routing::Family;
 use uplinkd::units::{Bytes, Moment, Target, UplinkName, Wall};
 
 use crate::chance::Chance;
@@ -193,7 +195,15 @@ impl Watch {
         self.replay.world().traffic.take_up(habit, now);
     }
 
-    fn is_carrying(&self) -> bool {
+    /// The kernel remembers flows: new connections may leave an uplink before all others.
+    pub(crate) fn remember_flows(&mut self) {
+        let uplinks = self.replay.probes().keys();
+        let families = |name: &UplinkName| Family::ROUTED.map(|family| (name.clone(), family));
+        let flows = uplinks.flat_map(families).collect();
+        self.replay.input(Input::FlowsRemembered(flows));
+    }
+
+    pub(crate) fn is_carrying(&self) -> bool {
         self.is_observed(&self.replay.engine().carriers())
     }
 
@@ -201,14 +211,19 @@ impl Watch {
     pub(crate) fn carried(&mut self, span: Duration) -> Vec<(f64, f64)> {
         let from = self.is_carrying().then(|| self.seconds());
         let events = self.run(span);
-        self.spans(from, &events)
+        self.spans(from, &events, all_traffic)
     }
 
-    /// When the observed uplink carried the traffic, which it did since `from` before these events.
-    fn spans(&self, mut from: Option<f64>, events: &[Event]) -> Vec<(f64, f64)> {
+    /// When the observed uplink was among those that take what moves, which it did since `from` before these events.
+    pub(crate) fn spans(
+        &self,
+        mut from: Option<f64>,
+        events: &[Event],
+        taking: fn(&Change) -> Option<&Vec<UplinkName>>,
+    ) -> Vec<(f64, f64)> {
         let mut spans = Vec::new();
         for event in events {
-            let Change::Switch { to, .. } = &event.change else {
+            let Some(to) = taking(&event.change) else {
                 continue;
             };
             let at = event.at.since_start().as_secs_f64();
@@ -304,6 +319,15 @@ impl Watch {
     }
 }
 
+/// What carries all traffic from this change on.
+pub(crate) fn all_traffic(change: &Change) -> Option<&Vec<UplinkName>> {
+    if let Change::Switch { to, .. } = change {
+        Some(to)
+    } else {
+        None
+    }
+}
+
 /// Everything about one process at one interval.
 pub(crate) fn measure(process: Process, tuning: Tuning, extent: Extent) -> Figures {
     let life = |seed| {
@@ -345,7 +369,7 @@ fn live(mut watch: Watch, extent: Extent) -> (Watch, Figures) {
         useless += silences.iter().filter(is_useless).count();
         felt += felt_on(
             &silences,
-            &watch.spans(from, &new),
+            &watch.spans(from, &new, all_traffic),
             watch.seconds(),
             switch_cost,
         )
