@@ -24,7 +24,7 @@
 //!            │        └──────> config ───> engine::{budget, settings}, routing
 //!            ├──> control (as a client), config, kernel (`check` looks at the machine)
 //!            ├──> alert ────> config (where the log goes)
-//!            └──> lab ──────> the program itself, in a network of its own; kernel::netfilter
+//!            └──> lab ──────> the program itself, in a network of its own; engine::score, kernel::netfilter
 //! ```
 //! - [`units`]: numbers with a unit, names with an identity.
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the

@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::engine::event::EventKind;
+use crate::lab::download::DownloadTraffic;
 use crate::lab::event::TrafficExit;
 use crate::lab::expected_report::ExpectedReport;
 use crate::lab::family::{LabFamily, PerFamily};
 use crate::lab::incoming::IncomingCounts;
 use crate::lab::inventory::InventoryDifference;
 use crate::lab::long_flow::FlowOutcome;
+use crate::lab::other_traffic::OtherTraffic;
 use crate::lab::report::{
     DrillCounts, ExpectationCheck, LookupCounts, PhaseCost, TimelineEntry, TimelineNote,
     exit_in_words,
@@ -23,8 +25,8 @@ pub(super) struct PhaseObservations<'p> {
     pub(super) traffic: ClientTraffic,
     /// By the client, of its IPv6 traffic, if it had any.
     pub(super) traffic6: Option<ClientTraffic>,
-    /// By the client, of its new connections, if it had any.
-    pub(super) new_traffic: Option<ClientTraffic>,
+    /// By the client, beside its stream.
+    pub(super) other: OtherTraffic,
     /// By the client, in each outage of a wire that was broken again and again.
     pub(super) outages: Vec<ClientTraffic>,
     /// How much of the phase the machine took, which woke its threads late.
@@ -98,7 +100,11 @@ pub(super) fn checks(
         active,
         switches,
         gap,
-        new_gap,
+        new_gap: _,
+        new_moved: _,
+        mos: _,
+        download_pause: _,
+        download_broken: _,
         median_gap,
         lost,
         active6,
@@ -129,7 +135,6 @@ pub(super) fn checks(
             .map(|uplink| through("traffic", uplink, &seen.active.v4)),
         switches.map(|most| at_most("switches", most, Some(seen.switches()))),
         gap.map(|most| gap_at_most("without traffic", most, Some(seen.traffic))),
-        new_gap.map(|most| gap_at_most("without new connections", most, seen.new_traffic)),
         median_gap.map(|most| median_gap_at_most(most, &seen.outages)),
         lost.map(|most| at_most("packets lost", most, Some(seen.traffic.lost))),
         active6
@@ -162,11 +167,52 @@ pub(super) fn checks(
         memory_kib.map(|most| at_most("KiB of memory", most, cost.map(|c| c.memory_kib))),
     ]
     .into_iter()
+    .chain(other_checks(expect, seen))
     .chain(drill_checks(expect, seen))
     .chain(flow_checks(expect, seen))
     .flatten()
     .chain(expect.reports().map(|report| said(report, seen)))
     .collect()
+}
+
+/// What is expected of the client's traffic beside its stream.
+fn other_checks(
+    expect: &PhaseExpectation,
+    seen: &PhaseObservations<'_>,
+) -> [Option<ExpectationCheck>; 5] {
+    let OtherTraffic {
+        new,
+        new_moved_ms,
+        call,
+        download,
+    } = seen.other;
+    let download_of = |what: &str, passes: &dyn Fn(DownloadTraffic) -> bool| ExpectationCheck {
+        expected: format!("download: {what}"),
+        measured: download.map_or_else(|| "unknown".to_owned(), |found| found.to_string()),
+        passed: download.is_some_and(passes),
+    };
+    [
+        (expect.new_gap).map(|most| gap_at_most("without new connections", most, new)),
+        expect.new_moved.map(|most| {
+            let what = "ms from the change of the route to new connections by it alone";
+            let most = most.0.as_secs_f64() * 1000.0;
+            at_most(what, rounded(most), new_moved_ms.map(rounded))
+        }),
+        expect.mos.map(|least| ExpectationCheck {
+            expected: format!("the call has a MOS of at least {least}"),
+            measured: call.map_or_else(|| "unknown".to_owned(), |call| call.to_string()),
+            passed: call.is_some_and(|call| call.mos >= least),
+        }),
+        expect.download_pause.map(|most| {
+            let most = most.0 + seen.delay;
+            let what = format!("pauses <= {} ms", most.as_millis());
+            download_of(&what, &|found| found.pause <= most)
+        }),
+        expect.download_broken.map(|most| {
+            let what = format!("connections that end before their time <= {most}");
+            download_of(&what, &|found| found.broken <= most)
+        }),
+    ]
 }
 
 /// What is expected of drills.
@@ -383,7 +429,7 @@ mod tests {
         let seen = PhaseObservations {
             traffic: traffic(900, 11),
             traffic6: None,
-            new_traffic: None,
+            other: OtherTraffic::default(),
             outages: Vec::new(),
             delay: Duration::ZERO,
             active: &active,
@@ -406,7 +452,7 @@ mod tests {
         let seen = PhaseObservations {
             traffic: traffic(0, 0),
             traffic6: None,
-            new_traffic: None,
+            other: OtherTraffic::default(),
             outages: Vec::new(),
             delay: Duration::ZERO,
             active: &PerFamily::default(),

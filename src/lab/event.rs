@@ -13,6 +13,10 @@ pub(super) enum LabEvent {
     Packet(LabFamily, PacketEvent),
     /// Of the client's new connections.
     NewFlow(PacketEvent),
+    /// A new connection that began then was answered by this uplink.
+    NewFlowBy(Moment, &'static str),
+    /// The client's download: so much came, or its connection ended.
+    Download(Moment, Option<usize>),
     /// Of one of the client's long flows.
     LongFlow(LongFlow, Moment, FlowNews),
     /// The router's kernel forwards the client's traffic another way now.

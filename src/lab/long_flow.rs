@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::lab::call::CallQuality;
+use crate::lab::stream::TimeRange;
 use crate::units::Moment;
 use crate::units::sorted::SortedMap;
 
@@ -56,6 +58,16 @@ impl FlowLog {
     /// Takes in what a client heard.
     pub(super) fn handle(&mut self, flow: LongFlow, at: Moment, word: FlowNews) {
         self.0.entry(flow).or_default().push((at, word));
+    }
+
+    /// How a call sounds that goes like the QUIC-like flow.
+    pub(super) fn call(&self, TimeRange { from, to }: TimeRange) -> CallQuality {
+        let heard = self.0.get(&LongFlow::Quic).into_iter().flatten();
+        let answers = heard.filter_map(|(at, word)| match word {
+            FlowNews::Answer { sent } => (from..to).contains(at).then_some((*at, *sent)),
+            FlowNews::Reset => None,
+        });
+        CallQuality::of(&answers.collect::<Vec<_>>(), to.since(from))
     }
 
     /// What became of a flow after a switch: answers to what was sent before it do not count, they

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 
+use crate::lab::call::PACE;
 use crate::lab::clock;
 use crate::lab::error::{Doing, LabError};
 use crate::lab::event::LabEvent;
@@ -22,8 +23,6 @@ use crate::units::sorted::SortedMap;
 const TCP_PORT: u16 = 7;
 /// Where QUIC would be.
 const QUIC_PORT: u16 = 443;
-/// Both ends of both flows speak this often.
-const EVERY: Duration = Duration::from_millis(20);
 /// How long a connection may take to be opened before another one is tried.
 const OPENS_WITHIN: Duration = Duration::from_secs(1);
 /// The name that the QUIC-like flow goes by, whatever its address.
@@ -76,7 +75,7 @@ fn moment(stamp: [u8; STAMP]) -> Moment {
 }
 
 /// Waits for one of these, for the owner, or for the time.
-fn wait(sockets: &[BorrowedFd<'_>], shutdown: &Shutdown, at_most: Option<Duration>) {
+pub(super) fn wait(sockets: &[BorrowedFd<'_>], shutdown: &Shutdown, at_most: Option<Duration>) {
     let watched = sockets.iter().copied().chain([shutdown.as_fd()]);
     let mut watched: Vec<_> = watched
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
@@ -90,7 +89,7 @@ fn is_empty(error: &io::Error) -> bool {
 }
 
 /// Takes in what has come; none when the other end has gone.
-fn receive(mut stream: &TcpStream) -> Option<Vec<u8>> {
+pub(super) fn receive(mut stream: &TcpStream) -> Option<Vec<u8>> {
     let mut taken = Vec::new();
     let mut buffer = [0; 1500];
     loop {
@@ -131,7 +130,7 @@ fn speak_tcp(sink: &Sender<LabEvent>, shutdown: &Shutdown) {
             stream.set_nodelay(true)?;
             Ok(stream)
         }) else {
-            wait(&[], shutdown, Some(EVERY));
+            wait(&[], shutdown, Some(PACE));
             continue;
         };
         if converse(&stream, sink, shutdown).is_err() {
@@ -154,7 +153,7 @@ fn converse(
     while !shutdown.is_requested() {
         if clock::now() >= due {
             let sent = stream.write(&stamp(clock::now()));
-            due = clock::now() + EVERY;
+            due = clock::now() + PACE;
             if sent.is_err_and(|error| !is_empty(&error)) {
                 return Ok(());
             }
@@ -186,7 +185,8 @@ fn serve_quic(socket: &UdpSocket, shutdown: &Shutdown) {
             }
         }
         if clock::now() >= due {
-            due = clock::now() + EVERY;
+            // However late it is woken, it sends as many.
+            due = due + PACE;
             for (id, (to, stamp)) in &connections {
                 // A packet that cannot be sent is a lost one.
                 drop(socket.send_to(&[*id, *stamp].concat(), to));
@@ -202,7 +202,7 @@ fn speak_quic(socket: &UdpSocket, sink: &Sender<LabEvent>, shutdown: &Shutdown) 
     let mut packet = [0; 8 + STAMP];
     while !shutdown.is_requested() {
         if clock::now() >= due {
-            due = clock::now() + EVERY;
+            due = clock::now() + PACE;
             // A packet that cannot be sent is a lost one.
             drop(socket.send(&[id, stamp(clock::now())].concat()));
         }

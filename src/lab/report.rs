@@ -12,6 +12,7 @@ use crate::lab::expected_report::ExpectedReport;
 use crate::lab::family::LabFamily;
 use crate::lab::files;
 use crate::lab::long_flow::FlowOutcome;
+use crate::lab::other_traffic::OtherTraffic;
 use crate::lab::scenario::{Scenario, UplinkFault};
 use crate::lab::stream::{ClientTraffic, TimeRange};
 use crate::units::Moment;
@@ -114,9 +115,9 @@ pub struct ScenarioPhaseReport {
     /// Its IPv6 traffic, if it had any.
     #[serde(rename = "felt6", skip_serializing_if = "Option::is_none")]
     pub traffic6: Option<ClientTraffic>,
-    /// Its new connections, a packet each, if it began any.
-    #[serde(rename = "felt_new", skip_serializing_if = "Option::is_none")]
-    pub new_traffic: Option<ClientTraffic>,
+    /// What it had beside its stream.
+    #[serde(flatten)]
+    pub other: OtherTraffic,
     /// The client's traffic in each outage of a wire that was broken again and again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outages: Vec<ClientTraffic>,
@@ -408,7 +409,7 @@ fn figures_of<'r>(
     phases: impl Iterator<Item = &'r ScenarioPhaseReport> + Clone,
 ) -> Option<PhaseFigures> {
     let gap = |phase: &ScenarioPhaseReport| phase.traffic.gap.as_secs_f64() * 1000.0;
-    let new_gap = |phase: &ScenarioPhaseReport| Some(phase.new_traffic?.gap.as_secs_f64() * 1000.0);
+    let new_gap = |phase: &ScenarioPhaseReport| Some(phase.other.new?.gap.as_secs_f64() * 1000.0);
     #[expect(clippy::cast_precision_loss, reason = "packets of a few hours")]
     let lost = |phase: &ScenarioPhaseReport| phase.traffic.lost as f64;
     Some(PhaseFigures {

@@ -203,13 +203,14 @@ impl<'n> ScenarioRunner<'n> {
             heard.note(clock::now(), TimelineNote::Client6(traffic));
         }
         let flows = self.fates();
+        let other = self.testbed.seen.other_traffic(&phase.expect, range);
         let left = phase.expect.leaves_nothing.then(|| self.testbed.left());
         let heading = self.testbed.seen.phase.take().unwrap_or_default();
         let active = self.testbed.seen.exits.clone();
         let seen = PhaseObservations {
             traffic,
             traffic6,
-            new_traffic: (phase.expect.new_gap).map(|_| self.testbed.seen.new_traffic(range)),
+            other,
             outages,
             delay: self.testbed.seen.delays.within(range),
             active: &active,
@@ -232,7 +233,7 @@ impl<'n> ScenarioRunner<'n> {
             stalled: self.testbed.seen.delays.stalls(range),
             traffic,
             traffic6,
-            new_traffic: seen.new_traffic,
+            other,
             outages: seen.outages.clone(),
             switches: seen.switches(),
             flows: seen.flows.clone(),

@@ -295,6 +295,14 @@ pub struct PhaseExpectation {
     pub gap: Option<Span>,
     /// The longest time in which no new connection of the client was answered, at most.
     pub new_gap: Option<Span>,
+    /// How long after the last change of the route there are new connections that go another way, at most.
+    pub new_moved: Option<Span>,
+    /// The mean opinion score of the client's call, at least.
+    pub mos: Option<f64>,
+    /// The longest time in which nothing comes of the client's download, at most.
+    pub download_pause: Option<Span>,
+    /// How often a connection of the download ends before its time, at most.
+    pub download_broken: Option<usize>,
     /// The median over the outages of the client's time without traffic, at most.
     pub median_gap: Option<Span>,
     /// The client's lost packets, at most.

@@ -21,6 +21,7 @@ use crate::control::Response;
 use crate::engine::state::State;
 use crate::engine::status::Status;
 use crate::lab::agent::{AgentCost, AgentProcess};
+use crate::lab::download::{self, DownloadLog};
 use crate::lab::error::{Doing, LabError};
 use crate::lab::event::{LabEvent, TrafficExit};
 use crate::lab::expected_report::ExpectedReport;
@@ -29,9 +30,10 @@ use crate::lab::inventory::{Inventory, InventoryDifference};
 use crate::lab::machine_delay::{self, MachineDelays};
 use crate::lab::netlink::Netlink;
 use crate::lab::network::{LabNetwork, UPLINKS};
+use crate::lab::other_traffic::OtherTraffic;
 use crate::lab::output::LabOutput;
 use crate::lab::report::{TimelineEntry, TimelineNote};
-use crate::lab::scenario::{AgentAct, Scenario, ScenarioPhase};
+use crate::lab::scenario::{AgentAct, PhaseExpectation, Scenario};
 use crate::lab::shutdown::ShutdownHandle;
 use crate::lab::stream::{ClientTraffic, PacketStream, TimeRange};
 use crate::lab::{
@@ -70,6 +72,9 @@ pub(super) struct Observations {
     pub(super) streams: PerFamily<PacketStream>,
     /// The client's new connections, a packet each.
     pub(super) new_flows: PacketStream,
+    /// By which uplink those that began then were answered.
+    new_flows_by: Vec<(Moment, &'static str)>,
+    download: DownloadLog,
     /// What the client's long flows heard.
     pub(super) flows: long_flow::FlowLog,
     /// The way of the client's traffic now.
@@ -125,12 +130,18 @@ impl<'n> Testbed<'n> {
                 is_paused.clone(),
             )?);
         }
-        let counts_new = |phase: &ScenarioPhase| phase.expect.new_gap.is_some();
-        if scenario.phases.iter().any(counts_new) {
-            watchers.push(new_flows::start(network.client(), sink.clone())?);
+        let (client, internet) = (network.client(), network.internet());
+        let expects = |what: fn(&PhaseExpectation) -> bool| {
+            let mut phases = scenario.phases.iter();
+            phases.any(|phase| what(&phase.expect))
+        };
+        if expects(|expect| expect.new_gap.is_some() || expect.new_moved.is_some()) {
+            watchers.extend(new_flows::start(client, internet, sink.clone())?);
+        }
+        if expects(|expect| expect.download_pause.is_some() || expect.download_broken.is_some()) {
+            watchers.extend(download::start(client, internet, sink.clone())?);
         }
         if scenario.long_flows {
-            let (client, internet) = (network.client(), network.internet());
             watchers.extend(long_flow_ends::start(client, internet, &sink)?);
         }
         if let Some(noise) = &scenario.noise {
@@ -345,9 +356,37 @@ impl Observations {
         self.measured(traffic)
     }
 
-    /// The same of its new connections.
-    pub(super) fn new_traffic(&self, range: TimeRange) -> ClientTraffic {
-        self.measured(self.new_flows.traffic(range))
+    /// What it had beside its stream, as far as something is expected of it.
+    pub(super) fn other_traffic(
+        &self,
+        expect: &PhaseExpectation,
+        range: TimeRange,
+    ) -> OtherTraffic {
+        let is_loading = expect.download_pause.is_some() || expect.download_broken.is_some();
+        OtherTraffic {
+            new: (expect.new_gap).map(|_| self.measured(self.new_flows.traffic(range))),
+            new_moved_ms: expect.new_moved.and_then(|_| self.new_moved(range)),
+            call: expect.mos.map(|_| self.flows.call(range)),
+            download: is_loading.then(|| self.download.traffic(range)),
+        }
+    }
+
+    /// How long after the route last changed new connections still went another way, or the first went by it.
+    fn new_moved(&self, range: TimeRange) -> Option<f64> {
+        let (moved, by) = self.exits_so_far.last()?;
+        let begun = self.new_flows_by.iter();
+        let begun = begun.filter(|(sent, _)| *sent >= *moved && *sent < range.to);
+        let is_by_it = |(_, by_this): &&(Moment, &'static str)| Some(*by_this) == by.as_deref();
+        let (first, _) = begun.clone().find(is_by_it)?;
+        let last = begun.rev().find(|one| !is_by_it(one));
+        let last = last.map_or(*first, |(sent, _)| *sent.max(first));
+        let own = last
+            .since(*moved)
+            .saturating_sub(self.delays.within(TimeRange {
+                from: *moved,
+                to: last,
+            }));
+        Some(own.as_secs_f64() * 1000.0)
     }
 
     fn measured(&self, traffic: ClientTraffic) -> ClientTraffic {
@@ -365,6 +404,8 @@ impl Observations {
         match event {
             LabEvent::Packet(family, pulse) => self.streams.of(family).handle_pulse(pulse),
             LabEvent::NewFlow(pulse) => self.new_flows.handle_pulse(pulse),
+            LabEvent::NewFlowBy(sent, uplink) => self.new_flows_by.push((sent, uplink)),
+            LabEvent::Download(at, bytes) => self.download.handle(at, bytes),
             LabEvent::LongFlow(flow, at, word) => self.flows.handle(flow, at, word),
             LabEvent::Delay(late) => self.delays.add(late),
             LabEvent::Exit(family, at, to) => {

@@ -47,6 +47,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "control",
             "engine::command",
             "engine::event",
+            "engine::score",
             "engine::state",
             "engine::status",
             "kernel::netfilter",

@@ -222,6 +222,11 @@ fn a_failback_that_keeps_flows_resets_and_loses_none_and_without_the_flow_memory
 }
 
 #[test]
+fn a_call_and_a_download_go_on_by_the_standby_and_a_failback_leaves_them_there() {
+    assert_pass(&["sip-call", "download"]);
+}
+
+#[test]
 fn what_the_internet_asks_by_any_uplink_is_answered_by_it_whatever_carries_the_traffic() {
     assert_pass(&["forwarded-port", "forwarded-port-balance"]);
 }
