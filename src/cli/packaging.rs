@@ -2,14 +2,15 @@
 
 mod manual;
 mod program;
+mod words;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap_complete::Shell;
 
+use super::connection::{CONNECTION, Connection};
 use super::output;
-use super::syntax::{Argument, ArgumentForm, CommandForm, CommandRow, text};
+use super::syntax::{Argument, ArgumentForm, CommandForm, CommandRow, Given, text};
 use manual::ManualPage;
 
 pub use program::program;
@@ -20,14 +21,22 @@ pub(super) const COMPLETIONS: CommandRow = CommandRow {
         about: "Print the completions for a shell",
         arguments: &[SHELL],
     },
-    connection: &[],
-    run: |given| completions(given.need(&SHELL, text(str::parse))?),
+    connection: CONNECTION,
+    run: completions,
 };
 
 const SHELL: Argument = Argument {
     form: ArgumentForm::Word("SHELL"),
-    help: "Which shell",
-    choices: &["bash", "elvish", "fish", "powershell", "zsh"],
+    help: "Which shell; or the words that completions ask for",
+    choices: &[
+        "bash",
+        "elvish",
+        "fish",
+        "powershell",
+        "zsh",
+        words::UPLINKS,
+        words::SCENARIOS,
+    ],
     ..Argument::named("shell")
 };
 
@@ -49,10 +58,23 @@ const PAGE: Argument = Argument {
     ..Argument::named("page")
 };
 
-fn completions(shell: Shell) -> Result<ExitCode> {
-    let mut completions = Vec::new();
-    clap_complete::generate(shell, &mut program(), "uplinkd", &mut completions);
-    output::print(&String::from_utf8(completions)?)?;
+fn completions(given: &Given) -> Result<ExitCode> {
+    let names = match given
+        .need(&SHELL, text(|text| Ok::<_, &str>(text.to_owned())))?
+        .as_str()
+    {
+        words::UPLINKS => words::uplinks(&Connection::read(given)?),
+        words::SCENARIOS => words::scenarios()?,
+        _ => {
+            let shell = given.need(&SHELL, text(str::parse))?;
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut program(), "uplinkd", &mut script);
+            output::print(&words::with_words(shell, &String::from_utf8(script)?))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let lines = names.iter().map(|name| format!("{name}\n"));
+    output::print(&lines.collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 

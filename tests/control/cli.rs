@@ -974,6 +974,60 @@ fn packagers_get_completions_for_each_shell_and_a_page_that_names_every_command(
     );
 }
 
+/// What bash offers for the last of these words, with this program as `uplinkd`.
+#[cfg(feature = "packaging")]
+fn offered(directory: &Path, more: &str, words: &[&str]) -> Vec<String> {
+    let program = directory.join("uplinkd");
+    let script = format!(
+        "#!/bin/sh\nexec {} \"$@\" {more}\n",
+        env!("CARGO_BIN_EXE_uplinkd")
+    );
+    fs::write(&program, script).expect("a file");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let completions = output(&mut uplinkd(&["completions", "bash"]));
+    let last = words.len() - 1;
+    let asked = format!(
+        "{}\nCOMP_WORDS=(\"$@\") COMP_CWORD={last}\n\
+         eval \"$(complete -p uplinkd | sed 's/.*-F \\([^ ]*\\) .*/\\1/')\" uplinkd '{}' '{}'\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        stdout(&completions),
+        words[last],
+        words[last - 1],
+    );
+    let search = format!("{}:/usr/bin:/bin", directory.display());
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["--norc", "-c", &asked, "bash"]).args(words);
+    let shown = output(bash.env("PATH", search));
+    stdout(&shown).lines().map(str::to_owned).collect()
+}
+
+#[cfg(feature = "packaging")]
+#[test]
+fn bash_completes_the_uplinks_of_the_agent_else_of_the_configuration_and_scenarios() {
+    let agent = start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = file(
+        directory.path(),
+        "[[uplink]]\nname = \"dsl\"\ninterface = \"eth1\"\ntier = 1\n[[uplink]]\nname = \"lte-2\"\ninterface = \"wwan0\"\ntier = 2\n",
+    );
+    let running = format!("--socket {}", text(&agent.path()));
+    let absent = format!("--socket {0}.gone --config {0}", text(&config));
+    let offers = |more: &str, words: &[&str]| offered(directory.path(), more, words);
+    assert_eq!(
+        offers(&running, &["uplinkd", "switch", ""]),
+        ["fiber", "lte"]
+    );
+    assert_eq!(offers(&running, &["uplinkd", "status", "l"]), ["lte"]);
+    assert_eq!(
+        offers(&absent, &["uplinkd", "drill", "--yes", ""]),
+        ["dsl", "lte-2"]
+    );
+    assert_eq!(offers("", &["uplinkd", "lab", "black"]), ["blackhole"]);
+    let options = offers(&running, &["uplinkd", "switch", "--p"]);
+    assert_eq!(options, ["--pin"]);
+    assert!(!offers(&running, &["uplinkd", "drill", "--for", ""]).contains(&"lte".to_owned()));
+}
+
 #[test]
 fn the_limit_of_a_drain_is_written_behind_an_equals_sign() {
     let told = output(&mut uplinkd(&[

@@ -55,10 +55,12 @@ fn argument(row: &Argument) -> Arg {
     }
 }
 
-/// Paths are completed by the shell.
+/// Paths are completed by the shell; [`super::words`] takes the place of the others.
 fn hint(value: &str) -> ValueHint {
     match value {
         "FILE" | "PATH" => ValueHint::AnyPath,
+        "NAME" => ValueHint::Hostname,
+        "SCENARIO" => ValueHint::Username,
         _ => ValueHint::Unknown,
     }
 }
