@@ -56,6 +56,7 @@ impl Daemon {
         }
         let issued = self.issued(by, command.clone());
         self.decisions.tell(Input::Command(issued.clone()));
+        self.pending.note_command(&issued);
         if let Command::Forget { .. } = command {
             // A power cut must not bring it back.
             self.keep_memory();

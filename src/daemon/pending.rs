@@ -11,8 +11,9 @@ use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows, retry_e
 use super::kernel_side::KernelSide;
 use crate::config::{Config, FlowSettings, LocalSockets};
 use crate::engine::action::{Departure, DepartureCause};
+use crate::engine::command::IssuedCommand;
 use crate::engine::event::record::{EventContext, SwitchOutcome};
-use crate::engine::event::{Change, Event};
+use crate::engine::event::{Change, Event, EventKind};
 use crate::engine::settings::Flows;
 use crate::kernel::UnansweredFlows;
 use crate::routing::Family;
@@ -28,6 +29,8 @@ pub(super) struct PendingEvents {
     has_complained_of_flows: bool,
     /// The changes of the last reload, until they are announced.
     reload: Option<String>,
+    /// The command that was just followed, and who gave it.
+    command: Option<String>,
 }
 
 /// Events that wait until the kernel holds the routes of their revision.
@@ -116,6 +119,14 @@ impl SwitchView<'_> {
     }
 }
 
+/// What a command brings about at once.
+fn is_commanded(change: &Change) -> bool {
+    matches!(
+        change.kind(),
+        EventKind::Switch | EventKind::UplinkDisabled | EventKind::UplinkEnabled
+    )
+}
+
 impl PendingEvents {
     pub(super) fn new() -> Self {
         Self {
@@ -123,6 +134,14 @@ impl PendingEvents {
             mover: FlowMover::new(),
             has_complained_of_flows: false,
             reload: None,
+            command: None,
+        }
+    }
+
+    /// Takes the command whose events come next, for their reasons.
+    pub(super) fn note_command(&mut self, issued: &IssuedCommand) {
+        if let Some(by) = &issued.by {
+            self.command = Some(format!("`{}` by {by}", issued.command));
         }
     }
 
@@ -135,9 +154,17 @@ impl PendingEvents {
     pub(super) fn push(
         &mut self,
         view: SwitchView<'_>,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         departures: Vec<Departure>,
     ) {
+        if let Some(command) = self.command.take() {
+            for event in events
+                .iter_mut()
+                .filter(|event| is_commanded(&event.change))
+            {
+                event.reason = format!("{} ({command})", event.reason);
+            }
+        }
         if events.is_empty() && departures.is_empty() {
             return;
         }

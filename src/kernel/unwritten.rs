@@ -4,9 +4,13 @@ use super::report::Wanted;
 use crate::routing::Observed;
 use crate::routing::plan::Operation;
 
-/// The operations that were outstanding at the last look: each is logged once.
+/// The operations that were outstanding at the last look: each is logged once. After the first plan the decisions are
+/// what is of interest, which are logged as events, and each operation only for debugging.
 #[derive(Default)]
-pub(super) struct UnwrittenOperations(Vec<Operation>);
+pub(super) struct UnwrittenOperations {
+    last: Vec<Operation>,
+    has_plan: bool,
+}
 
 impl UnwrittenOperations {
     /// Logs what is outstanding now, as far as it was not before.
@@ -16,16 +20,22 @@ impl UnwrittenOperations {
         observed: &Observed,
         wanted: &Wanted,
     ) {
+        let is_first = !self.has_plan;
+        self.has_plan |= !outstanding.is_empty();
         for operation in self.replace(outstanding) {
             let operation = operation.line(&observed.links, wanted.numbering.protocol);
-            tracing::info!(%operation, "not written: the agent only observes");
+            if is_first {
+                tracing::info!(%operation, "not written: the agent only observes");
+            } else {
+                tracing::debug!(%operation, "not written: the agent only observes");
+            }
         }
     }
 
     /// What was not outstanding before.
     fn replace(&mut self, outstanding: Vec<Operation>) -> impl Iterator<Item = &Operation> {
-        let earlier = std::mem::replace(&mut self.0, outstanding);
-        self.0.iter().filter(move |one| !earlier.contains(one))
+        let earlier = std::mem::replace(&mut self.last, outstanding);
+        self.last.iter().filter(move |one| !earlier.contains(one))
     }
 }
 

@@ -329,6 +329,75 @@ fn an_agent_that_only_observes_answers_a_command_with_that() {
 }
 
 #[test]
+fn an_agent_that_only_observes_logs_its_plan_once_and_then_its_decisions() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let mut site = Site::prepared("state", "", "");
+        site.start_with(&["--observe"]);
+        // Nothing answers, and then its link fails.
+        let is = |status: &Value, why: &str| {
+            let reason = status["uplinks"][0]["reason"].as_str();
+            reason.is_some_and(|reason| reason.contains(why))
+        };
+        site.status(|status| is(status, "no answer")).await;
+        world.set_up(FIBER, false).await;
+        site.status(|status| is(status, "is set down")).await;
+        world.set_up(FIBER, true).await;
+        world.add_default(FIBER, VIA_FIBER).await;
+        site.status(|status| !is(status, "is set down")).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        site.end(Signal::SIGTERM);
+        let log = site.log();
+        let lines = |of: &str| log.lines().filter(|line| line.contains(of)).count();
+        assert!(lines("not written: ") > 0, "{log}");
+        let mut after = log.lines().skip_while(|line| !line.contains("uplink.down"));
+        assert!(!after.any(|line| line.contains("not written: ")), "{log}");
+        assert!(lines("uplink.down") > 0, "{log}");
+    });
+}
+
+#[test]
+fn history_says_by_which_command_of_whom_an_uplink_was_disabled() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let site = Site::new("state");
+        site.status(|_| true).await;
+        assert!(site.say(&["disable", "lte"]).status.success());
+        site.status(is_disabled).await;
+        assert!(site.say(&["enable", "lte"]).status.success());
+        let history = text(&site.say(&["history"]).stdout);
+        for command in ["disable lte", "enable lte"] {
+            let given = format!(" (`{command}` by ");
+            assert!(history.contains(&given), "{history}");
+        }
+        // One command explains its own events only.
+        assert_eq!(history.matches("(`").count(), 2, "{history}");
+    });
+}
+
+#[test]
+fn check_beside_a_running_agent_finds_what_it_found_before_and_nothing_of_its_own() {
+    for mode in ["table", "main"] {
+        netns::run(async move |world| {
+            two_uplinks(&world).await;
+            let more = format!("[routing]\nmode = \"{mode}\"\n");
+            let mut site = Site::prepared("state", "", &more);
+            let findings = |site: &Site| -> Value {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
+                command.args(["check", "--json", "--config"]);
+                let output = command.arg(site.path("uplinkd.toml")).output();
+                serde_json::from_slice(&output.expect("the program").stdout).expect("JSON")
+            };
+            let before = findings(&site);
+            site.start();
+            site.status(|status| status["routes"] == "in_place").await;
+            let beside = findings(&site);
+            assert_eq!(beside["findings"], before["findings"], "{mode}");
+        });
+    }
+}
+
+#[test]
 fn flows_are_not_held_for_an_uplink_that_is_not_there() {
     netns::run(async |world| {
         two_uplinks(&world).await;
