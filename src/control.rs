@@ -41,6 +41,15 @@ pub enum Request {
     Samples,
     /// What was measured in the last day, as lines of text.
     Day,
+    /// The status in the form of mwan3.
+    Mwan3 {
+        /// Only this part of it: `interfaces`, `connected` or `policies`.
+        #[serde(default)]
+        section: Option<String>,
+        /// Only this uplink.
+        #[serde(default)]
+        interface: Option<String>,
+    },
     /// Take over a changed configuration unless it has a mistake
     Reload,
     /// What an operator chooses by hand.
@@ -97,6 +106,8 @@ pub enum Response {
     History(Vec<EventRecord>),
     /// The samples, as `samples::file` writes them as text, or those of a day as `samples::lines` does.
     Samples(String),
+    /// The status in the form of mwan3.
+    Mwan3(serde_json::Value),
 }
 
 impl From<CommandRefusal> for Response {

@@ -30,6 +30,7 @@ mod kernel_side;
 mod lateness;
 mod metrics;
 mod metrics_door;
+mod mwan3;
 mod networks;
 mod page;
 mod pending;
@@ -152,7 +153,7 @@ impl Daemon {
             kernel: KernelSide::start(&config, options.observe)?,
             alarm: Alarm::new().context("cannot make a timer")?,
             probers: Probers::start().context("cannot start the probers")?,
-            netifd: Netifd::start(&config.agent.ubus, &control),
+            netifd: Netifd::start(&config.agent, &control),
             control,
             announcer: Announcer::start(&config, options.observe, clock.now())?,
             pending: PendingEvents::new(),

@@ -39,7 +39,8 @@ fn ask(given: &Given, request: impl Into<Request>) -> Result<ExitCode> {
         | Response::Refused(_)
         | Response::NotFound(_)
         | Response::History(_)
-        | Response::Samples(_)) => return Err(unexpected(other)),
+        | Response::Samples(_)
+        | Response::Mwan3(_)) => return Err(unexpected(other)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -53,6 +54,7 @@ pub(super) fn unexpected(response: Response) -> anyhow::Error {
         | Response::Event(_)
         | Response::Done(_)
         | Response::History(_)
-        | Response::Samples(_) => anyhow::anyhow!("the agent answered something else"),
+        | Response::Samples(_)
+        | Response::Mwan3(_) => anyhow::anyhow!("the agent answered something else"),
     }
 }

@@ -51,7 +51,8 @@ fn run(given: &Given) -> Result<ExitCode> {
         | Response::Refused(_)
         | Response::NotFound(_)
         | Response::History(_)
-        | Response::Samples(_)) => return Err(unexpected(other)),
+        | Response::Samples(_)
+        | Response::Mwan3(_)) => return Err(unexpected(other)),
     };
     if given.has(&JSON) {
         output::print(&format!("{}\n", serde_json::to_string(&record)?))?;

@@ -97,7 +97,8 @@ fn asked(connection: &Connection, since: Option<Duration>) -> Result<Vec<EventRe
         | Response::Done(_)
         | Response::Refused(_)
         | Response::NotFound(_)
-        | Response::Samples(_)) => Err(unexpected(other)),
+        | Response::Samples(_)
+        | Response::Mwan3(_)) => Err(unexpected(other)),
     }
 }
 

@@ -131,6 +131,7 @@ fn running(connection: &Connection) -> Result<Option<Vec<UplinkName>>> {
         Response::Status(status) => Ok(status),
         other @ (Response::History(_)
         | Response::Samples(_)
+        | Response::Mwan3(_)
         | Response::Event(_)
         | Response::Done(_)
         | Response::Refused(_)

@@ -127,7 +127,8 @@ fn stream(agent: &mut LastingConnection, arguments: &StatusArguments) -> Result<
                 | Response::Refused(_)
                 | Response::NotFound(_)
                 | Response::History(_)
-                | Response::Samples(_)),
+                | Response::Samples(_)
+                | Response::Mwan3(_)),
             ) => return Err(unexpected(other)),
             Err(error) => {
                 output::remark(&format!("{error:#}"));
@@ -165,7 +166,8 @@ pub(super) fn ask(agent: &mut LastingConnection) -> Result<Status> {
         | Response::Refused(_)
         | Response::NotFound(_)
         | Response::History(_)
-        | Response::Samples(_)) => Err(unexpected(other)),
+        | Response::Samples(_)
+        | Response::Mwan3(_)) => Err(unexpected(other)),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct AgentSettings {
     pub record: Option<PathBuf>,
     /// Where ubusd listens.
     pub ubus: UbusPlace,
+    /// The status in the form of mwan3 is offered there where mwan3 is not installed.
+    pub ubus_mwan3: bool,
     /// Where metrics are offered.
     pub metrics: MetricsPlace,
     /// Where the status page is served, if it is.
@@ -80,6 +82,8 @@ pub enum LogSink {
 /// The default of `control`.
 pub const CONTROL: &str = "/run/uplinkd/control.sock";
 
+const MWAN3: Words<bool> = Words(&[("auto", true), ("off", false)]);
+
 const LOG_SINKS: Words<LogSink> = Words(&[
     ("auto", LogSink::Auto),
     ("syslog", LogSink::Syslog),
@@ -97,6 +101,7 @@ pub(super) fn read(section: &Section<'_>) -> AgentSettings {
         hooks: section.read("hooks", &DIRECTORY, "/etc/uplinkd/hooks.d".into()),
         record: section.read("record", &FILE_OR_OFF, None),
         ubus: section.read("ubus", &UBUS, UbusPlace::Auto),
+        ubus_mwan3: section.read("ubus_mwan3", &MWAN3, true),
         metrics: section.read("metrics", &METRICS, MetricsPlace::Off),
         web,
         web_allow,

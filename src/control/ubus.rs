@@ -43,7 +43,7 @@ use super::{Answer, Call, Request, Response};
 use crate::engine::command::Caller;
 use frame::{Code, Frame, Kind};
 use netifd::{Networks, Order};
-use session::{Broken, Invocation, Session, UbusOutcome};
+use session::{Broken, Invocation, Offer, Session, UbusOutcome};
 
 /// Where ubusd listens on OpenWrt, and where it did before 21.02.
 const USUAL: [&str; 2] = ["/var/run/ubus/ubus.sock", "/var/run/ubus.sock"];
@@ -58,13 +58,14 @@ pub struct Ubus {
 
 impl Ubus {
     /// Looks for ubusd at `path`, or where it usually is, from now on. To be called within a runtime.
-    pub fn start(path: Option<PathBuf>, calls: mpsc::WeakSender<Call>) -> Self {
+    pub fn start(path: Option<PathBuf>, offer: Offer, calls: mpsc::WeakSender<Call>) -> Self {
         let (reported, networks) = watch::channel(Networks::new());
         let (orders, inbox) = mpsc::channel(ORDERS);
         let line = Line {
             calls: Agent(calls),
             networks: reported,
             orders: inbox,
+            offer,
         };
         Self {
             networks,
@@ -98,6 +99,7 @@ struct Line {
     calls: Agent,
     networks: watch::Sender<Networks>,
     orders: mpsc::Receiver<Order>,
+    offer: Offer,
 }
 
 /// Why there is no conversation.
@@ -152,7 +154,7 @@ async fn converse(
 ) -> Result<std::convert::Infallible, UbusEnd> {
     let (mut frames, mut writer) = meet(path).await?;
     let mut session = Session::default();
-    session.register()?;
+    session.register(line.offer)?;
     let agent = &line.calls;
     let mut news = agent.watch().await?;
     loop {
@@ -272,6 +274,7 @@ async fn answer(
 async fn data(answer: &Arc<Answer>) -> Option<Vec<u8>> {
     match &answer.response {
         Response::Status(status) => blobmsg::encode(status).ok(),
+        Response::Mwan3(status) => blobmsg::encode(status).ok(),
         Response::History(_) => {
             let answer = Arc::clone(answer);
             let encoding = spawn_blocking(move || blobmsg::encode(&answer.response).ok());
@@ -294,7 +297,8 @@ fn code(response: &Response) -> Code {
         | Response::Event(_)
         | Response::Done(_)
         | Response::History(_)
-        | Response::Samples(_) => Code::Ok,
+        | Response::Samples(_)
+        | Response::Mwan3(_) => Code::Ok,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests of operators to a running agent, by socket, ubus or CLI.
 
-use super::Daemon;
+use super::{Daemon, mwan3};
 use crate::control::{Call, Request, Response};
 use crate::engine::command::{Caller, Command, IssuedCommand};
 use crate::engine::input::Input;
@@ -34,6 +34,16 @@ impl Daemon {
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Command(command) => self.follow_command(&call.by, command),
             Request::Reload => self.reload(),
+            Request::Mwan3 { section, interface } => {
+                let now = self.clock.wall().at(self.clock.now());
+                let answer = mwan3::status(
+                    &self.status(),
+                    now,
+                    section.as_deref(),
+                    interface.as_deref(),
+                );
+                Response::Mwan3(answer)
+            }
             Request::Samples | Request::Day => {
                 self.read_samples();
                 self.state.samples.answer(call, self.clock.wall());

@@ -4,13 +4,15 @@
 //! nothing. Whether a device is up, has an address or a next hop is
 //! taken from the kernel, for these uplinks as for all.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{Config, Followed, UbusPlace};
+use crate::config::{AgentSettings, Config, Followed, UbusPlace};
 use crate::control::socket::Server;
 use crate::control::ubus::netifd::{Network, Networks, Order, Way};
+use crate::control::ubus::session::Offer;
 use crate::control::ubus::{self, Ubus};
 use crate::engine::event::record::EventRecord;
 use crate::engine::event::{Lane, StandbyOrder};
@@ -22,6 +24,9 @@ use crate::units::{InterfaceName, UplinkName};
 /// How long the start waits for netifd, so that the routes of an earlier run are taken up at once.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
+/// Where mwan3 is installed there is this.
+const MWAN3_INIT: &str = "/etc/init.d/mwan3";
+
 /// The connection to ubus, and the last report of netifd.
 pub(super) struct Netifd {
     /// None where it is configured off.
@@ -30,16 +35,16 @@ pub(super) struct Netifd {
 }
 
 impl Netifd {
-    pub(super) fn start(place: &UbusPlace, control: &Server) -> Self {
+    pub(super) fn start(settings: &AgentSettings, control: &Server) -> Self {
         Self {
-            ubus: ubus(place, control),
+            ubus: ubus(settings, control),
             networks: Networks::new(),
         }
     }
 
     /// Looks for ubusd elsewhere.
-    pub(super) fn restart(&mut self, place: &UbusPlace, control: &Server) {
-        self.ubus = ubus(place, control);
+    pub(super) fn restart(&mut self, settings: &AgentSettings, control: &Server) {
+        self.ubus = ubus(settings, control);
     }
 
     /// The networks of netifd, when they are others than before; for ever if there is no ubus.
@@ -90,13 +95,19 @@ impl Netifd {
     }
 }
 
-fn ubus(place: &UbusPlace, control: &Server) -> Option<Ubus> {
-    let path = match place {
+fn ubus(settings: &AgentSettings, control: &Server) -> Option<Ubus> {
+    let path = match &settings.ubus {
         UbusPlace::Off => return None,
         UbusPlace::Auto => None,
         UbusPlace::At(path) => Some(path.clone()),
     };
-    Some(Ubus::start(path, control.caller.clone()))
+    // With the object taken, mwan3 could not have it.
+    let offer = if settings.ubus_mwan3 && !Path::new(MWAN3_INIT).exists() {
+        Offer::Mwan3
+    } else {
+        Offer::Uplinkd
+    };
+    Some(Ubus::start(path, offer, control.caller.clone()))
 }
 
 /// The network that an uplink follows.

@@ -1,7 +1,7 @@
 //! A changed configuration while the agent runs.
 
 use super::Daemon;
-use crate::config::Config;
+use crate::config::{AgentSettings, Config};
 use crate::control::Response;
 use crate::engine::event::Change;
 use crate::engine::input::Input;
@@ -33,8 +33,9 @@ impl Daemon {
         if config.agent.hooks != running.agent.hooks {
             self.announcer.move_hooks(&config.agent.hooks);
         }
-        if config.agent.ubus != running.agent.ubus {
-            self.netifd.restart(&config.agent.ubus, &self.control);
+        let on_ubus = |agent: &AgentSettings| (agent.ubus.clone(), agent.ubus_mwan3);
+        if on_ubus(&config.agent) != on_ubus(&running.agent) {
+            self.netifd.restart(&config.agent, &self.control);
         }
         self.config = config;
         self.options.stated = stated;

@@ -123,7 +123,11 @@ fn request(uplink: &str, lasts: Duration) -> Result<DrillFindings, LabError> {
         Ok(Response::Event(record)) => record.drill.ok_or(io::ErrorKind::InvalidData.into()),
         Ok(Response::Refused(why) | Response::NotFound(why)) => Err(io::Error::other(why)),
         Ok(
-            Response::Done(_) | Response::Status(_) | Response::History(_) | Response::Samples(_),
+            Response::Done(_)
+            | Response::Status(_)
+            | Response::History(_)
+            | Response::Samples(_)
+            | Response::Mwan3(_),
         ) => Err(io::ErrorKind::InvalidData.into()),
         Err(error) => Err(io::Error::other(error)),
     };

@@ -157,7 +157,8 @@ fn request(agent: &mut Client, request: &Request) -> Result<(), LabError> {
             | Response::Status(_)
             | Response::Event(_)
             | Response::History(_)
-            | Response::Samples(_),
+            | Response::Samples(_)
+            | Response::Mwan3(_),
         ) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     };

@@ -422,7 +422,8 @@ impl Observations {
                 | Response::Refused(_)
                 | Response::NotFound(_)
                 | Response::History(_)
-                | Response::Samples(_) => {}
+                | Response::Samples(_)
+                | Response::Mwan3(_) => {}
             },
             LabEvent::Silence(at) => {
                 self.status = None;

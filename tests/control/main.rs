@@ -10,6 +10,7 @@ mod bus;
 mod extent;
 
 mod cli;
+mod mwan3;
 mod socket;
 mod top;
 mod ubus;

@@ -20,7 +20,7 @@ const METHOD_NOT_FOUND: u32 = 3;
 const NOT_FOUND: u32 = 4;
 const UNKNOWN_ERROR: u32 = 9;
 
-fn status() -> Status {
+pub(crate) fn status() -> Status {
     Status {
         version: "0".to_owned(),
         mode: SelectionMode::Auto,
@@ -248,7 +248,7 @@ fn methods_and_objects_that_are_not_there_are_not_found() {
     let mut client = site.bus.accept();
     let answer = client.call("explode", &json!({}));
     assert_eq!(answer, (METHOD_NOT_FOUND, None));
-    client.objects[0].id += 1;
+    client.objects[0].id += 100;
     assert_eq!(client.call("status", &json!({})), (NOT_FOUND, None));
 }
 

@@ -11,7 +11,7 @@ use uplinkd::control::Request;
 use uplinkd::control::ubus::blob::Malformed;
 use uplinkd::control::ubus::blobmsg::{self, Fields, Value as Data};
 use uplinkd::control::ubus::frame::{Address, Code, Frame, Kind};
-use uplinkd::control::ubus::session::{Session, UbusOutcome};
+use uplinkd::control::ubus::session::{Offer, Session, UbusOutcome};
 use uplinkd::engine::command::Command;
 
 const OBJECT: u32 = 0x1234_5678;
@@ -83,7 +83,7 @@ fn read(mut bytes: &[u8]) -> std::io::Result<Frame> {
 /// A conversation whose object ubusd has taken.
 fn registered() -> Session {
     let mut session = Session::default();
-    session.register().expect("short");
+    session.register(Offer::Uplinkd).expect("short");
     assert_eq!(session.take_outgoing(), bytes(REGISTER));
     let address = Address {
         sequence: 1,

@@ -5,10 +5,10 @@
 //! ucode 81205a2 of July 2026; neither the exporter nor its jail was beside it.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -137,5 +137,50 @@ fn metrics_that_are_off_are_no_failure_and_an_agent_that_is_silent_is_one() {
     assert_eq!(
         desk.collect(&format!("file:{}", desk.path("uplinkd.prom"))),
         "failed"
+    );
+}
+
+/// In place of the module for ubus: the agent has two uplinks, of which one is down.
+const UBUS: &str = r#"
+const uplinks = [
+	{ name: "fiber", rtt_ms: 12.5, loss_percent: 1.0, score: 92, active: true },
+	{ name: "lte-2", rtt_ms: null, loss_percent: null, score: null, active: false },
+];
+export function connect() { return { call: (object, method) => ({ uplinks }) }; };
+"#;
+
+#[test]
+#[ignore = "no Debian has ucode"]
+fn collectd_is_told_each_figure_of_each_uplink_and_that_one_is_not_known() {
+    let desk = Desk::new();
+    desk.write("ubus.uc", UBUS);
+    let mut ucode = Command::new("ucode");
+    ucode
+        .current_dir(desk.0.path())
+        .arg("-L")
+        .arg(desk.0.path());
+    ucode.arg(root("openwrt/uplinkd/files/collectd"));
+    ucode
+        .env("COLLECTD_HOSTNAME", "router")
+        .env("COLLECTD_INTERVAL", "10")
+        .stdout(Stdio::piped());
+    let mut running = ucode.spawn().expect("ucode");
+    let lines = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+    let told: Vec<_> = lines.take(8).map(|line| line.expect("a line")).collect();
+    running.kill().expect("it runs");
+    running.wait().expect("it has ended");
+    let expected = [
+        "fiber/ping\" interval=10 N:12.5",
+        "fiber/ping_droprate\" interval=10 N:0.01",
+        "fiber/gauge-score\" interval=10 N:92",
+        "fiber/gauge-carries\" interval=10 N:1",
+        "lte-2/ping\" interval=10 N:U",
+        "lte-2/ping_droprate\" interval=10 N:U",
+        "lte-2/gauge-score\" interval=10 N:U",
+        "lte-2/gauge-carries\" interval=10 N:0",
+    ];
+    assert_eq!(
+        told,
+        expected.map(|rest| format!("PUTVAL \"router/uplinkd-{rest}"))
     );
 }

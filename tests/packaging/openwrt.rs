@@ -313,6 +313,10 @@ fn the_jail_leaves_the_two_capabilities_and_the_acl_names_the_object() {
     }
     let acl = read("acl.json");
     assert_eq!(acl["uplinkd"]["read"]["ubus"]["uplinkd"][0], "status");
+    // collectd runs programs as a user that is not root, whom ubusd lets do nothing by itself.
+    let nobody =
+        serde_json::json!({"user": "nobody", "access": {"uplinkd": {"methods": ["status"]}}});
+    assert_eq!(read("nobody.json"), nobody);
 }
 
 fn makefile() -> String {

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use uplinkd::control::socket::{Server, Watchers};
 use uplinkd::control::ubus::Ubus;
 use uplinkd::control::ubus::netifd::{Networks, Order};
+use uplinkd::control::ubus::session::Offer;
 use uplinkd::control::{Request, Response};
 use uplinkd::engine::command::{Command, CommandRefusal};
 use uplinkd::engine::event::record::EventRecord;
@@ -45,7 +46,8 @@ impl Agent {
                 .expect("a runtime");
             runtime.block_on(async {
                 let server = Server::bind(&path).expect("a socket");
-                let mut ubus = bus.map(|bus| Ubus::start(Some(bus), server.caller.clone()));
+                let mut ubus =
+                    bus.map(|bus| Ubus::start(Some(bus), Offer::Mwan3, server.caller.clone()));
                 ready.send(()).expect("someone waits");
                 tokio::select! {
                     () = serve(server, &status, told, stopped) => {}
@@ -148,6 +150,10 @@ async fn serve(
                     call.answer(Response::History((0..count).map(event).collect()));
                 }
                 Request::Samples => call.answer(Response::Refused("no samples".to_owned())),
+                Request::Mwan3 { section, interface } => {
+                    let asked = serde_json::json!({ "section": section, "interface": interface });
+                    call.answer(Response::Mwan3(asked));
+                }
                 Request::Day => call.answer(Response::Samples("a day".to_owned())),
                 Request::Reload => call.answer(Response::Refused("not now".to_owned())),
             },

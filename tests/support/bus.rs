@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+/// What ubusd says to an object whose path is taken.
+const INVALID_ARGUMENT: u32 = 2;
 /// Where objects that are registered here begin.
 const FIRST_OBJECT: u32 = 0x1234_5678;
 /// The object without a name by which a client hears of others.
@@ -49,6 +51,7 @@ impl Bus {
             stream,
             objects: Vec::new(),
             netifd: None,
+            has_mwan3: false,
             told: VecDeque::new(),
             sequence: 0,
         };
@@ -105,6 +108,8 @@ pub(crate) struct Client {
     pub(crate) objects: Vec<Object>,
     /// What netifd answers to `dump`, if it is there.
     pub(crate) netifd: Option<Value>,
+    /// Another program has the object of mwan3.
+    pub(crate) has_mwan3: bool,
     told: VecDeque<Told>,
     sequence: u16,
 }
@@ -113,6 +118,10 @@ impl Client {
     fn take_object(&mut self) {
         let frame = self.read();
         assert_eq!(frame.kind, 6, "an object is added");
+        self.take(&frame);
+    }
+
+    fn take(&mut self, frame: &Frame) {
         let id = FIRST_OBJECT + u32::try_from(self.objects.len()).expect("few");
         let number = attribute(3, &id.to_be_bytes());
         self.send(2, frame.address, &number);
@@ -138,7 +147,16 @@ impl Client {
 
     /// The same with any bytes as the data.
     pub(crate) fn call_with(&mut self, method: &str, data: &[u8]) -> (u32, Option<Value>) {
-        let object = self.objects[0].id;
+        self.call_object(self.objects[0].id, method, data)
+    }
+
+    /// The same of any object.
+    pub(crate) fn call_object(
+        &mut self,
+        object: u32,
+        method: &str,
+        data: &[u8],
+    ) -> (u32, Option<Value>) {
         let asked = self.invoke(object, method, &attribute(7, data));
         let mut said = None;
         loop {
@@ -198,6 +216,13 @@ impl Client {
     fn keep(&mut self, frame: &Frame) -> bool {
         let number = |id| Some(u32::from_be_bytes(frame.get(id)?.try_into().ok()?));
         match frame.kind {
+            6 if frame.get(2).is_some() && self.has_mwan3 => {
+                self.done(frame, INVALID_ARGUMENT, &[])
+            }
+            6 if frame.get(2).is_some() => {
+                self.take(frame);
+                true
+            }
             // An ear, a look for netifd, a subscription to it, and a wish to hear of its coming.
             6 => self.done(frame, 0, &attribute(3, &EAR.to_be_bytes())),
             4 => {

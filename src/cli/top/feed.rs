@@ -38,7 +38,8 @@ fn events(agent: &mut LastingConnection) -> Result<Vec<EventRecord>> {
         | Response::Done(_)
         | Response::Refused(_)
         | Response::NotFound(_)
-        | Response::Samples(_)) => Err(unexpected(other)),
+        | Response::Samples(_)
+        | Response::Mwan3(_)) => Err(unexpected(other)),
     }
 }
 

@@ -14,6 +14,9 @@ use crate::engine::command::form::{Argument, ArgumentForm};
 /// Where the object is found.
 pub(super) const PATH: &str = "uplinkd";
 
+/// Where the status in the form of mwan3 is found.
+pub(super) const MWAN3_PATH: &str = "mwan3";
+
 /// The most events that one answer has: a message of ubus has a megabyte at most.
 const MOST_EVENTS: usize = 1_000;
 
@@ -24,6 +27,10 @@ const OTHERS: &[(&str, &[(&str, u8)])] = &[
     ("day", &[]),
     ("reload", &[]),
 ];
+
+/// The one method of mwan3's object.
+const MWAN3_STATUS: &str = "status";
+const MWAN3_ARGUMENTS: &[(&str, u8)] = &[("section", kind::TEXT), ("interface", kind::TEXT)];
 
 /// All methods with their arguments and the types of these.
 fn methods() -> impl Iterator<Item = (&'static str, Vec<(&'static str, u8)>)> {
@@ -56,13 +63,22 @@ fn type_of(argument: &Argument) -> u8 {
 /// The methods as they are registered, for `ubus -v list`.
 pub(super) fn write_signature(writer: &mut Writer) {
     for (method, arguments) in methods() {
-        writer.named(kind::TABLE, method, |writer| {
-            for (name, kind) in arguments {
-                let kind = u32::from(kind);
-                writer.named(kind::INT32, name, |writer| writer.raw(&kind.to_be_bytes()));
-            }
-        });
+        write_method(writer, method, &arguments);
     }
+}
+
+/// The same of mwan3's object.
+pub(super) fn write_mwan3_signature(writer: &mut Writer) {
+    write_method(writer, MWAN3_STATUS, MWAN3_ARGUMENTS);
+}
+
+fn write_method(writer: &mut Writer, method: &str, arguments: &[(&'static str, u8)]) {
+    writer.named(kind::TABLE, method, |writer| {
+        for (name, kind) in arguments {
+            let kind = u32::from(*kind);
+            writer.named(kind::INT32, name, |writer| writer.raw(&kind.to_be_bytes()));
+        }
+    });
 }
 
 /// The request of a call. Arguments that no method has are left alone: rpcd adds its own.
@@ -72,12 +88,7 @@ pub(super) fn write_signature(writer: &mut Writer) {
 pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
     let known = methods().find(|(name, _)| *name == method);
     let (_, known) = known.ok_or(Code::MethodNotFound)?;
-    let mut arguments = Map::new();
-    for field in Fields::of(data) {
-        let (name, value) = field?;
-        // The first of several counts.
-        arguments.entry(name).or_insert_with(|| json(&value));
-    }
+    let arguments = arguments(data)?;
     let request = if known.is_empty() {
         json!(method)
     } else {
@@ -89,6 +100,28 @@ pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
         *newest = Some(MOST_EVENTS);
     }
     Ok(request)
+}
+
+/// The request of a call to mwan3's object.
+///
+/// # Errors
+/// With the status that says what is wrong with the call.
+pub(super) fn mwan3_request(method: &str, data: &[u8]) -> Result<Request, Code> {
+    if method != MWAN3_STATUS {
+        return Err(Code::MethodNotFound);
+    }
+    let request = serde_json::from_value(json!({ "mwan3": arguments(data)? }));
+    request.map_err(|_| Code::InvalidArgument)
+}
+
+fn arguments(data: &[u8]) -> Result<Map<String, serde_json::Value>, Code> {
+    let mut arguments = Map::new();
+    for field in Fields::of(data) {
+        let (name, value) = field?;
+        // The first of several counts.
+        arguments.entry(name).or_insert_with(|| json(&value));
+    }
+    Ok(arguments)
 }
 
 /// A value as JSON. No argument is a list or a table, so what is in one is left out.

@@ -23,6 +23,16 @@ pub enum UbusOutcome {
     NotDone(u32),
 }
 
+/// Which objects the agent has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// Its own.
+    #[default]
+    Uplinkd,
+    /// The one of mwan3 as well.
+    Mwan3,
+}
+
 /// Why a conversation is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
@@ -57,6 +67,8 @@ struct UbusClient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Object,
+    /// The object of mwan3, which another program may have.
+    Mwan3,
     Event,
     /// An object without a name, to which ubusd sends what it is to hear.
     Ear,
@@ -73,7 +85,9 @@ enum Asked {
 pub struct Session {
     sequence: u16,
     asked: SortedMap<u16, Asked>,
+    offer: Offer,
     object: Option<u32>,
+    mwan3: Option<u32>,
     outgoing: Vec<u8>,
     ear: Option<u32>,
     netifd: Option<u32>,
@@ -82,15 +96,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins to register the object.
+    /// Begins to register the object, and after it what else is offered.
     ///
     /// # Errors
     /// Never, as the object fits into a message.
-    pub fn register(&mut self) -> Result<(), Broken> {
+    pub fn register(&mut self, offer: Offer) -> Result<(), Broken> {
+        self.offer = offer;
+        self.add(Asked::Object, object::PATH, object::write_signature)
+    }
+
+    fn add(&mut self, asked: Asked, path: &str, signature: fn(&mut Writer)) -> Result<(), Broken> {
         let mut body = Writer::default();
-        body.text(attribute::OBJECT_PATH, object::PATH);
-        body.nest(attribute::SIGNATURE, object::write_signature);
-        self.ask(Asked::Object, Kind::AddObject, 0, body)
+        body.text(attribute::OBJECT_PATH, path);
+        body.nest(attribute::SIGNATURE, signature);
+        self.ask(asked, Kind::AddObject, 0, body)
     }
 
     /// Begins to follow netifd, without an object of our own.
@@ -212,6 +231,7 @@ impl Session {
     fn answered(&mut self, asked: Option<Asked>, message: &Message<'_>) -> Option<UbusOutcome> {
         match asked? {
             Asked::Object => self.object = message.object,
+            Asked::Mwan3 => self.mwan3 = message.object,
             Asked::Ear => self.ear = message.object,
             Asked::Netifd => self.netifd = message.object,
             Asked::Dump => {
@@ -228,6 +248,13 @@ impl Session {
         match asked {
             Some(Asked::Object) if is_well && self.object.is_some() => {
                 self.follow()?;
+                if self.offer == Offer::Mwan3 {
+                    self.add(
+                        Asked::Mwan3,
+                        object::MWAN3_PATH,
+                        object::write_mwan3_signature,
+                    )?;
+                }
                 return Ok(Some(UbusOutcome::Registered));
             }
             Some(Asked::Object) => return Err(Broken::Refused(code)),
@@ -237,7 +264,8 @@ impl Session {
             Some(Asked::Event) if !is_well => return Ok(Some(UbusOutcome::Unheard(code))),
             Some(Asked::Order) if !is_well => return Ok(Some(UbusOutcome::NotDone(code))),
             Some(
-                Asked::Event
+                Asked::Mwan3
+                | Asked::Event
                 | Asked::Listening
                 | Asked::Netifd
                 | Asked::Subscription
@@ -277,11 +305,16 @@ impl Session {
     }
 
     fn request(&self, message: &Message<'_>) -> Result<Request, Code> {
-        if message.object.is_none() || message.object != self.object {
-            return Err(Code::NotFound);
+        let method = message.method.ok_or(Code::InvalidArgument);
+        let data = message.data.unwrap_or_default();
+        let object = message.object.ok_or(Code::NotFound)?;
+        if Some(object) == self.object {
+            object::request(method?, data)
+        } else if Some(object) == self.mwan3 {
+            object::mwan3_request(method?, data)
+        } else {
+            Err(Code::NotFound)
         }
-        let method = message.method.ok_or(Code::InvalidArgument)?;
-        object::request(method, message.data.unwrap_or_default())
     }
 
     fn invoked(

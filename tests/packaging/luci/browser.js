@@ -83,7 +83,7 @@ async function hostile() {
 	const bad = status({
 		active: [ HOSTILE ], last_switch: { at: HOSTILE, from: [], to: [], reason: HOSTILE },
 		groups: [ { name: HOSTILE, policy: HOSTILE, active: [ HOSTILE ], uplinks: [ HOSTILE ], with_rest: false } ],
-		uplinks: [ uplink(HOSTILE, { interface: HOSTILE, state: HOSTILE, reason: HOSTILE, since: HOSTILE,
+		uplinks: [ uplink(HOSTILE, { active: true, interface: HOSTILE, state: HOSTILE, reason: HOSTILE, since: HOSTILE,
 			waits: { for: HOSTILE, until: HOSTILE }, targets: [ { target: HOSTILE, state: HOSTILE, rtt_ms: HOSTILE, loss_percent: HOSTILE } ] }) ]
 	});
 	const events = [ { at: HOSTILE, event: HOSTILE, uplink: HOSTILE, from: HOSTILE, to: [ HOSTILE ], reason: HOSTILE } ];
@@ -146,7 +146,8 @@ async function forms() {
 		document.querySelector(`[data-field="${id}.${name}"]`).value = value;
 		return option(type, name).check(id);
 	};
-	const names = () => Object.fromEntries(world.map.sections.map(section => [ section.type, section.children.map(one => one.option).sort() ]));
+	const fields = section => [ ...document.querySelectorAll(`[data-field^="${section.ids()[0]}."]`) ].map(field => field.dataset.field.split('.')[1]);
+	const names = () => Object.fromEntries(world.map.sections.map(section => [ section.type, fields(section).sort() ]));
 	const told = {};
 
 	await draw('view.uplinkd.general', { uci: [] });
@@ -162,7 +163,7 @@ async function forms() {
 	const choices = (type, name) => option(type, name).choices.map(([ key ]) => key);
 	told.uplinks = { names: names(), networks: choices('uplink', 'network'), placeholder: option('uplink', 'probe_interval').placeholder,
 		metered: [ option('uplink', 'metered').cfgvalue('fiber'), option('uplink', 'metered').cfgvalue('second') ],
-		shown: option('uplink', 'tier').modalonly === false, hidden: option('uplink', 'probe_timeout').modalonly,
+		columns: text(view().querySelector('p')),
 		none: [ enter('uplink', 'fiber', 'network', ''), option('uplink', 'interface').check('fiber') ],
 		taken: enter('uplink', 'fiber', 'name', 'lte'), empty: enter('uplink', 'fiber', 'tier', '') };
 

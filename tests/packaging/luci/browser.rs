@@ -208,19 +208,18 @@ fn the_forms_are_on_the_pages_and_say_what_is_wrong_beside_other_fields() {
     assert_eq!(general["bad"], "Must be less than \"Loss: degraded from\".");
     assert_eq!(general["good"], true);
     assert_eq!(general["word"], "Must be 50ms to 1h.");
-    let target =
-        "Must be a list, each an address, or a target with a scheme such as tcp://HOST:PORT.";
+    let target = "Must be an address, or a target with a scheme such as tcp://HOST:PORT.";
     assert_eq!(general["target"], target);
     assert_eq!(general["none"], "none");
     let uplinks = &forms["uplinks"];
     assert_eq!(uplinks["names"], json!({"uplink": names("uplink")}));
     assert_eq!(uplinks["networks"], json!(["lan", "wan"]));
     assert_eq!(uplinks["placeholder"], "3s", "what holds for all uplinks");
-    assert_eq!(uplinks["metered"], json!(["1", null]));
     assert_eq!(
-        (&uplinks["shown"], &uplinks["hidden"]),
-        (&json!(true), &json!(true))
+        uplinks["columns"], "wan–111hot",
+        "the default where nothing is set"
     );
+    assert_eq!(uplinks["metered"], json!(["1", null]));
     assert_eq!(uplinks["none"][1], "Choose a network or a device.");
     assert_eq!(uplinks["taken"], "There is another of this name.");
     assert_eq!(uplinks["empty"], "Must not be empty.");

@@ -58,6 +58,10 @@ class Option {
 		const field = document.querySelector(`[data-field="${id}.${this.option}"]`);
 		return field ? { getValue: () => this.isList ? toList(field.value) : field.value } : null;
 	}
+	/* What a list of sections shows. */
+	textvalue(id) {
+		return E('span', {}, [ toList(this.cfgvalue(id)).join(' ') ]);
+	}
 	render(id) {
 		const value = toList(this.cfgvalue(id)).join(' ');
 		return E('label', { 'title': this.help }, [
@@ -111,7 +115,11 @@ const form = {
 		}
 		render() {
 			return Promise.resolve(E('div', {}, this.sections.flatMap(section => section.ids().map(id =>
-				E('fieldset', {}, section.children.map(option => option.render(id)))))));
+				E('fieldset', {}, [
+					/* A list shows what is not for the dialog alone, and the dialog what is not for the list alone. */
+					E('p', {}, section.children.filter(option => !option.modalonly).map(option => option.textvalue(id))),
+					...section.children.filter(option => option.modalonly !== false).map(option => option.render(id))
+				])))));
 		}
 	}
 };

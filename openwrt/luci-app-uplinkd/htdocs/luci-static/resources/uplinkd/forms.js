@@ -70,7 +70,8 @@ function add(section, type, tab, [ name, kind, , title, help ], lists) {
 	option.optional = !isRequired;
 	option.placeholder = fallback;
 	option.validate = validator(type);
-	option.modalonly = !lists.columns.includes(name);
+	/* `false` would keep a column out of the dialog. */
+	option.modalonly = lists.columns.includes(name) ? null : true;
 	if (kind.words && !isRequired)
 		option.value('', fallback ? _('default (%s)').format(fallback) : _('default'));
 	for (const word of [ ...(kind.words || []), ...(kind.namesOf ? names(kind.namesOf) : []), ...(name === 'network' ? lists.networks : []) ])
@@ -79,6 +80,12 @@ function add(section, type, tab, [ name, kind, , title, help ], lists) {
 		option.cfgvalue = id => {
 			const value = uci.get(CONFIG, id, name);
 			return value === null || value === undefined ? null : YES.includes(value) ? '1' : '0';
+		};
+	/* A column shows the default where nothing is set. */
+	if (!option.modalonly && !kind.isFlag)
+		option.textvalue = id => {
+			const value = [ uci.get(CONFIG, id, name) ?? [] ].flat().join(' ');
+			return value ? E('span', {}, [ value ]) : E('em', {}, [ fallback || '–' ]);
 		};
 	/* The word for an empty list is no entry of one. */
 	if (kind.isList)

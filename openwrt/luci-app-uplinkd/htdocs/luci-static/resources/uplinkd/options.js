@@ -111,6 +111,8 @@ const TABS = {
 			[ 'agent_metrics', values.metrics, 'off', _('Metrics'), _('Where Prometheus finds them.') ],
 			[ 'agent_log', words('auto', 'syslog', 'journald', 'stderr'), 'auto', _('Log'), _('Changes at a restart only.') ],
 			[ 'agent_ubus', values.ubus, 'auto', _('ubus'), _('These pages need it.') ],
+			[ 'agent_ubus_mwan3', words('auto', 'off'), 'auto', _('mwan3 on ubus'),
+				_('auto: the status is there in the form of mwan3 as well, where mwan3 is not installed.') ],
 			[ 'agent_state_dir', values.directory, '/var/lib/uplinkd', _('State'),
 				_('Directory of what outlives a restart. /var does not survive a reboot.') ],
 			[ 'agent_hooks', values.directory, '/etc/uplinkd/hooks.d', _('Hooks'), _('Directory of the programs that run on each event.') ],
@@ -246,7 +248,7 @@ function fault(section, option, value, around) {
 	const items = kind.isList ? asList(value) : [ value ];
 	const isWord = kind.isList && kind.words && kind.words.includes(value);
 	if (!isWord && !items.every(item => kind.accepts(item)))
-		return _('Must be %s.').format(kind.takes);
+		return _('Must be %s.').format(kind.each || kind.takes);
 	if (kind.namesOf && !items.every(item => around.names(kind.namesOf).includes(item)))
 		return _('There is none of this name.');
 	if (kind.isList && (items.length < kind.least || items.length > kind.most))

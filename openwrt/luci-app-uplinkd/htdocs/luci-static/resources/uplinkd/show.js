@@ -63,8 +63,11 @@ function why(uplink) {
 	return waits ? `${uplink.reason}; ${waits}${until}` : uplink.reason;
 }
 
-function carries(uplink) {
-	return uplink.active ? E('strong', [ _('carries') ]) : '–';
+/* What an uplink carries: the traffic of the default group, and that of the groups. */
+function carries(uplink, status) {
+	const groups = status.groups.filter(group => !group.with_rest && group.active.includes(uplink.name)).map(group => group.name);
+	const all = [ ...(status.active.includes(uplink.name) ? [ _('carries') ] : []), ...groups ];
+	return all.length ? E('strong', {}, [ all.join(', ') ]) : '–';
 }
 
 function svg(tag, attributes, children) {
@@ -108,7 +111,10 @@ function line(samples, figure, x, top, colour, width) {
 /* The day of an uplink: its states, what it carried, round trips and loss. */
 function picture(name, samples, to) {
 	const x = at => Math.max(0, Math.min(WIDTH, WIDTH * (1 - (to - at) / DAY)));
-	const most = figure => Math.max(0, ...samples.map(one => one[figure] ?? 0));
+	const most = figure => {
+		const known = samples.map(one => one[figure]).filter(value => value !== null);
+		return known.length ? Math.max(...known) : null;
+	};
 	const [ rtt, loss ] = [ most('p95'), most('loss') ];
 	const [ rttTop, lossTop ] = [ Math.max(1, rtt) * 1.1, Math.max(5, loss) ];
 	const box = (one, top, height, colour) => svg('rect', {

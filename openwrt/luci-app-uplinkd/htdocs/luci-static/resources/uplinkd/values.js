@@ -250,6 +250,7 @@ const list = (kind, least, most) => ({
 	isList: true,
 	least: least,
 	most: most,
+	each: kind.takes,
 	takes: _('a list, each %s').format(kind.takes)
 });
 

@@ -83,7 +83,7 @@ return view.extend({
 			show.table(
 				[ _('Uplink'), _('State'), _('Carries'), _('Round trip'), _('Loss'), _('Jitter'), _('Score'), _('Since'), _('Reason'), '' ],
 				status.uplinks.map(uplink => [
-					E('span', { 'title': uplink.interface }, [ uplink.name ]), show.badge(uplink.state), show.carries(uplink),
+					E('span', { 'title': uplink.interface }, [ uplink.name ]), show.badge(uplink.state), show.carries(uplink, status),
 					show.number(uplink.rtt_ms, 'ms', 1), show.number(uplink.loss_percent, '%', 1),
 					show.number(uplink.jitter_ms, 'ms', 1), show.number(uplink.score, '', 0),
 					show.time(uplink.since), show.why(uplink), this.buttons(uplink)
