@@ -151,7 +151,7 @@ export function connect() { return { call: (object, method) => ({ uplinks }) }; 
 
 #[test]
 #[ignore = "no Debian has ucode"]
-fn collectd_is_told_each_figure_of_each_uplink_and_that_one_is_not_known() {
+fn collectd_is_told_each_figure_and_that_one_is_not_known_and_the_script_ends_with_it() {
     let desk = Desk::new();
     desk.write("ubus.uc", UBUS);
     let mut ucode = Command::new("ucode");
@@ -162,22 +162,30 @@ fn collectd_is_told_each_figure_of_each_uplink_and_that_one_is_not_known() {
     ucode.arg(root("openwrt/uplinkd/files/collectd"));
     ucode
         .env("COLLECTD_HOSTNAME", "router")
-        .env("COLLECTD_INTERVAL", "10")
+        .env("COLLECTD_INTERVAL", "1")
         .stdout(Stdio::piped());
     let mut running = ucode.spawn().expect("ucode");
     let lines = BufReader::new(running.stdout.take().expect("a pipe")).lines();
     let told: Vec<_> = lines.take(8).map(|line| line.expect("a line")).collect();
-    running.kill().expect("it runs");
+    // The reader is gone, as collectd is when it has ended.
+    let has_ended = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        running.try_wait().expect("its state").is_some()
+    });
+    if !has_ended {
+        running.kill().expect("it runs");
+    }
     running.wait().expect("it has ended");
+    assert!(has_ended);
     let expected = [
-        "fiber/ping\" interval=10 N:12.5",
-        "fiber/ping_droprate\" interval=10 N:0.01",
-        "fiber/gauge-score\" interval=10 N:92",
-        "fiber/gauge-carries\" interval=10 N:1",
-        "lte-2/ping\" interval=10 N:U",
-        "lte-2/ping_droprate\" interval=10 N:U",
-        "lte-2/gauge-score\" interval=10 N:U",
-        "lte-2/gauge-carries\" interval=10 N:0",
+        "fiber/ping\" interval=1 N:12.5",
+        "fiber/ping_droprate\" interval=1 N:0.01",
+        "fiber/gauge-score\" interval=1 N:92",
+        "fiber/gauge-carries\" interval=1 N:1",
+        "lte-2/ping\" interval=1 N:U",
+        "lte-2/ping_droprate\" interval=1 N:U",
+        "lte-2/gauge-score\" interval=1 N:U",
+        "lte-2/gauge-carries\" interval=1 N:0",
     ];
     assert_eq!(
         told,
