@@ -319,10 +319,20 @@ fn the_forms_accept_a_value_exactly_if_the_parser_does() {
             continue;
         }
         let is_range = key.takes.starts_with(|c: char| c.is_ascii_digit());
-        for word in WORDS
-            .split_whitespace()
-            .chain(["1m 30s", "1 h", "0x10 / 0xff", "a b"])
-        {
+        for word in WORDS.split_whitespace().chain([
+            "1m 30s",
+            "1 h",
+            "0x10 / 0xff",
+            "a b",
+            "sun 03:30",
+            " mon-fri  04:00 ",
+            "Fri-mon,WED 23:59",
+            "mon-tue-wed 04:00",
+            "mon 4:00",
+            "mon 24:00",
+            "mon tue 04:00",
+            "mon,, 04:00",
+        ]) {
             let is_far = is_range && word.contains([':', '/']);
             // The forms write the word for an empty list as it is.
             let is_list = key.takes.contains("list") && option != "prefixes" && word != "none";

@@ -59,6 +59,8 @@ const TABS = {
 				_('How the uplinks of the lowest usable tier share the traffic: the first carries it, the one with the best score does, or all do by weight.') ],
 			[ 'failover_failback', words('auto', 'manual'), 'auto', _('Failback'),
 				_('auto: a preferred uplink takes the traffic back by itself.') ],
+			[ 'failover_soft', words('auto', 'always', 'off'), 'auto', _('Soft failover'),
+				_('New connections leave an uplink in doubt before it is known to be down. always: also by a metered or cold standby.') ],
 			[ 'failover_failback_after', duration('0s', '1d'), '60s', _('Failback after'),
 				_('Time for which a preferred uplink must have been healthy before it takes the traffic back.') ],
 			[ 'failover_best_margin', whole([ 1, 100 ]), '10', _('Margin of the best'),
@@ -74,7 +76,9 @@ const TABS = {
 				_('Longest suppression after the last outage; 0s turns damping off.') ],
 			[ 'drill_rto', duration('100ms', '1h'), '2s', _('Drill: recovery time'), _('Longest recovery with which a drill passes.') ],
 			[ 'drill_after_start', duration('0s', '1h'), '2m', _('Drill: after the start'),
-				_('Time after the start of the agent before which no drill begins.') ]
+				_('Time after the start of the agent before which no drill begins.') ],
+			[ 'drill_schedule', values.schedule, 'off', _('Drill: schedule'),
+				_('When the agent tests the failover by itself, in local time: "sun 03:30". The path of the active uplink really fails for 30 s.') ]
 		] ],
 		probe: [ _('Targets and probes'), PROBE ],
 		health: [ _('Health'), HEALTH ],

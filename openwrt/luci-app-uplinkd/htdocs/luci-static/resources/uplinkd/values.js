@@ -205,6 +205,16 @@ function areBits(text) {
 	return /^11+0*$/.test(bits);
 }
 
+const DAYS = [ 'mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun' ];
+
+/* A time on some days of the week, such as "mon-fri 04:00". */
+function isWeekly(text) {
+	const words = text.trim().split(/\s+/);
+	const areDays = part => part.split('-').length <= 2 && part.split('-').every(day => DAYS.includes(day.toLowerCase()));
+	return words.length <= 2 && /^([01]\d|2[0-3]):[0-5]\d$/.test(words[words.length - 1]) &&
+		(words.length < 2 || words[0].split(',').every(areDays));
+}
+
 /* Kinds of options. */
 
 const range = (least, most) => _('%s to %s').format(least, most);
@@ -303,6 +313,8 @@ return baseclass.extend({
 	fileOrOff: own(_('"off" or the absolute path of a file'), text => text === 'off' || isFile(text)),
 	ubus: own(_('"auto", "off" or the absolute path of a socket'),
 		text => text === 'auto' || text === 'off' || isSocket(text)),
+	schedule: own(_('"off" or a local time such as "sun 03:30", "mon-fri 04:00" or "04:00"'),
+		text => text === 'off' || isWeekly(text)),
 	web: own(_('"off" or an address with a port, such as "127.0.0.1:9465"'),
 		text => text === 'off' || socketAddress(text) !== null),
 	metrics: own(_('"off", an address of this machine itself such as "127.0.0.1:9464", "unix:PATH" or "file:PATH"'),
