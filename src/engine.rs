@@ -193,9 +193,8 @@ impl Engine {
                 uplinks.for_each(|uplink| uplink.answers_read(until));
             }
             Input::Stalled { lasts } => {
-                for uplink in &mut self.uplinks {
-                    uplink.stalled(lasts, now, &mut self.outbox);
-                }
+                let (uplinks, out) = (self.uplinks.iter_mut(), &mut self.outbox);
+                uplinks.for_each(|uplink| uplink.stalled(lasts, now, out));
                 self.outbox.events.extend(self.stalls.add(lasts, now));
             }
             Input::Counters { uplink, counters } => {
@@ -317,12 +316,9 @@ impl Engine {
 
     /// What a later run may still spend on each metered uplink, for [`EarlierRun`].
     pub fn unspent(&mut self) -> SortedMap<UplinkName, Bytes> {
-        let uplinks = self.uplinks.iter_mut();
-        let unspent = uplinks.filter_map(|uplink| {
-            let left = uplink.purse_mut()?.keep();
-            Some((uplink.settings().name.clone(), left))
-        });
-        unspent.collect()
+        let name = |uplink: &Uplink| uplink.settings().name.clone();
+        let left = |uplink: &mut Uplink| Some((name(uplink), uplink.purse_mut()?.keep()));
+        self.uplinks.iter_mut().filter_map(left).collect()
     }
 
     /// So much was spent on a metered uplink that [`Engine::unspent`] should be written down again.
@@ -382,8 +378,7 @@ impl Engine {
     /// What was not looked at for long is no evidence.
     fn wake_up(&mut self, now: Moment) {
         for uplink in &mut self.uplinks {
-            let due = uplink.next_timeout();
-            if due.is_some_and(|due| now.since(due) >= ASLEEP) {
+            if { uplink.next_timeout() }.is_some_and(|due| now.since(due) >= ASLEEP) {
                 uplink.wake(now);
                 self.is_stale = true;
             }
@@ -595,7 +590,8 @@ impl Engine {
         // Whether a cold uplink is needed depends on what carries now.
         let mut is_stale = self.wake_standbys(now) && self.settle(now);
         is_stale |= self.end_drains(now) && self.settle(now);
-        is_stale |= self.advance_drill(now) && self.settle(now);
+        let is_drilled = self.drills.uplink().is_some();
+        is_stale |= is_drilled && self.advance_drill(now) && self.settle(now);
         self.set_needs(is_settled || is_stale, now);
         self.drills.hush(&mut self.outbox);
         self.events.extend(self.outbox.events.drain(..));
@@ -603,9 +599,6 @@ impl Engine {
 
     /// Goes on with a drill; whether it is over. The traffic goes back to its uplink.
     fn advance_drill(&mut self, now: Moment) -> bool {
-        if self.drills.uplink().is_none() {
-            return false;
-        }
         let carriers = self.carriers();
         let Some(ended) = self.drills.advance(&mut self.uplinks, &carriers, now) else {
             return false;
