@@ -65,7 +65,15 @@ fn documents() -> Vec<Document> {
     let mut paths: Vec<_> = names
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect();
-    paths.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from));
+    paths.extend(
+        [
+            "README.md",
+            "CONTRIBUTING.md",
+            "CHANGELOG.md",
+            "SECURITY.md",
+        ]
+        .map(PathBuf::from),
+    );
     paths.sort();
     paths.into_iter().map(Document::read).collect()
 }

@@ -75,6 +75,20 @@ fn each_test_that_a_document_names_is_there() {
 }
 
 #[test]
+fn each_test_that_holds_a_line_of_the_threat_model_is_there() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).expect("the threat model");
+    let names = names();
+    let codes = text.split('`').skip(1).step_by(2);
+    let named: Vec<_> = codes
+        .filter(|code| code.matches('_').count() >= 3)
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    let is_missing = |name: &&&str| !names.iter().any(|known| known == *name);
+    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+#[test]
 fn of_a_command_the_words_that_name_tests_are_found() {
     let command = "LONG_TESTS=1 cargo test --release --test kernel sixty_four -- --nocapture";
     assert_eq!(filters(command), ["sixty_four"]);
