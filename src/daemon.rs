@@ -410,7 +410,7 @@ impl Daemon {
         let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
         let mut has_switched = false;
         for (event, context) in self.pending.take_true(view) {
-            has_switched |= matches!(event.change, Change::Switch { .. });
+            has_switched |= matches!(event.change, Change::Switch { .. } | Change::Drill(_));
             self.announce(&event, context);
         }
         if has_switched || self.state.is_memory_due(&self.decisions, self.clock.now()) {
@@ -444,7 +444,7 @@ impl Daemon {
 
     async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
         self.supervisor.stopping();
-        self.drill.finish();
+        self.stop_drill();
         // A supervisor may send both signals, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over()).await;
         let on_stop = hand_over.map_or(on_stop, |()| OnStop::Keep);

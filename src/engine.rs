@@ -70,7 +70,7 @@ use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::damping::Flaps;
 use crate::engine::desired_routes::DesiredRoutes;
 use crate::engine::drain::Drains;
-use crate::engine::drill::Drills;
+pub use crate::engine::drill::Drills;
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::AskedFor;
@@ -92,7 +92,7 @@ use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::state::State;
-use crate::engine::status::{AgentState, Choices, DrillOutlook, Status};
+use crate::engine::status::{AgentState, Choices, Status};
 use crate::engine::timer::DeadlineOwner;
 use crate::engine::uplink::{Outbox, Uplink};
 use crate::engine::view::EngineView;
@@ -362,8 +362,8 @@ impl Engine {
     }
 
     /// The drill that goes on, and when the next one is due by itself.
-    pub fn drill_outlook(&self) -> DrillOutlook {
-        self.drills.outlook(self.settings.drill)
+    pub fn drills(&self) -> &Drills {
+        &self.drills
     }
 
     fn view(&self) -> EngineView<'_> {

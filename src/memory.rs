@@ -35,6 +35,9 @@ pub struct Memory {
     pub written: Timestamp,
     /// Who carried the traffic.
     pub carrying: Option<UplinkName>,
+    /// The uplink whose path failed on purpose: but for that it carried the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drilled: Option<UplinkName>,
     /// How each link loses packets while it is well.
     pub learnt: SortedMap<UplinkName, Learner>,
     /// What may still be spent on the probes of each metered uplink.
@@ -107,8 +110,17 @@ impl Memory {
 
     /// Who carried the traffic, if that was said not long before `now`.
     pub fn recent_carrier(&self, now: SystemTime) -> Option<&UplinkName> {
-        let age = now.duration_since(self.written.0).ok()?;
-        self.carrying.as_ref().filter(|_| age <= FRESH)
+        self.carrying.as_ref().filter(|_| self.is_recent(now))
+    }
+
+    /// The uplink whose drill did not come to its end, in the same way.
+    pub fn recent_drill(&self, now: SystemTime) -> Option<&UplinkName> {
+        self.drilled.as_ref().filter(|_| self.is_recent(now))
+    }
+
+    fn is_recent(&self, now: SystemTime) -> bool {
+        let age = now.duration_since(self.written.0);
+        age.is_ok_and(|age| age <= FRESH)
     }
 }
 
@@ -135,6 +147,7 @@ mod tests {
             form: FORM,
             written: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)),
             carrying: Some("lte".parse().expect("a name")),
+            drilled: None,
             learnt: [("fiber".parse().expect("a name"), learner)].into(),
             unspent: [("lte".parse().expect("a name"), Bytes(4_000_000))].into(),
             kept_flows: Vec::new(),

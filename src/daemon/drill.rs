@@ -22,7 +22,7 @@ use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
 use crate::engine::command::Command;
 use crate::engine::event::EventKind;
-use crate::engine::event::record::EventRecord;
+use crate::engine::event::record::{EventContext, EventRecord};
 use crate::engine::input::{DrillNews, Input, StreamMeasure};
 use crate::kernel::{PathCut, remove_path_cut};
 use crate::probe::EchoStream;
@@ -135,7 +135,7 @@ impl Daemon {
             let issued = self.issued(&call.by, command.clone());
             tracing::info!(command = %issued.command, by = %call.by, "by hand");
             self.decisions.tell(Input::Command(issued));
-            if self.decisions.engine.drill_outlook().running.is_some() {
+            if self.decisions.engine.drills().running().is_some() {
                 self.drill.call = Some(call);
             } else {
                 call.answer(Response::Refused("no drill: try again".to_owned()));
@@ -152,7 +152,11 @@ impl Daemon {
 
     /// When the next drill by schedule is due.
     pub(super) fn next_drill(&self) -> Option<Timestamp> {
-        let next = self.decisions.engine.drill_outlook().next?;
+        let next = self
+            .decisions
+            .engine
+            .drills()
+            .next(self.config.engine.drill)?;
         Some(Clock::when(next))
     }
 
@@ -173,6 +177,15 @@ impl Daemon {
             tracing::warn!(%clock, "the clock is not set: `drill.schedule` waits for it");
         }
         self.decisions.tell(Input::Time(time));
+    }
+
+    /// Ends a drill at the end of the agent. The next one goes on with the uplink that carried the traffic before.
+    pub(super) fn stop_drill(&mut self) {
+        self.drill.finish();
+        let (settings, now) = (self.config.engine.drill, self.clock.now());
+        if let Some(event) = self.decisions.engine.drills().at_stop(settings, now) {
+            self.announce(&event, EventContext::default());
+        }
     }
 
     /// Answers the operator when the drill is over.

@@ -138,6 +138,7 @@ impl KeptState {
             written: clock.wall().at(self.memory_written),
             kept_flows: engine.kept_flows(self.memory_written),
             carrying: engine.carrier().cloned(),
+            drilled: engine.drills().running().cloned(),
             learnt: engine.learnt(),
             unspent: engine.unspent(),
         };

@@ -26,7 +26,15 @@ pub(super) fn resume(
     });
     let now = clock.wall().at(clock.now());
     let remembered = memory.as_ref().and_then(|m| m.recent_carrier(now.0));
-    let mut earlier = default_group(&config.engine, observed, remembered.cloned());
+    let drilled = memory.as_ref().and_then(|m| m.recent_drill(now.0));
+    let is_configured = |name: &&UplinkName| {
+        let mut uplinks = config.engine.uplinks.iter();
+        uplinks.any(|uplink| uplink.name == **name)
+    };
+    let mut earlier = match drilled.filter(is_configured) {
+        Some(uplink) => before_drill(uplink),
+        None => default_group(&config.engine, observed, remembered.cloned()),
+    };
     earlier.shared.extend(groups(&config.engine, observed));
     earlier.remembered = remembered_flows(&config.engine, observed);
     earlier.chosen = state.recall_choices(config);
@@ -50,6 +58,15 @@ pub(super) fn resume(
     decisions.tell(Input::Resume(Box::new(earlier)));
     let chosen = decisions.engine.choices();
     state.note_choices(chosen, None, &config.agent.state_dir);
+}
+
+/// The kernel leads the traffic where a drill had moved it, whose path is whole by now.
+fn before_drill(uplink: &UplinkName) -> EarlierRun {
+    tracing::info!(%uplink, "carried the traffic before a drill that did not come to its end; goes on with it");
+    EarlierRun {
+        carrying: Some(uplink.clone()),
+        ..EarlierRun::default()
+    }
 }
 
 /// What the kernel holds for the default group.

@@ -44,9 +44,7 @@ pub(super) fn agent_status(
         flow_memory: agent.flow_memory,
         last_switch: default_group.last_switch(wall),
         drill: DrillStatus {
-            running: drills
-                .uplink()
-                .and_then(|id| Some(view.uplink(id)?.settings().name.clone())),
+            running: drills.running().cloned(),
             schedule: view.settings.drill.schedule,
             next: agent.next_drill,
         },

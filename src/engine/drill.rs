@@ -28,12 +28,11 @@ use super::ids::UplinkId;
 use super::input::{DrillNews, StreamMeasure};
 use super::settings::DrillSettings;
 use super::state::State;
-use super::status::DrillOutlook;
 use super::uplink::{BeforeDrill, Outbox, Uplink};
 use super::view::EngineView;
 use super::wording::{in_state, seconds};
 use crate::routing::Attachment;
-use crate::units::{Counters, InterfaceName, Moment, Target, UplinkName, ZonedTime};
+use crate::units::{Counters, InterfaceName, LocalMinute, Moment, Target, UplinkName, ZonedTime};
 
 /// So soon after the order the path is cut, or it is said why not.
 const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -42,7 +41,7 @@ const RETURN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The drill that goes on, if one does.
 #[derive(Clone, Debug)]
-pub(super) struct Drills {
+pub struct Drills {
     running: Option<Box<Drill>>,
     /// Not taken yet.
     orders: VecDeque<DrillOrder>,
@@ -201,12 +200,21 @@ impl Drills {
         Some(skipped.event(settings, now))
     }
 
-    /// The uplink whose path fails on purpose, and when the next drill is due by itself.
-    pub(super) fn outlook(&self, settings: DrillSettings) -> DrillOutlook {
-        DrillOutlook {
-            running: self.running.as_ref().map(|drill| drill.uplink.clone()),
-            next: self.schedule.next(settings.schedule),
-        }
+    /// The uplink whose path fails on purpose, or is about to.
+    pub fn running(&self) -> Option<&UplinkName> {
+        self.running.as_ref().map(|drill| &drill.uplink)
+    }
+
+    /// When the next drill is due by itself; none while the clock is not known.
+    pub fn next(&self, settings: DrillSettings) -> Option<LocalMinute> {
+        self.schedule.next(settings.schedule)
+    }
+
+    /// The event of a drill that goes on at the end of the agent.
+    pub fn at_stop(&self, settings: DrillSettings, now: Moment) -> Option<Event> {
+        let mut drill = self.running.as_deref()?.clone();
+        drill.aborted.get_or_insert("the agent stops".to_owned());
+        Some(drill.event(settings, now))
     }
 
     /// Takes what the daemon reports of it.
@@ -380,8 +388,8 @@ impl Drills {
         };
         let uplink = &uplinks[drill.id.index()];
         let mut events = Vec::new();
-        if !ended.has_returned {
-            // It was not announced as down while that was on purpose.
+        if !ended.has_returned && uplink.state() != State::Disabled {
+            // It was not announced as down while that was on purpose. Maintenance was.
             events.push(Event {
                 at: now,
                 change: Change::Uplink {

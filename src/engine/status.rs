@@ -10,8 +10,7 @@ use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{
-    Bytes, GroupName, InterfaceName, LocalMinute, Score, Target, Tier, Timestamp, UplinkName,
-    WeeklyTime, Weight,
+    Bytes, GroupName, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, WeeklyTime, Weight,
 };
 
 /// Who chooses.
@@ -71,15 +70,6 @@ pub struct DrillStatus {
     pub schedule: Option<WeeklyTime>,
     /// When the next one by schedule is due; `null` if it is off, or while the clock is not set.
     pub next: Option<Timestamp>,
-}
-
-/// The same as the engine knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DrillOutlook {
-    /// The uplink whose path fails on purpose, or is about to.
-    pub running: Option<UplinkName>,
-    /// When the next one by schedule is due; none while the clock is not known.
-    pub next: Option<LocalMinute>,
 }
 
 /// New connections that leave an uplink in doubt, while its established ones stay.

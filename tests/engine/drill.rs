@@ -320,10 +320,12 @@ impl LocalClock {
         let mut seen = Vec::new();
         for _ in 0..minutes {
             let (utc, offset) = (Timestamp(self.shown), self.offset);
-            let before = replay.engine().drill_outlook().running;
+            let is_running =
+                |replay: &Replay<DrillWorld>| replay.engine().drills().running().is_some();
+            let before = is_running(replay);
             let events = replay.input(Input::Time(ZonedTime { utc, offset }));
             seen.extend(result(&events).map(|(_, reason)| reason.to_owned()));
-            if before.is_none() && replay.engine().drill_outlook().running.is_some() {
+            if !before && is_running(replay) {
                 seen.push(format!("begins at {utc}"));
             }
             // One that begins is given up after a quarter of a minute: here is no path to cut.
@@ -356,7 +358,8 @@ fn a_drill_by_schedule_begins_in_its_minute_and_on_the_next_of_its_days_again() 
             "begins at 2026-11-29T02:30:00Z"
         ]
     );
-    let next = replay.engine().drill_outlook().next;
+    let settings = scheduled("sat-sun 03:30").drill;
+    let next = replay.engine().drills().next(settings);
     let next = next.expect("the next one").at_offset(WINTER);
     assert_eq!(next.to_string(), "2026-12-05T02:30:00Z");
 }
@@ -390,7 +393,8 @@ fn a_clock_that_is_not_set_or_set_anew_makes_no_drill_due() {
     let mut replay = site(scheduled("03:30"));
     let mut clock = LocalClock::at("1970-01-01T03:00:00Z", 0);
     assert_eq!(clock.run(&mut replay, 60), [""; 0]);
-    assert_eq!(replay.engine().drill_outlook().next, None);
+    let next = replay.engine().drills().next(scheduled("03:30").drill);
+    assert_eq!(next, None);
     // Set after the boot, over the time; and by an operator into another zone, and back a day.
     clock = LocalClock::at("2026-11-28T03:29:00Z", 0);
     clock.run(&mut replay, 1);
@@ -460,4 +464,23 @@ fn what_a_drill_sends_by_a_metered_standby_is_of_its_budget_and_one_by_schedule_
     rich.run_until(at(600.0));
     clock = LocalClock::at("2026-11-28T03:29:30Z", 0);
     assert_eq!(clock.run(&mut rich, 2), ["begins at 2026-11-28T03:30:30Z"]);
+}
+
+#[test]
+fn an_uplink_that_is_disabled_in_its_drill_is_announced_as_that_once_and_as_nothing_else() {
+    let mut replay = site(two());
+    cut(&mut replay, "5m");
+    replay.run_until(at(620.0));
+    let disable = Command::Disable {
+        uplink: name("fiber"),
+        drain: None,
+        force: false,
+    };
+    let mut events = replay.input(Input::Command(disable.into()));
+    events.extend(mend(&mut replay, Some(900)));
+    events.extend(replay.run_until(at(660.0)));
+    assert_eq!(
+        brief(&events),
+        ["uplink.disabled fiber", "drill fiberfiber -> lte"]
+    );
 }
