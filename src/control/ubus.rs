@@ -7,7 +7,7 @@
 //!    └──────────────── answers, events ────────────────┘  │  └── answer of a call ─┤
 //!                                                         └── watcher's queue ─────┘
 //! ```
-//! To the loop it is one more client: it asks one thing at a time, and hears of changes as any watcher
+//! To the loop it is one more client: its calls wait side by side, and it hears of changes as any watcher
 //! does, from a queue that ends when it is not emptied. Then it watches anew, and tells the status as it
 //! is by then. A frame is read by a task of its own, since half a frame cannot be put back.
 //!
@@ -34,7 +34,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle, spawn, spawn_blocking};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -157,10 +157,18 @@ async fn converse(
     session.register(line.offer)?;
     let agent = &line.calls;
     let mut news = agent.watch().await?;
+    // What ends with the conversation, as a drill does.
+    let mut calls = JoinSet::new();
     loop {
         send(&mut writer, session.take_outgoing()).await?;
         let outcome = tokio::select! {
-            frame = frames.next() => session.handle(&frame?)?,
+            frame = frames.next(), if calls.len() < MOST_CALLS => session.handle(&frame?)?,
+            Some(answered) = calls.join_next() => {
+                if let Ok((invocation, answer)) = answered {
+                    finish(&mut session, &invocation, answer)?;
+                }
+                None
+            }
             Some(order) = line.orders.recv(), if session.has_netifd() => {
                 session.order(&order)?;
                 None
@@ -181,7 +189,10 @@ async fn converse(
                 *is_registered = true;
                 info!("on ubus as {}", object::PATH);
             }
-            Some(UbusOutcome::Ask(invocation)) => answer(&mut session, agent, invocation).await?,
+            Some(UbusOutcome::Ask(invocation)) => {
+                let mut answers = agent.ask(invocation.request.clone(), 1).await?;
+                calls.spawn(async move { (invocation, answer(&mut answers).await) });
+            }
             Some(UbusOutcome::Follow(networks)) => {
                 line.networks.send_if_modified(|known| {
                     let is_new = *known != networks;
@@ -249,22 +260,20 @@ async fn send(writer: &mut OwnedWriteHalf, bytes: Vec<u8>) -> Result<(), UbusEnd
     Ok(written.map_err(|_| UbusEnd::Silent)??)
 }
 
-async fn answer(
+/// The answer of the agent as data, and how the call ended.
+async fn answer(answers: &mut mpsc::Receiver<Arc<Answer>>) -> Option<(Vec<u8>, Code)> {
+    let answer = answers.recv().await?;
+    Some((data(&answer).await?, code(&answer.response)))
+}
+
+fn finish(
     session: &mut Session,
-    agent: &Agent,
-    invocation: Invocation,
+    invocation: &Invocation,
+    answer: Option<(Vec<u8>, Code)>,
 ) -> Result<(), UbusEnd> {
-    let mut answers = agent.ask(invocation.request.clone(), 1).await?;
-    let answer = answers.recv().await;
-    let data = match &answer {
-        Some(answer) => data(answer)
-            .await
-            .map(|data| (data, code(&answer.response))),
-        None => None,
-    };
-    match data {
-        Some((data, code)) => session.answer(&invocation, &data, code)?,
-        None => session.fail(&invocation)?,
+    match answer {
+        Some((data, code)) => session.answer(invocation, &data, code)?,
+        None => session.fail(invocation)?,
     }
     Ok(())
 }
@@ -386,6 +395,8 @@ impl Drop for Frames {
 }
 
 const FRAMES: usize = 16;
+/// So many calls wait for their answers side by side: a drill takes minutes, and the status is asked for meanwhile.
+const MOST_CALLS: usize = 8;
 const ORDERS: usize = 16;
 /// procd starts ubusd anew within seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

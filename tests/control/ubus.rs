@@ -142,6 +142,22 @@ fn each_method_asks_the_agent_for_what_it_is_named_after() {
 }
 
 #[test]
+fn a_drill_that_goes_on_keeps_no_other_call_waiting() {
+    let site = Site::new();
+    let mut client = site.bus.accept();
+    let object = client.objects[0].id;
+    let data = attribute(7, &fields(&json!({"uplink": "lte", "for": "5m"})));
+    let drill = client.invoke(object, "drill", &data);
+    assert!(is_answered(&mut client));
+    let auto = client.invoke(object, "auto", &attribute(7, &[]));
+    let done = |what: &str| (0, Some(json!({ "done": what })));
+    assert_eq!(
+        client.answers([drill, auto]),
+        [done("the drill"), done("auto")]
+    );
+}
+
+#[test]
 fn the_history_is_a_list_of_what_hooks_get() {
     let site = Site::new();
     let mut client = site.bus.accept();

@@ -116,6 +116,9 @@ async fn serve(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut watchers = Watchers::default();
+    // A long drill ends with the next command.
+    const SHORT: Duration = Duration::from_secs(60);
+    let mut drills = Vec::new();
     loop {
         tokio::select! {
             _ = &mut stopped => return,
@@ -140,8 +143,14 @@ async fn serve(
                     };
                     call.answer(refusal.into());
                 }
+                Request::Command(Command::Drill { lasts, .. }) if lasts.span() > SHORT => {
+                    drills.push(call);
+                }
                 Request::Command(Command::Drill { .. }) => call.answer(drilled()),
                 Request::Command(command) => {
+                    for drill in drills.drain(..) {
+                        drill.answer(Response::Done("the drill".to_owned()));
+                    }
                     let done = Response::Done(command.to_string());
                     call.answer(done);
                 }

@@ -158,19 +158,35 @@ impl Client {
         data: &[u8],
     ) -> (u32, Option<Value>) {
         let asked = self.invoke(object, method, &attribute(7, data));
-        let mut said = None;
-        loop {
+        self.answer(asked)
+    }
+
+    /// Waits for the end of a call: how that ended, and what it said.
+    pub(crate) fn answer(&mut self, asked: (u16, u32)) -> (u32, Option<Value>) {
+        let [answer] = self.answers([asked]);
+        answer
+    }
+
+    /// The same of calls that end in any order.
+    pub(crate) fn answers<const N: usize>(
+        &mut self,
+        asked: [(u16, u32); N],
+    ) -> [(u32, Option<Value>); N] {
+        let mut said = [const { None }; N];
+        let mut ended = [None; N];
+        while ended.contains(&None) {
             let frame = self.next_frame();
-            let is_answer = frame.address == asked;
-            match frame.kind {
-                2 if is_answer => said = Some(table(frame.get(7).expect("data"))),
-                1 if is_answer => {
+            let call = asked.iter().position(|call| *call == frame.address);
+            match (frame.kind, call) {
+                (2, Some(call)) => said[call] = Some(table(frame.get(7).expect("data"))),
+                (1, Some(call)) => {
                     let status = frame.get(1).expect("a status").try_into();
-                    return (u32::from_be_bytes(status.expect("a number")), said);
+                    ended[call] = Some(u32::from_be_bytes(status.expect("a number")));
                 }
-                kind => panic!("a frame of type {kind}"),
+                (kind, _) => panic!("a frame of type {kind}"),
             }
         }
+        std::array::from_fn(|call| (ended[call].unwrap_or_default(), said[call].take()))
     }
 
     /// Begins a call, with these attributes beside the object and the method.
