@@ -52,7 +52,8 @@ async function overview() {
 
 async function commanded() {
 	await draw('view.uplinkd.status', { answers: { status: status({ mode: 'manual' }), history: { history: [] }, day: { samples: head },
-		switch: { refused: 'lte is down' }, auto: { done: 'the agent chooses' } } });
+		switch: { refused: 'lte is down' }, auto: { done: 'the agent chooses' },
+		drill: { event: { reason: 'failed: 3 s', drill: { result: 'failed' } } } } });
 	const press = label => buttons().filter(button => button.innerText === label).at(-1).click();
 	press('Switch');
 	const question = text(world.modal);
@@ -66,6 +67,14 @@ async function commanded() {
 	press('Automatic');
 	world.modal.querySelectorAll('button')[1].click();
 	await rest();
+	press('Drill');
+	world.modal.querySelectorAll('button')[1].click();
+	await rest();
+	world.answers.drill = { event: { reason: 'passed: 1 s', drill: { result: 'passed' } } };
+	press('Drill');
+	world.modal.querySelectorAll('button')[1].click();
+	await rest();
+	delete world.answers.drill;
 	press('Drill');
 	world.modal.querySelectorAll('button')[1].click();
 	await rest();

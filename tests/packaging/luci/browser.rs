@@ -110,11 +110,15 @@ fn a_button_asks_first_and_acts_when_that_is_confirmed() {
         ["uplinkd", "switch", {"uplink": "lte"}],
         ["uplinkd", "auto", {}],
         ["uplinkd", "drill", {"uplink": "lte", "for": "10s"}],
+        ["uplinkd", "drill", {"uplink": "lte", "for": "10s"}],
+        ["uplinkd", "drill", {"uplink": "lte", "for": "10s"}],
     ]);
     assert_eq!(commanded["commands"], commands);
     let notes = json!([
         ["lte is down", "warning"],
         ["the agent chooses", "info"],
+        ["failed: 3 s", "warning"],
+        ["passed: 1 s", "info"],
         ["Object not found", "warning"]
     ]);
     assert_eq!(commanded["notes"], notes);

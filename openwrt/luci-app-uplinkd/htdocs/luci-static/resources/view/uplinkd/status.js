@@ -6,7 +6,7 @@
 'require ui';
 'require uplinkd.show as show';
 
-/* Commands answer with `done`, `refused` or `not_found`, or with a status of ubus alone. */
+/* Commands answer with `done`, `refused` or `not_found`, a drill with its event, or all with a status of ubus alone. */
 const call = {
 	switch: rpc.declare({ object: 'uplinkd', method: 'switch', params: [ 'uplink' ] }),
 	auto: rpc.declare({ object: 'uplinkd', method: 'auto' }),
@@ -29,8 +29,9 @@ return view.extend({
 	},
 
 	tell: function(answer) {
-		const text = L.isObject(answer) ? answer.done || answer.refused || answer.not_found : null;
-		const level = L.isObject(answer) && answer.done ? 'info' : 'warning';
+		const { done, refused, not_found, event } = L.isObject(answer) ? answer : {};
+		const text = done || refused || not_found || event?.reason;
+		const level = done || event?.drill?.result === 'passed' ? 'info' : 'warning';
 		ui.addNotification(null, E('p', {}, [ text || _('The agent does not answer.') ]), level);
 	},
 
