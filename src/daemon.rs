@@ -73,7 +73,7 @@ use crate::engine::event::{Change, Event};
 use crate::engine::input::{DrillNews, Input};
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::{KernelNews, KernelReport};
-use crate::probe::{ProbeReport, ProberReport, Probers};
+use crate::probe::{ProbeReport, ProberReport, Probers, TraceJob};
 use crate::routing::Observed;
 
 /// A hand-over that arrives within this time after a stop signal replaces the stop.
@@ -298,6 +298,7 @@ impl Daemon {
             ProberReport::SentLate { uplink, id, by } => {
                 self.decisions.tell(Input::SentLate { uplink, id, by });
             }
+            ProberReport::Traced(path) => self.decisions.tell(Input::Traced(path)),
             ProberReport::AnswersRead(at) => {
                 let until = self.clock.at(at);
                 self.decisions.tell(Input::AnswersRead { until });
@@ -377,6 +378,11 @@ impl Daemon {
                 Action::Leave(left) => departures.push(left),
                 Action::Drain(uplink, order) => drains.push((uplink, order)),
                 Action::Drill(order) => self.drill.follow(order),
+                Action::Trace(order) => {
+                    if let Some(exit) = self.kernel.exit(&self.config.engine, &order.uplink) {
+                        self.probers.trace(TraceJob { trace: order, exit });
+                    }
+                }
                 Action::Event(event) => events.push(event),
             }
         }

@@ -36,6 +36,7 @@ mod manual;
 mod no_usable;
 pub mod outage;
 pub mod passive;
+mod path_trace;
 pub mod phase;
 mod prefixes;
 mod probe_rate;
@@ -83,6 +84,7 @@ use crate::engine::input::{EarlierRun, Input, KeptSpan};
 use crate::engine::loss::Learner;
 use crate::engine::manual::PinWatch;
 use crate::engine::no_usable::NoUsableUplink;
+use crate::engine::path_trace::PathTraces;
 use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
 use crate::engine::refused_sends::RefusedSends;
@@ -119,6 +121,7 @@ pub struct Engine {
     prefixes: PrefixAnnouncements,
     drains: Drains,
     drills: Drills,
+    traces: PathTraces,
     stale_flows: StaleFlows,
     stalls: Stalls,
     refused_sends: RefusedSends,
@@ -146,6 +149,7 @@ impl Engine {
             prefixes: PrefixAnnouncements::default(),
             drains: Drains::default(),
             drills: Drills::new(now),
+            traces: PathTraces::new(now),
             stale_flows: StaleFlows::default(),
             stalls: Stalls::default(),
             refused_sends: RefusedSends::default(),
@@ -169,6 +173,7 @@ impl Engine {
             Input::Attachment { uplink, attachment } => {
                 if let Some(id) = self.id(&uplink) {
                     let uplink = &mut self.uplinks[id.index()];
+                    self.traces.attached(uplink, &attachment);
                     self.drills.attached(uplink, &attachment, now);
                     uplink.attach(attachment, now, &mut self.outbox);
                 }
@@ -223,6 +228,7 @@ impl Engine {
                 let skipped = self.drills.at_time(view, time, now);
                 self.outbox.events.extend(skipped);
             }
+            Input::Traced(path) => self.traces.take(path, &self.uplinks, now),
             Input::Drill(news) => self.drills.heard(news, &mut self.uplinks, now),
             Input::Command(command) => self.follow(command, now),
             Input::FlowsCounted { uplink, flows } => self.flows_counted(uplink, flows, now),
@@ -256,6 +262,7 @@ impl Engine {
         { self.outbox.take_order() }
             .or_else(|| self.drains.take_order())
             .or_else(|| self.drills.take_order().map(Action::Drill))
+            .or_else(|| self.traces.take_order().map(Action::Trace))
             .or_else(|| self.events.pop_front().map(Action::Event))
     }
 
@@ -358,7 +365,8 @@ impl Engine {
 
     /// The read model, complete.
     pub fn status_of(&self, agent: AgentState, wall: Wall) -> Status {
-        agent_status(self.view(), &self.stale_flows, &self.drills, agent, wall)
+        let status = agent_status(self.view(), &self.stale_flows, &self.drills, agent, wall);
+        self.traces.shown(self.drills.shown(status))
     }
 
     /// The drill that goes on, and when the next one is due by itself.
@@ -409,8 +417,8 @@ impl Engine {
     }
 
     fn reload(&mut self, settings: Settings, now: Moment) {
-        let why = "the configuration was read again".to_owned();
-        self.drills.abandon(why, &mut self.uplinks, now);
+        let why = "the configuration was read again";
+        self.drills.abandon(why.to_owned(), &mut self.uplinks, now);
         let carrying = self.groups.default_group().carrying(&self.uplinks);
         let (wanted, settings) = settings.split();
         let old = std::mem::take(&mut self.uplinks);
@@ -421,11 +429,8 @@ impl Engine {
         self.stale_flows.rename(&renumbering.renamed);
         let groups = &mut self.groups;
         let moved = groups.adapt(&self.settings, &self.uplinks, carrying, &renumbering, now);
-        self.outbox.events.push(Event {
-            at: now,
-            change: Change::ConfigReloaded,
-            reason: "the configuration was read again".to_owned(),
-        });
+        let reloaded = Event::new(now, Change::ConfigReloaded, why.to_owned());
+        self.outbox.events.push(reloaded);
         self.outbox.events.extend(moved);
     }
 
@@ -436,8 +441,7 @@ impl Engine {
         if self.check_at(&command, now).is_err() {
             return;
         }
-        self.drills
-            .abandon(format!("by `{command}`"), &mut self.uplinks, now);
+        (self.drills).abandon(format!("by `{command}`"), &mut self.uplinks, now);
         match command {
             Command::Switch { uplink, pin } => {
                 self.pardon(&uplink);
@@ -559,14 +563,11 @@ impl Engine {
             self.stale_flows.leave_drained(uplink, addresses);
         }
         let settings = uplink.settings();
-        self.outbox.events.push(Event {
-            at: now,
-            change: Change::Drained {
-                uplink: settings.name.clone(),
-                interface: settings.interface.clone(),
-            },
-            reason: why.to_owned(),
-        });
+        let change = Change::Drained {
+            uplink: settings.name.clone(),
+            interface: settings.interface.clone(),
+        };
+        (self.outbox.events).push(Event::new(now, change, why.to_owned()));
     }
 
     /// Ends the drains that are over; whether there are any.
@@ -586,6 +587,7 @@ impl Engine {
         let refused = self.refused_sends.judge(&mut self.uplinks, now);
         self.outbox.events.extend(refused);
         self.drills.hush(&mut self.outbox);
+        (self.traces).follow(&self.uplinks, self.drills.uplink(), &mut self.outbox, now);
         let is_settled = self.settle(now);
         // Whether a cold uplink is needed depends on what carries now.
         let mut is_stale = self.wake_standbys(now) && self.settle(now);
@@ -621,15 +623,12 @@ impl Engine {
             let turns = self.outbox.turns.drain(..);
             for change in self.flaps.observe(damping, now, turns) {
                 let uplink = self.uplinks[change.uplink.index()].settings();
-                self.outbox.events.push(Event {
-                    at: now,
-                    change: Change::Flap {
-                        uplink: uplink.name.clone(),
-                        interface: uplink.interface.clone(),
-                        is_suppressed: change.is_suppressed,
-                    },
-                    reason: change.reason,
-                });
+                let flap = Change::Flap {
+                    uplink: uplink.name.clone(),
+                    interface: uplink.interface.clone(),
+                    is_suppressed: change.is_suppressed,
+                };
+                (self.outbox.events).push(Event::new(now, flap, change.reason));
             }
         }
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);

@@ -26,6 +26,7 @@ mod icmp;
 mod job;
 mod names;
 mod own;
+mod path_trace;
 mod socket;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -39,14 +40,14 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::engine::input::ProbeOutcome;
+use crate::engine::input::{ProbeOutcome, TracedPath};
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{HopPlace, Host, Target, UplinkName};
 pub use echo_stream::EchoStream;
 use flights::Flights;
 use icmp::Icmp;
-pub use job::{ProbeExit, ProbeJob, ProbeReport, ProberReport};
+pub use job::{ProbeExit, ProbeJob, ProbeReport, ProberReport, TraceJob};
 use names::Names;
 use own::{AddressChanges, OwnAddresses};
 use socket::now;
@@ -75,6 +76,8 @@ enum ProberOrder {
         ordered: Instant,
         address_changes: AddressChanges,
     },
+    /// Trace this path.
+    Trace(TraceJob),
     /// Report all that has arrived by now.
     ReadAnswers,
 }
@@ -137,6 +140,13 @@ impl Probers {
         }
     }
 
+    /// Orders a trace. Where the thread has no time for it, there is none.
+    pub fn trace(&self, job: TraceJob) {
+        if self.orders.capacity() > 1 {
+            drop(self.orders.try_send(ProberOrder::Trace(job)));
+        }
+    }
+
     /// Orders that all answers that have arrived by now are reported, and then
     /// [`ProberReport::AnswersRead`]. One such order may wait at a time.
     pub fn read_answers(&self) {
@@ -167,6 +177,7 @@ async fn serve(mut inbox: mpsc::Receiver<ProberOrder>, outbox: mpsc::Sender<Prob
                         }
                     }
                 }
+                Some(ProberOrder::Trace(job)) => trace(job, outbox.clone()),
                 Some(ProberOrder::ReadAnswers) => {
                     let begun = now();
                     prober.clients.read().await;
@@ -177,6 +188,27 @@ async fn serve(mut inbox: mpsc::Receiver<ProberOrder>, outbox: mpsc::Sender<Prob
             () = prober.names.learn(), if prober.names.is_querying() => {}
             () = prober.flights.land(), if prober.flights.is_any() => {}
         }
+    }
+}
+
+/// Traces a path on a thread of its own.
+fn trace(job: TraceJob, outbox: mpsc::Sender<ProberReport>) {
+    let work = move || {
+        let TraceJob { trace, exit } = job;
+        match path_trace::trace(trace.target, &exit, trace.listen_for) {
+            Ok(hops) => {
+                let path = TracedPath {
+                    uplink: trace.uplink,
+                    in_doubt: trace.in_doubt,
+                    hops,
+                };
+                drop(outbox.try_send(ProberReport::Traced(path)));
+            }
+            Err(error) => tracing::debug!(uplink = %trace.uplink, %error, "its path is not traced"),
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("trace".to_owned()).spawn(work) {
+        tracing::debug!(%error, "no thread for a trace");
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::engine::Engine;
-use crate::engine::action::{Action, Departure, DrainOrder, ProbeOrder};
+use crate::engine::action::{Action, Departure, DrainOrder, ProbeOrder, TraceOrder};
 use crate::engine::event::Event;
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::engine::settings::{Settings, UplinkSettings};
@@ -56,6 +56,11 @@ pub trait World {
     fn flows(&mut self, uplink: &UplinkName, now: Moment) -> Result<usize, String> {
         let _ = (uplink, now);
         Ok(0)
+    }
+
+    /// The first hops of a path are asked; who answers is an [`Input::Traced`] of [`World::next_input`].
+    fn trace(&mut self, order: &TraceOrder, now: Moment) {
+        let _ = (order, now);
     }
 
     /// The kernel is to hold this from now on.
@@ -300,6 +305,7 @@ impl<W: World> Replay<W> {
                     self.drains.remove(&uplink);
                 }
                 Action::Route(desired) => self.world.routed(&desired),
+                Action::Trace(order) => self.world.trace(&order, self.now),
                 // A replay has no path that it could cut.
                 Action::Drain(_, DrainOrder::Begun { .. }) | Action::Drill(_) => {}
                 Action::Leave(departure) => self.world.left(departure),

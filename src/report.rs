@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::engine::event::broken_at::BrokenAt;
 use crate::engine::event::drill::DrillFindings;
 use crate::engine::event::record::EventRecord;
 use crate::samples::SampleBook;
@@ -147,6 +148,8 @@ pub struct OutageReport {
     pub lasts_s: u64,
     /// What the verdict said.
     pub reason: String,
+    /// Where its path broke, if that was known at its begin.
+    pub broken_at: Option<BrokenAt>,
     /// The other uplinks that carried traffic meanwhile.
     pub carried: Vec<UplinkName>,
     /// How long the traffic that it carried was without a working uplink; `null` where it carried none.

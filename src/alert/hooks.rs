@@ -465,6 +465,7 @@ mod tests {
             recovery_ms: None,
             flows_moved: None,
             drill: None,
+            broken_at: None,
         }
     }
 

@@ -14,6 +14,7 @@ use super::output::{self, list, paragraph, short};
 use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::{Config, ConfigError, printable};
 use crate::control::{Request, Response};
+use crate::engine::event::broken_at::BrokenAt;
 use crate::report::{
     Availability, DrillReport, OutageReport, Period, PlannedReport, RecoveryTime, Report, Subject,
     UplinkLimits, UplinkReport, html,
@@ -366,6 +367,8 @@ fn line(outage: &OutageReport) -> String {
         end,
         lasts_s,
         reason,
+        // The reason says it in words.
+        broken_at: _,
         carried,
         recovery_ms,
     } = outage;
@@ -422,7 +425,7 @@ fn uplinks_csv(uplinks: &[UplinkReport]) -> String {
 
 /// RFC 4180. The uplink is empty where it is an outage of all, and the end while it goes on.
 fn csv(outages: &[OutageReport]) -> String {
-    let mut text = "uplink,begin,end,seconds,carried,recovery_ms,reason\r\n".to_owned();
+    let mut text = "uplink,begin,end,seconds,carried,recovery_ms,broken_at,reason\r\n".to_owned();
     for outage in outages {
         let text_of = |value: Option<String>| value.unwrap_or_default();
         let carried: Vec<_> = outage.carried.iter().map(UplinkName::as_str).collect();
@@ -433,6 +436,7 @@ fn csv(outages: &[OutageReport]) -> String {
             outage.lasts_s.to_string(),
             carried.join(" "),
             text_of(outage.recovery_ms.map(|time| time.to_string())),
+            outage.broken_at.map_or("", BrokenAt::key).to_owned(),
             printable(&outage.reason),
         ];
         text.push_str(&fields.map(quoted).join(","));
@@ -498,6 +502,7 @@ mod tests {
                     end: Some(at(1_009)),
                     lasts_s: 9,
                     reason: "no answer for 0.4 s, in 8 rounds of probes to 4 targets".to_owned(),
+                    broken_at: Some(BrokenAt::AccessLine),
                     carried: vec![name("lte"), name("backup")],
                     recovery_ms: Some(431),
                 },
@@ -507,6 +512,7 @@ mod tests {
                     end: None,
                     lasts_s: 3,
                     reason: "a page says \"no\"\u{1b}[31m".to_owned(),
+                    broken_at: None,
                     carried: vec![],
                     recovery_ms: None,
                 },
@@ -566,10 +572,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "uplink,begin,end,seconds,carried,recovery_ms,reason",
-                "fiber,2026-11-20T00:16:40Z,2026-11-20T00:16:49Z,9,lte backup,431,\"no answer for 0.4 s, in 8 \
+                "uplink,begin,end,seconds,carried,recovery_ms,broken_at,reason",
+                "fiber,2026-11-20T00:16:40Z,2026-11-20T00:16:49Z,9,lte backup,431,access_line,\"no answer for 0.4 s, in 8 \
                  rounds of probes to 4 targets\"",
-                ",2026-11-20T00:33:20Z,,3,,,\"a page says \"\"no\"\"\\u{1b}[31m\"",
+                ",2026-11-20T00:33:20Z,,3,,,,\"a page says \"\"no\"\"\\u{1b}[31m\"",
                 "",
             ]
         );

@@ -245,21 +245,26 @@ impl KernelSide {
 
     /// A probe with the interface and the mark by which it leaves.
     pub(super) fn job(&self, settings: &Settings, probe: ProbeOrder) -> Option<ProbeJob> {
-        let index = self.attachments.get(&probe.uplink)?.index?;
-        let mut uplinks = (0..).zip(&settings.uplinks);
-        let (position, uplink) = uplinks.find(|(_, uplink)| uplink.name == probe.uplink)?;
-        let exit = ProbeExit {
-            interface: uplink.interface.clone(),
-            index,
-            mark: match probe.hop {
-                Some(hop) => settings.numbering.hop_mark(position, hop),
-                None => settings.numbering.uplink_mark(position),
-            },
-        };
+        let (position, uplink) = place_of(settings, &probe.uplink)?;
+        let mut exit = self.exit(settings, &probe.uplink)?;
+        if let Some(hop) = probe.hop {
+            exit.mark = settings.numbering.hop_mark(position, hop);
+        }
         Some(ProbeJob {
             probe,
             exit,
             resolvers: uplink.probe.resolvers.clone(),
+        })
+    }
+
+    /// The interface and the mark by which probes of an uplink leave.
+    pub(super) fn exit(&self, settings: &Settings, uplink: &UplinkName) -> Option<ProbeExit> {
+        let index = self.attachments.get(uplink)?.index?;
+        let (position, uplink) = place_of(settings, uplink)?;
+        Some(ProbeExit {
+            interface: uplink.interface.clone(),
+            index,
+            mark: settings.numbering.uplink_mark(position),
         })
     }
 
@@ -419,6 +424,11 @@ fn attachment(
     let link = links.find(|link| link.name == uplink.interface);
     let own = link.map(|link| observed.held_paths(&settings.numbering, position, link.index));
     attach(link, &uplink.hints(), &own.unwrap_or_default())
+}
+
+fn place_of<'a>(settings: &'a Settings, name: &UplinkName) -> Option<(u32, &'a UplinkSettings)> {
+    let mut uplinks = (0..).zip(&settings.uplinks);
+    uplinks.find(|(_, uplink)| uplink.name == *name)
 }
 
 fn wanted(config: &Config, revision: u64, desired: Option<Desired>) -> Wanted {

@@ -26,6 +26,8 @@ pub enum Action {
     Drain(UplinkName, DrainOrder),
     /// Do this for a drill.
     Drill(DrillOrder),
+    /// Ask the first hops of a path.
+    Trace(TraceOrder),
     /// Tell the world.
     Event(Event),
 }
@@ -92,6 +94,19 @@ pub enum DepartureCause {
     /// Their uplink is in doubt, and new connections go elsewhere: only those that began since then and have seen no
     /// answer.
     Doubt(Moment),
+}
+
+/// Echoes to send, whose time to live ends at the first hops of the path of an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceOrder {
+    /// Of which uplink.
+    pub uplink: UplinkName,
+    /// The path to this address.
+    pub target: IpAddr,
+    /// For so long answers are awaited.
+    pub listen_for: Duration,
+    /// It is not known whether the path works: what is silent may have broken.
+    pub in_doubt: bool,
 }
 
 /// A probe to send.

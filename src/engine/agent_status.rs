@@ -36,7 +36,7 @@ pub(super) fn agent_status(
         choices: agent.choices,
         policy: view.settings.failover.policy,
         since: default_group.since().map(|since| wall.at(since)),
-        uplinks: uplink_status(view, &flows.kept, drills, wall),
+        uplinks: uplink_status(view, &flows.kept, wall),
         new_connections: flows.soft.status(),
         active: names(&default_group.carriers(uplinks), uplinks),
         groups: group_status.collect(),
@@ -51,12 +51,7 @@ pub(super) fn agent_status(
     }
 }
 
-fn uplink_status(
-    view: EngineView<'_>,
-    kept: &KeptFlows,
-    drills: &Drills,
-    wall: Wall,
-) -> Vec<UplinkStatus> {
+fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<UplinkStatus> {
     let active = view.groups.all_carriers(view.uplinks);
     let damping = view.settings.failover.damping;
     let default_group = view.groups.default_group();
@@ -75,12 +70,7 @@ fn uplink_status(
             flows_on_failback: flows_on_failback(view, kept, uplink),
             flows_until: kept.until(view, uplink),
         };
-        let mut status = uplink.status(part, wall);
-        status.in_drill = drills.failing() == Some(id);
-        if status.in_drill {
-            status.reason.insert_str(0, "in a drill: ");
-        }
-        status
+        uplink.status(part, wall)
     };
     view.uplinks.iter().map(status).collect()
 }

@@ -28,6 +28,7 @@ use super::ids::UplinkId;
 use super::input::{DrillNews, StreamMeasure};
 use super::settings::DrillSettings;
 use super::state::State;
+use super::status::Status;
 use super::uplink::{BeforeDrill, Outbox, Uplink};
 use super::view::EngineView;
 use super::wording::{in_state, seconds};
@@ -100,11 +101,16 @@ impl Drills {
         self.running.as_ref().map(|drill| drill.id)
     }
 
-    /// The uplink whose state is not its own: its path was cut, and it is not yet what it was.
-    pub(super) fn failing(&self) -> Option<UplinkId> {
+    /// The status, with the uplink whose state is not its own: its path was cut, and it is not yet what it was.
+    pub(super) fn shown(&self, mut status: Status) -> Status {
         let running = self.running.as_ref();
         let failing = running.filter(|drill| drill.before.is_some());
-        failing.map(|drill| drill.id)
+        let place = failing.map(|drill| drill.id.index());
+        if let Some(uplink) = place.and_then(|place| status.uplinks.get_mut(place)) {
+            uplink.in_drill = true;
+            uplink.reason.insert_str(0, "in a drill: ");
+        }
+        status
     }
 
     /// Whether a drill of an uplink can begin.
@@ -397,6 +403,7 @@ impl Drills {
                     interface: drill.interface.clone(),
                     from: State::Up,
                     to: uplink.state(),
+                    broken_at: None,
                 },
                 reason: format!("does not answer after a drill: {}", uplink.reason()),
             });

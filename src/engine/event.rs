@@ -4,6 +4,7 @@
 //! outside the agent, in [`record`], follows from these.
 //! Everything that delivers events follows the table; none of it looks at a name.
 
+pub mod broken_at;
 pub mod cause;
 pub mod drill;
 pub mod record;
@@ -15,6 +16,7 @@ use std::num::NonZeroU32;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::broken_at::BrokenAt;
 use self::cause::SwitchCause;
 use self::drill::DrillChange;
 pub use self::soft_switch::SoftSwitch;
@@ -245,6 +247,12 @@ pub struct Event {
     pub reason: String,
 }
 
+impl Event {
+    pub(super) fn new(at: Moment, change: Change, reason: String) -> Self {
+        Self { at, change, reason }
+    }
+}
+
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -259,6 +267,9 @@ pub enum Change {
         from: State,
         /// After.
         to: State,
+        /// Where its path broke, if that was known by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broken_at: Option<BrokenAt>,
     },
     /// An uplink goes on by another of its next hops.
     NextHop {
@@ -408,8 +419,10 @@ impl Change {
                 interface,
                 from,
                 to,
+                broken_at,
             } => ChangeValues {
                 sides: Some((Side::State(*from), Side::State(*to))),
+                broken_at: *broken_at,
                 ..ChangeValues::of_uplink(EventKind::of_states(*from, *to), uplink, interface)
             },
             Self::Target {

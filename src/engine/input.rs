@@ -1,5 +1,6 @@
 //! What the engine takes in.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,8 @@ pub enum Input {
     /// What the wall clock shows, once a minute where something is to happen by it
     /// ([`Settings::needs_time`]).
     Time(ZonedTime),
+    /// Who answered at the first hops of a path, as [`Action::Trace`](crate::engine::action::Action::Trace) asked.
+    Traced(TracedPath),
     /// What has become of a drill, as [`crate::engine::action::DrillOrder`] asked.
     Drill(DrillNews),
     /// A command of an operator.
@@ -113,7 +116,38 @@ impl Input {
                 | Self::Stalled { .. }
                 | Self::Counters { .. }
                 | Self::Time(_)
+                | Self::Traced(_)
         )
+    }
+}
+
+/// The path of an uplink, as far as it answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedPath {
+    /// Of which uplink.
+    pub uplink: UplinkName,
+    /// It was asked in doubt.
+    pub in_doubt: bool,
+    /// Who answered.
+    pub hops: TracedHops,
+}
+
+/// Who answered at the first hops of a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedHops {
+    /// Each distance from one hop on: who answered there, if any did.
+    pub hops: Vec<Option<IpAddr>>,
+    /// The slowest of these answers.
+    pub slowest: Duration,
+    /// The last is the target itself.
+    pub has_arrived: bool,
+}
+
+impl TracedHops {
+    /// Those before the target.
+    pub fn between(&self) -> &[Option<IpAddr>] {
+        let count = self.hops.len() - usize::from(self.has_arrived && !self.hops.is_empty());
+        &self.hops[..count]
     }
 }
 

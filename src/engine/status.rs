@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::detection_time::Learnt;
+use crate::engine::event::broken_at::BrokenAt;
 use crate::engine::settings::{Flows, Policy};
 use crate::engine::state::State;
 use crate::routing::Family;
@@ -252,6 +253,9 @@ pub struct UplinkStatus {
     /// Its path fails on purpose, in a drill, or did just now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_drill: bool,
+    /// Where its path broke, while it does not work and that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_at: Option<BrokenAt>,
     /// For its falls of late; see `[failover.damping]`.
     #[serde(default)]
     pub penalty: f64,

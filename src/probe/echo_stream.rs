@@ -234,7 +234,8 @@ impl EchoStream {
     }
 }
 
-fn open(is_ipv6: bool) -> io::Result<Socket> {
+/// A raw socket for echoes.
+pub(super) fn open(is_ipv6: bool) -> io::Result<Socket> {
     let (domain, protocol) = if is_ipv6 {
         (Domain::IPV6, Protocol::ICMPV6)
     } else {
@@ -246,7 +247,7 @@ fn open(is_ipv6: bool) -> io::Result<Socket> {
 }
 
 /// RFC 1071.
-fn checksum(packet: &[u8; PACKET]) -> [u8; 2] {
+pub(super) fn checksum(packet: &[u8]) -> [u8; 2] {
     let words = packet.chunks_exact(2);
     let sum: u32 = words
         .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))

@@ -137,7 +137,10 @@ mod tests {
         });
         let by = match report {
             Some(ProberReport::SentLate { by, .. }) => by,
-            other @ (Some(ProberReport::Outcome(_) | ProberReport::AnswersRead(_)) | None) => {
+            other @ (Some(
+                ProberReport::Outcome(_) | ProberReport::Traced(..) | ProberReport::AnswersRead(_),
+            )
+            | None) => {
                 panic!("{other:?}")
             }
         };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::action::ProbeOrder;
-use crate::engine::input::ProbeOutcome;
+use crate::engine::action::{ProbeOrder, TraceOrder};
+use crate::engine::input::{ProbeOutcome, TracedPath};
 use crate::units::{IfIndex, InterfaceName, Mark, ProbeId, UplinkName};
 
 /// A probe to send, and its way out.
@@ -31,6 +31,15 @@ pub struct ProbeExit {
     pub mark: Mark,
 }
 
+/// A path to trace, and the way out to it.
+#[derive(Clone, Debug)]
+pub struct TraceJob {
+    /// The engine's order.
+    pub trace: TraceOrder,
+    /// The way its echoes leave the machine.
+    pub exit: ProbeExit,
+}
+
 /// What comes out of the prober thread.
 #[derive(Clone, Debug)]
 pub enum ProberReport {
@@ -45,6 +54,8 @@ pub enum ProberReport {
         /// By how much.
         by: Duration,
     },
+    /// Who answered at the first hops of a path.
+    Traced(TracedPath),
     /// All answers that had come by then are reported.
     AnswersRead(Instant),
 }

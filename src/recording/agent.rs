@@ -162,6 +162,7 @@ pub(super) fn read_samples(
                 | Input::FlowsCounted { .. }
                 | Input::Time(_)
                 | Input::Drill(_)
+                | Input::Traced(_)
                 | Input::FlowsUnknown { .. }
                 | Input::FlowsRemembered(_)
                 | Input::SentLate { .. }
@@ -179,7 +180,8 @@ pub(super) fn read_samples(
             | Action::Count(_)
             | Action::Leave(_)
             | Action::Drain(..)
-            | Action::Drill(_),
+            | Action::Drill(_)
+            | Action::Trace(_),
         ) => {}
     })?;
     if let Some(fault) = probes.fault {

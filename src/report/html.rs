@@ -9,6 +9,7 @@ use super::{
     DrillReport, METHOD, OutageReport, Period, PlannedReport, RecoveryTime, Report, Subject,
     UplinkReport,
 };
+use crate::engine::event::broken_at::BrokenAt;
 use crate::samples::Account;
 use crate::units::{Bytes, Timestamp, UplinkName};
 
@@ -282,6 +283,7 @@ fn outages(html: &mut String, outages: &[OutageReport]) {
         "End",
         "Recovery",
         "Carried meanwhile",
+        "Broke",
         "Reason",
     ];
     table(html, "Each outage, the latest first", &titles);
@@ -292,6 +294,7 @@ fn outages(html: &mut String, outages: &[OutageReport]) {
             end,
             lasts_s,
             reason,
+            broken_at,
             carried,
             recovery_ms,
         } = outage;
@@ -308,6 +311,7 @@ fn outages(html: &mut String, outages: &[OutageReport]) {
             end_text(*end),
             recovery_ms.map_or_else(|| "–".to_owned(), seconds),
             carried,
+            broken_at.map_or("–", BrokenAt::words).to_owned(),
         ];
         line(html, &cells, reason);
     }

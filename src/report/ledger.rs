@@ -7,6 +7,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::engine::event::broken_at::BrokenAt;
 use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::drill::DrillFindings;
 use crate::engine::event::record::EventRecord;
@@ -51,6 +52,7 @@ pub(super) struct Stay {
     pub(super) span: Period,
     pub(super) state: State,
     pub(super) reason: String,
+    pub(super) broken_at: Option<BrokenAt>,
     pub(super) source: StaySource,
 }
 
@@ -102,6 +104,7 @@ struct Staying {
     since: Option<SystemTime>,
     state: State,
     reason: String,
+    broken_at: Option<BrokenAt>,
 }
 
 /// What the events amount to.
@@ -159,6 +162,7 @@ impl Clerk {
                     since: at,
                     state,
                     reason,
+                    broken_at: event.broken_at,
                 };
                 if let Some(before) = self.states.insert(uplink.clone(), stay) {
                     self.stayed(uplink.clone(), before, at);
@@ -240,12 +244,14 @@ impl Clerk {
             since,
             state,
             reason,
+            broken_at,
         } = stay;
         self.ledger.stays.extend(span(since, to).map(|span| Stay {
             uplink,
             span,
             state,
             reason,
+            broken_at,
             source: StaySource::Events,
         }));
     }
@@ -356,6 +362,7 @@ impl Ledger {
                         span,
                         state,
                         reason: stay.reason.clone(),
+                        broken_at: None,
                         source,
                     };
                     pieces.extend(around.map(|span| piece(span, stay.state, stay.source)));
@@ -423,6 +430,7 @@ fn stays_of(one: &PlacedSample<'_>) -> impl Iterator<Item = Stay> {
             span,
             state,
             reason: String::new(),
+            broken_at: None,
             source: StaySource::Sample,
         })
     })

@@ -118,6 +118,7 @@ impl Ledger {
                 end,
                 lasts_s: span.lasts().as_secs(),
                 reason: stay.reason.clone(),
+                broken_at: stay.broken_at,
                 carried: Vec::new(),
                 recovery_ms: None,
             });
@@ -286,6 +287,7 @@ impl Spans {
                 end: (!goes_on).then_some(Timestamp(span.to)),
                 lasts_s: span.lasts().as_secs(),
                 reason: "no uplink was available".to_owned(),
+                broken_at: None,
                 carried: ledger.carried_by_others(None, *span),
                 recovery_ms: None,
             }

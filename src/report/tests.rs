@@ -38,6 +38,7 @@ fn event(second: u32, kind: EventKind) -> EventRecord {
         recovery_ms: None,
         flows_moved: None,
         drill: None,
+        broken_at: None,
     }
 }
 

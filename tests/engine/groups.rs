@@ -659,7 +659,11 @@ impl Site {
                 }
                 Action::Route(desired) => self.desired = desired,
                 Action::Leave(left) => self.left.push(left),
-                Action::Event(_) | Action::Count(_) | Action::Drain(..) | Action::Drill(_) => {}
+                Action::Event(_)
+                | Action::Count(_)
+                | Action::Drain(..)
+                | Action::Drill(_)
+                | Action::Trace(_) => {}
             }
         }
     }

@@ -120,6 +120,7 @@ impl StalledAgent {
                 Action::Count(_)
                 | Action::Drain(..)
                 | Action::Drill(_)
+                | Action::Trace(_)
                 | Action::Route(_)
                 | Action::Leave(_) => {}
             }

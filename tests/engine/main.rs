@@ -25,6 +25,7 @@ mod kept_flows;
 mod machine;
 mod memory;
 mod next_hops;
+mod path_trace;
 mod prefixes;
 mod properties;
 mod replay;

@@ -579,7 +579,7 @@ impl Rig {
                 }
                 Action::Leave(departure) => self.judge_departure(departure),
                 Action::Route(desired) => self.desired = desired.clone(),
-                Action::Count(_) | Action::Drain(..) | Action::Drill(_) => {}
+                Action::Count(_) | Action::Drain(..) | Action::Drill(_) | Action::Trace(_) => {}
             }
             self.actions.push((self.now, action));
         }

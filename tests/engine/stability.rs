@@ -257,7 +257,8 @@ fn answer_all(engine: &mut Engine, now: Moment) -> Vec<Event> {
             | Action::Count(_)
             | Action::Leave(_)
             | Action::Drain(..)
-            | Action::Drill(_) => {}
+            | Action::Drill(_)
+            | Action::Trace(_) => {}
         }
     }
     events

@@ -86,7 +86,8 @@ impl Site {
                 | Action::Count(_)
                 | Action::Event(_)
                 | Action::Drain(..)
-                | Action::Drill(_) => {}
+                | Action::Drill(_)
+                | Action::Trace(_) => {}
             }
         }
     }

@@ -24,6 +24,7 @@ mod next_hops;
 mod no_ipv6;
 mod options;
 mod path_cut;
+mod path_trace;
 mod prefixes;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

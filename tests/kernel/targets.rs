@@ -102,7 +102,9 @@ impl Uplink {
             loop {
                 match self.probers.report().await.expect("the thread lives") {
                     ProberReport::Outcome(report) => return report,
-                    ProberReport::SentLate { .. } | ProberReport::AnswersRead(_) => {}
+                    ProberReport::SentLate { .. }
+                    | ProberReport::Traced(..)
+                    | ProberReport::AnswersRead(_) => {}
                 }
             }
         };
@@ -904,7 +906,8 @@ fn verdict(at: Duration, answers: impl Fn(&ProbeOrder) -> ProbeOutcome) -> Optio
                 | Action::Count(_)
                 | Action::Leave(_)
                 | Action::Drain(..)
-                | Action::Drill(_) => {}
+                | Action::Drill(_)
+                | Action::Trace(_) => {}
             }
         }
         now = engine.poll_timeout().expect("it goes on probing").max(now);

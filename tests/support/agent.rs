@@ -201,5 +201,6 @@ pub(crate) fn event(number: u64) -> EventRecord {
         recovery_ms: None,
         flows_moved: None,
         drill: None,
+        broken_at: None,
     }
 }

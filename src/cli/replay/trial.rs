@@ -172,7 +172,8 @@ pub(super) fn rerun(path: &Path, recording: &Recording) -> Result<ReplayRun> {
             | Action::Count(_)
             | Action::Leave(_)
             | Action::Drain(..)
-            | Action::Drill(_),
+            | Action::Drill(_)
+            | Action::Trace(_),
         ) => {}
     })?;
     let to = last.since_start().as_secs_f64();

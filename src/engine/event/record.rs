@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::event::broken_at::BrokenAt;
 use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::drill::DrillFindings;
 use crate::engine::event::{Event, EventKind, Side};
@@ -84,6 +85,7 @@ impl Event {
             recovery_ms,
             flows_moved,
             drill: values.drill,
+            broken_at: values.broken_at,
         }
     }
 }
@@ -139,6 +141,9 @@ pub struct EventRecord {
     /// For a drill: what it has come to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<DrillFindings>,
+    /// For an uplink that is down: where its path broke, if that was known by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_at: Option<BrokenAt>,
 }
 
 impl EventRecord {

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::EventKind;
+use super::broken_at::BrokenAt;
 use super::cause::SwitchCause;
 use super::drill::{DrillChange, DrillFindings};
 use crate::engine::state::State;
@@ -25,6 +26,7 @@ pub(super) struct ChangeValues<'a> {
     pub(super) cause: Option<SwitchCause>,
     pub(super) outage_ms: Option<NonZeroU32>,
     pub(super) drill: Option<DrillFindings>,
+    pub(super) broken_at: Option<BrokenAt>,
 }
 
 impl<'a> ChangeValues<'a> {
@@ -40,6 +42,7 @@ impl<'a> ChangeValues<'a> {
             cause: None,
             outage_ms: None,
             drill: None,
+            broken_at: None,
         }
     }
 

@@ -82,6 +82,7 @@ pub(super) fn status(
         }),
         in_doubt: evidence.outage.is_suspected(),
         in_drill: false,
+        broken_at: None,
         penalty: tenths(part.penalty),
         suppressed_until: part.suppressed_until.map(|until| wall.at(until)),
         waits: part.waits,

@@ -103,6 +103,7 @@ impl Reports {
                 interface: self.interface.clone(),
                 from,
                 to,
+                broken_at: None,
             };
             self.event(change, reason(), now);
         }

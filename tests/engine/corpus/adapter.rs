@@ -390,6 +390,8 @@ pub(super) fn answers(engine: &mut Engine) -> Vec<Answer> {
                 ));
             }
             Action::Drain(uplink, order) => answers.push(other(drain(&uplink, &order), None)),
+            // No path is asked there.
+            Action::Trace(_) => {}
             Action::Drill(order) => answers.push(other(format!("{order:?}"), None)),
             Action::Event(event) => {
                 answers.extend(dial(&event));
