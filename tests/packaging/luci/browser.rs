@@ -182,6 +182,7 @@ fn a_day_is_drawn_with_its_outages_and_with_a_gap_where_nothing_was_measured() {
             "uplink.down fiber up → down first"
         ])
     );
+    assert_eq!(pictures["lte"]["title"], "lte: nothing was measured");
     assert_eq!(pictures["polled"], 1);
 }
 

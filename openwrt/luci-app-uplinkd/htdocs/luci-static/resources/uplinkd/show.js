@@ -120,7 +120,8 @@ function picture(name, samples, to) {
 	const box = (one, top, height, colour) => svg('rect', {
 		x: x(one.from).toFixed(1), y: top, width: Math.max(0.5, x(one.to) - x(one.from)).toFixed(1), height: height, fill: colour
 	});
-	const text = _('round trips up to %s, loss up to %s').format(number(rtt, 'ms', 1), number(loss, '%', 1));
+	const text = rtt === null && loss === null ? _('nothing was measured')
+		: _('round trips up to %s, loss up to %s').format(number(rtt, 'ms', 1), number(loss, '%', 1));
 	const rule = y => svg('line', { x1: 0, x2: WIDTH, y1: y, y2: y, stroke: '#9a9a9a', 'stroke-width': 0.5 });
 	const drawing = svg('svg', {
 		viewBox: `0 0 ${WIDTH} 112`, preserveAspectRatio: 'none', role: 'img', style: 'display:block;width:100%;height:112px'
