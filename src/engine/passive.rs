@@ -107,10 +107,14 @@ impl Still {
         }
     }
 
+    /// Something came in nevertheless.
+    fn is_noisy(self) -> bool {
+        self.received > self.expected * STILL_SHARE
+    }
+
     fn is_plenty(self) -> bool {
         let missing = self.expected - self.received;
-        let is_noisy = self.received > self.expected * STILL_SHARE;
-        let least = if is_noisy {
+        let least = if self.is_noisy() {
             LEAST_MISSING_IN_NOISE
         } else {
             LEAST_PACKETS
@@ -153,7 +157,14 @@ impl Passive {
 
     /// Inbound was silent since `then`.
     fn fall_still(&mut self, passed: PassedPackets, then: Moment, now: Moment) {
-        let still = self.still.unwrap_or(Still::new(then)).and(passed);
+        let latest = Still::new(then).and(passed);
+        let whole = self.still.map_or(latest, |still| still.and(passed));
+        // What was under way when the outage began is no noise of the link.
+        let still = if whole.is_noisy() && !latest.is_noisy() {
+            latest
+        } else {
+            whole
+        };
         let has_ended = still.sent < LEAST_PACKETS && now.since(still.since) >= ENDED_AFTER;
         self.still = Some(still).filter(|_| !has_ended);
         if has_ended {
@@ -322,6 +333,15 @@ mod tests {
             traffic.passive.silent_since(|| RTT, traffic.now),
             Some(began)
         );
+    }
+
+    #[test]
+    fn an_answer_that_was_under_way_when_the_outage_began_is_no_noise() {
+        let mut traffic = Traffic::new();
+        assert_eq!(traffic.flows(50, 5, 5), None);
+        assert_eq!(traffic.flows(1, 1, 5), None);
+        let silent = traffic.flows(2, 0, 5);
+        assert_eq!(silent, Some(traffic.now - Duration::from_millis(200)));
     }
 
     #[test]
