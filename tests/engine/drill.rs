@@ -484,3 +484,16 @@ fn an_uplink_that_is_disabled_in_its_drill_is_announced_as_that_once_and_as_noth
         ["uplink.disabled fiber", "drill fiberfiber -> lte"]
     );
 }
+
+#[test]
+fn a_schedule_that_is_set_after_its_time_waits_for_the_next_one() {
+    let mut replay = site(scheduled("03:30"));
+    let mut clock = LocalClock::at("2026-11-28T03:00:00Z", 0);
+    clock.run(&mut replay, 1);
+    // It is taken away, so that the agent tells no time, and comes back.
+    let hour = Duration::from_secs(3_600);
+    clock.shown += hour;
+    let later = replay.now() + hour;
+    replay.run_until(later);
+    assert_eq!(clock.run(&mut replay, 60), [""; 0]);
+}

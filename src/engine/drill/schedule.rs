@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::units::{LocalMinute, Moment, WeeklyTime, ZonedTime};
 
-/// A clock that differs by more from the time that has passed was set anew, and so was its zone.
+/// A clock that differs by more from the time that has passed was set anew, and so was its zone. One that was not
+/// looked at for longer is looked at anew: there was no schedule, or the agent did not run.
 const SET_ANEW: Duration = Duration::from_secs(5 * 60);
 /// The local clock is put forward or back by no more than this in a year.
 const SEASON: u32 = 2 * 3_600;
@@ -76,6 +77,6 @@ impl ClockReading {
             |back| passed + back.duration(),
             |shown| shown.abs_diff(passed),
         );
-        differs <= SET_ANEW && time.offset.abs_diff(self.time.offset) <= SEASON
+        passed.max(differs) <= SET_ANEW && time.offset.abs_diff(self.time.offset) <= SEASON
     }
 }
