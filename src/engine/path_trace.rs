@@ -150,20 +150,19 @@ impl PathTraces {
         out: &mut Outbox,
         now: Moment,
     ) {
-        for known in &mut self.known {
-            let uplink = uplinks
-                .iter()
-                .find(|one| one.settings().name == known.uplink);
-            let Some(uplink) = uplink.filter(|uplink| drilled != Some(uplink.id())) else {
-                continue;
-            };
-            if is_healthy(uplink) {
-                known.doubt = Doubted::No;
+        let is_any_doubted = self.known.iter().any(|known| known.doubt != Doubted::No);
+        for uplink in uplinks.iter().filter(|uplink| drilled != Some(uplink.id())) {
+            let is_healthy = is_healthy(uplink);
+            if is_healthy && !is_any_doubted {
                 continue;
             }
-            let is_due = { known.asked }.is_none_or(|asked| now.since(asked) >= ASK_EVERY);
-            let is_open = known.is_of_use() && matches!(known.doubt, Doubted::No | Doubted::Whole);
-            if is_open && is_due && is_in_doubt(uplink) {
+            let name = &uplink.settings().name;
+            let Some(known) = self.known.iter_mut().find(|known| known.uplink == *name) else {
+                continue;
+            };
+            if is_healthy {
+                known.doubt = Doubted::No;
+            } else if known.may_be_asked(now) && is_in_doubt(uplink) {
                 (known.doubt, known.asked) = (Doubted::Asked, Some(now));
                 let listen_for = known.hops.slowest * 2 + ASK_MARGIN;
                 self.orders.extend(order(uplink, listen_for, true));
@@ -187,26 +186,32 @@ impl PathTraces {
         }
     }
 
-    /// One uplink after another.
+    /// The next uplink in turn that is healthy and whose path is not known, or was learnt long ago.
     fn learn(&mut self, uplinks: &[Uplink], drilled: Option<UplinkId>, now: Moment) {
         self.due = now + LOOK_EVERY;
-        let Some(uplink) = uplinks.get(self.turn % uplinks.len().max(1)) else {
-            return;
-        };
-        self.turn = self.turn.wrapping_add(1);
-        let name = &uplink.settings().name;
-        let known = self.known.iter().find(|known| known.uplink == *name);
-        let is_fresh = known.is_some_and(|known| now.since(known.learnt) < LEARN_EVERY);
-        if !is_fresh && is_healthy(uplink) && drilled != Some(uplink.id()) {
-            self.orders.extend(order(uplink, LEARN_FOR, false));
+        for _ in uplinks {
+            let uplink = &uplinks[self.turn % uplinks.len()];
+            self.turn = self.turn.wrapping_add(1);
+            let known = (self.known.iter()).find(|known| known.uplink == uplink.settings().name);
+            let is_fresh = known.is_some_and(|known| now.since(known.learnt) < LEARN_EVERY);
+            if !is_fresh
+                && is_healthy(uplink)
+                && drilled != Some(uplink.id())
+                && let Some(order) = order(uplink, LEARN_FOR, false)
+            {
+                self.orders.push_back(order);
+                return;
+            }
         }
     }
 }
 
 impl KnownPath {
-    /// A hop answers while all is well.
-    fn is_of_use(&self) -> bool {
-        self.hops.between().iter().any(Option::is_some)
+    /// A hop answers while all is well, and nothing is found yet.
+    fn may_be_asked(&self, now: Moment) -> bool {
+        let is_due = (self.asked).is_none_or(|asked| now.since(asked) >= ASK_EVERY);
+        let is_open = matches!(self.doubt, Doubted::No | Doubted::Whole);
+        is_due && is_open && self.hops.between().iter().any(Option::is_some)
     }
 
     /// What it says that these answer now. A hop beyond which another one answers is not broken, only silent. The
@@ -242,16 +247,18 @@ fn with_place(reason: &str, at: BrokenAt) -> String {
 }
 
 fn is_healthy(uplink: &Uplink) -> bool {
-    let works = match uplink.state() {
+    let candidate = uplink.candidate();
+    let works = match candidate.state {
         State::Up | State::Degraded | State::Recovering => true,
         State::Unknown | State::Down | State::Disabled | State::Absent | State::Cold => false,
     };
-    works && !uplink.candidate().is_suspected
+    works && !candidate.is_suspected
 }
 
 /// Its link is in order, and it may not work.
 fn is_in_doubt(uplink: &Uplink) -> bool {
-    let may_fail = uplink.state() == State::Down || uplink.candidate().is_suspected;
+    let candidate = uplink.candidate();
+    let may_fail = candidate.state == State::Down || candidate.is_suspected;
     may_fail && uplink.attachment().trouble.is_none()
 }
 
