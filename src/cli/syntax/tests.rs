@@ -294,9 +294,10 @@ fn the_table_and_the_completions_name_the_same() {
 
 #[cfg(feature = "packaging")]
 #[test]
-fn each_choice_of_a_shell_is_one_that_completions_are_made_for() {
+fn each_choice_of_a_shell_is_one_that_completions_are_made_for_or_words_that_they_ask_for() {
     let shells = <clap_complete::Shell as clap::ValueEnum>::value_variants();
-    let known: Vec<_> = shells.iter().map(ToString::to_string).collect();
+    let mut known: Vec<_> = shells.iter().map(ToString::to_string).collect();
+    known.extend(["uplinks", "scenarios"].map(str::to_owned));
     let row = COMMANDS
         .iter()
         .find(|command| command.form.name == "completions");
