@@ -222,8 +222,7 @@ impl Daemon {
         let others = [Some(self.state.samples.due()), self.time_due()];
         let others = others.into_iter().flatten().filter(|_| is_known);
         let due = decision.into_iter().chain(self.supervisor.due());
-        let due = due.chain(others).min();
-        self.alarm.set(due, self.clock.now())?;
+        self.alarm.set(due.chain(others).min(), self.clock.now())?;
         Ok(tokio::select! {
             biased;
             news = self.kernel.news() => Wake::Kernel(news),
@@ -354,10 +353,8 @@ impl Daemon {
             flow_memory: self.kernel.flow_memory(&self.config.engine),
             next_drill: self.next_drill(),
         };
-        let mut status = self.decisions.engine.status_of(agent, self.clock.wall());
-        let uplinks = status.uplinks.iter_mut();
-        uplinks.for_each(|uplink| self.kernel.remark(uplink));
-        status
+        let status = self.decisions.engine.status_of(agent, self.clock.wall());
+        self.kernel.with_remarks(status)
     }
 
     // ---- out ----

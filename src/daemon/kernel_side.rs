@@ -14,7 +14,7 @@ use crate::control::socket::claim;
 use crate::engine::action::ProbeOrder;
 use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
-use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState, UplinkStatus};
+use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState, Status};
 use crate::kernel::{
     self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelNews, KernelReport,
     RefusedOperation, Restored, Wanted,
@@ -289,9 +289,11 @@ impl KernelSide {
         has_changed.then_some(Input::FlowsRemembered(now))
     }
 
-    /// What the kernel has to say of an uplink that does not answer.
-    pub(super) fn remark(&self, uplink: &mut UplinkStatus) {
-        self.filters.remark(uplink);
+    /// The status, with what the kernel does to uplinks that do not answer.
+    pub(super) fn with_remarks(&self, mut status: Status) -> Status {
+        let uplinks = status.uplinks.iter_mut();
+        uplinks.for_each(|uplink| self.filters.remark(uplink));
+        status
     }
 
     /// Whether flows are remembered, and why not all of them.

@@ -453,11 +453,8 @@ impl Change {
                 prefixes,
                 is_preferred,
             } => {
-                let kind = if *is_preferred {
-                    EventKind::PrefixPreferred
-                } else {
-                    EventKind::PrefixDeprecated
-                };
+                let kinds = [EventKind::PrefixDeprecated, EventKind::PrefixPreferred];
+                let kind = kinds[usize::from(*is_preferred)];
                 ChangeValues {
                     prefixes: Some(prefixes),
                     ..ChangeValues::of_uplink(kind, uplink, interface)
