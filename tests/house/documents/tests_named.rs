@@ -79,12 +79,12 @@ fn each_test_that_holds_a_line_of_the_threat_model_is_there() {
     let text = fs::read_to_string(root().join("SECURITY.md")).expect("the threat model");
     let names = names();
     let codes = text.split('`').skip(1).step_by(2);
-    let named: Vec<_> = codes
+    let said: Vec<_> = codes
         .filter(|code| code.matches('_').count() >= 3)
         .collect();
-    assert!(named.len() > 10, "{named:?}");
+    assert!(said.len() > 10, "{said:?}");
     let is_missing = |name: &&&str| !names.iter().any(|known| known == *name);
-    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    let missing: Vec<_> = said.iter().filter(is_missing).collect();
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
 
