@@ -335,6 +335,11 @@ impl Outage {
         !self.run.is_empty()
     }
 
+    /// When the last of the rounds was sent that are missed now.
+    pub fn last_missed(&self) -> Option<Moment> {
+        Some(self.run.last()?.sent)
+    }
+
     /// When the first of these rounds was sent.
     pub fn suspected_since(&self) -> Option<Moment> {
         self.run.first().map(|failure| failure.sent)

@@ -21,9 +21,10 @@ fn of_whole(monitor: &UplinkMonitor) -> Option<Moment> {
     let outage = &monitor.evidence.outage;
     let first = outage.suspected_since()?;
     let doubt = outage.founded_doubt(Demand::of(&monitor.settings))?;
-    let may_answer =
-        monitor.targets.has_spoken_since(first) || monitor.next_hops.has_other(None, first);
-    (!may_answer).then_some(doubt)
+    let has_other = monitor
+        .next_hops
+        .has_other(None, first, outage.last_missed()?);
+    (!has_other && !monitor.targets.has_spoken_since(first)).then_some(doubt)
 }
 
 /// The same of a family that is silent while the other answers.
@@ -36,6 +37,7 @@ fn of_family(monitor: &UplinkMonitor, family: Family) -> Option<Moment> {
     let answered = others.find_map(|other| families.outage_of(other)?.last_answer());
     let is_alone = answered >= Some(first);
     let is_judged = families.outlook(family).state == Some(State::Up);
-    let may_answer = monitor.next_hops.has_other(Some(family), first);
-    (is_alone && is_judged && !may_answer).then_some(doubt)
+    let last = outage.last_missed()?;
+    let has_other = monitor.next_hops.has_other(Some(family), first, last);
+    (is_alone && is_judged && !has_other).then_some(doubt)
 }

@@ -204,6 +204,18 @@ impl FamilyHops {
         hops.find(works).map(|(place, _)| place)
     }
 
+    /// Another one that is not known to be silent is yet to be asked from since then, or may still answer what it was
+    /// asked: no round that was sent after that is missed.
+    pub(super) fn may_answer(&self, since: Moment, last_missed: Moment) -> bool {
+        let others = self.hops.iter().enumerate();
+        let mut others = others.filter(|(place, _)| *place != self.in_use);
+        others.any(|(_, hop)| {
+            let mut asked = hop.unanswered.iter().map(|(_, sent)| *sent);
+            let first = asked.find(|sent| *sent >= since);
+            hop.sight != HopSight::Silent && first.is_none_or(|first| first >= last_missed)
+        })
+    }
+
     /// It is preferred to the one in use and has won its trust back.
     pub(super) fn is_trusted(&self, place: usize, terms: HopTerms, now: Moment) -> bool {
         place < self.in_use && self.hops[place].is_trusted(terms, now)

@@ -254,13 +254,20 @@ impl NextHops {
         has_moved
     }
 
-    /// Another next hop, of one family or of any, has answered a probe from since then: a verdict takes it.
-    pub(super) fn has_other(&self, only: Option<Family>, since: Moment) -> bool {
+    /// Another next hop, of one family or of any, has answered a probe from since then, or may still do so: a verdict
+    /// takes it.
+    pub(super) fn has_other(
+        &self,
+        only: Option<Family>,
+        since: Moment,
+        last_missed: Moment,
+    ) -> bool {
         let families = Family::ROUTED.into_iter().zip(&self.of);
-        let mut families = families.filter(|(family, _)| only.is_none_or(|only| only == *family));
-        families.any(|(_, hops)| {
-            let works = hops.as_ref().map(|hops| hops.working_since(since, since));
-            works.flatten().is_some()
+        let families = families.filter(|(family, _)| only.is_none_or(|only| only == *family));
+        let mut several = families.filter_map(|(_, hops)| hops.as_deref());
+        several.any(|hops| {
+            let may_answer = !self.terms.lacks_rules && hops.may_answer(since, last_missed);
+            may_answer || hops.working_since(since, since).is_some()
         })
     }
 
