@@ -206,8 +206,9 @@ impl Daemon {
             if self.kernel.is_known() {
                 self.tell_time();
                 self.act();
-                self.announcer.sum_up_repeats(self.clock.now());
-                self.take_samples();
+                let now = self.clock.now();
+                self.announcer.sum_up_repeats(now);
+                self.take_samples(now);
                 self.supervisor.ready();
             }
             self.supervisor.feed(self.clock.now());
@@ -494,7 +495,6 @@ fn switch_view<'a>(
         kernel,
         config,
         is_observing: options.observe,
-        now: clock.now(),
-        wall: clock.wall(),
+        clock,
     }
 }

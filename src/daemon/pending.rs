@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::clock::Clock;
 use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows, retry_elsewhere};
 use super::kernel_side::KernelSide;
 use crate::config::{Config, FlowSettings, LocalSockets};
@@ -19,7 +20,7 @@ use crate::kernel::UnansweredFlows;
 use crate::routing::Family;
 use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
-use crate::units::{Moment, UplinkName, Wall};
+use crate::units::{Moment, UplinkName};
 
 /// Events in their order, and the flows that switches leave behind.
 pub(super) struct PendingEvents {
@@ -65,8 +66,7 @@ pub(super) struct SwitchView<'a> {
     pub(super) kernel: &'a KernelSide,
     pub(super) config: &'a Config,
     pub(super) is_observing: bool,
-    pub(super) now: Moment,
-    pub(super) wall: Wall,
+    pub(super) clock: Clock,
 }
 
 impl SwitchView<'_> {
@@ -110,7 +110,7 @@ impl SwitchView<'_> {
         if self.is_observing || self.config.flows.on_failover == Flows::Keep {
             return;
         }
-        let since = self.wall.at(since).0.duration_since(UNIX_EPOCH);
+        let since = self.clock.wall().at(since).0.duration_since(UNIX_EPOCH);
         retry_elsewhere(UnansweredFlows {
             marks: self.marks(&doubted),
             addresses: addresses(&doubted),
@@ -170,7 +170,7 @@ impl PendingEvents {
         }
         self.queue.push_back(Pending {
             revision: view.kernel.revision(),
-            decided: view.now,
+            decided: view.clock.now(),
             held: None,
             events,
             departures,
@@ -184,7 +184,7 @@ impl PendingEvents {
         let revision = view.kernel.held_revision();
         let held = self.queue.iter_mut();
         for pending in held.filter(|one| one.revision <= revision) {
-            pending.held.get_or_insert(view.now);
+            pending.held.get_or_insert(view.clock.now());
         }
         let mut events = Vec::new();
         while let Some(mut next) = self.queue.pop_front() {
@@ -217,7 +217,7 @@ impl PendingEvents {
         if !matches!(pending.stage, SwitchStage::Routing) {
             return;
         }
-        let held = pending.held.unwrap_or(view.now);
+        let held = pending.held.unwrap_or(view.clock.now());
         let took = held.since(pending.decided);
         let mut departures = std::mem::take(&mut pending.departures);
         view.retry_elsewhere(&mut departures);

@@ -99,12 +99,12 @@ impl AgentSamples {
 
 impl Daemon {
     /// Takes samples if they are due.
-    pub(super) fn take_samples(&mut self) {
-        let wall = self.clock.wall();
-        if wall.now() < self.state.samples.due() {
+    pub(super) fn take_samples(&mut self, now: Moment) {
+        if now < self.state.samples.due() {
             return;
         }
         self.read_samples();
+        let wall = self.clock.wall();
         let samples = &mut self.state.samples;
         if samples.gatherer.is_due_to_write(wall) {
             samples.write(&self.config.agent.state_dir, wall);

@@ -399,8 +399,8 @@ impl Uplink {
     /// Since when a family is in well-founded doubt: nothing that was sent later was answered, which is rare on this
     /// link while it is alive.
     pub fn founded_doubt(&self, family: Family) -> Option<Moment> {
-        let has_way = self.link.attachment.paths.contains_key(&family);
-        has_way.then(|| doubt::founded(&self.monitor, family))?
+        let has_way = |_: &Moment| self.link.attachment.paths.contains_key(&family);
+        doubt::founded(&self.monitor, family).filter(has_way)
     }
 
     /// How much speaks against it, beyond what it has been judged for.

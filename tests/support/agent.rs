@@ -108,6 +108,9 @@ async fn relay(
     }
 }
 
+/// A drill that lasts no longer is answered at once.
+const SHORT: Duration = Duration::from_secs(60);
+
 /// The daemon's loop, as far as it concerns the socket.
 async fn serve(
     mut server: Server,
@@ -117,7 +120,6 @@ async fn serve(
 ) {
     let mut watchers = Watchers::default();
     // A long drill ends with the next command.
-    const SHORT: Duration = Duration::from_secs(60);
     let mut drills = Vec::new();
     loop {
         tokio::select! {
