@@ -213,7 +213,7 @@ impl Outage {
     }
 
     /// When the last answer was sent for before the present silence, if this link lets a silence like it be expected
-    /// less than once in [`FALSE_DOUBT_EVERY`].
+    /// less than once in an hour.
     pub fn founded_doubt(&self, demand: Demand) -> Option<Moment> {
         let first = self.run.first()?.sent;
         let is_founded = self.evidence(demand) >= demand.doubt_threshold();

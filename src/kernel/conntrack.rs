@@ -76,7 +76,7 @@ pub struct UnansweredFlows {
 }
 
 /// Ends those of these flows that have seen no answer, and returns their number: what is sent again begins anew, by
-/// another uplink. At most [`MOST_UNANSWERED`]. Blocks, too.
+/// another uplink. At most `MOST_UNANSWERED`. Blocks, too.
 ///
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
