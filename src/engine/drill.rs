@@ -320,16 +320,12 @@ impl Drills {
     }
 
     /// Takes out what is no news of a drilled uplink, and what would be held against it.
+    #[inline]
     pub(super) fn hush(&self, out: &mut Outbox) {
-        let Some(drill) = self.running.as_ref().filter(|drill| drill.before.is_some()) else {
-            return;
-        };
-        let is_own = |change: &Change| {
-            let is_of_state = matches!(change, Change::Uplink { .. } | Change::Target { .. });
-            is_of_state && change.uplink() == Some(&drill.uplink)
-        };
-        out.events.retain(|event| !is_own(&event.change));
-        out.turns.retain(|turn| turn.uplink != drill.id);
+        let drill = self.running.as_ref();
+        if let Some(drill) = drill.filter(|drill| drill.before.is_some()) {
+            drill.hush(out);
+        }
     }
 
     /// Goes on; the drill that is over, if one is. `carriers`: what carries the default group.
@@ -428,6 +424,15 @@ impl Drills {
 }
 
 impl Drill {
+    fn hush(&self, out: &mut Outbox) {
+        let is_own = |change: &Change| {
+            let is_of_state = matches!(change, Change::Uplink { .. } | Change::Target { .. });
+            is_of_state && change.uplink() == Some(&self.uplink)
+        };
+        out.events.retain(|event| !is_own(&event.change));
+        out.turns.retain(|turn| turn.uplink != self.id);
+    }
+
     fn of(uplink: &Uplink, lasts: Duration, now: Moment) -> Self {
         let until = now + READY_WITHIN;
         Self {

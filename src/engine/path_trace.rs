@@ -151,7 +151,9 @@ impl PathTraces {
         now: Moment,
     ) {
         let is_any_doubted = self.known.iter().any(|known| known.doubt != Doubted::No);
-        for uplink in uplinks.iter().filter(|uplink| drilled != Some(uplink.id())) {
+        let may_be_doubted = is_any_doubted || uplinks.iter().any(Uplink::has_missed);
+        let doubted = uplinks.iter().filter(|_| may_be_doubted);
+        for uplink in doubted.filter(|uplink| drilled != Some(uplink.id())) {
             let is_healthy = is_healthy(uplink);
             if is_healthy && !is_any_doubted {
                 continue;

@@ -63,7 +63,12 @@ impl SoftMoves {
 
     /// They would be others now.
     pub(super) fn is_outdated(&self, view: EngineView<'_>, kept: &KeptFlows, now: Moment) -> bool {
-        Self::plan(view, kept, now) != *self
+        let may_be_any = view.uplinks.iter().any(Uplink::has_missed);
+        if may_be_any {
+            Self::plan(view, kept, now) != *self
+        } else {
+            self.0.is_some()
+        }
     }
 
     /// What is best now. `kept`: knows which flows are remembered.

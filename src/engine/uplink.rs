@@ -396,6 +396,12 @@ impl Uplink {
         }
     }
 
+    /// Probes of it, or of a family of it, are missed now: without that it is in no doubt.
+    #[inline]
+    pub fn has_missed(&self) -> bool {
+        self.monitor.evidence.has_missed()
+    }
+
     /// Since when a family is in well-founded doubt: nothing that was sent later was answered, which is rare on this
     /// link while it is alive.
     pub fn founded_doubt(&self, family: Family) -> Option<Moment> {

@@ -164,6 +164,17 @@ impl Evidence {
         }
     }
 
+    /// Rounds of probes are missed now, of all or of a family.
+    #[inline]
+    pub(super) fn has_missed(&self) -> bool {
+        let of_family = |family| {
+            self.families
+                .outage_of(family)
+                .is_some_and(Outage::is_suspected)
+        };
+        self.outage.is_suspected() || Family::ROUTED.into_iter().any(of_family)
+    }
+
     /// It misses probes, or a family of it does.
     pub(super) fn is_suspected(&self) -> bool {
         self.outage.is_suspected() || self.families.are_in_doubt() || self.portal.is_suspected()
