@@ -6,7 +6,9 @@
 //! ```
 //! They go where the verdict would send all traffic: the same decision is made on the supposition that the uplinks in
 //! doubt are down, and that every other one is which may not take them. No state of an uplink, no carrier and no timer
-//! changes by that, so it is no switch. It is decided anew with everything that happens, so it never outlasts its doubt.
+//! changes by that, so it is no switch. It is decided anew with everything that happens, so it never outlasts its doubt;
+//! and a doubt by which they left lasts until an answer or the verdict, also where a change of the link makes void what
+//! it was founded on: a way that has not answered yet is no better than the one before.
 
 use super::action::{Departure, DepartureCause};
 use super::candidate::Fitness;
@@ -31,7 +33,13 @@ pub(super) struct SoftMoves(Option<Box<PlannedMoves>>);
 
 /// Small where there is none, which is nearly always.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct PlannedMoves(Vec<SoftMove>);
+struct PlannedMoves {
+    doubts: Doubts,
+    moves: Vec<SoftMove>,
+}
+
+/// The uplinks in doubt by a family, with the moment after which nothing that was sent by it has been answered.
+type Doubts = Vec<(UplinkName, Family, Moment)>;
 
 /// One family of a group that leads itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +60,7 @@ impl SoftMoves {
         kept: &KeptFlows,
         now: Moment,
     ) -> (Vec<Event>, Vec<Departure>) {
-        let plan = Self::plan(view, kept, now);
+        let plan = self.plan(view, kept, now);
         if plan == *self {
             return (Vec::new(), Vec::new());
         }
@@ -63,21 +71,22 @@ impl SoftMoves {
 
     /// They would be others now.
     pub(super) fn is_outdated(&self, view: EngineView<'_>, kept: &KeptFlows, now: Moment) -> bool {
-        let may_be_any = view.uplinks.iter().any(Uplink::has_missed);
-        if may_be_any {
-            Self::plan(view, kept, now) != *self
-        } else {
-            self.0.is_some()
-        }
+        let may_be_any = self.0.is_some() || view.uplinks.iter().any(Uplink::has_missed);
+        may_be_any && self.plan(view, kept, now) != *self
     }
 
     /// What is best now. `kept`: knows which flows are remembered.
-    fn plan(view: EngineView<'_>, kept: &KeptFlows, now: Moment) -> Self {
-        let is_any = |uplink: &Uplink| {
-            let mut families = Family::ROUTED.into_iter();
-            families.any(|family| is_doubted(uplink, family, kept))
+    fn plan(&self, view: EngineView<'_>, kept: &KeptFlows, now: Moment) -> Self {
+        if view.settings.failover.soft == SoftFailover::Off {
+            return Self::default();
+        }
+        let doubts = self.doubts(view.uplinks);
+        let may_leave = |(name, family, _): &(_, _, _)| {
+            let mut uplinks = view.uplinks.iter();
+            let uplink = uplinks.find(|uplink| uplink.settings().name == *name);
+            uplink.is_some_and(|uplink| kept.is_remembered(uplink, *family))
         };
-        if view.settings.failover.soft == SoftFailover::Off || !view.uplinks.iter().any(is_any) {
+        if !doubts.iter().any(may_leave) {
             return Self::default();
         }
         let moves = view.groups.iter().flat_map(|group| {
@@ -85,19 +94,36 @@ impl SoftMoves {
                 view: view.of_groups(now),
                 group,
                 kept,
+                doubts: &doubts,
                 carriers: Family::ROUTED.map(|family| group.carriers_of(family, view.uplinks)),
             };
             plan.moves()
         });
         let moves: Vec<_> = moves.collect();
-        Self((!moves.is_empty()).then(|| Box::new(PlannedMoves(moves))))
+        Self((!moves.is_empty()).then(|| Box::new(PlannedMoves { doubts, moves })))
+    }
+
+    /// Those that are founded now, and those by which new connections have left and which no answer has ended.
+    fn doubts(&self, uplinks: &[Uplink]) -> Doubts {
+        let of_uplinks = uplinks.iter().flat_map(|uplink| {
+            Family::ROUTED.into_iter().filter_map(|family| {
+                let since = uplink.founded_doubt(family, self.doubt_of(uplink, family))?;
+                Some((uplink.settings().name.clone(), family, since))
+            })
+        });
+        of_uplinks.collect()
+    }
+
+    fn doubt_of(&self, uplink: &Uplink, family: Family) -> Option<Moment> {
+        doubt_of(&self.0.as_ref()?.doubts, uplink, family)
     }
 
     /// Uplinks have other names.
     pub(super) fn rename(&mut self, renew: impl Fn(UplinkName) -> UplinkName) {
-        let moves = self.0.iter_mut().flat_map(|moves| &mut moves.0);
-        let sides = moves.flat_map(|one| [&mut one.from, &mut one.to]);
-        for name in sides.flatten() {
+        let Some(plan) = &mut self.0 else { return };
+        let moves = plan.moves.iter_mut();
+        let sides = moves.flat_map(|one| [&mut one.from, &mut one.to]).flatten();
+        for name in sides.chain(plan.doubts.iter_mut().map(|(name, ..)| name)) {
             *name = renew(name.clone());
         }
     }
@@ -148,7 +174,7 @@ impl SoftMoves {
                 to: to.to_vec(),
                 cause,
             });
-            let reason = one.explain(cause, view.uplinks, now);
+            let reason = self.explain(one, cause, view.uplinks, now);
             news.push(Event {
                 at: now,
                 change,
@@ -180,15 +206,43 @@ impl SoftMoves {
                 Some(Departure {
                     addresses: addresses(uplink, one.family),
                     uplinks: [(uplink.settings().name.clone(), one.family)].into(),
-                    cause: DepartureCause::Doubt(uplink.founded_doubt(one.family)?),
+                    cause: DepartureCause::Doubt(self.doubt_of(uplink, one.family)?),
                 })
             })
         });
         left.collect()
     }
 
+    fn explain(
+        &self,
+        one: &SoftMove,
+        cause: SwitchCause,
+        uplinks: &[Uplink],
+        now: Moment,
+    ) -> String {
+        let silent = one.left(uplinks).find_map(|uplink| {
+            let since = uplink.founded_doubt(one.family, self.doubt_of(uplink, one.family))?;
+            Some((&uplink.settings().name, seconds(now.since(since))))
+        });
+        match (silent, cause == SwitchCause::Doubt) {
+            (Some((name, lasts)), true) => {
+                format!(
+                    "{name} in doubt, no answer for {lasts}: established connections stay there"
+                )
+            }
+            (Some((name, _)), false) => format!("{name} in doubt, and no other may take them"),
+            (None, _) => {
+                let left: Vec<_> = one
+                    .left(uplinks)
+                    .map(|uplink| uplink.settings().name.as_str())
+                    .collect();
+                format!("{} no longer in doubt", left.join(", "))
+            }
+        }
+    }
+
     fn iter(&self) -> impl Iterator<Item = &SoftMove> {
-        self.0.iter().flat_map(|moves| &moves.0)
+        self.0.iter().flat_map(|plan| &plan.moves)
     }
 
     fn has(&self, wanted: &SoftMove) -> bool {
@@ -226,28 +280,6 @@ impl SoftMove {
             self.from.contains(name) && !self.to.contains(name)
         })
     }
-
-    fn explain(&self, cause: SwitchCause, uplinks: &[Uplink], now: Moment) -> String {
-        let silent = self.left(uplinks).find_map(|uplink| {
-            let since = uplink.founded_doubt(self.family)?;
-            Some((&uplink.settings().name, seconds(now.since(since))))
-        });
-        match (silent, cause == SwitchCause::Doubt) {
-            (Some((name, lasts)), true) => {
-                format!(
-                    "{name} in doubt, no answer for {lasts}: established connections stay there"
-                )
-            }
-            (Some((name, _)), false) => format!("{name} in doubt, and no other may take them"),
-            (None, _) => {
-                let left: Vec<_> = self
-                    .left(uplinks)
-                    .map(|one| one.settings().name.as_str())
-                    .collect();
-                format!("{} no longer in doubt", left.join(", "))
-            }
-        }
-    }
 }
 
 /// What both families do alike is told once.
@@ -274,6 +306,7 @@ struct GroupPlan<'a> {
     view: GroupView<'a>,
     group: &'a Group,
     kept: &'a KeptFlows,
+    doubts: &'a Doubts,
     carriers: [Vec<UplinkId>; Family::ROUTED.len()],
 }
 
@@ -282,7 +315,10 @@ impl GroupPlan<'_> {
         let is_concerned = |family: &Family| {
             let carriers = self.carriers[*family as usize].iter();
             let mut carriers = carriers.map(|id| &self.view.uplinks[id.index()]);
-            carriers.any(|uplink| is_doubted(uplink, *family, self.kept))
+            carriers.any(|uplink| {
+                // Its established connections stay by its marks.
+                self.is_in_doubt(uplink, *family) && self.kept.is_remembered(uplink, *family)
+            })
         };
         let concerned: Vec<_> = Family::ROUTED.into_iter().filter(is_concerned).collect();
         if concerned.is_empty() {
@@ -313,12 +349,19 @@ impl GroupPlan<'_> {
         let whole = uplink.candidate().suppressed_by(suppressed_until);
         let candidate = whole.of_family(uplink.outlook(family), false);
         let is_healthy = candidate.fitness() == Fitness::Good && !candidate.is_suspected;
-        let is_in_doubt = uplink.founded_doubt(family).is_some();
+        let is_in_doubt = self.is_in_doubt(uplink, family);
         is_allowed && is_healthy && !is_in_doubt && self.kept.is_remembered(uplink, family)
+    }
+
+    fn is_in_doubt(&self, uplink: &Uplink, family: Family) -> bool {
+        doubt_of(self.doubts, uplink, family).is_some()
     }
 }
 
-/// New connections may leave it: its established ones stay by its marks.
-fn is_doubted(uplink: &Uplink, family: Family, kept: &KeptFlows) -> bool {
-    uplink.founded_doubt(family).is_some() && kept.is_remembered(uplink, family)
+fn doubt_of(doubts: &Doubts, uplink: &Uplink, family: Family) -> Option<Moment> {
+    let mut doubts = doubts.iter();
+    let is_of_it = |(name, of, _): &&(UplinkName, Family, Moment)| {
+        *of == family && *name == uplink.settings().name
+    };
+    doubts.find(is_of_it).map(|(.., since)| *since)
 }

@@ -396,17 +396,17 @@ impl Uplink {
         }
     }
 
-    /// Probes of it, or of a family of it, are missed now: without that it is in no doubt.
+    /// Probes of it, or of a family of it, are missed now: without that no doubt begins.
     #[inline]
     pub fn has_missed(&self) -> bool {
         self.monitor.evidence.has_missed()
     }
 
     /// Since when a family is in well-founded doubt: nothing that was sent later was answered, which is rare on this
-    /// link while it is alive.
-    pub fn founded_doubt(&self, family: Family) -> Option<Moment> {
-        let has_way = |_: &Moment| self.link.attachment.paths.contains_key(&family);
-        doubt::founded(&self.monitor, family).filter(has_way)
+    /// link while it is alive. One that began `before` lasts until an answer.
+    pub fn founded_doubt(&self, family: Family, before: Option<Moment>) -> Option<Moment> {
+        let has_way = self.link.attachment.paths.contains_key(&family);
+        doubt::founded(&self.monitor, family, before).filter(|_| has_way)
     }
 
     /// How much speaks against it, beyond what it has been judged for.

@@ -8,7 +8,7 @@ use uplinkd::engine::event::Event;
 use uplinkd::engine::input::Input;
 use uplinkd::engine::settings::{Policy, Settings, SoftFailover, Standby};
 use uplinkd::engine::status::Status;
-use uplinkd::replay::{Replay, World};
+use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::Family;
 use uplinkd::units::{Bytes, Counters, Moment, UplinkName, Wall};
 
@@ -360,6 +360,59 @@ fn the_new_connections_of_one_family_move_alone() {
             "switch IPv6: fiber -> lte"
         ]
     );
+}
+
+fn by_gateway(gateway: &str) -> Input {
+    let mut attachment = attached(1);
+    let path = attachment.paths.get_mut(&Family::Ipv4);
+    path.expect("a path").gateway = Some(gateway.parse().expect("an address"));
+    let uplink = name("fiber");
+    Input::Attachment { uplink, attachment }
+}
+
+#[test]
+fn a_change_of_a_dead_link_takes_no_new_connection_back_to_it() {
+    for millis in [150, 400, 700] {
+        for still in [0.2, 0.3, 0.5] {
+            let world = Streamed {
+                began: None,
+                ..dead_from(5.0)
+            };
+            let mut replay = site(two(), world, &["fiber", "lte"]);
+            let mut events = replay.run_until(at(5.0));
+            while !events
+                .iter()
+                .any(|event| event.change.kind().to_string() == "switch.soft")
+            {
+                events.extend(replay.run_until(replay.now() + Duration::from_millis(50)));
+            }
+            let mut until = replay.now() + Duration::from_secs_f64(still);
+            for gateway in ["10.0.1.254", "10.0.1.1"].iter().cycle().take(40) {
+                events.extend(replay.input(by_gateway(gateway)));
+                events.extend(replay.run_until(until));
+                until = until + Duration::from_millis(millis);
+            }
+            assert_eq!(
+                soft(&events),
+                [GOES, "switch fiber -> lte"],
+                "{millis} ms, {still} s"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_answer_by_another_next_hop_takes_new_connections_back() {
+    let mut world = dead_from(5.0);
+    world.outages = vec![(5.0, 5.5)];
+    let mut replay = site(two(), world, &["fiber", "lte"]);
+    let mut events = replay.run_until(at(5.35));
+    assert_eq!(soft(&events), [GOES]);
+    events.extend(replay.input(by_gateway("10.0.1.254")));
+    events.extend(replay.run_until(at(5.58)));
+    assert_eq!(soft(&events), [GOES, COMES_BACK]);
+    let back = when(&events, COMES_BACK).expect("they come back");
+    assert!(back >= 5.5, "{back} s");
 }
 
 #[test]

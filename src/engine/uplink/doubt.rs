@@ -1,6 +1,8 @@
 //! Well-founded doubt: a silence so rare on this link while it is alive that new connections are better off elsewhere,
 //! though it is no outage yet.
 
+use std::time::Duration;
+
 use super::monitor::UplinkMonitor;
 use crate::engine::outage::Demand;
 use crate::engine::state::State;
@@ -9,12 +11,19 @@ use crate::units::Moment;
 
 /// When the last answer was sent for before the silence by which a family is in well-founded doubt. An uplink some of
 /// whose targets answer is in none: the others may be at fault. Nor is one that has another next hop which answers:
-/// the verdict goes on by that.
-pub(super) fn founded(monitor: &UplinkMonitor, family: Family) -> Option<Moment> {
+/// the verdict goes on by that. A doubt that began `before` lasts until something is answered that was sent later,
+/// whatever changed meanwhile.
+pub(super) fn founded(
+    monitor: &UplinkMonitor,
+    family: Family,
+    before: Option<Moment>,
+) -> Option<Moment> {
     if monitor.health.state() != State::Up {
         return None;
     }
-    of_whole(monitor).or_else(|| of_family(monitor, family))
+    let before = before.filter(|since| is_silent_since(monitor, family, *since));
+    let whole = before.or_else(|| of_whole(monitor));
+    whole.or_else(|| of_family(monitor, family))
 }
 
 fn of_whole(monitor: &UplinkMonitor) -> Option<Moment> {
@@ -40,4 +49,13 @@ fn of_family(monitor: &UplinkMonitor, family: Family) -> Option<Moment> {
     let last = outage.last_missed()?;
     let has_other = monitor.next_hops.has_other(Some(family), first, last);
     (is_alone && is_judged && !has_other).then_some(doubt)
+}
+
+/// Nothing that was sent after `since` has been answered by the uplink, or nothing by the family.
+fn is_silent_since(monitor: &UplinkMonitor, family: Family, since: Moment) -> bool {
+    let (evidence, targets) = (&monitor.evidence, &monitor.targets);
+    let later = since + Duration::from_nanos(1);
+    let is_whole = !evidence.has_heard_since(later) && !targets.has_spoken_since(later);
+    let of_family = evidence.families.outage_of(family);
+    is_whole || of_family.is_some_and(|outage| outage.last_answer() < Some(later))
 }

@@ -115,6 +115,11 @@ impl Evidence {
         self.silence = None;
     }
 
+    /// Something that was sent from `since` on was answered by some way.
+    pub(super) fn has_heard_since(&self, since: Moment) -> bool {
+        self.last_heard >= Some(since)
+    }
+
     /// Nothing has answered lately, and all that was asked a change made void.
     pub(super) fn is_all_void(&self) -> bool {
         self.silence.is_some() && !self.is_suspected()
