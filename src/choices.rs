@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::status::{Choices, Maintenance};
 use crate::state_file::{self, Durability};
+use crate::units::json;
 
 /// No choices are as long as this.
 const LONGEST: u64 = 256 * 1024;
@@ -53,8 +54,7 @@ pub fn recall(directory: &Path) -> Result<Choices, ChoicesError> {
     else {
         return Ok(Choices::default());
     };
-    // As a text, as the client of the control socket reads: what is not one makes no sense, either.
-    serde_json::from_str(&String::from_utf8_lossy(&text)).or_else(|source| {
+    json::read(&text).or_else(|source| {
         let aside = path.with_extension("corrupt");
         fs::rename(&path, &aside).map_err(|error| failed("set aside", error))?;
         Err(ChoicesError::Corrupt {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::event::Urgency;
 use crate::engine::event::record::EventRecord;
 use crate::state_file;
-use crate::units::Timestamp;
+use crate::units::{Timestamp, json};
 
 /// The most that one of the two files holds, in bytes: some thousand events.
 const FULL: u64 = 256 * 1024;
@@ -221,10 +221,9 @@ fn read_line(content: &[u8]) -> HistoryLine {
         #[serde(rename = "event")]
         _event: String,
     }
-    if let Ok(event) = serde_json::from_slice(content) {
+    if let Ok(event) = json::read(content) {
         HistoryLine::Event(event)
-    } else if content.trim_ascii().is_empty() || serde_json::from_slice::<AnyEvent>(content).is_ok()
-    {
+    } else if content.trim_ascii().is_empty() || json::read::<AnyEvent>(content).is_ok() {
         HistoryLine::Skipped
     } else {
         HistoryLine::Corrupt

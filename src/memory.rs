@@ -14,7 +14,7 @@ use crate::engine::input::KeptSpan;
 use crate::engine::loss::Learner;
 use crate::state_file::{self, Durability};
 use crate::units::sorted::SortedMap;
-use crate::units::{Bytes, Timestamp, UplinkName};
+use crate::units::{Bytes, Timestamp, UplinkName, json};
 
 /// For so long after the last word of an earlier run its carrier is still the best guess.
 const FRESH: Duration = Duration::from_secs(600);
@@ -71,8 +71,7 @@ impl Memory {
             Err(source) => return Err(MemoryError::new("read", path, source)),
         };
         let senseless = |error| MemoryError::new("make sense of", path.clone(), error);
-        let mut memory: Self =
-            serde_json::from_slice(&text).map_err(|error| senseless(error.into()))?;
+        let mut memory: Self = json::read(&text).map_err(|error| senseless(error.into()))?;
         if let Some((uplink, _)) = memory.learnt.iter().find(|(_, one)| !one.is_sound()) {
             let why = format!("{uplink} cannot have shown such numbers");
             return Err(senseless(io::Error::other(why)));

@@ -116,8 +116,9 @@ impl<W: Write> Recorder<W> {
     }
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), RecorderError> {
-        serde_json::to_writer(&mut self.writer, line)?;
-        self.writer.write_all(b"\n")?;
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        self.writer.write_all(&line)?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Numbers with a unit and names with an identity, used by all other modules.
 
+pub mod json;
 pub mod moment;
 pub mod names;
 pub mod quantities;

@@ -10,6 +10,7 @@ use super::output;
 use super::syntax::{CommandForm, CommandRow, Given};
 use crate::control::{Request, Response};
 use crate::engine::command::Command;
+use crate::units::json;
 
 pub(super) const RELOAD: CommandRow = CommandRow {
     form: CommandForm {
@@ -26,7 +27,7 @@ pub(super) const fn row(form: CommandForm) -> CommandRow {
     CommandRow {
         form,
         connection: CONNECTION,
-        run: |given| ask(given, serde_json::from_value::<Command>(given.request()?)?),
+        run: |given| ask(given, json::typed::<Command>(&given.request()?)?),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::control::Response;
 use crate::engine::command::Command;
 use crate::engine::event::drill::DrillResult;
 use crate::engine::event::record::EventRecord;
+use crate::units::json;
 
 /// The name of its form.
 pub(super) const NAME: &str = "drill";
@@ -38,7 +39,7 @@ pub(super) const fn row(form: CommandForm) -> CommandRow {
 }
 
 fn run(given: &Given) -> Result<ExitCode> {
-    let command = serde_json::from_value::<Command>(given.request()?)?;
+    let command = json::typed::<Command>(&given.request()?)?;
     if !given.has(&YES) && !confirm(&command)? {
         output::remark("no drill: nothing was done");
         return Ok(ExitCode::FAILURE);

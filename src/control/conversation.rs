@@ -13,6 +13,7 @@ use tracing::debug;
 
 use super::{Answer, Call, Request, Response};
 use crate::engine::command::{Caller, Command};
+use crate::units::json;
 
 /// Answers a client's requests one after the other until it leaves, is silent for too long, or says
 /// something that cannot be understood. Of `watches` each that only listens takes one.
@@ -111,8 +112,7 @@ async fn read_request(reader: &mut BufReader<OwnedReadHalf>) -> Result<Request, 
         }
         Ok(_) => {}
     }
-    serde_json::from_slice(&line)
-        .map_err(|error| Unusable::Refused(format!("this is no request: {error}")))
+    json::read(&line).map_err(|error| Unusable::Refused(format!("this is no request: {error}")))
 }
 
 /// Passes on the one answer to a request; false when the client is gone.

@@ -90,20 +90,28 @@ fn is_remembered(config: &Config, facts: &Facts, uplink: &UplinkSettings) -> boo
     facts.flow_memory.remembers(Family::Ipv4) && is_alone && !is_blind
 }
 
-/// What costs more than a default is asked for, and cannot be.
+/// New connections wait for the verdict, though there are several uplinks.
 fn on_soft_failover(config: &Config, facts: &Facts) -> Option<Finding> {
     let uplinks = &config.engine.uplinks;
-    let remembered = uplinks
-        .iter()
-        .filter(|uplink| is_remembered(config, facts, uplink));
-    let is_in_vain = uplinks.len() > 1 && remembered.count() < 2;
-    let is_asked = config.engine.failover.soft == SoftFailover::Always;
-    (is_asked && is_in_vain).then(|| {
-        let what = "is \"always\", but new connections leave an uplink only when it is down: flows of fewer than two \
-                    uplinks are remembered";
-        let remedy = "see the flow memory, or set it to \"off\"";
-        finding(Note, "failover.soft", what, remedy)
-    })
+    let remembered = |uplink: &&UplinkSettings| is_remembered(config, facts, uplink);
+    let is_known = uplinks.iter().filter(remembered).count() >= 2;
+    let ready = || uplinks.iter().filter(|uplink| !uplink.is_cold());
+    let free = ready().filter(|uplink| uplink.probe_budget.is_none());
+    let is_metered_alone = ready().count() >= 2 && free.count() < 2;
+    let (why, remedy) = match config.engine.failover.soft {
+        _ if uplinks.len() < 2 => return None,
+        SoftFailover::Always if !is_known => (
+            "is \"always\", but new connections leave an uplink only when it is down: flows of fewer than two uplinks \
+             are remembered",
+            "see the flow memory, or set it to \"off\"",
+        ),
+        SoftFailover::Auto if is_known && is_metered_alone => (
+            "new connections leave an uplink only when it is down: fewer than two uplinks are not metered",
+            "set it to \"always\" if they may go by a metered uplink while one is in doubt",
+        ),
+        SoftFailover::Always | SoftFailover::Auto | SoftFailover::Off => return None,
+    };
+    Some(finding(Note, "failover.soft", why, remedy))
 }
 
 /// An interface does not tell apart two uplinks that share it.

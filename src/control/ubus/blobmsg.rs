@@ -8,6 +8,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::units::json;
+
 use super::blob::{Attribute, Attributes, Malformed, Writer, padded, text};
 
 /// The types of data, as signatures name them.
@@ -137,7 +139,7 @@ fn exact<const N: usize>(payload: &[u8]) -> Result<[u8; N], Malformed> {
 /// If it has no fields.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut writer = Writer::default();
-    serde_json::to_value(value)?.deserialize_map(Inside(&mut writer))?;
+    json::untyped(value)?.deserialize_map(Inside(&mut writer))?;
     Ok(writer.into_bytes())
 }
 

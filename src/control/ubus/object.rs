@@ -10,6 +10,7 @@ use super::frame::Code;
 use crate::control::Request;
 use crate::engine::command::FORMS;
 use crate::engine::command::form::{Argument, ArgumentForm};
+use crate::units::json;
 
 /// Where the object is found.
 pub(super) const PATH: &str = "uplinkd";
@@ -94,7 +95,7 @@ pub(super) fn request(method: &str, data: &[u8]) -> Result<Request, Code> {
     } else {
         json!({ method: arguments })
     };
-    let request = serde_json::from_value(request);
+    let request = json::typed(&request);
     let mut request = request.map_err(|_| Code::InvalidArgument)?;
     if let Request::History { newest, .. } = &mut request {
         *newest = Some(MOST_EVENTS);
@@ -110,7 +111,7 @@ pub(super) fn mwan3_request(method: &str, data: &[u8]) -> Result<Request, Code> 
     if method != MWAN3_STATUS {
         return Err(Code::MethodNotFound);
     }
-    let request = serde_json::from_value(json!({ "mwan3": arguments(data)? }));
+    let request = json::typed(&json!({ "mwan3": arguments(data)? }));
     request.map_err(|_| Code::InvalidArgument)
 }
 

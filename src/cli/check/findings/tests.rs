@@ -679,6 +679,23 @@ fn a_metered_uplink_is_reported_with_what_its_budget_buys() {
 }
 
 #[test]
+fn soft_failover_that_has_no_free_standby_is_reported_with_the_key_that_allows_others() {
+    let on_soft = |text: &str| {
+        let said = said(text, &good()).into_iter();
+        said.filter(|line| line.contains("failover.soft"))
+            .collect::<Vec<_>>()
+    };
+    let note = "Note failover.soft: new connections leave an uplink only when it is down: fewer than two uplinks are not \
+                metered";
+    let metered = format!("{TWO_UPLINKS}metered = true\n");
+    assert_eq!(on_soft(&metered), [note]);
+    for soft in ["always", "off"] {
+        let chosen = format!("[failover]\nsoft = \"{soft}\"\n{metered}");
+        assert_eq!(on_soft(&chosen), [""; 0]);
+    }
+}
+
+#[test]
 fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
     let config = config(&format!("{TWO_UPLINKS}standby = \"cold\"\n"));
     let mut facts = good();
