@@ -38,7 +38,9 @@ use tokio::sync::{mpsc, watch};
 use crate::routing::{FlowMemory, Numbering, Observed};
 use crate::units::InterfaceName;
 use crate::units::sorted::SortedSet;
-pub use conntrack::{UnansweredFlows, count_flows, end_flows, end_unanswered, forget_flows};
+pub use conntrack::{
+    UnansweredFlows, count_flows, end_flows, end_own_datagrams, end_unanswered, forget_flows,
+};
 pub use counter::CounterReader;
 pub use error::KernelError;
 use exchange::Exchange;

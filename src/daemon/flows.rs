@@ -7,7 +7,7 @@
 //!     └──────── counts <────────────────────┘   flows take longer than the loop may stand still
 //! ```
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,7 +15,8 @@ use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::kernel::{
-    KernelError, UnansweredFlows, end_flows, end_sockets, end_unanswered, forget_flows,
+    KernelError, UnansweredFlows, end_flows, end_own_datagrams, end_sockets, end_unanswered,
+    forget_flows,
 };
 use crate::routing::Family;
 use crate::routing::traffic::Marks;
@@ -23,6 +24,8 @@ use crate::units::sorted::SortedSet;
 
 /// When the flows are listed again, in case ended ones came back.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// Then what this machine itself sends is looked for once more: a tunnel that is idle sends something each 25 s.
+const LOOK_LAST: Duration = Duration::from_secs(30);
 /// How many counts may wait for the daemon.
 const REPORTS: usize = 16;
 
@@ -62,6 +65,8 @@ pub(super) enum FlowMoverNews {
     },
     /// The number that came back and was ended again.
     CameBack(usize),
+    /// This machine itself still sends by an address that was left.
+    Clings(Vec<(IpAddr, SocketAddr)>),
 }
 
 impl FlowMover {
@@ -83,11 +88,20 @@ impl FlowMover {
             let report = |news| outbox.send(FlowMoverReport { revision, news });
             // It is lost only when the agent ends.
             let _ = report(FlowMoverNews::Ended { count, failed }).await;
+            own_datagrams(&left).await;
             for pause in LOOK_AGAIN {
                 sleep(pause).await;
                 if let (again @ 1.., _) = end(left.clone()).await {
                     let _ = report(FlowMoverNews::CameBack(again)).await;
                 }
+            }
+            let mut own = own_datagrams(&left).await;
+            if own.is_empty() {
+                sleep(LOOK_LAST).await;
+                own = own_datagrams(&left).await;
+            }
+            if !own.is_empty() {
+                let _ = report(FlowMoverNews::Clings(own)).await;
             }
         };
         self.stop();
@@ -109,6 +123,13 @@ pub(super) fn retry_elsewhere(left: UnansweredFlows) {
         Err(error) => tracing::debug!(%error, "connections without an answer stay where they are"),
     };
     drop(spawn_blocking(work));
+}
+
+/// What this machine itself sends by addresses that were left, and has sent since the last look.
+async fn own_datagrams(left: &LeftFlows) -> Vec<(IpAddr, SocketAddr)> {
+    let addresses = left.addresses.clone();
+    let look = move || end_own_datagrams(&addresses).unwrap_or_default();
+    spawn_blocking(look).await.unwrap_or_default()
 }
 
 /// On a thread that may block. Flows and sockets do not wait for each other.

@@ -22,6 +22,9 @@ use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
 use crate::units::{Moment, UplinkName};
 
+/// Of flows that were to be left, so many are named.
+const MOST_NAMED: usize = 3;
+
 /// Events in their order, and the flows that switches leave behind.
 pub(super) struct PendingEvents {
     queue: VecDeque<Pending>,
@@ -264,6 +267,17 @@ impl PendingEvents {
                     count,
                     "flows by the address that was left came back and were ended again: a fixed \
                      source address or a mark still sends them there"
+                );
+                return;
+            }
+            FlowMoverNews::Clings(flows) => {
+                let flows = flows.iter().map(|(from, to)| format!("{from} -> {to}"));
+                let flows = flows.take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+                tracing::warn!(
+                    flows,
+                    "this machine still sends by an address that was left: a socket holds to it, or a rule of other \
+                     software leads there. WireGuard lets go when the endpoint of the peer is set again (`wg set \
+                     INTERFACE peer KEY endpoint HOST:PORT`); for Tailscale see `uplinkd check`"
                 );
                 return;
             }

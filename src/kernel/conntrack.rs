@@ -7,7 +7,7 @@
 //! new uplink, or draws a reset that makes the client reconnect.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
@@ -21,6 +21,9 @@ use crate::units::sorted::SortedSet;
 /// Flows that are ended with one system call, which takes about a millisecond.
 const BATCH: usize = 128;
 
+/// The port of name servers.
+const NAME_SERVER: u16 = 53;
+
 /// A flood of packets that are never answered, as of a scan, is not worth more.
 const MOST_UNANSWERED: usize = 4_096;
 
@@ -33,6 +36,36 @@ const MOST_UNANSWERED: usize = 4_096;
 /// If the kernel does not track connections, or this process may not access them.
 pub fn end_flows(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
     end_all(addresses).map_err(KernelError::Flows)
+}
+
+/// Ends the flows of datagrams that this machine itself sends by one of these addresses, and returns them: those that
+/// are there again later are sent by a socket that holds to the address, as that of a VPN may. What asks a name server
+/// is none. Blocks, too.
+///
+/// # Errors
+/// If the kernel does not track connections, or this process may not access them.
+pub fn end_own_datagrams(
+    addresses: &SortedSet<IpAddr>,
+) -> Result<Vec<(IpAddr, SocketAddr)>, KernelError> {
+    let end = || -> io::Result<_> {
+        let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+        let mut ended = Vec::new();
+        for address in addresses {
+            let request = |sequence| message::flows_answered_to(*address, sequence);
+            let mut flows = exchange.list(request, message::flows)?.entries;
+            flows.retain(|flow| flow.origin == *address && flow.udp_port.is_some());
+            for batch in flows.chunks(BATCH) {
+                change_batch(batch, &mut exchange, message::end_of_flow)?;
+            }
+            let sent_to = |flow: &FlowEntry| {
+                let port = flow.udp_port.filter(|port| *port != NAME_SERVER)?;
+                Some((*address, SocketAddr::new(flow.destination, port)))
+            };
+            ended.extend(flows.iter().filter_map(sent_to));
+        }
+        Ok(ended)
+    };
+    end().map_err(KernelError::Flows)
 }
 
 /// How many established flows of these families have one of these marks. Blocks, too.

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 
 use super::error::KernelError;
 use super::message::{Dump, DumpEntry, LinkDetails, RouteEntry, RuleEntry};
+use super::netfilter::flow_tables;
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Numbering, Rule};
@@ -27,6 +28,8 @@ pub struct ForeignObjects {
     pub next_hops: SortedMap<NextHopId, Protocol>,
     /// The kind and the master of each interface.
     pub link_details: SortedMap<IfIndex, LinkDetails>,
+    /// Flow tables, each by the name of its table of netfilter and its own.
+    pub flow_tables: Vec<String>,
 }
 
 /// A rule of another program.
@@ -100,7 +103,10 @@ pub fn foreign_objects(
     groups: u32,
 ) -> Result<ForeignObjects, KernelError> {
     let mut observer = Observer::open()?;
-    let mut foreign = ForeignObjects::default();
+    let mut foreign = ForeignObjects {
+        flow_tables: flow_tables().map_err(KernelError::Socket)?,
+        ..ForeignObjects::default()
+    };
     let numbers = own_numbers(numbering, uplinks, groups);
     let next_hops = observer.foreign_next_hops(numbering.protocol)?.into_iter();
     foreign.next_hops = next_hops.filter(|(id, _)| numbers.contains(id)).collect();

@@ -43,6 +43,21 @@ pub fn inventory() -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
+/// The names of all flow tables, which carry flows past routes and chains; none where the kernel has no nf_tables.
+///
+/// # Errors
+/// If there is no netlink socket.
+pub fn flow_tables() -> io::Result<Vec<String>> {
+    let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+    let mut names = Vec::new();
+    for family in NetfilterFamily::ALL {
+        let request = |number| message::all_flow_tables(family, number);
+        let listed = exchange.list(request, message::flow_tables);
+        names.extend(listed.map(|listed| listed.entries).unwrap_or_default());
+    }
+    Ok(names)
+}
+
 /// Whether a table of this name with a chain is there.
 ///
 /// # Errors

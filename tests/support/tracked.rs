@@ -86,25 +86,37 @@ impl Tracking {
     /// The marks of all IPv4 flows, in order.
     pub(crate) fn marks(&mut self) -> Vec<u32> {
         const MARK: u16 = 8;
+        let mut marks = self.numbers(MARK);
+        marks.sort_unstable();
+        marks
+    }
+
+    /// How many IPv4 flows a flow table carries (`IPS_OFFLOAD`).
+    pub(crate) fn offloaded(&mut self) -> usize {
+        const STATUS: u16 = 3;
+        const OFFLOAD: u32 = 1 << 14;
+        let statuses = self.numbers(STATUS).into_iter();
+        statuses.filter(|status| status & OFFLOAD != 0).count()
+    }
+
+    /// A number of each IPv4 flow.
+    fn numbers(&mut self, kind: u16) -> Vec<u32> {
         self.send(&message(GET, REQUEST | DUMP, IpAddr::from([0; 4]), &[]));
-        let mut marks = Vec::new();
+        let mut numbers = Vec::new();
         loop {
             let (datagram, _) = self.socket.recv_from_full().expect("an answer");
             let mut rest = datagram.as_slice();
             while let Ok(message) = NetlinkBuffer::new_checked(rest) {
                 match message.message_type() {
-                    NLMSG_DONE => {
-                        marks.sort_unstable();
-                        return marks;
-                    }
+                    NLMSG_DONE => return numbers,
                     NLMSG_ERROR => panic!("the kernel does not list its flows"),
                     _ => {
                         let mut attributes = NlasIterator::new(&message.payload()[4..]);
-                        let mark = attributes.find_map(|one| {
-                            let one = one.ok().filter(|one| one.kind() == MARK)?;
+                        let number = attributes.find_map(|one| {
+                            let one = one.ok().filter(|one| one.kind() == kind)?;
                             Some(u32::from_be_bytes(*one.value().first_chunk()?))
                         });
-                        marks.push(mark.unwrap_or(0));
+                        numbers.push(number.unwrap_or(0));
                     }
                 }
                 rest = &rest[(message.length() as usize).next_multiple_of(4)..];

@@ -35,6 +35,9 @@ const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 /// `CTA_FILTER_F_CTA_IP_DST` (`net/netfilter/nf_internals.h`).
 const BY_DESTINATION: u32 = 1 << 1;
 const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_DST_PORT: u16 = 3;
 /// `IPS_SEEN_REPLY`.
 const ANSWERED: u32 = 1 << 1;
 /// `IPS_ASSURED` (`linux/netfilter/nf_conntrack_common.h`): packets went both ways, and for TCP the
@@ -62,6 +65,8 @@ pub(in crate::kernel) struct FlowEntry {
     pub(in crate::kernel) is_answered: bool,
     /// When it began, in nanoseconds since 1970, where the kernel notes that (`nf_conntrack_timestamp`).
     pub(in crate::kernel) began: Option<u64>,
+    /// Of UDP: the port that it was sent to.
+    pub(in crate::kernel) udp_port: Option<u16>,
     /// The attributes that identify it.
     identity: Vec<u8>,
 }
@@ -123,13 +128,14 @@ pub(in crate::kernel) fn forgotten_flow(
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
     let (mut origin, mut destination, mut answers_to) = (None, None, None);
-    let (mut status, mut began) = (0, None);
+    let (mut status, mut began, mut udp_port) = (0, None, None);
     let mut mark = Mark(0);
     for attribute in attributes(body, HEADER) {
         match attribute.kind() {
             CTA_TUPLE_ORIG => {
                 origin = address_in(&attribute, [CTA_IP_V4_SRC, CTA_IP_V6_SRC]);
                 destination = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]);
+                udp_port = udp_port_in(&attribute);
                 keep(&mut identity, &attribute);
             }
             CTA_TUPLE_REPLY => answers_to = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]),
@@ -154,6 +160,7 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
         mark,
         is_answered: status & ANSWERED != 0,
         began,
+        udp_port,
         identity,
     })
 }
@@ -162,6 +169,15 @@ fn start_in(times: &NlaBuffer<&[u8]>) -> Option<u64> {
     let mut times = attributes(times.value(), 0);
     let start = times.find(|attribute| attribute.kind() == CTA_TIMESTAMP_START)?;
     start.value().first_chunk().copied().map(u64::from_be_bytes)
+}
+
+fn udp_port_in(tuple: &NlaBuffer<&[u8]>) -> Option<u16> {
+    let of = |kind| move |attribute: &NlaBuffer<&[u8]>| attribute.kind() == kind;
+    let transport = attributes(tuple.value(), 0).find(of(CTA_TUPLE_PROTO))?;
+    let field = |kind| attributes(transport.value(), 0).find(of(kind));
+    let port = field(CTA_PROTO_DST_PORT)?.value().first_chunk().copied();
+    let is_udp = field(CTA_PROTO_NUM)?.value() == [libc::IPPROTO_UDP.to_ne_bytes()[0]];
+    port.filter(|_| is_udp).map(u16::from_be_bytes)
 }
 
 fn keep(identity: &mut Vec<u8>, attribute: &NlaBuffer<&[u8]>) {

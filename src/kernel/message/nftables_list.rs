@@ -3,9 +3,9 @@
 use netlink_packet_core::NLM_F_DUMP;
 
 use super::nftables::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_TYPE, COMMENT, DELETE_RULE, HEADER, HOOK_NUMBER, HOOK_PRIORITY,
-    LIST_CHAINS, LIST_RULES, NEW_TABLE, NetfilterFamily, NetfilterTable, RULE_CHAIN, RULE_USERDATA,
-    TABLE_NAME, append_text, header,
+    CHAIN_HOOK, CHAIN_NAME, CHAIN_TYPE, COMMENT, DELETE_RULE, FLOW_TABLE_NAME, HEADER, HOOK_NUMBER,
+    HOOK_PRIORITY, LIST_CHAINS, LIST_FLOW_TABLES, LIST_RULES, NEW_TABLE, NetfilterFamily,
+    NetfilterTable, RULE_CHAIN, RULE_USERDATA, TABLE_NAME, append_text, header,
 };
 use super::wire::{attributes, messages, request};
 
@@ -42,6 +42,20 @@ pub(in crate::kernel) fn all_rules(table: NetfilterTable, sequence: u32) -> Vec<
     let mut body = header(table.family);
     append_text(&mut body, TABLE_NAME, table.name);
     request((LIST_RULES, NLM_F_DUMP), &body, sequence)
+}
+
+/// The request for all flow tables of a family.
+pub(in crate::kernel) fn all_flow_tables(family: NetfilterFamily, sequence: u32) -> Vec<u8> {
+    request((LIST_FLOW_TABLES, NLM_F_DUMP), &header(family), sequence)
+}
+
+/// The name of a flow table, behind that of its table.
+pub(super) fn flow_table(body: &[u8]) -> Option<String> {
+    let text = |kind| {
+        let attribute = attributes(body, HEADER).find(|one| one.kind() == kind)?;
+        text_of(attribute.value())
+    };
+    Some(format!("{} {}", text(TABLE_NAME)?, text(FLOW_TABLE_NAME)?))
 }
 
 pub(super) fn chain(body: &[u8]) -> Option<ChainEntry> {

@@ -1,6 +1,7 @@
 //! Flows that are remembered: a LAN host, the router, and an internet that drops what comes by the wrong uplink.
 #![expect(clippy::print_stderr, reason = "figures")]
 
+mod flow_table;
 mod soft;
 
 use std::io::{Read, Write};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 
 use socket2::{Domain, Socket, Type};
 
-use uplinkd::kernel::{count_flows, end_flows, end_sockets};
+use uplinkd::kernel::{count_flows, end_flows, end_own_datagrams, end_sockets};
 use uplinkd::routing::Family;
 use uplinkd::routing::traffic::Marks;
 use uplinkd::units::Mark;
@@ -173,6 +173,26 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
         (&far_ends[1]).write_all(b"hello").expect("write");
         assert_eq!((&by_lte).read(&mut [0; 8]).expect("read"), 5);
         assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("ended"), 0);
+    });
+}
+
+#[test]
+fn a_socket_that_holds_to_an_address_is_told_by_what_it_sends_after_its_flows_were_ended() {
+    netns::run(|_| async {
+        let mut tracking = Tracking::open();
+        let own = |port| Tracked {
+            from: FIBER,
+            ..translated(FIBER, port)
+        };
+        let look = || end_own_datagrams(&SortedSet::from([FIBER, FIBER6])).expect("looked");
+        tracking.add(own(51_820));
+        tracking.add(translated(FIBER, 1_000));
+        let tunnel = (FIBER, SocketAddr::new(SERVER, 443));
+        assert_eq!(look(), [tunnel]);
+        assert_eq!(tracking.answered_to(FIBER), 1, "what is forwarded stays");
+        assert_eq!(look(), []);
+        tracking.add(own(51_820));
+        assert_eq!(look(), [tunnel]);
     });
 }
 

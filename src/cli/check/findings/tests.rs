@@ -696,6 +696,19 @@ fn soft_failover_that_has_no_free_standby_is_reported_with_the_key_that_allows_o
 }
 
 #[test]
+fn a_flow_table_is_reported_with_what_that_means_for_a_drill() {
+    let mut facts = good();
+    facts.foreign.flow_tables = vec!["fw4 ft".to_owned()];
+    assert_eq!(
+        said(TWO_UPLINKS, &facts),
+        [
+            "Note flow offloading: fw4 ft carries flows past the firewall: they are moved and stay like others, but a \
+             drill cuts them only when the traffic has moved"
+        ]
+    );
+}
+
+#[test]
 fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
     let config = config(&format!("{TWO_UPLINKS}standby = \"cold\"\n"));
     let mut facts = good();
