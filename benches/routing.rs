@@ -11,6 +11,8 @@
     reason = "the netlink crates' enums are open"
 )]
 
+#[path = "../tests/support/host.rs"]
+mod host;
 #[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../tests/support/machine.rs"]
 mod machine;
@@ -25,6 +27,8 @@ mod tracked;
 mod bare;
 #[path = "routing/carrier.rs"]
 mod carrier;
+#[path = "routing/forwarding.rs"]
+mod forwarding;
 #[path = "routing/side.rs"]
 mod side;
 #[path = "routing/spans.rs"]
@@ -70,6 +74,7 @@ fn main() {
         crowd(&world).await;
         flows();
     });
+    netns::run(async |world| forwarding::forwarding(&world).await);
 }
 
 /// Prints a line; ends the program when the reader has closed the pipe.

@@ -11,8 +11,10 @@ use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 use uplinkd::kernel::{self, Kernel, KernelAccess, KernelReport, Wanted};
 use uplinkd::routing::attach::attach;
-use uplinkd::routing::desired::{Carrying, UplinkRoutes, desired};
-use uplinkd::routing::{Attachment, Desired, Family, Gateway, Hints, Link, Numbering, Observed};
+use uplinkd::routing::desired::{Carrying, TrafficRoutes, UplinkRoutes, desired};
+use uplinkd::routing::{
+    Attachment, Desired, Family, FlowMemory, Gateway, Hints, Link, Numbering, Observed,
+};
 use uplinkd::units::InterfaceName;
 use uplinkd::units::sorted::SortedSet;
 
@@ -41,6 +43,8 @@ pub(crate) struct Side {
     wanted: watch::Sender<Arc<Wanted>>,
     kernel: Kernel,
     observed: Arc<Observed>,
+    /// Flows are remembered.
+    remembers: bool,
 }
 
 impl Side {
@@ -61,6 +65,7 @@ impl Side {
             wanted,
             kernel: kernel::start(receiver, KernelAccess::Write).expect("netlink sockets"),
             observed: Arc::default(),
+            remembers: false,
         };
         side.report().await;
         side
@@ -80,6 +85,24 @@ impl Side {
             acknowledged: *last - start,
             read_back,
         }
+    }
+
+    /// Has flows remembered by their uplinks, or not; the first uplink carries.
+    pub(crate) async fn remember(&mut self, remembers: bool) {
+        self.remembers = remembers;
+        let memory = FlowMemory::new(&self.numbering, &self.uplinks.each_ref());
+        let memory = memory.filter(|_| remembers);
+        let is_asked = memory.is_some();
+        self.wanted.send_modify(|wanted| {
+            let mut next = Wanted::clone(wanted);
+            next.flow_memory = memory;
+            *wanted = Arc::new(next);
+        });
+        self.want(self.desired(0, Families::Both));
+        self.applied().await;
+        let revision = self.wanted.borrow().revision;
+        let state = self.kernel.flow_memory_at(revision).await;
+        assert_eq!(state.remembers(Family::Ipv4), is_asked, "{state:?}");
     }
 
     /// Removes all objects of ours.
@@ -166,7 +189,14 @@ impl Side {
             .into_iter()
             .map(|(family, place)| (family, vec![attachments[place].paths[&family].clone()]))
             .collect();
-        desired(&self.numbering, &uplinks, &carrying.into())
+        let mut traffic = TrafficRoutes::from(carrying);
+        if self.remembers {
+            let both = [0, 1]
+                .into_iter()
+                .flat_map(|place| Family::ROUTED.map(|family| (place, family)));
+            traffic.remembered = both.collect();
+        }
+        desired(&self.numbering, &uplinks, &traffic)
     }
 }
 
