@@ -8,6 +8,7 @@
 //! Every option of the file is accounted for: as a setting, or in a remark that says what is different
 //! or has no counterpart.
 
+mod groups;
 mod links;
 mod network;
 mod order;
@@ -59,10 +60,9 @@ pub fn import(files: Mwan3Files<'_>) -> Result<ConfigDraft, ConfigError> {
         draft.sections.push(globals);
     }
     let uplinks = links.iter().enumerate();
-    draft
-        .sections
-        .extend(uplinks.map(|(at, link)| link.section(at, order)));
-    let groups = rules::groups(&walk.rules, &links, &mut draft.remarks);
+    let uplinks = uplinks.map(|(at, link)| link.section(at, order, walk.weight(at)));
+    draft.sections.extend(uplinks);
+    let groups = groups::groups(&walk, &links, &mut draft.remarks);
     draft.sections.extend(groups);
     Ok(draft)
 }

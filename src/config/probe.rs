@@ -66,9 +66,10 @@ pub(super) fn read(section: &Section<'_>, common: Option<&ProbeSettings>) -> Pro
 
 /// Three resolvers of three operators, each reached by anycast: no single failure among them looks like
 /// one of the uplink. With one of them enough, a filtered target changes nothing.
+pub(super) const DEFAULT_TARGETS: [[u8; 4]; 3] = [[1, 1, 1, 1], [8, 8, 8, 8], [9, 9, 9, 9]];
+
 fn targets() -> Vec<Target> {
-    let targets = [[1, 1, 1, 1], [8, 8, 8, 8], [9, 9, 9, 9]];
-    let targets = targets.map(|octets| Target::Icmp(Ipv4Addr::from(octets).into()));
+    let targets = DEFAULT_TARGETS.map(|octets| Target::Icmp(Ipv4Addr::from(octets).into()));
     targets.into()
 }
 

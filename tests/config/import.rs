@@ -82,7 +82,7 @@ fn members_of_the_policy_for_all_traffic_become_tiers() {
     assert!(config.engine.groups.is_empty() && config.engine.rules.is_empty());
     has(
         &text,
-        "flush_conntrack 'ifup' 'disconnected' (wwan): differently: only the flows",
+        "flush_conntrack 'ifup disconnected' (wwan): differently: only the flows",
     );
     has(&text, "rule all: is the default group, by fibre_then_lte.");
 }
@@ -97,8 +97,8 @@ fn members_of_one_metric_share_and_interfaces_of_both_families_are_one_uplink() 
         targets(&config, 0),
         ["198.51.100.53", "203.0.113.53", "2001:db8:53::1"]
     );
-    // Of each family: the one of IPv6 has no second target.
-    assert_eq!(config.engine.uplinks[0].probe.quorum, 1);
+    // Of each family, and no more than it has targets.
+    assert_eq!(config.engine.uplinks[0].probe.quorum, 2);
     assert!(config.engine.groups.is_empty() && config.engine.rules.is_empty());
     has(
         &text,
@@ -164,7 +164,7 @@ fn rules_become_groups_and_what_has_no_counterpart_is_said() {
         ]
     );
     for remark in [
-        "track_ip 'www.example.com': left out, no target here",
+        "track_ip 'www.example.com': left out: target 'www.example.com' is a name",
         "no member of one_two: mwan3 never gives it the traffic of the default group",
         "rule media: left out: ipset 'streaming': no counterpart.",
         "rule kept_in: left out: use_policy 'unreachable': NO LONGER REFUSED",
@@ -360,6 +360,256 @@ fn the_command_prints_a_configuration_and_fails_as_the_contract_says() {
     assert_eq!(broken.status.code(), Some(2));
     assert!(broken.stdout.is_empty(), "{broken:?}");
     assert!(String::from_utf8_lossy(&broken.stderr).contains("mwan3:1: not valid UCI"));
+}
+
+/// An interface, and what stands in it.
+fn interface(name: &str, options: &str) -> String {
+    format!("config interface '{name}'\n\toption enabled '1'\n{options}")
+}
+
+/// A policy of these members, each an interface with its metric and weight.
+fn policy(name: &str, members: &[(&str, u32, u32)]) -> String {
+    let member = |(interface, metric, weight): &(&str, u32, u32)| {
+        format!(
+            "config member '{name}_{interface}'\n\toption interface '{interface}'\n\
+             \toption metric '{metric}'\n\toption weight '{weight}'\n"
+        )
+    };
+    let used =
+        |(interface, ..): &(&str, u32, u32)| format!("\tlist use_member '{name}_{interface}'\n");
+    let head = format!("config policy '{name}'\n");
+    members
+        .iter()
+        .map(member)
+        .chain([head])
+        .chain(members.iter().map(used))
+        .collect()
+}
+
+fn rule(name: &str, policy: &str, options: &str) -> String {
+    format!("config rule '{name}'\n{options}\toption use_policy '{policy}'\n")
+}
+
+fn wan_and_lte() -> String {
+    interface("wan", "") + &interface("lte", "")
+}
+
+#[test]
+fn weights_beyond_255_keep_their_proportion_and_the_result_says_so() {
+    let members = [("wan", 1, 1000), ("lte", 1, 300)];
+    let text = wan_and_lte() + &policy("both", &members) + &rule("all", "both", "");
+    let (text, config) = result(&text, None);
+    assert_eq!(uplinks(&config), ["wan wan 1 255", "lte lte 1 77"]);
+    has(
+        &text,
+        "policy both: weight 1000 and 300: scaled to 255 and 77",
+    );
+    // The smallest share is still one.
+    let members = [("wan", 1, 4_000_000_000), ("lte", 1, 0)];
+    let text = wan_and_lte() + &policy("both", &members) + &rule("all", "both", "");
+    let (text, config) = result(&text, None);
+    assert_eq!(uplinks(&config), ["wan wan 1 255", "lte lte 1 1"]);
+    has(&text, "weight 4000000000 and 0: scaled to 255 and 1");
+    // Weights are of one metric: those of another do not count.
+    let members = [("wan", 1, 3), ("lte", 1, 2), ("sat", 2, 900)];
+    let text =
+        wan_and_lte() + &interface("sat", "") + &policy("p", &members) + &rule("all", "p", "");
+    let (_, config) = result(&text, None);
+    assert_eq!(
+        uplinks(&config),
+        ["wan wan 1 3", "lte lte 1 2", "sat sat 2 255"]
+    );
+}
+
+#[test]
+fn a_policy_that_differs_in_weights_only_is_not_said_to_be_the_default_group() {
+    let voice = rule("voice", "turned", "\toption src_ip '192.168.1.7'\n");
+    let policies = policy("both", &[("wan", 1, 3), ("lte", 1, 1)])
+        + &policy("turned", &[("wan", 1, 1), ("lte", 1, 3)])
+        + &policy("same", &[("wan", 7, 6), ("lte", 7, 2)]);
+    let text = wan_and_lte() + &policies + &voice + &rule("all", "both", "");
+    let (text, config) = result(&text, None);
+    assert_eq!(uplinks(&config), ["wan wan 1 3", "lte lte 1 1"]);
+    assert!(config.engine.rules.is_empty());
+    has(
+        &text,
+        "use_policy 'turned'. As the default group but for its weights, 1 and 3, which have no \
+         counterpart, left out.",
+    );
+    let same = rule("voice", "same", "\toption src_ip '192.168.1.7'\n");
+    let text = wan_and_lte() + &policies + &same + &rule("all", "both", "");
+    has(
+        &result(&text, None).0,
+        "use_policy 'same'. As the default group, left out.",
+    );
+}
+
+#[test]
+fn uplinks_have_the_weights_of_the_first_policy_in_which_they_share() {
+    let policies = policy("one_two", &[("wan", 1, 1), ("lte", 2, 1)])
+        + &policy("both", &[("wan", 1, 4), ("lte", 1, 1)])
+        + &policy("even", &[("wan", 1, 1), ("lte", 1, 1)]);
+    let text = wan_and_lte()
+        + &policies
+        + &rule("bulk", "both", "\toption src_ip '192.168.1.7'\n")
+        + &rule("web", "even", "\toption src_ip '192.168.1.8'\n")
+        + &rule("all", "one_two", "");
+    let (text, config) = result(&text, None);
+    assert_eq!(uplinks(&config), ["wan wan 1 4", "lte lte 2 1"]);
+    has(&text, "its weight in both");
+    has(
+        &text,
+        "members of one metric share the traffic, by the weights of the uplinks: those \
+         of this policy, 1 and 1, have no counterpart.",
+    );
+    assert_eq!(text.matches("have no counterpart").count(), 1, "{text}");
+}
+
+#[test]
+fn every_item_of_a_list_counts() {
+    let policies = policy("one_two", &[("wan", 1, 1), ("lte", 2, 1)])
+        + &policy("two_one", &[("lte", 1, 1), ("wan", 2, 1)]);
+    let options = "\tlist src_ip '192.168.1.0/24'\n\tlist src_ip '192.168.2.0/24'\n\toption proto 'tcp'\n\
+                   \tlist dest_port '80'\n\tlist dest_port '443,8080'\n";
+    let text =
+        wan_and_lte() + &policies + &rule("web", "two_one", options) + &rule("all", "one_two", "");
+    let (_, config) = result(&text, None);
+    let rules = config.engine.rules.iter().map(|rule| &rule.traffic);
+    let rules: Vec<_> = rules
+        .map(|traffic| {
+            (
+                traffic.from.len(),
+                traffic.dport.map(|ports| ports.to_string()),
+            )
+        })
+        .collect();
+    let expected = ["80", "443", "8080"].map(|port| (2, Some(port.to_owned())));
+    assert_eq!(rules, expected);
+    // As libuci has it: an option replaces what stands before it, and a list adds to it.
+    let options =
+        "\toption src_ip '10.0.0.1'\n\toption src_ip '192.168.1.1'\n\tlist src_ip '192.168.1.2'\n";
+    let text =
+        wan_and_lte() + &policies + &rule("web", "two_one", options) + &rule("all", "one_two", "");
+    let (_, config) = result(&text, None);
+    let [rule] = config.engine.rules.as_slice() else {
+        panic!("one rule");
+    };
+    let from: Vec<_> = rule.traffic.from.iter().map(ToString::to_string).collect();
+    assert_eq!(from, ["192.168.1.1/32", "192.168.1.2/32"]);
+}
+
+#[test]
+fn an_option_of_one_value_that_is_given_as_a_list_is_said() {
+    let policies = policy("one_two", &[("wan", 1, 1), ("lte", 2, 1)])
+        + &policy("two_one", &[("lte", 1, 1), ("wan", 2, 1)]);
+    let web = rule(
+        "web",
+        "two_one",
+        "\tlist proto 'tcp'\n\tlist proto 'udp'\n\toption dest_port '53'\n",
+    );
+    let all = "config rule 'all'\n\tlist use_policy 'one_two'\n";
+    let (text, config) = result(&(wan_and_lte() + &policies + &web + all), None);
+    assert!(config.engine.rules.is_empty());
+    has(&text, "rule web: left out: proto 'tcp udp': unknown here.");
+}
+
+#[test]
+fn targets_that_are_none_here_are_said_and_reliability_stays() {
+    let none = interface(
+        "wan",
+        "\tlist track_ip 'www.example.com'\n\tlist track_ip '0.0.0.0'\n\toption reliability '2'\n",
+    );
+    let (text, config) = result(&none, None);
+    let probe = &config.engine.uplinks[0].probe;
+    assert_eq!((probe.targets.len(), probe.quorum), (3, 2));
+    assert!(!text.contains("without track_ip"), "{text}");
+    has(
+        &text,
+        "none of its track_ip is a target here: it is probed with the default targets",
+    );
+    has(
+        &text,
+        "track_ip 'www.example.com': left out: target 'www.example.com' is a name",
+    );
+    has(
+        &text,
+        "track_ip '0.0.0.0': left out: target '0.0.0.0' is not the address of one host on the internet",
+    );
+    // A twin without a target takes nothing from the other.
+    let twins = interface(
+        "wan",
+        "\tlist track_ip '192.0.2.1'\n\tlist track_ip '192.0.2.2'\n\toption reliability '2'\n",
+    ) + &interface(
+        "wan6",
+        "\toption family 'ipv6'\n\tlist track_ip 'ipv6.example.com'\n\toption reliability '1'\n",
+    );
+    let (_, config) = result(&twins, None);
+    let probe = &config.engine.uplinks[0].probe;
+    assert_eq!((probe.targets.len(), probe.quorum), (2, 2));
+    // One of two is left.
+    let half = interface(
+        "wan",
+        "\tlist track_ip '192.0.2.1'\n\tlist track_ip 'example.com'\n\toption reliability '2'\n",
+    );
+    let (text, config) = result(&half, None);
+    assert_eq!(config.engine.uplinks[0].probe.quorum, 1);
+    has(&text, "reliability '2': as many as are left.");
+}
+
+#[test]
+fn a_reliability_above_the_number_of_targets_is_said_to_be_met_never() {
+    let above = interface(
+        "wan",
+        "\tlist track_ip '192.0.2.1'\n\toption reliability '3'\n",
+    );
+    let (text, config) = result(&above, None);
+    assert_eq!(config.engine.uplinks[0].probe.quorum, 1);
+    has(
+        &text,
+        "reliability '3': more than its track_ip, so that mwan3 never takes it to be online; here all of \
+         them.",
+    );
+    let always = interface(
+        "wan",
+        "\tlist track_ip '192.0.2.1'\n\toption reliability '0'\n",
+    );
+    let (text, config) = result(&always, None);
+    assert_eq!(config.engine.uplinks[0].probe.quorum, 1);
+    has(&text, "reliability '0': at least 1 here.");
+}
+
+#[test]
+fn every_port_of_a_rule_counts() {
+    let policies = policy("one_two", &[("wan", 1, 1), ("lte", 2, 1)])
+        + &policy("two_one", &[("lte", 1, 1), ("wan", 2, 1)]);
+    let numbers = |count: u32| (1..=count).map(|port| (port * 10).to_string());
+    let ports = |count| numbers(count).collect::<Vec<_>>().join(",");
+    let of = |options: &str| {
+        let text = wan_and_lte() + &policies + &rule("web", "two_one", options);
+        result(&(text + &rule("all", "one_two", "")), None)
+    };
+    let (text, config) = of(&format!(
+        "\toption proto 'udp'\n\toption dest_port '{}'\n",
+        ports(20)
+    ));
+    assert_eq!(config.engine.rules.len(), 20);
+    has(
+        &text,
+        "mwan3 takes up to 15 ports, and ignores a rule with more; here all of them count.",
+    );
+    let (text, config) = of(&format!(
+        "\toption proto 'udp'\n\toption dest_port '{}'\n",
+        ports(15)
+    ));
+    assert_eq!(config.engine.rules.len(), 15);
+    assert!(!text.contains("up to 15"), "{text}");
+    // Each pair is a rule of its own: too many are left out at once, before they fill the memory.
+    let many = "1,".repeat(100_000);
+    let both =
+        format!("\toption proto 'udp'\n\toption dest_port '{many}'\n\toption src_port '{many}'\n");
+    let (text, config) = of(&both);
+    assert!(config.engine.rules.is_empty());
+    has(&text, "rule web: left out: more than 256 rules.");
 }
 
 /// Values of all kinds, of which each option gets any.

@@ -5,8 +5,9 @@ use super::order::{NO_POLICY, PolicyOrder};
 use super::source::{Mwan3File, join, note, plain, show, text};
 use super::tracking;
 use crate::config::document::ConfigValue;
+use crate::config::error::printable;
 use crate::config::kinds::ValueKind;
-use crate::config::probe::MAX_TARGETS;
+use crate::config::probe::{DEFAULT_TARGETS, MAX_TARGETS};
 use crate::config::targets::TARGET;
 use crate::config::uci_text::UciSection;
 use crate::config::uplinks::MAX_UPLINKS;
@@ -124,14 +125,19 @@ impl Mwan3Link<'_> {
         self.get(option)?.parse().ok()
     }
 
-    fn cite(&self, option: &'static str) -> String {
+    fn cite(&self, option: &str) -> String {
         let mut sections = self.interfaces.iter();
         let section = sections.find(|section| section.get(option).is_some());
         section.map_or_else(|| option.to_owned(), |section| section.cite(option))
     }
 
     /// The section of the uplink.
-    pub(super) fn section(&self, at: usize, order: &PolicyOrder) -> write::DraftSection {
+    pub(super) fn section(
+        &self,
+        at: usize,
+        order: &PolicyOrder,
+        weight: Option<(u32, &str)>,
+    ) -> write::DraftSection {
         let mut section = write::DraftSection::new("uplink", Some(self.name.clone()));
         let names: Vec<_> = self
             .interfaces
@@ -149,6 +155,10 @@ impl Mwan3Link<'_> {
         section.remarks.dedup();
         self.differences(&mut section.remarks);
         self.place(&mut section, at, order);
+        if let Some((weight, policy)) = weight.filter(|(weight, _)| *weight != 1) {
+            let remark = format!("its weight in {policy}.");
+            section.set("weight", plain(weight), &remark);
+        }
         self.targets(&mut section);
         self.times(&mut section);
         self.quality(&mut section);
@@ -188,7 +198,7 @@ impl Mwan3Link<'_> {
         let first = u32::from(lowest == 0);
         let last = order.places.last().map_or(0, |place| place.metric) + first;
         let later = u32::try_from(at).unwrap_or_default() + 1;
-        let Some((metric, weight)) = order.tier(at) else {
+        let Some((metric, _)) = order.tier(at) else {
             let remark = format!(
                 "no member of {name}: mwan3 never gives it the traffic of the default group, uplinkd does \
                  where nothing else works."
@@ -200,62 +210,81 @@ impl Mwan3Link<'_> {
             name => format!("its metric in {name}."),
         };
         section.set("tier", plain(metric + first), &remark);
-        if weight != 1 {
-            let weight = weight.clamp(1, 255);
-            section.set("weight", plain(weight), &format!("its weight in {name}."));
-        }
     }
 
     fn targets(&self, section: &mut write::DraftSection) {
         let mut targets: Vec<String> = Vec::new();
-        let mut least = usize::MAX;
+        // The most that one interface tracks, and of those the targets here.
+        let (mut tracked, mut left) = (0, 0);
         let mut remarks = Vec::new();
         for interface in &self.interfaces {
             let method = tracking::method(interface, &mut remarks);
-            let before = targets.len();
+            let mut own = 0;
             for address in interface.list("track_ip") {
                 let target = method.target(address);
-                let is_target = TARGET.parse(&ConfigValue::Text(target.clone())).is_ok();
-                if !is_target || targets.len() == MAX_TARGETS {
+                let reason = match TARGET.parse(&ConfigValue::Text(target.clone())) {
+                    Err(fault) => fault.to_string(),
+                    Ok(_) if targets.contains(&target) => String::new(),
+                    Ok(_) if targets.len() == MAX_TARGETS => format!("more than {MAX_TARGETS}"),
+                    Ok(_) => {
+                        targets.push(target);
+                        String::new()
+                    }
+                };
+                if reason.is_empty() {
+                    own += 1;
+                } else {
+                    // What stands in backquotes is the path of a key.
+                    let reason = printable(reason).replace('`', "'");
                     let address = show(address);
                     note(
                         &mut remarks,
-                        format_args!(
-                            "track_ip '{address}': left out, no target here; pings go to addresses, and up \
-                         to {MAX_TARGETS} of them."
-                        ),
+                        format_args!("track_ip '{address}': left out: {reason}."),
                     );
-                } else if !targets.contains(&target) {
-                    targets.push(target);
                 }
             }
-            if interface.list("track_ip").next().is_some() {
-                least = least.min(targets.len() - before);
-            }
+            tracked = tracked.max(interface.list("track_ip").count());
+            left = left.max(own);
         }
         if targets.is_empty() {
-            let remark = "without track_ip mwan3 takes it to be always online; here it is probed, with \
-                          the default targets.";
+            let remark = if tracked == 0 {
+                "without track_ip mwan3 takes it to be always online; here it is probed, with the \
+                 default targets."
+            } else {
+                "none of its track_ip is a target here: it is probed with the default targets."
+            };
             section.remarks.push(remark.to_owned());
             section.remarks.append(&mut remarks);
-            return;
+            left = DEFAULT_TARGETS.len();
+        } else {
+            section.set("probe.targets", Setting::List(targets), &remarks.join("\n"));
         }
-        section.set("probe.targets", Setting::List(targets), &remarks.join("\n"));
+        if tracked > 0 {
+            self.quorum(section, tracked, left);
+        }
+    }
+
+    /// How many targets must answer, of so many that were tracked and are left.
+    fn quorum(&self, section: &mut write::DraftSection, tracked: usize, left: usize) {
         let Some(reliability) = self.number("reliability") else {
             return;
         };
-        let quorum = usize::try_from(reliability)
-            .unwrap_or(usize::MAX)
-            .clamp(1, least.max(1));
+        let reliability = usize::try_from(reliability).unwrap_or(usize::MAX);
         let mut remark = self.cite("reliability");
         if self.interfaces.len() > 1 {
-            remark += ": of each family";
+            remark += ", of each family";
         }
-        section.set(
-            "probe.quorum",
-            Setting::Plain(quorum.to_string()),
-            &(remark + "."),
-        );
+        remark += if reliability == 0 {
+            ": at least 1 here."
+        } else if reliability > tracked {
+            ": more than its track_ip, so that mwan3 never takes it to be online; here all of them."
+        } else if reliability > left {
+            ": as many as are left."
+        } else {
+            "."
+        };
+        let quorum = reliability.clamp(1, left.max(1)).to_string();
+        section.set("probe.quorum", Setting::Plain(quorum), &remark);
     }
 
     fn times(&self, section: &mut write::DraftSection) {

@@ -1,5 +1,7 @@
 //! In which order uplinks are preferred, and which share.
 
+use super::source::join;
+
 /// The main table, as rules name it.
 pub(super) const NO_POLICY: &str = "default";
 
@@ -39,6 +41,24 @@ impl PolicyOrder {
         are_as_many && places.all(|place| other.rank(place.link) == self.rank(place.link))
     }
 
+    /// Those of one rank share in the proportion of these weights.
+    pub(super) fn is_weighed(&self, weight: impl Fn(usize) -> u32) -> bool {
+        let product = |one: &OrderPlace, other: &OrderPlace| {
+            u64::from(one.weight) * u64::from(weight(other.link))
+        };
+        self.places.windows(2).all(|pair| {
+            pair[0].metric != pair[1].metric
+                || product(&pair[0], &pair[1]) == product(&pair[1], &pair[0])
+        })
+    }
+
+    /// Its weight where an uplink shares its rank.
+    pub(super) fn shared_weight(&self, link: usize) -> Option<u32> {
+        let (metric, weight) = self.tier(link)?;
+        let rank = self.places.iter().filter(|place| place.metric == metric);
+        (rank.count() > 1).then_some(weight)
+    }
+
     /// How many uplinks go before one.
     fn rank(&self, link: usize) -> Option<usize> {
         let own = self.places.iter().find(|place| place.link == link)?;
@@ -52,4 +72,11 @@ impl PolicyOrder {
         let place = places.find(|place| place.link == link)?;
         Some((place.metric, place.weight))
     }
+}
+
+/// `1000 and 300`
+pub(super) fn weights(places: &[OrderPlace]) -> String {
+    let weights = places.iter().map(|place| place.weight.to_string());
+    let weights: Vec<_> = weights.collect();
+    join(&weights.iter().map(String::as_str).collect::<Vec<_>>())
 }

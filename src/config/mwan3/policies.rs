@@ -1,7 +1,7 @@
 //! Policies and their members.
 
 use super::links::Mwan3Link;
-use super::order::{NO_POLICY, OrderPlace, PolicyOrder};
+use super::order::{NO_POLICY, OrderPlace, PolicyOrder, weights};
 use super::source::{Mwan3File, note, show};
 use crate::config::uci_text::UciSection;
 
@@ -128,5 +128,32 @@ fn places(
         let at = places.partition_point(|other| other.metric <= place.metric);
         places.insert(at, place);
     }
+    for rank in places.chunk_by_mut(|one, other| one.metric == other.metric) {
+        scale(rank, policy, remarks);
+    }
     places
+}
+
+/// As great as a weight may be.
+const MAX_WEIGHT: u32 = 255;
+
+/// Weights of one rank as they may be here, in their proportion.
+fn scale(rank: &mut [OrderPlace], policy: &UciSection, remarks: &mut Vec<String>) {
+    let greatest = rank.iter().map(|place| place.weight).max();
+    let greatest = u64::from(greatest.unwrap_or_default().max(MAX_WEIGHT));
+    let before = weights(rank);
+    for place in &mut *rank {
+        let scaled = (u64::from(place.weight) * u64::from(MAX_WEIGHT) + greatest / 2) / greatest;
+        place.weight = u32::try_from(scaled).unwrap_or(MAX_WEIGHT).max(1);
+    }
+    let after = weights(rank);
+    if before != after {
+        let title = policy.title();
+        note(
+            remarks,
+            format_args!(
+                "{title}: weight {before}: scaled to {after}, as weights go from 1 to {MAX_WEIGHT} here."
+            ),
+        );
+    }
 }

@@ -4,25 +4,23 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::links::Mwan3Link;
 use super::network;
-use super::order::{NO_POLICY, PolicyOrder};
+use super::order::{NO_POLICY, PolicyOrder, weights};
 use super::policies::{MAX_NAME, Policies};
-use super::source::{Mwan3File, note, text};
+use super::source::{Mwan3File, note};
 use crate::config::document::ConfigValue;
-use crate::config::groups::{MAX_GROUPS, MAX_RULES};
+use crate::config::groups::MAX_RULES;
 use crate::config::kinds::{PORTS, PROTOCOL, ValueKind};
 use crate::config::uci_text::UciSection;
-use crate::config::write::{self, Setting};
 use crate::routing::Family;
 use crate::routing::traffic::{Ports, Selector};
 use crate::units::IpProtocol;
 
 /// A rule of mwan3, which may be several here.
 pub(super) struct Mwan3Rule {
-    remarks: Vec<String>,
-    selectors: Vec<Selector>,
-    order: PolicyOrder,
+    pub(super) remarks: Vec<String>,
+    pub(super) selectors: Vec<Selector>,
+    pub(super) order: PolicyOrder,
 }
 
 /// What the rules come to.
@@ -30,6 +28,22 @@ pub(super) struct RuleWalk {
     /// The uplinks that carry what no rule takes.
     pub(super) default_order: PolicyOrder,
     pub(super) rules: Vec<Mwan3Rule>,
+}
+
+impl RuleWalk {
+    /// The weight of an uplink, and the policy whose it is: the first by which the uplink shares, or else that
+    /// of the default group.
+    pub(super) fn weight(&self, link: usize) -> Option<(u32, &str)> {
+        let orders = self.rules.iter().map(|rule| &rule.order);
+        let flat = orders.filter(|order| order.is_flat());
+        let mut sharing = std::iter::once(&self.default_order).chain(flat);
+        let found = sharing.find_map(|order| Some((order.shared_weight(link)?, order)));
+        let (weight, order) = found.or_else(|| {
+            let (_, weight) = self.default_order.tier(link)?;
+            Some((weight, &self.default_order))
+        })?;
+        Some((weight, order.name.as_str()))
+    }
 }
 
 /// Goes through the rules as a packet does.
@@ -105,17 +119,34 @@ pub(super) fn walk(
         };
         remarks.extend(add(&mut rules, vec![selector], vec![about], order).err());
     }
-    while let Some(rule) = rules.pop_if(|rule| rule.order.is_as(&default_order)) {
-        for remark in rule.remarks {
-            note(
-                remarks,
-                format_args!("{remark} As the default group, left out."),
-            );
-        }
-    }
+    leave_out_last(&mut rules, &default_order, remarks);
     RuleWalk {
         default_order,
         rules,
+    }
+}
+
+/// The last rules do nothing if they do what the default group does.
+fn leave_out_last(
+    rules: &mut Vec<Mwan3Rule>,
+    default_order: &PolicyOrder,
+    remarks: &mut Vec<String>,
+) {
+    while let Some(rule) = rules.pop_if(|rule| rule.order.is_as(default_order)) {
+        let order = &rule.order;
+        let as_default = |link| default_order.tier(link).map_or(1, |(_, weight)| weight);
+        let but = if order.is_weighed(as_default) {
+            String::new()
+        } else {
+            let weights = weights(&order.places);
+            format!(" but for its weights, {weights}, which have no counterpart")
+        };
+        for remark in rule.remarks {
+            note(
+                remarks,
+                format_args!("{remark} As the default group{but}, left out."),
+            );
+        }
     }
 }
 
@@ -258,9 +289,12 @@ fn traffic(
             );
             return Ok(vec![None]);
         }
-        ports(section, option)
+        ports(section, option, remarks)
     };
     let (sports, dports) = (ports("src_port")?, ports("dest_port")?);
+    if sports.len().saturating_mul(dports.len()) > MAX_RULES {
+        return Err(format!("more than {MAX_RULES} rules"));
+    }
     let mut base = Selector {
         from,
         to,
@@ -321,12 +355,12 @@ fn nets(
     option: &'static str,
     families: &mut Vec<Family>,
 ) -> Result<Vec<IpNet>, String> {
-    let Some(value) = section.get(option) else {
+    if section.get(option).is_none() {
         return Ok(Vec::new());
-    };
+    }
     let mut nets = Vec::new();
     let mut whole = None;
-    for word in value.split([',', ' ']).filter(|word| !word.is_empty()) {
+    for word in words(section, option) {
         let net = net(word).ok_or_else(|| format!("{}: no address", section.cite(option)))?;
         if net.prefix_len() == 0 {
             whole = Some(Family::of(net.addr()));
@@ -341,6 +375,12 @@ fn nets(
     nets.retain(|net| families.contains(&Family::of(net.addr())));
     families.retain(|family| nets.iter().any(|net| Family::of(net.addr()) == *family));
     Ok(nets)
+}
+
+/// What an option enumerates.
+fn words<'a>(section: &'a UciSection, option: &str) -> impl Iterator<Item = &'a str> {
+    let items = section.list(option);
+    items.flat_map(|item| item.split(',').filter(|word| !word.is_empty()))
 }
 
 /// An address, a prefix, or an address and a mask, with bits of a host that do not count.
@@ -367,124 +407,36 @@ fn protocol(section: &UciSection) -> Result<Option<IpProtocol>, String> {
     Ok(Some(protocol))
 }
 
-/// As many as iptables takes (`multiport`).
+/// As many as iptables takes (`multiport`); a range counts as two.
 const MOST_PORTS: usize = 15;
 
 /// The ports of an option, each a rule of its own; nothing is any port.
-fn ports(section: &UciSection, option: &'static str) -> Result<Vec<Option<Ports>>, String> {
-    let Some(value) = section.get(option) else {
+fn ports(
+    section: &UciSection,
+    option: &'static str,
+    remarks: &mut Vec<String>,
+) -> Result<Vec<Option<Ports>>, String> {
+    if section.get(option).is_none() {
         return Ok(vec![None]);
-    };
-    let words = value
-        .split([',', ' '])
-        .filter(|word| !word.is_empty())
-        .take(MOST_PORTS);
-    let ports = words.map(|word| PORTS.parse(&ConfigValue::Text(word.replace(':', "-"))).ok());
+    }
+    let ports = words(section, option)
+        .map(|word| PORTS.parse(&ConfigValue::Text(word.replace(':', "-"))).ok());
     let ports: Vec<_> = ports.collect();
     if ports.is_empty() || ports.contains(&None) {
         return Err(format!("{}: no numbers of ports", section.cite(option)));
     }
-    Ok(ports)
-}
-
-/// The groups that rules lead to, and then the rules.
-pub(super) fn groups(
-    rules: &[Mwan3Rule],
-    links: &[Mwan3Link<'_>],
-    remarks: &mut Vec<String>,
-) -> Vec<write::DraftSection> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut groups = Vec::new();
-    let mut sections = Vec::new();
-    for rule in rules {
-        let name = rule.order.name.as_str();
-        if !names.contains(&name) && names.len() == MAX_GROUPS {
-            note(
-                remarks,
-                format_args!("{name}: left out, one more than {MAX_GROUPS} groups."),
-            );
-            continue;
-        }
-        if !names.contains(&name) {
-            names.push(name);
-            groups.push(group(&rule.order, links));
-        }
-        for (at, selector) in rule.selectors.iter().enumerate() {
-            let mut section = write::DraftSection::new("rule", None);
-            if at == 0 {
-                section.remarks.clone_from(&rule.remarks);
-            }
-            section.set("group", text(group_name(name)), "");
-            select(selector, &mut section);
-            sections.push(section);
-        }
-    }
-    groups.append(&mut sections);
-    groups
-}
-
-/// A name of UCI as that of a group, which begins with a letter or a digit.
-fn group_name(name: &str) -> String {
-    if name.starts_with('_') {
-        format!("policy{name}")
-    } else {
-        name.to_owned()
-    }
-}
-
-fn group(order: &PolicyOrder, links: &[Mwan3Link<'_>]) -> write::DraftSection {
-    let name = &order.name;
-    let mut section = write::DraftSection::new("group", Some(group_name(name)));
-    note(&mut section.remarks, format_args!("mwan3: policy {name}."));
-    if order.is_flat() {
-        let remark = "members of one metric share the traffic, by the weights of the uplinks: a weight \
-                      of its own in each policy has no counterpart.";
-        section.set("policy", text("balance"), remark);
-    } else {
-        let remark = if order.is_shared() {
-            "differently: members of one metric do not share the traffic of a group that has others as \
-             well; they follow one another."
-        } else {
-            ""
-        };
-        section.set("policy", text("failover"), remark);
-    }
-    let uplinks = order
-        .places
-        .iter()
-        .filter_map(|place| links.get(place.link));
-    let uplinks = uplinks.map(|link| link.name.clone()).collect();
-    section.set("uplinks", Setting::List(uplinks), "");
-    section
-}
-
-fn select(selector: &Selector, section: &mut write::DraftSection) {
-    let mut set = |path, setting| section.set(path, setting, "");
-    for (path, nets) in [("from", &selector.from), ("to", &selector.to)] {
-        if !nets.is_empty() {
-            set(
-                path,
-                Setting::List(nets.iter().map(ToString::to_string).collect()),
-            );
-        }
-    }
-    if let Some(iif) = &selector.iif {
-        set("iif", text(iif.as_str()));
-    }
-    if let Some(protocol) = selector.protocol {
-        let name = match protocol.0 {
-            6 => Some("tcp"),
-            17 => Some("udp"),
-            _ => None,
-        };
-        set(
-            "protocol",
-            name.map_or_else(|| Setting::Plain(protocol.0.to_string()), text),
+    if words(section, option)
+        .flat_map(|word| word.split(':'))
+        .count()
+        > MOST_PORTS
+    {
+        note(
+            remarks,
+            format_args!(
+                "{option}: mwan3 takes up to {MOST_PORTS} ports, and ignores a rule with more; here all \
+                 of them count."
+            ),
         );
     }
-    for (path, ports) in [("sport", selector.sport), ("dport", selector.dport)] {
-        if let Some(ports) = ports {
-            set(path, text(ports.to_string()));
-        }
-    }
+    Ok(ports)
 }

@@ -13,7 +13,8 @@ pub(super) struct Mwan3File {
 }
 
 impl Mwan3File {
-    /// As libuci takes it: sections of one name are one.
+    /// As libuci takes it: sections of one name are one, an option takes the place of what it had
+    /// before, and a list adds to that, which a script reads as words.
     pub(super) fn parse((name, text): (&str, &str), package: &str) -> Result<Self, ConfigError> {
         let file = UciFile::parse(text).map_err(|problems| refused(name, problems))?;
         if let Some((other, line)) = file.package.filter(|(other, _)| other != package) {
@@ -28,9 +29,12 @@ impl Mwan3File {
         for (mut section, first) in file.sections.into_iter().zip(firsts) {
             let place = first.map_or(sections.len(), |first| places[first]);
             places.push(place);
-            match sections.get_mut(place) {
-                Some(first) => first.options.append(&mut section.options),
-                None => sections.push(section),
+            let options = std::mem::take(&mut section.options);
+            if place == sections.len() {
+                sections.push(section);
+            }
+            for item in options {
+                take(&mut sections[place].options, item);
             }
         }
         Ok(Self { sections })
@@ -48,6 +52,14 @@ impl Mwan3File {
     }
 }
 
+fn take(options: &mut Vec<UciItem>, item: UciItem) {
+    match options.iter_mut().find(|known| known.name == item.name) {
+        Some(known) if item.is_of_list => known.value = [&known.value, " ", &item.value].concat(),
+        Some(known) => *known = item,
+        None => options.push(item),
+    }
+}
+
 impl UciSection {
     pub(super) fn title(&self) -> String {
         match &self.name {
@@ -58,8 +70,7 @@ impl UciSection {
 
     /// The value of an option. One without a value is not there.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let mut items = self.options.iter().rev();
-        let item = items.find(|item| item.name == name)?;
+        let item = self.options.iter().find(|item| item.name == name)?;
         Some(item.value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -72,16 +83,13 @@ impl UciSection {
     }
 
     /// The items of a list; an option is the list of its words.
-    pub(super) fn list<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        let items = self.options.iter().filter(move |item| item.name == name);
-        items.flat_map(|item| item.value.split_whitespace())
+    pub(super) fn list(&self, name: &str) -> std::str::SplitWhitespace<'_> {
+        self.get(name).unwrap_or_default().split_whitespace()
     }
 
     /// `option 'value'`, to be pointed at.
-    pub(super) fn cite(&self, name: &'static str) -> String {
-        let items = self.options.iter().filter(|item| item.name == name);
-        let values = items.map(|item| format!(" '{}'", show(&item.value)));
-        format!("{name}{}", values.collect::<String>())
+    pub(super) fn cite(&self, name: &str) -> String {
+        format!("{name} '{}'", show(self.get(name).unwrap_or_default()))
     }
 
     /// Remarks on the options that are in a table of them, and on those that mwan3 does not know.
