@@ -82,9 +82,7 @@ impl Recording {
             RecordingKind::Ping => {
                 let path = &source.path;
                 let named = source.uplink.clone().or_else(|| named_after(path));
-                let uplink = named.ok_or_else(|| RecordingError::Nameless(path.clone()))?;
-                ping::read(&mut lines, &uplink, self)?;
-                lines.finish()?;
+                ping::read(&mut lines, named.as_ref(), self)?;
             }
         }
         if self.probes() == before {
@@ -105,12 +103,9 @@ fn format_of(lines: &mut FileLines) -> Result<RecordingKind, RecordingError> {
     match lines.first()? {
         None => Err(RecordingError::Empty(lines.path().to_owned())),
         Some(line) if line.starts_with('{') => Ok(RecordingKind::Agent),
-        Some(line) if ping::is_head(&line) => Ok(RecordingKind::Ping),
         Some(line) if csv::is_header(&line) => Ok(RecordingKind::Csv),
-        Some(_) => {
-            lines.note(LineFault::NoRecording);
-            Err(lines.faults())
-        }
+        // Whatever its first line is, as of a log that was turned over.
+        Some(_) => Ok(RecordingKind::Ping),
     }
 }
 

@@ -89,6 +89,9 @@ fn all_runs(arguments: &ReplayArguments) -> Result<Vec<ReplayRun>> {
         Err(RecordingError::Empty(_)) if is_rerun => Recording::default(),
         loaded => loaded?,
     };
+    for remark in &recording.remarks {
+        output::remark(remark);
+    }
     if let Some(path) = &arguments.truth {
         recording.read_truth(path)?;
     }

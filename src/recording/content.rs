@@ -29,6 +29,8 @@ pub struct Recording {
     pub truth: Vec<MarkedOutage>,
     /// Target names that do not parse, by the address that stands for them.
     pub aliases: BTreeMap<Target, String>,
+    /// What a reader should know of the files.
+    pub remarks: Vec<String>,
 }
 
 /// One uplink of a recording.

@@ -118,6 +118,9 @@ pub enum LineFault {
     /// A reply without its time.
     #[error("no time in brackets: record with `ping -D`")]
     Timeless,
+    /// A run without a line that has a time.
+    #[error("{0} requests without an answer, and without a time: record with `ping -D -O`")]
+    Unplaced(u64),
     /// Not a line of the agent.
     #[error("no line of the agent")]
     Json(#[source] serde_json::Error),

@@ -96,6 +96,27 @@ impl<R: BufRead> RecordingLines<R> {
         }
     }
 
+    /// Forgets the noted faults, and says that their lines are skipped.
+    pub(super) fn skipped(&mut self) -> Option<String> {
+        let count = self.more + self.bad.len();
+        let BadLine { line, fault } = std::mem::take(&mut self.bad).into_iter().next()?;
+        let file = self.path.display();
+        Some(format!("{file}:{line}: {fault}; {count} lines are skipped"))
+    }
+
+    /// No line is of a known format: the first one tells, unless it is answers that lack their times.
+    pub(super) fn no_recording(&mut self) -> RecordingError {
+        let is_timeless = |bad: &BadLine| matches!(bad.fault, LineFault::Timeless);
+        if !self.bad.iter().any(is_timeless) {
+            self.bad.truncate(1);
+            self.more = 0;
+            for bad in &mut self.bad {
+                bad.fault = LineFault::NoRecording;
+            }
+        }
+        self.faults()
+    }
+
     /// The noted faults as an error.
     pub(super) fn faults(&mut self) -> RecordingError {
         RecordingError::Lines {

@@ -44,7 +44,7 @@ impl Samples {
     }
 
     /// When each probe was sent, and whether it was answered.
-    pub(super) fn fates(&self) -> impl Iterator<Item = (f64, bool)> {
+    pub fn fates(&self) -> impl Iterator<Item = (f64, bool)> {
         let answered = self.rtts.iter().map(|rtt| *rtt != LOST);
         self.sent.iter().copied().zip(answered)
     }

@@ -371,6 +371,186 @@ fn the_holes_in_what_ping_prints_are_losses_between_their_neighbours() {
     );
 }
 
+/// What `ping -D` prints for an answer after 20 ms to a request that was sent `at`.
+fn answer(sequence: u64, at: f64) -> String {
+    let (sequence, at) = (sequence % 65_536, at + 0.02);
+    format!("[{at:.6}] 64 bytes from 1.1.1.1: icmp_seq={sequence} ttl=57 time=20.0 ms\n")
+}
+
+const PING: &str = "PING 1.1.1.1 (1.1.1.1) 56(84) bytes of data.\n";
+
+/// A file of ping as a recording, whose targets have so many requests and lost ones of them.
+fn pinged(text: &str) -> (Recording, Vec<(String, usize, usize)>) {
+    let files = Files::new();
+    let path = files.add("fiber.txt", text);
+    let sources = [RecordingSource { path, uplink: None }];
+    let recording = Recording::load(&sources).unwrap_or_else(|error| panic!("{error}"));
+    let targets = recording.tracks[0].targets.iter();
+    let counts = targets.map(|(target, samples)| {
+        let lost = samples.fates().filter(|(_, is_answered)| !is_answered);
+        (target.to_string(), samples.len(), lost.count())
+    });
+    let counts = counts.collect();
+    (recording, counts)
+}
+
+fn of_one(requests: usize, lost: usize) -> Vec<(String, usize, usize)> {
+    vec![("1.1.1.1".to_owned(), requests, lost)]
+}
+
+#[test]
+fn a_ping_that_is_recorded_from_its_middle_on_has_no_outage_before() {
+    let lines: String = (0..10)
+        .map(|n| answer(60_000 + n, 5000.0 + seconds(n)))
+        .collect();
+    let (recording, counts) = pinged(&lines);
+    assert_eq!(counts, of_one(10, 0));
+    assert!(recording.span().0 > 4999.0, "{:?}", recording.span());
+    // Losses that were noticed there are some, and the number in the statistics has all turns of the sequence.
+    let lines = format!(
+        "[4998.1] no answer yet for icmp_seq=59998\n[4999.1] no answer yet for icmp_seq=59999\n{lines}\
+         --- 1.1.1.1 ping statistics ---\n125548 packets transmitted, 9 received, 1% packet loss, time 9ms\n"
+    );
+    assert_eq!(pinged(&lines).1, of_one(15, 5));
+    // A line that was cut, where the log was turned over.
+    let lines = format!("57 time=20.0 ms\n{lines}");
+    assert_eq!(pinged(&lines).1, of_one(15, 5));
+}
+
+fn seconds(count: u64) -> f64 {
+    f64::from(u32::try_from(count).expect("few"))
+}
+
+#[test]
+fn each_run_of_ping_in_a_file_is_one_of_its_own() {
+    let run = |from: f64, dead: std::ops::Range<u64>| -> String {
+        let numbers = (1..=60).filter(|n| !dead.contains(n));
+        numbers.map(|n| answer(n, from + seconds(n))).collect()
+    };
+    let end =
+        "--- 1.1.1.1 ping statistics ---\n60 packets transmitted, 50 received, 16% packet loss\n";
+    let first = run(1000.0, 0..0);
+    let second = run(2000.0, 20..30);
+    let two = format!("{PING}{first}\n{end}{PING}{second}\n{end}");
+    let (recording, counts) = pinged(&two);
+    assert_eq!(counts, of_one(120, 10));
+    assert_eq!(recording.tracks[0].silences(), [(2020.0, 2030.0)]);
+    // Without what is around the answers as well.
+    assert_eq!(pinged(&format!("{first}{second}")).1, of_one(120, 10));
+    // Each has its own target.
+    let other = format!("{PING}{second}").replace("1.1.1.1", "9.9.9.9");
+    let (_, counts) = pinged(&format!("{PING}{first}{other}"));
+    let expected = [
+        ("1.1.1.1".to_owned(), 60, 0),
+        ("9.9.9.9".to_owned(), 60, 10),
+    ];
+    assert_eq!(counts, expected);
+    // A second run without any answer.
+    let lost =
+        [1, 2, 3, 4, 5].map(|n| format!("[{}.0] no answer yet for icmp_seq={n}\n", 2001 + n));
+    let lost = lost.concat();
+    assert_eq!(
+        pinged(&format!("{PING}{first}{PING}{lost}")).1,
+        of_one(65, 5)
+    );
+    // An answer that comes twice, or late, begins no run.
+    let late = format!(
+        "{first}{}{}",
+        answer(60, 1060.0).replace(" ms", " ms (DUP!)"),
+        "[1062.0] 64 bytes from 1.1.1.1: icmp_seq=58 ttl=57 time=4000 ms\n"
+    );
+    assert_eq!(
+        pinged(&format!("{PING}{late}{}", answer(61, 1061.0))).1,
+        of_one(61, 0)
+    );
+}
+
+#[test]
+fn a_silence_of_ping_is_as_long_as_its_times_say() {
+    // Five requests a second, and hours without an answer: the sequence of 16 bits turns over.
+    for missing in [20_000, 40_000, 65_535, 65_536, 70_000, 200_000] {
+        let sent = |n: u64| 1000.0 + seconds(n) * 0.2;
+        let numbers = (1..=100).chain(101 + missing..=200 + missing);
+        let lines: String = numbers.map(|n| answer(n, sent(n))).collect();
+        let (recording, counts) = pinged(&format!("{PING}{lines}"));
+        let missing = usize::try_from(missing).expect("few");
+        assert_eq!(counts, of_one(200 + missing, missing));
+        let [(from, to)] = recording.tracks[0].silences()[..] else {
+            panic!("one silence");
+        };
+        assert!((from - sent(101)).abs() < 0.01 && to > from, "{from} {to}");
+    }
+    // A machine that slept, or whose clock was set, goes on with the next number: nothing was sent.
+    let lines: String = (1..=100)
+        .map(|n| answer(n, seconds(n) + if n > 50 { 100_000.0 } else { 0.0 }))
+        .collect();
+    assert_eq!(pinged(&format!("{PING}{lines}")).1, of_one(100, 0));
+}
+
+#[test]
+fn lines_of_ping_that_are_none_of_its_answers_are_skipped_and_said() {
+    let strange = "user@router:~$ ping -D -R -v 1.1.1.1
+ping: sock4.fd: 3 (socktype: SOCK_RAW), sock6.fd: 4 (socktype: SOCK_RAW), hints.ai_family: AF_UNSPEC
+
+ai->ai_family: AF_INET, ai->ai_canonname: '1.1.1.1'
+PING 1.1.1.1 (1.1.1.1) 56(124) bytes of data.
+[1.020000] 64 bytes from 1.1.1.1: icmp_seq=1 ident=4711 ttl=57 time=20.0 ms
+RR: \t192.0.2.1
+\t198.51.100.1
+
+[2.020000] 64 bytes from 1.1.1.1: icmp_seq=2 ident=4711 ttl=57 time=20.0 ms\t(same route)
+ping: Warning: time of day goes back (-20us), taking countermeasures
+[3.020000] 64 bytes from 1.1.1.1: icmp_req=3 ttl=57 time=20.0 ms
+[4.020000] 64 bytes from 1.1.1.1: icmp_seq=4 ttl=57
+[5.020000] 64 bytes from 1.1.1.1: icmp_seq=5 ttl=57 time=20.0 ms
+[6.020000] 64 bytes from 1.1.1.1: icmp_seq=61 ttl";
+    let (recording, counts) = pinged(strange);
+    assert_eq!(counts, of_one(5, 0));
+    let [skipped, timeless] = recording.remarks.as_slice() else {
+        panic!("{:?}", recording.remarks);
+    };
+    let said =
+        ":1: no line of `ping -D`: \"user@router:~$ ping -D -R -v 1.1.1.1\"; 5 lines are skipped";
+    assert!(skipped.ends_with(said), "{skipped}");
+    assert!(
+        timeless.ends_with(": no `time=` in 1 answers: they count as immediate"),
+        "{timeless}"
+    );
+    let files = Files::new();
+    let output = uplinkd(&[text(&files.add("fiber.txt", strange))]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("5 lines are skipped"),
+        "{}",
+        stderr(&output)
+    );
+    // Of the last line nothing counts where it is torn; where it is whole it counts.
+    let whole = format!("{PING}{}", answer(1, 1.0) + answer(2, 2.0).trim_end());
+    assert_eq!(pinged(&whole).1, of_one(2, 0));
+    let second = whole.rfind('[').expect("a second line");
+    for cut in second..whole.len() {
+        assert_eq!(
+            pinged(&whole[..cut]).1,
+            of_one(1, 0),
+            "{}",
+            &whole[second..cut]
+        );
+    }
+    // A power cut leaves zeroes, and the next run begins beside them.
+    let zeroes = format!("{PING}{}{}\n{PING}", answer(1, 1.0), "\0".repeat(500));
+    assert_eq!(
+        pinged(&format!("{zeroes}{}", answer(1, 9.0))).1,
+        of_one(2, 0)
+    );
+    // What `ts '[%.s]'` adds to another ping.
+    let other = format!(
+        "[1.0] {PING}{}[9.0] rtt min/avg/max = 1/2/3 ms\n",
+        answer(0, 1.0)
+    );
+    let (recording, counts) = pinged(&other.replace("icmp_seq", "seq"));
+    assert_eq!((counts, recording.remarks.len()), (of_one(1, 0), 0));
+}
+
 #[test]
 fn a_ping_without_times_or_without_a_name_says_what_it_needs() {
     let files = Files::new();
