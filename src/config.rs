@@ -158,7 +158,16 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
     if bytes.len() > MAX_BYTES {
         return Err(ConfigError::TooLarge(path.to_owned()));
     }
-    String::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))
+    String::from_utf8(bytes).map_err(|error| {
+        let (before, bytes) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let line = before.split(|byte| *byte == b'\n').count();
+        let byte = bytes.first().copied().unwrap_or_default();
+        let what = format!("the byte {byte:#04x}; save the file as UTF-8");
+        ConfigError::Refused {
+            file: path.display().to_string(),
+            problems: vec![Problem::of_syntax(line, "UTF-8", what)],
+        }
+    })
 }
 
 /// A configuration of a thousand uplinks would not be as long as this.

@@ -105,7 +105,7 @@ fn of_configuration(error: &ConfigError) -> Vec<Finding> {
             let what = format!("cannot be read: {source}");
             vec![finding(path.display().to_string(), what)]
         }
-        ConfigError::NoFile { path } | ConfigError::TooLarge(path) | ConfigError::NotText(path) => {
+        ConfigError::NoFile { path } | ConfigError::TooLarge(path) => {
             vec![finding(path.display().to_string(), error.to_string())]
         }
     }

@@ -19,12 +19,7 @@ pub fn explain(error: &anyhow::Error) -> String {
     let text = match error.downcast_ref() {
         // Each line begins with a file and a line, as editors expect.
         Some(ConfigError::Refused { .. }) => error.to_string(),
-        Some(
-            ConfigError::NoFile { .. }
-            | ConfigError::Read { .. }
-            | ConfigError::TooLarge(_)
-            | ConfigError::NotText(_),
-        )
+        Some(ConfigError::NoFile { .. } | ConfigError::Read { .. } | ConfigError::TooLarge(_))
         | None => format!("uplinkd: {error:#}"),
     };
     output::folded(&text)

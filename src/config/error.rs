@@ -30,9 +30,6 @@ pub enum ConfigError {
     /// The file is a megabyte or more.
     #[error("{}: larger than 1 MiB, the most that a configuration may have", printable(.0.display()))]
     TooLarge(PathBuf),
-    /// The file is not UTF-8.
-    #[error("{}: not a text in UTF-8", printable(.0.display()))]
-    NotText(PathBuf),
     /// The file was read and says something that cannot be.
     #[error("{}", lines(file, problems))]
     Refused {
@@ -91,7 +88,7 @@ impl Problem {
     /// After so many the rest is most likely the echo of what came before.
     pub(super) const MAX_OF_SYNTAX: usize = 10;
 
-    /// A problem of the syntax: `form` is TOML or UCI.
+    /// A problem of the syntax: `form` is TOML, UCI or UTF-8.
     pub(super) fn of_syntax(line: usize, form: &'static str, what: impl Into<String>) -> Self {
         let what = what.into();
         Self {
@@ -126,7 +123,7 @@ pub enum Fault {
     /// The file is not what it should be here.
     #[error("not valid {form}: {what}")]
     Syntax {
-        /// TOML or UCI.
+        /// TOML, UCI or UTF-8.
         form: &'static str,
         /// What is there, and what to write.
         what: String,

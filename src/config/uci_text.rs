@@ -103,10 +103,7 @@ impl UciFile {
             "config" | "c" => self.section(line, first, second),
             "option" | "o" => self.item(line, first, second, false),
             "list" | "l" => self.item(line, first, second, true),
-            _ => {
-                let what = "a line that does not begin with config, option, list or package";
-                Err(UciSlip::new(line, what))
-            }
+            _ => Err(UciSlip::new(line, NO_KEYWORD)),
         }
     }
 
@@ -187,6 +184,9 @@ pub(super) fn firsts(names: &mut dyn Iterator<Item = Option<&str>>) -> Vec<Optio
 const BEFORE_FIRST: &str = "an option before the first config";
 const HAS_EQUALS_SIGN: &str =
     "no `=` stands between a name and its value: write option NAME 'VALUE'";
+const NO_KEYWORD: &str = "a line that does not begin with config, option, list or package";
+const IS_DROPPED: &str =
+    "libuci drops what follows a `;` right after a word without quotes: begin a line";
 const IS_OPEN: &str = "the quote that opens on this line does not close on it";
 const IS_TOML: &str = "from here on this looks like TOML, and the file begins as UCI: write \
                        `config uplink 'NAME'` and `option tier '1'`, or let all of it be TOML";
@@ -236,6 +236,10 @@ impl UciScanner<'_> {
         loop {
             let is_over = match self.peek() {
                 None => true,
+                Some(';') if words.is_empty() => {
+                    self.next();
+                    return Some(Err(UciSlip::new(self.line, NO_KEYWORD)));
+                }
                 Some('#') => {
                     while self.peek().is_some_and(|c| c != '\n') {
                         self.next();
@@ -251,6 +255,12 @@ impl UciScanner<'_> {
                         line = self.line;
                     }
                     match self.word() {
+                        Ok(word) if !word.is_quoted && self.is_dropped() => {
+                            while self.peek().is_some_and(|c| c != '\n') {
+                                self.next();
+                            }
+                            return Some(Err(UciSlip::new(line, IS_DROPPED)));
+                        }
                         Ok(word) => words.push(word),
                         Err(slip) => return Some(Err(slip)),
                     }
@@ -264,6 +274,14 @@ impl UciScanner<'_> {
                 return None;
             }
         }
+    }
+
+    /// Whether a `;` is here, and more on its line than a remark.
+    fn is_dropped(&self) -> bool {
+        let rest = self.rest.as_str().strip_prefix(';');
+        let rest = rest.and_then(|rest| rest.lines().next());
+        let rest = rest.unwrap_or_default().trim_start();
+        !rest.is_empty() && !rest.starts_with('#')
     }
 
     fn word(&mut self) -> Result<UciWord, UciSlip> {

@@ -1,6 +1,6 @@
 //! From the sections and options of UCI to the tree that a TOML file of the same meaning would be.
 //!
-//! The sections are `globals`, `uplink`, `group` and `rule`. An option is named by the path of its key
+//! The sections are `globals`, `uplink`, `group` and `rule`; all of `globals` are one. An option is named by the path of its key
 //! in TOML, joined by `_`: `[health.loss] enter` is `health_loss_enter` in `globals` and in an
 //! `uplink`. The name of a section is that of its uplink or group, unless there is a `name`, which may
 //! have `-` and `.` in it.
@@ -22,11 +22,19 @@ pub(super) fn tree(text: &str, schema: &Schema) -> Result<(Node, Vec<Problem>), 
         let fault = Fault::value(format!("package \"{name}\""), bound);
         tree.note(line, "", "", fault);
     }
-    let firsts = uci_text::firsts(&mut file.sections.iter().map(name));
-    for (section, first) in file.sections.iter().zip(firsts) {
+    let (globals, mut sections): (Vec<_>, Vec<_>) =
+        (file.sections.into_iter()).partition(|section| section.kind == Schema::GLOBALS);
+    let globals = globals.into_iter().reduce(|mut all, mut more| {
+        all.options.append(&mut more.options);
+        all
+    });
+    sections.extend(globals);
+    let names = sections.iter().map(|section| section.name.as_deref());
+    let firsts = uci_text::firsts(&mut { names });
+    for (section, first) in sections.iter().zip(firsts) {
         if let Some(first) = first {
-            let first = file.sections[first].line;
-            let value = format!("section `{}`", name(section).unwrap_or_default());
+            let first = sections[first].line;
+            let value = format!("section `{}`", section.name.as_deref().unwrap_or_default());
             tree.note(section.line, "", "", Fault::Duplicate { value, first });
         }
         tree.take(section);
@@ -36,15 +44,6 @@ pub(super) fn tree(text: &str, schema: &Schema) -> Result<(Node, Vec<Problem>), 
     }
     let value = ConfigValue::Table(tree.top);
     Ok((Node { line: 1, value }, tree.problems))
-}
-
-/// What libuci takes for the same if it is there twice; there is one of `globals`.
-fn name(section: &UciSection) -> Option<&str> {
-    if section.kind == Schema::GLOBALS {
-        Some(Schema::GLOBALS)
-    } else {
-        section.name.as_deref()
-    }
 }
 
 /// So many are enough to see that it is another file.
@@ -152,10 +151,9 @@ impl<'a> UciTree<'a> {
                     value: format!("\"{}\"", item.value.escape_debug()),
                     first: first.line,
                 },
-                (Some(_), None) if item.value.is_empty() => Fault::value(
-                    "\"\"",
-                    "a value, or not be there: UCI keeps no option without one",
-                ),
+                (Some(_), None) if item.value.is_empty() => {
+                    Fault::value("\"\"", "a value, or not be there")
+                }
                 (Some((_, path)), None) => {
                     insert(&mut entries, path, item);
                     continue;

@@ -354,7 +354,8 @@ fn a_file_that_cannot_be_a_configuration_is_refused_by_its_name() {
     let path = directory.path().join("uplinkd.toml");
     std::fs::write(&path, b"name = \"\xff\xfe\"").expect("a file");
     let said = load(&path).to_string();
-    assert_eq!(said, format!("{}: not a text in UTF-8", path.display()));
+    let told = "1: not valid UTF-8: the byte 0xff; save the file as UTF-8";
+    assert_eq!(said, format!("{}:{told}", path.display()));
 
     std::fs::write(&path, vec![b'#'; 2 << 20]).expect("a file");
     let said = load(&path).to_string();

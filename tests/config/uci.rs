@@ -93,7 +93,7 @@ fn syntax_is_read_as_libuci_reads_it() {
         // Parts run together, escapes, a backslash at the end of a line.
         "config 'upl'\"in\"k fib\\er\n option inter\\\nface e'th'\"\\1\"\n\toption tier \"\\\n1\"",
         // Comments, the short keywords, several statements in a line, ends of lines of DOS.
-        "p uplinkd # of ours\r\n#\r\nc uplink 'fiber'; o interface eth1# no\r\n\r\no tier '1';;\r\n",
+        "p uplinkd # of ours\r\n#\r\nc uplink 'fiber'; o interface eth1# no\r\n\r\no tier '1';\r\n",
         // Names of their own for sections and uplinks.
         "package 'uplinkd'\nconfig uplink\n\toption name 'fiber'\n\toption interface 'eth1'\n\toption tier '0x1'",
         "config uplink 'other'\n\toption name 'fiber'\n\toption interface 'eth1'\n\toption tier '1'",
@@ -233,22 +233,72 @@ fn an_unknown_option_is_told_with_the_nearest_one() {
 fn what_libuci_would_merge_or_drop_is_refused() {
     let text = format!(
         "{TWO_UPLINKS}\toption tier '3'\n\tlist interface 'wwan1'\n\toption weight ''\n\toption gateway\n\
-         config group 'fiber'\n\tlist uplinks 'fiber'\nconfig globals\nconfig globals 'g'\n"
+         \tlist probe_targets ''\nconfig group 'fiber'\n\tlist uplinks 'fiber'\n"
     );
     let told = refusal(&text);
     for line in [
         "uplinkd:9: uplink lte: tier: \"3\": already on line 8",
         "uplinkd:10: uplink lte: interface: \"wwan1\": already on line 7",
-        "uplinkd:11: uplink lte: weight: \"\": must be a value, or not be there: UCI keeps no option without one",
-        "uplinkd:12: uplink lte: gateway: \"\": must be a value, or not be there: UCI keeps no option without one",
-        "uplinkd:13: section `fiber`: already on line 2",
-        "uplinkd:16: section `globals`: already on line 15",
+        "uplinkd:11: uplink lte: weight: \"\": must be a value, or not be there",
+        "uplinkd:12: uplink lte: gateway: \"\": must be a value, or not be there",
+        "uplinkd:13: uplink lte: probe_targets: \"\": must be a value, or not be there",
+        "uplinkd:14: section `fiber`: already on line 2",
     ] {
         assert!(
             told.lines().any(|told| told == line),
             "{line}\nis not in\n{told}"
         );
     }
+}
+
+#[test]
+fn what_is_no_utf_8_is_told_with_its_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, remark) in [("uplinkd", "# caf\u{e9}"), ("uplinkd.toml", "# caf\u{e9}")] {
+        let path = directory.path().join(name);
+        let text = if name == "uplinkd" {
+            TWO_UPLINKS
+        } else {
+            TWO_UPLINKS_IN_TOML
+        };
+        // As an editor writes it in Latin-1.
+        let latin: Vec<u8> = format!("{}\n{remark}\n{text}", text.trim())
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).expect("Latin-1"))
+            .collect();
+        std::fs::write(&path, latin).expect("a file");
+        let line = text.trim().lines().count() + 1;
+        let error = Config::load(&path).expect_err("no UTF-8").to_string();
+        let told = format!("{}:{line}: not valid UTF-8: the byte 0xe9", path.display());
+        assert!(error.starts_with(&told), "{error}");
+    }
+}
+
+#[test]
+fn sections_of_globals_are_one() {
+    // A script of uci-defaults adds one of its own to that of the file, or names what had no name.
+    for (first, second) in [
+        ("globals", "globals 'globals'"),
+        ("globals 'globals'", "globals"),
+        ("globals 'globals'", "globals 'globals'"),
+    ] {
+        let text = format!(
+            "config {first}\n\toption health_loss_enter '30'\n\tlist probe_targets '192.0.2.1'\n{TWO_UPLINKS}\
+             config {second}\n\toption health_loss_exit '7'\n\tlist probe_targets '192.0.2.2'\n"
+        );
+        let config = uci(&text);
+        let health = &config.engine.uplinks[0].health;
+        assert_eq!(health.loss.enter.to_string(), "30.0 %");
+        assert_eq!(health.loss.exit.to_string(), "7.0 %");
+        assert_eq!(config.engine.uplinks[0].probe.targets.len(), 2);
+    }
+    assert_refused(
+        &format!(
+            "config globals\n\toption health_loss_enter '30'\n{TWO_UPLINKS}config globals\n\
+             \toption health_loss_enter '31'\n"
+        ),
+        &["uplinkd:12: globals: health_loss_enter: \"31\": already on line 2"],
+    );
 }
 
 #[test]
@@ -286,6 +336,18 @@ fn broken_syntax_is_told_with_its_line() {
         ),
         (
             "'config' uplink\n",
+            "1: not valid UCI: a line that does not begin with config, option, list or package",
+        ),
+        (
+            "config globals globals; option agent_log 'stderr'\n",
+            "1: not valid UCI: libuci drops what follows a `;` right after a word without quotes: begin a line",
+        ),
+        (
+            "config uplink\n\toption interface eth1;option tier '1'\n",
+            "2: not valid UCI: libuci drops what follows a `;` right after a word without quotes: begin a line",
+        ),
+        (
+            "config uplink 'a';; option tier '1'\n",
             "1: not valid UCI: a line that does not begin with config, option, list or package",
         ),
         (
@@ -338,7 +400,7 @@ fn a_file_of_ten_megabytes_or_with_other_bytes_is_refused_at_once() {
     assert!(matches!(error, ConfigError::TooLarge(_)), "{error}");
     std::fs::write(&path, b"config uplink '\xff'\n").expect("a file");
     let error = Config::load(&path).expect_err("no UTF-8");
-    assert!(matches!(error, ConfigError::NotText(_)), "{error}");
+    assert!(matches!(error, ConfigError::Refused { .. }), "{error}");
 }
 
 /// A megabyte of the worst is judged within bounds of time, and said in as many lines.

@@ -234,8 +234,32 @@ fn defaults_fill_in_what_is_missing_once_and_change_nothing_else() {
     );
     let chosen = "config globals\n\toption agent_state_dir \"/mnt/x\"\n";
     assert_eq!(run(chosen), chosen);
+    let chosen = "config globals 'g'; option agent_state_dir /mnt/x\n";
+    assert_eq!(run(chosen), chosen);
     let toml = "[[uplink]]\nname = \"wan\"\n";
     assert_eq!(run(toml), toml);
+    // Whatever the file is like, it is read afterwards, with what it had and what was filled in.
+    let uplink = "config uplink 'wan'\n\toption interface 'eth1'\n\toption tier '1'\n";
+    for globals in [
+        "config globals 'globals'; option health_loss_enter '31'\n",
+        "config globals globals; # mine\n\toption health_loss_enter '31'\n",
+        "config globals\n\toption health_loss_enter '31'\nconfig globals 'other'\n",
+        "c globals\n\to health_loss_enter 31\n",
+        "config uplink 'globals_x'\n\toption interface 'eth2'\n\toption tier '2'\nconfig globals\n\toption health_loss_enter '31'",
+    ] {
+        let filled = run(&format!("{uplink}{globals}"));
+        let read = uplinkd::config::Config::parse(&filled, "uplinkd");
+        let read = read.unwrap_or_else(|error| panic!("{error}\n{filled}"));
+        assert_eq!(
+            read.agent.state_dir.to_str(),
+            Some("/etc/uplinkd/state"),
+            "{filled}"
+        );
+        assert_eq!(
+            read.engine.uplinks[0].health.loss.enter.to_string(),
+            "31.0 %"
+        );
+    }
     let mode = fs::Permissions::from_mode(0o640);
     fs::set_permissions(&config, mode).expect("a mode");
     let aim = desk.path("elsewhere");
