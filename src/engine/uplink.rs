@@ -13,6 +13,7 @@
 
 mod absence;
 mod basis;
+mod blame;
 mod cold;
 mod doubt;
 mod drilled;
@@ -48,10 +49,8 @@ use crate::engine::score::{LastingScore, score};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::status::UplinkStatus;
-use crate::engine::suspicion::{Observation, SuspectedFault};
-use crate::engine::target::TargetTrack;
 use crate::routing::{Attachment, Family};
-use crate::units::{Counters, Moment, ProbeId, Target, Wall};
+use crate::units::{Counters, Moment, ProbeId, Wall};
 
 use cold::StandbySight;
 use health::{Phase, Signal};
@@ -428,50 +427,6 @@ impl Uplink {
     pub fn pace_of_round(&self, then: Moment) -> Option<Pace> {
         let is_due = self.next_round().is_some_and(|at| at <= then);
         is_due.then(|| self.monitor.pacer.pace(&self.monitor.situation(then)))
-    }
-
-    /// What it knows of a target by probes sent from `since` on; nothing if it cannot know.
-    pub fn observation(&self, target: &Target, since: Moment) -> Option<Observation> {
-        let is_whole = self.link.attachment.trouble.is_none();
-        let is_down = self.monitor.health.phase() == Phase::Down;
-        let seen = self.monitor.targets.observation(target, since, is_down);
-        seen.filter(|_| is_whole)
-    }
-
-    /// Asks all its targets, now and densely for a moment.
-    pub fn probe_now(&mut self, now: Moment) {
-        self.monitor.pacer.probe_for_others(now);
-    }
-
-    /// The uplink is to blame, and not the target in question.
-    pub fn found_at_fault(
-        &mut self,
-        target: Target,
-        fault: SuspectedFault,
-        now: Moment,
-        out: &mut Outbox,
-    ) {
-        if let SuspectedFault::SetAside(why) = &fault {
-            let reason = format!("{target} {why}: set aside, asked again later");
-            let reports = &mut self.monitor.reports;
-            reports.target(target, [State::Up, State::Down], reason, now);
-        }
-        self.monitor.found_at_fault(fault, now);
-        self.settle(now, out);
-    }
-
-    /// The target is at fault on all uplinks: it is no reason to call this one anything.
-    pub fn excuse(&mut self, target: &Target, why: &str, now: Moment) {
-        if let Some(place) = self.monitor.targets.find(target) {
-            self.monitor.excuse(place, why, now);
-        }
-    }
-
-    /// A target that was set aside for all uplinks counts again.
-    pub fn reinstate(&mut self, target: &Target) -> bool {
-        let targets = &mut self.monitor.targets;
-        let place = targets.find(target);
-        place.is_some_and(|place| TargetTrack::reinstate(targets.at_mut(place)))
     }
 
     /// When the first round of its present silence was sent.

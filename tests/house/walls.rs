@@ -12,7 +12,7 @@ const MOST_VAGUE_WORDS: usize = 10;
 /// Lines of a file without its tests, at most; and the files that are still longer.
 const MOST_LINES: usize = 500;
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/engine.rs", 710),
+    ("src/engine.rs", 600),
     ("src/engine/uplink/monitor.rs", 636),
 ];
 /// Methods and fields of a type, at most, where its doc gives no reason after [`REASON`].
@@ -23,10 +23,10 @@ const REASON: &str = "Large:";
 /// The layers of the engine, from the top: a file imports files of its own layer and of those below it. A file
 /// without a line is about all uplinks and groups, in the layer below `Engine`.
 const ENGINE_LAYERS: &[(&str, &[&str])] = &[
-    ("Engine", &["engine.rs"]),
+    ("Engine", &["engine.rs", "follow.rs"]),
     ("all uplinks and groups", &[]),
     ("group", &["common_outage.rs", "group.rs", "group/"]),
-    ("uplink", &["uplink.rs"]),
+    ("uplink", &["uplink.rs", "uplink/blame.rs"]),
     ("what an uplink owns", &["uplink/"]),
     (
         "parts",
