@@ -155,7 +155,7 @@ fn samples() -> SampleBook {
         probes.sent += 300;
         probes.answered += if slot % 11 == 0 { 290 } else { 300 };
         let traffic = SortedMap::<UplinkName, Counters>::new();
-        gatherer.read(&status, &traffic, |_| probes, wall(now));
+        gatherer.read(&status.figures(), &traffic, |_| probes, wall(now));
         if gatherer.is_due_to_write(wall(now)) {
             drop(gatherer.to_write(wall(now)));
         }

@@ -427,7 +427,8 @@ impl Daemon {
         let network = network_of(&self.config, event.change.uplink());
         let record = event.record_in(self.clock.wall(), EventContext { network, ..context });
         let (status, now) = (self.status(), self.clock.now());
-        self.state.samples.follow(&status, self.clock.wall());
+        let figures = status.figures();
+        self.state.samples.follow(&figures, self.clock.wall());
         self.announcer.announce(&record, &status, &self.netifd, now);
         self.answer_drill(&record);
     }

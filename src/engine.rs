@@ -66,7 +66,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::action::Action;
-use crate::engine::agent_status::agent_status;
+use crate::engine::agent_status::{agent_status, figures};
 use crate::engine::command::Command;
 pub use crate::engine::command::CommandRefusal;
 use crate::engine::damping::Flaps;
@@ -93,9 +93,9 @@ use crate::engine::settings::{Settings, SharedSettings};
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
-use crate::engine::status::{AgentState, Choices, Status};
+use crate::engine::status::{AgentState, Choices, Status, UplinkFigures};
 use crate::engine::timer::DeadlineOwner;
-use crate::engine::uplink::{Outbox, Uplink};
+use crate::engine::uplink::{Outbox, Purse, Uplink};
 use crate::engine::view::EngineView;
 use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, Moment, UplinkName, Wall};
@@ -182,16 +182,8 @@ impl Engine {
                 uplink,
                 id,
                 outcome,
-            } => {
-                if let Some(place) = self.id(&uplink) {
-                    self.uplinks[place.index()].probed(id, outcome, now, &mut self.outbox);
-                }
-            }
-            Input::SentLate { uplink, id, by } => {
-                if let Some(place) = self.id(&uplink) {
-                    self.uplinks[place.index()].sent_late(id, by);
-                }
-            }
+            } => self.on(&uplink, |one, out| one.probed(id, outcome, now, out)),
+            Input::SentLate { uplink, id, by } => self.on(&uplink, |one, _| one.sent_late(id, by)),
             Input::AnswersRead { until } => {
                 let uplinks = self.uplinks.iter_mut();
                 uplinks.for_each(|uplink| uplink.answers_read(until));
@@ -202,10 +194,8 @@ impl Engine {
                 self.outbox.events.extend(self.stalls.add(lasts, now));
             }
             Input::Counters { uplink, counters } => {
-                if let Some(id) = self.id(&uplink) {
-                    let counters = self.drills.as_if_cut(&uplink, counters);
-                    self.uplinks[id.index()].counted(counters, now);
-                }
+                let counters = self.drills.as_if_cut(&uplink, counters);
+                self.on(&uplink, |one, _| one.counted(counters, now));
             }
             Input::Settings(settings) => self.reload(*settings, now),
             Input::Moved {
@@ -214,13 +204,12 @@ impl Engine {
                 gateway,
                 gateway6,
             } => {
-                if let Some(id) = self.id(&uplink) {
-                    let uplink = &mut self.uplinks[id.index()];
-                    let mut settings = uplink.settings().clone();
+                self.on(&uplink, |one, _| {
+                    let mut settings = one.settings().clone();
                     settings.interface = interface;
                     (settings.gateway, settings.gateway6) = (gateway, gateway6);
-                    uplink.adapt(id, settings, now);
-                }
+                    one.adapt(one.id(), settings, now);
+                });
             }
             Input::Time(time) => {
                 let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
@@ -329,7 +318,8 @@ impl Engine {
 
     /// So much was spent on a metered uplink that [`Engine::unspent`] should be written down again.
     pub fn has_spent(&self) -> bool {
-        self.uplinks.iter().any(Uplink::has_spent)
+        let mut purses = self.uplinks.iter().filter_map(Uplink::purse);
+        purses.any(Purse::is_unkept)
     }
 
     /// Whether a command can be followed; [`Engine::handle_input`] follows it.
@@ -368,6 +358,11 @@ impl Engine {
         self.traces.shown(self.drills.shown(status))
     }
 
+    /// The part of it that samples take.
+    pub fn figures(&self) -> Vec<UplinkFigures> {
+        figures(self.view(), &self.drills)
+    }
+
     /// The drill that goes on, and when the next one is due by itself.
     pub fn drills(&self) -> &Drills {
         &self.drills
@@ -380,6 +375,13 @@ impl Engine {
     fn id(&self, name: &UplinkName) -> Option<UplinkId> {
         let uplink = { self.uplinks.iter() }.find(|uplink| uplink.settings().name == *name);
         uplink.map(Uplink::id)
+    }
+
+    /// Does something to an uplink, if there is one of this name.
+    fn on(&mut self, name: &UplinkName, does: impl FnOnce(&mut Uplink, &mut Outbox)) {
+        if let Some(id) = self.id(name) {
+            does(&mut self.uplinks[id.index()], &mut self.outbox);
+        }
     }
 
     /// What was not looked at for long is no evidence.
@@ -403,9 +405,7 @@ impl Engine {
             self.restore(issued, now);
         }
         for (name, learner) in earlier.learnt {
-            if let Some(id) = self.id(&name) {
-                self.uplinks[id.index()].recall(learner);
-            }
+            self.on(&name, |one, _| one.recall(learner));
         }
         for (name, left) in earlier.unspent {
             let uplink = self.id(&name).map(|id| &mut self.uplinks[id.index()]);
@@ -477,12 +477,7 @@ impl Engine {
             let turns = self.outbox.turns.drain(..);
             for change in self.flaps.observe(damping, now, turns) {
                 let uplink = self.uplinks[change.uplink.index()].settings();
-                let flap = Change::Flap {
-                    uplink: uplink.name.clone(),
-                    interface: uplink.interface.clone(),
-                    is_suppressed: change.is_suppressed,
-                };
-                (self.outbox.events).push(Event::new(now, flap, change.reason));
+                self.outbox.events.push(change.event(uplink, now));
             }
         }
         self.is_stale |= std::mem::take(&mut self.outbox.is_changed);

@@ -1,4 +1,4 @@
-//! Samples in the loop: taken with the status and the counters, and written beside the loop.
+//! Samples in the loop: taken of the figures and the counters, and written beside the loop.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Daemon;
 use crate::control::{Call, Request, Response};
-use crate::engine::status::Status;
+use crate::engine::status::UplinkFigures;
 use crate::samples::SampleBook;
 use crate::samples::gather::SampleGatherer;
 use crate::samples::{file, lines};
@@ -58,8 +58,8 @@ impl AgentSamples {
     }
 
     /// The states may have changed.
-    pub(super) fn follow(&mut self, status: &Status, wall: Wall) {
-        self.gatherer.follow(status, wall);
+    pub(super) fn follow(&mut self, uplinks: &[UplinkFigures], wall: Wall) {
+        self.gatherer.follow(uplinks, wall);
     }
 
     /// Answers a request for them. Beside the loop, as it takes a while on a small machine.
@@ -114,12 +114,12 @@ impl Daemon {
     /// Takes what is measured now.
     pub(super) fn read_samples(&mut self) {
         let wall = self.clock.wall();
-        let (status, traffic) = (self.status(), self.kernel.all_counters());
+        let (figures, traffic) = (self.decisions.engine.figures(), self.kernel.all_counters());
         let meters = self.announcer.metrics.counted(wall.now());
         let samples = &mut self.state.samples;
         samples
             .gatherer
-            .read(&status, &traffic, |uplink| meters.probes(uplink), wall);
+            .read(&figures, &traffic, |uplink| meters.probes(uplink), wall);
     }
 }
 

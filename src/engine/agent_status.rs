@@ -5,7 +5,9 @@ use super::group::carriers::names;
 use super::kept_flows::KeptFlows;
 use super::settings::Flows;
 use super::stale_flows::StaleFlows;
-use super::status::{AgentState, DrillStatus, SelectionMode, Status, UplinkStatus, Waits};
+use super::status::{
+    AgentState, DrillStatus, SelectionMode, Status, UplinkFigures, UplinkStatus, Waits,
+};
 use super::uplink::{Uplink, UplinkPart};
 use super::view::EngineView;
 use crate::routing::Family;
@@ -49,6 +51,16 @@ pub(super) fn agent_status(
             next: agent.next_drill,
         },
     }
+}
+
+/// The part of it that samples take.
+pub(super) fn figures(view: EngineView<'_>, drills: &Drills) -> Vec<UplinkFigures> {
+    let active = view.groups.default_group().carriers(view.uplinks);
+    let figures = view.uplinks.iter().map(|uplink| UplinkFigures {
+        in_drill: drills.failing() == Some(uplink.id()),
+        ..uplink.figures(active.contains(&uplink.id()))
+    });
+    figures.collect()
 }
 
 fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<UplinkStatus> {

@@ -20,8 +20,9 @@
 
 use std::time::Duration;
 
+use crate::engine::event::{Change, Event};
 use crate::engine::ids::UplinkId;
-use crate::engine::settings::DampingSettings;
+use crate::engine::settings::{DampingSettings, UplinkSettings};
 use crate::engine::state::State;
 use crate::engine::wording::seconds;
 use crate::units::Moment;
@@ -88,6 +89,18 @@ struct Suppression {
 struct Release {
     at: Moment,
     steady: Duration,
+}
+
+impl FlapChange {
+    /// Its event.
+    pub(super) fn event(self, uplink: &UplinkSettings, now: Moment) -> Event {
+        let change = Change::Flap {
+            uplink: uplink.name.clone(),
+            interface: uplink.interface.clone(),
+            is_suppressed: self.is_suppressed,
+        };
+        Event::new(now, change, self.reason)
+    }
 }
 
 impl Flaps {

@@ -101,11 +101,15 @@ impl Drills {
         self.running.as_ref().map(|drill| drill.id)
     }
 
+    /// The same, as soon as its state is not its own.
+    pub(super) fn failing(&self) -> Option<UplinkId> {
+        let drill = self.running.as_ref()?;
+        drill.before.is_some().then_some(drill.id)
+    }
+
     /// The status, with the uplink whose state is not its own: its path was cut, and it is not yet what it was.
     pub(super) fn shown(&self, mut status: Status) -> Status {
-        let running = self.running.as_ref();
-        let failing = running.filter(|drill| drill.before.is_some());
-        let place = failing.map(|drill| drill.id.index());
+        let place = self.failing().map(UplinkId::index);
         if let Some(uplink) = place.and_then(|place| status.uplinks.get_mut(place)) {
             uplink.in_drill = true;
             uplink.reason.insert_str(0, "in a drill: ");

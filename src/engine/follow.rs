@@ -63,9 +63,7 @@ impl Engine {
             }
             Command::Forget { uplink } => {
                 self.pardon(&uplink);
-                if let Some(id) = self.id(&uplink) {
-                    self.uplinks[id.index()].forget();
-                }
+                self.on(&uplink, |one, _| one.forget());
                 self.elect(now, AskedFor::Nothing);
             }
         }
@@ -95,9 +93,9 @@ impl Engine {
     }
 
     fn set_disabled(&mut self, name: &UplinkName, is_disabled: bool, reason: &str, now: Moment) {
-        if let Some(id) = self.id(name) {
-            self.uplinks[id.index()].set_disabled(is_disabled, now, reason, &mut self.outbox);
-        }
+        self.on(name, |one, out| {
+            one.set_disabled(is_disabled, now, reason, out);
+        });
     }
 
     /// A drained uplink takes no new flows as soon as it is known how many it has.

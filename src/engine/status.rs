@@ -292,6 +292,44 @@ pub struct UplinkStatus {
     pub probe_budget: Option<BudgetStatus>,
 }
 
+/// What samples take of an uplink: the part of its status that changes all the time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UplinkFigures {
+    /// Its name.
+    pub name: UplinkName,
+    /// Its state.
+    pub state: State,
+    /// Its path fails on purpose, in a drill, or did just now.
+    pub in_drill: bool,
+    /// It carries the default group.
+    pub is_carrying: bool,
+    /// How good it is.
+    pub score: Option<Score>,
+    /// Median round trip in the window, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// The round trip that 19 of 20 in the window do not exceed, in milliseconds.
+    pub rtt_p95_ms: Option<f64>,
+    /// Jitter (RFC 3550) in milliseconds.
+    pub jitter_ms: Option<f64>,
+}
+
+impl Status {
+    /// What samples take of it.
+    pub fn figures(&self) -> Vec<UplinkFigures> {
+        let figures = self.uplinks.iter().map(|uplink| UplinkFigures {
+            name: uplink.name.clone(),
+            state: uplink.state,
+            in_drill: uplink.in_drill,
+            is_carrying: self.active.contains(&uplink.name),
+            score: uplink.score,
+            rtt_ms: uplink.rtt_ms,
+            rtt_p95_ms: uplink.rtt_p95_ms,
+            jitter_ms: uplink.jitter_ms,
+        });
+        figures.collect()
+    }
+}
+
 /// Why a healthy uplink that is preferred to the one that carries does not carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waits {

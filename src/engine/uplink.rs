@@ -48,7 +48,7 @@ use crate::engine::schedule::{Doubt, Need, Pace, Spread};
 use crate::engine::score::{LastingScore, score};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
-use crate::engine::status::UplinkStatus;
+use crate::engine::status::{UplinkFigures, UplinkStatus};
 use crate::routing::{Attachment, Family};
 use crate::units::{Counters, Moment, ProbeId, Wall};
 
@@ -169,6 +169,11 @@ impl Uplink {
         read_model::status(&self.monitor, &self.link.attachment, part, wall)
     }
 
+    /// The part of that which samples take.
+    pub fn figures(&self, is_carrying: bool) -> UplinkFigures {
+        read_model::figures(&self.monitor, &self.link.attachment, is_carrying).0
+    }
+
     /// The machine slept, or the agent was held up: what was under way then says nothing, and whatever
     /// has lasted begins anew.
     pub fn wake(&mut self, now: Moment) {
@@ -223,11 +228,6 @@ impl Uplink {
     /// What was learnt about its loss.
     pub fn learnt(&self) -> Learner {
         self.monitor.evidence.outage.learnt()
-    }
-
-    /// It has spent so much that it should be written down.
-    pub fn has_spent(&self) -> bool {
-        self.purse().is_some_and(Purse::is_unkept)
     }
 
     /// What its probes may cost, if that is limited.

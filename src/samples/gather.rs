@@ -1,4 +1,4 @@
-//! The gatherer: takes in the status and the counters, and makes a sample of each uplink in each slot.
+//! The gatherer: takes in the figures and the counters of uplinks, and makes a sample of each uplink in each slot.
 //!
 //! Slots are kept by the monotonic clock until they are filed, as a router may learn the time long after it has
 //! started; a slot ends where one of the wall clock ends, as far as that is known.
@@ -9,12 +9,12 @@ use super::{
     Account, BYTES, CARRIED, Figure, Level, MOST_AHEAD, SampleBook, SlotSample, WHOLE, ranked,
     score_of, whole,
 };
-use crate::engine::status::{Status, UplinkStatus};
+use crate::engine::status::UplinkFigures;
 use crate::metrics::ProbeCounts;
 use crate::units::sorted::SortedMap;
 use crate::units::{Counters, Moment, UplinkName, Wall};
 
-/// How often the status is read.
+/// How often they are read.
 const READ_EVERY: Duration = Duration::from_secs(30);
 /// How often samples are written: flash wears.
 const WRITE_EVERY: Duration = Duration::from_secs(6 * 3_600);
@@ -95,18 +95,18 @@ impl OpenSample {
         }
     }
 
-    fn follow(&mut self, status: &UplinkStatus, carries: bool) {
-        self.account = if status.in_drill {
+    fn follow(&mut self, uplink: &UplinkFigures) {
+        self.account = if uplink.in_drill {
             Account::Planned
         } else {
-            Account::of(status.state)
+            Account::of(uplink.state)
         };
-        self.carries = carries;
+        self.carries = uplink.is_carrying;
     }
 
-    fn read(&mut self, status: &UplinkStatus, traffic: Option<Counters>, probes: ProbeCounts) {
-        let score = status.score.map(|score| f64::from(score.0));
-        let values = [status.rtt_ms, status.rtt_p95_ms, status.jitter_ms, score];
+    fn read(&mut self, uplink: &UplinkFigures, traffic: Option<Counters>, probes: ProbeCounts) {
+        let score = uplink.score.map(|score| f64::from(score.0));
+        let values = [uplink.rtt_ms, uplink.rtt_p95_ms, uplink.jitter_ms, score];
         for (readings, value) in self.readings.iter_mut().zip(values) {
             readings.extend(value);
         }
@@ -186,38 +186,33 @@ impl SampleGatherer {
         }
     }
 
-    /// When it wants the status again.
+    /// When it wants the figures again.
     pub fn due(&self) -> Moment {
         let read = self.read.map_or(Moment::START, |read| read + READ_EVERY);
         read.min(self.until)
     }
 
     /// The states may have changed.
-    pub fn follow(&mut self, status: &Status, wall: Wall) {
+    pub fn follow(&mut self, uplinks: &[UplinkFigures], wall: Wall) {
         self.advance(wall);
-        self.open.retain(|open| {
-            status
-                .uplinks
-                .iter()
-                .any(|uplink| uplink.name == open.uplink)
-        });
-        for uplink in &status.uplinks {
-            let carries = status.active.contains(&uplink.name);
-            self.open_sample(&uplink.name).follow(uplink, carries);
+        self.open
+            .retain(|open| uplinks.iter().any(|uplink| uplink.name == open.uplink));
+        for uplink in uplinks {
+            self.open_sample(&uplink.name).follow(uplink);
         }
     }
 
     /// Takes in what is measured now.
     pub fn read(
         &mut self,
-        status: &Status,
+        uplinks: &[UplinkFigures],
         traffic: &SortedMap<UplinkName, Counters>,
         probes: impl Fn(&UplinkName) -> ProbeCounts,
         wall: Wall,
     ) {
-        self.follow(status, wall);
+        self.follow(uplinks, wall);
         self.read = Some(wall.now());
-        for uplink in &status.uplinks {
+        for uplink in uplinks {
             let traffic = traffic.get(&uplink.name).copied();
             let probes = probes(&uplink.name);
             self.open_sample(&uplink.name).read(uplink, traffic, probes);

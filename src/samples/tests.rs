@@ -86,14 +86,15 @@ impl Machine {
         let traffic = uplinks.map(|uplink| (uplink.name.clone(), self.counters));
         let (traffic, probes, wall) = (traffic.collect(), self.probes, self.wall());
         let traffic: SortedMap<_, _> = traffic;
-        self.gatherer.read(&self.status, &traffic, |_| probes, wall);
+        let figures = self.status.figures();
+        self.gatherer.read(&figures, &traffic, |_| probes, wall);
     }
 
     /// The first uplink is in this state from now on.
     fn is_now(&mut self, state: State) {
         self.status.uplinks[0].state = state;
         let wall = self.wall();
-        self.gatherer.follow(&self.status, wall);
+        self.gatherer.follow(&self.status.figures(), wall);
     }
 
     fn book(&self) -> SampleBook {

@@ -71,6 +71,26 @@ fn mend(replay: &mut Replay<DrillWorld>, recovery_ms: Option<u32>) -> Vec<Event>
     replay.input(Input::Drill(DrillNews::Whole(measured)))
 }
 
+#[test]
+fn samples_take_of_a_drill_what_the_status_shows() {
+    let mut replay = site(two());
+    let figures = |replay: &Replay<DrillWorld>| {
+        let wall = Wall::reading(SystemTime::UNIX_EPOCH, replay.now());
+        let figures = replay.engine().figures();
+        assert_eq!(figures, replay.engine().status(wall).figures());
+        figures
+            .into_iter()
+            .map(|one| (one.in_drill, one.is_carrying))
+    };
+    assert!(figures(&replay).eq([(false, true), (false, false)]));
+    cut(&mut replay, "5s");
+    replay.run_until(at(604.0));
+    assert!(figures(&replay).eq([(true, false), (false, true)]));
+    mend(&mut replay, Some(400));
+    replay.run_until(at(620.0));
+    assert!(figures(&replay).eq([(false, true), (false, false)]));
+}
+
 fn result(events: &[Event]) -> Option<(DrillResult, &str)> {
     events.iter().find_map(|event| {
         let Change::Drill(drill) = &event.change else {

@@ -585,6 +585,7 @@ impl Rig {
         }
         assert!(count <= MOST_ACTIONS, "{count} actions at once");
         let after = self.status();
+        assert_eq!(self.engine.figures(), after.figures());
         let goes_as_one = self.failover.policy != Policy::Balance && after.groups.is_empty();
         if goes_as_one {
             self.judge_families(&before, &after, is_by_hand);

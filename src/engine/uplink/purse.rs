@@ -94,7 +94,7 @@ impl Purse {
     }
 
     /// So much is spent that it should be written down.
-    pub(super) fn is_unkept(&self) -> bool {
+    pub fn is_unkept(&self) -> bool {
         self.budget.is_unkept()
     }
 

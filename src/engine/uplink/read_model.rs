@@ -11,7 +11,7 @@ use crate::engine::outage::Demand;
 use crate::engine::round::losses_of_a_failure;
 use crate::engine::score::score;
 use crate::engine::settings::Flows;
-use crate::engine::status::{PastOutage, UplinkStatus, Waits};
+use crate::engine::status::{PastOutage, UplinkFigures, UplinkStatus, Waits};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::{millis, tenths};
 use crate::routing::{Attachment, Family};
@@ -52,28 +52,22 @@ pub(super) fn status(
         pacer,
         ..
     } = monitor;
-    let complaint = evidence.families.complaint();
     let families = attachment.paths.keys().copied();
     let (families, broken) = families.partition(|of| !evidence.families.is_broken(*of));
-    let (loss, rtt, jitter) = delays_and_loss(monitor, attachment);
-    let score = match (health.phase(), loss, rtt) {
-        (Phase::Down | Phase::Absent, _, _) => Some(Score(0)),
-        (_, Some(loss), Some(rtt)) => Some(score(loss, rtt, jitter.unwrap_or_default())),
-        (_, Some(_) | None, _) => None,
-    };
+    let (figures, loss) = figures(monitor, attachment, false);
     let (learner, demand) = (evidence.outage.learnt(), Demand::of(settings));
     UplinkStatus {
         name: settings.name.clone(),
         interface: settings.interface.clone(),
         tier: settings.tier,
         weight: settings.weight,
-        state: health.shown_state(complaint),
+        state: figures.state,
         active: part.is_active,
-        score,
+        score: figures.score,
         loss_percent: loss.map(|loss| tenths(loss.percent())),
-        rtt_ms: rtt.map(millis),
-        rtt_p95_ms: rtt.and_then(|_| targets.rtt_p95()).map(millis),
-        jitter_ms: jitter.map(millis),
+        rtt_ms: figures.rtt_ms,
+        rtt_p95_ms: figures.rtt_p95_ms,
+        jitter_ms: figures.jitter_ms,
         since: wall.at(health.since()),
         reason: reason(monitor),
         last_outage: health.last_outage().map(|outage| PastOutage {
@@ -99,6 +93,38 @@ pub(super) fn status(
         next_hops: next_hops.status(),
         probe_budget: pacer.purse().map(Purse::status),
     }
+}
+
+/// What samples take, and the loss.
+pub(super) fn figures(
+    monitor: &UplinkMonitor,
+    attachment: &Attachment,
+    is_carrying: bool,
+) -> (UplinkFigures, Option<Loss>) {
+    let UplinkMonitor {
+        settings,
+        health,
+        targets,
+        evidence,
+        ..
+    } = monitor;
+    let (loss, rtt, jitter) = delays_and_loss(monitor, attachment);
+    let score = match (health.phase(), loss, rtt) {
+        (Phase::Down | Phase::Absent, _, _) => Some(Score(0)),
+        (_, Some(loss), Some(rtt)) => Some(score(loss, rtt, jitter.unwrap_or_default())),
+        (_, Some(_) | None, _) => None,
+    };
+    let figures = UplinkFigures {
+        name: settings.name.clone(),
+        state: health.shown_state(evidence.families.complaint()),
+        in_drill: false,
+        is_carrying,
+        score,
+        rtt_ms: rtt.map(millis),
+        rtt_p95_ms: rtt.and_then(|_| targets.rtt_p95()).map(millis),
+        jitter_ms: jitter.map(millis),
+    };
+    (figures, loss)
 }
 
 /// Why it is shown in its state, and what else is wrong with it.
