@@ -4,11 +4,11 @@
 //!  kernel task (1) ──── mpsc<Report>, 64 ────┐                  ┌── watch<Wanted> ────> kernel task
 //!  prober thread (1) ── mpsc<Report>, 1024 ──┤                  ├── mpsc<Order>, 1025 ─> prober thread
 //!  control tasks (n) ── mpsc<Call> ──────────┼─> loop: Engine ──┼── reply per call ───> control tasks
-//!  signals ──────────────────────────────────┤                  ├── broadcast ────────> watchers
 //!  ubus tasks (0..2) ── Call, watch<Networks> ┤                  ├── broadcast ────────> ubus, a watcher
-//!  flow mover (0..1) ── mpsc<Report>, 16 ────┤                  ├── flows left ───────> flow mover
-//!  drains (n) ───────── mpsc<Count>, 16 ─────┤                  ├── marks ────────────> drains
-//!  drill (0..1) ─────── mpsc<DrillNews>, 8 ──┤                  ├── its end ──────────> drill
+//!  signals (1 task) ─┬─ mpsc<TaskReport>, 32 ┤                  ├── broadcast ────────> watchers
+//!  flow mover (0..1) ┤                       │                  ├── flows left ───────> flow mover
+//!  drains (n) ───────┤                       │                  ├── marks ────────────> drains
+//!  drill (0..1) ─────┘                       │                  ├── its end ──────────> drill
 //!  metrics thread (0..1) ── mpsc<Request>, 1 ┤                  ├── reply per request > metrics thread
 //!  the engine's next timeout ────────────────┘                  ├── broadcast, 64, twice ───> hooks (2)
 //!                                                               └── log
@@ -40,6 +40,7 @@ mod reverse_path;
 mod samples;
 mod signals;
 mod supervisor;
+mod tasks;
 
 pub use networks::find_networks;
 
@@ -48,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::config::{Config, OnStop, Stated};
@@ -58,21 +60,21 @@ use crate::daemon::alarm::Alarm;
 use crate::daemon::announcer::Announcer;
 use crate::daemon::clock::Clock;
 use crate::daemon::decisions::Decisions;
-use crate::daemon::drain::{DrainTasks, FlowCount};
+use crate::daemon::drain::DrainTasks;
 use crate::daemon::drill::DrillTask;
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::metrics_door::SnapshotRequest;
 use crate::daemon::networks::{Netifd, network_of};
 use crate::daemon::pending::{PendingEvents, SwitchView};
-use crate::daemon::signals::{SignalRequest, Signals};
 use crate::daemon::supervisor::Supervisor;
+use crate::daemon::tasks::TaskReport;
 use crate::engine::action::{Action, Departure, DepartureCause};
 use crate::engine::event::record::EventContext;
 use crate::engine::event::{Change, Event};
-use crate::engine::input::{DrillNews, Input};
+use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
-use crate::kernel::{KernelNews, KernelReport};
+use crate::kernel::KernelReport;
 use crate::probe::{ProbeReport, ProberReport, Probers, TraceJob};
 use crate::routing::Observed;
 
@@ -125,22 +127,19 @@ struct Daemon {
     state: KeptState,
     drains: DrainTasks,
     drill: DrillTask,
-    signals: Signals,
+    tasks: mpsc::Receiver<TaskReport>,
     supervisor: Supervisor,
 }
 
 /// What woke the loop.
 enum Wake {
-    Kernel(KernelNews),
+    Kernel(Option<KernelReport>),
     Probe(Option<ProberReport>),
-    Flows(Option<flows::FlowMoverReport>),
-    Counted(Option<FlowCount>),
-    Drill(Option<DrillNews>),
+    Task(TaskReport),
     Call(Option<Call>),
     Networks(Networks),
     Metrics(SnapshotRequest),
     Timeout,
-    Signal(SignalRequest),
 }
 
 impl Daemon {
@@ -148,6 +147,8 @@ impl Daemon {
         let clock = Clock::start();
         config.engine.seed = u64::from(std::process::id());
         let control = Server::bind(&config.agent.control)?;
+        let (outbox, tasks) = tasks::queue();
+        signals::listen(outbox.clone()).context("cannot listen for signals")?;
         Ok(Self {
             decisions: Decisions::start(&config, clock)?,
             kernel: KernelSide::start(&config, options.observe)?,
@@ -156,11 +157,11 @@ impl Daemon {
             netifd: Netifd::start(&config.agent, &control),
             control,
             announcer: Announcer::start(&config, options.observe, clock.now())?,
-            pending: PendingEvents::new(),
+            pending: PendingEvents::new(outbox.clone()),
             state: KeptState::new(&config.agent.state_dir, options.observe, clock.wall()),
-            drains: DrainTasks::new(),
-            drill: DrillTask::new(),
-            signals: Signals::listen().context("cannot listen for signals")?,
+            drains: DrainTasks::new(outbox.clone()),
+            drill: DrillTask::new(outbox),
+            tasks,
             supervisor: Supervisor::of_environment(),
             config,
             options,
@@ -180,28 +181,24 @@ impl Daemon {
         loop {
             let wake = self.wake().await;
             match wake.context("cannot wait for what comes next")? {
-                Wake::Kernel(KernelNews::Report(Some(report))) => self.kernel_reports(report)?,
-                Wake::Kernel(KernelNews::Report(None)) => {
-                    anyhow::bail!("the kernel task has ended")
-                }
-                Wake::Kernel(KernelNews::FlowMemory) => self.note_flow_memory(),
+                Wake::Kernel(Some(report)) => self.kernel_reports(report)?,
+                Wake::Kernel(None) => anyhow::bail!("the kernel task has ended"),
                 Wake::Probe(Some(report)) => self.prober_reports(report),
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
-                Wake::Flows(Some(report)) => self.pending.flows_moved(report),
-                Wake::Flows(None) => anyhow::bail!("the flow mover has ended"),
-                Wake::Counted(Some(count)) => self.flows_counted(count),
-                Wake::Counted(None) => anyhow::bail!("the counts of flows have ended"),
-                Wake::Drill(Some(news)) => self.decisions.tell(Input::Drill(news)),
-                Wake::Drill(None) => anyhow::bail!("the drill has ended"),
+                Wake::Task(TaskReport::Flows(report)) => self.pending.flows_moved(report),
+                Wake::Task(TaskReport::Counted(count)) => self.flows_counted(count),
+                Wake::Task(TaskReport::Drill(news)) => self.decisions.tell(Input::Drill(news)),
+                Wake::Task(TaskReport::Signal(signal)) => {
+                    match signal.on_stop(self.config.on_stop) {
+                        Some(on_stop) => return self.stop(on_stop).await,
+                        None => drop(self.reload()),
+                    }
+                }
                 Wake::Call(Some(call)) => self.answer(call),
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
                 Wake::Metrics(request) => self.hand_over(request),
                 Wake::Timeout => self.time_has_passed(),
-                Wake::Signal(signal) => match signal.on_stop(self.config.on_stop) {
-                    Some(on_stop) => return self.stop(on_stop).await,
-                    None => drop(self.reload()),
-                },
             }
             if self.kernel.is_known() {
                 self.tell_time();
@@ -226,13 +223,12 @@ impl Daemon {
         self.alarm.set(due.chain(others).min(), self.clock.now())?;
         Ok(tokio::select! {
             biased;
-            news = self.kernel.news() => Wake::Kernel(news),
+            report = self.kernel.report() => Wake::Kernel(report),
             report = self.probers.report() => Wake::Probe(report),
-            report = self.pending.report() => Wake::Flows(report),
-            count = self.drains.count() => Wake::Counted(count),
-            news = self.drill.next() => Wake::Drill(news),
             rang = self.alarm.wait() => { rang?; Wake::Timeout }
-            signal = self.signals.next() => Wake::Signal(signal),
+            // A part of this agent has the other end.
+            Some(report) = self.tasks.recv() => Wake::Task(report),
+            news = self.drill.caller_gone() => Wake::Task(TaskReport::Drill(news)),
             networks = self.netifd.changed() => Wake::Networks(networks),
             call = self.control.calls.recv(), if is_known => Wake::Call(call),
             request = self.announcer.metrics.requested(), if is_known => Wake::Metrics(request),
@@ -250,6 +246,7 @@ impl Daemon {
             KernelReport::Reasserted(restored) => {
                 self.kernel.reasserted(&restored, self.clock.now());
             }
+            KernelReport::FlowMemory => self.note_flow_memory(),
             KernelReport::Lost(error) => return Err(error.into()),
         }
         Ok(())
@@ -451,7 +448,7 @@ impl Daemon {
         self.supervisor.stopping();
         self.stop_drill();
         // A supervisor may send both signals, and each may reach another thread of this process.
-        let hand_over = timeout(SECOND_THOUGHT, self.signals.hand_over()).await;
+        let hand_over = timeout(SECOND_THOUGHT, signals::hand_over(&mut self.tasks)).await;
         let on_stop = hand_over.map_or(on_stop, |()| OnStop::Keep);
         if on_stop == OnStop::Keep
             && let Err(error) = Config::load(&self.options.config_path)

@@ -51,7 +51,7 @@ use observe::Observer;
 pub use path_cut::{LASTS as PATH_CUT_LASTS, PathCut, remove_path_cut};
 use reconcile::Reconciler;
 pub use report::{
-    FlowMemoryLack, FlowMemoryReport, FlowMemoryState, KernelAccess, KernelNews, KernelReport,
+    FlowMemoryLack, FlowMemoryReport, FlowMemoryState, KernelAccess, KernelReport,
     RefusedOperation, Restored, Wanted,
 };
 pub use reverse_path::{ReversePathFilter, looks_at_marks, reverse_path_filter};
@@ -81,16 +81,6 @@ impl Kernel {
         // It fails only if the task has ended, which changes nothing any more.
         drop(self.flow_memory.wait_for(is_done).await);
         self.flow_memory()
-    }
-
-    /// What comes next. Cancel safe.
-    pub async fn news(&mut self) -> KernelNews {
-        tokio::select! {
-            biased;
-            report = self.reports.recv() => KernelNews::Report(report),
-            // It fails where no table is kept.
-            Ok(()) = self.flow_memory.changed() => KernelNews::FlowMemory,
-        }
     }
 
     /// How often the kernel had more events than its buffer holds. A full look follows each overrun.
@@ -145,11 +135,11 @@ pub fn start(
     let overruns = Arc::new(AtomicU32::new(0));
     let (orders, ordered) = watch::channel(FlowMemoryOrder::default());
     let (report, flow_memory) = watch::channel(FlowMemoryReport::default());
+    if access == KernelAccess::Write {
+        tokio::spawn(FlowKeeper::new(ordered, report, sender.clone()).run());
+    }
     let reconciler = Reconciler::open(wanted, (sender, orders), access, overruns.clone())?;
     tokio::spawn(reconciler.run());
-    if access == KernelAccess::Write {
-        tokio::spawn(FlowKeeper::new(ordered, report).run());
-    }
     Ok(Kernel {
         reports,
         overruns,

@@ -9,16 +9,16 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use tokio::time::sleep;
 
 use super::Daemon;
+use super::tasks::{FlowCount, TaskOutbox, TaskReport};
 use crate::control::{Call, Request, Response};
 use crate::engine::action::DrainOrder;
 use crate::engine::command::Command;
 use crate::engine::input::Input;
-use crate::kernel::{KernelError, count_flows};
+use crate::kernel::count_flows;
 use crate::routing::Family;
 use crate::routing::traffic::Marks;
 use crate::units::UplinkName;
@@ -26,15 +26,6 @@ use crate::units::sorted::{SortedMap, SortedSet};
 
 /// How often the flows are counted.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How many counts may wait for the daemon.
-const COUNTS: usize = 16;
-
-/// How many flows an uplink has now.
-#[derive(Debug)]
-pub(super) struct FlowCount {
-    uplink: UplinkName,
-    flows: Result<usize, KernelError>,
-}
 
 /// The drains in progress: one task each.
 #[derive(Debug)]
@@ -42,7 +33,7 @@ pub(super) struct DrainTasks {
     /// The callers that wait for an uplink to be out of service.
     calls: SortedMap<UplinkName, Call>,
     counters: SortedMap<UplinkName, FlowCounter>,
-    counts: (mpsc::Sender<FlowCount>, mpsc::Receiver<FlowCount>),
+    outbox: TaskOutbox,
 }
 
 /// A task that counts flows until it is dropped.
@@ -59,17 +50,12 @@ impl Drop for FlowCounter {
 }
 
 impl DrainTasks {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(outbox: TaskOutbox) -> Self {
         Self {
             calls: SortedMap::new(),
             counters: SortedMap::new(),
-            counts: mpsc::channel(COUNTS),
+            outbox,
         }
-    }
-
-    /// The next count of flows.
-    pub(super) async fn count(&mut self) -> Option<FlowCount> {
-        self.counts.1.recv().await
     }
 
     fn end(&mut self, uplink: &UplinkName) -> Option<Call> {
@@ -142,11 +128,7 @@ impl Daemon {
         let place = places.find_map(|(place, one)| (one.name == uplink).then_some(place));
         let marks = place.and_then(|place| settings.numbering.flow_mark(place));
         let marks = families.iter().filter_map(|family| Some((*family, marks?)));
-        let work = count(
-            uplink.clone(),
-            marks.collect(),
-            self.drains.counts.0.clone(),
-        );
+        let work = count(uplink.clone(), marks.collect(), self.drains.outbox.clone());
         let task = spawn(work).abort_handle();
         let counter = FlowCounter { families, task };
         self.drains.counters.insert(uplink, counter);
@@ -167,18 +149,15 @@ impl Daemon {
 }
 
 /// Counts the flows of an uplink again and again, on a thread that may block.
-async fn count(
-    uplink: UplinkName,
-    marks: SortedSet<(Family, Marks)>,
-    counts: mpsc::Sender<FlowCount>,
-) {
+async fn count(uplink: UplinkName, marks: SortedSet<(Family, Marks)>, outbox: TaskOutbox) {
     loop {
         let own = marks.clone();
         let Ok(flows) = spawn_blocking(move || count_flows(&own)).await else {
             return;
         };
         let uplink = uplink.clone();
-        if counts.send(FlowCount { uplink, flows }).await.is_err() {
+        let count = TaskReport::Counted(FlowCount { uplink, flows });
+        if outbox.send(count).await.is_err() {
             return;
         }
         sleep(LOOK_EVERY).await;

@@ -14,10 +14,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
-
 use super::Daemon;
 use super::clock::Clock;
+use super::tasks::{TaskOutbox, TaskReport};
 use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
 use crate::engine::command::Command;
@@ -32,8 +31,6 @@ use crate::units::{InterfaceName, Moment, Timestamp};
 const LEAD: Duration = Duration::from_secs(1);
 /// The kernel is asked again after this.
 const PROLONG_EVERY: Duration = Duration::from_millis(300);
-/// How much news may wait for the daemon.
-const NEWS: usize = 8;
 
 /// The drill in progress, if one is.
 pub(super) struct DrillTask {
@@ -44,7 +41,7 @@ pub(super) struct DrillTask {
     time_due: Moment,
     /// That the clock is not set was logged.
     is_unset_logged: bool,
-    news: (mpsc::Sender<DrillNews>, mpsc::Receiver<DrillNews>),
+    outbox: TaskOutbox,
 }
 
 /// The thread of the stream. The path is whole soon after `end` is dropped.
@@ -54,31 +51,24 @@ struct StreamThread {
 }
 
 impl DrillTask {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(outbox: TaskOutbox) -> Self {
         Self {
             call: None,
             stream: None,
             time_due: Moment::START,
             is_unset_logged: false,
-            news: mpsc::channel(NEWS),
+            outbox,
         }
     }
 
-    /// What has become of the drill. Its end if the caller is gone. Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<DrillNews> {
-        let gone = async {
-            match &self.call {
-                Some(call) => call.gone().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            news = self.news.1.recv() => news,
-            () = gone => {
-                self.call = None;
-                Some(DrillNews::Abort("the command was ended".to_owned()))
-            }
+    /// Waits until the caller that waits for its result is gone: its end. Cancel safe.
+    pub(super) async fn caller_gone(&mut self) -> DrillNews {
+        match &self.call {
+            Some(call) => call.gone().await,
+            None => pending().await,
         }
+        self.call = None;
+        DrillNews::Abort("the command was ended".to_owned())
     }
 
     /// Does what the engine orders.
@@ -91,11 +81,11 @@ impl DrillTask {
             } => {
                 tracing::info!(%uplink, "a drill begins: its path fails on purpose");
                 let (end, ended) = channel();
-                let news = self.news.0.clone();
-                let work = move || drill(&interface, &targets, &ended, &news);
+                let outbox = self.outbox.clone();
+                let work = move || drill(&interface, &targets, &ended, &outbox);
                 match thread::Builder::new().name("drill".to_owned()).spawn(work) {
                     Ok(thread) => self.stream = Some(StreamThread { end, thread }),
-                    Err(error) => give_up(&self.news.0, format!("no thread for it: {error}")),
+                    Err(error) => give_up(&self.outbox, format!("no thread for it: {error}")),
                 }
             }
             DrillOrder::Mend => {
@@ -203,37 +193,32 @@ pub(super) fn clean_up() {
     }
 }
 
-fn give_up(news: &mpsc::Sender<DrillNews>, why: String) {
+fn give_up(outbox: &TaskOutbox, why: String) {
     for one in [
         DrillNews::Abort(why),
         DrillNews::Whole(StreamMeasure::default()),
     ] {
         // It is lost only when the agent ends.
-        drop(news.blocking_send(one));
+        drop(outbox.blocking_send(TaskReport::Drill(one)));
     }
 }
 
 /// On a thread of its own: a stream, and a path that fails until `ended`.
-fn drill(
-    interface: &InterfaceName,
-    targets: &[IpAddr],
-    ended: &Receiver<()>,
-    news: &mpsc::Sender<DrillNews>,
-) {
+fn drill(interface: &InterfaceName, targets: &[IpAddr], ended: &Receiver<()>, outbox: &TaskOutbox) {
     let mut stream = match EchoStream::open(targets) {
         Ok(stream) => stream,
-        Err(error) => return give_up(news, format!("no socket for its stream: {error}")),
+        Err(error) => return give_up(outbox, format!("no socket for its stream: {error}")),
     };
     let is_ended = || !matches!(ended.try_recv(), Err(TryRecvError::Empty));
     while stream.lasts() < LEAD {
         stream.step();
         if is_ended() {
-            return give_up(news, "ended before it began".to_owned());
+            return give_up(outbox, "ended before it began".to_owned());
         }
     }
     if !stream.is_answered() {
         let why = "no target answers pings: one that does is needed to measure".to_owned();
-        return give_up(news, why);
+        return give_up(outbox, why);
     }
     let cutter = Cutter::start(interface.clone());
     let (mut is_cut, mut failed) = (false, None);
@@ -243,7 +228,7 @@ fn drill(
             Ok(Ok(())) => {
                 is_cut = true;
                 stream.note_cut();
-                drop(news.blocking_send(DrillNews::Cut));
+                drop(outbox.blocking_send(TaskReport::Drill(DrillNews::Cut)));
             }
             Ok(Err(error)) => {
                 failed = Some(if is_cut {
@@ -262,9 +247,10 @@ fn drill(
     }
     cutter.end();
     if let Some(why) = failed {
-        drop(news.blocking_send(DrillNews::Abort(why)));
+        drop(outbox.blocking_send(TaskReport::Drill(DrillNews::Abort(why))));
     }
-    drop(news.blocking_send(DrillNews::Whole(stream.measure())));
+    let whole = DrillNews::Whole(stream.measure());
+    drop(outbox.blocking_send(TaskReport::Drill(whole)));
 }
 
 /// The thread that keeps the path cut. The kernel may wait for all its processors, and the stream for nothing.

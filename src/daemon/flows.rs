@@ -10,10 +10,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use tokio::time::sleep;
 
+use super::tasks::{FlowMoverNews, FlowMoverReport, TaskOutbox, TaskReport};
 use crate::kernel::{
     KernelError, UnansweredFlows, end_flows, end_own_datagrams, end_sockets, end_unanswered,
     forget_flows,
@@ -26,8 +26,6 @@ use crate::units::sorted::SortedSet;
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// Then what this machine itself sends is looked for once more: a tunnel that is idle sends something each 25 s.
 const LOOK_LAST: Duration = Duration::from_secs(30);
-/// How many counts may wait for the daemon.
-const REPORTS: usize = 16;
 
 /// The flows of uplinks that were left.
 #[derive(Clone, Debug, Default)]
@@ -43,38 +41,14 @@ pub(super) struct LeftFlows {
 /// Ends flows, those of one switch at a time.
 #[derive(Debug)]
 pub(super) struct FlowMover {
-    outbox: mpsc::Sender<FlowMoverReport>,
-    pub(super) reports: mpsc::Receiver<FlowMoverReport>,
+    outbox: TaskOutbox,
     running: Option<AbortHandle>,
 }
 
-/// What became of the flows.
-#[derive(Debug)]
-pub(super) struct FlowMoverReport {
-    /// The revision of the routes that left them behind.
-    pub(super) revision: u64,
-    pub(super) news: FlowMoverNews,
-}
-
-#[derive(Debug)]
-pub(super) enum FlowMoverNews {
-    /// The number that was ended, and the error if not all could be.
-    Ended {
-        count: usize,
-        failed: Option<KernelError>,
-    },
-    /// The number that came back and was ended again.
-    CameBack(usize),
-    /// This machine itself still sends by an address that was left.
-    Clings(Vec<(IpAddr, SocketAddr)>),
-}
-
 impl FlowMover {
-    pub(super) fn new() -> Self {
-        let (outbox, reports) = mpsc::channel(REPORTS);
+    pub(super) fn new(outbox: TaskOutbox) -> Self {
         Self {
             outbox,
-            reports,
             running: None,
         }
     }
@@ -85,7 +59,7 @@ impl FlowMover {
         let outbox = self.outbox.clone();
         let work = async move {
             let (count, failed) = end(left.clone()).await;
-            let report = |news| outbox.send(FlowMoverReport { revision, news });
+            let report = |news| outbox.send(TaskReport::Flows(FlowMoverReport { revision, news }));
             // It is lost only when the agent ends.
             let _ = report(FlowMoverNews::Ended { count, failed }).await;
             own_datagrams(&left).await;

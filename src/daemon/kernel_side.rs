@@ -16,8 +16,8 @@ use crate::engine::input::Input;
 use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState, Status};
 use crate::kernel::{
-    self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelNews, KernelReport,
-    RefusedOperation, Restored, Wanted,
+    self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelReport, RefusedOperation,
+    Restored, Wanted,
 };
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
@@ -89,9 +89,9 @@ impl KernelSide {
         })
     }
 
-    /// What comes next from the kernel's tasks.
-    pub(super) async fn news(&mut self) -> KernelNews {
-        self.kernel.news().await
+    /// The next report of the kernel's tasks.
+    pub(super) async fn report(&mut self) -> Option<KernelReport> {
+        self.kernel.reports.recv().await
     }
 
     /// The kernel holds a revision, but for the routes that it refused.
@@ -408,6 +408,7 @@ impl KernelSide {
                 Some(KernelReport::Lost(error)) => return Err(error.into()),
                 Some(
                     KernelReport::Applied { .. }
+                    | KernelReport::FlowMemory
                     | KernelReport::Observed(_)
                     | KernelReport::Reasserted(_),
                 ) => {}

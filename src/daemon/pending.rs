@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::clock::Clock;
-use super::flows::{FlowMover, FlowMoverNews, FlowMoverReport, LeftFlows, retry_elsewhere};
+use super::flows::{FlowMover, LeftFlows, retry_elsewhere};
 use super::kernel_side::KernelSide;
+use super::tasks::{FlowMoverNews, FlowMoverReport, TaskOutbox};
 use crate::config::{Config, FlowSettings, LocalSockets};
 use crate::engine::action::{Departure, DepartureCause};
 use crate::engine::command::IssuedCommand;
@@ -131,10 +132,10 @@ fn is_commanded(change: &Change) -> bool {
 }
 
 impl PendingEvents {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(tasks: TaskOutbox) -> Self {
         Self {
             queue: VecDeque::new(),
-            mover: FlowMover::new(),
+            mover: FlowMover::new(tasks),
             has_complained_of_flows: false,
             reload: None,
             command: None,
@@ -245,11 +246,6 @@ impl PendingEvents {
             self.mover.start(pending.revision, left);
             SwitchStage::MovingFlows { took }
         };
-    }
-
-    /// The next report on flows.
-    pub(super) async fn report(&mut self) -> Option<FlowMoverReport> {
-        self.mover.reports.recv().await
     }
 
     /// Takes a report on flows.

@@ -4,7 +4,7 @@
 //!  watch<FlowMemoryOrder> ── what the routes in place are ready for ─┐
 //!  multicast socket ──────── our table was changed ─────────────────┼─> FlowKeeper ─> a thread of the runtime's pool
 //!  a pause, after other software has changed it ────────────────────┘   (1 task)      reads and writes the table
-//!                                                                          └─> watch<FlowMemoryReport> ─> daemon
+//!                                                      watch<FlowMemoryReport>, mpsc<KernelReport> <─┘ ─> daemon
 //! ```
 //! The table is written when the uplinks change or when it is not whole, and never for a switch.
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Sleep, sleep};
 
@@ -23,7 +23,7 @@ use super::conntrack::forget_flows;
 use super::exchange::Exchange;
 use super::flow_table::{self, HeldTable, TableForm};
 use super::message;
-use super::report::{FlowMemoryReport, FlowMemoryState};
+use super::report::{FlowMemoryReport, FlowMemoryState, KernelReport};
 use crate::routing::traffic::Marks;
 use crate::routing::{Family, FlowMemory};
 use crate::units::sorted::SortedSet;
@@ -52,6 +52,8 @@ pub(super) struct FlowMemoryOrder {
 pub(super) struct FlowKeeper {
     orders: watch::Receiver<FlowMemoryOrder>,
     report: watch::Sender<FlowMemoryReport>,
+    /// Told that there is another report.
+    reports: mpsc::Sender<KernelReport>,
     /// Taken by a thread while it is at work; none as long as there is no netlink socket.
     writer: Option<TableWriter>,
     monitor: Option<TokioSocket>,
@@ -68,10 +70,12 @@ impl FlowKeeper {
     pub(super) fn new(
         orders: watch::Receiver<FlowMemoryOrder>,
         report: watch::Sender<FlowMemoryReport>,
+        reports: mpsc::Sender<KernelReport>,
     ) -> Self {
         Self {
             orders,
             report,
+            reports,
             writer: None,
             monitor: None,
             settled: None,
@@ -157,8 +161,13 @@ impl FlowKeeper {
         };
         self.say(&state);
         let revision = order.revision;
-        self.report
-            .send_replace(FlowMemoryReport { revision, state });
+        let is_off = state == FlowMemoryState::Off;
+        let report = FlowMemoryReport { revision, state };
+        let was_off = self.report.send_replace(report).state == FlowMemoryState::Off;
+        if !(is_off && was_off) {
+            // It is lost only when the agent ends.
+            let _ = self.reports.send(KernelReport::FlowMemory).await;
+        }
     }
 
     /// The table was removed or changed by other software, and is whole again.

@@ -91,15 +91,6 @@ pub enum KernelAccess {
     Observe,
 }
 
-/// What comes from the kernel side.
-#[derive(Debug)]
-pub enum KernelNews {
-    /// A report; none: it has ended.
-    Report(Option<KernelReport>),
-    /// Whether flows are remembered may have changed.
-    FlowMemory,
-}
-
 /// What the kernel side reports.
 #[derive(Debug)]
 pub enum KernelReport {
@@ -117,6 +108,8 @@ pub enum KernelReport {
     },
     /// Objects of ours were removed or changed by another program, and were put back.
     Reasserted(Restored),
+    /// Whether flows are remembered may have changed.
+    FlowMemory,
     /// The kernel cannot be reached, or cannot be written to. The last report.
     Lost(KernelError),
 }

@@ -115,7 +115,7 @@ impl Agent {
         match &report {
             KernelReport::Observed(observed) => self.observed = observed.clone(),
             KernelReport::Reasserted(restored) => self.put_back.extend(restored.what.clone()),
-            KernelReport::Applied { .. } | KernelReport::Lost(_) => {}
+            KernelReport::Applied { .. } | KernelReport::FlowMemory | KernelReport::Lost(_) => {}
         }
         report
     }
