@@ -34,6 +34,7 @@ mod mwan3;
 mod networks;
 mod page;
 mod pending;
+mod probe_reports;
 mod reload;
 mod resume;
 mod reverse_path;
@@ -75,8 +76,9 @@ use crate::engine::event::{Change, Event};
 use crate::engine::input::Input;
 use crate::engine::status::{AgentState, Status};
 use crate::kernel::KernelReport;
-use crate::probe::{ProbeReport, ProberReport, Probers, TraceJob};
+use crate::probe::{ProberReport, Probers, TraceJob};
 use crate::routing::Observed;
+use crate::units::Moment;
 
 /// A hand-over that arrives within this time after a stop signal replaces the stop.
 const SECOND_THOUGHT: Duration = Duration::from_millis(50);
@@ -200,15 +202,15 @@ impl Daemon {
                 Wake::Metrics(request) => self.hand_over(request),
                 Wake::Timeout => self.time_has_passed(),
             }
+            let now = self.clock.now();
             if self.kernel.is_known() {
-                self.tell_time();
-                self.act();
-                let now = self.clock.now();
+                self.tell_time(now);
+                self.act(now);
                 self.announcer.sum_up_repeats(now);
                 self.take_samples(now);
                 self.supervisor.ready();
             }
-            self.supervisor.feed(self.clock.now());
+            self.supervisor.feed(now);
         }
     }
 
@@ -220,7 +222,7 @@ impl Daemon {
         let others = [Some(self.state.samples.due()), self.time_due()];
         let others = others.into_iter().flatten().filter(|_| is_known);
         let due = decision.into_iter().chain(self.supervisor.due());
-        self.alarm.set(due.chain(others).min(), self.clock.now())?;
+        self.alarm.set(due.chain(others).min(), self.clock)?;
         Ok(tokio::select! {
             biased;
             report = self.kernel.report() => Wake::Kernel(report),
@@ -273,50 +275,6 @@ impl Daemon {
         }
     }
 
-    /// The engine's timeout has come. A probe is judged after all that has arrived was read, however late
-    /// the probers or this loop were called.
-    fn time_has_passed(&mut self) {
-        let now = self.clock.now();
-        if self.decisions.lateness.is_reading() {
-            return;
-        }
-        let awaits_answers = self.decisions.engine.awaits_answers(now);
-        if awaits_answers || self.decisions.lateness.is_stall(now) {
-            self.decisions.lateness.read_answers(now);
-            self.probers.read_answers();
-        } else {
-            self.decisions.handle_timeout();
-        }
-    }
-
-    fn prober_reports(&mut self, report: ProberReport) {
-        match report {
-            ProberReport::Outcome(report) => self.probed(report),
-            ProberReport::SentLate { uplink, id, by } => {
-                self.decisions.tell(Input::SentLate { uplink, id, by });
-            }
-            ProberReport::Traced(path) => self.decisions.tell(Input::Traced(path)),
-            ProberReport::AnswersRead(at) => {
-                let until = self.clock.at(at);
-                self.decisions.tell(Input::AnswersRead { until });
-                if let Some(lasts) = self.decisions.lateness.answers_are_read(self.clock.now()) {
-                    self.decisions.tell(Input::Stalled { lasts });
-                }
-                self.decisions.handle_timeout();
-            }
-        }
-    }
-
-    fn probed(&mut self, report: ProbeReport) {
-        tracing::debug!(uplink = %report.uplink, id = %report.id, outcome = ?report.outcome, "probe");
-        self.announcer.metrics.reported(&report);
-        self.decisions.tell(Input::Probe {
-            uplink: report.uplink,
-            id: report.id,
-            outcome: report.outcome,
-        });
-    }
-
     /// Takes what netifd says now.
     fn follow(&mut self, networks: Networks) {
         let moved = self.netifd.follow(networks, &mut self.config);
@@ -358,7 +316,7 @@ impl Daemon {
     // ---- out ----
 
     /// Carries out the actions of the engine.
-    fn act(&mut self) {
+    fn act(&mut self, now: Moment) {
         let (mut events, mut jobs, mut drains) = (Vec::new(), Vec::new(), Vec::new());
         let (mut routes, mut departures) = (None, Vec::new());
         while let Some(action) = self.decisions.engine.poll_action() {
@@ -388,7 +346,7 @@ impl Daemon {
             self.advance_drain(uplink, order);
         }
         for job in &jobs {
-            let (settings, now) = (&self.config.engine, self.clock.now());
+            let settings = &self.config.engine;
             self.announcer.metrics.ordered(settings, &job.probe, now);
         }
         let ordered = self.clock.instant(self.decisions.ordered);
@@ -400,21 +358,21 @@ impl Daemon {
         let has_ended_a_stay = departures.iter().any(is_limit);
         let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
         self.pending.push(view, events, departures);
-        self.announce_what_is_true();
+        self.announce_what_is_true(now);
         if has_ended_a_stay {
             // A restart must not end it again.
             self.keep_memory();
         }
     }
 
-    fn announce_what_is_true(&mut self) {
+    fn announce_what_is_true(&mut self, now: Moment) {
         let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
         let mut has_switched = false;
         for (event, context) in self.pending.take_true(view) {
             has_switched |= matches!(event.change, Change::Switch { .. } | Change::Drill(_));
             self.announce(&event, context);
         }
-        if has_switched || self.state.is_memory_due(&self.decisions, self.clock.now()) {
+        if has_switched || self.state.is_memory_due(&self.decisions, now) {
             self.keep_memory();
         }
     }

@@ -157,6 +157,16 @@ impl Probers {
     pub async fn report(&mut self) -> Option<ProberReport> {
         self.reports.recv().await
     }
+
+    /// How many reports wait.
+    pub fn waiting(&self) -> usize {
+        self.reports.len()
+    }
+
+    /// The next of those that wait.
+    pub fn next_waiting(&mut self) -> Option<ProberReport> {
+        self.reports.try_recv().ok()
+    }
 }
 
 async fn serve(mut inbox: mpsc::Receiver<ProberOrder>, outbox: mpsc::Sender<ProberReport>) {

@@ -12,6 +12,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::clock::Clock;
 use crate::units::Moment;
 
 /// A timer that can be waited for.
@@ -46,13 +47,13 @@ impl Alarm {
     }
 
     /// Goes off at `due`, or never; what was set before no longer holds.
-    pub(super) fn set(&mut self, due: Option<Moment>, now: Moment) -> io::Result<()> {
+    pub(super) fn set(&mut self, due: Option<Moment>, clock: Clock) -> io::Result<()> {
         if due == self.due {
             return Ok(());
         }
         self.due = due;
         let timer = &self.timer.get_ref().0;
-        match due.map(|due| due.since(now)) {
+        match due.map(|due| due.since(clock.now())) {
             // Zero would stop it.
             Some(span) => timer.set(
                 Expiration::OneShot(TimeSpec::from(span.max(Duration::from_nanos(1)))),

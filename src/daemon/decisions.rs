@@ -40,8 +40,7 @@ impl Decisions {
     }
 
     /// Hands the engine the time.
-    pub(super) fn handle_timeout(&mut self) {
-        let now = self.clock.now();
+    pub(super) fn handle_timeout(&mut self, now: Moment) {
         self.record(now, None);
         self.ordered = now;
         self.engine.handle_timeout(now);

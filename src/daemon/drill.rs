@@ -151,8 +151,7 @@ impl Daemon {
     }
 
     /// Tells it when that is due.
-    pub(super) fn tell_time(&mut self) {
-        let now = self.clock.now();
+    pub(super) fn tell_time(&mut self, now: Moment) {
         if self.time_due().is_none_or(|due| now < due) {
             return;
         }
