@@ -42,7 +42,6 @@ use tokio::time::Instant;
 
 use crate::engine::input::{ProbeOutcome, TracedPath};
 use crate::routing::Family;
-use crate::units::sorted::SortedMap;
 use crate::units::{HopPlace, Host, Target, UplinkName};
 pub use echo_stream::EchoStream;
 use flights::Flights;
@@ -196,7 +195,6 @@ async fn serve(mut inbox: mpsc::Receiver<ProberOrder>, outbox: mpsc::Sender<Prob
                 None => break,
             },
             () = prober.names.learn(), if prober.names.is_querying() => {}
-            () = prober.flights.land(), if prober.flights.is_any() => {}
         }
     }
 }
@@ -246,19 +244,20 @@ impl Prober {
             Target::Icmp(address) => {
                 let client = self.clients.icmp(job, Family::of(address));
                 let client = client.map_err(|error| ProbeOutcome::NotSent(error.to_string()))?;
-                let ping = client.ping(address, listen_for);
+                let ping = Box::pin(client.ping(address, listen_for));
                 self.flights.start(&job.probe, ordered, ping);
             }
             Target::Tcp(_) => {
-                let connect = async move { tcp::probe(address, &exit, listen_for).await };
+                let connect = Box::pin(async move { tcp::probe(address, &exit, listen_for).await });
                 self.flights.start_connected(&job.probe, ordered, connect);
             }
             Target::Http(page) => {
-                let get = async move { http::probe(&page, address, &exit, listen_for).await };
+                let get =
+                    Box::pin(async move { http::probe(&page, address, &exit, listen_for).await });
                 self.flights.start_connected(&job.probe, ordered, get);
             }
             Target::Dns(question) => {
-                let query = async move { dns::probe(&question, &exit, listen_for).await };
+                let query = Box::pin(async move { dns::probe(&question, &exit, listen_for).await });
                 self.flights.start_connected(&job.probe, ordered, query);
             }
         }
@@ -281,10 +280,18 @@ impl Prober {
     }
 }
 
-/// One ICMP client per uplink, next hop and family, replaced when the interface is another one.
+/// One ICMP client per uplink, next hop and family, replaced when the interface is another one. So few that a search
+/// among sorted keys takes longer.
 #[derive(Default)]
 struct Clients {
-    icmp: SortedMap<(UplinkName, Option<HopPlace>, Family), Icmp>,
+    icmp: Vec<UplinkClient>,
+}
+
+struct UplinkClient {
+    uplink: UplinkName,
+    hop: Option<HopPlace>,
+    family: Family,
+    icmp: Icmp,
 }
 
 impl Clients {
@@ -292,7 +299,7 @@ impl Clients {
     async fn read(&self) {
         for turn in 0..MOST_TURNS {
             yield_now().await;
-            if turn >= LEAST_TURNS && self.icmp.values().all(Icmp::is_read) {
+            if turn >= LEAST_TURNS && self.icmp.iter().all(|client| client.icmp.is_read()) {
                 break;
             }
         }
@@ -300,18 +307,25 @@ impl Clients {
     }
 
     fn icmp(&mut self, job: &ProbeJob, family: Family) -> io::Result<&mut Icmp> {
-        let key = (job.probe.uplink.clone(), job.probe.hop, family);
-        let is_current = self
-            .icmp
-            .get(&key)
-            .is_some_and(|client| client.is_bound_to(&job.exit));
-        if !is_current {
-            self.icmp.remove(&key);
-            let client = Icmp::open(family, &job.exit)?;
-            self.icmp.insert(key.clone(), client);
-        }
-        self.icmp
-            .get_mut(&key)
-            .ok_or_else(|| io::Error::other("no client"))
+        let (uplink, hop) = (&job.probe.uplink, job.probe.hop);
+        let is_wanted = |known: &UplinkClient| {
+            known.family == family && known.hop == hop && known.uplink == *uplink
+        };
+        let known = self.icmp.iter().position(is_wanted);
+        let current = known.filter(|place| self.icmp[*place].icmp.is_bound_to(&job.exit));
+        let place = if let Some(place) = current {
+            place
+        } else {
+            // The socket of another interface is closed first.
+            drop(known.map(|place| self.icmp.swap_remove(place)));
+            self.icmp.push(UplinkClient {
+                uplink: uplink.clone(),
+                hop,
+                family,
+                icmp: Icmp::open(family, &job.exit)?,
+            });
+            self.icmp.len() - 1
+        };
+        Ok(&mut self.icmp[place].icmp)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::job::{ProbeReport, ProberReport};
@@ -23,34 +23,35 @@ const MOST_CONNECTED: usize = 256;
 /// A probe that leaves so much later than it was ordered has less time than the engine gave it.
 const LATE: Duration = Duration::from_millis(5);
 
-/// The probes in flight. A task ends, and closes its socket, with its answer or its time limit.
+/// What becomes of a probe, as soon as that is known; none if it is not answered in time.
+pub(super) type ProbeFuture = Pin<Box<dyn Future<Output = Option<ProbeOutcome>> + Send>>;
+
+/// The probes in flight. A task ends, and closes its socket, with its answer or its time limit; those that are left when
+/// the prober thread ends, end with its runtime.
 pub(super) struct Flights {
     outbox: mpsc::Sender<ProberReport>,
-    tasks: JoinSet<()>,
-    connected: SortedMap<UplinkName, VecDeque<AbortHandle>>,
+    connected: SortedMap<UplinkName, VecDeque<JoinHandle<()>>>,
 }
 
 impl Flights {
     pub(super) fn new(outbox: mpsc::Sender<ProberReport>) -> Self {
         Self {
             outbox,
-            tasks: JoinSet::new(),
             connected: SortedMap::new(),
         }
     }
 
     /// Starts a probe that shares its socket with others.
     pub(super) fn start(
-        &mut self,
+        &self,
         probe: &ProbeOrder,
         ordered: Instant,
-        flight: impl Future<Output = Option<ProbeOutcome>> + Send + 'static,
-    ) -> AbortHandle {
+        mut flight: ProbeFuture,
+    ) -> JoinHandle<()> {
         let outbox = self.outbox.clone();
         let (uplink, id) = (probe.uplink.clone(), probe.id);
         // The runtime moves the whole of a task three times at its end: a box is all that it moves.
-        self.tasks.spawn(Box::pin(async move {
-            let mut flight = pin!(flight);
+        tokio::spawn(Box::pin(async move {
             let begun = poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await;
             // The probe has left by now: a stall just before it left is part of this.
             let by = now() - ordered;
@@ -78,12 +79,12 @@ impl Flights {
         &mut self,
         probe: &ProbeOrder,
         ordered: Instant,
-        flight: impl Future<Output = Option<ProbeOutcome>> + Send + 'static,
+        flight: ProbeFuture,
     ) {
         let handle = self.start(probe, ordered, flight);
         let connected = self.connected.entry(probe.uplink.clone()).or_default();
         // A handle keeps its task in memory.
-        while connected.front().is_some_and(AbortHandle::is_finished) {
+        while connected.front().is_some_and(JoinHandle::is_finished) {
             connected.pop_front();
         }
         connected.push_back(handle);
@@ -95,15 +96,6 @@ impl Flights {
         {
             oldest.abort();
         }
-    }
-
-    pub(super) fn is_any(&self) -> bool {
-        !self.tasks.is_empty()
-    }
-
-    /// Waits until a probe has ended.
-    pub(super) async fn land(&mut self) {
-        drop(self.tasks.join_next().await);
     }
 }
 
@@ -126,13 +118,14 @@ mod tests {
             listen_for: Duration::from_secs(1),
         };
         let report = runtime.block_on(async {
-            let mut flights = Flights::new(outbox);
+            let flights = Flights::new(outbox);
             let ordered = now();
             // On its way to the socket the prober does not run for a while.
-            flights.start(&probe, ordered, async move {
+            let flight = Box::pin(async move {
                 while now() - ordered < LATE * 2 {}
                 std::future::pending().await
             });
+            flights.start(&probe, ordered, flight);
             reports.recv().await
         });
         let by = match report {
