@@ -246,7 +246,7 @@ impl KernelSide {
     /// A probe with the interface and the mark by which it leaves.
     pub(super) fn job(&self, settings: &Settings, probe: ProbeOrder) -> Option<ProbeJob> {
         let (position, uplink) = place_of(settings, &probe.uplink)?;
-        let mut exit = self.exit(settings, &probe.uplink)?;
+        let mut exit = self.exit_at(settings, position, uplink)?;
         if let Some(hop) = probe.hop {
             exit.mark = settings.numbering.hop_mark(position, hop);
         }
@@ -259,11 +259,19 @@ impl KernelSide {
 
     /// The interface and the mark by which probes of an uplink leave.
     pub(super) fn exit(&self, settings: &Settings, uplink: &UplinkName) -> Option<ProbeExit> {
-        let index = self.attachments.get(uplink)?.index?;
         let (position, uplink) = place_of(settings, uplink)?;
+        self.exit_at(settings, position, uplink)
+    }
+
+    fn exit_at(
+        &self,
+        settings: &Settings,
+        position: u32,
+        uplink: &UplinkSettings,
+    ) -> Option<ProbeExit> {
         Some(ProbeExit {
             interface: uplink.interface.clone(),
-            index,
+            index: self.attachments.get(&uplink.name)?.index?,
             mark: settings.numbering.uplink_mark(position),
         })
     }

@@ -1,7 +1,7 @@
 //! The counters of an interface.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{BufRead, Read, Seek};
 
 use super::error::KernelError;
 use crate::units::{Counters, InterfaceName};
@@ -15,7 +15,7 @@ const TABLE: &str = "/proc/thread-self/net/dev";
 #[derive(Debug)]
 pub struct CounterReader {
     table: File,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl CounterReader {
@@ -26,7 +26,7 @@ impl CounterReader {
     pub fn open() -> Result<Self, KernelError> {
         Ok(Self {
             table: File::open(TABLE).map_err(KernelError::Counters)?,
-            text: String::new(),
+            text: Vec::new(),
         })
     }
 
@@ -40,7 +40,7 @@ impl CounterReader {
     pub fn read_table(&mut self) -> Option<()> {
         self.text.clear();
         self.table.rewind().ok()?;
-        self.table.read_to_string(&mut self.text).ok()?;
+        self.table.read_to_end(&mut self.text).ok()?;
         Some(())
     }
 
@@ -51,19 +51,41 @@ impl CounterReader {
 }
 
 /// proc(5): bytes, packets and six figures more of what came in, then of what went out.
-fn counters_in(table: &str, interface: &InterfaceName) -> Option<Counters> {
-    let figures = table.lines().find_map(|line| {
-        let line = line.trim_ascii_start().strip_prefix(interface.as_str())?;
-        line.strip_prefix(':')
-    })?;
-    let mut figures = figures.split_ascii_whitespace();
-    let mut next = |skipped| figures.nth(skipped)?.parse().ok();
+fn counters_in(mut table: &[u8], interface: &InterfaceName) -> Option<Counters> {
+    let mut figures = loop {
+        let line = table.trim_ascii_start();
+        let own = line.strip_prefix(interface.as_str().as_bytes());
+        if let Some(figures) = own.and_then(|own| own.strip_prefix(b":")) {
+            break figures;
+        }
+        if table.skip_until(b'\n').ok()? == 0 {
+            return None;
+        }
+    };
+    let mut next = |skipped| {
+        for _ in 0..skipped {
+            figure(&mut figures)?;
+        }
+        figure(&mut figures)
+    };
     Some(Counters {
         rx_bytes: next(0)?,
         rx_packets: next(0)?,
         tx_bytes: next(6)?,
         tx_packets: next(0)?,
     })
+}
+
+/// Takes the next figure; none if something else comes next.
+fn figure(text: &mut &[u8]) -> Option<u64> {
+    *text = text.trim_ascii_start();
+    let mut figure = None;
+    while let [digit @ b'0'..=b'9', rest @ ..] = *text {
+        let tens = figure.unwrap_or(0_u64).checked_mul(10)?;
+        figure = Some(tens.checked_add(u64::from(digit - b'0'))?);
+        *text = rest;
+    }
+    figure
 }
 
 #[cfg(test)]
@@ -79,7 +101,7 @@ eth0.2:18446744073709551615 12 1 2 3 4 5 6 700 8 0 0 0 0 0 0
 
     #[test]
     fn counters_are_those_of_the_line_of_the_interface() {
-        let read = |name: &str| counters_in(TEXT, &name.parse().expect("a name"));
+        let read = |name: &str| counters_in(TEXT.as_bytes(), &name.parse().expect("a name"));
         let expected = Counters {
             rx_packets: 12,
             tx_packets: 8,
@@ -89,5 +111,6 @@ eth0.2:18446744073709551615 12 1 2 3 4 5 6 700 8 0 0 0 0 0 0
         assert_eq!(read("eth0.2"), Some(expected));
         assert_eq!(read("eth0"), None);
         assert_eq!(read("h0.2"), None);
+        assert_eq!(read("eth1"), None);
     }
 }

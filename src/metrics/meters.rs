@@ -263,10 +263,8 @@ impl Meters {
         let Some(flight) = place.and_then(|place| self.flights.remove(place)) else {
             return;
         };
-        self.count(&flight, ProbeResult::of(outcome));
-        if let ProbeOutcome::Reply(rtt) = outcome
-            && let Some(uplink) = self.uplinks.get_mut(&flight.uplink)
-        {
+        let uplink = self.count(&flight, ProbeResult::of(outcome));
+        if let (ProbeOutcome::Reply(rtt), Some(uplink)) = (outcome, uplink) {
             uplink.rtt.observe(rtt.as_secs_f64());
         }
     }
@@ -283,10 +281,8 @@ impl Meters {
         }
     }
 
-    fn count(&mut self, flight: &Flight, result: ProbeResult) {
-        let Some(uplink) = self.uplinks.get_mut(&flight.uplink) else {
-            return;
-        };
+    fn count(&mut self, flight: &Flight, result: ProbeResult) -> Option<&mut UplinkMeters> {
+        let uplink = self.uplinks.get_mut(&flight.uplink)?;
         if result.is_sent() {
             uplink.probe_bytes += flight.cost;
         }
@@ -294,6 +290,7 @@ impl Meters {
         if let Some((_, counts)) = targets.find(|(target, _)| *target == flight.target) {
             counts.0[result as usize] += 1;
         }
+        Some(uplink)
     }
 
     /// An event, as it is announced.
