@@ -89,12 +89,12 @@ use crate::engine::prefixes::PrefixAnnouncements;
 use crate::engine::probe_rate::{ProbeRate, keep_step, share_wake_up};
 use crate::engine::refused_sends::RefusedSends;
 use crate::engine::reload::uplinks_of;
-use crate::engine::settings::{Settings, SharedSettings};
+use crate::engine::settings::{Policy, Settings, SharedSettings};
 use crate::engine::stale_flows::StaleFlows;
 use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::status::{AgentState, Choices, Status, UplinkFigures};
-use crate::engine::timer::DeadlineOwner;
+use crate::engine::timer::{DeadlineOwner, FirstDeadline};
 use crate::engine::uplink::{Outbox, Purse, Uplink};
 use crate::engine::view::EngineView;
 use crate::units::sorted::SortedMap;
@@ -124,6 +124,8 @@ pub struct Engine {
     stale_flows: StaleFlows,
     stalls: Stalls,
     refused_sends: RefusedSends,
+    /// When it was last told something.
+    called: Moment,
     /// Something changed that the choice or the routes may depend on.
     is_stale: bool,
     routes: DesiredRoutes,
@@ -152,6 +154,7 @@ impl Engine {
             stale_flows: StaleFlows::default(),
             stalls: Stalls::default(),
             refused_sends: RefusedSends::default(),
+            called: now,
             is_stale: true,
             routes: DesiredRoutes::default(),
             outbox: Outbox::default(),
@@ -162,9 +165,12 @@ impl Engine {
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Moment, input: Input) {
         self.is_stale |= !input.is_routine();
+        let decides = !input.is_of_deadlines();
         self.wake_up(now);
         self.take(input, now);
-        self.decide(now);
+        if decides {
+            self.decide(now);
+        }
     }
 
     fn take(&mut self, input: Input, now: Moment) {
@@ -247,8 +253,10 @@ impl Engine {
         if let Some(departure) = self.stale_flows.take() {
             return Some(Action::Leave(departure));
         }
-        { self.outbox.take_order() }
-            .or_else(|| self.drains.take_order())
+        if let Some(order) = self.outbox.take_order() {
+            return Some(order);
+        }
+        { self.drains.take_order() }
             .or_else(|| self.drills.take_order().map(Action::Drill))
             .or_else(|| self.traces.take_order().map(Action::Trace))
             .or_else(|| self.events.pop_front().map(Action::Event))
@@ -261,23 +269,20 @@ impl Engine {
 
     /// The same, and what is due then.
     pub fn next_deadline(&self) -> Option<(Moment, DeadlineOwner)> {
-        let uplinks = self.uplinks.iter();
-        let uplinks = uplinks.map(|of| (of.next_timeout(), DeadlineOwner::Uplink(of.id())));
-        let groups = self.groups.iter();
-        let groups = groups.map(|group| (group.look_again(), DeadlineOwner::Group));
-        let others = [
-            (self.flaps.next_timeout(), DeadlineOwner::Damping),
-            (self.isolation.next_timeout(), DeadlineOwner::Isolation),
-            (self.drains.next_timeout(), DeadlineOwner::Drain),
-            (self.drills.next_timeout(), DeadlineOwner::Drill),
-            (
-                self.stale_flows.kept.next_timeout(self.view()),
-                DeadlineOwner::KeptFlows,
-            ),
-        ];
-        let all = uplinks.chain(groups).chain(others);
-        let due = all.filter_map(|(at, owner)| Some((at?, owner)));
-        due.min_by_key(|(at, _)| *at)
+        let mut first = FirstDeadline::default();
+        for uplink in &self.uplinks {
+            first.consider(uplink.next_timeout(), DeadlineOwner::Uplink(uplink.id()));
+        }
+        for group in self.groups.iter() {
+            first.consider(group.look_again(), DeadlineOwner::Group);
+        }
+        first.consider(self.flaps.next_timeout(), DeadlineOwner::Damping);
+        first.consider(self.isolation.next_timeout(), DeadlineOwner::Isolation);
+        first.consider(self.drains.next_timeout(), DeadlineOwner::Drain);
+        first.consider(self.drills.next_timeout(), DeadlineOwner::Drill);
+        let kept = self.stale_flows.kept.next_timeout(self.view());
+        first.consider(kept, DeadlineOwner::KeptFlows);
+        first.get()
     }
 
     /// A probe is to be judged that may have been answered since the sockets were read last:
@@ -386,7 +391,8 @@ impl Engine {
 
     /// What was not looked at for long is no evidence.
     fn wake_up(&mut self, now: Moment) {
-        for uplink in &mut self.uplinks {
+        let is_awake = now.since(std::mem::replace(&mut self.called, now)) < ASLEEP;
+        for uplink in self.uplinks.iter_mut().filter(|_| !is_awake) {
             if { uplink.next_timeout() }.is_some_and(|due| now.since(due) >= ASLEEP) {
                 uplink.wake(now);
                 self.is_stale = true;
@@ -450,7 +456,7 @@ impl Engine {
         is_stale |= is_drilled && self.advance_drill(now) && self.settle(now);
         self.set_needs(is_settled || is_stale, now);
         self.drills.hush(&mut self.outbox);
-        self.events.extend(self.outbox.events.drain(..));
+        (self.events).extend(std::mem::take(&mut self.outbox.events));
     }
 
     /// Goes on with a drill; whether it is over. The traffic goes back to its uplink.
@@ -484,7 +490,8 @@ impl Engine {
         self.is_stale |= !self.outbox.events.is_empty();
         self.is_stale |= self.groups.iter().any(|group| group.is_due(now));
         self.is_stale |= self.stale_flows.is_due(self.view(), now);
-        self.is_stale |= self.group_choice(now).has_better_rival();
+        let compares = { self.groups.iter() }.any(|group| group.policy() == Policy::Best);
+        self.is_stale |= compares && self.group_choice(now).has_better_rival();
         let is_stale = std::mem::take(&mut self.is_stale);
         if is_stale {
             self.elect(now, AskedFor::Nothing);

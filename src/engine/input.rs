@@ -106,6 +106,11 @@ pub enum Input {
 }
 
 impl Input {
+    /// It says up to when an answer is waited for, and nothing of an uplink: nothing is decided by it.
+    pub(super) fn is_of_deadlines(&self) -> bool {
+        matches!(self, Self::SentLate { .. } | Self::AnswersRead { .. })
+    }
+
     /// It comes all the time, and changes nothing by itself that the choice depends on.
     pub fn is_routine(&self) -> bool {
         matches!(

@@ -204,7 +204,7 @@ impl KeptFlows {
 
     /// When the first stay is over.
     pub(super) fn next_timeout(&self, view: EngineView<'_>) -> Option<Moment> {
-        let kept = self.0.iter().flat_map(|state| &state.kept);
+        let kept = self.0.as_ref()?.kept.iter();
         let due = kept.filter_map(|(key, kept)| {
             let uplink = uplink_of(view, key)?;
             Some(kept.until(view.settings.failback_flows, uplink))

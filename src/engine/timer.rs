@@ -38,6 +38,32 @@ impl fmt::Display for DeadlineOwner {
     }
 }
 
+/// The first of several deadlines; of two at a time, the one that was considered first.
+#[derive(Default)]
+pub(super) struct FirstDeadline(Option<(Moment, DeadlineOwner)>);
+
+impl FirstDeadline {
+    pub(super) fn consider(&mut self, at: Option<Moment>, owner: DeadlineOwner) {
+        if let Some(at) = at
+            && self.0.is_none_or(|(first, _)| at < first)
+        {
+            self.0 = Some((at, owner));
+        }
+    }
+
+    pub(super) fn get(self) -> Option<(Moment, DeadlineOwner)> {
+        self.0
+    }
+}
+
+/// The first of two deadlines.
+pub(super) fn sooner(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Why an uplink wants to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UplinkTimer {

@@ -49,6 +49,7 @@ use crate::engine::score::{LastingScore, score};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::engine::status::{UplinkFigures, UplinkStatus};
+use crate::engine::timer::sooner;
 use crate::routing::{Attachment, Family};
 use crate::units::{Counters, Moment, ProbeId, Wall};
 
@@ -183,8 +184,7 @@ impl Uplink {
 
     /// When it wants to be looked at again.
     pub fn next_timeout(&self) -> Option<Moment> {
-        let monitor = self.monitor.next_timeout().into_iter();
-        monitor.chain(self.link.due()).min()
+        sooner(self.monitor.next_timeout(), self.link.due())
     }
 
     /// Takes its place in a changed configuration and its settings there. What was learnt stays; what was

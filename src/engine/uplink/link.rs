@@ -5,6 +5,7 @@ use super::cold::{Aim, Cold, StandbyCall, StandbySight, StandbyTurn};
 use super::health::{Health, Phase, Signal};
 use crate::engine::event::Errand;
 use crate::engine::settings::UplinkSettings;
+use crate::engine::timer::sooner;
 use crate::engine::wording::seconds;
 use crate::routing::{Attachment, Trouble};
 use crate::units::{InterfaceName, Moment};
@@ -125,7 +126,7 @@ impl UplinkLink {
     pub(super) fn due(&self) -> Option<Moment> {
         let cold = self.cold.as_ref().and_then(|cold| cold.due());
         let absence = self.absence.as_deref().and_then(PathAbsence::until);
-        cold.into_iter().chain(absence).min()
+        sooner(cold, absence)
     }
 
     /// It is a cold standby that was called, and may still become usable in time.

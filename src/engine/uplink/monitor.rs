@@ -31,7 +31,7 @@ use crate::engine::schedule::{Breadth, Pace, Spread};
 use crate::engine::settings::{Standby, UplinkSettings};
 use crate::engine::suspicion::SuspectedFault;
 use crate::engine::target::TargetTrack;
-use crate::engine::timer::{Timers, UplinkTimer};
+use crate::engine::timer::{Timers, UplinkTimer, sooner};
 use crate::routing::{Attachment, Family, Path};
 use crate::units::sorted::SortedMap;
 use crate::units::{Counters, Moment, ProbeId, Target};
@@ -227,8 +227,7 @@ impl UplinkMonitor {
 
     /// When it wants to be looked at again.
     pub(super) fn next_timeout(&self) -> Option<Moment> {
-        let timers = self.timers.next().into_iter();
-        timers.chain(self.pacer.next_round()).min()
+        sooner(self.timers.next(), self.pacer.next_round())
     }
 
     /// Takes what became of a probe.

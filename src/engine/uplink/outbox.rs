@@ -49,7 +49,18 @@ impl Outbox {
 
     /// Takes all that another one holds.
     pub(super) fn append(&mut self, other: &mut Self) {
-        self.probes.append(&mut other.probes);
+        // Nearly always, but for the probes of a round.
+        let says_nothing = other.events.is_empty()
+            && other.counts.is_empty()
+            && other.turns.is_empty()
+            && other.notices.is_empty()
+            && !other.is_changed;
+        if !other.probes.is_empty() {
+            self.probes.append(&mut other.probes);
+        }
+        if says_nothing {
+            return;
+        }
         self.counts.append(&mut other.counts);
         self.events.append(&mut other.events);
         self.turns.append(&mut other.turns);
