@@ -1,11 +1,13 @@
 //! The clocks.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use crate::alert::utc_offset;
 use crate::units::{LocalMinute, Moment, Timestamp, Wall, ZonedTime};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The monotonic clock and the wall clock; no other part of the agent reads either.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +51,15 @@ impl Clock {
         ZonedTime { utc, offset }
     }
 
-    /// When the local clock will show a minute, as far as its zone tells.
+    /// When the local clock will show a minute, as far as its zone tells; if it leaps over the minute, when it does.
     pub(super) fn when(local: LocalMinute) -> Timestamp {
         let now = utc_offset(SystemTime::now());
-        local.at_offset(utc_offset(local.at_offset(now).0))
+        let offset = utc_offset(local.at_offset(now).0);
+        let mut found = local.at_offset(offset);
+        let leaps = |at: Timestamp| utc_offset(at.0) < offset;
+        while leaps(found) {
+            found.0 += MINUTE;
+        }
+        found
     }
 }

@@ -137,6 +137,12 @@ impl Daemon {
     /// Takes the number of flows of an uplink that is drained.
     pub(super) fn flows_counted(&mut self, count: FlowCount) {
         let FlowCount { uplink, flows } = count;
+        if let Some(call) = self.drains.calls.get(&uplink)
+            && let Request::Command(command) = &call.request
+        {
+            let issued = self.issued(&call.by, command.clone());
+            self.pending.note_command(&issued);
+        }
         self.decisions.tell(match flows {
             Ok(flows) => Input::FlowsCounted { uplink, flows },
             Err(error) => {

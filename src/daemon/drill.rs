@@ -21,6 +21,7 @@ use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
 use crate::engine::command::Command;
 use crate::engine::event::EventKind;
+use crate::engine::event::drill::{DrillFindings, DrillResult};
 use crate::engine::event::record::{EventContext, EventRecord};
 use crate::engine::input::{DrillNews, Input, StreamMeasure};
 use crate::kernel::{PathCut, remove_path_cut};
@@ -179,7 +180,8 @@ impl Daemon {
 
     /// Answers the operator when the drill is over.
     pub(super) fn answer_drill(&mut self, record: &EventRecord) {
-        if record.event == EventKind::Drill {
+        let is_of_it = |drill: &DrillFindings| drill.result != DrillResult::Skipped;
+        if record.event == EventKind::Drill && record.drill.as_ref().is_some_and(is_of_it) {
             self.drill.answer(record);
         }
     }

@@ -62,8 +62,8 @@ struct KnownPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubted {
     No,
-    /// Its hops were asked, and may still answer.
-    Asked,
+    /// Its hops were asked, and may still answer; what they said before.
+    Asked(Option<BrokenAt>),
     /// That says nothing: all of the path answers.
     Whole,
     Broken(BrokenAt),
@@ -101,8 +101,8 @@ impl PathTraces {
     fn broken_at(&self, uplink: &UplinkName) -> Option<BrokenAt> {
         let known = self.known.iter().find(|known| known.uplink == *uplink)?;
         match known.doubt {
-            Doubted::Broken(at) => Some(at),
-            Doubted::No | Doubted::Asked | Doubted::Whole => None,
+            Doubted::Broken(at) | Doubted::Asked(Some(at)) => Some(at),
+            Doubted::No | Doubted::Asked(None) | Doubted::Whole => None,
         }
     }
 
@@ -126,8 +126,8 @@ impl PathTraces {
         let known = self.known.iter_mut().find(|known| known.uplink == name);
         match known {
             Some(known) if in_doubt => {
-                if known.doubt == Doubted::Asked {
-                    known.doubt = known.compare(&hops);
+                if let (Doubted::Asked(_), Some(uplink)) = (known.doubt, uplink) {
+                    known.doubt = known.compare(&hops, is_behind_a_router(uplink.attachment()));
                 }
             }
             _ if in_doubt || !is_healthy => {}
@@ -165,7 +165,12 @@ impl PathTraces {
             if is_healthy {
                 known.doubt = Doubted::No;
             } else if known.may_be_asked(now) && is_in_doubt(uplink) {
-                (known.doubt, known.asked) = (Doubted::Asked, Some(now));
+                let said = match known.doubt {
+                    Doubted::Broken(at) => Some(at),
+                    Doubted::Asked(said) => said,
+                    Doubted::No | Doubted::Whole => None,
+                };
+                (known.doubt, known.asked) = (Doubted::Asked(said), Some(now));
                 let listen_for = known.hops.slowest * 2 + ASK_MARGIN;
                 self.orders.extend(order(uplink, listen_for, true));
             }
@@ -209,16 +214,15 @@ impl PathTraces {
 }
 
 impl KnownPath {
-    /// A hop answers while all is well, and nothing is found yet.
+    /// A hop answers while all is well. In an outage they are asked again and again: it may move.
     fn may_be_asked(&self, now: Moment) -> bool {
         let is_due = (self.asked).is_none_or(|asked| now.since(asked) >= ASK_EVERY);
-        let is_open = matches!(self.doubt, Doubted::No | Doubted::Whole);
-        is_due && is_open && self.hops.between().iter().any(Option::is_some)
+        is_due && self.hops.between().iter().any(Option::is_some)
     }
 
     /// What it says that these answer now. A hop beyond which another one answers is not broken, only silent. The
     /// target, which is asked by all probes, is no hop; where no other one is known, nothing is.
-    fn compare(&self, now: &TracedHops) -> Doubted {
+    fn compare(&self, now: &TracedHops, is_behind_a_router: bool) -> Doubted {
         let hops = { 0.. }.zip(self.hops.between());
         let known = hops.filter_map(|(place, hop)| Some((place, (*hop)?)));
         let known: Vec<(usize, IpAddr)> = known.collect();
@@ -231,7 +235,8 @@ impl KnownPath {
         let answers = |place: usize| now.hops.get(place).is_some_and(Option::is_some);
         let last = known.iter().rposition(|(place, _)| answers(*place));
         let silent = last.map_or(0, |last| last + 1);
-        let of_site = usize::from(nearest == 0 && is_of_a_site(address));
+        let of_site = nearest == 0 && is_of_a_site(address) && is_behind_a_router;
+        let of_site = usize::from(of_site);
         Doubted::Broken(if silent == known.len() {
             BrokenAt::Beyond
         } else if silent < of_site {
@@ -264,6 +269,13 @@ fn is_in_doubt(uplink: &Uplink) -> bool {
     may_fail && uplink.attachment().trouble.is_none()
 }
 
+/// A modem or a router of the same site may be before it: it has no address of a provider.
+fn is_behind_a_router(attachment: &Attachment) -> bool {
+    let mut addresses = attachment.addresses.iter().filter(|one| one.is_ipv4());
+    let is_by_ipv4 = attachment.paths.contains_key(&Family::Ipv4);
+    !is_by_ipv4 || addresses.any(|address| is_of_a_site(*address))
+}
+
 /// An address that a modem or a router of the same site has.
 fn is_of_a_site(address: IpAddr) -> bool {
     match address {
@@ -272,12 +284,14 @@ fn is_of_a_site(address: IpAddr) -> bool {
     }
 }
 
-/// By the first of its targets that is an address of a family that it has; none if it is metered or there is none.
+/// By the first of its targets that is an address of a family that it has, and of IPv4 where there is one: only its
+/// addresses tell a router of the site from one of the provider. None if it is metered or there is none.
 fn order(uplink: &Uplink, listen_for: Duration, in_doubt: bool) -> Option<TraceOrder> {
     let settings = uplink.settings();
     let paths = &uplink.attachment().paths;
-    let mut targets = settings.probe.targets.iter().filter_map(Target::address);
-    let target = targets.find(|target| paths.contains_key(&Family::of(*target)))?;
+    let targets = settings.probe.targets.iter().filter_map(Target::address);
+    let asked = targets.filter(|target| paths.contains_key(&Family::of(*target)));
+    let target = asked.min_by_key(|target| Family::of(*target))?;
     settings.probe_budget.is_none().then(|| TraceOrder {
         uplink: settings.name.clone(),
         target,

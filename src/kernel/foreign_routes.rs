@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::error::KernelError;
 use super::message::{Dump, DumpEntry, LinkDetails, RouteEntry, RuleEntry};
-use super::netfilter::flow_tables;
+use super::netfilter::{MarkWriters, flow_tables, mark_writers};
 use super::observe::Observer;
 use crate::routing::desired::MAIN;
 use crate::routing::{Family, Numbering, Rule};
@@ -30,6 +30,8 @@ pub struct ForeignObjects {
     pub link_details: SortedMap<IfIndex, LinkDetails>,
     /// Flow tables, each by the name of its table of netfilter and its own.
     pub flow_tables: Vec<String>,
+    /// Rules of netfilter that write marks.
+    pub mark_writers: MarkWriters,
 }
 
 /// A rule of another program.
@@ -105,6 +107,7 @@ pub fn foreign_objects(
     let mut observer = Observer::open()?;
     let mut foreign = ForeignObjects {
         flow_tables: flow_tables().map_err(KernelError::Socket)?,
+        mark_writers: mark_writers().map_err(KernelError::Socket)?,
         ..ForeignObjects::default()
     };
     let numbers = own_numbers(numbering, uplinks, groups);

@@ -36,7 +36,8 @@ pub use nftables::{
     PacketField, PacketHook,
 };
 pub(super) use nftables_list::{
-    ChainEntry, CommentedRule, all_chains, all_flow_tables, all_rules, concerns_table, every_rule,
+    ChainEntry, CommentedRule, MarkRule, all_chains, all_flow_tables, all_rules, concerns_table,
+    every_rule,
 };
 pub(super) use socket::{
     SocketEntry, Transport, connected_sockets, end_of_socket, listening_sockets,
@@ -104,6 +105,13 @@ pub(super) fn chains(datagram: &[u8]) -> Vec<ListReply<ChainEntry>> {
 pub(super) fn commented_rules(datagram: &[u8]) -> Vec<ListReply<CommentedRule>> {
     replies(datagram, |kind, body| {
         (kind == nftables::NEW_RULE).then(|| nftables_list::rule(body))?
+    })
+}
+
+/// The same for the rules of netfilter that write marks.
+pub(super) fn mark_rules(datagram: &[u8]) -> Vec<ListReply<MarkRule>> {
+    replies(datagram, |kind, body| {
+        (kind == nftables::NEW_RULE).then(|| nftables_list::mark_rule(body))?
     })
 }
 

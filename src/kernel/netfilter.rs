@@ -10,6 +10,10 @@ pub use super::message::{
     MarkField, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
     PacketField, PacketHook,
 };
+use crate::units::sorted::SortedSet;
+
+/// Our tables have such names.
+const OWN_TABLES: &str = "uplinkd";
 
 /// Makes these changes in the network namespace of this thread.
 ///
@@ -56,6 +60,42 @@ pub fn flow_tables() -> io::Result<Vec<String>> {
         names.extend(listed.map(|listed| listed.entries).unwrap_or_default());
     }
     Ok(names)
+}
+
+/// Chains of other tables with rules that write the marks of packets, and those that write marks of connections; none
+/// where the kernel has no nf_tables.
+///
+/// # Errors
+/// If there is no netlink socket.
+pub fn mark_writers() -> io::Result<MarkWriters> {
+    let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
+    let mut writers = MarkWriters::default();
+    for family in NetfilterFamily::ALL {
+        let request = |number| message::every_rule(family, number);
+        let listed = exchange.list(request, message::mark_rules);
+        let rules = listed.map(|listed| listed.entries).unwrap_or_default();
+        for rule in rules {
+            if rule.table.starts_with(OWN_TABLES) {
+                continue;
+            }
+            let name = format!("{} {}", rule.table, rule.chain);
+            if rule.is_of_connections {
+                writers.of_connections.insert(name);
+            } else {
+                writers.of_packets.insert(name);
+            }
+        }
+    }
+    Ok(writers)
+}
+
+/// Chains of other tables, each by the name of its table and its own, with rules that write marks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarkWriters {
+    /// Of packets.
+    pub of_packets: SortedSet<String>,
+    /// Of connections.
+    pub of_connections: SortedSet<String>,
 }
 
 /// Whether a table of this name with a chain is there.

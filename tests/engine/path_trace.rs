@@ -14,7 +14,7 @@ use uplinkd::replay::{Replay, World, attached};
 use uplinkd::units::{Bytes, Moment};
 
 use crate::lossy::{shown, state};
-use crate::support::{at, brief, name, settings};
+use crate::support::{at, brief, name, probe, settings};
 
 const MODEM: [u8; 4] = [192, 168, 1, 1];
 const ACCESS: [u8; 4] = [203, 0, 113, 1];
@@ -135,6 +135,39 @@ fn an_outage_says_where_the_path_broke_by_the_first_known_hop_that_is_silent() {
         said(&broken_after(&mut replay, 0)).0,
         Some(BrokenAt::AccessLine)
     );
+}
+
+#[test]
+fn a_private_hop_before_an_address_of_the_provider_is_no_router_of_the_site() {
+    let mut attachment = attached(1);
+    attachment.addresses = [IpAddr::from([198, 18, 2, 2])].into();
+    let uplink = name("fiber");
+    let mut replay = Replay::new(two(), PathWorld::new(&[MODEM, ACCESS]));
+    replay.input(Input::Attachment { uplink, attachment });
+    replay.run_until(at(600.0));
+    let events = broken_after(&mut replay, 0);
+    assert_eq!(said(&events).0, Some(BrokenAt::AccessLine));
+}
+
+#[test]
+fn the_path_is_asked_by_ipv4_where_there_is_a_target_of_it() {
+    let mut settings = two();
+    for uplink in &mut settings.uplinks {
+        uplink.probe = probe(&["2001:db8::1", "192.0.2.1"]);
+    }
+    let mut replay = site(settings, &[MODEM, ACCESS]);
+    let orders = &replay.world().orders;
+    assert!(!orders.is_empty());
+    assert!(orders.iter().all(|(_, order)| order.target.is_ipv4()));
+}
+
+#[test]
+fn an_outage_that_moves_is_told_by_the_status() {
+    let mut replay = site(two(), &[MODEM, ACCESS, CORE]);
+    broken_after(&mut replay, 0);
+    assert_eq!(shown(&replay, "fiber").broken_at, Some(BrokenAt::OwnSide));
+    broken_after(&mut replay, 2);
+    assert_eq!(shown(&replay, "fiber").broken_at, Some(BrokenAt::Provider));
 }
 
 #[test]

@@ -26,28 +26,10 @@ pub(super) fn clashes(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_networkd(config, facts));
     findings.extend(on_network_manager(config, facts));
     findings.extend(on_tunnels(config, facts));
-    findings.extend(on_flow_tables(facts));
     let mut said = SortedSet::new();
     // What holds for both families is said once.
     findings.retain(|one| said.insert((one.object.clone(), one.what.clone())));
     findings
-}
-
-/// Flows that bypass the firewall are moved with the others; a drill does not cut them.
-fn on_flow_tables(facts: &Facts) -> Option<Finding> {
-    let names = &facts.foreign.flow_tables;
-    (!names.is_empty()).then(|| {
-        finding(
-            Note,
-            "flow offloading",
-            format!(
-                "{} carries flows past the firewall: they are moved and stay like others, but a drill cuts them \
-                 only when the traffic has moved",
-                names.join(", ")
-            ),
-            "nothing to do",
-        )
-    })
 }
 
 /// A foreign route in one of the agent's tables carries traffic past its decisions.

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::engine::settings::{Flows, SoftFailover, UplinkSettings};
 use crate::kernel::{FlowMemoryState, ForeignRule, ReversePathFilter};
 use crate::routing::attach::attach;
+use crate::routing::traffic::Marks;
 use crate::routing::{Family, RoutingMode, RuleStage};
 use crate::units::UplinkName;
 use crate::units::sorted::{SortedMap, SortedSet};
@@ -22,6 +23,8 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(on_kernel(facts));
     findings.extend(on_shared_interfaces(config));
+    findings.extend(on_mark_writers(config, facts));
+    findings.extend(on_flow_tables(facts));
     findings.extend(on_soft_failover(config, facts));
     let mut said = SortedSet::new();
     let rules = facts.foreign.rules.iter();
@@ -88,6 +91,50 @@ fn is_remembered(config: &Config, facts: &Facts, uplink: &UplinkSettings) -> boo
     let is_blind =
         filter == Some(&ReversePathFilter::Strict) && !facts.looks_at_marks.contains(interface);
     facts.flow_memory.remembers(Family::Ipv4) && is_alone && !is_blind
+}
+
+/// Flows whose packets carry marks of other software are not remembered, and its connection marks may meet ours.
+fn on_mark_writers(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let Some(Marks { mask, .. }) = config.engine.numbering.flow_mark(0) else {
+        return Vec::new();
+    };
+    let writers = &facts.foreign.mark_writers;
+    let named = |of: &SortedSet<String>| {
+        let names: Vec<_> = of.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let packets = named(&writers.of_packets).map(|names| {
+        let what = format!(
+            "rules in {names} mark packets: a flow whose packets carry a mark of other software is not remembered; it \
+             moves whenever the traffic does, and at a doubt"
+        );
+        finding(Note, OBJECT, what, "set `failover.soft` to \"off\", or let them mark fewer flows")
+    });
+    let connections = named(&writers.of_connections).map(|names| {
+        let what = format!(
+            "rules in {names} mark connections: where they write the bits {:#x}, flows are led and ended by them",
+            mask.0
+        );
+        finding(Note, OBJECT, what, "let them keep these bits, or set other bits in `routing.flow_mark`")
+    });
+    packets.into_iter().chain(connections).collect()
+}
+
+/// Flows that bypass the firewall are moved with the others; a drill does not cut them.
+fn on_flow_tables(facts: &Facts) -> Option<Finding> {
+    let names = &facts.foreign.flow_tables;
+    (!names.is_empty()).then(|| {
+        finding(
+            Note,
+            "flow offloading",
+            format!(
+                "{} carries flows past the firewall: they are moved and stay like others, but a drill cuts them \
+                 only when the traffic has moved",
+                names.join(", ")
+            ),
+            "nothing to do",
+        )
+    })
 }
 
 /// New connections wait for the verdict, though there are several uplinks.

@@ -32,13 +32,13 @@ pub(super) const CHAIN_TYPE: u16 = 7;
 pub(super) const HOOK_NUMBER: u16 = 1;
 pub(super) const HOOK_PRIORITY: u16 = 2;
 pub(super) const RULE_CHAIN: u16 = 2;
-const RULE_EXPRESSIONS: u16 = 4;
+pub(super) const RULE_EXPRESSIONS: u16 = 4;
 pub(super) const RULE_USERDATA: u16 = 7;
 /// A comment among the user data of a rule, as `nft` writes and shows it: type, length, text, 0.
 pub(super) const COMMENT: u8 = 0;
 const LIST_ELEMENT: u16 = 1;
-const EXPRESSION_NAME: u16 = 1;
-const EXPRESSION_DATA: u16 = 2;
+pub(super) const EXPRESSION_NAME: u16 = 1;
+pub(super) const EXPRESSION_DATA: u16 = 2;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
@@ -63,13 +63,13 @@ const ELEMENT_TIMEOUT: u16 = 4;
 /// Where a verdict is put, and where steps put a value for each other.
 const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;
-const META_MARK: u32 = 3;
+pub(super) const META_MARK: u32 = 3;
 const META_FAMILY: u32 = 15;
 const META_PROTOCOL: u32 = 16;
 const META_INPUT_NAME: u32 = 6;
 const META_OUTPUT_NAME: u32 = 7;
 const CT_DIRECTION: u32 = 1;
-const CT_MARK: u32 = 3;
+pub(super) const CT_MARK: u32 = 3;
 
 /// The packets that a table of netfilter sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 use netlink_packet_core::NLM_F_DUMP;
 
 use super::nftables::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_TYPE, COMMENT, DELETE_RULE, FLOW_TABLE_NAME, HEADER, HOOK_NUMBER,
-    HOOK_PRIORITY, LIST_CHAINS, LIST_FLOW_TABLES, LIST_RULES, NEW_TABLE, NetfilterFamily,
-    NetfilterTable, RULE_CHAIN, RULE_USERDATA, TABLE_NAME, append_text, header,
+    CHAIN_HOOK, CHAIN_NAME, CHAIN_TYPE, COMMENT, CT_MARK, DELETE_RULE, EXPRESSION_DATA,
+    EXPRESSION_NAME, FLOW_TABLE_NAME, HEADER, HOOK_NUMBER, HOOK_PRIORITY, LIST_CHAINS,
+    LIST_FLOW_TABLES, LIST_RULES, META_MARK, NEW_TABLE, NetfilterFamily, NetfilterTable,
+    RULE_CHAIN, RULE_EXPRESSIONS, RULE_USERDATA, TABLE_NAME, append_text, header,
 };
 use super::wire::{attributes, messages, request};
 
@@ -25,6 +26,15 @@ pub(in crate::kernel) struct CommentedRule {
     pub(in crate::kernel) table: String,
     pub(in crate::kernel) chain: String,
     pub(in crate::kernel) comment: String,
+}
+
+/// A rule that writes a mark, as the kernel lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::kernel) struct MarkRule {
+    pub(in crate::kernel) table: String,
+    pub(in crate::kernel) chain: String,
+    /// It writes that of connections.
+    pub(in crate::kernel) is_of_connections: bool,
 }
 
 /// The request for all chains of a family.
@@ -100,6 +110,43 @@ pub(super) fn rule(body: &[u8]) -> Option<CommentedRule> {
         chain: chain?,
         comment,
     })
+}
+
+/// A rule that writes a mark of packets or of connections: by itself, or by a target of xtables.
+pub(super) fn mark_rule(body: &[u8]) -> Option<MarkRule> {
+    let CommentedRule { table, chain, .. } = rule(body)?;
+    let expressions = attributes(body, HEADER).find(|one| one.kind() == RULE_EXPRESSIONS)?;
+    let mut written = attributes(expressions.value(), 0).filter_map(|one| writes(one.value()));
+    let first = written.next()?;
+    let is_of_connections = first || written.any(|is_of_connections| is_of_connections);
+    Some(MarkRule {
+        table,
+        chain,
+        is_of_connections,
+    })
+}
+
+/// Whether the mark is that of connections which an expression writes; none if it writes none.
+fn writes(expression: &[u8]) -> Option<bool> {
+    const KEY: u16 = 2;
+    const META_SOURCE: u16 = 3;
+    const CT_SOURCE: u16 = 4;
+    const TARGET_NAME: u16 = 1;
+    let part = |kind| attributes(expression, 0).find(|one| one.kind() == kind);
+    let name = text_of(part(EXPRESSION_NAME)?.value())?;
+    let data = part(EXPRESSION_DATA)?;
+    let field = |kind| attributes(data.value(), 0).find(|one| one.kind() == kind);
+    let key = || Some(u32::from_be_bytes(*field(KEY)?.value().first_chunk()?));
+    match name.as_str() {
+        "meta" => (field(META_SOURCE).is_some() && key() == Some(META_MARK)).then_some(false),
+        "ct" => (field(CT_SOURCE).is_some() && key() == Some(CT_MARK)).then_some(true),
+        "target" => match text_of(field(TARGET_NAME)?.value())?.as_str() {
+            "MARK" => Some(false),
+            "CONNMARK" => Some(true),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn comment_in(mut data: &[u8]) -> Option<String> {

@@ -16,8 +16,8 @@ use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use uplinkd::kernel::netfilter::{
-    MarkField, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep, NetfilterTable,
-    PacketField, PacketHook, commit,
+    MarkField, MarkWriters, NetfilterBatch, NetfilterChain, NetfilterFamily, NetfilterStep,
+    NetfilterTable, PacketField, PacketHook, commit, mark_writers,
 };
 use uplinkd::kernel::{FlowMemoryState, end_flows, forget_flows};
 use uplinkd::routing::desired::TrafficRoutes;
@@ -441,6 +441,35 @@ fn forward(port: u16) {
     ];
     batch.add_rule(THEIRS, &chain, "forwarded", &steps);
     commit(&batch).expect("the kernel forwards");
+}
+
+#[test]
+fn rules_that_write_marks_are_found_and_those_of_the_agent_are_not() {
+    netns::run(async |world| {
+        let mut site = Site::new(world, Nat::None).await;
+        site.carry(FIBER, &[FIBER, LTE]).await;
+        assert_eq!(mark_writers().expect("listed"), MarkWriters::default());
+        let chain = |name| NetfilterChain { name, ..PREROUTING };
+        let mut batch = NetfilterBatch::default();
+        batch.add_table(THEIRS);
+        for (name, written) in [
+            ("of-packets", Some(MarkField::Packet)),
+            ("of-connections", Some(MarkField::Connection)),
+            ("none", None),
+        ] {
+            batch.add_chain(THEIRS, &chain(name));
+            let mark = NetfilterStep::Put(0x10_u32.to_ne_bytes().to_vec());
+            let last = written.map_or(NetfilterStep::Accept, NetfilterStep::Store);
+            batch.add_rule(THEIRS, &chain(name), "", &[mark, last]);
+        }
+        commit(&batch).expect("the kernel takes rules");
+        let found = mark_writers().expect("listed");
+        assert_eq!(found.of_packets, ["theirs of-packets".to_owned()].into());
+        assert_eq!(
+            found.of_connections,
+            ["theirs of-connections".to_owned()].into()
+        );
+    });
 }
 
 #[test]

@@ -696,6 +696,23 @@ fn soft_failover_that_has_no_free_standby_is_reported_with_the_key_that_allows_o
 }
 
 #[test]
+fn rules_of_other_software_that_write_marks_are_reported_with_what_becomes_of_their_flows() {
+    let mut facts = good();
+    facts.foreign.mark_writers.of_packets = ["qos p".to_owned()].into();
+    facts.foreign.mark_writers.of_connections =
+        ["theirs a".to_owned(), "theirs b".to_owned()].into();
+    assert_eq!(
+        said(TWO_UPLINKS, &facts),
+        [
+            "Note flow memory: rules in qos p mark packets: a flow whose packets carry a mark of other software is not \
+             remembered; it moves whenever the traffic does, and at a doubt",
+            "Note flow memory: rules in theirs a, theirs b mark connections: where they write the bits 0xff000000, flows \
+             are led and ended by them"
+        ]
+    );
+}
+
+#[test]
 fn a_flow_table_is_reported_with_what_that_means_for_a_drill() {
     let mut facts = good();
     facts.foreign.flow_tables = vec!["fw4 ft".to_owned()];
