@@ -69,7 +69,13 @@ impl Netifd {
 
     /// Takes a report of netifd and applies it to the configuration; returns what changed.
     pub(super) fn follow(&mut self, networks: Networks, config: &mut Config) -> Vec<Input> {
-        self.networks = networks;
+        let before = std::mem::replace(&mut self.networks, networks);
+        for (uplink, Followed { network, .. }) in &config.networks {
+            let is_news = before.is_empty() || before.contains_key(network);
+            if is_news && !self.networks.contains_key(network) {
+                tracing::warn!(%uplink, "netifd has no network {network}: correct `network`");
+            }
+        }
         self.lay_over(config)
     }
 
@@ -129,60 +135,138 @@ pub fn find_networks(config: &mut Config) {
     }
 }
 
-/// The changes, as inputs.
+/// The changes, as inputs. All uplinks move at once: two may have changed their devices with each other.
 fn lay_over(config: &mut Config, networks: &Networks) -> Vec<Input> {
     let Config {
         networks: followed,
         engine,
         ..
     } = config;
-    let moved = followed.iter();
+    let uplinks = &mut engine.uplinks;
+    let before = uplinks.clone();
+    for uplink in &mut *uplinks {
+        let followed = followed.get(&uplink.name);
+        if let Some((followed, network)) =
+            followed.and_then(|followed| Some((followed, networks.get(&followed.network)?)))
+        {
+            locate(uplink, followed, network);
+        }
+    }
+    while let Some((place, other)) = clash(uplinks, &before) {
+        tracing::warn!(
+            uplink = %uplinks[place].name,
+            %other,
+            interface = %uplinks[place].interface,
+            "netifd has it on the interface of another uplink; left where it was"
+        );
+        uplinks[place].clone_from(&before[place]);
+    }
+    let moved = uplinks
+        .iter()
+        .zip(&before)
+        .filter(|(now, before)| now != before);
     moved
-        .filter_map(|(uplink, followed)| {
-            let network = networks.get(&followed.network)?;
-            locate(uplink, followed, network, &mut engine.uplinks)
+        .map(|(uplink, _)| Input::Moved {
+            uplink: uplink.name.clone(),
+            interface: uplink.interface.clone(),
+            gateway: uplink.gateway,
+            gateway6: uplink.gateway6,
         })
         .collect()
 }
 
-fn locate(
-    name: &UplinkName,
-    followed: &Followed,
-    network: &Network,
-    uplinks: &mut [UplinkSettings],
-) -> Option<Input> {
-    let place = uplinks.iter().position(|uplink| uplink.name == *name)?;
-    let device = network.device.as_ref();
-    let interface = device.unwrap_or(&uplinks[place].interface).clone();
-    let mut others = uplinks.iter().filter(|other| other.name != *name);
-    if let Some(other) = others.find(|other| other.interface == interface) {
-        tracing::warn!(
-            uplink = %name,
-            other = %other.name,
-            %interface,
-            "netifd has it on the interface of another uplink; left where it was"
-        );
-        return None;
-    }
+fn locate(uplink: &mut UplinkSettings, followed: &Followed, network: &Network) {
     let hop = |configured, reported: Option<_>| match configured {
         Gateway::Auto => reported.map_or(Gateway::Auto, Gateway::Address),
         Gateway::None | Gateway::Address(_) => configured,
     };
-    let uplink = &mut uplinks[place];
-    let now = (
-        interface,
-        hop(followed.gateway, network.gateway),
-        hop(followed.gateway6, network.gateway6),
-    );
-    if now == (uplink.interface.clone(), uplink.gateway, uplink.gateway6) {
-        return None;
-    }
-    (uplink.interface, uplink.gateway, uplink.gateway6) = now.clone();
-    let (interface, gateway, gateway6) = now;
-    Some(Input::Moved {
-        uplink: name.clone(),
-        interface,
-        gateway,
-        gateway6,
+    uplink.interface = network.device.as_ref().unwrap_or(&uplink.interface).clone();
+    uplink.gateway = hop(followed.gateway, network.gateway);
+    uplink.gateway6 = hop(followed.gateway6, network.gateway6);
+}
+
+/// An uplink that has come to the interface of another one, by its place, and that one's name.
+fn clash(uplinks: &[UplinkSettings], before: &[UplinkSettings]) -> Option<(usize, UplinkName)> {
+    let has_come = |place: usize| uplinks[place].interface != before[place].interface;
+    let mut places = (0..uplinks.len()).filter(|place| has_come(*place));
+    places.find_map(|place| {
+        let mut others = uplinks
+            .iter()
+            .filter(|other| other.name != uplinks[place].name);
+        let other = others.find(|other| other.interface == uplinks[place].interface)?;
+        Some((place, other.name.clone()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str) -> InterfaceName {
+        name.parse().expect("a name")
+    }
+
+    /// Uplinks of these names that follow networks of these names, and `fixed` on eth9.
+    fn following(names: &[&str]) -> Config {
+        let uplinks = names
+            .iter()
+            .map(|name| format!("[[uplink]]\nname = \"{name}\"\nnetwork = \"{name}\"\ntier = 1\n"));
+        let fixed = "[[uplink]]\nname = \"fixed\"\ninterface = \"eth9\"\ntier = 2\n";
+        let text: Vec<_> = uplinks.chain([fixed.to_owned()]).collect();
+        Config::parse(&text.concat(), "uplinkd.toml").expect("a configuration")
+    }
+
+    /// netifd has these networks on these devices: what moves, and where all are then.
+    fn report(config: &mut Config, networks: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let mut reported = Networks::new();
+        for (name, on) in networks {
+            let network = Network {
+                is_up: true,
+                device: Some(device(on)),
+                ..Network::default()
+            };
+            reported.insert(device(name), network);
+        }
+        let moved = lay_over(config, &reported);
+        let moved = moved.into_iter().map(|input| {
+            let Input::Moved { uplink, .. } = input else {
+                panic!("{input:?}");
+            };
+            uplink.to_string()
+        });
+        let uplinks = config.engine.uplinks.iter();
+        (
+            moved.collect(),
+            uplinks.map(|uplink| uplink.interface.to_string()).collect(),
+        )
+    }
+
+    #[test]
+    fn networks_that_change_their_devices_with_each_other_are_followed() {
+        let mut config = following(&["wan", "wwan"]);
+        report(&mut config, &[("wan", "eth1"), ("wwan", "eth2")]);
+        let (moved, now) = report(&mut config, &[("wan", "eth2"), ("wwan", "eth1")]);
+        assert_eq!((moved.len(), now.join(" ").as_str()), (2, "eth2 eth1 eth9"));
+        // One after the other, in either order.
+        let (_, now) = report(&mut config, &[("wan", "eth1"), ("wwan", "eth3")]);
+        assert_eq!(now.join(" "), "eth1 eth3 eth9");
+        let (_, now) = report(&mut config, &[("wan", "eth4"), ("wwan", "eth1")]);
+        assert_eq!(now.join(" "), "eth4 eth1 eth9");
+        let (moved, _) = report(&mut config, &[("wan", "eth4"), ("wwan", "eth1")]);
+        assert_eq!(moved, [""; 0]);
+    }
+
+    #[test]
+    fn a_network_on_the_device_of_another_uplink_is_left_where_it_was() {
+        let mut config = following(&["wan", "wwan"]);
+        report(&mut config, &[("wan", "eth1"), ("wwan", "eth2")]);
+        let (moved, now) = report(&mut config, &[("wan", "eth9"), ("wwan", "eth1")]);
+        assert_eq!((moved.len(), now.join(" ").as_str()), (0, "eth1 eth2 eth9"));
+        let (_, now) = report(&mut config, &[("wan", "eth3"), ("wwan", "eth3")]);
+        assert_eq!(
+            now.iter().filter(|device| *device == "eth3").count(),
+            1,
+            "{now:?}"
+        );
+    }
 }

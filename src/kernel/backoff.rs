@@ -10,6 +10,9 @@ const LONGEST_PAUSE: u32 = 100;
 const QUIET: u32 = 300;
 /// So many ticks after the last object was put back, what was is reported.
 const SETTLED: u32 = 2;
+/// In so many reports an object may have been before it is one that another program keeps changing: a restart of
+/// netifd removes all rules, and then all routes of each link, within seconds.
+const BORNE: u32 = 2;
 /// The first and the longest pause after a refusal, in ticks.
 const RETRY: (u32, u32) = (10, 300);
 
@@ -39,6 +42,10 @@ struct Undone {
     times: u32,
     pause: u32,
     quiet: u32,
+    /// It was put back since the last report.
+    is_open: bool,
+    /// So many reports are of it.
+    reports: u32,
 }
 
 #[derive(Debug)]
@@ -62,19 +69,23 @@ impl Backoff {
         undone.pause = doubled(1, undone.times).min(LONGEST_PAUSE);
         undone.quiet = QUIET;
         undone.times += 1;
+        undone.is_open = true;
         let unreported = self.restored.get_or_insert_default();
         unreported.quiet = 0;
+        unreported.restored.is_again |= undone.reports >= BORNE;
         if undone.times == 1 {
             unreported.restored.what.push(line);
-        } else {
-            unreported.restored.is_again = true;
         }
     }
 
     /// What was put back, once that is over for the moment: another program that removes all rules is one report.
     pub(super) fn restored(&mut self) -> Option<Restored> {
         let is_over = |unreported: &mut Unreported| unreported.quiet >= SETTLED;
-        Some(self.restored.take_if(is_over)?.restored)
+        let unreported = self.restored.take_if(is_over)?;
+        for undone in self.undone.values_mut() {
+            undone.reports += u32::from(std::mem::take(&mut undone.is_open));
+        }
+        Some(unreported.restored)
     }
 
     /// The kernel refused an operation.
@@ -199,6 +210,26 @@ mod tests {
         assert_eq!(what, ["it"]);
         assert!(reports.last().is_some_and(|last| last.is_again));
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
+    }
+
+    #[test]
+    fn what_is_removed_several_times_in_a_restart_of_other_software_is_not_contested() {
+        let mut backoff = Backoff::default();
+        // It flushes rules while it lists them, and goes on with the links a second later; twice in a minute.
+        for _ in 0..2 {
+            for _ in 0..3 {
+                backoff.put_back(&operation(), String::from("it"));
+            }
+            for _ in 0..10 {
+                backoff.tick();
+                let restored = backoff.restored().unwrap_or_default();
+                assert!(!restored.is_again);
+            }
+        }
+        backoff.put_back(&operation(), String::from("it"));
+        backoff.tick();
+        backoff.tick();
+        assert!(backoff.restored().is_some_and(|restored| restored.is_again));
     }
 
     #[test]

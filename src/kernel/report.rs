@@ -119,7 +119,7 @@ pub enum KernelReport {
 pub struct Restored {
     /// The operations that put it back; each is here once, until its object has stayed for a while.
     pub what: Vec<String>,
-    /// Some of it was put back a short time before.
+    /// Some of it was put back a short time before, and more than once.
     pub is_again: bool,
 }
 

@@ -14,7 +14,7 @@ use uplinkd::engine::state::State;
 use uplinkd::engine::status::{Chosen, UplinkStatus};
 use uplinkd::replay::{Replay, World, attached};
 use uplinkd::routing::{Family, Gateway, Trouble};
-use uplinkd::units::{Bytes, Counters, Moment, UplinkName, Wall};
+use uplinkd::units::{Bytes, Counters, InterfaceName, Moment, UplinkName, Wall};
 
 fn status_of(replay: &Replay<impl World>, uplink: &str) -> UplinkStatus {
     let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
@@ -695,6 +695,45 @@ fn an_uplink_whose_network_gets_another_device_goes_on_there() {
     assert_eq!(brief(&events), [""; 0], "the configuration was not read");
     assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
     assert_eq!(status_of(&replay, "fiber").interface.as_str(), "pppoe-wan");
+}
+
+#[test]
+fn every_event_of_an_uplink_whose_network_has_moved_names_its_present_device() {
+    let mut two = settings(&["fiber", "lte"]);
+    two.failover.failback_after = Duration::from_secs(5);
+    // Dead for 20 s of each minute, from 200 s on.
+    let mut replay = lossy(two, 1, |order, now| {
+        f64::from(order.uplink == name("fiber") && now >= 200.0 && now % 60.0 < 20.0)
+    });
+    replay.run_until(at(100.0));
+    replay.input(Input::Moved {
+        uplink: name("fiber"),
+        interface: "pppoe-wan".parse().expect("a name"),
+        gateway: Gateway::Auto,
+        gateway6: Gateway::Auto,
+    });
+    let mut events = replay.run_until(at(900.0));
+    events.extend(replay.input(Input::Command(Command::disable(name("fiber")).into())));
+    events.extend(replay.input(Input::Command(Command::enable(name("fiber")).into())));
+    let wall = Wall::reading(std::time::UNIX_EPOCH, Moment::START);
+    let records = events.iter().map(|event| event.record(wall));
+    let of_fiber: Vec<_> = records
+        .filter(|record| record.uplink == Some(name("fiber")))
+        .map(|record| (record.event.to_string(), record.interface))
+        .collect();
+    let has = |kind: &str| of_fiber.iter().any(|(event, _)| event == kind);
+    for kind in [
+        "uplink.down",
+        "uplink.up",
+        "flap.penalty",
+        "uplink.disabled",
+    ] {
+        assert!(has(kind), "no {kind} in {of_fiber:?}");
+    }
+    let device: InterfaceName = "pppoe-wan".parse().expect("a name");
+    for (event, interface) in &of_fiber {
+        assert_eq!(interface.as_ref(), Some(&device), "{event}");
+    }
 }
 
 #[test]

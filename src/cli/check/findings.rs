@@ -13,7 +13,7 @@ use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
 use crate::units::sorted::SortedMap;
-use crate::units::{GroupName, Host, TableId, Target};
+use crate::units::{GroupName, Host, InterfaceName, TableId, Target};
 
 /// All findings, on the machine first, then uplink by uplink.
 pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
@@ -242,7 +242,9 @@ fn on_uplink(uplink: &UplinkSettings, config: &Config, facts: &Facts) -> Vec<Fin
     } else if is_cold(uplink) {
         findings.extend(hooks::on_cold(uplink, &object, facts));
     } else {
-        findings.extend(on_trouble(uplink, &object, &attachment, facts));
+        let network = config.networks.get(&uplink.name);
+        let network = network.map(|followed| &followed.network);
+        findings.extend(on_trouble(uplink, network, &object, &attachment, facts));
     }
     findings.extend(clashes::on_master(uplink, &object, link, facts));
     findings.extend(on_next_hop(uplink, &object, link, &attachment));
@@ -309,12 +311,25 @@ fn on_missing_family(config: &Config, facts: &Facts) -> Vec<Finding> {
 
 fn on_trouble(
     uplink: &UplinkSettings,
+    network: Option<&InterfaceName>,
     object: &str,
     attachment: &Attachment,
     facts: &Facts,
 ) -> Option<Finding> {
     let interface = &uplink.interface;
     let (severity, what, remedy) = match attachment.trouble? {
+        Trouble::Absent if let Some(network) = network => (
+            Error,
+            if network == interface {
+                format!("netifd has no network {network}, or no device for it")
+            } else {
+                format!("interface {interface}, the device of network {network}, does not exist")
+            },
+            format!(
+                "set `network` to one that netifd has (ubus list 'network.interface.*'), or bring it up \
+                 (ifup {network}): the agent notices"
+            ),
+        ),
         Trouble::Absent => (
             Error,
             format!("interface {interface} does not exist"),

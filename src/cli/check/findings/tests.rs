@@ -743,6 +743,41 @@ fn a_cold_uplink_may_be_absent_but_needs_a_hook() {
 }
 
 #[test]
+fn what_is_wrong_with_a_network_of_netifd_is_said_of_the_network() {
+    let mut facts = good();
+    let text = TWO_UPLINKS.replace("interface = \"eth2\"", "network = \"nope\"");
+    assert_ne!(text, TWO_UPLINKS);
+    let remedy = |config: &Config, facts: &Facts| {
+        let found = findings(config, facts);
+        let of_lte = found
+            .into_iter()
+            .find(|finding| finding.what.contains("nope"));
+        let of_lte = of_lte.expect("a finding");
+        (of_lte.what, of_lte.remedy)
+    };
+    let mut config = config(&text);
+    let (what, advice) = remedy(&config, &facts);
+    assert_eq!(what, "netifd has no network nope, or no device for it");
+    assert!(
+        advice.starts_with("set `network` to one that netifd has"),
+        "{advice}"
+    );
+    assert!(!advice.contains("`interface`"), "{advice}");
+    // netifd has told a device that is not there now.
+    config.engine.uplinks[1].interface = name("eth2");
+    facts.observed.links.remove(&index(2));
+    let (what, advice) = remedy(&config, &facts);
+    assert_eq!(
+        what,
+        "interface eth2, the device of network nope, does not exist"
+    );
+    assert!(
+        advice.contains("ifup nope") && !advice.contains("`interface`"),
+        "{advice}"
+    );
+}
+
+#[test]
 fn a_file_among_the_hooks_that_is_not_run_is_named_with_the_reason() {
     let mut facts = good();
     let path = "/etc/uplinkd/hooks.d/mail.sh".into();
