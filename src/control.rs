@@ -120,6 +120,7 @@ impl From<CommandRefusal> for Response {
             | CommandRefusal::LastHealthy { .. }
             | CommandRefusal::Pinned(_)
             | CommandRefusal::NoDrill { .. }
+            | CommandRefusal::NoAllowance(_)
             | CommandRefusal::Drained(_)
             | CommandRefusal::NotRemembered(_) => Self::Refused(why),
         }

@@ -17,6 +17,7 @@
 //! never report one that is not in effect.
 
 mod alarm;
+mod allowances;
 mod announcer;
 mod clock;
 mod commands;
@@ -356,7 +357,7 @@ impl Daemon {
         }
         let is_limit = |departure: &Departure| departure.cause == DepartureCause::Limit;
         let has_ended_a_stay = departures.iter().any(is_limit);
-        let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
+        let view = SwitchView::of(&self.kernel, &self.config, &self.options, self.clock);
         self.pending.push(view, events, departures);
         self.announce_what_is_true(now);
         if has_ended_a_stay {
@@ -366,7 +367,7 @@ impl Daemon {
     }
 
     fn announce_what_is_true(&mut self, now: Moment) {
-        let view = switch_view(&self.kernel, &self.config, &self.options, self.clock);
+        let view = SwitchView::of(&self.kernel, &self.config, &self.options, self.clock);
         let mut has_switched = false;
         for (event, context) in self.pending.take_true(view) {
             has_switched |= matches!(event.change, Change::Switch { .. } | Change::Drill(_));
@@ -429,6 +430,7 @@ impl Daemon {
         self.announcer.metrics.close().await;
         self.keep_memory();
         self.read_samples();
+        self.keep_allowances().await;
         self.state
             .samples
             .finish(&self.config.agent.state_dir, self.clock.wall())
@@ -438,19 +440,5 @@ impl Daemon {
         }
         self.announcer.finish_hooks().await;
         Ok(())
-    }
-}
-
-fn switch_view<'a>(
-    kernel: &'a KernelSide,
-    config: &'a Config,
-    options: &Options,
-    clock: Clock,
-) -> SwitchView<'a> {
-    SwitchView {
-        kernel,
-        config,
-        is_observing: options.observe,
-        clock,
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod action;
 mod agent_status;
+pub mod allowance;
 pub mod best_policy;
 pub mod budget;
 pub mod candidate;
@@ -67,6 +68,7 @@ use std::time::Duration;
 
 use crate::engine::action::Action;
 use crate::engine::agent_status::{agent_status, figures};
+use crate::engine::allowance::AllowanceCount;
 use crate::engine::command::Command;
 pub use crate::engine::command::CommandRefusal;
 use crate::engine::damping::Flaps;
@@ -95,7 +97,7 @@ use crate::engine::stalls::Stalls;
 use crate::engine::standby_wake::call_of;
 use crate::engine::status::{AgentState, Choices, Status, UplinkFigures};
 use crate::engine::timer::{DeadlineOwner, FirstDeadline};
-use crate::engine::uplink::{Outbox, Purse, Uplink};
+use crate::engine::uplink::{AllowanceNews, Outbox, Purse, Uplink};
 use crate::engine::view::EngineView;
 use crate::units::sorted::SortedMap;
 use crate::units::{Bytes, Moment, UplinkName, Wall};
@@ -203,6 +205,12 @@ impl Engine {
                 let counters = self.drills.as_if_cut(&uplink, counters);
                 self.on(&uplink, |one, _| one.counted(counters, now));
             }
+            Input::Traffic { uplink, reading } => {
+                if let Some(id) = self.id(&uplink) {
+                    let news = AllowanceNews::Read(reading);
+                    self.uplinks[id.index()].take_allowance_news(news, now, &mut self.outbox);
+                }
+            }
             Input::Settings(settings) => self.reload(*settings, now),
             Input::Moved {
                 uplink,
@@ -221,6 +229,10 @@ impl Engine {
                 let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
                 let skipped = self.drills.at_time(view, time, now);
                 self.outbox.events.extend(skipped);
+                for uplink in &mut self.uplinks {
+                    let news = AllowanceNews::Time(time);
+                    uplink.take_allowance_news(news, now, &mut self.outbox);
+                }
             }
             Input::Traced(path) => self.traces.take(path, &self.uplinks, now),
             Input::Drill(news) => self.drills.heard(news, &mut self.uplinks, now),
@@ -321,6 +333,21 @@ impl Engine {
         self.uplinks.iter_mut().filter_map(left).collect()
     }
 
+    /// What was counted of the allowances, for [`EarlierRun`].
+    pub fn allowances(&self) -> SortedMap<UplinkName, AllowanceCount> {
+        let name = |uplink: &Uplink| uplink.settings().name.clone();
+        let counted = |uplink: &Uplink| Some((name(uplink), uplink.allowance_count()?));
+        self.uplinks.iter().filter_map(counted).collect()
+    }
+
+    fn recall_allowances(&mut self, counted: SortedMap<UplinkName, AllowanceCount>) {
+        for (name, count) in counted {
+            if let Some(id) = self.id(&name) {
+                self.uplinks[id.index()].recall_allowance(count);
+            }
+        }
+    }
+
     /// So much was spent on a metered uplink that [`Engine::unspent`] should be written down again.
     pub fn has_spent(&self) -> bool {
         let mut purses = self.uplinks.iter().filter_map(Uplink::purse);
@@ -407,6 +434,7 @@ impl Engine {
         self.groups.adopt(&earlier, &self.uplinks, now);
         self.routes.adopt(earlier.remembered);
         self.stale_flows.kept.adopt(earlier.kept, now);
+        self.recall_allowances(earlier.allowances);
         for issued in earlier.chosen {
             self.restore(issued, now);
         }
@@ -425,10 +453,12 @@ impl Engine {
         let why = "the configuration was read again";
         self.drills.abandon(why.to_owned(), &mut self.uplinks, now);
         let carrying = self.groups.default_group().carrying(&self.uplinks);
+        let counted = self.allowances();
         let (wanted, settings) = settings.split();
         let old = std::mem::take(&mut self.uplinks);
         let (uplinks, renumbering) = uplinks_of(wanted, &settings, old, now);
         (self.settings, self.uplinks) = (settings, uplinks);
+        self.recall_allowances(counted);
         let damping = self.settings.failover.damping;
         self.flaps.adapt(damping, |old| renumbering.new_id(old));
         self.stale_flows.rename(&renumbering.renamed);

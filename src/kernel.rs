@@ -41,7 +41,7 @@ use crate::units::sorted::SortedSet;
 pub use conntrack::{
     UnansweredFlows, count_flows, end_flows, end_own_datagrams, end_unanswered, forget_flows,
 };
-pub use counter::CounterReader;
+pub use counter::{CounterReader, boot_id};
 pub use error::KernelError;
 use exchange::Exchange;
 use flow_keeper::{FlowKeeper, FlowMemoryOrder};

@@ -29,7 +29,7 @@
 //! - [`units`]: numbers with a unit, names with an identity.
 //! - [`routing`]: routes and rules as they should be and as they are, and the way from one to the
 //!   other. Pure.
-//! - [`memory`], [`history`], [`choices`], [`samples`]: what outlives a restart. [`state_file`]: how it is
+//! - [`memory`], [`history`], [`choices`], [`allowances`], [`samples`]: what outlives a restart. [`state_file`]: how it is
 //!   kept.
 //! - [`report`]: what a history and samples amount to. Pure.
 //! - [`engine`]: the decisions. Pure. [`replay`]: the same in virtual time.
@@ -45,6 +45,7 @@
 //! - [`cli`]: the command line; `lab`: a whole network in throw-away namespaces.
 
 pub mod alert;
+pub mod allowances;
 #[cfg(test)]
 #[path = "../tests/support/cases.rs"]
 mod cases;

@@ -217,6 +217,24 @@ impl ValueKind for ByteRange {
     }
 }
 
+/// The same, or `off`.
+pub(super) struct ByteRangeOrOff(pub(super) ByteRange);
+
+impl ValueKind for ByteRangeOrOff {
+    type Parsed = Option<Bytes>;
+
+    fn parse(&self, value: &ConfigValue) -> Result<Option<Bytes>, Fault> {
+        match value.as_text() {
+            Some("off") => Ok(None),
+            Some(_) | None => self.0.parse(value).map(Some),
+        }
+    }
+
+    fn takes(&self) -> String {
+        format!("\"off\" or {}", self.0.takes())
+    }
+}
+
 /// `true` or `false`.
 pub(super) struct YesNo;
 

@@ -6,17 +6,20 @@ use ipnet::Ipv6Net;
 
 use super::addresses::{GATEWAY, GATEWAY6, PREFIXES};
 use super::error::Fault;
-use super::kinds::{ByteRange, DurationRange, Own, Words, YesNo, name, own, show, text, whole};
+use super::kinds::{
+    ByteRange, ByteRangeOrOff, DurationRange, Own, Words, YesNo, name, own, show, text, whole,
+};
 use super::section::Section;
 use super::times::{DAY, HOUR, secs};
 use super::{health, probe};
 use crate::engine::budget;
 use crate::engine::settings::{
-    ColdSettings, HealthSettings, ProbeSettings, Standby, UplinkSettings,
+    AllowanceAction, AllowanceSettings, ColdSettings, HealthSettings, ProbeSettings, Standby,
+    UplinkSettings,
 };
 use crate::routing::{Gateway, Prefixes, RoutingMode};
 use crate::units::sorted::SortedMap;
-use crate::units::{Bytes, InterfaceName, Tier, UplinkName, Weight};
+use crate::units::{BillingDay, Bytes, InterfaceName, Tier, UplinkName, Weight};
 
 /// An uplink that follows a network of netifd, and what the file says where netifd says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +88,7 @@ pub(super) fn read(
         check_name(&section, &mut names);
         if let Some((uplink, network)) = uplink(&section, common) {
             check_interface(&section, &uplink, &earlier, common.mode);
+            check_counters(&section, &uplink, &earlier);
             check_prefixes(&section, &uplink, &earlier);
             if let Some(network) = network {
                 let followed = followed(&section, &uplink, network, common, &networks);
@@ -135,6 +139,7 @@ fn uplink(
     let is_metered = section.read("metered", &YesNo, false);
     let budgets = ByteRange(Bytes(1_000_000)..=Bytes(1_000_000_000_000));
     let budget = section.read("probe_budget", &budgets, PROBE_BUDGET);
+    let allowance = allowance(section);
     let standby = standby(section);
     let (probe, health) = judgement(section, common, standby);
     let uplink = UplinkSettings {
@@ -146,6 +151,7 @@ fn uplink(
         gateway6,
         prefixes,
         probe_budget: is_metered.then_some(budget),
+        allowance,
         standby,
         probe,
         health,
@@ -180,6 +186,21 @@ fn judgement(
     let health = health::read(&of_health, Some(&common.health));
     check_window(&of_probe, &mut probe, &health, standby);
     (probe, health)
+}
+
+fn allowance(section: &Section<'_>) -> Option<Box<AllowanceSettings>> {
+    const ACTIONS: Words<AllowanceAction> = Words(&[
+        ("warn", AllowanceAction::Warn),
+        ("last_resort", AllowanceAction::LastResort),
+        ("off", AllowanceAction::Off),
+    ]);
+    let limits = ByteRangeOrOff(ByteRange(Bytes(1_000_000)..=Bytes(1_000_000_000_000_000)));
+    let limit = section.read("allowance", &limits, None);
+    let days = whole(&[(1, 31)], BillingDay);
+    let day = section.read("allowance_day", &days, BillingDay(1));
+    let action = section.read("allowance_action", &ACTIONS, AllowanceAction::Warn);
+    let settings = |limit| AllowanceSettings { limit, day, action };
+    limit.map(settings).map(Box::new)
 }
 
 #[derive(Clone, Copy)]
@@ -302,6 +323,22 @@ fn check_interface(
         needs,
     };
     section.refuse("interface", fault);
+}
+
+/// An interface does not tell apart the traffic of two uplinks.
+fn check_counters(section: &Section<'_>, uplink: &UplinkSettings, earlier: &Earlier<'_>) {
+    let mut others = earlier.iter().map(|(other, _)| other);
+    let same = others.find(|other| other.interface == uplink.interface);
+    let is_counted =
+        |other: &UplinkSettings| uplink.allowance.is_some() || other.allowance.is_some();
+    if let Some(other) = same.filter(|other| is_counted(other)) {
+        let value = format!("\"{}\"", uplink.interface);
+        let bound = format!(
+            "another interface than that of {}: the traffic of an `allowance` is counted by its interface",
+            other.name
+        );
+        section.refuse("interface", Fault::value(value, bound));
+    }
 }
 
 /// A prefix belongs to one provider.

@@ -71,6 +71,9 @@ impl Daemon {
             // A power cut must not bring it back.
             self.keep_memory();
         }
+        if let Command::Allowance { .. } = command {
+            self.keep_allowances_soon();
+        }
         let mut done = command.outcome(self.decisions.engine.carrier());
         if self.options.observe {
             done.push_str("; this agent only observes: the kernel keeps its routes");

@@ -156,6 +156,11 @@ impl Daemon {
         if self.time_due().is_none_or(|due| now < due) {
             return;
         }
+        if self.drill.time_due != Moment::START {
+            // What has gone through until now is of the period until now.
+            let traffic = self.kernel.all_counters();
+            self.count_traffic(&traffic);
+        }
         let time = Clock::zoned();
         let seconds = time.utc.0.duration_since(SystemTime::UNIX_EPOCH);
         let seconds = seconds.map_or(0, |since| since.as_secs() % 60);
@@ -164,7 +169,7 @@ impl Daemon {
         if !time.utc.is_set() && is_late && !self.drill.is_unset_logged {
             self.drill.is_unset_logged = true;
             let clock = time.utc;
-            tracing::warn!(%clock, "the clock is not set: `drill.schedule` waits for it");
+            tracing::warn!(%clock, "the clock is not set: `drill.schedule` and the periods of `allowance` wait for it");
         }
         self.decisions.tell(Input::Time(time));
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::allowances::KeptAllowances;
 use super::clock::Clock;
 use super::decisions::Decisions;
 use super::samples::AgentSamples;
@@ -26,6 +27,8 @@ pub(super) struct KeptState {
     memory_written: Moment,
     /// What was measured.
     pub(super) samples: AgentSamples,
+    /// What was counted of the allowances.
+    pub(super) allowances: KeptAllowances,
     /// An agent that only observes writes nothing.
     is_observing: bool,
 }
@@ -34,6 +37,7 @@ impl KeptState {
     pub(super) fn new(directory: &Path, is_observing: bool, wall: Wall) -> Self {
         Self {
             samples: AgentSamples::start(directory, is_observing, wall),
+            allowances: KeptAllowances::new(),
             choices: Choices::default(),
             owes_choices: false,
             memory_written: Moment::START,

@@ -17,7 +17,7 @@ use crate::engine::settings::{Settings, UplinkSettings};
 use crate::engine::status::{FlowMemoryStatus, FlowMemoryWord, RoutesState, Status};
 use crate::kernel::{
     self, CounterReader, FlowMemoryState, Kernel, KernelAccess, KernelReport, RefusedOperation,
-    Restored, Wanted,
+    Restored, Wanted, boot_id,
 };
 use crate::probe::{ProbeExit, ProbeJob};
 use crate::routing::attach::attach;
@@ -26,7 +26,7 @@ use crate::routing::{
     Attachment, DeadEnd, Desired, Family, FlowMemory, Observed, Route, RoutingMode,
 };
 use crate::units::sorted::{SortedMap, SortedSet};
-use crate::units::{Counters, InterfaceName, Moment, UplinkName};
+use crate::units::{BootId, Counters, InterfaceName, InterfaceReading, Moment, UplinkName};
 
 /// How long a clean stop waits for the kernel.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -38,6 +38,7 @@ pub(super) struct KernelSide {
     kernel: Kernel,
     /// None where the kernel does not show them: traffic is no evidence then.
     counters: Option<CounterReader>,
+    boot: BootId,
     wanted: watch::Sender<Arc<Wanted>>,
     /// The newest revision of the desired state that the kernel holds.
     applied: u64,
@@ -74,6 +75,7 @@ impl KernelSide {
         Ok(Self {
             kernel: kernel::start(to_kernel, access)?,
             counters: counters.ok(),
+            boot: boot_id(),
             wanted,
             applied: 0,
             refused: SortedSet::new(),
@@ -236,6 +238,21 @@ impl KernelSide {
             Some((uplink.clone(), reader.last_read(&link.name)?))
         });
         counters.collect()
+    }
+
+    /// The counters of an uplink's interface, with which interface it is.
+    pub(super) fn reading(
+        &self,
+        uplink: &UplinkName,
+        counters: Counters,
+    ) -> Option<InterfaceReading> {
+        let newest = self.observed.as_ref()?.links.keys().max()?;
+        Some(InterfaceReading {
+            counters,
+            index: self.attachments.get(uplink)?.index?,
+            newest: *newest,
+            boot: self.boot,
+        })
     }
 
     /// How often the kernel had more events than its buffer holds.

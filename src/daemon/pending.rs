@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::Options;
 use super::clock::Clock;
 use super::flows::{FlowMover, LeftFlows, retry_elsewhere};
 use super::kernel_side::KernelSide;
@@ -71,6 +72,22 @@ pub(super) struct SwitchView<'a> {
     pub(super) config: &'a Config,
     pub(super) is_observing: bool,
     pub(super) clock: Clock,
+}
+
+impl<'a> SwitchView<'a> {
+    pub(super) fn of(
+        kernel: &'a KernelSide,
+        config: &'a Config,
+        options: &Options,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            kernel,
+            config,
+            is_observing: options.observe,
+            clock,
+        }
+    }
 }
 
 impl SwitchView<'_> {

@@ -38,6 +38,7 @@ pub(super) fn resume(
     earlier.shared.extend(groups(&config.engine, observed));
     earlier.remembered = remembered_flows(&config.engine, observed);
     earlier.chosen = state.recall_choices(config);
+    earlier.allowances = state.allowances.recall(&config.agent.state_dir);
     if let Some(mut memory) = memory {
         memory.fade(now.0);
         if memory.is_of_older_form() {

@@ -104,6 +104,7 @@ impl Daemon {
             return;
         }
         self.read_samples();
+        self.keep_allowances_in_time();
         let wall = self.clock.wall();
         let samples = &mut self.state.samples;
         if samples.gatherer.is_due_to_write(wall) {
@@ -115,6 +116,7 @@ impl Daemon {
     pub(super) fn read_samples(&mut self) {
         let wall = self.clock.wall();
         let (figures, traffic) = (self.decisions.engine.figures(), self.kernel.all_counters());
+        self.count_traffic(&traffic);
         let meters = self.announcer.metrics.counted(wall.now());
         let samples = &mut self.state.samples;
         samples

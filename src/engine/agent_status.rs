@@ -81,6 +81,7 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
             }),
             flows_on_failback: flows_on_failback(view, kept, uplink),
             flows_until: kept.until(view, uplink),
+            allowance: uplink.allowance_status(),
         };
         uplink.status(part, wall)
     };

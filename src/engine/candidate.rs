@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::allowance::AllowanceStanding;
 use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
@@ -14,12 +15,16 @@ const FIRST_VERDICT: Duration = Duration::from_secs(10);
 
 /// Why a family without a way out is of no use.
 const NO_WAY: &str = "has no way out";
+/// Why an uplink that works is left, or not taken.
+pub const SPENT: &str = "its allowance is used up";
 
 /// How fit an uplink is to carry traffic; more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fitness {
     /// Not at all.
     Unusable,
+    /// Its allowance is used up: only where nothing else is usable.
+    LastResort,
     /// Better than nothing.
     Trial,
     /// With complaints, or well but not for long, as often before.
@@ -67,6 +72,8 @@ pub struct Candidate<'a> {
     pub delivery: Option<Score>,
     /// By how many points another one must deliver better to pay for the switch.
     pub switch_points: f64,
+    /// How it stands to its allowance.
+    pub allowance: AllowanceStanding,
     /// Why it is in its state.
     pub reason: &'a str,
 }
@@ -79,6 +86,15 @@ impl<'a> Candidate<'a> {
             suppressed_until,
             ..self
         }
+    }
+
+    /// The same, if an operator has chosen it: it need not be the last resort.
+    #[must_use]
+    pub fn chosen_by_hand(mut self, is_chosen: bool) -> Self {
+        if is_chosen && self.allowance == AllowanceStanding::LastResort {
+            self.allowance = AllowanceStanding::Free;
+        }
+        self
     }
 
     /// The first verdict about it is under way, and waited for until then.
@@ -96,6 +112,15 @@ impl<'a> Candidate<'a> {
 
     /// How fit it is.
     pub fn fitness(&self) -> Fitness {
+        match self.allowance {
+            AllowanceStanding::Free => self.condition(),
+            AllowanceStanding::LastResort => self.condition().min(Fitness::LastResort),
+            AllowanceStanding::Off => Fitness::Unusable,
+        }
+    }
+
+    /// How fit it is but for its allowance.
+    pub fn condition(&self) -> Fitness {
         if !self.has_path {
             return Fitness::Unusable;
         }
@@ -113,7 +138,7 @@ impl<'a> Candidate<'a> {
     /// It is degraded, and `other` does not promise to make up for what a switch costs. Scores differ by up to
     /// `margin` by chance.
     pub(super) fn is_not_worth_leaving_for(&self, other: &Self, margin: Score) -> bool {
-        let is_only_degraded = self.has_path && self.state == State::Degraded;
+        let is_only_degraded = self.has_path && self.state == State::Degraded && !self.is_spent();
         match (self.delivery, other.delivery) {
             (Some(own), Some(others)) if is_only_degraded => {
                 f64::from(others.0) < f64::from(own.0) + f64::from(margin.0) + self.switch_points
@@ -124,7 +149,9 @@ impl<'a> Candidate<'a> {
 
     /// Why it is left for another one.
     pub(super) fn explain_leaving(&self, other: &Self) -> SwitchReason {
-        let text = if self.state == State::Up {
+        let text = if self.is_spent() {
+            format!("{}: {SPENT}", self.name)
+        } else if self.state == State::Up {
             format!("{} keeps falling, {} does not", self.name, other.name)
         } else {
             format!("{} {}", self.name, in_state(self.state, ": ", self.reason))
@@ -132,9 +159,15 @@ impl<'a> Candidate<'a> {
         SwitchReason::new(self.cause_of_leaving(), text)
     }
 
+    /// It could carry traffic but for its allowance.
+    pub(super) fn is_spent(&self) -> bool {
+        self.fitness() < self.condition()
+    }
+
     /// The class of the reason for which it is left.
     pub(super) fn cause_of_leaving(&self) -> SwitchCause {
         match self.state {
+            _ if self.is_spent() => SwitchCause::Allowance,
             State::Disabled => SwitchCause::Manual,
             State::Up | State::Degraded if self.has_path => SwitchCause::Degraded,
             State::Up

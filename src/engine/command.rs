@@ -3,6 +3,7 @@
 //! By its row in [`FORMS`] a command is one of the command line and a method on ubus; by the attributes of serde
 //! it is a line of the control socket.
 
+mod data;
 pub mod form;
 mod spans;
 
@@ -11,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Timestamp, UplinkName};
+pub use data::{InvalidUsedData, UsedData};
 use form::{Argument, ArgumentForm, CommandForm};
 pub use spans::{DrainLimit, DrillSpan, InvalidDrainLimit, InvalidDrillSpan};
 
@@ -76,6 +78,20 @@ pub const FORMS: &[CommandForm] = &[
         about: "Forget what was learnt of an uplink: loss, silences, failures",
         arguments: &[UPLINK],
     },
+    CommandForm {
+        name: "allowance",
+        about: "Set right how much of the allowance of an uplink is used",
+        arguments: &[
+            UPLINK,
+            Argument {
+                form: ArgumentForm::Valued("BYTES"),
+                help: "So much in this period, such as 12GB or 800MB",
+                check: form::parses::<UsedData>,
+                is_required: true,
+                ..Argument::named("used")
+            },
+        ],
+    },
 ];
 
 const UPLINK: Argument = Argument {
@@ -132,6 +148,13 @@ pub enum Command {
         /// The name of the uplink
         uplink: UplinkName,
     },
+    /// Set right how much of the allowance of an uplink is used
+    Allowance {
+        /// The name of the uplink
+        uplink: UplinkName,
+        /// So much in this period, such as 12GB or 800MB
+        used: UsedData,
+    },
 }
 
 impl Command {
@@ -168,6 +191,7 @@ impl Command {
             | Self::Disable { uplink, .. }
             | Self::Enable { uplink }
             | Self::Drill { uplink, .. }
+            | Self::Allowance { uplink, .. }
             | Self::Forget { uplink } => Some(uplink),
             Self::Auto => None,
         }
@@ -181,6 +205,7 @@ impl Command {
             | Self::Auto
             | Self::Disable { .. }
             | Self::Enable { .. }
+            | Self::Allowance { .. }
             | Self::Forget { .. } => None,
         }
     }
@@ -202,6 +227,9 @@ impl Command {
             Self::Enable { uplink } => format!("{uplink} may carry traffic again"),
             Self::Drill { uplink, lasts } => format!("the path of {uplink} fails for {lasts}"),
             Self::Forget { uplink } => format!("what was learnt of {uplink} is forgotten"),
+            Self::Allowance { uplink, used } => {
+                format!("{} of the allowance of {uplink} are used", used.bytes())
+            }
         }
     }
 }
@@ -227,6 +255,7 @@ impl fmt::Display for Command {
             Self::Enable { uplink } => write!(f, "enable {uplink}"),
             Self::Drill { uplink, lasts } => write!(f, "drill {uplink} --for {lasts}"),
             Self::Forget { uplink } => write!(f, "forget {uplink}"),
+            Self::Allowance { uplink, used } => write!(f, "allowance {uplink} --used {used}"),
         }
     }
 }
@@ -327,6 +356,9 @@ pub enum CommandRefusal {
         /// Why not.
         why: String,
     },
+    /// It has no allowance.
+    #[error("{0} has no `allowance` in the configuration")]
+    NoAllowance(UplinkName),
     /// It is being drained already.
     #[error("{0} is being drained already")]
     Drained(UplinkName),

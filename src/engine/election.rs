@@ -12,6 +12,9 @@
 //! where it is ([`crate::engine::best_policy`]); under `balance` uplinks that share the traffic already go before
 //! others. Of two that are equally fit, one that misses probes at the moment yields to one that answers.
 //!
+//! An uplink whose allowance is used up is the last resort or of no use, as its `allowance_action` says; a choice by hand
+//! does not make it the last resort.
+//!
 //! Where no uplink is usable none is elected and the traffic stays where it is, so that the last usable uplink is
 //! never left for nothing.
 
@@ -146,6 +149,10 @@ impl ElectionTerms<'_> {
         let is_well = candidate.has_path && candidate.state == State::Up;
         if !is_well || candidate.id == active.id {
             return None;
+        }
+        if candidate.is_spent() {
+            let wanted = self.preference(candidate) < self.preference(active);
+            return wanted.then_some((WaitReason::Allowance, None));
         }
         if self.is_chosen(active) {
             return (candidate.tier < active.tier).then_some((WaitReason::Choice, None));

@@ -4,6 +4,7 @@
 //! outside the agent, in [`record`], follows from these.
 //! Everything that delivers events follows the table; none of it looks at a name.
 
+mod allowance;
 pub mod broken_at;
 pub mod cause;
 mod delivery;
@@ -17,6 +18,7 @@ use std::num::NonZeroU32;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::allowance::AllowanceChange;
 use self::broken_at::BrokenAt;
 use self::cause::SwitchCause;
 pub use self::delivery::{Delivery, Lane, Repetition, Severity, StandbyOrder, Urgency};
@@ -94,6 +96,8 @@ event_kinds! {
     PrefixPreferred "prefix.preferred" Info Batched Lane::News, Each;
     /// Hosts should leave the addresses of these prefixes.
     PrefixDeprecated "prefix.deprecated" Info Batched Lane::News, Each;
+    /// A part of the allowance of an uplink is used, or all of it.
+    AllowanceReached "allowance.reached" Warning Batched Lane::News, Each;
     /// Other uplinks carry the traffic.
     Switch "switch" Info AtOnce Lane::News, Each;
     /// New connections go by other uplinks, or by those again that carry the traffic.
@@ -295,6 +299,8 @@ pub enum Change {
         /// Its interface.
         interface: InterfaceName,
     },
+    /// A part of the allowance of an uplink is used, or all of it.
+    Allowance(AllowanceChange),
     /// A failover test is over, or was due and did not begin.
     Drill(Box<DrillChange>),
     /// No uplink is usable; the routes stay as they are.
@@ -418,6 +424,7 @@ impl Change {
             Self::NextHop { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::UplinkNextHop, uplink, interface)
             }
+            Self::Allowance(change) => change.values(),
             Self::Drill(drill) => ChangeValues::of_drill(drill),
             Self::NoUsableUplink => ChangeValues::of(EventKind::NoUsableUplink),
             Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),

@@ -7,6 +7,7 @@ use super::group::AskedFor;
 use super::group::draft::ManualChoice;
 use super::manual;
 use super::state::State;
+use super::uplink::AllowanceNews;
 use crate::units::{Moment, UplinkName};
 
 impl Engine {
@@ -59,6 +60,12 @@ impl Engine {
                 if let Some(id) = self.id(&uplink) {
                     let uplink = &self.uplinks[id.index()];
                     self.drills.begin(uplink, lasts.span(), now);
+                }
+            }
+            Command::Allowance { uplink, used } => {
+                if let Some(id) = self.id(&uplink) {
+                    let news = AllowanceNews::Used(used.bytes());
+                    self.uplinks[id.index()].take_allowance_news(news, now, &mut self.outbox);
                 }
             }
             Command::Forget { uplink } => {

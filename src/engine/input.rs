@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::allowance::AllowanceCount;
 use crate::engine::command::IssuedCommand;
 use crate::engine::loss::Learner;
 use crate::engine::settings::Settings;
 use crate::routing::{Attachment, Family, Gateway};
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{
-    Bytes, Counters, GroupName, InterfaceName, Moment, ProbeId, UplinkName, ZonedTime,
+    Bytes, Counters, GroupName, InterfaceName, InterfaceReading, Moment, ProbeId, UplinkName,
+    ZonedTime,
 };
 
 /// Something that happened outside.
@@ -51,6 +53,13 @@ pub enum Input {
         uplink: UplinkName,
         /// Its counters.
         counters: Counters,
+    },
+    /// What has gone through the interface of an uplink that has an allowance, about every half minute.
+    Traffic {
+        /// Which uplink.
+        uplink: UplinkName,
+        /// What its interface has counted.
+        reading: InterfaceReading,
     },
     /// The configuration was changed.
     Settings(Box<Settings>),
@@ -120,6 +129,7 @@ impl Input {
                 | Self::AnswersRead { .. }
                 | Self::Stalled { .. }
                 | Self::Counters { .. }
+                | Self::Traffic { .. }
                 | Self::Time(_)
                 | Self::Traced(_)
         )
@@ -195,6 +205,8 @@ pub struct EarlierRun {
     pub learnt: SortedMap<UplinkName, Learner>,
     /// What is left of the budgets of metered uplinks.
     pub unspent: SortedMap<UplinkName, Bytes>,
+    /// What was counted of the allowances.
+    pub allowances: SortedMap<UplinkName, AllowanceCount>,
     /// The uplinks that the kernel leads their remembered flows to.
     pub remembered: SortedSet<(UplinkName, Family)>,
     /// The uplinks that the traffic had left, and that kept their flows.

@@ -246,8 +246,9 @@ fn uplink_of<'a>(view: EngineView<'a>, (name, _): &UplinkFamily) -> Option<&'a U
 /// Or not judged yet.
 fn is_healthy(uplink: &Uplink, family: Family) -> bool {
     let candidate = uplink.candidate();
+    let is_spent = candidate.is_spent();
     match candidate.of_family(uplink.outlook(family), false).state {
-        State::Up => uplink.attachment().paths.contains_key(&family),
+        State::Up => uplink.attachment().paths.contains_key(&family) && !is_spent,
         State::Unknown => true,
         State::Degraded
         | State::Down

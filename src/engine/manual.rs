@@ -1,6 +1,6 @@
 //! What an operator may choose by hand, and has chosen.
 
-use super::candidate::Fitness;
+use super::candidate::{Fitness, SPENT};
 use super::command::{Command, CommandRefusal};
 use super::event::{Change, Event};
 use super::group::AskedFor;
@@ -23,15 +23,26 @@ pub(super) fn check(view: EngineView<'_>, command: &Command) -> Result<(), Comma
         check_switch(uplink)
     } else if let Command::Disable { force, .. } = command {
         check_disable(view, uplink, *force)
+    } else if let Command::Allowance { .. } = command {
+        let name = || uplink.settings().name.clone();
+        let count = uplink.allowance_count().map(drop);
+        count.ok_or_else(|| CommandRefusal::NoAllowance(name()))
     } else {
         Ok(())
     }
 }
 
 fn check_switch(uplink: &Uplink) -> Result<(), CommandRefusal> {
-    let is_usable = uplink.candidate().fitness() >= Fitness::Poor;
-    if is_usable || (uplink.settings().is_cold() && uplink.state() != State::Disabled) {
+    let is_usable = uplink.candidate().condition() >= Fitness::Poor;
+    let may_come = uplink.settings().is_cold() && uplink.state() != State::Disabled;
+    if (is_usable || may_come) && !uplink.is_off() {
         return Ok(());
+    }
+    if uplink.is_off() {
+        return Err(CommandRefusal::Unusable {
+            uplink: uplink.settings().name.clone(),
+            reason: SPENT.to_owned(),
+        });
     }
     Err(CommandRefusal::Unusable {
         uplink: uplink.settings().name.clone(),

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::routing::traffic::Selector;
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
 use crate::units::{
-    Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, WeeklyTime, Weight,
+    BillingDay, Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, WeeklyTime,
+    Weight,
 };
 
 /// The settings of the engine.
@@ -60,7 +61,8 @@ pub struct SharedSettings {
 impl Settings {
     /// Something is to happen at a time of the wall clock.
     pub fn needs_time(&self) -> bool {
-        self.drill.schedule.is_some()
+        let has_allowance = |uplink: &UplinkSettings| uplink.allowance.is_some();
+        self.drill.schedule.is_some() || self.uplinks.iter().any(has_allowance)
     }
 
     /// Those of the uplinks, and the others.
@@ -192,6 +194,9 @@ pub struct UplinkSettings {
     /// Metered: the bytes that its probes may cost in 30 days.
     #[serde(default)]
     pub probe_budget: Option<Bytes>,
+    /// What may go through it in a period, if that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Box<AllowanceSettings>>,
     /// How it is kept while another carries the traffic.
     #[serde(default)]
     pub standby: Standby,
@@ -215,6 +220,30 @@ impl UplinkSettings {
     pub fn is_cold(&self) -> bool {
         matches!(self.standby, Standby::Cold(_))
     }
+}
+
+/// What may go through an uplink in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowanceSettings {
+    /// So much, both ways; more than 0.
+    pub limit: Bytes,
+    /// The day on which a period begins.
+    pub day: BillingDay,
+    /// What follows when it is used up.
+    pub action: AllowanceAction,
+}
+
+/// What follows when the allowance of an uplink is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllowanceAction {
+    /// It is announced.
+    #[default]
+    Warn,
+    /// Traffic goes there only where no other uplink is usable.
+    LastResort,
+    /// No traffic goes there.
+    Off,
 }
 
 /// How an uplink is kept while another carries the traffic.

@@ -198,7 +198,7 @@ impl StaleFlows {
                     let uplink = uplinks.find(|uplink| uplink.settings().name == *name);
                     let is_healthy = uplink.is_some_and(|uplink| {
                         let has_way = uplink.attachment().paths.contains_key(&traffic.1);
-                        has_way && uplink.state() == State::Up
+                        has_way && uplink.state() == State::Up && !uplink.candidate().is_spent()
                     });
                     let has_lost_it = exit.contains_key(name);
                     let entry = all.entry((name.clone(), traffic.1));

@@ -34,9 +34,10 @@ pub(super) fn call_of(
         groups.find_map(|group| why_needed(view, group, uplink))
     };
     let is_cold = uplink.settings().is_cold();
+    let may_carry = uplink.state() != State::Disabled && !uplink.is_off();
     let is_booting = now < booted && default_group.leader().is_none() && !is_chosen;
     StandbyCall {
-        why: why.filter(|_| is_cold && uplink.state() != State::Disabled && !is_booting),
+        why: why.filter(|_| is_cold && may_carry && !is_booting),
         may_rest,
         look_again: is_booting.then_some(booted),
     }

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::detection_time::Learnt;
 use crate::engine::event::broken_at::BrokenAt;
-use crate::engine::settings::{Flows, Policy};
+use crate::engine::settings::{AllowanceAction, Flows, Policy};
 use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{
-    Bytes, GroupName, InterfaceName, Score, Target, Tier, Timestamp, UplinkName, WeeklyTime, Weight,
+    Bytes, GroupName, InterfaceName, LocalDay, Score, Target, Tier, Timestamp, UplinkName,
+    WeeklyTime, Weight,
 };
 
 /// Who chooses.
@@ -290,6 +291,33 @@ pub struct UplinkStatus {
     /// What its probes may cost, if it is metered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_budget: Option<BudgetStatus>,
+    /// What may go through it in a period, and what has, if that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<AllowanceStatus>,
+}
+
+/// What may go through an uplink in a period, and what has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AllowanceStatus {
+    /// So much, both ways.
+    pub limit_bytes: Bytes,
+    /// So much has.
+    pub used_bytes: Bytes,
+    /// The same in percent.
+    pub used_percent: f64,
+    /// What follows when it is used up.
+    pub action: AllowanceAction,
+    /// The first day of the period, by the local clock; `null` while that was never set.
+    pub begins: Option<LocalDay>,
+    /// The first day of the next one.
+    pub ends: Option<LocalDay>,
+}
+
+impl AllowanceStatus {
+    /// It is used up.
+    pub fn is_used_up(&self) -> bool {
+        self.used_bytes >= self.limit_bytes
+    }
 }
 
 /// What samples take of an uplink: the part of its status that changes all the time.
@@ -354,6 +382,8 @@ pub enum WaitReason {
     Choice,
     /// An answer: the last round of probes had none.
     Doubt,
+    /// The next period of its allowance, which is used up.
+    Allowance,
 }
 
 /// An outage that is over.

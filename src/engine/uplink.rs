@@ -12,6 +12,7 @@
 //! ```
 
 mod absence;
+mod allowance;
 mod basis;
 mod blame;
 mod cold;
@@ -39,6 +40,7 @@ mod targets;
 
 use std::time::Duration;
 
+use crate::engine::allowance::AllowanceTrack;
 use crate::engine::candidate::{Candidate, Fitness, Role};
 use crate::engine::family::FamilyOutlook;
 use crate::engine::ids::UplinkId;
@@ -58,6 +60,7 @@ use health::{Phase, Signal};
 use link::{LinkChange, LinkFinding, UplinkLink};
 use monitor::UplinkMonitor;
 
+pub use allowance::AllowanceNews;
 pub use cold::StandbyCall;
 pub use drilled::BeforeDrill;
 pub use family_hops::HopTerms;
@@ -75,6 +78,7 @@ pub struct Uplink {
     id: UplinkId,
     link: UplinkLink,
     monitor: UplinkMonitor,
+    allowance: Option<Box<AllowanceTrack>>,
 }
 
 impl Uplink {
@@ -83,6 +87,7 @@ impl Uplink {
         Self {
             id,
             link: UplinkLink::new(&settings, now),
+            allowance: AllowanceTrack::adapted(None, &settings),
             monitor: UplinkMonitor::new(id, settings, now, spread),
         }
     }
@@ -124,6 +129,7 @@ impl Uplink {
             score: None,
             delivery: None,
             switch_points: settings.health.switch_points(),
+            allowance: self.allowance_standing(),
             reason: health.reason(),
         }
     }
@@ -195,6 +201,7 @@ impl Uplink {
         if *self.settings() == settings {
             return;
         }
+        self.allowance = AllowanceTrack::adapted(self.allowance.take(), &settings);
         if self.link.adapt(&settings, now) {
             // What its link is like means something else now.
             self.monitor.health.forget();
@@ -352,7 +359,7 @@ impl Uplink {
 
     /// It is a cold standby that could be asked if it were called, or soon can be.
     pub fn may_be_woken(&self) -> bool {
-        self.link.may_be_woken() && self.state() != State::Disabled
+        self.link.may_be_woken() && self.state() != State::Disabled && !self.is_off()
     }
 
     /// It has asked since then, or tried to.
@@ -444,7 +451,7 @@ impl Uplink {
     /// Takes whether it is needed, and says what is to be done about it.
     pub fn wake_standby(&mut self, call: &StandbyCall, now: Moment, out: &mut Outbox) {
         let sight = StandbySight {
-            is_usable: self.candidate().fitness() >= Fitness::Poor,
+            is_usable: self.candidate().condition() >= Fitness::Poor,
             is_carrying: self.is_carrying(),
         };
         standby::follow(&mut self.link, &mut self.monitor, (call, sight), now);

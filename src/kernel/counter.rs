@@ -4,12 +4,27 @@ use std::fs::File;
 use std::io::{BufRead, Read, Seek};
 
 use super::error::KernelError;
-use crate::units::{Counters, InterfaceName};
+use crate::units::{BootId, Counters, InterfaceName};
 
 /// Those of all interfaces of this network namespace, a line for each. The kernel writes it without
 /// `rtnl_mutex`, its one lock for links and routes, for which a netlink request for counters waits: a
 /// driver may hold it for seconds.
 const TABLE: &str = "/proc/thread-self/net/dev";
+
+/// What is not the same after each start of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The number of this start of the machine: the first half of its `boot_id`. All starts count as one where that cannot
+/// be read; counters that fall tell them apart then.
+pub fn boot_id() -> BootId {
+    let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+    let digits: String = text
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect();
+    BootId(u64::from_str_radix(&digits, 16).unwrap_or_default())
+}
 
 /// Reads counters.
 #[derive(Debug)]

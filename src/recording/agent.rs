@@ -10,6 +10,7 @@ use super::lines::{FileLines, open};
 use super::samples::{LONGEST, Samples};
 use crate::engine::Engine;
 use crate::engine::action::{Action, ProbeOrder};
+use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::input::{EarlierRun, Input, ProbeOutcome};
 use crate::recorder::{Entry, FORM, Header};
 use crate::units::{Moment, ProbeId, UplinkName};
@@ -134,7 +135,18 @@ pub(super) fn read_samples(
         ReplayStep::Input(at, Some(Input::Probe { id, outcome, .. })) => {
             probes.answer(at, id, outcome);
         }
-        ReplayStep::Input(at, Some(input @ Input::Attachment { .. })) => {
+        ReplayStep::Input(
+            at,
+            Some(
+                input @ (Input::Attachment { .. }
+                | Input::Traffic { .. }
+                | Input::Time(_)
+                | Input::Command(IssuedCommand {
+                    command: Command::Allowance { .. },
+                    ..
+                })),
+            ),
+        ) => {
             let at = at.since_start().as_secs_f64();
             probes.recording.inputs.push((at, input));
         }
@@ -160,7 +172,6 @@ pub(super) fn read_samples(
                 | Input::Moved { .. }
                 | Input::Command(_)
                 | Input::FlowsCounted { .. }
-                | Input::Time(_)
                 | Input::Drill(_)
                 | Input::Traced(_)
                 | Input::FlowsUnknown { .. }

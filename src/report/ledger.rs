@@ -281,6 +281,7 @@ fn is_planned(cause: SwitchCause) -> bool {
         | SwitchCause::Failback
         | SwitchCause::Best
         | SwitchCause::Sharing
+        | SwitchCause::Allowance
         | SwitchCause::Doubt => false,
     }
 }

@@ -126,8 +126,8 @@ impl fmt::Display for Loss {
     }
 }
 
-/// An amount of data. Written with a decimal unit: `50MB`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// An amount of data. Written with a decimal unit: `50MB`, `1.5GB`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
@@ -144,12 +144,17 @@ impl FromStr for Bytes {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let end = text.find(|c: char| !c.is_ascii_digit()).ok_or(())?;
+        let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+        let end = text.find(|c| !is_of_number(c)).ok_or(())?;
         let (number, unit) = text.split_at(end);
         let mut units = BYTE_UNITS.iter();
         let (_, size) = units.find(|(name, _)| *name == unit.trim()).ok_or(())?;
-        let number: u64 = number.parse().map_err(|_| ())?;
-        number.checked_mul(*size).map(Self).ok_or(())
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let number = |digits: &str| digits.parse::<u64>().map_err(|_| ());
+        let scale = 10_u64.checked_pow(u32::try_from(part.len()).map_err(|_| ())?);
+        let part = number(part)?.checked_mul(*size).ok_or(())? / scale.ok_or(())?;
+        let whole = number(whole)?.checked_mul(*size).ok_or(())?;
+        whole.checked_add(part).map(Self).ok_or(())
     }
 }
 

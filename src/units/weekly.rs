@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{LocalDay, Timestamp};
 
 const DAY: u32 = 24 * 60;
 const WEEK: u32 = 7 * DAY;
@@ -41,6 +41,16 @@ impl LocalMinute {
     pub fn at_offset(self, offset: i32) -> Timestamp {
         let seconds = (u64::from(self.0) * 60).saturating_add_signed(-i64::from(offset));
         Timestamp(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+    }
+
+    /// The day that it is of.
+    pub fn day(self) -> LocalDay {
+        LocalDay(self.0 / DAY)
+    }
+
+    /// The first of a day.
+    pub fn midnight(day: LocalDay) -> Self {
+        Self(day.0.saturating_mul(DAY))
     }
 
     /// From 0 on Monday at 00:00.

@@ -1007,6 +1007,14 @@ const MISTAKES_IN_AN_UPLINK: &[(&str, &str)] = &[
         "15: [[uplink]] x: probe_budget: 50: must be an amount of data with a unit, such as \"50MB\"",
     ),
     (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nallowance = \"1001TB\"",
+        "15: [[uplink]] x: allowance: \"1001TB\": must be 1 MB to 1000 TB",
+    ),
+    (
+        "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nallowance_day = 32",
+        "15: [[uplink]] x: allowance_day: 32: must be 1 to 31",
+    ),
+    (
         "name = \"x\"\ninterface = \"eth2\"\ntier = 1\nprobe_budget = \"900kB\"",
         "15: [[uplink]] x: probe_budget: \"900kB\": must be 1 MB to 1 TB",
     ),

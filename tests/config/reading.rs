@@ -6,11 +6,12 @@ use std::time::Duration;
 use proptest::proptest;
 use uplinkd::config::{Config, OnStop, UbusPlace, defaults};
 use uplinkd::engine::settings::{
-    BestSettings, ColdSettings, DampingSettings, Failback, Policy, Standby,
+    AllowanceAction, AllowanceSettings, BestSettings, ColdSettings, DampingSettings, Failback,
+    Policy, Standby,
 };
 use uplinkd::routing::traffic::Ports;
 use uplinkd::routing::{Family, Gateway, Numbering, Prefixes, RoutingMode, Rule};
-use uplinkd::units::{Bytes, Mark, Metric, RulePriority, Score, TableId};
+use uplinkd::units::{BillingDay, Bytes, Mark, Metric, RulePriority, Score, TableId};
 
 const TWO_UPLINKS: &str = r#"
 [[uplink]]
@@ -155,6 +156,49 @@ fn only_what_is_metered_has_a_probe_budget() {
     let idle = format!("{TWO_UPLINKS}metered = false\nprobe_budget = \"120MB\"\n");
     let config = Config::parse(&idle, "uplinkd.toml").expect("a good file");
     assert_eq!(config.engine.uplinks[1].probe_budget, None);
+}
+
+#[test]
+fn an_allowance_has_a_limit_a_day_and_an_action() {
+    let of = |keys: &str| {
+        let config = Config::parse(&format!("{TWO_UPLINKS}{keys}"), "uplinkd.toml");
+        config.expect("a good file").engine.uplinks[1]
+            .allowance
+            .as_deref()
+            .copied()
+    };
+    assert_eq!(of("allowance = \"off\"\nallowance_day = 7\n"), None);
+    let usual = AllowanceSettings {
+        limit: Bytes(1_500_000_000),
+        day: BillingDay(1),
+        action: AllowanceAction::Warn,
+    };
+    assert_eq!(of("allowance = \"1.5GB\"\n"), Some(usual));
+    let all = "allowance = \"1.5GB\"\nallowance_day = 31\nallowance_action = \"last_resort\"\n";
+    let expected = AllowanceSettings {
+        day: BillingDay(31),
+        action: AllowanceAction::LastResort,
+        ..usual
+    };
+    assert_eq!(of(all), Some(expected));
+}
+
+#[test]
+fn uplinks_on_one_interface_have_no_allowance() {
+    let uplink = |name: &str, gateway: &str, more: &str| {
+        format!(
+            "[[uplink]]\nname = \"{name}\"\ninterface = \"eth1\"\ntier = 1\ngateway = \"{gateway}\"\n{more}"
+        )
+    };
+    let limit = "allowance = \"5GB\"\n";
+    for (first, second) in [(limit, ""), ("", limit)] {
+        let text = uplink("a", "192.0.2.1", first) + &uplink("b", "192.0.2.2", second);
+        let error = Config::parse(&text, "uplinkd.toml").expect_err("refused");
+        let error = error.to_string();
+        assert!(error.contains("counted by its interface"), "{error}");
+    }
+    let text = uplink("a", "192.0.2.1", "") + &uplink("b", "192.0.2.2", "");
+    Config::parse(&text, "uplinkd.toml").expect("a good file");
 }
 
 #[test]
@@ -429,6 +473,9 @@ const LINES: &[&str] = &[
     "gateway6 = ?",
     "metered = ?",
     "probe_budget = ?",
+    "allowance = ?",
+    "allowance_day = ?",
+    "allowance_action = ?",
     "prefixes = ?",
     "standby = ?",
     "standby_linger = ?",

@@ -11,6 +11,7 @@ mod lossy;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod allowance;
 mod blame;
 mod causes;
 mod changes;

@@ -11,11 +11,13 @@ use serde_json::Value;
 use uplinkd::engine::Engine;
 use uplinkd::engine::action::{Action, ProbeOrder};
 use uplinkd::engine::input::{Input, ProbeOutcome};
-use uplinkd::engine::settings::Settings;
+use uplinkd::engine::settings::{AllowanceAction, AllowanceSettings, Settings};
 use uplinkd::recorder::{FORM, Header, Recorder, RecorderError};
 use uplinkd::recording::{Recording, RecordingSource};
 use uplinkd::replay::{Replay, World, attached};
-use uplinkd::units::{Moment, Timestamp};
+use uplinkd::units::{
+    BillingDay, BootId, Bytes, Counters, IfIndex, InterfaceReading, Moment, Timestamp,
+};
 
 const HEADER: &str = "time,uplink,target,rtt_ms\n";
 
@@ -772,6 +774,56 @@ fn a_recording_of_the_agent_shows_what_it_did_and_what_another_configuration_wou
     assert!(when(&slow, "fiber down") > down + 1.0, "{slow}");
     let probes = |course: &Value| course["uplinks"][1]["probes"].as_u64().expect("a count");
     assert!(probes(&course) > 2 * probes(&slow));
+}
+
+#[test]
+fn a_recording_shows_again_what_a_used_allowance_has_moved_and_another_limit_moves_nothing() {
+    let files = Files::new();
+    let path = files.0.path().join("agent.jsonl");
+    let mut of = settings(&["fiber", "lte"]);
+    of.uplinks[0].allowance = Some(Box::new(AllowanceSettings {
+        limit: Bytes(1_000_000_000),
+        day: BillingDay(1),
+        action: AllowanceAction::LastResort,
+    }));
+    let index = IfIndex::new(2).expect("an index");
+    let spent = (0..60_u64).map(|second| {
+        let counters = Counters {
+            rx_packets: second * 50_000,
+            rx_bytes: second * 50_000_000,
+            ..Counters::default()
+        };
+        let reading = InterfaceReading {
+            counters,
+            index,
+            newest: index,
+            boot: BootId(1),
+        };
+        let uplink = name("fiber");
+        let at = Moment::after_start(Duration::from_secs(second));
+        (at, Input::Traffic { uplink, reading })
+    });
+    recorded(&path, of, 60, spent.collect(), |_, _| {
+        let rtt = Duration::from_millis(10);
+        Some((rtt, ProbeOutcome::Reply(rtt)))
+    });
+    let moved = |course: &Value| {
+        let switches = course["switches"].as_array().expect("a list").iter();
+        let to_lte = switches.filter(|switch| switch["to"][0] == "lte");
+        let times = to_lte.map(|switch| switch["at"].as_f64().expect("a time"));
+        times.collect::<Vec<_>>()
+    };
+    assert_eq!(moved(&replay(&[text(&path)])), [20.0], "as recorded");
+    let with = |limit: &str| {
+        let config = format!(
+            "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\nallowance = \"{limit}\"\n\
+             allowance_action = \"off\"\n[[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n"
+        );
+        let config = files.add(&format!("{limit}.toml"), &config);
+        moved(&replay(&[text(&path), "--config", text(&config)]))
+    };
+    assert_eq!(with("1.5GB"), [30.0]);
+    assert_eq!(with("10GB"), [0.0; 0]);
 }
 
 #[test]

@@ -36,8 +36,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "alert", "choices", "config", "control", "engine", "history", "kernel", "memory",
-            "metrics", "probe", "recorder", "report", "routing", "samples", "units", "web",
+            "alert",
+            "allowances",
+            "choices",
+            "config",
+            "control",
+            "engine",
+            "history",
+            "kernel",
+            "memory",
+            "metrics",
+            "probe",
+            "recorder",
+            "report",
+            "routing",
+            "samples",
+            "units",
+            "web",
         ],
     ),
     (
@@ -90,6 +105,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["engine::budget", "engine::settings", "routing", "units"],
     ),
+    ("allowances", &["engine::allowance", "state_file", "units"]),
     ("choices", &["engine::status", "state_file", "units"]),
     ("history", &["engine::event", "state_file", "units"]),
     (

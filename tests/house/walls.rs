@@ -26,11 +26,15 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("Engine", &["engine.rs", "follow.rs"]),
     ("all uplinks and groups", &[]),
     ("group", &["common_outage.rs", "group.rs", "group/"]),
-    ("uplink", &["uplink.rs", "uplink/blame.rs"]),
+    (
+        "uplink",
+        &["uplink.rs", "uplink/allowance.rs", "uplink/blame.rs"],
+    ),
     ("what an uplink owns", &["uplink/"]),
     (
         "parts",
         &[
+            "allowance.rs",
             "best_policy.rs",
             "budget.rs",
             "candidate.rs",

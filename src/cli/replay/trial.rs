@@ -105,7 +105,7 @@ fn fit_targets(uplink: &mut UplinkSettings, recorded: &[Target], remarks: &mut V
 /// If the engine does not meet a deadline.
 pub(super) fn run(
     name: String,
-    settings: Settings,
+    mut settings: Settings,
     recording: &Recording,
 ) -> Result<ReplayRun, StandingDeadline> {
     let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
@@ -116,6 +116,8 @@ pub(super) fn run(
     let inputs = recording.inputs.iter();
     let inputs: Vec<_> = inputs.map(|(at, _)| (*at, past.moment(*at))).collect();
     let mut notes = ReplayNotes::new(&settings.uplinks, from);
+    // There is no path that could be cut.
+    settings.drill.schedule = None;
     let mut replay = Replay::new(settings, past);
     notes.events(replay.input(remembered));
     for uplink in names {

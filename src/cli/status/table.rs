@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{drill, flows, waits};
+use super::{allowance, drill, flows, waits};
 use crate::cli::output::{Colour, Palette, fitted, list, paragraph, short};
 use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
@@ -47,6 +47,7 @@ impl Table {
             };
             notes.extend(self.penalty(uplink));
             notes.extend(waits::waits(status, uplink, self.now));
+            notes.extend(allowance::allowance(uplink, with_targets));
             notes.extend(flows::kept(uplink, self.now));
             if with_targets {
                 notes.push(flows::on_failback(uplink));

@@ -27,6 +27,6 @@ pub(in crate::cli) fn waits(
         WaitReason::Doubt => {
             Some("waits for an answer: the last round of probes had none".to_owned())
         }
-        WaitReason::Damping => None,
+        WaitReason::Damping | WaitReason::Allowance => None,
     }
 }

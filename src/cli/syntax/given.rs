@@ -134,7 +134,8 @@ impl Given {
             }
         }
         let is_missing = |argument: &&Argument| {
-            matches!(argument.form, ArgumentForm::Word(_)) && !self.has(argument)
+            let is_needed = argument.is_required || matches!(argument.form, ArgumentForm::Word(_));
+            is_needed && !self.has(argument)
         };
         match self.command.arguments().find(is_missing) {
             Some(missing) => Err(self.missing(missing)),

@@ -31,6 +31,8 @@ pub struct Argument {
     pub choices: &'static [&'static str],
     /// The names of those that it cannot stand beside.
     pub excludes: &'static [&'static str],
+    /// An option that must be there.
+    pub is_required: bool,
     /// It may be given more than once.
     pub is_repeatable: bool,
 }
@@ -68,6 +70,7 @@ impl Argument {
             default: None,
             choices: &[],
             excludes: &[],
+            is_required: false,
             is_repeatable: false,
         }
     }

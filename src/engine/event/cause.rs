@@ -29,6 +29,8 @@ pub enum SwitchCause {
     Drill,
     /// Under `balance`: an uplink joins those that share the traffic.
     Sharing,
+    /// The allowance of the uplink that is left is used up.
+    Allowance,
     /// The configuration has changed.
     Config,
     /// New connections only: the uplink that they leave is in doubt.
@@ -48,6 +50,7 @@ impl SwitchCause {
             Self::Manual => "manual",
             Self::Drill => "drill",
             Self::Sharing => "sharing",
+            Self::Allowance => "allowance",
             Self::Config => "config",
             Self::Doubt => "doubt",
         }

@@ -81,6 +81,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::allowance::AllowanceStanding;
     use crate::engine::best_policy::BestPolicy;
     use crate::engine::candidate::{Candidate, Role};
     use crate::engine::event::cause::SwitchCause;
@@ -128,6 +129,7 @@ mod tests {
                 score: None,
                 delivery: None,
                 switch_points: 0.0,
+                allowance: AllowanceStanding::Free,
                 reason: "no answer",
             },
             outlooks: [outlook; Family::ROUTED.len()],

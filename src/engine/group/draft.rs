@@ -58,7 +58,7 @@ impl<'b> Draft<'_, 'b> {
         let apart = self.allocation.apart.values().map(|carrier| carrier.uplink);
         Candidate {
             role: role(sharers.chain(apart).any(|carries| carries == member.id())),
-            ..member.candidate()
+            ..member.candidate().chosen_by_hand(self.is_chosen(member))
         }
     }
 
@@ -71,8 +71,14 @@ impl<'b> Draft<'_, 'b> {
         let sharers = self.allocation.sharers.get(&family);
         Candidate {
             role: role(sharers.is_some_and(|sharers| sharers.contains(&member.id()))),
-            ..member.candidate_for(family, is_leader)
+            ..{ member.candidate_for(family, is_leader) }.chosen_by_hand(self.is_chosen(member))
         }
+    }
+
+    fn is_chosen(&self, member: &Member<'b>) -> bool {
+        self.terms
+            .by_hand
+            .is_some_and(|choice| choice.uplink == member.id())
     }
 
     /// What the leader is elected by.

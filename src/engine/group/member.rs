@@ -76,7 +76,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// By which families each uplink has a way out.
+/// By which families each uplink has a way out for traffic.
 #[derive(Clone, Debug, Default)]
 pub struct Ways(Vec<[bool; Family::ROUTED.len()]>);
 
@@ -85,7 +85,8 @@ impl Ways {
     pub(super) fn of(uplinks: &[Uplink]) -> Self {
         let has_way = |uplink: &Uplink| {
             let paths = &uplink.attachment().paths;
-            Family::ROUTED.map(|family| paths.contains_key(&family))
+            let is_off = uplink.is_off();
+            Family::ROUTED.map(|family| !is_off && paths.contains_key(&family))
         };
         uplinks.iter().map(has_way).collect()
     }

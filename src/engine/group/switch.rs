@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::carriers::{GroupCarriers, TrafficMove};
+use crate::engine::candidate::SPENT;
 use crate::engine::event::cause::{SwitchCause, SwitchReason};
 use crate::engine::event::{Change, Event};
 use crate::engine::ids::UplinkId;
@@ -115,6 +116,9 @@ impl TrafficMove {
             (Some(uplink), _) if !is_member(uplink) => {
                 let text = format!("{left} is not of the group any more");
                 (SwitchCause::Config, text)
+            }
+            (Some(uplink), _) if uplink.is_off() => {
+                (SwitchCause::Allowance, format!("{left}: {SPENT}"))
             }
             (Some(uplink), _) if uplink.attachment().paths.is_empty() => {
                 let state = in_state(uplink.state(), ": ", &uplink.reason());

@@ -11,7 +11,7 @@ use crate::engine::outage::Demand;
 use crate::engine::round::losses_of_a_failure;
 use crate::engine::score::score;
 use crate::engine::settings::Flows;
-use crate::engine::status::{PastOutage, UplinkFigures, UplinkStatus, Waits};
+use crate::engine::status::{AllowanceStatus, PastOutage, UplinkFigures, UplinkStatus, Waits};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::{millis, tenths};
 use crate::routing::{Attachment, Family};
@@ -34,6 +34,8 @@ pub struct UplinkPart {
     pub flows_on_failback: Flows,
     /// Until when flows stay there at most, if the traffic has left them there.
     pub flows_until: Option<Moment>,
+    /// What is used of its allowance, if it has one.
+    pub allowance: Option<AllowanceStatus>,
 }
 
 /// The read model. `wall` translates times.
@@ -92,6 +94,7 @@ pub(super) fn status(
         targets: targets.iter().map(TargetTrack::status).collect(),
         next_hops: next_hops.status(),
         probe_budget: pacer.purse().map(Purse::status),
+        allowance: part.allowance,
     }
 }
 

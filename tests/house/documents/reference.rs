@@ -149,7 +149,7 @@ fn outside(kind: &str) -> Vec<(String, [String; 2])> {
         (below, quoted(high + step), [show(low), show(high)])
     } else if kind.starts_with("data") {
         let below = Some("\"999kB\"".to_owned());
-        let above = "\"1001GB\"".to_owned();
+        let above = "\"1001TB\"".to_owned();
         (
             below,
             above,

@@ -99,7 +99,7 @@ fn the_forms_show_the_defaults_of_the_documents() {
 /// Words that a value may be, good and bad, of all kinds.
 const WORDS: &str = "0 1 2 3 16 17 30 50 100 101 117 252 253 255 256 1000 1001 32765 32766 0x10 0X10 0x -1 +5 1.5 .5 1e1 abc \
     0s 1s 10ms 50ms 49ms 1m 1h 61m 1d 25h 1week 30d 31d 7d 8d 1month 1y 5 1.5s 1S 10us 1m30s 1h_1m \
-    50MB 1MB 0MB 1kB 1TB 2TB 50mb 50M 50 \
+    50MB 1MB 0MB 1kB 1TB 2TB 50mb 50M 50 1.5GB 1.GB .5GB 1.2.3GB 1000TB 1001TB 0.5MB last_resort warn \
     auto off none keep move end table main remove hot warm cold failover best balance fast balanced patient manual \
     syslog journald stderr true false yes enabled on \
     1.1.1.1 9.9.9.9 01.1.1.1 256.1.1.1 0.0.0.0 127.0.0.1 224.0.0.1 255.255.255.255 169.254.1.1 ::1 :: fe80::1 ff02::1 \

@@ -140,6 +140,11 @@ const TABS = {
 		standby: [ _('Standby and data'), [
 			[ 'metered', values.flag, '0', _('Metered'), _('Keeps the probes within the budget.') ],
 			[ 'probe_budget', values.data('1 MB', '1 TB'), '50MB', _('Budget of probes'), _('In any 30 days, both directions.') ],
+			[ 'allowance', values.dataOrOff('1 MB', '1000 TB'), 'off', _('Allowance'),
+				_('What may go through it in a period, both ways, as its interface counts.') ],
+			[ 'allowance_day', whole([ 1, 31 ]), '1', _('Begin of the period'), _('Day of the month; in a shorter month its last.') ],
+			[ 'allowance_action', words('warn', 'last_resort', 'off'), 'warn', _('When it is used up'),
+				_('last_resort: traffic only where no other uplink is usable. off: no traffic.') ],
 			[ 'standby', words('hot', 'warm', 'cold'), 'hot', _('Standby'),
 				_('hot: up, probed often. warm: up, probed every 5 minutes. cold: down, brought up when needed.') ],
 			[ 'standby_linger', duration('0s', '1d'), '5m', _('Linger'), _('Time for which a cold uplink stays up after it was last needed.') ],

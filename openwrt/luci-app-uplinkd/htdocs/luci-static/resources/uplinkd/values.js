@@ -27,7 +27,7 @@ function seconds(text) {
 
 /* An amount of data such as "50MB" in bytes. */
 function bytes(text) {
-	const [ , number, unit ] = text.match(/^(\d+)\s*([A-Za-z]+)\s*$/) || [];
+	const [ , number, unit ] = text.match(/^(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$/) || [];
 	return Object.hasOwn(BYTES, unit) ? number * BYTES[unit] : NaN;
 }
 
@@ -249,6 +249,11 @@ const data = (least, most) => ({
 	accepts: text => bytes(text) >= bytes(least) && bytes(text) <= bytes(most)
 });
 
+const dataOrOff = (least, most) => ({
+	takes: _('"off" or %s').format(range(least, most)),
+	accepts: text => text === 'off' || data(least, most).accepts(text)
+});
+
 const words = (...known) => ({
 	words: known,
 	takes: known.map(word => `"${word}"`).join(_(' or ')),
@@ -284,6 +289,7 @@ return baseclass.extend({
 	number: number,
 	percent: percent,
 	data: data,
+	dataOrOff: dataOrOff,
 	words: words,
 	list: list,
 
