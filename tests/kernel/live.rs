@@ -4,6 +4,7 @@
     reason = "the netlink crates' enums are open"
 )]
 
+mod allowance;
 mod balance;
 mod by_hand;
 mod changes;

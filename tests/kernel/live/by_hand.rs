@@ -45,6 +45,14 @@ impl Site {
         Self { files, agent: None }
     }
 
+    /// The same, with these keys of lte.
+    pub(super) fn with_keys_of_lte(self, keys: &str) -> Self {
+        let path = self.path("uplinkd.toml");
+        let text = fs::read_to_string(&path).expect("the configuration");
+        fs::write(&path, text + keys).expect("the configuration");
+        self
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
