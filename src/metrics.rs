@@ -14,7 +14,7 @@ use crate::engine::event::drill::DrillResult;
 use crate::engine::state::State;
 use crate::engine::status::{RoutesState, Status, UplinkStatus};
 use crate::units::sorted::SortedMap;
-use crate::units::{Counters, Moment, Timestamp, UplinkName, Wall};
+use crate::units::{Bytes, Counters, Moment, Timestamp, UplinkName, Wall};
 use exposition::{Exposition, Labels, MetricKind, MetricSamples};
 pub use meters::{Meters, ProbeCounts};
 use meters::{ProbeResult, TargetMeters};
@@ -143,6 +143,16 @@ const OF_UPLINKS: &[OfUplink] = &[
         "uplinkd_uplink_suppressed",
         "Whether the uplink keeps falling and does not take traffic back for a while.",
         |uplink| Some(f64::from(u8::from(uplink.suppressed_until.is_some()))),
+    ),
+    (
+        "uplinkd_uplink_allowance_bytes",
+        "What may go through the uplink in a period, if that is limited.",
+        |uplink| Some(bytes(uplink.allowance?.limit_bytes)),
+    ),
+    (
+        "uplinkd_uplink_allowance_used_bytes",
+        "What of it has.",
+        |uplink| Some(bytes(uplink.allowance?.used_bytes)),
     ),
 ];
 
@@ -412,6 +422,11 @@ const fn routes_word(state: RoutesState) -> &'static str {
 fn seconds(time: Timestamp) -> f64 {
     let since = time.0.duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_secs_f64().floor()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "petabytes are exact")]
+fn bytes(bytes: Bytes) -> f64 {
+    bytes.0 as f64
 }
 
 /// Without the noise of a division.

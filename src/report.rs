@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::engine::event::broken_at::BrokenAt;
 use crate::engine::event::drill::DrillFindings;
 use crate::engine::event::record::EventRecord;
+use crate::engine::status::AllowanceStatus;
 use crate::samples::SampleBook;
 use crate::units::{Timestamp, UplinkName};
 use ledger::Ledger;
@@ -133,6 +134,8 @@ pub struct UplinkReport {
     pub transmit_bytes: Option<u64>,
     /// What its probes put on the wire at most, both ways.
     pub probe_bytes: Option<u64>,
+    /// What is used of its allowance in the present period; `null` if it has none, or no agent runs.
+    pub allowance: Option<AllowanceStatus>,
 }
 
 /// An outage.

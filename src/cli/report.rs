@@ -11,10 +11,12 @@ use super::command::unexpected;
 use super::connection::{CONNECTION, Connection};
 use super::history;
 use super::output::{self, list, paragraph, short};
+use super::status::allowance;
 use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::{Config, ConfigError, printable};
 use crate::control::{Request, Response};
 use crate::engine::event::broken_at::BrokenAt;
+use crate::engine::status::Status;
 use crate::report::{
     Availability, DrillReport, OutageReport, Period, PlannedReport, RecoveryTime, Report, Subject,
     UplinkLimits, UplinkReport, html,
@@ -84,7 +86,13 @@ impl ReportArguments {
 
 /// Prints it.
 fn run(arguments: &ReportArguments) -> Result<ExitCode> {
-    let running = running(&arguments.connection)?;
+    let status = running(&arguments.connection)?;
+    let running = status.as_ref().map(|status| {
+        let uplinks = status.uplinks.iter();
+        uplinks
+            .map(|uplink| uplink.name.clone())
+            .collect::<Vec<_>>()
+    });
     let events = history::events(&arguments.connection, None)?;
     let samples = samples(&arguments.connection, running.is_some())?;
     let now = history::now();
@@ -113,7 +121,12 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let report = Report::of(&subject);
+    let mut report = Report::of(&subject);
+    for uplink in &mut report.uplinks {
+        let known = status.iter().flat_map(|status| &status.uplinks);
+        let mut known = known.filter(|known| known.name == uplink.name);
+        uplink.allowance = known.next().and_then(|known| known.allowance);
+    }
     output::print(&if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else if arguments.csv_uplinks {
@@ -126,8 +139,8 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The uplinks of the agent, if it runs.
-fn running(connection: &Connection) -> Result<Option<Vec<UplinkName>>> {
+/// The status of the agent, if it runs.
+fn running(connection: &Connection) -> Result<Option<Box<Status>>> {
     let status = || match connection.open()?.request(&Request::Status)? {
         Response::Status(status) => Ok(status),
         other @ (Response::History(_)
@@ -139,10 +152,7 @@ fn running(connection: &Connection) -> Result<Option<Vec<UplinkName>>> {
         | Response::NotFound(_)) => Err(unexpected(other)),
     };
     match status() {
-        Ok(status) => {
-            let names = status.uplinks.into_iter().map(|uplink| uplink.name);
-            Ok(Some(names.collect()))
-        }
+        Ok(status) => Ok(Some(status)),
         Err(error) if error.is::<ConfigError>() => Err(error),
         Err(_) => Ok(None),
     }
@@ -198,6 +208,7 @@ fn text(report: &Report, width: usize) -> String {
     text.extend(recovery_line(recovery));
     for uplink in uplinks {
         text.extend(traffic_line(uplink));
+        text.extend(allowance_line(uplink));
     }
     if !outages.is_empty() {
         text.push_str("outages:\n");
@@ -354,6 +365,12 @@ fn traffic_line(uplink: &UplinkReport) -> Option<String> {
     Some(line)
 }
 
+/// What is used of its allowance, if that is known.
+fn allowance_line(uplink: &UplinkReport) -> Option<String> {
+    let words = allowance::words(uplink.allowance.as_ref()?);
+    Some(format!("allowance of {}: {words}\n", uplink.name))
+}
+
 /// To three decimals, and never rounded up: only what had no outage is 100 %.
 fn share(percent: f64) -> String {
     let floor = (percent * 1000.0).floor() / 1000.0;
@@ -484,6 +501,7 @@ mod tests {
             receive_bytes: Some(12_300_000_000),
             transmit_bytes: Some(456_000),
             probe_bytes: None,
+            allowance: None,
         };
         Report {
             from: at(0),

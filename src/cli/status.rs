@@ -1,6 +1,6 @@
 //! `uplinkd status`
 
-mod allowance;
+pub(super) mod allowance;
 pub(super) mod drill;
 mod flows;
 pub(super) mod table;

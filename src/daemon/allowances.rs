@@ -97,7 +97,13 @@ impl Daemon {
         if let Some(writing) = self.state.allowances.writing.take() {
             drop(writing.await);
         }
-        let counts = self.decisions.engine.allowances();
+        let mut counts = self.decisions.engine.allowances();
+        for (uplink, known) in &self.state.allowances.written {
+            if let Some(count) = counts.get_mut(uplink) {
+                // What was reached since then, and nothing announces any more, is announced by the next run.
+                count.announced = count.announced.min(known.announced);
+            }
+        }
         if !self.options.observe && counts != self.state.allowances.written {
             keep(&counts, &self.config.agent.state_dir);
         }

@@ -23,10 +23,10 @@ pub const SPENT: &str = "its allowance is used up";
 pub enum Fitness {
     /// Not at all.
     Unusable,
-    /// Its allowance is used up: only where nothing else is usable.
-    LastResort,
     /// Better than nothing.
     Trial,
+    /// Its allowance is used up: only where nothing else is usable.
+    LastResort,
     /// With complaints, or well but not for long, as often before.
     Poor,
     /// Fully.

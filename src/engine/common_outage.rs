@@ -1,5 +1,6 @@
 //! When several uplinks fall silent at once.
 
+use crate::engine::candidate::SPENT;
 use crate::engine::ids::UplinkId;
 use crate::engine::state::State;
 use crate::engine::uplink::Uplink;
@@ -20,6 +21,10 @@ pub fn as_silent_as(carrier: &Uplink, uplinks: &[Uplink]) -> Vec<UplinkId> {
 /// uplinks at once.
 pub fn explain_no_usable(uplinks: &[Uplink]) -> String {
     let routes = "no uplink is usable: the routes stay as they are, probing goes on";
+    if let Some(off) = uplinks.iter().find(|uplink| uplink.is_off()) {
+        let name = &off.settings().name;
+        return format!("no uplink is usable, probing goes on; {name}: {SPENT}");
+    }
     let silent = uplinks.iter().filter(|u| u.silent_since_round().is_some());
     let mut asked = silent.map(|uplink| &*uplink.settings().probe.targets);
     match (asked.next(), asked.next()) {

@@ -193,6 +193,8 @@ fn summary(html: &mut String, report: &Report) {
             receive_bytes,
             transmit_bytes,
             probe_bytes,
+            // It is of the present period of the plan.
+            allowance: _,
         } = uplink;
         let bytes = [receive_bytes, transmit_bytes, probe_bytes];
         let bytes = bytes

@@ -81,6 +81,7 @@ impl Ledger {
             receive_bytes: bytes(Traffic::Received),
             transmit_bytes: bytes(Traffic::Sent),
             probe_bytes: bytes(Traffic::Probes),
+            allowance: None,
             availability: spans.availability(),
             degraded_s: degraded.as_secs(),
             planned_s: planned.as_secs(),

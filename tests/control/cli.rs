@@ -147,8 +147,19 @@ fn help_names_every_command_and_succeeds() {
     let help = output(&mut uplinkd(&["--help"]));
     assert_eq!(code(&help), Some(0));
     for command in [
-        "run", "check", "status", "history", "report", "switch", "auto", "disable", "enable",
-        "drill", "forget", "reload",
+        "run",
+        "check",
+        "status",
+        "history",
+        "report",
+        "switch",
+        "auto",
+        "disable",
+        "enable",
+        "drill",
+        "forget",
+        "allowance",
+        "reload",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),
@@ -292,6 +303,7 @@ fn without_an_agent_each_question_ends_with_3() {
         &["disable", "lte"],
         &["enable", "lte"],
         &["forget", "lte"],
+        &["allowance", "lte", "--used", "1GB"],
         &["reload"],
     ];
     for question in questions {
@@ -482,6 +494,83 @@ fn the_status_says_how_long_flows_stay_where_the_traffic_left_them() {
     let expected = "answers\n           flows that began here stay for 1h 17m at most\n";
     let said = stdout(&output);
     assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn the_status_says_what_is_used_of_an_allowance_from_three_quarters_on_or_where_it_is_asked_for() {
+    for (action, tenths, shown, of_one) in [
+        (
+            "warn",
+            300_u32,
+            None,
+            "30 GB of 100 GB (30 %); since 2026-11-01, until 2026-12-01",
+        ),
+        (
+            "warn",
+            765,
+            Some("(76.5 %);"),
+            "76.5 GB of 100 GB (76.5 %);",
+        ),
+        (
+            "last_resort",
+            1_000,
+            Some("(100 %): used up, the last"),
+            "used up, the last resort",
+        ),
+        (
+            "off",
+            1_010,
+            Some("(101 %): used up, carries no traffic"),
+            "carries no traffic",
+        ),
+    ] {
+        let mut status = status();
+        status["uplinks"][1]["allowance"] = json!({
+            "limit_bytes": 100_000_000_000_u64, "used_bytes": u64::from(tenths) * 100_000_000, "used_percent": f64::from(tenths) / 10.0, "action": action,
+            "begins": "2026-11-01", "ends": "2026-12-01",
+        });
+        let agent = start_with(&status);
+        let said = |words: &[&str]| {
+            let socket = agent.path();
+            let words = [words, &["--socket", text(&socket)]].concat();
+            let said = output(uplinkd(&words).env("COLUMNS", "200"));
+            stdout(&said).to_owned()
+        };
+        let all = said(&["status"]);
+        match shown {
+            Some(shown) => assert!(all.contains(shown), "{all}"),
+            None => assert!(!all.contains("allowance"), "{all}"),
+        }
+        let one = said(&["status", "lte"]);
+        assert!(one.contains(of_one), "{one}");
+    }
+}
+
+#[test]
+fn how_much_of_an_allowance_is_used_must_be_said() {
+    let agent = start();
+    let socket = agent.path();
+    let said = |words: &[&str]| {
+        output(&mut uplinkd(
+            &[words, &["--socket", text(&socket)]].concat(),
+        ))
+    };
+    let done = said(&["allowance", "lte", "--used", "1.5GB"]);
+    assert_eq!(stdout(&done), "allowance lte --used 1.5GB\n");
+    let missing = said(&["allowance", "lte"]);
+    assert_eq!(code(&missing), Some(2));
+    assert!(
+        stderr(&missing).contains("--used <BYTES> is missing"),
+        "{}",
+        stderr(&missing)
+    );
+    let wrong = said(&["allowance", "lte", "--used", "12"]);
+    assert_eq!(code(&wrong), Some(2));
+    assert!(
+        stderr(&wrong).contains("such as 12GB"),
+        "{}",
+        stderr(&wrong)
+    );
 }
 
 #[test]

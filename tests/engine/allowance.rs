@@ -227,6 +227,8 @@ fn no_route_leads_traffic_to_an_uplink_that_is_off_even_where_nothing_else_is_us
     site.world().dead.push("lte");
     let dead = site.run_until(at(300.0));
     assert_eq!(brief(&dead), ["uplink.down lte", "no_usable_uplink"]);
+    let why = &dead[1].reason;
+    assert!(why.ends_with("fiber: its allowance is used up"), "{why}");
     assert_eq!(state(&site, "fiber"), State::Up, "it is probed on");
     // The traffic stays with what carried it last, and that is not fiber.
     let lte = carried(&mut site)[&Family::Ipv4].clone();

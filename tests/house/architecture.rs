@@ -122,6 +122,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine::event",
             "engine::settings",
             "engine::state",
+            "engine::status",
             "routing",
             "samples",
             "units",

@@ -50,9 +50,14 @@ fn status() -> Status {
     let mut fiber = uplink("fiber", "eth1", "down");
     fiber["loss_percent"] = json!(100.0);
     fiber["suppressed_until"] = json!("2026-11-20T10:05:00Z");
+    let mut lte = uplink("lte", "wwan0", "unknown");
+    lte["allowance"] = json!({
+        "limit_bytes": 50_000_000_000_u64, "used_bytes": 38_123_456_789_u64, "used_percent": 76.2, "action": "warn",
+        "begins": "2026-11-01", "ends": "2026-12-01",
+    });
     let status: Value = json!({
         "version": "1.2.3", "mode": "auto", "policy": "failover", "active": ["dsl"],
-        "since": "2026-11-20T10:00:00Z", "uplinks": [fiber, dsl, uplink("lte", "wwan0", "unknown")],
+        "since": "2026-11-20T10:00:00Z", "uplinks": [fiber, dsl, lte],
         "last_switch": {
             "at": "2026-11-20T10:00:00Z", "from": ["fiber"], "to": ["dsl"], "reason": "fiber down: no answer",
         },

@@ -10,10 +10,11 @@ const NEAR_PERCENT: f64 = 75.0;
 pub(super) fn allowance(uplink: &UplinkStatus, is_alone: bool) -> Option<String> {
     let allowance = uplink.allowance.as_ref()?;
     let is_near = allowance.used_percent >= NEAR_PERCENT;
-    (is_alone || is_near).then(|| words(allowance))
+    (is_alone || is_near).then(|| format!("allowance: {}", words(allowance)))
 }
 
-fn words(allowance: &AllowanceStatus) -> String {
+/// The same of one that is known.
+pub(in crate::cli) fn words(allowance: &AllowanceStatus) -> String {
     let AllowanceStatus {
         limit_bytes: limit,
         used_bytes: used,
@@ -32,5 +33,5 @@ fn words(allowance: &AllowanceStatus) -> String {
         (Some(begins), Some(ends)) => format!("since {begins}, until {ends}"),
         (Some(_) | None, _) => "the clock was never set, so no period ends".to_owned(),
     };
-    format!("allowance: {used} of {limit} ({percent} %){fate}; {period}")
+    format!("{used} of {limit} ({percent} %){fate}; {period}")
 }

@@ -27,6 +27,7 @@ pub(in crate::cli) fn waits(
         WaitReason::Doubt => {
             Some("waits for an answer: the last round of probes had none".to_owned())
         }
-        WaitReason::Damping | WaitReason::Allowance => None,
+        WaitReason::Allowance => Some("ready; its allowance is used up".to_owned()),
+        WaitReason::Damping => None,
     }
 }

@@ -18,6 +18,11 @@ function time(text) {
   return text.slice(0, 19).replace("T", " ");
 }
 
+function why(uplink) {
+  const of = uplink.allowance;
+  return uplink.reason + (of ? "; " + of.used_percent + " % of the allowance used" : "");
+}
+
 function show(status) {
   const active = status.active.join(", ");
   const last = status.last_switch;
@@ -32,7 +37,7 @@ function show(status) {
     cell(row, number(uplink.loss_percent, " %", 1), "r less");
     cell(row, number(uplink.score, "", 0), "r less");
     cell(row, time(uplink.since), "t less");
-    cell(row, uplink.reason, "why");
+    cell(row, why(uplink), "why");
     return row;
   }));
   const now = Date.now();

@@ -61,8 +61,11 @@ impl Monitored {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
+        let site = Site::prepared("state", &format!("metrics = \"{AT}\"\n"), &drilled());
+        let mut site = site.with_keys_of_lte("allowance = \"50GB\"\n");
+        site.start();
         Self {
-            site: Site::with("state", &format!("metrics = \"{AT}\"\n"), &drilled()),
+            site,
             prometheus: prometheus.expect("prometheus"),
             files,
         }

@@ -29,7 +29,8 @@ const WAITS = {
 	failback_manual: _('waits for "Automatic"'),
 	damping: _('waits: it failed too often'),
 	choice: _('waits: the traffic was sent elsewhere by hand'),
-	doubt: _('waits for an answer')
+	doubt: _('waits for an answer'),
+	allowance: _('its allowance is used up')
 };
 
 const WIDTH = 720;
