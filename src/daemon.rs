@@ -430,7 +430,7 @@ impl Daemon {
         self.announcer.metrics.close().await;
         self.keep_memory();
         self.read_samples();
-        self.keep_allowances().await;
+        self.keep_allowances();
         self.state
             .samples
             .finish(&self.config.agent.state_dir, self.clock.wall())

@@ -1,9 +1,8 @@
 //! Allowances in the loop: the counters that the engine counts by, and the file of what was counted.
 
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Daemon;
 use crate::allowances::{self, AllowanceCounts};
@@ -18,8 +17,6 @@ const KEEP_EVERY: Duration = Duration::from_secs(3_500);
 pub(super) struct KeptAllowances {
     written: AllowanceCounts,
     at: Moment,
-    /// An operator has set it right since.
-    is_owed: bool,
     /// The last writing beside the loop.
     writing: Option<JoinHandle<()>>,
 }
@@ -29,7 +26,6 @@ impl KeptAllowances {
         Self {
             written: AllowanceCounts::new(),
             at: Moment::START,
-            is_owed: false,
             writing: None,
         }
     }
@@ -54,7 +50,7 @@ impl KeptAllowances {
             known.is_some_and(|known| known.is_same_but_for_bytes(count))
         };
         let has_aged = now.since(self.at) >= KEEP_EVERY && *counts != self.written;
-        self.is_owed || has_aged || !counts.iter().all(is_known)
+        has_aged || !counts.iter().all(is_known)
     }
 }
 
@@ -80,22 +76,17 @@ impl Daemon {
         }
         let kept = &mut self.state.allowances;
         if kept.writing.as_ref().is_none_or(JoinHandle::is_finished) {
-            (kept.written, kept.at, kept.is_owed) = (counts.clone(), now, false);
+            (kept.written, kept.at) = (counts.clone(), now);
             let directory = self.config.agent.state_dir.clone();
-            kept.writing = Some(spawn_blocking(move || keep(&counts, &directory)));
+            let writer = thread::Builder::new().name("allowances".to_owned());
+            kept.writing = writer.spawn(move || keep(&counts, &directory)).ok();
         }
     }
 
-    /// The same, after an operator has set it right.
-    pub(super) fn keep_allowances_soon(&mut self) {
-        self.state.allowances.is_owed = true;
-        self.keep_allowances_in_time();
-    }
-
     /// Writes what was counted, now.
-    pub(super) async fn keep_allowances(&mut self) {
+    pub(super) fn keep_allowances(&mut self) {
         if let Some(writing) = self.state.allowances.writing.take() {
-            drop(writing.await);
+            drop(writing.join());
         }
         let mut counts = self.decisions.engine.allowances();
         for (uplink, known) in &self.state.allowances.written {
@@ -106,6 +97,7 @@ impl Daemon {
         }
         if !self.options.observe && counts != self.state.allowances.written {
             keep(&counts, &self.config.agent.state_dir);
+            self.state.allowances.written = counts;
         }
     }
 }

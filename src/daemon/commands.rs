@@ -72,7 +72,8 @@ impl Daemon {
             self.keep_memory();
         }
         if let Command::Allowance { .. } = command {
-            self.keep_allowances_soon();
+            // A power cut must not bring back what was there before.
+            self.keep_allowances();
         }
         let mut done = command.outcome(self.decisions.engine.carrier());
         if self.options.observe {

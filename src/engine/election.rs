@@ -16,11 +16,12 @@
 //! does not make it the last resort.
 //!
 //! Where no uplink is usable none is elected and the traffic stays where it is, so that the last usable uplink is
-//! never left for nothing.
+//! never left for nothing. From an uplink that is off by its allowance it goes to another link even then.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use crate::engine::allowance::AllowanceStanding;
 use crate::engine::best_policy::BestPolicy;
 use crate::engine::candidate::{Candidate, Fitness};
 use crate::engine::event::cause::{SwitchCause, SwitchReason};
@@ -214,7 +215,7 @@ pub fn elect(candidates: &[Candidate<'_>], terms: ElectionTerms<'_>, now: Moment
         )
     });
     let Some(best) = best else {
-        return Elected::NoneUsable;
+        return leave_what_is_off(candidates, active, terms);
     };
     let Some(active) = active else {
         let others = candidates.iter();
@@ -246,6 +247,25 @@ pub fn elect(candidates: &[Candidate<'_>], terms: ElectionTerms<'_>, now: Moment
             }
         }
         elected @ (Elected::Stay { .. } | Elected::Move { .. } | Elected::NoneUsable) => elected,
+    }
+}
+
+/// Nothing is usable. The traffic stays, but not where the allowance is used up and nothing more may go: it leaves for
+/// another link, whether that works or not.
+fn leave_what_is_off(
+    candidates: &[Candidate<'_>],
+    active: Option<&Candidate<'_>>,
+    terms: ElectionTerms<'_>,
+) -> Elected {
+    let may_carry = |one: &&Candidate<'_>| {
+        one.has_path && one.state != State::Disabled && one.allowance != AllowanceStanding::Off
+    };
+    let others = candidates.iter().filter(may_carry);
+    let best = others.min_by_key(|candidate| terms.preference(candidate));
+    let off = active.filter(|active| active.allowance == AllowanceStanding::Off);
+    match (off, best) {
+        (Some(off), Some(best)) => stay_or_move(best, terms, off.explain_leaving(best)),
+        (Some(_) | None, _) => Elected::NoneUsable,
     }
 }
 

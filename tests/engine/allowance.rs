@@ -18,7 +18,7 @@ use uplinkd::engine::state::State;
 use uplinkd::engine::status::{AllowanceStatus, WaitReason};
 use uplinkd::replay::{Replay, World};
 use uplinkd::routing::desired::Carrying;
-use uplinkd::routing::{Desired, Family};
+use uplinkd::routing::{Attachment, Desired, Family};
 use uplinkd::units::{
     BillingDay, BootId, Bytes, Counters, IfIndex, InterfaceReading, Moment, Timestamp, ZonedTime,
 };
@@ -239,15 +239,20 @@ fn no_route_leads_traffic_to_an_uplink_that_is_off_even_where_nothing_else_is_us
     let mut alone = self::site(AllowanceAction::Off);
     alone.world().dead.push("lte");
     alone.run_until(at(120.0));
-    spend(&mut alone, 100);
+    let left = spend(&mut alone, 100);
+    let expected = [
+        "allowance.reached fiber",
+        "no_usable_uplink",
+        "switch fiber -> lte",
+    ];
+    assert_eq!(brief(&left), expected);
+    assert_eq!(causes(&left), [SwitchCause::Allowance]);
+    assert_eq!(carried(&mut alone)[&Family::Ipv4], lte);
+    // Nor has any other a link.
+    let (uplink, attachment) = (name("lte"), Attachment::default());
+    alone.input(Input::Attachment { uplink, attachment });
+    alone.run_until(at(300.0));
     assert_eq!(carried(&mut alone), Carrying::new());
-    alone.world().dead.clear();
-    let back = alone.run_until(at(300.0));
-    assert!(
-        brief(&back).contains(&"switch fiber -> lte".to_owned()),
-        "{:?}",
-        brief(&back)
-    );
 }
 
 #[test]

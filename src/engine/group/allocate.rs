@@ -49,7 +49,7 @@ pub fn allocate(
         LeadOutcome::Undecided => return decided(draft, Vec::new(), None),
         LeadOutcome::GoesWithDefault(reason) => return decided(draft, vec![reason], Some(false)),
         LeadOutcome::NoneUsable => (Vec::new(), false),
-        LeadOutcome::Led { reason } => (reason.into_iter().collect(), true),
+        LeadOutcome::Led { reason, is_usable } => (reason.into_iter().collect(), is_usable),
     };
     reasons.extend(apart::choose_carriers(&mut draft));
     let carried = Family::ROUTED.map(|family| (family, before.holders_of(family)));

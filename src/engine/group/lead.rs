@@ -16,9 +16,11 @@ use crate::units::Moment;
 
 /// What the choice of the leader came to.
 pub(super) enum LeadOutcome {
-    /// A usable uplink leads, with the reason if it is another than before.
+    /// An uplink leads, with the reason if it is another than before. It is usable, unless it only takes over from one
+    /// that is off.
     Led {
         reason: Option<SwitchReason>,
+        is_usable: bool,
     },
     /// None of the group is usable, and those of the default group are.
     GoesWithDefault(SwitchReason),
@@ -33,7 +35,10 @@ pub(super) fn choose_lead(draft: &mut Draft<'_, '_>) -> LeadOutcome {
     match elect_leader(draft, draft.terms.is_asked) {
         Elected::Stay { until } => {
             draft.look_again = until;
-            LeadOutcome::Led { reason: None }
+            LeadOutcome::Led {
+                reason: None,
+                is_usable: true,
+            }
         }
         Elected::Move { to, reason } => {
             pass_over_for(draft, to);
@@ -43,9 +48,12 @@ pub(super) fn choose_lead(draft: &mut Draft<'_, '_>) -> LeadOutcome {
                 is_adopted: false,
             };
             // Another that is preferred to the new leader may fall due later.
-            draft.look_again = elect_leader(draft, false).due();
+            let next = elect_leader(draft, false);
+            let is_usable = next != Elected::NoneUsable;
+            draft.look_again = next.due();
             LeadOutcome::Led {
                 reason: Some(reason),
+                is_usable,
             }
         }
         Elected::NoneUsable if has_refuge(draft) => go_with_default(draft),

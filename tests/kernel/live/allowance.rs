@@ -13,6 +13,7 @@ use uplinkd::engine::schedule::Spread;
 use uplinkd::kernel::CounterReader;
 
 use super::by_hand::Site;
+use super::metrics::{answered, probes};
 use super::netns::{self, World};
 use super::*;
 
@@ -147,5 +148,50 @@ fn kills_stops_reboots_and_interfaces_made_anew_cost_no_byte_that_was_written_do
         let total = interface.total();
         eprintln!("after {STEPS} mishaps {seen} of {total} bytes are counted");
         assert!(seen > u64::from(STEPS) * 100_000, "{seen}");
+    });
+}
+
+#[test]
+fn a_used_allowance_takes_the_route_away_at_once_until_it_is_set_right_also_over_a_kill() {
+    netns::run(async |world| {
+        let _beyond = answered(&world).await;
+        let site = Site::prepared("state", "", &probes());
+        let keys = "allowance = \"1GB\"\nallowance_action = \"off\"\n";
+        let mut site = site.with_keys_of_lte(keys);
+        site.start();
+        site.status(|status| status["uplinks"][1]["state"] == "up")
+            .await;
+        world.set_up(FIBER, false).await;
+        site.status(|status| status["active"][0] == "lte").await;
+        let table = Numbering::default().table.0;
+        let held = async |is_there: bool| {
+            let wait = async {
+                while world.default_in(table).await.is_some() != is_there {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(PATIENCE, wait)
+                .await
+                .expect("the route comes or goes");
+        };
+        held(true).await;
+        let told = site.say(&["allowance", "lte", "--used", "1GB"]);
+        let said = String::from_utf8_lossy(&told.stdout);
+        assert_eq!(said, "1 GB of the allowance of lte are used\n");
+        held(false).await;
+        site.kill();
+        site.start();
+        let status = site
+            .status(|status| used(status) >= Some(1_000_000_000))
+            .await;
+        assert_eq!(status["uplinks"][1]["state"], "up");
+        held(false).await;
+        let history = site.say(&["history", "--json"]);
+        let history = String::from_utf8_lossy(&history.stdout);
+        assert!(history.contains("allowance.reached"), "{history}");
+        site.say(&["allowance", "lte", "--used", "0B"]);
+        held(true).await;
+        let refused = site.say(&["allowance", "fiber", "--used", "1GB"]);
+        assert_eq!(refused.status.code(), Some(1));
     });
 }

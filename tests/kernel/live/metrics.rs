@@ -32,7 +32,7 @@ const TARGET: &str = "192.0.2.1";
 const AT: &str = "127.0.0.1:9464";
 
 /// Two uplinks beyond each of which the target answers, and what is beyond them.
-async fn answered(world: &World) -> [Host; 2] {
+pub(super) async fn answered(world: &World) -> [Host; 2] {
     [
         beyond(world, FIBER, ["10.1.0.2/24", "10.1.0.1/24"], VIA_FIBER).await,
         beyond(world, LTE, ["10.2.0.2/24", "10.2.0.1/24"], VIA_LTE).await,
@@ -60,7 +60,7 @@ async fn beyond(
     host
 }
 
-fn probes() -> String {
+pub(super) fn probes() -> String {
     format!(
         "[probe]\ntargets = [\"{TARGET}\"]\ninterval = \"200ms\"\nstandby_interval = \"200ms\"\n"
     )
