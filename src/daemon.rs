@@ -190,7 +190,10 @@ impl Daemon {
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Task(TaskReport::Flows(report)) => self.pending.flows_moved(report),
                 Wake::Task(TaskReport::Counted(count)) => self.flows_counted(count),
-                Wake::Task(TaskReport::Drill(news)) => self.decisions.tell(Input::Drill(news)),
+                Wake::Task(TaskReport::Drill(news)) => {
+                    let news = self.drill.complete(news);
+                    self.decisions.tell(Input::Drill(news));
+                }
                 Wake::Task(TaskReport::Signal(signal)) => {
                     match signal.on_stop(self.config.on_stop) {
                         Some(on_stop) => return self.stop(on_stop).await,
@@ -386,7 +389,7 @@ impl Daemon {
         let figures = status.figures();
         self.state.samples.follow(&figures, self.clock.wall());
         self.announcer.announce(&record, &status, &self.netifd, now);
-        self.answer_drill(&record);
+        self.note_drill(&record);
     }
 
     /// Passes on what the agent itself does.

@@ -21,7 +21,8 @@ use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
 use crate::engine::command::Command;
 use crate::engine::event::EventKind;
-use crate::engine::event::drill::{DrillFindings, DrillResult};
+use crate::engine::event::cause::SwitchCause;
+use crate::engine::event::drill::DrillResult;
 use crate::engine::event::record::{EventContext, EventRecord};
 use crate::engine::input::{DrillNews, Input, StreamMeasure};
 use crate::kernel::{PathCut, remove_path_cut};
@@ -38,6 +39,8 @@ pub(super) struct DrillTask {
     /// The caller that waits for its result.
     call: Option<Call>,
     stream: Option<StreamThread>,
+    /// The recovery time of its switch, if that has come.
+    established_ms: Option<u32>,
     /// When the engine is to be told the time of the wall clock, by which it begins drills.
     time_due: Moment,
     /// That the clock is not set was logged.
@@ -56,6 +59,7 @@ impl DrillTask {
         Self {
             call: None,
             stream: None,
+            established_ms: None,
             time_due: Moment::START,
             is_unset_logged: false,
             outbox,
@@ -81,6 +85,7 @@ impl DrillTask {
                 targets,
             } => {
                 tracing::info!(%uplink, "a drill begins: its path fails on purpose");
+                self.established_ms = None;
                 let (end, ended) = channel();
                 let outbox = self.outbox.clone();
                 let work = move || drill(&interface, &targets, &ended, &outbox);
@@ -106,8 +111,30 @@ impl DrillTask {
         }
     }
 
-    fn answer(&mut self, record: &EventRecord) {
-        if let Some(call) = self.call.take() {
+    /// What its threads report, with what its switch has shown: the stream sees no established connection.
+    pub(super) fn complete(&self, news: DrillNews) -> DrillNews {
+        match news {
+            DrillNews::Cut | DrillNews::Abort(_) => news,
+            DrillNews::Whole(measured) => DrillNews::Whole(StreamMeasure {
+                established_ms: self.established_ms,
+                ..measured
+            }),
+        }
+    }
+
+    /// Takes the recovery time of its switch, and answers the operator when it is over.
+    fn follow_event(&mut self, record: &EventRecord) {
+        if record.cause == Some(SwitchCause::Drill) {
+            let recovery = record.recovery_ms.and_then(|ms| u32::try_from(ms).ok());
+            // Families and groups may move one by one.
+            self.established_ms = self.established_ms.max(recovery);
+        }
+        // One of the schedule that was skipped meanwhile is another.
+        let result = record.drill.as_ref().map(|drill| drill.result);
+        if record.event == EventKind::Drill
+            && result != Some(DrillResult::Skipped)
+            && let Some(call) = self.call.take()
+        {
             call.answer(Response::Event(Box::new(record.clone())));
         }
     }
@@ -183,12 +210,9 @@ impl Daemon {
         }
     }
 
-    /// Answers the operator when the drill is over.
-    pub(super) fn answer_drill(&mut self, record: &EventRecord) {
-        let is_of_it = |drill: &DrillFindings| drill.result != DrillResult::Skipped;
-        if record.event == EventKind::Drill && record.drill.as_ref().is_some_and(is_of_it) {
-            self.drill.answer(record);
-        }
+    /// Takes from an event what a drill needs of it.
+    pub(super) fn note_drill(&mut self, record: &EventRecord) {
+        self.drill.follow_event(record);
     }
 }
 

@@ -178,11 +178,14 @@ pub enum DrillNews {
     Whole(StreamMeasure),
 }
 
-/// What the stream of a drill measured.
+/// What the stream of a drill measured, and the switch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamMeasure {
     /// For how long nothing of it was answered; none if nothing was until its end.
     pub recovery_ms: Option<u32>,
+    /// The recovery time of the switch, which moved established connections too; none if there was no switch.
+    #[serde(default)]
+    pub established_ms: Option<u32>,
     /// Packets sent since the path failed.
     pub sent: u32,
     /// Those that were not answered.

@@ -82,7 +82,7 @@ fn drill(
             .seen
             .traffic(LabFamily::Ipv4, TimeRange { from, to });
         let measured = findings
-            .recovery_ms
+            .stream_ms
             .map(|ms| Duration::from_millis(ms.into()));
         let measured = measured.unwrap_or(PATIENCE);
         let differs = measured

@@ -143,6 +143,7 @@ impl EchoStream {
             .map(|first| first.saturating_sub(self.last + PACE));
         StreamMeasure {
             recovery_ms: recovery.map(|span| u32::try_from(span.as_millis()).unwrap_or(u32::MAX)),
+            established_ms: None,
             sent: self.sent,
             lost: self.sent.saturating_sub(self.received),
         }

@@ -337,6 +337,8 @@ fn drilled(second: u32, failed_ms: u32) -> Vec<EventRecord> {
         result: DrillResult::Passed,
         rto_ms: 2_000,
         recovery_ms: Some(410),
+        stream_ms: Some(300),
+        established_ms: Some(410),
         failed_ms,
         sent: 600,
         lost: 8,

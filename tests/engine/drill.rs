@@ -62,9 +62,19 @@ fn cut_at(replay: &mut Replay<DrillWorld>, seconds: f64, lasts: &str) -> Vec<Eve
 
 /// The path is whole again, after a recovery of so long.
 fn mend(replay: &mut Replay<DrillWorld>, recovery_ms: Option<u32>) -> Vec<Event> {
+    mend_after(replay, recovery_ms, recovery_ms)
+}
+
+/// The same, where new and established connections recover one after the other.
+fn mend_after(
+    replay: &mut Replay<DrillWorld>,
+    recovery_ms: Option<u32>,
+    established_ms: Option<u32>,
+) -> Vec<Event> {
     replay.world().dead.retain(|uplink| *uplink != "fiber");
     let measured = StreamMeasure {
         recovery_ms,
+        established_ms,
         sent: 300,
         lost: 90,
     };
@@ -200,6 +210,33 @@ fn a_recovery_that_is_late_or_does_not_come_fails() {
         let result = result(&events).map(|(result, _)| result);
         assert_eq!(result, Some(DrillResult::Failed), "{recovery:?}");
     }
+}
+
+#[test]
+fn a_drill_passes_only_if_established_connections_recover_in_time_as_well() {
+    let came_to = |stream, established| {
+        let mut replay = site(two());
+        cut(&mut replay, "12s");
+        replay.run_until(at(614.0));
+        let mut events = mend_after(&mut replay, Some(stream), established);
+        events.extend(replay.run_until(at(620.0)));
+        let (result, reason) = result(&events).expect("a result");
+        (result, reason.to_owned())
+    };
+    let packets = "`drill.rto` is 2000 ms; 90 of 300 packets lost";
+    let (result, reason) = came_to(1_639, Some(4_667));
+    assert_eq!(result, DrillResult::Failed);
+    let words = "failed: traffic recovered in 4667 ms, that of new connections in 1639 ms";
+    assert_eq!(reason, format!("{words}, {packets}"));
+    let (result, reason) = came_to(330, Some(310));
+    assert_eq!(result, DrillResult::Passed);
+    let words = "passed: traffic recovered in 330 ms, that of established connections in 310 ms";
+    assert_eq!(reason, format!("{words}, {packets}"));
+    let (result, reason) = came_to(1_639, None);
+    assert_eq!(result, DrillResult::Failed);
+    let words =
+        "established connections stayed in the 12 s of the failure; new ones recovered in 1639 ms";
+    assert!(reason.contains(words), "{reason}");
 }
 
 #[test]

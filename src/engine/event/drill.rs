@@ -48,8 +48,15 @@ pub struct DrillFindings {
     pub result: DrillResult,
     /// The longest recovery that passes.
     pub rto_ms: u32,
-    /// For how long nothing of its stream was answered; none if nothing was until the failure ended.
+    /// How long all traffic took to recover: the longer of the two that follow; none if one of them is missing.
     pub recovery_ms: Option<u32>,
+    /// For how long nothing of its stream was answered, whose packets go where new connections go; none if nothing was
+    /// until the failure ended.
+    #[serde(default)]
+    pub stream_ms: Option<u32>,
+    /// The recovery time of the switch, which moved established connections too; none if there was no switch.
+    #[serde(default)]
+    pub established_ms: Option<u32>,
     /// For how long the path failed.
     pub failed_ms: u32,
     /// Packets of its stream that were sent while the path failed, until shortly after the recovery.
