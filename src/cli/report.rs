@@ -360,8 +360,7 @@ fn traffic_line(uplink: &UplinkReport) -> Option<String> {
     let [received, sent, probes] =
         [*receive_bytes, *transmit_bytes, *probe_bytes].map(|bytes| bytes.map(Bytes));
     let (received, sent, probes) = (received?, sent?, probes?);
-    let line =
-        format!("traffic of {name}: {received} in, {sent} out, of that {probes} for probes\n");
+    let line = format!("traffic of {name}: {received} in, {sent} out; probes at most {probes}\n");
     Some(line)
 }
 
@@ -580,6 +579,18 @@ mod tests {
         assert!(
             shown.contains("fiber  9s, carried by lte, backup after 0.431 s: no"),
             "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_probes_cost_at_most_is_said_to_be_no_part_of_what_was_counted() {
+        let mut uplink = report().uplinks.remove(0);
+        [uplink.receive_bytes, uplink.transmit_bytes] = [Some(21_000); 2];
+        uplink.probe_bytes = Some(58_900);
+        let line = traffic_line(&uplink).expect("a line");
+        assert_eq!(
+            line,
+            "traffic of fiber: 21 kB in, 21 kB out; probes at most 58.9 kB\n"
         );
     }
 
