@@ -204,7 +204,7 @@ impl Report {
         let is_running = subject.running.is_some();
         let mut outages = ledger.outages(period, is_running);
         let whole = ledger.whole(period);
-        outages.extend(whole.outages(ledger, subject));
+        outages.extend(whole.outages(subject));
         outages.sort_by_key(|outage| outage.begin);
         let events_from = ledger.events_from.filter(|from| {
             let before = [period.from, *from];

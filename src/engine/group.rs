@@ -33,7 +33,7 @@ use crate::units::sorted::SortedMap;
 use crate::units::{GroupName, Moment, Tier, UplinkName, Wall};
 use allocate::allocate;
 use allocation::{Allocation, CarrierApart, Lead};
-use carriers::{GroupCarriers, TrafficMove, names, paths};
+use carriers::{GroupCarriers, names, paths};
 use draft::{AllocationTerms, ManualChoice, election_terms};
 use member::{Member, Ways};
 use switch::{DefaultGroupState, Switch, go_with_default};
@@ -430,9 +430,6 @@ impl Group {
         let drilled = view
             .drilled
             .map(|id| &view.uplinks[id.index()].settings().name);
-        let is_of_drill = |moved: &TrafficMove| {
-            drilled.is_some_and(|name| moved.from.contains(name) != moved.to.contains(name))
-        };
         let is_member = |uplink: &Uplink| self.tier_of(uplink).is_some();
         let moves = before.moves_to(&self.carriers).into_iter();
         let switches = moves.map(|moved| Switch {
@@ -444,10 +441,9 @@ impl Group {
                     (None, Some(_)) => moved.explain(view.uplinks, is_member),
                     (Some(reason), _) => reason.clone().of_move_from(&moved.from),
                 };
-                if is_of_drill(&moved) {
-                    reason.of_drill()
-                } else {
-                    reason
+                match drilled {
+                    Some(drilled) => reason.in_drill(drilled, &moved.from, &moved.to),
+                    None => reason,
                 }
             },
             outage_ms: moved.outage_ms(view.uplinks, view.now),

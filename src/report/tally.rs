@@ -193,14 +193,16 @@ impl Ledger {
         names
     }
 
-    /// When at least one uplink was available, and when something was known and none was.
+    /// When at least one uplink was available, and when something was known and none was. While the path of one is only
+    /// cut on purpose, the others are no outage of all.
     pub(super) fn whole(&self, period: Period) -> Spans {
         let mut turns = Vec::new();
         for stay in &self.stays {
             let change = match Account::of(stay.state) {
-                Account::Up | Account::Degraded => [1, 0, 0],
-                Account::Outage if stay.source == StaySource::Sample => [0, 1, 0],
-                Account::Outage => [0, 1, 1],
+                Account::Up | Account::Degraded => [1, 0, 0, 0],
+                Account::Outage if stay.source == StaySource::Sample => [0, 1, 0, 0],
+                Account::Outage => [0, 1, 1, 0],
+                Account::Planned if stay.source == StaySource::Drill => [0, 0, 0, 1],
                 Account::Planned | Account::Idle => continue,
             };
             if let Some(Period { from, to }) = stay.span.within(period) {
@@ -209,7 +211,7 @@ impl Ledger {
         }
         turns.sort_unstable_by_key(|(at, _)| *at);
         let mut spans = Spans::default();
-        let mut counts = [0; 3];
+        let mut counts = [0; 4];
         let mut before = period.from;
         for (at, change) in turns {
             let span = Period {
@@ -217,12 +219,13 @@ impl Ledger {
                 to: at,
             };
             match counts {
-                [0, 0, _] => {}
-                [0, _, 0] => spans.sampled_outages += span.lasts(),
-                [0, _, _] => spans.add_outage(span),
-                [_, _, _] => spans.available += span.lasts(),
+                [0, 0, _, _] => {}
+                [0, _, _, drilled] if drilled > 0 => {}
+                [0, _, 0, _] => spans.sampled_outages += span.lasts(),
+                [0, _, _, _] => spans.add_outage(span),
+                [_, _, _, _] => spans.available += span.lasts(),
             }
-            counts = [0, 1, 2].map(|place| counts[place] + change[place]);
+            counts = [0, 1, 2, 3].map(|place| counts[place] + change[place]);
             before = at;
         }
         spans
@@ -279,7 +282,7 @@ impl Spans {
     }
 
     /// The outages of the whole.
-    pub(super) fn outages(&self, ledger: &Ledger, subject: &Subject<'_>) -> Vec<OutageReport> {
+    pub(super) fn outages(&self, subject: &Subject<'_>) -> Vec<OutageReport> {
         let outage = |span: &Period| {
             let goes_on = subject.running.is_some() && span.to == subject.period.to;
             OutageReport {
@@ -289,7 +292,8 @@ impl Spans {
                 lasts_s: span.lasts().as_secs(),
                 reason: "no uplink was available".to_owned(),
                 broken_at: None,
-                carried: ledger.carried_by_others(None, *span),
+                // Where the traffic was led, it did not come through.
+                carried: Vec::new(),
                 recovery_ms: None,
             }
         };

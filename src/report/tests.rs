@@ -390,6 +390,27 @@ fn a_drill_and_a_maintenance_are_planned_and_no_part_of_availability_or_recovery
 }
 
 #[test]
+fn a_standby_that_fails_in_a_drill_is_its_own_outage_and_its_switch_not_planned() {
+    let mut events = drilled(60_000, 30_000);
+    events.pop();
+    // The standby fails two seconds before the drilled uplink is whole again.
+    let place = events.len() - 1;
+    events.insert(place, turn(59_998, "lte", State::Down));
+    events.push(EventRecord {
+        recovery_ms: Some(252),
+        cause: Some(SwitchCause::Down),
+        ..switch(60_000, &["lte"], &["fiber"])
+    });
+    events.push(turn(60_010, "lte", State::Up));
+    let report = day(&events, true);
+    assert_eq!(report.whole.outages, 0, "the path of fiber was only cut");
+    assert_eq!(of(&report, "fiber").planned_s, 30);
+    assert_eq!(of(&report, "lte").availability.outage_s, 12);
+    assert_eq!((report.switches, report.planned_switches), (4, 1));
+    assert_eq!(report.recovery.switches, 1);
+}
+
+#[test]
 fn what_a_full_history_has_dropped_is_told_by_samples_and_is_watched() {
     let (_, samples) = year();
     // Of a year, the history holds the last ten days; no event names `sat`, which is well.

@@ -140,6 +140,8 @@ fn a_drill_moves_the_traffic_like_an_outage_and_back_at_once_and_is_announced_as
     assert_eq!(brief(&back)[0], "switch lte -> fiber");
     assert_eq!(back.len(), 2, "{:?}", brief(&back));
     assert!(when(&back, "switch lte -> fiber") < Some(633.0));
+    // It was cut for half a minute of the time since it was last down.
+    assert_eq!(back[0].reason, "drill: over, fiber answers again");
     assert!(!shown(&replay, "fiber").in_drill);
     events.extend(back);
     assert_eq!(causes(&events), [SwitchCause::Drill; 2]);
@@ -254,6 +256,8 @@ fn a_drill_ends_at_once_when_the_standby_fails() {
         reason.contains("no other uplink is usable: lte"),
         "{reason}"
     );
+    // A real fault: no planned switch, though the traffic goes where the drill would have led it.
+    assert_eq!(causes(&events), [SwitchCause::Down]);
     assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
 }
 

@@ -83,10 +83,18 @@ impl SwitchReason {
         self
     }
 
-    /// The same in a drill.
+    /// The same while an uplink is drilled: its path fails on purpose, and the traffic comes back when that is over.
+    /// What leaves another uplink for a fault is no part of it.
     #[must_use]
-    pub fn of_drill(self) -> Self {
-        Self::new(SwitchCause::Drill, format!("drill: {}", self.text))
+    pub fn in_drill(self, drilled: &UplinkName, from: &[UplinkName], to: &[UplinkName]) -> Self {
+        let text = match (from.contains(drilled), to.contains(drilled), self.cause) {
+            (true, true, _)
+            | (false, false, _)
+            | (false, true, SwitchCause::Down | SwitchCause::Degraded) => return self,
+            (false, true, SwitchCause::Failback) => format!("drill: over, {drilled} answers again"),
+            (true, false, _) | (false, true, _) => format!("drill: {}", self.text),
+        };
+        Self::new(SwitchCause::Drill, text)
     }
 
     /// Several reasons for one decision as one, of the class of the first.
