@@ -176,8 +176,6 @@ impl Daemon {
         if !self.options.observe {
             drill::clean_up();
         }
-        let version = format!("version {}", env!("CARGO_PKG_VERSION"));
-        self.announce_agent(Change::AgentStarted, version);
         if let Some(networks) = self.netifd.first(&self.config).await {
             self.follow(networks);
         }
@@ -262,7 +260,9 @@ impl Daemon {
         self.probers.addresses_changed();
         if !self.kernel.is_known() {
             let (decisions, state) = (&mut self.decisions, &mut self.state);
-            resume::resume(decisions, state, &self.config, &observed, self.clock);
+            let carriers = resume::resume(decisions, state, &self.config, &observed, self.clock);
+            let version = format!("version {}", env!("CARGO_PKG_VERSION"));
+            self.announce_agent(Change::AgentStarted { carriers }, version);
         }
         for input in self.kernel.observe(&self.config.engine, observed) {
             self.decisions.tell(input);

@@ -11,14 +11,14 @@ use crate::routing::{Family, Observed, Path, RoutePlace, RuleStage};
 use crate::units::UplinkName;
 use crate::units::sorted::{SortedMap, SortedSet};
 
-/// Resumes an earlier run.
+/// Resumes an earlier run; what has carried the default group since then.
 pub(super) fn resume(
     decisions: &mut Decisions,
     state: &mut KeptState,
     config: &Config,
     observed: &Observed,
     clock: Clock,
-) {
+) -> Vec<UplinkName> {
     let memory = Memory::recall(&config.agent.state_dir).unwrap_or_else(|error| {
         let why = format!("{:#}", anyhow::Error::from(error));
         tracing::warn!(why, "starts without what an earlier run learnt");
@@ -35,6 +35,8 @@ pub(super) fn resume(
         Some(uplink) => before_drill(uplink),
         None => default_group(&config.engine, observed, remembered.cloned()),
     };
+    let mut carriers = carriers(&earlier);
+    carriers.retain(|uplink| is_configured(&uplink));
     earlier.shared.extend(groups(&config.engine, observed));
     earlier.remembered = remembered_flows(&config.engine, observed);
     earlier.chosen = state.recall_choices(config);
@@ -59,6 +61,24 @@ pub(super) fn resume(
     decisions.tell(Input::Resume(Box::new(earlier)));
     let chosen = decisions.engine.choices();
     state.note_choices(chosen, None, &config.agent.state_dir);
+    carriers
+}
+
+/// Each uplink to which the kernel leads traffic of the default group, the leader first.
+fn carriers(found: &EarlierRun) -> Vec<UplinkName> {
+    let shared = found.shared.iter().flat_map(|shared| &shared.uplinks);
+    let mut carriers = Vec::new();
+    for uplink in found
+        .carrying
+        .iter()
+        .chain(found.apart.values())
+        .chain(shared)
+    {
+        if !carriers.contains(uplink) {
+            carriers.push(uplink.clone());
+        }
+    }
+    carriers
 }
 
 /// The kernel leads the traffic where a drill had moved it, whose path is whole by now.

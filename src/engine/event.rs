@@ -313,7 +313,10 @@ pub enum Change {
         is_over: bool,
     },
     /// The agent runs.
-    AgentStarted,
+    AgentStarted {
+        /// What carries the default group since before its start.
+        carriers: Vec<UplinkName>,
+    },
     /// The agent ends as it was told to.
     AgentStopped,
     /// A changed configuration is in force.
@@ -430,7 +433,7 @@ impl Change {
             Self::MachineStalled => ChangeValues::of(EventKind::MachineStalled),
             Self::MachineRefuses { is_over: false } => ChangeValues::of(EventKind::MachineRefuses),
             Self::MachineRefuses { is_over: true } => ChangeValues::of(EventKind::MachineSends),
-            Self::AgentStarted => ChangeValues::of(EventKind::AgentStarted),
+            Self::AgentStarted { carriers } => ChangeValues::of_start(carriers),
             Self::AgentStopped => ChangeValues::of(EventKind::AgentStopped),
             Self::ConfigReloaded => ChangeValues::of(EventKind::ConfigReloaded),
             Self::ConfigRefused => ChangeValues::of(EventKind::ConfigRefused),

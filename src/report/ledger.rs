@@ -180,6 +180,9 @@ impl Clerk {
                 });
                 self.ledger.drills.extend(drill);
             }
+            (EventKind::AgentStarted, _, _, Some(Side::Uplinks(carriers))) => {
+                self.carrying = Some((at, carriers.clone()));
+            }
             (EventKind::AgentStopped, ..) => self.close(at, None),
             _ => {}
         }

@@ -215,6 +215,24 @@ fn after_a_crash_nothing_is_known_until_the_next_start() {
 }
 
 #[test]
+fn after_a_restart_the_report_knows_who_carries_before_the_next_switch() {
+    let mut events = one_outage();
+    events.push(stopped(50_000));
+    events.push(EventRecord {
+        to: Some(Side::Uplinks(vec![name("fiber")])),
+        ..started(50_010)
+    });
+    let report = day(&events, true);
+    let carried = u64::from(DAY - 663 - 10);
+    assert_eq!(of(&report, "fiber").carried_s, carried);
+    assert_eq!(report.switches, 2, "a start is none");
+    // It ends with the next one, as does what a switch names.
+    events.extend([stopped(60_000), started(60_010)]);
+    let carried = 60_000 - 663 - 10;
+    assert_eq!(of(&day(&events, true), "fiber").carried_s, carried);
+}
+
+#[test]
 fn without_a_running_agent_the_last_event_is_the_end_of_what_is_known() {
     let report = day(&one_outage(), false);
     assert_is_share(report.coverage_percent, 40_663);

@@ -77,7 +77,7 @@ impl Event {
             interface: values.interface.cloned(),
             network: context.network,
             from,
-            to,
+            to: to.or(values.carriers),
             reason,
             cause: values.cause,
             prefixes: values.prefixes.cloned().unwrap_or_default(),
@@ -117,7 +117,7 @@ pub struct EventRecord {
     /// What was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Side>,
-    /// What is now.
+    /// What is now. For a start of the agent: what carries the traffic since before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Side>,
     /// Why, in words.

@@ -22,6 +22,8 @@ pub(super) struct ChangeValues<'a> {
     pub(super) uplink: Option<&'a UplinkName>,
     pub(super) interface: Option<&'a InterfaceName>,
     pub(super) sides: Option<(Side, Side)>,
+    /// What carries the traffic, where nothing has changed that.
+    pub(super) carriers: Option<Side>,
     pub(super) prefixes: Option<&'a SortedSet<IpNet>>,
     pub(super) cause: Option<SwitchCause>,
     pub(super) outage_ms: Option<NonZeroU32>,
@@ -38,6 +40,7 @@ impl<'a> ChangeValues<'a> {
             uplink: None,
             interface: None,
             sides: None,
+            carriers: None,
             prefixes: None,
             cause: None,
             outage_ms: None,
@@ -55,6 +58,14 @@ impl<'a> ChangeValues<'a> {
             uplink: Some(uplink),
             interface: Some(interface),
             ..Self::of(kind)
+        }
+    }
+
+    /// Of a start of the agent.
+    pub(super) fn of_start(carriers: &[UplinkName]) -> Self {
+        Self {
+            carriers: (!carriers.is_empty()).then(|| Side::Uplinks(carriers.to_vec())),
+            ..Self::of(EventKind::AgentStarted)
         }
     }
 
