@@ -432,6 +432,11 @@ impl Engine {
     /// Goes on where an earlier run ended.
     fn resume(&mut self, earlier: EarlierRun, now: Moment) {
         self.groups.adopt(&earlier, &self.uplinks, now);
+        if let Some(drill) = earlier.drill {
+            let (uplinks, carriers) = (&self.uplinks, self.carriers());
+            let told = Drills::end_earlier(drill, uplinks, carriers, self.settings.drill, now);
+            self.outbox.events.extend(told);
+        }
         self.routes.adopt(earlier.remembered);
         self.stale_flows.kept.adopt(earlier.kept, now);
         self.recall_allowances(earlier.allowances);

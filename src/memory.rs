@@ -38,6 +38,9 @@ pub struct Memory {
     /// The uplink whose path failed on purpose: but for that it carried the traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drilled: Option<UplinkName>,
+    /// The agent that wrote it ended as it was told to, and has announced what came of its drill.
+    #[serde(default)]
+    pub has_stopped: bool,
     /// How each link loses packets while it is well.
     pub learnt: SortedMap<UplinkName, Learner>,
     /// What may still be spent on the probes of each metered uplink.
@@ -143,6 +146,7 @@ mod tests {
         let mut learner = Learner::default();
         (0..1000).for_each(|_| learner.answered());
         Memory {
+            has_stopped: false,
             form: FORM,
             written: Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)),
             carrying: Some("lte".parse().expect("a name")),

@@ -204,6 +204,7 @@ impl Daemon {
     /// Ends a drill at the end of the agent. The next one goes on with the uplink that carried the traffic before.
     pub(super) fn stop_drill(&mut self) {
         self.drill.finish();
+        self.state.is_stopping = true;
         let (settings, now) = (self.config.engine.drill, self.clock.now());
         if let Some(event) = self.decisions.engine.drills().at_stop(settings, now) {
             self.announce(&event, EventContext::default());

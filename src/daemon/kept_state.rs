@@ -30,7 +30,9 @@ pub(super) struct KeptState {
     /// What was counted of the allowances.
     pub(super) allowances: KeptAllowances,
     /// An agent that only observes writes nothing.
-    is_observing: bool,
+    pub(super) is_observing: bool,
+    /// It ends as it was told to.
+    pub(super) is_stopping: bool,
 }
 
 impl KeptState {
@@ -42,6 +44,7 @@ impl KeptState {
             owes_choices: false,
             memory_written: Moment::START,
             is_observing,
+            is_stopping: false,
         }
     }
 
@@ -143,6 +146,7 @@ impl KeptState {
             kept_flows: engine.kept_flows(self.memory_written),
             carrying: engine.carrier().cloned(),
             drilled: engine.drills().running().cloned(),
+            has_stopped: self.is_stopping,
             learnt: engine.learnt(),
             unspent: engine.unspent(),
         };

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::decisions::Decisions;
 use super::kept_state::KeptState;
 use crate::config::Config;
-use crate::engine::input::{EarlierRun, Input, KeptSpan, SharedFamily};
+use crate::engine::input::{EarlierDrill, EarlierRun, Input, KeptSpan, SharedFamily};
 use crate::engine::settings::Settings;
 use crate::memory::Memory;
 use crate::routing::{Family, Observed, Path, RoutePlace, RuleStage};
@@ -31,12 +31,31 @@ pub(super) fn resume(
         let mut uplinks = config.engine.uplinks.iter();
         uplinks.any(|uplink| uplink.name == **name)
     };
-    let mut earlier = match drilled.filter(is_configured) {
-        Some(uplink) => before_drill(uplink),
-        None => default_group(&config.engine, observed, remembered.cloned()),
+    let drilled = drilled.filter(is_configured);
+    let found = default_group(&config.engine, observed, remembered.cloned());
+    let place = config.engine.numbering.carrier_place();
+    let is_held = !found_carrying(&config.engine, place, observed).is_empty();
+    let mut carriers = match drilled.filter(|_| !is_held) {
+        // The routes were removed, and the first ones lead here.
+        Some(uplink) => vec![uplink.clone()],
+        None => carriers(&found),
     };
-    let mut carriers = carriers(&earlier);
     carriers.retain(|uplink| is_configured(&uplink));
+    let ended_in = memory.as_ref().filter(|_| !state.is_observing);
+    let ended_in = ended_in.and_then(|m| Some((m.drilled.as_ref().filter(is_configured)?, m)));
+    let drill = ended_in.map(|(uplink, memory)| EarlierDrill {
+        uplink: uplink.clone(),
+        carried_by: { carriers.iter() }
+            .filter(|one| *one != uplink)
+            .cloned()
+            .collect(),
+        is_announced: memory.has_stopped,
+    });
+    let mut earlier = match drilled {
+        Some(uplink) => before_drill(uplink),
+        None => goes_on(found),
+    };
+    earlier.drill = drill;
     earlier.shared.extend(groups(&config.engine, observed));
     earlier.remembered = remembered_flows(&config.engine, observed);
     earlier.chosen = state.recall_choices(config);
@@ -90,6 +109,17 @@ fn before_drill(uplink: &UplinkName) -> EarlierRun {
     }
 }
 
+/// The traffic goes on as the kernel leads it.
+fn goes_on(found: EarlierRun) -> EarlierRun {
+    if let Some(uplink) = &found.carrying {
+        tracing::info!(%uplink, "carried the traffic before; goes on with it");
+    }
+    for (family, uplink) in &found.apart {
+        tracing::info!(%uplink, %family, "carried it before; goes on with it");
+    }
+    found
+}
+
 /// What the kernel holds for the default group.
 fn default_group(
     settings: &Settings,
@@ -104,15 +134,11 @@ fn default_group(
     };
     let leader = remembered.filter(is_found);
     let leader = leader.or_else(|| found.values().find_map(|found| first(found)));
-    if let Some(uplink) = &leader {
-        tracing::info!(%uplink, "carried the traffic before; goes on with it");
-    }
     for (family, uplinks) in found {
         let is_led = leader
             .as_ref()
             .is_some_and(|leader| uplinks.contains(leader));
         if let Some(uplink) = first(&uplinks).filter(|_| !is_led) {
-            tracing::info!(%uplink, %family, "carried it before; goes on with it");
             earlier.apart.insert(family, uplink);
         }
         if uplinks.len() > 1 {

@@ -9,6 +9,7 @@
 //! failure has taught is forgotten, and the traffic goes back at once. An uplink that does not answer afterwards has
 //! an outage of its own.
 
+mod earlier;
 mod expense;
 mod result;
 mod schedule;

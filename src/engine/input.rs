@@ -198,6 +198,8 @@ pub struct StreamMeasure {
 pub struct EarlierRun {
     /// The uplink that leads the default group: the kernel already sends its traffic there.
     pub carrying: Option<UplinkName>,
+    /// The drill in which it ended.
+    pub drill: Option<EarlierDrill>,
     /// The families of it that another uplink carries.
     pub apart: SortedMap<Family, UplinkName>,
     /// The families that several uplinks carry, and all those of the groups of the configuration.
@@ -214,6 +216,17 @@ pub struct EarlierRun {
     pub remembered: SortedSet<(UplinkName, Family)>,
     /// The uplinks that the traffic had left, and that kept their flows.
     pub kept: Vec<KeptSpan>,
+}
+
+/// A drill in which an earlier run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlierDrill {
+    /// Of which uplink.
+    pub uplink: UplinkName,
+    /// Where the kernel leads its traffic since then; empty if that is not known.
+    pub carried_by: Vec<UplinkName>,
+    /// The run was stopped, and has announced what came of the drill.
+    pub is_announced: bool,
 }
 
 /// For how long flows have stayed on an uplink that the traffic has left.

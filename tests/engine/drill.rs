@@ -7,7 +7,7 @@ use uplinkd::engine::command::Command;
 use uplinkd::engine::event::cause::SwitchCause;
 use uplinkd::engine::event::drill::DrillResult;
 use uplinkd::engine::event::{Change, Event};
-use uplinkd::engine::input::{DrillNews, EarlierRun, Input, StreamMeasure};
+use uplinkd::engine::input::{DrillNews, EarlierDrill, EarlierRun, Input, StreamMeasure};
 use uplinkd::engine::settings::{Failback, Settings};
 use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World, attached};
@@ -557,4 +557,40 @@ fn a_schedule_that_is_set_after_its_time_waits_for_the_next_one() {
     let later = replay.now() + hour;
     replay.run_until(later);
     assert_eq!(clock.run(&mut replay, 60), [""; 0]);
+}
+
+#[test]
+fn a_drill_in_which_the_agent_was_killed_has_its_end_and_its_switch_back_after_the_next_start() {
+    let after_start = |carried_by: &[&str], is_announced| {
+        let drill = EarlierDrill {
+            uplink: name("fiber"),
+            carried_by: carried_by.iter().map(|uplink| name(uplink)).collect(),
+            is_announced,
+        };
+        let earlier = EarlierRun {
+            carrying: Some(name("fiber")),
+            drill: Some(drill),
+            ..EarlierRun::default()
+        };
+        let mut replay = Replay::new(two(), DrillWorld::default());
+        let mut events = replay.input(Input::Resume(Box::new(earlier)));
+        events.extend(replay.run_until(at(60.0)));
+        assert_eq!(replay.engine().carrier(), Some(&name("fiber")));
+        events.retain(|event| !brief(std::slice::from_ref(event))[0].starts_with("uplink."));
+        events
+    };
+    let killed = after_start(&["lte"], false);
+    let (back, drill) = ("switch lte -> fiber", "drill fiberfiber -> lte");
+    assert_eq!(brief(&killed), [back, drill]);
+    assert_eq!(causes(&killed), [SwitchCause::Drill]);
+    let aborted = (DrillResult::Aborted, "aborted: the agent was killed");
+    assert_eq!(result(&killed), Some(aborted));
+    let rebooted = after_start(&[], false);
+    assert_eq!(
+        brief(&rebooted),
+        ["drill fiber"],
+        "nothing is led elsewhere"
+    );
+    let stopped = after_start(&["lte"], true);
+    assert_eq!(brief(&stopped), [back], "its end was announced");
 }
