@@ -3,9 +3,9 @@
 use super::addresses::NETS;
 use super::error::Fault;
 use super::failover::POLICIES;
-use super::kinds::{MARKS, NameOf, PORTS, PROTOCOL, WITH_PORTS, name};
+use super::kinds::{MARKS, NameOf, PORTS, PROTOCOL, WITH_PORTS, Words, name};
 use super::section::Section;
-use crate::engine::settings::{GroupSettings, Policy, RuleSettings, UplinkSettings};
+use crate::engine::settings::{GroupSettings, Policy, RuleSettings, UplinkSettings, WhenNone};
 use crate::routing::traffic::Selector;
 use crate::routing::{Family, RoutingMode};
 use crate::units::{GroupName, IpProtocol, UplinkName};
@@ -21,6 +21,8 @@ pub(super) struct GroupContext<'a> {
     pub(super) policy: Policy,
     pub(super) uplinks: &'a [UplinkSettings],
 }
+
+const WHEN_NONE: Words<WhenNone> = Words(&[("rest", WhenNone::Rest), ("drop", WhenNone::Drop)]);
 
 const UPLINKS: &str = "the uplinks that may carry it, as in [\"fiber\", \"lte\"]";
 
@@ -85,9 +87,11 @@ fn group(section: &Section<'_>, context: &GroupContext<'_>) -> Option<GroupSetti
     if is_empty {
         section.refuse("uplinks", Fault::Missing(UPLINKS));
     }
+    let when_none = section.read("when_none", &WHEN_NONE, WhenNone::Rest);
     Some(GroupSettings {
         name: name?,
         policy,
+        when_none,
         uplinks: Some(uplinks).filter(|uplinks| !uplinks.is_empty())?,
     })
 }

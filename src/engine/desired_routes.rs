@@ -77,9 +77,12 @@ fn desired_routes(
     let rules = view.settings.rules.iter();
     let rules = rules.filter_map(|rule| Some((place_of(&rule.group)?, &rule.traffic)));
     let groups = view.groups.ids().filter(|group| *group != GroupId::DEFAULT);
+    let refusing = (0_u32..).zip(view.groups.iter().skip(1));
+    let refusing = refusing.filter(|(_, group)| group.refuses());
     let traffic = TrafficRoutes {
         default_group: carrying(GroupId::DEFAULT),
         groups: groups.map(carrying).collect(),
+        refusing: refusing.map(|(place, _)| place).collect(),
         rules: rules.collect(),
         remembered: remembered
             .iter()

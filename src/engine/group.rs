@@ -5,6 +5,7 @@
 //! and `balance` all of equal rank. Which of them carry the traffic is one decision ([`allocate()`]); a group
 //! remembers the last one.
 
+mod adopt;
 pub mod allocate;
 pub mod allocation;
 mod apart;
@@ -23,7 +24,7 @@ use super::damping::Flaps;
 use super::event::Event;
 use super::event::cause::{SwitchCause, SwitchReason};
 use super::ids::UplinkId;
-use super::settings::{FailoverSettings, GroupSettings, Policy};
+use super::settings::{FailoverSettings, GroupSettings, Policy, WhenNone};
 use super::state::State;
 use super::status::{GroupStatus, LastSwitch};
 use super::uplink::Uplink;
@@ -32,7 +33,7 @@ use crate::routing::desired::Carrying;
 use crate::units::sorted::SortedMap;
 use crate::units::{GroupName, Moment, Tier, UplinkName, Wall};
 use allocate::allocate;
-use allocation::{Allocation, CarrierApart, Lead};
+use allocation::{Allocation, Lead};
 use carriers::{GroupCarriers, names, paths};
 use draft::{AllocationTerms, ManualChoice, election_terms};
 use member::{Member, Ways};
@@ -47,6 +48,8 @@ pub(super) struct Group {
     policy: Policy,
     /// None: all uplinks, by their tiers.
     members: Option<Vec<UplinkId>>,
+    /// Its traffic is refused while none of its uplinks is usable.
+    refuses: bool,
     allocation: Allocation,
     /// What the last decision came to, be it with the default group.
     carriers: GroupCarriers,
@@ -96,6 +99,7 @@ impl Group {
             name: None,
             policy,
             members: None,
+            refuses: false,
             allocation: Allocation::of(Lead::Vacant),
             carriers: GroupCarriers::default(),
             best: BestPolicy::default(),
@@ -117,6 +121,7 @@ impl Group {
         Self {
             name: Some(settings.name.clone()),
             members: Some(members),
+            refuses: settings.when_none == WhenNone::Drop,
             allocation: Allocation::of(Lead::WithDefault),
             carriers,
             ..Self::default_group(settings.policy)
@@ -134,6 +139,15 @@ impl Group {
     /// The uplink that leads; none while the group goes with the default group.
     pub(super) fn leader(&self) -> Option<UplinkId> {
         self.allocation.leader()
+    }
+
+    /// Its traffic is refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refuses && self.leader().is_none()
+    }
+
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses
     }
 
     pub(super) fn since(&self) -> Option<Moment> {
@@ -186,7 +200,8 @@ impl Group {
             name: self.name.clone()?,
             policy: self.policy,
             active,
-            with_rest: self.leader().is_none(),
+            with_rest: self.leader().is_none() && !self.refuses,
+            refused: self.is_refused(),
             since: self.since().map(|since| wall.at(since)),
             uplinks: names(self.members.as_deref().unwrap_or_default(), uplinks),
         })
@@ -202,53 +217,6 @@ impl Group {
             Policy::Failover => Some(Tier(u16::try_from(place + 1).unwrap_or(u16::MAX))),
             Policy::Best | Policy::Balance => Some(Tier(1)),
         }
-    }
-
-    /// Goes on as an earlier run left the traffic.
-    pub(super) fn adopt(&mut self, uplink: &Uplink, now: Moment) {
-        if self.leader().is_none() && self.tier_of(uplink).is_some() {
-            self.allocation.lead = Lead::By {
-                uplink: uplink.id(),
-                since: now,
-                is_adopted: true,
-            };
-        }
-    }
-
-    /// Goes on as an earlier run left a family.
-    pub(super) fn adopt_apart(&mut self, family: Family, uplink: &Uplink) {
-        let is_led_elsewhere = self.leader().is_some_and(|leader| leader != uplink.id());
-        let is_adopted = self.allocation.is_adopted();
-        if is_adopted && is_led_elsewhere && self.tier_of(uplink).is_some() {
-            let carrier = CarrierApart {
-                uplink: uplink.id(),
-                is_adopted,
-            };
-            self.allocation.apart.entry(family).or_insert(carrier);
-        }
-    }
-
-    /// Goes on as an earlier run left a family that these carried; of the default group it is known already to which
-    /// uplink that was led.
-    pub(super) fn adopt_shared(&mut self, family: Family, uplinks: &[&Uplink], now: Moment) {
-        let members = uplinks
-            .iter()
-            .filter(|uplink| self.tier_of(uplink).is_some());
-        let members: Vec<_> = members.copied().collect();
-        if let Some(first) = members.first().filter(|_| self.name.is_some()) {
-            self.adopt(first, now);
-            self.adopt_apart(family, first);
-        }
-        if self.allocation.is_adopted() && self.policy == Policy::Balance {
-            let sharers = self.allocation.sharers.entry(family).or_default();
-            sharers.extend(members.into_iter().map(Uplink::id));
-        }
-    }
-
-    /// What carries it now is what an earlier run left. `default_group`: what carries that, for a group of the
-    /// configuration.
-    pub(super) fn take_up(&mut self, uplinks: &[Uplink], default_group: Option<&GroupCarriers>) {
-        self.carriers = self.carriers_by(uplinks, default_group);
     }
 
     /// Uplinks have other names now.
@@ -277,6 +245,7 @@ impl Group {
     /// until there is a successor, if its leader is gone.
     pub(super) fn adapt(
         &mut self,
+        settings: Option<&GroupSettings>,
         policy: Policy,
         members: Option<Vec<UplinkId>>,
         carrying: Carrying,
@@ -305,6 +274,7 @@ impl Group {
             self.leaving = carrying;
         }
         (self.policy, self.members) = (policy, members);
+        self.refuses = settings.is_some_and(|group| group.when_none == WhenNone::Drop);
     }
 
     fn members<'a>(&self, view: GroupView<'a>) -> Vec<Member<'a>> {
@@ -369,6 +339,8 @@ impl Group {
         is_asked: bool,
         default_group: Option<&DefaultGroupState>,
     ) -> GroupOutcome {
+        let refusal = self.refuses.then(DefaultGroupState::refusal);
+        let default_group = refusal.as_ref().or(default_group);
         let ways = &Ways::of(view.uplinks);
         let terms = AllocationTerms {
             is_asked,
@@ -396,6 +368,7 @@ impl Group {
             is_asked: false,
             best: &self.best,
             refuge: None,
+            refuses: self.refuses,
             ways,
             now: view.now,
         }

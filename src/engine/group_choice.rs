@@ -81,6 +81,7 @@ impl GroupChoice<'_> {
             carriers: self.groups.default_group().last_carriers().clone(),
             refuge: self.refuge(),
             moved: switches.first().map(|switch| switch.reason.clone()),
+            is_refusal: false,
         }
     }
 

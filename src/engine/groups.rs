@@ -92,7 +92,7 @@ impl Groups {
     /// The group by whose uplinks a group goes: itself or the default group.
     pub(super) fn followed_by(&self, id: GroupId) -> &Group {
         let own = self.get(id);
-        if own.leader().is_some() {
+        if own.leader().is_some() || own.is_refused() {
             own
         } else {
             self.default_group()
@@ -135,7 +135,7 @@ impl Groups {
         }
         let mut old = self.0.split_off(GroupId::DEFAULT.index() + 1);
         let default_group = self.default_group_mut();
-        default_group.adapt(settings.failover.policy, None, carrying, new_id);
+        default_group.adapt(None, settings.failover.policy, None, carrying, new_id);
         let carriers = default_group.last_carriers().clone();
         for group in &settings.groups {
             let members = members(group, uplinks);
@@ -143,7 +143,8 @@ impl Groups {
             self.0.push(match known {
                 Some(place) => {
                     let mut known = old.swap_remove(place);
-                    known.adapt(group.policy, Some(members), Carrying::new(), new_id);
+                    let carrying = Carrying::new();
+                    known.adapt(Some(group), group.policy, Some(members), carrying, new_id);
                     known
                 }
                 None => Group::new(group, members, carriers.clone()),

@@ -161,6 +161,20 @@ pub struct GroupSettings {
     pub policy: Policy,
     /// The uplinks that may carry it, in the order of preference if the policy has one; never empty.
     pub uplinks: Vec<UplinkName>,
+    /// What becomes of it while none of them is usable.
+    #[serde(default)]
+    pub when_none: WhenNone,
+}
+
+/// What becomes of a group's traffic while none of its uplinks is usable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenNone {
+    /// It goes with the default group.
+    #[default]
+    Rest,
+    /// It is refused: the sender is told that the destination is unreachable.
+    Drop,
 }
 
 /// A rule that puts traffic into a group.

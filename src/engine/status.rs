@@ -206,6 +206,9 @@ pub struct GroupStatus {
     pub active: Vec<UplinkName>,
     /// None of its uplinks is usable: it goes with the default group.
     pub with_rest: bool,
+    /// None of its uplinks is usable: its traffic is refused (`when_none = "drop"`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// Since when; `null` while it goes with the default group.
     pub since: Option<Timestamp>,
     /// The uplinks that it may use.

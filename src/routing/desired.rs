@@ -26,6 +26,8 @@ pub struct TrafficRoutes<'a> {
     pub default_group: Carrying,
     /// The paths of each configured group.
     pub groups: Vec<Carrying>,
+    /// The groups, by their places from 0, whose traffic is refused where it has no path.
+    pub refusing: SortedSet<u32>,
     /// The traffic of each group, by its place from 0; the first match counts.
     pub rules: Vec<(u32, &'a Selector)>,
     /// The uplinks that the flows which are remembered as theirs go by, by their places in the configuration.
@@ -97,7 +99,8 @@ const DEFAULT_GROUP: u32 = 0;
 /// group's. Rules exist for the families in use and, but for those of remembered flows, do not depend on the
 /// state of the links: packets from an address follow its uplink as long as the address exists, deprecated or
 /// not. A flow of an uplink without such a rule goes on by whichever group it belongs to. A group without a route
-/// falls through to the default group. Where an uplink has more than [`FEW`] IPv6 addresses in one
+/// falls through to the default group, unless its traffic is refused then: a last route of its table, behind the one
+/// by its uplinks, is `unreachable`. Where an uplink has more than [`FEW`] IPv6 addresses in one
 /// prefix, such as temporary ones, and no other uplink has one there, one rule for the prefix replaces
 /// theirs.
 pub fn table_mode(
@@ -129,6 +132,10 @@ pub fn table_mode(
         {
             desired.rules.insert(rules.everything_else());
             desired.add(route, DEFAULT_GROUP, numbering, uplinks);
+        }
+        for group in &traffic.refusing {
+            let table = numbering.group_place(*group).table;
+            desired.routes.insert(Route::refusal(table, family));
         }
         for (group, carrying) in (0..).zip(&traffic.groups) {
             if let Some(route) = shared_route(numbering.group_place(group), family, carrying) {

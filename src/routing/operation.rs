@@ -128,6 +128,8 @@ impl OperationLine<'_> {
         write!(f, "{} route {verb} ", ip(family))?;
         if route.is_throw() {
             f.write_str("throw ")?;
+        } else if route.is_refusal() {
+            f.write_str("unreachable ")?;
         }
         if route.destination.prefix_len() == 0 {
             f.write_str("default")?;

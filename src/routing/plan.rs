@@ -116,7 +116,7 @@ fn replaced_by(route: &Route, others: &[Route]) -> usize {
 
 fn has_next_hops(route: &Route) -> bool {
     route.group.is_none()
-        && !route.is_throw()
+        && !route.paths.is_empty()
         && route.paths.iter().all(|path| path.gateway.is_some())
 }
 

@@ -86,7 +86,7 @@ impl Path {
     }
 }
 
-/// A unicast route, or without paths and group a `throw` route. The kernel's key for replacing it is (table,
+/// A unicast route, or without paths and group a `throw` route, or an `unreachable` one by its metric. The kernel's key for replacing it is (table,
 /// destination, metric).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
@@ -134,9 +134,33 @@ fn as_listed(metric: Metric, family: Family) -> Metric {
     }
 }
 
+/// Of routes without a path that of this metric refuses packets.
+const REFUSAL: Metric = Metric(u32::MAX);
+
 impl Route {
+    /// The last route of a table, by which packets are refused.
+    pub(super) fn refusal(table: TableId, family: Family) -> Self {
+        Self {
+            table,
+            destination: family.default_destination(),
+            metric: REFUSAL,
+            paths: Vec::new(),
+            group: None,
+            options: RouteOptions::default(),
+        }
+    }
+
+    /// Whether it ends a lookup with an error (`unreachable`).
+    pub fn is_refusal(&self) -> bool {
+        self.is_dead_end() && self.metric == REFUSAL
+    }
+
     /// Whether it sends a lookup on to the next rule.
     pub fn is_throw(&self) -> bool {
+        self.is_dead_end() && self.metric != REFUSAL
+    }
+
+    fn is_dead_end(&self) -> bool {
         self.paths.is_empty() && self.group.is_none()
     }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use uplinkd::config::mwan3::{Mwan3Files, import};
 use uplinkd::config::write::ConfigDraft;
 use uplinkd::config::{Config, ConfigError};
-use uplinkd::engine::settings::Policy;
+use uplinkd::engine::settings::{Policy, WhenNone};
 
 const NETWORK: &str = include_str!("mwan3/network");
 const FAILOVER: &str = include_str!("mwan3/failover");
@@ -121,6 +121,11 @@ fn rules_become_groups_and_what_has_no_counterpart_is_said() {
     let groups: Vec<_> = groups
         .map(|group| {
             let uplinks: Vec<_> = group.uplinks.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                group.when_none,
+                WhenNone::Drop,
+                "as mwan3 without last_resort"
+            );
             (group.name.as_str(), group.policy, uplinks.join(" "))
         })
         .collect();
@@ -174,7 +179,7 @@ fn rules_become_groups_and_what_has_no_counterpart_is_said() {
         "mwan3: rule dns, use_policy 'one_two'. As the default group, left out.",
         "rule guests_again: left out: an earlier rule takes all of it.",
         "rule never: left out: earlier rules take everything",
-        "last_resort 'blackhole': no counterpart",
+        "last_resort 'blackhole': `when_none` \"drop\" of a group",
     ] {
         has(&text, remark);
     }

@@ -1,5 +1,7 @@
 //! Groups of traffic and the policy `balance`: the engine's guarantees, in virtual time.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::earlier::sharing;
@@ -10,11 +12,11 @@ use uplinkd::engine::action::{Action, Departure, ProbeOrder};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::Event;
 use uplinkd::engine::input::{Input, ProbeOutcome};
-use uplinkd::engine::settings::{Policy, Settings};
+use uplinkd::engine::settings::{Policy, Settings, WhenNone};
 use uplinkd::engine::status::{GroupStatus, Status};
 use uplinkd::replay::{Replay, World, attached, attached_by_both};
 use uplinkd::routing::traffic::{Ports, Selector};
-use uplinkd::routing::{Attachment, Desired, Family, Trouble};
+use uplinkd::routing::{Attachment, Desired, Family, Route, Trouble};
 use uplinkd::units::{IpProtocol, Moment, Tier, UplinkName, Wall, Weight};
 
 /// Uplinks of one tier that share the traffic.
@@ -277,6 +279,66 @@ fn a_group_of_which_nothing_works_goes_with_the_rest_and_takes_up_its_own_again(
     let up = when(&events, "uplink.recovering dsl").expect("answers again");
     let back = when(&events, "switch backups: fiber -> dsl").expect("its own again");
     assert!((back - up - 60.0).abs() < 2.0, "up {up}, back {back}");
+}
+
+/// A world in which dsl is dead from 30 s to 60 s; what the kernel is to hold there.
+struct DslDies {
+    desired: Rc<RefCell<Desired>>,
+}
+
+impl World for DslDies {
+    fn answer(&mut self, order: &ProbeOrder, now: Moment) -> Option<Duration> {
+        let now = now.since_start().as_secs_f64();
+        (is_dead(order, "dsl", 30.0..60.0, now) == 0.0).then(|| Duration::from_millis(10))
+    }
+
+    fn routed(&mut self, desired: &Desired) {
+        self.desired.replace(desired.clone());
+    }
+}
+
+#[test]
+fn a_group_that_may_not_use_other_uplinks_is_refused_and_taken_up_at_once() {
+    let tiers = settings(&["fiber", "dsl", "lte"]);
+    let mut settings = with_group(tiers, "diet", Policy::Failover, &["dsl"]);
+    settings.groups[0].when_none = WhenNone::Drop;
+    let numbering = settings.numbering;
+    let desired = Rc::new(RefCell::new(Desired::default()));
+    let world = DslDies {
+        desired: Rc::clone(&desired),
+    };
+    let mut replay = Replay::new(settings, world);
+    let table = numbering.group_place(0).table;
+    // Whether each route of the group refuses its traffic.
+    let routes = || -> Vec<bool> {
+        let desired = desired.borrow();
+        let of_group = desired.routes.iter().filter(|route| route.table == table);
+        of_group.map(Route::is_refusal).collect()
+    };
+    replay.run_until(at(20.0));
+    assert_eq!(texts(&group(&replay).active), ["dsl"]);
+    assert!(!group(&replay).refused);
+    assert_eq!(routes(), [false, true]);
+    let events = replay.run_until(at(50.0));
+    let refused =
+        when(&events, "switch diet: dsl ->").unwrap_or_else(|| panic!("{:?}", brief(&events)));
+    assert!((30.0..32.0).contains(&refused), "{refused}");
+    let said = events
+        .iter()
+        .find(|event| event.reason.contains("its traffic is refused"));
+    assert!(said.is_some(), "{:?}", brief(&events));
+    let now = group(&replay);
+    assert!(
+        now.refused && !now.with_rest && now.active.is_empty(),
+        "{now:?}"
+    );
+    assert_eq!(routes(), [true]);
+    assert_eq!(active(&replay), ["fiber"]);
+    let events = replay.run_until(at(200.0));
+    let up = when(&events, "uplink.recovering dsl").expect("answers again");
+    let back = when(&events, "switch diet:  -> dsl").expect("its own again");
+    assert!(back - up < 1.0, "up {up}, back {back}");
+    assert!(!group(&replay).refused);
 }
 
 #[test]

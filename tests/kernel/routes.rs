@@ -918,6 +918,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         default_group: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
         groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
         rules: vec![(0, &selector)],
+        refusing: [].into(),
         remembered: [].into(),
     };
     desired_of(&Numbering::default(), &uplinks, &traffic)

@@ -8,7 +8,7 @@ use super::finding::{Finding, finding, shares};
 use super::{clashes, flow_memory, hooks};
 use crate::config::Config;
 use crate::engine::budget;
-use crate::engine::settings::{Standby, UplinkSettings};
+use crate::engine::settings::{Standby, UplinkSettings, WhenNone};
 use crate::routing::attach::attach;
 use crate::routing::desired::MAIN;
 use crate::routing::{Attachment, Family, Gateway, Link, Numbering, RoutingMode, Trouble};
@@ -25,6 +25,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_count(config));
     findings.extend(on_sharing(config, facts));
     findings.extend(on_idle_groups(config));
+    findings.extend(on_refusing_groups(config));
     findings.extend(clashes::clashes(config, facts));
     findings.extend(flow_memory::findings(config, facts));
     findings.extend(on_own_routes(config, facts));
@@ -122,6 +123,17 @@ fn on_sharing(config: &Config, facts: &Facts) -> Vec<Finding> {
         findings.push(finding(Warning, object, what, remedy));
     }
     findings
+}
+
+fn on_refusing_groups(config: &Config) -> impl Iterator<Item = Finding> {
+    let groups = config.engine.groups.iter();
+    let refusing = groups.filter(|group| group.when_none == WhenNone::Drop);
+    refusing.map(|group| {
+        let what = "is refused while none of its uplinks is usable, as `when_none` wants it";
+        let remedy =
+            "nothing to do if it must not use other uplinks; otherwise when_none = \"rest\"";
+        finding(Note, &format!("group {}", group.name), what, remedy)
+    })
 }
 
 fn on_idle_groups(config: &Config) -> Vec<Finding> {

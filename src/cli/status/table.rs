@@ -208,6 +208,8 @@ impl Table {
             let since = group.since.map(|since| format!(" for {}", self.age(since)));
             let with_rest = if group.with_rest {
                 ", with the default group"
+            } else if group.refused {
+                ", refused"
             } else {
                 ""
             };

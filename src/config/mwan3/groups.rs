@@ -81,6 +81,9 @@ fn group(order: &PolicyOrder, links: &[Mwan3Link<'_>], walk: &RuleWalk) -> write
         .filter_map(|place| links.get(place.link));
     let uplinks = uplinks.map(|link| link.name.clone()).collect();
     section.set("uplinks", Setting::List(uplinks), "");
+    if order.refuses {
+        section.set("when_none", text("drop"), "its last_resort.");
+    }
     section
 }
 

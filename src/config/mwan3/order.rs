@@ -11,6 +11,8 @@ pub(super) struct PolicyOrder {
     /// Of the policy.
     pub(super) name: String,
     pub(super) places: Vec<OrderPlace>,
+    /// Without an uplink that works its traffic is refused.
+    pub(super) refuses: bool,
 }
 
 /// An uplink in an order.

@@ -39,17 +39,20 @@ impl Policies {
                 );
             } else {
                 let places = places(source, policy, links, remarks);
-                let name = name.clone();
-                known.push((name.clone(), PolicyOrder { name, places }));
+                let order = PolicyOrder {
+                    name: name.clone(),
+                    places,
+                    refuses: last_resort != "default",
+                };
+                known.push((name.clone(), order));
             }
         }
         for last_resort in last_resorts {
             let meaning = match last_resort {
                 "default" => "as here: where no uplink works the routes stay as they are",
                 _ => {
-                    "no counterpart: where no uplink works the routes stay as they are, and a group \
-                     of which none works goes with the default group. To forbid that is up to the \
-                     firewall"
+                    "`when_none` \"drop\" of a group; no counterpart for the default group: where no \
+                     uplink works its routes stay as they are"
                 }
             };
             let last_resort = show(last_resort);
@@ -66,6 +69,7 @@ impl Policies {
         let all = PolicyOrder {
             name: NO_POLICY.to_owned(),
             places: places.collect(),
+            refuses: false,
         };
         Self { known, all }
     }

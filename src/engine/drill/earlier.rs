@@ -13,7 +13,7 @@ use crate::units::{Moment, UplinkName};
 impl Drills {
     /// What is to be announced of it: the switch back, if the kernel leads the traffic elsewhere than to `carriers`, and
     /// what came of it.
-    pub(in crate::engine) fn end_earlier(
+    pub fn end_earlier(
         earlier: EarlierDrill,
         uplinks: &[Uplink],
         carriers: Vec<UplinkName>,

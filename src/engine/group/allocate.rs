@@ -170,6 +170,7 @@ mod tests {
             is_asked: false,
             best: &BestPolicy::default(),
             refuge,
+            refuses: false,
             ways: &ways,
             now: at(60),
         };

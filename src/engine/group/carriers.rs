@@ -73,6 +73,18 @@ impl GroupCarriers {
         }
     }
 
+    /// Of traffic that is refused: nothing carries it, and it has left what did.
+    pub(super) fn refusal() -> Self {
+        let refused = || FamilyCarriers {
+            uplinks: Vec::new(),
+            has_way: true,
+        };
+        Self {
+            all: Vec::new(),
+            families: [refused(), refused()],
+        }
+    }
+
     /// All, in the order in which they are shown.
     pub fn all(&self) -> &[UplinkName] {
         &self.all

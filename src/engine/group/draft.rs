@@ -23,6 +23,8 @@ pub struct AllocationTerms<'a> {
     pub best: &'a BestPolicy,
     /// The uplinks of the default group, for a group of the configuration, if they are usable.
     pub refuge: Option<&'a [UplinkId]>,
+    /// The traffic of the group is refused while none of its uplinks is usable.
+    pub refuses: bool,
     /// By which families each uplink has a way out.
     pub ways: &'a Ways,
     /// The present.

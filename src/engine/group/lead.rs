@@ -1,13 +1,14 @@
 //! Which uplink leads a group.
 //!
 //! It is elected ([`crate::engine::election`]). A group none of whose uplinks is usable goes with the default group,
-//! if that has a usable uplink, and takes up one of its own again by the rules of failback. If no uplink is usable
+//! if that has a usable uplink, or is refused if the configuration wants that, and takes up one of its own again by the rules of failback. If no uplink is usable
 //! at all, the traffic stays where it is; so it does while those that look usable have been as silent as the
 //! leader since it died.
 
 use super::allocation::{Allocation, Lead};
 use super::draft::Draft;
 use super::member::Member;
+use super::switch::without_own;
 use crate::engine::candidate::{Candidate, Fitness};
 use crate::engine::election::{Elected, ElectionTerms, elect};
 use crate::engine::event::cause::{SwitchCause, SwitchReason};
@@ -58,6 +59,9 @@ pub(super) fn choose_lead(draft: &mut Draft<'_, '_>) -> LeadOutcome {
         }
         Elected::NoneUsable if has_refuge(draft) => go_with_default(draft),
         Elected::NoneUsable if draft.is_undecided => LeadOutcome::Undecided,
+        Elected::NoneUsable if draft.terms.refuses && draft.allocation.leader().is_some() => {
+            go_with_default(draft)
+        }
         Elected::NoneUsable => LeadOutcome::NoneUsable,
     }
 }
@@ -110,8 +114,8 @@ fn go_with_default(draft: &mut Draft<'_, '_>) -> LeadOutcome {
         } = &member.whole;
         format!("{name} {state}: {reason}; ")
     });
-    let text =
-        format!("{complaint}no uplink of the group is usable, it goes with the default group");
+    let what = without_own(draft.terms.refuses);
+    let text = format!("{complaint}no uplink of the group is usable, {what}");
     let cause = leader.map_or(SwitchCause::Down, |leader| leader.whole.cause_of_leaving());
     let reason = SwitchReason::new(cause, text);
     draft.allocation = Allocation::of(Lead::WithDefault);

@@ -66,11 +66,39 @@ pub struct DefaultGroupState {
     pub refuge: Option<Vec<UplinkId>>,
     /// Why it has just moved, if it has.
     pub moved: Option<SwitchReason>,
+    /// It is a refusal of the traffic, and no group.
+    pub is_refusal: bool,
+}
+
+impl DefaultGroupState {
+    /// What takes the place of the default group where the traffic of a group is refused.
+    pub(super) fn refusal() -> Self {
+        Self {
+            carriers: GroupCarriers::refusal(),
+            refuge: None,
+            moved: None,
+            is_refusal: true,
+        }
+    }
+}
+
+/// What becomes of a group without a usable uplink.
+pub(super) fn without_own(refuses: bool) -> &'static str {
+    if refuses {
+        "its traffic is refused"
+    } else {
+        "it goes with the default group"
+    }
 }
 
 /// Why the traffic of a group moves with the default group.
 pub(super) fn go_with_default(default_group: Option<&DefaultGroupState>) -> SwitchReason {
-    let what = "the group goes with the default group";
+    let is_refusal = default_group.is_some_and(|group| group.is_refusal);
+    let what = if is_refusal {
+        "no uplink of the group is usable, its traffic is refused"
+    } else {
+        "the group goes with the default group"
+    };
     let why = default_group.and_then(|group| group.moved.as_ref());
     match why {
         Some(why) => SwitchReason::new(why.cause, format!("{what}: {}", why.text)),

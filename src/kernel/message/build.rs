@@ -163,8 +163,12 @@ fn route_message(route: &Route, protocol: Protocol) -> RouteMessage {
             attributes.push(RouteAttribute::MultiPath(hops));
         }
     }
-    if route.is_throw() {
-        message.header.kind = RouteType::Throw;
+    if route.is_throw() || route.is_refusal() {
+        message.header.kind = if route.is_refusal() {
+            RouteType::Unreachable
+        } else {
+            RouteType::Throw
+        };
         return message;
     }
     let is_direct = route.group.is_none() && route.paths.iter().all(|path| path.gateway.is_none());

@@ -69,6 +69,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                     .map(|place| carrying(attachments, &[(place, 1)]))
                     .into(),
                 rules,
+                refusing: [].into(),
                 remembered: [].into(),
             }
         };
@@ -115,6 +116,50 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
 }
 
 #[test]
+fn the_traffic_of_a_refusing_group_without_a_path_gets_an_unreachable_and_all_other_goes_on() {
+    netns::run(async |world| {
+        two_uplinks(&world).await;
+        let before = world.everything().await;
+        let mut agent = Agent::start().await;
+        let port = to_ports(5060, 5060);
+        let traffic = |own: Option<usize>| {
+            let rules = vec![(0, &port)];
+            move |attachments: &[Attachment]| TrafficRoutes {
+                default_group: carrying(attachments, &[(0, 1)]),
+                groups: vec![
+                    own.map_or_else(Carrying::new, |own| carrying(attachments, &[(own, 1)])),
+                ],
+                rules,
+                refusing: [0].into(),
+                remembered: [].into(),
+            }
+        };
+        let refused = || {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            let sent = socket.connect(("192.0.2.80", 5060));
+            sent.expect_err("refused").raw_os_error()
+        };
+        let (fiber, lte) = (IpAddr::from(ip("10.1.0.2")), IpAddr::from(ip("10.2.0.2")));
+        agent.want(agent.desired_with(traffic(Some(1))));
+        assert_eq!(agent.applied().await, []);
+        assert_eq!([5060, 9].map(way_to), [lte, fiber]);
+        agent.want(agent.desired_with(traffic(None)));
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(refused(), Some(libc::EHOSTUNREACH));
+        assert_eq!(way_to(9), fiber);
+        // The kernel holds what was asked for, so that nothing is written again.
+        let same = agent.desired_with(traffic(None));
+        assert_eq!(agent.outstanding_of(same), []);
+        agent.want(agent.desired_with(traffic(Some(1))));
+        assert_eq!(agent.applied().await, []);
+        assert_eq!([5060, 9].map(way_to), [lte, fiber]);
+        agent.want(Desired::default());
+        assert_eq!(agent.applied().await, []);
+        assert_eq!(world.everything().await, before);
+    });
+}
+
+#[test]
 fn a_switch_of_sixty_four_groups_replaces_their_default_routes_and_nothing_else() {
     netns::run(async |world| {
         let names: Vec<_> = (0..64_u8).map(|place| format!("wan{place}")).collect();
@@ -146,6 +191,7 @@ fn a_switch_of_sixty_four_groups_replaces_their_default_routes_and_nothing_else(
                     .map(|group| carrying(attachments, &[((group + offset) % 64, 1)]))
                     .collect(),
                 rules,
+                refusing: [].into(),
                 remembered: [].into(),
             }
         };

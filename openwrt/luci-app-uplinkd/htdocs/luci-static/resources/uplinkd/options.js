@@ -161,7 +161,9 @@ const TABS = {
 			[ 'policy', policies, 'failover', _('Policy'),
 				_('failover: the order of the list. best and balance: all of the list rank equally.') ],
 			[ 'uplinks', list(values.nameOf('uplink', _('an uplink')), 1, Infinity), null, _('Uplinks'),
-				_('While none of them is usable the group follows the rest of the traffic.') ]
+				_('Those that may carry it.') ],
+			[ 'when_none', words('rest', 'drop'), 'rest', _('Without a usable uplink'),
+				_('rest: the group follows the rest of the traffic. drop: its traffic is refused.') ]
 		] ]
 	},
 	rule: {

@@ -97,7 +97,7 @@ return view.extend({
 			...(status.groups.length ? [
 				E('h3', {}, [ _('Groups') ]),
 				show.table([ _('Group'), _('Policy'), _('Uplinks'), _('Carried by') ], status.groups.map(group => [
-					group.name, group.policy, group.uplinks.join(', '), group.with_rest ? _('follows the rest') : group.active.join(', ')
+					group.name, group.policy, group.uplinks.join(', '), group.with_rest ? _('follows the rest') : group.refused ? _('refused') : group.active.join(', ')
 				]))
 			] : [])
 		];
