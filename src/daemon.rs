@@ -322,7 +322,7 @@ impl Daemon {
     /// Carries out the actions of the engine.
     fn act(&mut self, now: Moment) {
         let (mut events, mut jobs, mut drains) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut routes, mut departures) = (None, Vec::new());
+        let (mut routes, mut departures, mut is_drilled) = (None, Vec::new(), false);
         while let Some(action) = self.decisions.engine.poll_action() {
             match action {
                 Action::Count(uplink) => {
@@ -334,7 +334,10 @@ impl Daemon {
                 Action::Probe(order) => jobs.extend(self.kernel.job(&self.config.engine, order)),
                 Action::Leave(left) => departures.push(left),
                 Action::Drain(uplink, order) => drains.push((uplink, order)),
-                Action::Drill(order) => self.drill.follow(order),
+                Action::Drill(order) => {
+                    self.drill.follow(order);
+                    is_drilled = true;
+                }
                 Action::Trace(order) => {
                     if let Some(exit) = self.kernel.exit(&self.config.engine, &order.uplink) {
                         self.probers.trace(TraceJob { trace: order, exit });
@@ -363,8 +366,8 @@ impl Daemon {
         let view = SwitchView::of(&self.kernel, &self.config, &self.options, self.clock);
         self.pending.push(view, events, departures);
         self.announce_what_is_true(now);
-        if has_ended_a_stay {
-            // A restart must not end it again.
+        if has_ended_a_stay || is_drilled {
+            // A restart must not end the stay again, and is to announce the drill if it comes before its end.
             self.keep_memory();
         }
     }
