@@ -28,7 +28,7 @@ pub struct AllowanceCount {
     pub read: Option<InterfaceReading>,
     /// The period; none while the clock was never set.
     pub period: Option<BillingPeriod>,
-    /// What of [`ANNOUNCED`] was announced in it; 0: nothing.
+    /// The highest share, in percent, that was announced in it; 0: none.
     pub announced: u8,
 }
 
