@@ -45,6 +45,7 @@ fn masquerade() {
 
 /// A LAN with a client, and the internet behind both uplinks of this namespace.
 async fn network(world: &World) -> (Host, Host) {
+    world.speak_ipv6();
     let (client, internet) = (Host::new(), Host::new());
     world.wire_to("lan", "eth0", client.descriptor()).await;
     for (interface, far) in [(FIBER, "to-fiber"), (LTE, "to-lte")] {
@@ -67,7 +68,6 @@ async fn network(world: &World) -> (Host, Host) {
         world.add_address("lo", net("203.0.113.80/32")).await;
     });
     sysctl("ipv4/ip_forward", "1");
-    world.speak_ipv6();
     world.add_address("lan", net("10.0.0.1/24")).await;
     for (number, name) in [(1, FIBER), (2, LTE)] {
         world
