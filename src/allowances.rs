@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::allowance::AllowanceCount;
 use crate::state_file::{self, Durability};
-use crate::units::UplinkName;
 use crate::units::sorted::SortedMap;
+use crate::units::{UplinkName, json};
 
 /// No file of it is as long as this: some hundreds of bytes for an uplink.
 const LONGEST: u64 = 256 * 1024;
@@ -36,7 +36,7 @@ pub fn recall(directory: &Path) -> Result<AllowanceCounts, AllowancesError> {
         Ok(None) => return Ok(AllowanceCounts::new()),
         Err(source) => return Err(error("read", path, source)),
     };
-    let counts = serde_json::from_slice(&text);
+    let counts = json::read(&text);
     counts.map_err(|source| error("make sense of", path, source.into()))
 }
 

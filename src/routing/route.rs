@@ -86,7 +86,8 @@ impl Path {
     }
 }
 
-/// A unicast route, or without paths and group a `throw` route, or an `unreachable` one by its metric. The kernel's key for replacing it is (table,
+/// A unicast route, or without paths and group a `throw` route, or an `unreachable` one by its metric.
+/// The kernel's key for replacing it is (table,
 /// destination, metric).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {

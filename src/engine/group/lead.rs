@@ -1,7 +1,8 @@
 //! Which uplink leads a group.
 //!
 //! It is elected ([`crate::engine::election`]). A group none of whose uplinks is usable goes with the default group,
-//! if that has a usable uplink, or is refused if the configuration wants that, and takes up one of its own again by the rules of failback. If no uplink is usable
+//! if that has a usable uplink, or is refused if the configuration wants that, and takes up one of its own again by
+//! the rules of failback. If no uplink is usable
 //! at all, the traffic stays where it is; so it does while those that look usable have been as silent as the
 //! leader since it died.
 
