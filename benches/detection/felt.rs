@@ -327,10 +327,11 @@ fn repeat(lasts: f64, gap: f64, repetitions: u32, seed: u64) -> Vec<(f64, bool)>
         let begin = watch.seconds();
         watch.strike(Trouble::Dead);
         let spans = watch.carried(Duration::from_secs_f64(lasts));
+        let left = spans.first().map_or(begin, |(_, to)| *to);
+        let has_moved = left < watch.seconds();
         watch.strike(Trouble::None);
-        let left = spans.first().map_or(begin, |(_, to)| *to) - begin;
         watch.flow(Habit::Idle);
-        (left, left < lasts)
+        (left - begin, has_moved)
     };
     (0..repetitions).map(outage).collect()
 }
