@@ -46,6 +46,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uplinkd::kernel;
+use uplinkd::routing::flows::TrafficOf;
 use uplinkd::units::sorted::SortedSet;
 
 use netns::{ForeignDefault, World};
@@ -409,7 +410,8 @@ fn flows() {
     for _ in 0..ROUNDS {
         tracking.add_all(&flows(0..1));
         let start = Instant::now();
-        let ended = kernel::end_flows(&SortedSet::from([left])).expect("connections are tracked");
+        let ended = kernel::end_flows(&SortedSet::from([left]), &TrafficOf::all())
+            .expect("connections are tracked");
         spans.push(start.elapsed());
         assert_eq!(ended, 1_000);
     }

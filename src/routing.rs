@@ -14,6 +14,7 @@ mod connected;
 mod dead_end;
 pub mod desired;
 mod flow_memory;
+pub mod flows;
 pub mod nexthop;
 mod numbering;
 mod objects;

@@ -19,6 +19,7 @@ use crate::kernel::{
     forget_flows,
 };
 use crate::routing::Family;
+use crate::routing::flows::TrafficOf;
 use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
 
@@ -28,8 +29,10 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5
 const LOOK_LAST: Duration = Duration::from_secs(30);
 
 /// The flows of uplinks that were left.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct LeftFlows {
+    /// Of this traffic.
+    pub(super) of: TrafficOf,
     /// Those that are translated to these addresses are ended.
     pub(super) addresses: SortedSet<IpAddr>,
     /// The others are remembered by these marks, and not any more.
@@ -55,7 +58,7 @@ impl FlowMover {
 
     /// Ends these flows. Flows of an earlier switch are no longer looked for: the traffic
     /// may be back there.
-    pub(super) fn start(&mut self, revision: u64, left: LeftFlows) {
+    pub(super) fn start(&mut self, revision: u64, left: Vec<LeftFlows>) {
         let outbox = self.outbox.clone();
         let work = async move {
             let (count, failed) = end(left.clone()).await;
@@ -100,25 +103,34 @@ pub(super) fn retry_elsewhere(left: UnansweredFlows) {
 }
 
 /// What this machine itself sends by addresses that were left, and has sent since the last look.
-async fn own_datagrams(left: &LeftFlows) -> Vec<(IpAddr, SocketAddr)> {
-    let addresses = left.addresses.clone();
-    let look = move || end_own_datagrams(&addresses).unwrap_or_default();
+async fn own_datagrams(left: &[LeftFlows]) -> Vec<(IpAddr, SocketAddr)> {
+    let left = left.to_vec();
+    let of_one =
+        |left: &LeftFlows| end_own_datagrams(&left.addresses, &left.of).unwrap_or_default();
+    let look = move || left.iter().flat_map(of_one).collect();
     spawn_blocking(look).await.unwrap_or_default()
 }
 
 /// On a thread that may block. Flows and sockets do not wait for each other.
-async fn end(left: LeftFlows) -> (usize, Option<KernelError>) {
+async fn end(left: Vec<LeftFlows>) -> (usize, Option<KernelError>) {
     let work = move || {
-        let flows = end_flows(&left.addresses);
-        let forgotten = forget_flows(&left.marks, &left.addresses);
-        let sockets = if left.sockets.is_empty() {
-            Ok(0)
-        } else {
-            end_sockets(&left.sockets)
-        };
-        let count = [&flows, &sockets].into_iter().flatten().sum();
-        let failed = flows.err().or(forgotten.err()).or(sockets.err());
-        (count, failed)
+        let ends = left.iter().map(end_all_of);
+        ends.fold((0, None), |(count, failed), (more, error)| {
+            (count + more, failed.or(error))
+        })
     };
     spawn_blocking(work).await.unwrap_or((0, None))
+}
+
+fn end_all_of(left: &LeftFlows) -> (usize, Option<KernelError>) {
+    let flows = end_flows(&left.addresses, &left.of);
+    let forgotten = forget_flows(&left.marks, &left.addresses, &left.of);
+    let sockets = if left.sockets.is_empty() {
+        Ok(0)
+    } else {
+        end_sockets(&left.sockets, &left.of)
+    };
+    let count = [&flows, &sockets].into_iter().flatten().sum();
+    let failed = flows.err().or(forgotten.err()).or(sockets.err());
+    (count, failed)
 }

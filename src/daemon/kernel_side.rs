@@ -365,6 +365,11 @@ impl KernelSide {
         }
     }
 
+    /// What the kernel held when it was last looked at.
+    pub(super) fn observed(&self) -> Option<&Observed> {
+        self.observed.as_deref()
+    }
+
     /// The kernel was seen to hold the default routes of the active uplinks. What was wanted since then
     /// is not looked for: it has events of its own.
     pub(super) fn holds_default_routes(&self, settings: &Settings, revision: u64) -> bool {

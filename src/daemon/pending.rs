@@ -20,9 +20,10 @@ use crate::engine::event::{Change, Event, EventKind};
 use crate::engine::settings::Flows;
 use crate::kernel::UnansweredFlows;
 use crate::routing::Family;
+use crate::routing::flows::TrafficOf;
 use crate::routing::traffic::Marks;
-use crate::units::sorted::SortedSet;
-use crate::units::{Moment, UplinkName};
+use crate::units::sorted::{SortedMap, SortedSet};
+use crate::units::{GroupName, Moment, UplinkName};
 
 /// Of flows that were to be left, so many are named.
 const MOST_NAMED: usize = 3;
@@ -91,18 +92,38 @@ impl<'a> SwitchView<'a> {
 }
 
 impl SwitchView<'_> {
-    /// The flows of departures that are moved.
-    fn moved(&self, departures: Vec<Departure>) -> LeftFlows {
+    /// The flows of departures that are moved, for each set of groups whose they are.
+    fn moved(&self, departures: Vec<Departure>) -> Vec<LeftFlows> {
         if self.is_observing {
-            return LeftFlows::default();
+            return Vec::new();
         }
         let flows = self.config.flows;
-        let departures = moved(flows, departures);
-        LeftFlows {
+        let mut by_groups = SortedMap::<_, Vec<_>>::new();
+        for departure in moved(flows, departures) {
+            let all = by_groups.entry(departure.groups.clone()).or_default();
+            all.push(departure);
+        }
+        let left = by_groups.into_iter().map(|(groups, departures)| LeftFlows {
+            of: self.traffic_of(&groups),
             marks: self.marks(&departures),
             sockets: sockets(flows, &departures),
             addresses: addresses(&departures),
+        });
+        left.collect()
+    }
+
+    /// All where there are none.
+    fn traffic_of(&self, groups: &SortedSet<Option<GroupName>>) -> TrafficOf {
+        if groups.is_empty() {
+            return TrafficOf::all();
         }
+        let rules = self.config.engine.rules.iter();
+        let rules = rules.map(|rule| {
+            let is_left = groups.contains(&Some(rule.group.clone()));
+            (rule.traffic.clone(), is_left)
+        });
+        let observed = self.kernel.observed();
+        TrafficOf::selected(rules.collect(), groups.contains(&None), observed)
     }
 
     fn marks(&self, departures: &[Departure]) -> SortedSet<(Family, Marks)> {
@@ -254,7 +275,7 @@ impl PendingEvents {
         let left = view.moved(departures);
         pending.stage = if is_refused {
             SwitchStage::Done(SwitchOutcome::Refused)
-        } else if left.addresses.is_empty() && left.marks.is_empty() {
+        } else if left.is_empty() {
             SwitchStage::Done(SwitchOutcome::Applied {
                 took,
                 flows_moved: None,
@@ -371,6 +392,7 @@ mod tests {
         let departures = causes.map(|(address, cause)| Departure {
             addresses: [address.parse().expect("an address")].into(),
             uplinks: SortedSet::new(),
+            groups: SortedSet::new(),
             cause,
         });
         departures.into()

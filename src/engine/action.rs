@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::event::Event;
 use crate::routing::{Desired, Family};
 use crate::units::sorted::SortedSet;
-use crate::units::{HopPlace, InterfaceName, Moment, ProbeId, Target, UplinkName};
+use crate::units::{GroupName, HopPlace, InterfaceName, Moment, ProbeId, Target, UplinkName};
 
 /// Something that the engine wants done outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,10 @@ pub struct Departure {
     /// back by themselves.
     #[serde(default)]
     pub uplinks: SortedSet<(UplinkName, Family)>,
+    /// The groups of traffic whose flows these are, `None` for the rest, where other groups still leave by these
+    /// addresses; otherwise nothing, and all flows are left.
+    #[serde(default, skip_serializing_if = "SortedSet::is_empty")]
+    pub groups: SortedSet<Option<GroupName>>,
     /// Why they are left behind.
     pub cause: DepartureCause,
 }

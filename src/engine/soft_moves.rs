@@ -25,6 +25,7 @@ use super::view::EngineView;
 use super::wording::seconds;
 use crate::routing::Family;
 use crate::routing::desired::Carrying;
+use crate::units::sorted::SortedSet;
 use crate::units::{GroupName, Moment, UplinkName};
 
 /// Where new connections go besides the uplinks that carry. By name, since reloads change ids.
@@ -206,6 +207,7 @@ impl SoftMoves {
                 Some(Departure {
                     addresses: addresses(uplink, one.family),
                     uplinks: [(uplink.settings().name.clone(), one.family)].into(),
+                    groups: SortedSet::new(),
                     cause: DepartureCause::Doubt(self.doubt_of(uplink, one.family)?),
                 })
             })

@@ -60,12 +60,17 @@ impl RememberedExit {
 type Exits = SortedMap<(Option<GroupName>, Family), Exit>;
 type Exit = SortedMap<UplinkName, SortedSet<IpAddr>>;
 
+/// Why it is left behind, and of which groups if not of all.
+type Cause = (DepartureCause, SortedSet<Option<GroupName>>);
+
 /// What is left behind of each uplink.
 type LeftExits = SortedMap<UplinkFamily, LeftExit>;
 
 /// Addresses of an uplink that are left.
 struct LeftExit {
     addresses: SortedSet<IpAddr>,
+    /// Whose traffic has left them.
+    groups: SortedSet<Option<GroupName>>,
     /// The uplink is well: a failback, or an operator's choice. An uplink that lost an address and kept the traffic
     /// did not choose to.
     is_voluntary: bool,
@@ -97,26 +102,33 @@ impl StaleFlows {
             !addresses.is_empty()
         };
         let mut departures = SortedMap::new();
-        left.retain(|key, exit| spare((key, &mut exit.addresses)));
-        for (
-            key,
-            LeftExit {
-                addresses,
-                is_voluntary,
-            },
-        ) in left
-        {
-            let is_whole = !is_carrying(exits, &key);
-            let stays = kept.fate(view, &key) == Some(Flows::Keep);
-            if is_voluntary && is_whole && stays {
-                kept.keep(key, addresses, now);
+        for (key, mut exit) in left {
+            let cause = if exit.is_voluntary {
+                DepartureCause::Chosen
             } else {
-                let cause = if is_voluntary {
-                    DepartureCause::Chosen
-                } else {
-                    DepartureCause::Failed
-                };
-                add(&mut departures, (key, is_whole), addresses, cause);
+                DepartureCause::Failed
+            };
+            let stays = exit.is_voluntary && kept.fate(view, &key) == Some(Flows::Keep);
+            exit.addresses.retain(|one| !held.contains(one));
+            let by_others = { exit.addresses.iter() }.filter(|one| is_carried(exits, key.1, **one));
+            let shared: SortedSet<_> = by_others.copied().collect();
+            if !shared.is_empty() && !exit.groups.is_empty() && !stays {
+                add(
+                    &mut departures,
+                    (key.clone(), true),
+                    shared,
+                    (cause, exit.groups),
+                );
+            }
+            if !spare((&key, &mut exit.addresses)) {
+                continue;
+            }
+            let is_whole = !is_carrying(exits, &key);
+            if is_whole && stays {
+                kept.keep(key, exit.addresses, now);
+            } else {
+                let all = (cause, SortedSet::new());
+                add(&mut departures, (key, is_whole), exit.addresses, all);
             }
         }
         let is_carrying = |key: &UplinkFamily| is_carrying(exits, key);
@@ -124,7 +136,12 @@ impl StaleFlows {
         ends.retain_mut(|end| spare((&end.key, &mut end.addresses)));
         for end in ends {
             let key = (end.key, end.is_whole);
-            add(&mut departures, key, end.addresses, end.cause);
+            add(
+                &mut departures,
+                key,
+                end.addresses,
+                (end.cause, SortedSet::new()),
+            );
         }
         for departure in departures.into_values() {
             self.leave(departure);
@@ -140,6 +157,7 @@ impl StaleFlows {
         self.leave(Departure {
             addresses,
             uplinks: Family::ROUTED.map(|family| (name.clone(), family)).into(),
+            groups: SortedSet::new(),
             cause: if uplink.is_dead() {
                 DepartureCause::Failed
             } else {
@@ -204,8 +222,10 @@ impl StaleFlows {
                     let entry = all.entry((name.clone(), traffic.1));
                     let known = entry.or_insert_with(|| LeftExit {
                         addresses: SortedSet::new(),
+                        groups: SortedSet::new(),
                         is_voluntary: true,
                     });
+                    known.groups.insert(traffic.0.clone());
                     known.addresses.extend(left.into_iter().copied());
                     known.is_voluntary &= is_healthy && !has_lost_it;
                 }
@@ -247,6 +267,7 @@ impl StaleFlows {
             if !known.contains(&key) && !still.contains(&key) {
                 let lost = left.entry(key).or_insert_with(|| LeftExit {
                     addresses: SortedSet::new(),
+                    groups: SortedSet::new(),
                     is_voluntary: false,
                 });
                 lost.addresses.insert(exit.address);
@@ -257,21 +278,24 @@ impl StaleFlows {
 
 /// Adds what is left to the departure of its cause. The flows of an uplink that still carries some are not forgotten.
 fn add(
-    departures: &mut SortedMap<DepartureCause, Departure>,
+    departures: &mut SortedMap<Cause, Departure>,
     (key, is_whole): (UplinkFamily, bool),
     addresses: SortedSet<IpAddr>,
-    cause: DepartureCause,
+    cause: Cause,
 ) {
-    let departure = departures.entry(cause).or_insert_with(|| Departure {
-        addresses: SortedSet::new(),
-        uplinks: SortedSet::new(),
-        cause,
-    });
+    let departure = departures
+        .entry(cause.clone())
+        .or_insert_with(|| Departure {
+            addresses: SortedSet::new(),
+            uplinks: SortedSet::new(),
+            groups: cause.1,
+            cause: cause.0,
+        });
     departure.addresses.extend(addresses);
     departure.uplinks.extend(is_whole.then_some(key));
 }
 
-/// Some traffic goes there: which flows are whose cannot be known.
+/// Some traffic goes there.
 fn is_carrying(exits: &Exits, (name, family): &UplinkFamily) -> bool {
     let mut exits = exits.iter().filter(|((_, of), _)| of == family);
     exits.any(|(_, exit)| exit.contains_key(name))

@@ -15,6 +15,7 @@ use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, FlowEntry, ListItem};
 use crate::routing::Family;
+use crate::routing::flows::TrafficOf;
 use crate::routing::traffic::Marks;
 use crate::units::sorted::SortedSet;
 
@@ -27,15 +28,15 @@ const NAME_SERVER: u16 = 53;
 /// A flood of packets that are never answered, as of a scan, is not worth more.
 const MOST_UNANSWERED: usize = 4_096;
 
-/// Ends the flows that are translated to one of these addresses, and returns their number. Flows of
+/// Ends the flows of this traffic that are translated to one of these addresses, and returns their number. Flows of
 /// this machine itself, which has such an address, stay: their sockets would make them again.
 ///
 /// Blocks: tens of thousands of flows take a tenth of a second.
 ///
 /// # Errors
 /// If the kernel does not track connections, or this process may not access them.
-pub fn end_flows(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
-    end_all(addresses).map_err(KernelError::Flows)
+pub fn end_flows(addresses: &SortedSet<IpAddr>, of: &TrafficOf) -> Result<usize, KernelError> {
+    end_all(addresses, of).map_err(KernelError::Flows)
 }
 
 /// Ends the flows of datagrams that this machine itself sends by one of these addresses, and returns them: those that
@@ -46,6 +47,7 @@ pub fn end_flows(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
 /// If the kernel does not track connections, or this process may not access them.
 pub fn end_own_datagrams(
     addresses: &SortedSet<IpAddr>,
+    of: &TrafficOf,
 ) -> Result<Vec<(IpAddr, SocketAddr)>, KernelError> {
     let end = || -> io::Result<_> {
         let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
@@ -53,13 +55,14 @@ pub fn end_own_datagrams(
         for address in addresses {
             let request = |sequence| message::flows_answered_to(*address, sequence);
             let mut flows = exchange.list(request, message::flows)?.entries;
-            flows.retain(|flow| flow.origin == *address && flow.udp_port.is_some());
+            let is_own = |flow: &FlowEntry| flow.tuple.source == *address && of.has(&flow.tuple);
+            flows.retain(|flow| flow.udp_port().is_some() && is_own(flow));
             for batch in flows.chunks(BATCH) {
                 change_batch(batch, &mut exchange, message::end_of_flow)?;
             }
             let sent_to = |flow: &FlowEntry| {
-                let port = flow.udp_port.filter(|port| *port != NAME_SERVER)?;
-                Some((*address, SocketAddr::new(flow.destination, port)))
+                let port = flow.udp_port().filter(|port| *port != NAME_SERVER)?;
+                Some((*address, SocketAddr::new(flow.tuple.destination, port)))
             };
             ended.extend(flows.iter().filter_map(sent_to));
         }
@@ -85,7 +88,7 @@ pub fn count_flows(marks: &SortedSet<(Family, Marks)>) -> Result<usize, KernelEr
     count().map_err(KernelError::Flows)
 }
 
-/// Clears these marks from the flows of these families that have one of them, and leaves all other bits of their
+/// Clears these marks from the flows of this traffic that have one of them, and leaves all other bits of their
 /// marks. Flows that came in to one of `addresses` keep theirs: only there can they be answered. Blocks, too.
 ///
 /// # Errors
@@ -93,8 +96,9 @@ pub fn count_flows(marks: &SortedSet<(Family, Marks)>) -> Result<usize, KernelEr
 pub fn forget_flows(
     marks: &SortedSet<(Family, Marks)>,
     addresses: &SortedSet<IpAddr>,
+    of: &TrafficOf,
 ) -> Result<(), KernelError> {
-    forget_all(marks, addresses).map_err(KernelError::Flows)
+    forget_all(marks, addresses, of).map_err(KernelError::Flows)
 }
 
 /// Flows that have begun on uplinks since they fell silent.
@@ -122,10 +126,10 @@ pub fn end_unanswered(left: &UnansweredFlows) -> Result<usize, KernelError> {
             let mut flows = exchange.list(request, message::flows)?.entries;
             let is_own = |address: &IpAddr| left.addresses.contains(address);
             flows.retain(|flow| {
-                let is_of_it = Family::of(flow.origin) == *family
+                let is_of_it = Family::of(flow.tuple.source) == *family
                     && flow.mark.0 & marks.mask.0 == marks.mark.0
-                    && !is_own(&flow.destination)
-                    && !is_own(&flow.origin);
+                    && !is_own(&flow.tuple.destination)
+                    && !is_own(&flow.tuple.source);
                 is_of_it && !flow.is_answered && flow.began.is_none_or(|began| began >= left.since)
             });
             flows.truncate(MOST_UNANSWERED);
@@ -138,14 +142,18 @@ pub fn end_unanswered(left: &UnansweredFlows) -> Result<usize, KernelError> {
     end().map_err(KernelError::Flows)
 }
 
-fn forget_all(marks: &SortedSet<(Family, Marks)>, addresses: &SortedSet<IpAddr>) -> io::Result<()> {
+fn forget_all(
+    marks: &SortedSet<(Family, Marks)>,
+    addresses: &SortedSet<IpAddr>,
+    of: &TrafficOf,
+) -> io::Result<()> {
     if marks.is_empty() {
         return Ok(());
     }
     let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
     for (family, marks) in marks {
         let mut flows = marked((*family, *marks), &mut exchange)?;
-        flows.retain(|flow| !addresses.contains(&flow.destination));
+        flows.retain(|flow| !addresses.contains(&flow.tuple.destination) && of.has(&flow.tuple));
         for batch in flows.chunks(BATCH) {
             change_batch(batch, &mut exchange, |flow, is_last, number| {
                 message::forgotten_flow((*family, flow), marks.mask, is_last, number)
@@ -159,15 +167,17 @@ fn marked((family, marks): (Family, Marks), exchange: &mut Exchange) -> io::Resu
     let request = |sequence| message::flows_marked(family, marks, sequence);
     let mut flows = exchange.list(request, message::flows)?.entries;
     let is_marked = |flow: &FlowEntry| flow.mark.0 & marks.mask.0 == marks.mark.0;
-    flows.retain(|flow| Family::of(flow.origin) == family && is_marked(flow));
+    flows.retain(|flow| Family::of(flow.tuple.source) == family && is_marked(flow));
     Ok(flows)
 }
 
-fn end_all(addresses: &SortedSet<IpAddr>) -> io::Result<usize> {
+fn end_all(addresses: &SortedSet<IpAddr>, of: &TrafficOf) -> io::Result<usize> {
     let mut exchange = Exchange::open(NETLINK_NETFILTER)?;
     let mut ended = 0;
     for address in addresses {
-        for batch in translated_to(*address, &mut exchange)?.chunks(BATCH) {
+        let mut flows = translated_to(*address, &mut exchange)?;
+        flows.retain(|flow| of.has(&flow.tuple));
+        for batch in flows.chunks(BATCH) {
             ended += change_batch(batch, &mut exchange, message::end_of_flow)?;
         }
     }
@@ -177,7 +187,7 @@ fn end_all(addresses: &SortedSet<IpAddr>) -> io::Result<usize> {
 fn translated_to(address: IpAddr, exchange: &mut Exchange) -> io::Result<Vec<FlowEntry>> {
     let request = |sequence| message::flows_answered_to(address, sequence);
     let mut flows = exchange.list(request, message::flows)?.entries;
-    flows.retain(|flow| flow.answers_to == address && flow.origin != address);
+    flows.retain(|flow| flow.answers_to == address && flow.tuple.source != address);
     Ok(flows)
 }
 

@@ -24,6 +24,7 @@ use super::exchange::Exchange;
 use super::flow_table::{self, HeldTable, TableForm};
 use super::message;
 use super::report::{FlowMemoryReport, FlowMemoryState, KernelReport};
+use crate::routing::flows::TrafficOf;
 use crate::routing::traffic::Marks;
 use crate::routing::{Family, FlowMemory};
 use crate::units::sorted::SortedSet;
@@ -295,7 +296,7 @@ fn marks_of(memory: &FlowMemory) -> Vec<Marks> {
 fn forget(marks: &[Marks]) {
     let of_families = |marks: &Marks| Family::ROUTED.map(|family| (family, *marks));
     let all = marks.iter().flat_map(of_families).collect();
-    if let Err(error) = forget_flows(&all, &SortedSet::new()) {
+    if let Err(error) = forget_flows(&all, &SortedSet::new(), &TrafficOf::all()) {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::debug!(%error, cause, "the marks of earlier flows stay");
     }

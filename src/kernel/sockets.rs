@@ -12,24 +12,27 @@ use super::error::KernelError;
 use super::exchange::Exchange;
 use super::message::{self, Acknowledgement, SocketEntry, Transport};
 use crate::routing::Family;
+use crate::routing::flows::TrafficOf;
 use crate::units::sorted::SortedSet;
 
-/// Ends the connected TCP and UDP sockets that use one of these addresses, and returns their number.
+/// Ends the connected TCP and UDP sockets that use one of these addresses for this traffic, and returns their number.
 /// Sockets that are bound to an interface, that listen, or that were accepted stay: the first are meant
 /// for that uplink, and the far end of the last expects replies from that address.
 ///
 /// # Errors
 /// If none could be ended, because the kernel lacks `CONFIG_INET_DIAG_DESTROY` or this process lacks
 /// the capability.
-pub fn end_sockets(addresses: &SortedSet<IpAddr>) -> Result<usize, KernelError> {
+pub fn end_sockets(addresses: &SortedSet<IpAddr>, of: &TrafficOf) -> Result<usize, KernelError> {
     let mut exchange = Exchange::open(NETLINK_SOCK_DIAG).map_err(KernelError::Sockets)?;
     let services = services(&mut exchange).map_err(KernelError::Sockets)?;
     let (mut ended, mut failed) = (0, None);
     for family in Family::ROUTED {
         for transport in [Transport::Tcp, Transport::Udp] {
             let is_left = |socket: &SocketEntry| {
+                let tuple = &socket.tuple;
                 let is_inbound = transport == Transport::Tcp && services.contains(&socket.port);
-                !is_inbound && !socket.is_bound_to_interface && addresses.contains(&socket.local)
+                let is_left = addresses.contains(&tuple.source) && of.has(tuple);
+                is_left && !is_inbound && !socket.is_bound_to_interface
             };
             // A kernel may support one transport and not the other.
             match end_those((family, transport), is_left, &mut exchange) {

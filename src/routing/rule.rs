@@ -89,6 +89,11 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// Whether a port is in this range.
+    pub(super) fn has(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+
     /// Whether all ports of `other` are in this range.
     pub(super) fn covers(self, other: Self) -> bool {
         self.first <= other.first && other.last <= self.last

@@ -8,7 +8,7 @@ use crate::earlier::sharing;
 use crate::lossy::lossy;
 use crate::support::{self, at, brief, name, probe, settings, when};
 use uplinkd::engine::Engine;
-use uplinkd::engine::action::{Action, Departure, ProbeOrder};
+use uplinkd::engine::action::{Action, Departure, DepartureCause, ProbeOrder};
 use uplinkd::engine::command::Command;
 use uplinkd::engine::event::Event;
 use uplinkd::engine::input::{Input, ProbeOutcome};
@@ -639,7 +639,7 @@ fn with_address(place: u8) -> Attachment {
 }
 
 #[test]
-fn only_the_flows_of_the_member_that_leaves_are_ended_and_none_while_another_group_goes_there() {
+fn only_the_flows_of_the_member_that_leaves_are_ended_and_of_the_groups_that_leave() {
     let settings = with_group(
         balanced(&["a", "b", "c"]),
         "voice",
@@ -657,8 +657,28 @@ fn only_the_flows_of_the_member_that_leaves_are_ended_and_none_while_another_gro
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].to_string(), "10.0.3.2");
     // The rest leaves a for what a person wants; voice stays there.
+    site.left.clear();
     site.tell(Input::Command(Command::switch(name("b")).into()));
-    assert_eq!(site.left.len(), 1, "voice still leaves by a");
+    let of_the_rest = Departure {
+        addresses: ["10.0.1.2".parse().expect("an address")].into(),
+        uplinks: [(name("a"), Family::Ipv4)].into(),
+        groups: [None].into(),
+        cause: DepartureCause::Chosen,
+    };
+    assert_eq!(site.left, [of_the_rest]);
+}
+
+#[test]
+fn the_flows_of_a_group_that_leaves_a_healthy_uplink_to_another_stay_where_they_are_remembered() {
+    let both = ["a", "b"];
+    let mut settings = with_group(balanced(&both), "voice", Policy::Failover, &both);
+    settings.failover.policy = Policy::Failover;
+    let mut site = Site::new(settings);
+    let remembered = both.map(|uplink| (name(uplink), Family::Ipv4));
+    site.tell(Input::FlowsRemembered(remembered.into()));
+    site.runs(20);
+    site.tell(Input::Command(Command::switch(name("b")).into()));
+    assert_eq!(site.left, []);
 }
 
 /// An engine each of whose probes is answered.

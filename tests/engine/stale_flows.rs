@@ -122,6 +122,7 @@ pub(crate) fn departure(addresses: &[&str], cause: DepartureCause) -> Departure 
     Departure {
         addresses: ips(addresses),
         uplinks: SortedSet::new(),
+        groups: SortedSet::new(),
         cause,
     }
 }

@@ -9,8 +9,9 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlaBuffer};
 
 use super::wire::{NESTED, address_family, append, append_nested, attributes, ip_of, request};
 use crate::routing::Family;
+use crate::routing::flows::FlowTuple;
 use crate::routing::traffic::Marks;
-use crate::units::Mark;
+use crate::units::{IpProtocol, Mark};
 
 const CTNETLINK: u16 = 1 << 8;
 pub(super) const NEW_FLOW: u16 = CTNETLINK;
@@ -37,6 +38,7 @@ const BY_DESTINATION: u32 = 1 << 1;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 /// `IPS_SEEN_REPLY`.
 const ANSWERED: u32 = 1 << 1;
@@ -51,10 +53,8 @@ const CTA_IP_V6_DST: u16 = 4;
 /// A flow whose replies come back to an address of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::kernel) struct FlowEntry {
-    /// The address that began it.
-    pub(in crate::kernel) origin: IpAddr,
-    /// The address that it was sent to.
-    pub(in crate::kernel) destination: IpAddr,
+    /// How it began.
+    pub(in crate::kernel) tuple: FlowTuple,
     /// The destination of its replies.
     pub(in crate::kernel) answers_to: IpAddr,
     /// Packets went both ways.
@@ -65,10 +65,17 @@ pub(in crate::kernel) struct FlowEntry {
     pub(in crate::kernel) is_answered: bool,
     /// When it began, in nanoseconds since 1970, where the kernel notes that (`nf_conntrack_timestamp`).
     pub(in crate::kernel) began: Option<u64>,
-    /// Of UDP: the port that it was sent to.
-    pub(in crate::kernel) udp_port: Option<u16>,
     /// The attributes that identify it.
     identity: Vec<u8>,
+}
+
+impl FlowEntry {
+    /// Of UDP: the port that it was sent to.
+    pub(in crate::kernel) fn udp_port(&self) -> Option<u16> {
+        let is_udp = i32::from(self.tuple.protocol.0) == libc::IPPROTO_UDP;
+        let (_, port) = self.tuple.ports.filter(|_| is_udp)?;
+        Some(port)
+    }
 }
 
 /// The request for the flows of the family of `address`; in IPv4 only those whose replies go to it,
@@ -127,15 +134,13 @@ pub(in crate::kernel) fn forgotten_flow(
 
 pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
     let mut identity = Vec::new();
-    let (mut origin, mut destination, mut answers_to) = (None, None, None);
-    let (mut status, mut began, mut udp_port) = (0, None, None);
+    let (mut tuple, mut answers_to) = (None, None);
+    let (mut status, mut began) = (0, None);
     let mut mark = Mark(0);
     for attribute in attributes(body, HEADER) {
         match attribute.kind() {
             CTA_TUPLE_ORIG => {
-                origin = address_in(&attribute, [CTA_IP_V4_SRC, CTA_IP_V6_SRC]);
-                destination = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]);
-                udp_port = udp_port_in(&attribute);
+                tuple = tuple_in(&attribute);
                 keep(&mut identity, &attribute);
             }
             CTA_TUPLE_REPLY => answers_to = address_in(&attribute, [CTA_IP_V4_DST, CTA_IP_V6_DST]),
@@ -153,14 +158,12 @@ pub(super) fn flow(body: &[u8]) -> Option<FlowEntry> {
         }
     }
     Some(FlowEntry {
-        origin: origin?,
-        destination: destination?,
+        tuple: tuple?,
         answers_to: answers_to?,
         is_established: status & ASSURED != 0,
         mark,
         is_answered: status & ANSWERED != 0,
         began,
-        udp_port,
         identity,
     })
 }
@@ -171,13 +174,20 @@ fn start_in(times: &NlaBuffer<&[u8]>) -> Option<u64> {
     start.value().first_chunk().copied().map(u64::from_be_bytes)
 }
 
-fn udp_port_in(tuple: &NlaBuffer<&[u8]>) -> Option<u16> {
+fn tuple_in(tuple: &NlaBuffer<&[u8]>) -> Option<FlowTuple> {
     let of = |kind| move |attribute: &NlaBuffer<&[u8]>| attribute.kind() == kind;
     let transport = attributes(tuple.value(), 0).find(of(CTA_TUPLE_PROTO))?;
     let field = |kind| attributes(transport.value(), 0).find(of(kind));
-    let port = field(CTA_PROTO_DST_PORT)?.value().first_chunk().copied();
-    let is_udp = field(CTA_PROTO_NUM)?.value() == [libc::IPPROTO_UDP.to_ne_bytes()[0]];
-    port.filter(|_| is_udp).map(u16::from_be_bytes)
+    let port = |kind| {
+        let port = field(kind)?.value().first_chunk().copied();
+        port.map(u16::from_be_bytes)
+    };
+    Some(FlowTuple {
+        source: address_in(tuple, [CTA_IP_V4_SRC, CTA_IP_V6_SRC])?,
+        destination: address_in(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST])?,
+        protocol: IpProtocol(*field(CTA_PROTO_NUM)?.value().first()?),
+        ports: port(CTA_PROTO_SRC_PORT).zip(port(CTA_PROTO_DST_PORT)),
+    })
 }
 
 fn keep(identity: &mut Vec<u8>, attribute: &NlaBuffer<&[u8]>) {

@@ -1,11 +1,11 @@
 //! Sockets of this machine: `linux/sock_diag.h` and `linux/inet_diag.h`.
 
-use std::net::IpAddr;
-
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
 use super::wire::{address_family, family_of, ip_of, request};
 use crate::routing::Family;
+use crate::routing::flows::FlowTuple;
+use crate::units::IpProtocol;
 
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
@@ -27,11 +27,21 @@ pub(in crate::kernel) enum Transport {
     Udp,
 }
 
+impl Transport {
+    fn protocol(self) -> IpProtocol {
+        let number = match self {
+            Self::Tcp => libc::IPPROTO_TCP,
+            Self::Udp => libc::IPPROTO_UDP,
+        };
+        IpProtocol(number.to_le_bytes()[0])
+    }
+}
+
 /// A connected socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::kernel) struct SocketEntry {
-    /// Its own address.
-    pub(in crate::kernel) local: IpAddr,
+    /// Its own address and port, and the far end's.
+    pub(in crate::kernel) tuple: FlowTuple,
     /// Its own port.
     pub(in crate::kernel) port: u16,
     /// It is bound to an interface.
@@ -82,6 +92,7 @@ pub(in crate::kernel) fn end_of_socket(socket: &SocketEntry, sequence: u32) -> V
 
 pub(super) fn socket(transport: Transport, body: &[u8]) -> Option<SocketEntry> {
     const LOCAL: usize = 4;
+    const REMOTE: usize = 20;
     const INTERFACE: std::ops::Range<usize> = 36..40;
     let family = family_of(*body.first()?)?;
     let octets = match family {
@@ -89,9 +100,17 @@ pub(super) fn socket(transport: Transport, body: &[u8]) -> Option<SocketEntry> {
         Family::Ipv6 => 16,
     };
     let id = body.get(ID)?;
+    let address = |at| ip_of(&id[at..at + octets]).map(|address| address.to_canonical());
+    let ports = [id[0..2].first_chunk(), id[2..4].first_chunk()];
+    let [port, remote_port] = ports.map(|port| port.map_or(0, |port| u16::from_be_bytes(*port)));
     Some(SocketEntry {
-        local: ip_of(&id[LOCAL..LOCAL + octets])?.to_canonical(),
-        port: u16::from_be_bytes([id[0], id[1]]),
+        tuple: FlowTuple {
+            source: address(LOCAL)?,
+            destination: address(REMOTE)?,
+            protocol: transport.protocol(),
+            ports: Some((port, remote_port)),
+        },
+        port,
         is_bound_to_interface: id[INTERFACE] != [0; 4],
         family,
         transport,
@@ -109,12 +128,8 @@ struct SocketQuery<'a> {
 
 impl SocketQuery<'_> {
     fn request(&self, kind: u16, flags: u16, sequence: u32) -> Vec<u8> {
-        let transport = match self.transport {
-            Transport::Tcp => libc::IPPROTO_TCP,
-            Transport::Udp => libc::IPPROTO_UDP,
-        };
         let family = address_family(self.family);
-        let mut body = vec![family, transport.to_le_bytes()[0], 0, 0];
+        let mut body = vec![family, self.transport.protocol().0, 0, 0];
         body.extend(self.states.to_ne_bytes());
         body.extend(self.id);
         request((kind, flags), &body, sequence)

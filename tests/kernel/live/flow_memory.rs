@@ -21,6 +21,7 @@ use uplinkd::kernel::netfilter::{
 };
 use uplinkd::kernel::{FlowMemoryState, end_flows, forget_flows};
 use uplinkd::routing::desired::TrafficRoutes;
+use uplinkd::routing::flows::TrafficOf;
 use uplinkd::routing::traffic::{Marks, Selector};
 use uplinkd::routing::{Desired, Family, FlowMemory, Gateway, Hints, Numbering};
 use uplinkd::units::Mark;
@@ -816,7 +817,11 @@ fn the_flows_of_a_dead_uplink_move() {
         let old = Udp::open(&site.client, to);
         assert_eq!(old.ask(), Some(BY_FIBER));
         site.carry(LTE, &[LTE]).await;
-        end_flows(&SortedSet::from([IpAddr::from(BY_FIBER)])).expect("ended");
+        end_flows(
+            &SortedSet::from([IpAddr::from(BY_FIBER)]),
+            &TrafficOf::all(),
+        )
+        .expect("ended");
         assert_eq!(old.ask(), Some(BY_LTE));
         site.carry(LTE, &[FIBER, LTE]).await;
         assert_eq!(old.ask(), Some(BY_LTE), "fiber is back");
@@ -854,7 +859,7 @@ fn marks_of(place: u32) -> Marks {
 fn forget(marks: Marks, came_in_to: &[IpAddr]) {
     let marks = SortedSet::from([(Family::Ipv4, marks)]);
     let addresses = came_in_to.iter().copied().collect();
-    forget_flows(&marks, &addresses).expect("forgotten");
+    forget_flows(&marks, &addresses, &TrafficOf::all()).expect("forgotten");
 }
 
 #[test]

@@ -3,13 +3,15 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
+use ipnet::IpNet;
 use socket2::{Domain, Socket, Type};
 
 use uplinkd::kernel::{count_flows, end_flows, end_own_datagrams, end_sockets};
 use uplinkd::routing::Family;
-use uplinkd::routing::traffic::Marks;
-use uplinkd::units::Mark;
+use uplinkd::routing::flows::TrafficOf;
+use uplinkd::routing::traffic::{Marks, Ports, Selector};
 use uplinkd::units::sorted::SortedSet;
+use uplinkd::units::{IpProtocol, Mark};
 
 use crate::netns;
 use crate::tracked::{Tracked, Tracking};
@@ -39,7 +41,7 @@ fn translated(by: IpAddr, port: u16) -> Tracked {
 
 fn end(addresses: &[IpAddr]) -> usize {
     let addresses: SortedSet<_> = addresses.iter().copied().collect();
-    end_flows(&addresses).expect("the kernel tracks connections")
+    end_flows(&addresses, &TrafficOf::all()).expect("the kernel tracks connections")
 }
 
 #[test]
@@ -56,6 +58,39 @@ fn only_the_flows_of_the_uplink_that_is_left_are_ended() {
         assert_eq!(tracking.answered_to(FIBER6), 0);
         assert_eq!(tracking.answered_to(LTE), 300);
         assert_eq!(end(&[FIBER, FIBER6]), 0);
+    });
+}
+
+#[test]
+fn a_group_that_leaves_an_uplink_to_others_ends_its_own_flows_there() {
+    netns::run(|_| async {
+        let mut tracking = Tracking::open();
+        for port in 5_000..5_100 {
+            tracking.add(translated(FIBER, port));
+            tracking.add(translated(FIBER6, port));
+        }
+        let first_ten = Selector {
+            protocol: Some(IpProtocol(17)),
+            sport: Some(Ports {
+                first: 5_000,
+                last: 5_009,
+            }),
+            ..Selector::default()
+        };
+        let in_ipv4 = Selector {
+            to: vec![IpNet::from(SERVER)],
+            ..first_ten.clone()
+        };
+        let rules = |is_left| vec![(in_ipv4.clone(), is_left)];
+        let addresses = SortedSet::from([FIBER, FIBER6]);
+        let voice = TrafficOf::selected(rules(true), false, None);
+        assert_eq!(end_flows(&addresses, &voice).expect("ended"), 10);
+        assert_eq!(tracking.answered_to(FIBER), 90);
+        assert_eq!(tracking.answered_to(FIBER6), 100);
+        let voice = (first_ten, false);
+        let rest = TrafficOf::selected(vec![voice], true, None);
+        assert_eq!(end_flows(&addresses, &rest).expect("ended"), 180);
+        assert_eq!(tracking.answered_to(FIBER6), 10);
     });
 }
 
@@ -115,7 +150,8 @@ fn flows_of_the_router_itself_and_of_port_forwards_stay() {
 fn without_the_capability_the_kernel_refuses_and_the_error_says_what_was_tried() {
     netns::run(|_| async {
         netns::drop_capabilities();
-        let error = end_flows(&SortedSet::from([FIBER])).expect_err("no capability, no flows");
+        let error = end_flows(&SortedSet::from([FIBER]), &TrafficOf::all())
+            .expect_err("no capability, no flows");
         assert!(error.to_string().contains("connection tracking"), "{error}");
     });
 }
@@ -160,7 +196,15 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
         udp.connect(far).expect("connect");
         let far_ends = [listener.accept(), listener.accept()].map(|far| far.expect("accept").0);
 
-        assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("ended"), 2);
+        let fiber = SortedSet::from([FIBER]);
+        let of_udp = Selector {
+            to: vec![IpNet::from(LTE)],
+            protocol: Some(IpProtocol(17)),
+            ..Selector::default()
+        };
+        let of_udp = TrafficOf::selected(vec![(of_udp, true)], false, None);
+        assert_eq!(end_sockets(&fiber, &of_udp).expect("ended"), 1);
+        assert_eq!(end_sockets(&fiber, &TrafficOf::all()).expect("ended"), 1);
 
         let is_aborted = |result: io::Result<usize>| {
             result.is_err_and(|error| error.kind() == ErrorKind::ConnectionAborted)
@@ -172,7 +216,7 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
         assert!(is_aborted(udp.recv(&mut [0; 8])), "the UDP client by fiber");
         (&far_ends[1]).write_all(b"hello").expect("write");
         assert_eq!((&by_lte).read(&mut [0; 8]).expect("read"), 5);
-        assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("ended"), 0);
+        assert_eq!(end_sockets(&fiber, &TrafficOf::all()).expect("ended"), 0);
     });
 }
 
@@ -184,7 +228,9 @@ fn a_socket_that_holds_to_an_address_is_told_by_what_it_sends_after_its_flows_we
             from: FIBER,
             ..translated(FIBER, port)
         };
-        let look = || end_own_datagrams(&SortedSet::from([FIBER, FIBER6])).expect("looked");
+        let look = || {
+            end_own_datagrams(&SortedSet::from([FIBER, FIBER6]), &TrafficOf::all()).expect("looked")
+        };
         tracking.add(own(51_820));
         tracking.add(translated(FIBER, 1_000));
         let tunnel = (FIBER, SocketAddr::new(SERVER, 443));
@@ -209,7 +255,10 @@ fn connections_that_were_opened_from_outside_stay() {
         caller.bind(&elsewhere.into()).expect("bind");
         caller.connect(&address.into()).expect("connect");
         let (mut answer, _) = service.accept().expect("accept");
-        assert_eq!(end_sockets(&SortedSet::from([FIBER])).expect("none"), 0);
+        assert_eq!(
+            end_sockets(&SortedSet::from([FIBER]), &TrafficOf::all()).expect("none"),
+            0
+        );
         answer.write_all(b"hello").expect("write");
         let mut caller = TcpStream::from(caller);
         assert_eq!(caller.read(&mut [0; 8]).expect("read"), 5);

@@ -105,8 +105,16 @@ async fn is_moved(world: World, nat: Nat) {
         }
     }
     let addresses = [BY_FIBER.into()].into();
-    assert_eq!(end_flows(&addresses).expect("flows are ended"), 1);
-    forget_flows(&[(Family::Ipv4, marks_of(0))].into(), &addresses).expect("forgotten");
+    assert_eq!(
+        end_flows(&addresses, &TrafficOf::all()).expect("flows are ended"),
+        1
+    );
+    forget_flows(
+        &[(Family::Ipv4, marks_of(0))].into(),
+        &addresses,
+        &TrafficOf::all(),
+    )
+    .expect("forgotten");
     // The flow table sees with a packet that the route is another.
     let mut answers = (0..5).map(|_| old.ask());
     assert!(answers.any(|by| by == Some(BY_LTE)), "{nat:?}: it is moved");
