@@ -9,6 +9,7 @@
 mod clock;
 mod datagram;
 mod hook_files;
+mod hook_run;
 mod hooks;
 mod journal;
 mod record;

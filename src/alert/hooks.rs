@@ -12,87 +12,37 @@
 //! and that is said. One that ends with [`TRY_AGAIN`] is run again. Whether a standby is to be up is
 //! waited for by the traffic: such errands do not wait behind the news.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::clock::now;
 use super::hook_files::HookFiles;
-use super::record::cut;
-use super::words;
+use super::hook_run::{Hook, HookLimits, LIMITS, News};
 use crate::engine::event::Lane;
 use crate::engine::event::record::EventRecord;
 use crate::units::sorted::{SortedMap, SortedSet};
 
 /// How many events may wait.
 const QUEUE: usize = 64;
-/// Between the request to end and the end.
-const KILL_GRACE: Duration = Duration::from_secs(1);
-/// What a program prints after it has ended, by its children, is waited for so long.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-/// So long the end of the agent waits for programs.
+/// So long the end of the agent waits for programs before it ends them.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// The longest pause before a program is run again for the same event.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// The most of its output that goes to the log.
-const MOST_OUTPUT: usize = 1_024;
-/// The most that is read of it.
-const FLOOD: usize = 64 * 1_024;
-/// `EX_TEMPFAIL` (sysexits.h): not now, as mail and webhooks have it while the network is down.
-const TRY_AGAIN: i32 = 75;
-/// Where programs find others.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The line to the programs.
 #[derive(Debug)]
 pub struct Hooks {
+    directory: Arc<Path>,
+    /// Its end is the end of all programs.
+    agent: watch::Sender<()>,
     news: broadcast::Sender<Arc<News>>,
     errands: broadcast::Sender<Arc<News>>,
     lanes: [JoinHandle<()>; 2],
 }
-
-/// An event, and when it was told.
-#[derive(Debug)]
-struct News {
-    record: EventRecord,
-    told: Instant,
-}
-
-impl News {
-    fn new(record: &EventRecord) -> Self {
-        Self {
-            record: record.clone(),
-            told: now(),
-        }
-    }
-}
-
-/// How long hooks may take.
-#[derive(Clone, Copy, Debug)]
-struct HookLimits {
-    /// One run.
-    run: Duration,
-    /// Before the second run for one event; it doubles with each.
-    pause: Duration,
-    /// So long after an event no further run for it begins.
-    give_up: Duration,
-}
-
-const LIMITS: HookLimits = HookLimits {
-    run: Duration::from_secs(30),
-    pause: Duration::from_secs(5),
-    give_up: Duration::from_secs(3_600),
-};
 
 impl Hooks {
     /// Runs the programs of a directory from now on, on the current runtime; one that is not there is
@@ -102,12 +52,16 @@ impl Hooks {
     }
 
     fn with(directory: &Path, limits: HookLimits) -> Self {
-        let lane = |are_errands| {
+        let (agent, is_there) = watch::channel(());
+        let lane = |is_errand| {
             let (events, inbox) = broadcast::channel(QUEUE);
             let lane = HookLane {
-                directory: directory.to_owned(),
-                limits,
-                are_errands,
+                hook: Hook {
+                    program: PathBuf::new(),
+                    limits,
+                    is_errand,
+                    agent: is_there.clone(),
+                },
                 workers: SortedMap::new(),
                 said: SortedMap::new(),
             };
@@ -116,10 +70,17 @@ impl Hooks {
         let (news, of_news) = lane(false);
         let (errands, of_errands) = lane(true);
         Self {
+            directory: directory.into(),
+            agent,
             news,
             errands,
             lanes: [of_news, of_errands],
         }
+    }
+
+    /// Runs the programs of another directory from now on; what others still have to do they do.
+    pub fn move_to(&mut self, directory: &Path) {
+        self.directory = directory.into();
     }
 
     /// Runs them for this event, each when it is done with those before.
@@ -129,16 +90,22 @@ impl Hooks {
             Lane::News => &self.news,
         };
         // The receiver is gone only when the runtime ends.
-        let _ = lane.send(Arc::new(News::new(record)));
+        let _ = lane.send(Arc::new(News {
+            record: record.clone(),
+            told: now(),
+            directory: Arc::clone(&self.directory),
+        }));
     }
 
     /// Waits for the programs to take what they were told, for two seconds at most. What still runs then
-    /// goes on by itself.
+    /// is ended.
     pub async fn finish(self) {
         let Self {
+            agent,
             news,
             errands,
             lanes,
+            ..
         } = self;
         drop((news, errands));
         let all = async {
@@ -147,19 +114,21 @@ impl Hooks {
                 let _ = lane.await;
             }
         };
-        if timeout(STOP_GRACE, all).await.is_err() {
+        tokio::pin!(all);
+        if timeout(STOP_GRACE, &mut all).await.is_err() {
             tracing::warn!(
-                "hooks are not done at the end of the agent: events that wait are lost to them"
+                "hooks are not done at the end of the agent: they are ended, and events that wait are lost to them"
             );
+            drop(agent);
+            all.await;
         }
     }
 }
 
 /// The news, or the errands, on the way to each program.
 struct HookLane {
-    directory: PathBuf,
-    limits: HookLimits,
-    are_errands: bool,
+    /// What all have in common; the program is none.
+    hook: Hook,
     workers: SortedMap<PathBuf, Worker>,
     /// Which files are no hooks, said once.
     said: SortedMap<PathBuf, String>,
@@ -167,7 +136,8 @@ struct HookLane {
 
 /// The task that runs one program.
 struct Worker {
-    inbox: broadcast::Sender<Arc<News>>,
+    /// None: the file is gone, and the task ends with what it still has to do.
+    inbox: Option<broadcast::Sender<Arc<News>>>,
     task: JoinHandle<()>,
 }
 
@@ -190,249 +160,60 @@ impl HookLane {
     }
 
     async fn pass_on(&mut self, news: &Arc<News>) {
-        let programs = self.programs().await;
-        self.workers.retain(|program, _| programs.contains(program));
+        let programs = self.programs(&news.directory).await;
+        self.workers.retain(|program, worker| {
+            let is_there = programs.contains(program);
+            if !is_there {
+                worker.inbox = None;
+            }
+            is_there || !worker.task.is_finished()
+        });
         for program in programs {
-            let worker = self.workers.entry(program.clone()).or_insert_with(|| {
-                let (sender, inbox) = broadcast::channel(QUEUE);
-                let hook = Hook {
-                    program,
-                    limits: self.limits,
-                    is_errand: self.are_errands,
-                };
-                Worker {
-                    inbox: sender,
-                    task: spawn(hook.serve(inbox)),
-                }
-            });
-            // The receiver is gone only when the runtime ends.
-            let _ = worker.inbox.send(news.clone());
+            let before = self.workers.remove(&program);
+            let worker = match before {
+                Some(worker) if worker.inbox.is_some() => worker,
+                before => self.worker(&program, before.map(|worker| worker.task)),
+            };
+            if let Some(inbox) = &worker.inbox {
+                // The receiver is gone only when the runtime ends.
+                let _ = inbox.send(Arc::clone(news));
+            }
+            self.workers.insert(program, worker);
+        }
+    }
+
+    /// A task for a program. One of the same name that was gone for a while is never run twice at a time.
+    fn worker(&self, program: &Path, before: Option<JoinHandle<()>>) -> Worker {
+        let (sender, inbox) = broadcast::channel(QUEUE);
+        let hook = Hook {
+            program: program.to_owned(),
+            ..self.hook.clone()
+        };
+        let serve = async move {
+            if let Some(before) = before {
+                // It fails only if it panicked.
+                let _ = before.await;
+            }
+            hook.serve(inbox).await;
+        };
+        Worker {
+            inbox: Some(sender),
+            task: spawn(serve),
         }
     }
 
     /// The programs that are there now. Which files are none is said once, with the news.
-    async fn programs(&mut self) -> SortedSet<PathBuf> {
-        let directory = self.directory.clone();
+    async fn programs(&mut self, directory: &Arc<Path>) -> SortedSet<PathBuf> {
+        let directory = Arc::clone(directory);
         let files = spawn_blocking(move || HookFiles::of(&directory)).await;
         let HookFiles { programs, others } = files.unwrap_or_default();
         let is_known = |(path, why): &(&PathBuf, &String)| self.said.get(*path) == Some(*why);
         let new = others.iter().filter(|other| !is_known(other));
-        for (path, why) in new.filter(|_| !self.are_errands) {
+        for (path, why) in new.filter(|_| !self.hook.is_errand) {
             tracing::warn!(hook = %path.display(), why, "not run as a hook");
         }
         self.said = others;
         programs
-    }
-}
-
-/// A program, and how long it may take.
-struct Hook {
-    program: PathBuf,
-    limits: HookLimits,
-    /// Only the newest of its events counts.
-    is_errand: bool,
-}
-
-impl Hook {
-    async fn serve(self, mut inbox: broadcast::Receiver<Arc<News>>) {
-        loop {
-            match inbox.recv().await {
-                Ok(news) => self.deliver(&news, &inbox).await,
-                Err(RecvError::Lagged(lost)) => {
-                    let hook = self.program.display();
-                    tracing::warn!(%hook, lost, "the hook is too slow: it was not run for these events");
-                }
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    /// Runs it for an event, again and again while it asks for that.
-    async fn deliver(&self, news: &News, inbox: &broadcast::Receiver<Arc<News>>) {
-        let (hook, event) = (self.program.display(), news.record.event.name());
-        let is_overtaken = || self.is_errand && !inbox.is_empty();
-        let mut pause = self.limits.pause;
-        loop {
-            let late = now().duration_since(news.told);
-            let HookEnd { status, output } = match self.result(&news.record, late).await {
-                Ok(end) => end,
-                Err(error) => {
-                    tracing::warn!(%hook, event, %error, "hook failed");
-                    return;
-                }
-            };
-            if status.success() {
-                if !output.is_empty() {
-                    tracing::info!(%hook, event, output, "hook");
-                }
-                return;
-            }
-            let asks_again = status.code() == Some(TRY_AGAIN);
-            let is_too_late = now().duration_since(news.told) + pause > self.limits.give_up;
-            if !asks_again || is_too_late || is_overtaken() {
-                tracing::warn!(%hook, event, %status, output, "hook failed");
-                return;
-            }
-            let again_in_s = pause.as_secs();
-            tracing::info!(%hook, event, output, again_in_s, "the hook asks to be run again");
-            sleep(pause).await;
-            if is_overtaken() {
-                return;
-            }
-            if !self.is_errand {
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-
-    /// Runs it once, for an event that is so late.
-    async fn result(&self, record: &EventRecord, late: Duration) -> io::Result<HookEnd> {
-        let mut child = command(&self.program, record, late).spawn()?;
-        let group = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw);
-        let mut output = Output::default();
-        let talk = converse(&mut child, record, &mut output);
-        let ended = timeout(self.limits.run, talk).await;
-        if let Ok(ended) = ended {
-            return ended.map(|status| HookEnd {
-                status,
-                output: output.text(),
-            });
-        }
-        // It may have ended this very moment, and leave children that do not.
-        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            let _ = group.map(|group| killpg(group, signal));
-            let _ = timeout(KILL_GRACE, child.wait()).await;
-        }
-        let limit = self.limits.run.as_secs_f64();
-        let text = output.text();
-        Err(io::Error::other(format!(
-            "ended: it took longer than {limit} s, and said {text:?}"
-        )))
-    }
-}
-
-/// How a program ended.
-struct HookEnd {
-    status: ExitStatus,
-    output: String,
-}
-
-fn command(program: &Path, record: &EventRecord, late: Duration) -> Command {
-    let text = |value: Option<String>| clean(&value.unwrap_or_default());
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("PATH", PATH)
-        .env("UPLINKD_EVENT", record.event.name())
-        .env(
-            "UPLINKD_GROUP",
-            text(record.group.as_ref().map(ToString::to_string)),
-        )
-        .env("UPLINKD_FAMILY", record.family_key().unwrap_or_default())
-        .env(
-            "UPLINKD_UPLINK",
-            text(record.uplink.as_ref().map(ToString::to_string)),
-        )
-        .env(
-            "UPLINKD_INTERFACE",
-            text(record.interface.as_ref().map(ToString::to_string)),
-        )
-        .env(
-            "UPLINKD_NETWORK",
-            text(record.network.as_ref().map(ToString::to_string)),
-        )
-        .env(
-            "UPLINKD_FROM",
-            text(record.from.as_ref().map(ToString::to_string)),
-        )
-        .env(
-            "UPLINKD_TO",
-            text(record.to.as_ref().map(ToString::to_string)),
-        )
-        .env("UPLINKD_REASON", clean(&record.reason))
-        .env("UPLINKD_LATE", late.as_secs().to_string())
-        .env("UPLINKD_PREFIXES", words(&record.prefixes))
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// A reason may quote what a stranger's web server said.
-fn clean(text: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(printable).collect()
-}
-
-/// Hands over what happened, takes what the program says, and waits for its end.
-async fn converse(
-    child: &mut Child,
-    record: &EventRecord,
-    output: &mut Output,
-) -> io::Result<ExitStatus> {
-    let mut line = serde_json::to_vec(record)?;
-    line.push(b'\n');
-    let stdin = child.stdin.take();
-    let tell = async move {
-        if let Some(mut stdin) = stdin {
-            // A program need not read it.
-            let _ = stdin.write_all(&line).await;
-        }
-    };
-    let streams = (child.stdout.take(), child.stderr.take());
-    let Output { out, err } = output;
-    let hear = async { tokio::join!(drain(streams.0, out), drain(streams.1, err)) };
-    tokio::pin!(hear);
-    let end = async {
-        let ((), status) = tokio::join!(tell, child.wait());
-        status
-    };
-    tokio::pin!(end);
-    tokio::select! {
-        status = &mut end => {
-            // A child of its own may hold the pipe for good.
-            let _ = timeout(LAST_WORDS, hear).await;
-            status
-        }
-        _ = &mut hear => end.await,
-    }
-}
-
-/// What a program said, as far as it is kept.
-#[derive(Default)]
-struct Output {
-    out: Vec<u8>,
-    err: Vec<u8>,
-}
-
-impl Output {
-    fn text(&self) -> String {
-        let both = [self.out.as_slice(), &self.err].concat();
-        let mut text = String::from_utf8_lossy(&both).trim().to_owned();
-        cut(&mut text, MOST_OUTPUT);
-        text
-    }
-}
-
-/// Reads to the end, and keeps the beginning. A hook that writes more is cut off, and learns
-/// it as the reader of any pipe would tell (SIGPIPE).
-async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
-    let Some(mut stream) = stream else {
-        return;
-    };
-    let mut piece = [0; 512];
-    let mut heard = 0;
-    while heard < FLOOD
-        && let Ok(length @ 1..) = stream.read(&mut piece).await
-    {
-        heard += length;
-        let room = MOST_OUTPUT.saturating_sub(kept.len());
-        kept.extend(&piece[..length.min(room)]);
     }
 }
 
@@ -442,6 +223,7 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::hook_run::LONGEST_PAUSE;
     use super::*;
     use crate::engine::event::{EventKind, Side};
     use crate::engine::state::State;
@@ -467,6 +249,11 @@ mod tests {
             drill: None,
             broken_at: None,
         }
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().expect("a runtime")
     }
 
     /// A directory of programs, and the file into which they write.
@@ -505,15 +292,13 @@ mod tests {
 
         /// Tells the hooks of events, and waits until all are done.
         fn tell(&self, limits: HookLimits, events: &[EventKind]) {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
+            runtime().block_on(async {
                 let Hooks {
+                    agent: _agent,
                     news,
                     errands,
                     lanes,
+                    ..
                 } = {
                     let hooks = Hooks::with(&self.hooks(), limits);
                     for event in events {
@@ -675,6 +460,48 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_run_is_named_before_the_first_event() {
+        let shelf = Shelf::new();
+        let add = |name: &str, text: &[u8]| {
+            let path = shelf.hooks().join(name);
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is ours");
+        };
+        add("10-misspelt", b"#!/usr/bin/pithon\nprint(1)\n");
+        add("20-looked-for", b"#!/usr/bin/env pithon\nprint(1)\n");
+        add("30-of-windows", b"#!/bin/sh\r\necho\r\n");
+        add("40-no-line", b"echo told\n");
+        add("50-fine", b"#! /bin/sh -e\n");
+        add("60-fine", b"#!/usr/bin/env sh\n");
+        let open = shelf.directory.path().join("open");
+        fs::create_dir(&open).expect("a directory");
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("it is ours");
+        fs::rename(shelf.hooks().join("50-fine"), open.join("fine")).expect("it is ours");
+        let link = std::os::unix::fs::symlink(open.join("fine"), shelf.hooks().join("50-link"));
+        link.expect("a link");
+        let files = HookFiles::of(&shelf.hooks());
+        assert_eq!(files.programs.len(), 1, "{files:?}");
+        let others: Vec<_> = files.others.values().cloned().collect();
+        let open = format!(
+            "others may replace it: all may write to {} (chmod o-w)",
+            open.display()
+        );
+        assert_eq!(
+            others,
+            [
+                "its interpreter \"/usr/bin/pithon\" is not there",
+                &format!(
+                    "its interpreter \"pithon\" is nowhere in {}",
+                    super::super::hook_run::PATH
+                ),
+                "its interpreter \"/bin/sh\\r\" is not there",
+                "its first line names no interpreter, as #!/bin/sh does",
+                &open,
+            ]
+        );
+    }
+
+    #[test]
     fn a_directory_that_others_may_change_is_no_place_for_hooks() {
         let shelf = Shelf::new();
         shelf.add("10-fine", 0o755, "echo fine >> $out");
@@ -721,10 +548,99 @@ mod tests {
     fn a_hook_that_floods_its_output_or_leaves_a_child_behind_delays_no_other() {
         let shelf = Shelf::new();
         shelf.add("10-floods", 0o755, "yes");
+        shelf.add(
+            "11-says-much",
+            0o755,
+            "head -c 400000 /dev/zero && echo ended >> $out.much",
+        );
         shelf.add("20-forks", 0o755, "sleep 20 & echo started");
         shelf.add("30-next", 0o755, "echo next >> $out");
-        shelf.run();
+        let limits = HookLimits {
+            run: Duration::from_secs(8),
+            ..LIMITS
+        };
+        shelf.tell(limits, &[EventKind::UplinkDown]);
         assert_eq!(shelf.written(), "next\n");
+        let much = fs::read_to_string(shelf.directory.path().join("written.much"));
+        assert_eq!(much.expect("not ended by what it wrote"), "ended\n");
+    }
+
+    #[test]
+    fn a_hook_that_hangs_ends_with_the_agent_and_so_do_its_children() {
+        let shelf = Shelf::new();
+        let hangs = "trap '' TERM; sleep 1000 & echo $$ $! > $out; sleep 1001; wait";
+        shelf.add("10-hangs", 0o755, hangs);
+        shelf.add("20-asks-again", 0o755, "echo >> $out.again; exit 75");
+        runtime().block_on(async {
+            let hooks = Hooks::start(&shelf.hooks());
+            hooks.tell(&record());
+            hooks.tell(&record());
+            let wait = async {
+                while shelf.written().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(Duration::from_secs(15), wait)
+                .await
+                .expect("it runs");
+            let end = timeout(Duration::from_secs(15), hooks.finish());
+            end.await.expect("it does not wait for hooks that hang");
+        });
+        for process in shelf.written().split_whitespace() {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let is_over = stat.is_empty() || stat.contains(") Z ");
+            assert!(is_over, "{stat}");
+        }
+        let again = fs::read_to_string(shelf.directory.path().join("written.again"));
+        assert_eq!(again.expect("written"), "\n");
+    }
+
+    #[test]
+    fn a_hook_that_is_gone_for_a_while_never_runs_twice_at_a_time() {
+        let shelf = Shelf::new();
+        let script = "mkdir $out.lock || { echo twice >> $out; exit 1; }
+            echo begins >> $out; until [ -e $out.go ]; do sleep 0.02; done; rmdir $out.lock";
+        shelf.add("10-slow", 0o755, script);
+        shelf.add("20-other", 0o755, "echo >> $out.other");
+        runtime().block_on(async {
+            let mut hooks = Hooks::start(&shelf.hooks());
+            let count = |name: &str| {
+                let text = fs::read_to_string(shelf.directory.path().join(name));
+                text.unwrap_or_default().lines().count()
+            };
+            let wait = async |name: &str, lines: usize| {
+                let wait = async {
+                    while count(name) < lines {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                timeout(Duration::from_secs(15), wait).await.expect(name);
+            };
+            hooks.tell(&record());
+            wait("written", 1).await;
+            wait("written.other", 1).await;
+            let (hook, away) = (
+                shelf.hooks().join("10-slow"),
+                shelf.directory.path().join("away"),
+            );
+            fs::rename(&hook, &away).expect("it is ours");
+            hooks.tell(&record());
+            wait("written.other", 2).await;
+            fs::rename(&away, &hook).expect("it is ours");
+            hooks.tell(&record());
+            wait("written.other", 3).await;
+            // The same for a directory that is left and taken again.
+            hooks.move_to(shelf.directory.path());
+            hooks.tell(&record());
+            hooks.move_to(&shelf.hooks());
+            hooks.tell(&record());
+            wait("written.other", 4).await;
+            assert_eq!(shelf.written(), "begins\n");
+            fs::write(shelf.directory.path().join("written.go"), "").expect("a file");
+            wait("written", 3).await;
+            hooks.finish().await;
+        });
+        assert_eq!(shelf.written(), "begins\nbegins\nbegins\n");
     }
 
     #[test]
@@ -735,11 +651,7 @@ mod tests {
             0o755,
             "[ $UPLINKD_EVENT = uplink.down ] && sleep 20; echo $UPLINKD_EVENT >> $out",
         );
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
+        runtime().block_on(async {
             let hooks = Hooks::start(&shelf.hooks());
             hooks.tell(&record());
             for event in [EventKind::StandbyUp, EventKind::StandbyDown] {

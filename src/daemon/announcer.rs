@@ -131,7 +131,7 @@ impl Announcer {
     /// Runs the programs of another directory from now on.
     pub(super) fn move_hooks(&mut self, directory: &Path) {
         if let Some(hooks) = &mut self.hooks {
-            *hooks = Hooks::start(directory);
+            hooks.move_to(directory);
         }
     }
 

@@ -224,6 +224,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
         "unsafe_code",
         &[
             "src/alert/clock.rs",
+            "src/alert/hook_run.rs",
             "src/cli/output/terminal.rs",
             "src/daemon/alarm.rs",
             "src/lab/sys.rs",
