@@ -1,5 +1,6 @@
 //! Events that come again and again: the log counts them instead of repeating them. Pure.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::engine::event::record::EventRecord;
@@ -11,14 +12,15 @@ use crate::units::{InterfaceName, Moment, UplinkName};
 const MOST: usize = 6;
 /// What is counted is summed up at least this often.
 const WINDOW: Duration = Duration::from_secs(600);
-/// And as soon as nothing more has come for so long: what was last must not stay untold.
-const CALM: Duration = Duration::from_secs(30);
+/// And as soon as nothing more has come for so long, and for twice as long as before: the state that holds
+/// must not stay untold.
+const CALM: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(30);
 
 /// What may repeat itself: the states of an uplink, or of its targets.
 ///
 /// `MOST` events of a kind are logged within `WINDOW`; those that follow are counted, and the last of
-/// them is logged with their number when nothing has followed it for `CALM`, or after `WINDOW`. Where
-/// it goes on after that, one line in each window is all. An outage is logged at once where the last line
+/// them is logged with their number when nothing has followed it for twice as long as between those before, within
+/// `CALM`, or after `WINDOW`. Where it goes on after that, one line in each window is all. An outage is logged at once where the last line
 /// says that the uplink works. Switches and whatever else people must act upon are always logged at once.
 #[derive(Debug, Default)]
 pub struct Repeats(SortedMap<RepeatKind, Run>);
@@ -36,6 +38,8 @@ struct Run {
     logged: usize,
     counted: usize,
     latest: Moment,
+    /// The longest time between two of them; it shrinks with each that comes sooner.
+    gap: Duration,
     last: EventRecord,
     /// What the last line of the log says.
     said: EventKind,
@@ -63,9 +67,11 @@ impl Repeats {
             logged: 0,
             counted: 0,
             latest: now,
+            gap: Duration::ZERO,
             last: record.clone(),
             said: EventKind::UplinkUp,
         });
+        run.gap = now.since(run.latest).max(run.gap * 3 / 4).min(*CALM.end());
         run.latest = now;
         run.last.clone_from(record);
         let is_outage = record.event == EventKind::UplinkDown && run.said != EventKind::UplinkDown;
@@ -82,7 +88,8 @@ impl Repeats {
         let mut due = Vec::new();
         self.0.retain(|_, run| {
             let is_over = now.since(run.since) >= WINDOW;
-            let is_calm = now.since(run.latest) >= CALM;
+            let calm = (run.gap * 2).clamp(*CALM.start(), *CALM.end());
+            let is_calm = now.since(run.latest) >= calm;
             if run.counted > 0 && (is_over || is_calm) {
                 due.push(run.sum_up(now));
             } else if is_over {
@@ -106,8 +113,11 @@ impl Run {
     fn log(&mut self, now: Moment) -> EventRecord {
         let mut record = self.last.clone();
         if self.counted > 0 {
-            let (counted, seconds) = (self.counted, now.since(self.since).as_secs());
-            let note = format!(" (after {counted} changes that were not logged, in {seconds} s)");
+            let seconds = now.since(self.since).as_secs();
+            let note = match self.counted {
+                1 => format!(" (after a change that was not logged, in {seconds} s)"),
+                more => format!(" (after {more} changes that were not logged, in {seconds} s)"),
+            };
             record.reason.push_str(&note);
         }
         self.logged += 1;
@@ -211,6 +221,30 @@ mod tests {
         let logged: Vec<_> = (105..140).flat_map(|s| repeats.due(at(s))).collect();
         assert_eq!(logged.len(), 1);
         assert_eq!(logged[0].event, EventKind::UplinkUp);
+    }
+
+    #[test]
+    fn after_a_burst_the_last_line_soon_says_the_state_that_holds() {
+        for rhythm in 1..=20 {
+            let mut repeats = Repeats::default();
+            let mut said = EventKind::UplinkUp;
+            let last = 21 * rhythm;
+            let mut held_after = None;
+            for second in 0..last + 60 {
+                let kind =
+                    [EventKind::UplinkDown, EventKind::UplinkUp][(second / rhythm % 2) as usize];
+                let change = second % rhythm == 0 && second <= last;
+                let change = change.then(|| event(kind, "fiber"));
+                let line = change.and_then(|record| repeats.line(&record, at(second)));
+                let lines = line.into_iter().chain(repeats.due(at(second)));
+                said = lines.last().map_or(said, |line| line.event);
+                if second >= last && said == EventKind::UplinkUp && held_after.is_none() {
+                    held_after = Some(second - last);
+                }
+            }
+            let bound = (2 * rhythm).clamp(2, 30);
+            assert_eq!(held_after, Some(bound), "a change each {rhythm} s");
+        }
     }
 
     #[test]
