@@ -1,8 +1,8 @@
 //! What happened, kept across restarts and power cuts, and kind to flash.
 //!
-//! Lines of JSON in the state directory, one an event, oldest first. A switch is written at once and
-//! takes along what waited; other events wait for it, or for the hour in which the agent writes anyway. A
-//! file that is full becomes the
+//! Lines of JSON in the state directory, one an event, oldest first. A switch or the start of an
+//! agent is written at once and takes along what waited; other events wait for it, or for the hour in which the agent
+//! writes anyway. A file that is full becomes the
 //! older of two, and the one before it is gone. What a power cut tore is the last line, and is cut off
 //! at the next start. Any other line that holds no event costs that line; a file of such lines alone is none
 //! of ours, and is set aside.
@@ -364,6 +364,27 @@ mod tests {
             .expect("it waits");
         history.write().expect("written");
         assert_eq!(read(&deeper).expect("there").events.len(), 3);
+    }
+
+    #[test]
+    fn an_agent_that_is_killed_after_its_start_has_started_and_that_is_one_write() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut history, _) = History::open(directory.path());
+        for kind in [
+            EventKind::UplinkUp,
+            EventKind::AgentStarted,
+            EventKind::UplinkUp,
+        ] {
+            history.note(&event(kind, 1)).expect("noted");
+        }
+        assert_eq!(history.waiting().len(), 1);
+        drop(history);
+        let kept = read(directory.path()).expect("there").events;
+        assert_eq!(
+            kept.last().map(|last| last.event),
+            Some(EventKind::AgentStarted)
+        );
+        assert_eq!(kept.len(), 2);
     }
 
     #[test]

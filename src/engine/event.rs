@@ -115,7 +115,7 @@ event_kinds! {
     /// Probes can be sent again.
     MachineSends "machine.sends" Info Batched Lane::News, Each;
     /// The agent runs.
-    AgentStarted "agent.started" Info Batched Lane::News, Each;
+    AgentStarted "agent.started" Info AtOnce Lane::News, Each;
     /// The agent ends as it was told to.
     AgentStopped "agent.stopped" Info Batched Lane::News, Each;
     /// A changed configuration is in force.
