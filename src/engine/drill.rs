@@ -375,6 +375,9 @@ impl Drills {
                     Some(before) => uplink.recall(before.learnt()),
                     None => {}
                 }
+                if !answers && uplink.state() != State::Disabled {
+                    uplink.fail_after_drill(now);
+                }
                 Some(EndedDrill {
                     has_returned: answers,
                 })

@@ -257,6 +257,12 @@ impl Uplink {
         before.restore(&mut self.monitor, now);
     }
 
+    /// It fails after a drill: from now on that is an outage of its own.
+    pub fn fail_after_drill(&mut self, now: Moment) {
+        self.monitor.health.fail_anew(now);
+        self.monitor.reports.changed();
+    }
+
     /// It carries the traffic, or no longer does.
     pub fn set_carrying(&mut self, is_carrying: bool, now: Moment) {
         self.monitor.set_carrying(is_carrying, now);

@@ -279,6 +279,28 @@ fn an_uplink_that_does_not_answer_after_a_drill_has_an_outage_of_its_own() {
 }
 
 #[test]
+fn an_outage_after_a_drill_begins_in_the_status_when_it_begins_in_the_history() {
+    let mut replay = site(two());
+    cut(&mut replay, "10s");
+    let mut events = replay.run_until(at(611.5));
+    mend(&mut replay, Some(900));
+    replay.world().dead.push("fiber");
+    events.extend(replay.run_until(at(640.0)));
+    let down = when(&events, "uplink.down fiber").expect("an outage");
+    let began = Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(down));
+    let fiber = |replay: &Replay<DrillWorld>| {
+        let now = replay.now();
+        let wall = Wall::reading(SystemTime::UNIX_EPOCH + now.since_start(), now);
+        replay.engine().status(wall).uplinks.remove(0)
+    };
+    assert_eq!(fiber(&replay).since, began);
+    replay.world().dead.clear();
+    replay.run_until(at(660.0));
+    let outage = fiber(&replay).last_outage.expect("it is over");
+    assert_eq!(outage.began, began);
+}
+
+#[test]
 fn another_command_or_a_reload_ends_a_drill_at_once() {
     let inputs = [
         Input::Command(Command::switch(name("lte")).into()),

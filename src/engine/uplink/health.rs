@@ -215,6 +215,12 @@ impl Health {
         self.has_failed = true;
     }
 
+    /// Its state, and the outage that goes on, began only now.
+    pub(super) fn fail_anew(&mut self, now: Moment) {
+        self.since = now;
+        self.outage_since = self.outage_since.map(|_| now);
+    }
+
     /// Whatever has lasted begins anew; whether that is a trial.
     pub(super) fn restart(&mut self, now: Moment) -> bool {
         self.well_since = now;
