@@ -69,8 +69,8 @@ pub trait World {
     }
 
     /// These flows are left behind.
-    fn left(&mut self, departure: Departure) {
-        let _ = departure;
+    fn left(&mut self, departure: Departure, now: Moment) {
+        let _ = (departure, now);
     }
 
     /// What else happens up to `now`, soonest first; read before every step.
@@ -308,7 +308,7 @@ impl<W: World> Replay<W> {
                 Action::Trace(order) => self.world.trace(&order, self.now),
                 // A replay has no path that it could cut.
                 Action::Drain(_, DrainOrder::Begun { .. }) | Action::Drill(_) => {}
-                Action::Leave(departure) => self.world.left(departure),
+                Action::Leave(departure) => self.world.left(departure, self.now),
             }
         }
         events

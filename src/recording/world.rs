@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::content::Recording;
-use crate::engine::action::ProbeOrder;
+use crate::engine::action::{Departure, ProbeOrder};
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::replay::World;
 use crate::units::{Counters, Moment, UplinkName};
@@ -18,6 +18,8 @@ pub struct RecordedWorld<'a> {
     /// Where the next search begins, for each target of each uplink.
     places: Vec<Vec<usize>>,
     inputs: usize,
+    /// What flows were left behind by, and when.
+    pub departures: Vec<(Moment, Departure)>,
 }
 
 impl<'a> RecordedWorld<'a> {
@@ -29,6 +31,7 @@ impl<'a> RecordedWorld<'a> {
             places: tracks.map(|track| vec![0; track.targets.len()]).collect(),
             recording,
             inputs: 0,
+            departures: Vec::new(),
         }
     }
 
@@ -67,6 +70,10 @@ impl World for RecordedWorld<'_> {
         let mut targets = track.targets.iter().zip(places);
         let ((_, samples), place) = targets.find(|((target, _), _)| *target == order.target)?;
         samples.nearest_outcome(at, place)
+    }
+
+    fn left(&mut self, departure: Departure, now: Moment) {
+        self.departures.push((now, departure));
     }
 
     fn counters(&mut self, uplink: &UplinkName, now: Moment) -> Option<Counters> {

@@ -145,6 +145,31 @@ fn a_dense_recording_shows_the_outage_within_a_second_and_who_carried_the_traffi
 }
 
 #[test]
+fn what_a_move_costs_is_one_price_for_all_and_a_failback_that_keeps_flows_costs_nothing() {
+    let files = Files::new();
+    let csv = files.add("r.csv", dense(400, 100..150));
+    let uplinks = "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n\
+                   [[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n";
+    let cost = |keys: &str| {
+        let config = files.add("one.toml", format!("{keys}\n{uplinks}"));
+        let course = replay(&[text(&csv), "--config", text(&config)]);
+        assert_eq!(course["switches"].as_array().map(Vec::len), Some(3));
+        let felt = course["felt"]["established_seconds"].as_f64();
+        felt.expect("seconds") - (when(&course, "fiber down") - 100.0)
+    };
+    for (keys, moves) in [
+        ("", 1.0),
+        ("[health]\nsensitivity = \"patient\"", 1.0),
+        ("[routing]\nflows_on_failback = \"move\"", 2.0),
+        ("[routing]\nflow_memory = \"off\"", 2.0),
+        ("[routing]\nflows = \"keep\"", 1.0),
+    ] {
+        let cost = cost(keys);
+        assert!((cost - 2.0 * moves).abs() < 0.01, "{keys}: {cost}");
+    }
+}
+
+#[test]
 fn moves_of_new_connections_are_listed_and_what_these_feel_is_told_apart() {
     let files = Files::new();
     let csv = files.add("r.csv", dense(400, 100..150));
@@ -162,9 +187,8 @@ fn moves_of_new_connections_are_listed_and_what_these_feel_is_told_apart() {
     assert!((100.0..down - 0.1).contains(&at), "{at}, {down}");
     let felt = |whom: &str| course["felt"][whom].as_f64().expect("seconds");
     let (established, new) = (felt("established_seconds"), felt("new_seconds"));
-    // A failback costs as much as a switch.
     assert!(
-        (established - (down - 100.0 + 4.0)).abs() < 0.01,
+        (established - (down - 100.0 + 2.0)).abs() < 0.01,
         "{established}, {down}"
     );
     assert!((new - (at - 100.0)).abs() < 0.01, "{new}, {at}");

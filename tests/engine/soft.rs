@@ -53,7 +53,7 @@ impl World for Streamed {
         (!is_lost).then(|| Duration::from_secs_f64(RTT))
     }
 
-    fn left(&mut self, departure: Departure) {
+    fn left(&mut self, departure: Departure, _: Moment) {
         self.left.push(departure);
     }
 

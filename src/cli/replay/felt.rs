@@ -7,10 +7,14 @@ use serde::Serialize;
 use crate::recording::Track;
 use crate::units::UplinkName;
 
+/// What a switch costs established connections that it moves, in seconds without an answer: the same for all
+/// configurations, whatever they hold a switch to cost. That of `sensitivity = "balanced"`.
+pub(super) const SWITCH_COST: f64 = 2.0;
+
 /// In seconds. A new connection has nothing to lose by a move.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct FeltCost {
-    /// With the cost of each switch away from an uplink.
+    /// With the cost of each switch that moves them.
     pub(super) established_seconds: f64,
     pub(super) new_seconds: f64,
 }

@@ -2,13 +2,15 @@
 
 use serde::Serialize;
 
-use super::felt::{ConnectionCourse, FeltCost};
+use super::felt::{ConnectionCourse, FeltCost, SWITCH_COST};
+use crate::engine::action::{Departure, DepartureCause};
+use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::{Change, Event, SoftSwitch};
 use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::recording::{MarkedOutage, Recording};
 use crate::routing::Family;
-use crate::units::UplinkName;
+use crate::units::{Moment, UplinkName};
 
 /// The result of a run; times in seconds of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,8 +95,10 @@ pub(super) struct ReplayNotes {
     totals: Vec<UplinkTotal>,
     established: ConnectionCourse,
     new_ones: ConnectionCourse,
-    /// What leaving each uplink costs, in seconds without traffic.
-    costs: Vec<(UplinkName, f64)>,
+    /// When established connections were moved by decisions, in the order of time.
+    departures: Vec<f64>,
+    /// When switches left uplinks, and whether these had failed.
+    leaves: Vec<(f64, bool)>,
     active: Vec<UplinkName>,
     since: f64,
 }
@@ -102,10 +106,6 @@ pub(super) struct ReplayNotes {
 impl ReplayNotes {
     /// For these uplinks, from the time of the recording at which the engine starts.
     pub(super) fn new(uplinks: &[UplinkSettings], from: f64) -> Self {
-        let costs = uplinks.iter().map(|uplink| {
-            let cost = uplink.health.switch_cost.as_secs_f64();
-            (uplink.name.clone(), cost)
-        });
         Self {
             from,
             verdicts: Vec::new(),
@@ -116,7 +116,8 @@ impl ReplayNotes {
                 .collect(),
             established: ConnectionCourse::default(),
             new_ones: ConnectionCourse::default(),
-            costs: costs.collect(),
+            departures: Vec::new(),
+            leaves: Vec::new(),
             active: Vec::new(),
             since: from,
         }
@@ -124,7 +125,7 @@ impl ReplayNotes {
 
     pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
         for Event { at, change, reason } in events {
-            let at = micros(self.from + at.since_start().as_secs_f64());
+            let at = self.time(at);
             if let Change::Uplink {
                 uplink, from, to, ..
             } = change
@@ -142,10 +143,14 @@ impl ReplayNotes {
                 from,
                 to,
                 active,
-                cause: _,
+                cause,
                 outage_ms: _,
             } = change
             {
+                if !from.is_empty() {
+                    let has_failed = matches!(cause, SwitchCause::Down | SwitchCause::Degraded);
+                    self.leaves.push((at, has_failed));
+                }
                 self.carry(at, active);
                 self.switches.push(ReplaySwitch {
                     at,
@@ -175,6 +180,19 @@ impl ReplayNotes {
                 });
             }
         }
+    }
+
+    /// Flows are left behind.
+    pub(super) fn left(&mut self, departure: &Departure, at: Moment) {
+        match departure.cause {
+            DepartureCause::Failed | DepartureCause::Chosen => self.departures.push(self.time(at)),
+            DepartureCause::Limit | DepartureCause::Doubt(_) => {}
+        }
+    }
+
+    /// The time of the recording.
+    fn time(&self, at: Moment) -> f64 {
+        micros(self.from + at.since_start().as_secs_f64())
     }
 
     /// From then on these uplinks are active.
@@ -226,12 +244,10 @@ impl ReplayNotes {
     }
 
     fn felt(&self, to: f64, recording: &Recording) -> FeltCost {
-        let left = self
-            .switches
-            .iter()
-            .filter_map(|switch| switch.from.first());
-        let cost = |left| self.costs.iter().find(|(name, _)| name == left);
-        let moves: f64 = left.filter_map(cost).map(|(_, cost)| cost).sum();
+        let moves = { self.leaves.iter() }
+            .filter(|(at, has_failed)| *has_failed || self.departures.contains(at))
+            .map(|_| SWITCH_COST)
+            .sum::<f64>();
         let unanswered = |course: &ConnectionCourse| course.unanswered(&recording.tracks, to);
         FeltCost {
             established_seconds: micros(unanswered(&self.established) + moves),

@@ -136,6 +136,9 @@ pub(super) fn run(
         notes.carry(at, replay.engine().carriers());
     }
     notes.events(replay.try_run_until(end)?);
+    for (at, departure) in std::mem::take(&mut replay.world().departures) {
+        notes.left(&departure, at);
+    }
     for (uplink, count) in replay.probes() {
         notes.probes(uplink, *count);
     }
@@ -167,12 +170,12 @@ pub(super) fn rerun(path: &Path, recording: &Recording) -> Result<ReplayRun> {
         ReplayStep::Input(at, _) => last = at,
         ReplayStep::Carriers(at, carriers) => notes.carry(at.since_start().as_secs_f64(), carriers),
         ReplayStep::Action(_, Action::Event(event)) => notes.events([event]),
+        ReplayStep::Action(at, Action::Leave(departure)) => notes.left(&departure, at),
         ReplayStep::Action(_, Action::Probe(order)) => notes.probes(&order.uplink, 1),
         ReplayStep::Action(
             _,
             Action::Route(_)
             | Action::Count(_)
-            | Action::Leave(_)
             | Action::Drain(..)
             | Action::Drill(_)
             | Action::Trace(_),
