@@ -188,10 +188,7 @@ impl Daemon {
                 Wake::Probe(None) => anyhow::bail!("the prober thread has ended"),
                 Wake::Task(TaskReport::Flows(report)) => self.pending.flows_moved(report),
                 Wake::Task(TaskReport::Counted(count)) => self.flows_counted(count),
-                Wake::Task(TaskReport::Drill(news)) => {
-                    let news = self.drill.complete(news);
-                    self.decisions.tell(Input::Drill(news));
-                }
+                Wake::Task(TaskReport::Drill(news)) => self.drill_reports(news),
                 Wake::Task(TaskReport::Signal(signal)) => {
                     match signal.on_stop(self.config.on_stop) {
                         Some(on_stop) => return self.stop(on_stop).await,

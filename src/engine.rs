@@ -74,7 +74,7 @@ pub use crate::engine::command::CommandRefusal;
 use crate::engine::damping::Flaps;
 use crate::engine::desired_routes::DesiredRoutes;
 use crate::engine::drain::Drains;
-pub use crate::engine::drill::Drills;
+pub use crate::engine::drill::{Drills, stream_cost};
 use crate::engine::event::{Change, Event};
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::AskedFor;

@@ -253,7 +253,7 @@ fn probes(text: &mut Exposition, meters: &Meters) {
     text.metric(
         MetricKind::Counter,
         "uplinkd_probe_bytes_total",
-        "Bytes that the probes of the uplink put on the wire at most, both ways.",
+        "Bytes that the probes of the uplink, and the streams of drills, put on the wire at most, both ways.",
         |samples| {
             for (uplink, of_uplink) in &meters.uplinks {
                 samples.add(&[("uplink", uplink.as_str())], of_uplink.probe_bytes);

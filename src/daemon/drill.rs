@@ -10,6 +10,8 @@
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -20,14 +22,14 @@ use super::tasks::{TaskOutbox, TaskReport};
 use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
 use crate::engine::command::Command;
-use crate::engine::event::EventKind;
 use crate::engine::event::cause::SwitchCause;
 use crate::engine::event::drill::DrillResult;
 use crate::engine::event::record::{EventContext, EventRecord};
+use crate::engine::event::{EventKind, Side};
 use crate::engine::input::{DrillNews, Input, StreamMeasure};
 use crate::kernel::{PathCut, remove_path_cut};
 use crate::probe::EchoStream;
-use crate::units::{InterfaceName, Moment, Timestamp};
+use crate::units::{InterfaceName, Moment, Timestamp, UplinkName};
 
 /// The stream flows for so long before the path is cut: which targets answer it?
 const LEAD: Duration = Duration::from_secs(1);
@@ -52,6 +54,11 @@ pub(super) struct DrillTask {
 struct StreamThread {
     end: Sender<()>,
     thread: JoinHandle<()>,
+    /// The uplink by which its packets go.
+    uplink: UplinkName,
+    /// So many it has sent, and those that were counted.
+    sent: Arc<AtomicU32>,
+    counted: u32,
 }
 
 impl DrillTask {
@@ -88,9 +95,19 @@ impl DrillTask {
                 self.established_ms = None;
                 let (end, ended) = channel();
                 let outbox = self.outbox.clone();
-                let work = move || drill(&interface, &targets, &ended, &outbox);
+                let sent = Arc::new(AtomicU32::new(0));
+                let count = Arc::clone(&sent);
+                let work = move || drill(&interface, &targets, &ended, &outbox, &count);
                 match thread::Builder::new().name("drill".to_owned()).spawn(work) {
-                    Ok(thread) => self.stream = Some(StreamThread { end, thread }),
+                    Ok(thread) => {
+                        self.stream = Some(StreamThread {
+                            end,
+                            thread,
+                            uplink,
+                            sent,
+                            counted: 0,
+                        });
+                    }
                     Err(error) => give_up(&self.outbox, format!("no thread for it: {error}")),
                 }
             }
@@ -105,14 +122,22 @@ impl DrillTask {
 
     /// Makes the path whole at the end of the agent.
     pub(super) fn finish(&mut self) {
-        if let Some(StreamThread { end, thread }) = self.stream.take() {
+        if let Some(StreamThread { end, thread, .. }) = self.stream.take() {
             drop(end);
             drop(thread.join());
         }
     }
 
+    /// By which uplink its stream has gone, and how many packets of it that were not counted yet.
+    fn uncounted(&mut self) -> Option<(&mut UplinkName, u32)> {
+        let stream = self.stream.as_mut()?;
+        let sent = stream.sent.load(Ordering::Relaxed);
+        let counted = std::mem::replace(&mut stream.counted, sent);
+        Some((&mut stream.uplink, sent.saturating_sub(counted)))
+    }
+
     /// What its threads report, with what its switch has shown: the stream sees no established connection.
-    pub(super) fn complete(&self, news: DrillNews) -> DrillNews {
+    fn complete(&self, news: DrillNews) -> DrillNews {
         match news {
             DrillNews::Cut | DrillNews::Abort(_) => news,
             DrillNews::Whole(measured) => DrillNews::Whole(StreamMeasure {
@@ -211,8 +236,28 @@ impl Daemon {
         }
     }
 
-    /// Takes from an event what a drill needs of it.
+    /// Takes what the threads of a drill report.
+    pub(super) fn drill_reports(&mut self, news: DrillNews) {
+        if let Some((uplink, packets)) = self.drill.uncounted() {
+            self.announcer.metrics.streamed(uplink, packets);
+        }
+        let news = self.drill.complete(news);
+        self.decisions.tell(Input::Drill(news));
+    }
+
+    /// Takes from an event what a drill needs of it: its stream goes as new connections do.
     pub(super) fn note_drill(&mut self, record: &EventRecord) {
+        let is_move = matches!(record.event, EventKind::Switch | EventKind::SwitchSoft);
+        if let Some(Side::Uplinks(to)) = record
+            .to
+            .as_ref()
+            .filter(|_| is_move && record.group.is_none())
+            && let Some(next) = to.first()
+            && let Some((uplink, packets)) = self.drill.uncounted()
+        {
+            self.announcer.metrics.streamed(uplink, packets);
+            uplink.clone_from(next);
+        }
         self.drill.follow_event(record);
     }
 }
@@ -235,7 +280,13 @@ fn give_up(outbox: &TaskOutbox, why: String) {
 }
 
 /// On a thread of its own: a stream, and a path that fails until `ended`.
-fn drill(interface: &InterfaceName, targets: &[IpAddr], ended: &Receiver<()>, outbox: &TaskOutbox) {
+fn drill(
+    interface: &InterfaceName,
+    targets: &[IpAddr],
+    ended: &Receiver<()>,
+    outbox: &TaskOutbox,
+    sent: &AtomicU32,
+) {
     let mut stream = match EchoStream::open(targets) {
         Ok(stream) => stream,
         Err(error) => return give_up(outbox, format!("no socket for its stream: {error}")),
@@ -243,6 +294,7 @@ fn drill(interface: &InterfaceName, targets: &[IpAddr], ended: &Receiver<()>, ou
     let is_ended = || !matches!(ended.try_recv(), Err(TryRecvError::Empty));
     while stream.lasts() < LEAD {
         stream.step();
+        sent.store(stream.sent(), Ordering::Relaxed);
         if is_ended() {
             return give_up(outbox, "ended before it began".to_owned());
         }
@@ -255,6 +307,7 @@ fn drill(interface: &InterfaceName, targets: &[IpAddr], ended: &Receiver<()>, ou
     let (mut is_cut, mut failed) = (false, None);
     loop {
         stream.step();
+        sent.store(stream.sent(), Ordering::Relaxed);
         match cutter.reports.try_recv() {
             Ok(Ok(())) => {
                 is_cut = true;

@@ -10,10 +10,11 @@ use crate::engine::action::ProbeOrder;
 use crate::engine::budget::cost;
 use crate::engine::event::record::EventRecord;
 use crate::engine::settings::Settings;
+use crate::engine::stream_cost;
 use crate::metrics::{Meters, MetricsSnapshot};
 use crate::probe::ProbeReport;
 use crate::report::UplinkLimits;
-use crate::units::Moment;
+use crate::units::{Moment, UplinkName};
 
 /// The metrics of the agent. They are counted for samples, too, where there is no way out.
 pub(super) struct AgentMetrics {
@@ -89,6 +90,11 @@ impl AgentMetrics {
     /// What became of it.
     pub(super) fn reported(&mut self, report: &ProbeReport) {
         self.meters.reported(report.id, &report.outcome);
+    }
+
+    /// The stream of a drill went by an uplink.
+    pub(super) fn streamed(&mut self, uplink: &UplinkName, packets: u32) {
+        self.meters.streamed(uplink, stream_cost(packets));
     }
 
     /// An event is announced.

@@ -17,7 +17,8 @@ mod schedule;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use expense::{cannot_pay, cost_of};
+use expense::cannot_pay;
+pub use expense::stream_cost;
 use schedule::DrillSchedule;
 
 use super::action::DrillOrder;
@@ -247,7 +248,7 @@ impl Drills {
                 drill.measured = Some(measured);
                 uplink.probe_now(now);
                 // At most: what was sent before the switch went by the path that failed.
-                let cost = cost_of(measured.sent);
+                let cost = stream_cost(measured.sent);
                 let carried =
                     |uplink: &&mut Uplink| drill.carried_by.contains(&uplink.settings().name);
                 let carried = uplinks.iter_mut().filter(carried);

@@ -55,7 +55,7 @@ pub struct Meters {
 pub(super) struct UplinkMeters {
     pub(super) targets: Vec<(Target, TargetMeters)>,
     pub(super) rtt: Histogram,
-    /// What its probes put on the wire at most.
+    /// What its probes, and streams of drills, put on the wire at most.
     pub(super) probe_bytes: u64,
     pub(super) drills: DrillMeters,
 }
@@ -266,6 +266,13 @@ impl Meters {
         let uplink = self.count(&flight, ProbeResult::of(outcome));
         if let (ProbeOutcome::Reply(rtt), Some(uplink)) = (outcome, uplink) {
             uplink.rtt.observe(rtt.as_secs_f64());
+        }
+    }
+
+    /// The stream of a drill went by an uplink, and cost so many bytes at most.
+    pub fn streamed(&mut self, uplink: &UplinkName, cost: u64) {
+        if let Some(uplink) = self.uplinks.get_mut(uplink) {
+            uplink.probe_bytes += cost;
         }
     }
 

@@ -44,6 +44,8 @@ pub struct EchoStream {
     last: Duration,
     /// When the first one after it was.
     first: Option<Duration>,
+    /// All packets, and those since the cut.
+    all_sent: u32,
     sent: u32,
     received: u32,
 }
@@ -75,6 +77,7 @@ impl EchoStream {
             cut: None,
             last: Duration::ZERO,
             first: None,
+            all_sent: 0,
             sent: 0,
             received: 0,
         };
@@ -121,6 +124,11 @@ impl EchoStream {
         self.begun.elapsed()
     }
 
+    /// So many packets were sent, before the cut as well.
+    pub fn sent(&self) -> u32 {
+        self.all_sent
+    }
+
     /// Whether a target answers.
     pub fn is_answered(&self) -> bool {
         self.targets.iter().any(|target| target.answers)
@@ -164,6 +172,7 @@ impl EchoStream {
         let packet = self.packet(*is_ipv6, turn, now);
         // What cannot be sent is as lost as what is not answered.
         drop(socket.send_to(&packet, &SocketAddr::new(address, 0).into()));
+        self.all_sent += 1;
         self.sent += u32::from(self.cut.is_some());
     }
 

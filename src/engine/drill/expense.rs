@@ -15,7 +15,7 @@ const DENSE_FOR: Duration = Duration::from_secs(5);
 const SPARSE: u64 = 20;
 
 /// What so many packets of the stream cost at most.
-pub(super) fn cost_of(packets: u32) -> u64 {
+pub fn stream_cost(packets: u32) -> u64 {
     u64::from(packets) * EXCHANGE
 }
 

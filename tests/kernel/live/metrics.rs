@@ -220,6 +220,46 @@ fn a_scrape_tells_of_probes_their_answers_traffic_states_and_switches() {
 }
 
 #[test]
+fn the_stream_of_a_drill_counts_for_the_uplink_that_carried_it() {
+    netns::run(async |world| {
+        let _beyond = answered(&world).await;
+        let drilled = format!("{}[drill]\nafter_start = \"0s\"\n", probes());
+        let site = Site::with("state", &format!("metrics = \"{AT}\"\n"), &drilled);
+        let bytes = |text: &str, uplink: &str| {
+            let probed = value(
+                text,
+                &format!("uplinkd_probe_bytes_total{{uplink=\"{uplink}\"}}"),
+            );
+            probed.unwrap_or_default()
+        };
+        let is_ready = |text: &str| bytes(text, FIBER) > 0.0 && bytes(text, LTE) > 0.0;
+        let before = soon(&site, || scrape(AT), is_ready).await;
+        let drill = site.say(&["drill", FIBER, "--for", "4s", "--yes"]);
+        assert!(drill.status.success(), "{drill:?}\n{}", site.log());
+        let after = scrape(AT).expect("a page");
+        let of_probes = |uplink: &str| {
+            let results = ["reply", "lost"].map(|result| {
+                let name = "uplinkd_probes_total";
+                let labels = format!("uplink=\"{uplink}\",target=\"{TARGET}\",result=\"{result}\"");
+                value(&after, &format!("{name}{{{labels}}}")).unwrap_or_default()
+            });
+            results.iter().sum::<f64>() * 172.0
+        };
+        // A packet each 10 ms, for a second before the cut and until one was answered, and for a second after that.
+        for uplink in [FIBER, LTE] {
+            let streamed = bytes(&after, uplink) - of_probes(uplink);
+            assert!(
+                (50.0 * 172.0..400.0 * 172.0).contains(&streamed),
+                "{uplink}: {streamed} of {} after {}\n{}",
+                bytes(&after, uplink),
+                bytes(&before, uplink),
+                site.log()
+            );
+        }
+    });
+}
+
+#[test]
 fn each_request_is_answered_by_what_it_is() {
     netns::run(async |world| {
         two_uplinks(&world).await;
