@@ -39,6 +39,21 @@ pub(super) fn text(value: &ConfigValue) -> Result<&str, Fault> {
     text.ok_or_else(|| Fault::value_or(value, "a text in quotes", hint))
 }
 
+/// The same of a text that is not any: without quotes a value is none, and with them it may be a wrong one.
+fn text_such_as<'a>(
+    value: &'a ConfigValue,
+    takes: &str,
+    is_one: impl Fn(&str) -> bool,
+) -> Result<&'a str, Fault> {
+    text(value).map_err(|fault| {
+        if is_one(&value.to_string()) {
+            fault
+        } else {
+            Fault::value(value, takes)
+        }
+    })
+}
+
 /// A text in quotes of which only the inside counts in TOML.
 fn without_quotes(value: &ConfigValue, meant: impl Fn(&str) -> Option<String>) -> Hint {
     if let ConfigValue::Text(text) = value
@@ -104,7 +119,8 @@ impl<T> ValueKind for Text<T> {
     type Parsed = T;
 
     fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
-        (self.parse)(text(value)?).ok_or_else(|| Fault::value(value, self.takes))
+        let given = text_such_as(value, self.takes, |text| (self.parse)(text).is_some())?;
+        (self.parse)(given).ok_or_else(|| Fault::value(value, self.takes))
     }
 
     fn takes(&self) -> String {
@@ -314,7 +330,8 @@ impl<T: Copy> ValueKind for Words<T> {
     type Parsed = T;
 
     fn parse(&self, value: &ConfigValue) -> Result<T, Fault> {
-        let given = text(value)?;
+        let is_one = |text: &str| self.0.iter().any(|(word, _)| *word == text);
+        let given = text_such_as(value, &self.takes(), is_one)?;
         let mut words = self.0.iter();
         let meaning = words.find(|(word, _)| *word == given);
         meaning.map(|(_, meaning)| *meaning).ok_or_else(|| {

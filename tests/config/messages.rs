@@ -679,6 +679,10 @@ const MISTAKES: &[(&str, &str)] = &[
          \"127.0.0.1:9464\", \"unix:PATH\" or \"file:PATH\"",
     ),
     (
+        "[failover]\nsoft = true\n",
+        "2: [failover]: soft: true: must be \"auto\" or \"always\" or \"off\"",
+    ),
+    (
         "[failover]\npolicy = \"balanced\"\n",
         "2: [failover]: policy: \"balanced\": must be \"failover\" or \"best\" or \"balance\"; did you mean \
          `balance`?",

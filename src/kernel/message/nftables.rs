@@ -50,6 +50,9 @@ const SET_FLAGS: u16 = 3;
 const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LENGTH: u16 = 5;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
+/// Among the user data of a set: the keys have the byte order of this machine. Without it `nft` shows an empty name.
+const KEYS_OF_THIS_MACHINE: (u8, u32) = (0, 1);
 /// `NFT_SET_TIMEOUT`: its elements may end by themselves.
 const HAS_TIMEOUTS: u32 = 0x10;
 /// The name of an interface, as `nft` shows keys of this kind.
@@ -265,6 +268,9 @@ impl NetfilterBatch {
             append_number(message, SET_KEY_TYPE, TYPE_INTERFACE_NAME);
             append_number(message, SET_KEY_LENGTH, INTERFACE_NAME);
             append_number(message, SET_ID, ONLY_SET);
+            let (what, order) = KEYS_OF_THIS_MACHINE;
+            let order = [&[what, 4][..], &order.to_ne_bytes()].concat();
+            append(message, SET_USERDATA, &order);
         });
     }
 
