@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::event::Urgency;
 use crate::engine::event::record::EventRecord;
 use crate::state_file;
+use crate::units::counting::plural;
 use crate::units::{Timestamp, json};
 
 /// The most that one of the two files holds, in bytes: some thousand events.
@@ -75,7 +76,7 @@ fn in_short(lines: &[CorruptLine]) -> String {
     let first = first.unwrap_or_default();
     match lines.len().saturating_sub(1) {
         0 => first,
-        others => format!("{first}; so are {others} more lines"),
+        others => format!("{first}; the same of {} more", plural(others, "line")),
     }
 }
 

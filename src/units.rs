@@ -1,6 +1,7 @@
 //! Numbers with a unit and names with an identity, used by all other modules.
 
 pub mod billing;
+pub mod counting;
 pub mod json;
 pub mod moment;
 pub mod names;

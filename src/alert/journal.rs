@@ -23,7 +23,7 @@ impl Journal {
 
     pub(super) fn write(&mut self, record: &Record) {
         self.0.send(&entry(record), |lost| {
-            let text = format!("{lost} lines of this log were lost");
+            let text = format!("lines of this log that were lost: {lost}");
             entry(&Record::new(Level::WARN, text))
         });
     }

@@ -36,7 +36,7 @@ impl Syslog {
     pub(super) fn write(&mut self, record: &Record) {
         let now = LocalTime::now();
         self.datagram.send(&line(record, now), |lost| {
-            let text = format!("{lost} lines of this log were lost");
+            let text = format!("lines of this log that were lost: {lost}");
             line(&Record::new(Level::WARN, text), now)
         });
     }

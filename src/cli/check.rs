@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigError, printable};
 use crate::daemon;
 use crate::engine::settings::Flows;
 use crate::units::UplinkName;
+use crate::units::counting::plural;
 use crate::units::sorted::SortedMap;
 use facts::Facts;
 use finding::{Finding, FindingSeverity};
@@ -166,11 +167,6 @@ fn on_failback(fates: &SortedMap<UplinkName, Flows>) -> String {
         (kept, _) if kept.is_empty() => "flows on failback: move\n".to_owned(),
         (kept, moved) => format!("flows on failback: keep on {kept}; move on {moved}\n"),
     }
-}
-
-fn plural(count: usize, word: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {word}{ending}")
 }
 
 fn count(findings: &[Finding], severity: FindingSeverity) -> usize {

@@ -294,7 +294,7 @@ fn drill(
     let is_ended = || !matches!(ended.try_recv(), Err(TryRecvError::Empty));
     while stream.lasts() < LEAD {
         stream.step();
-        sent.store(stream.sent(), Ordering::Relaxed);
+        sent.store(stream.packets(), Ordering::Relaxed);
         if is_ended() {
             return give_up(outbox, "ended before it began".to_owned());
         }
@@ -307,7 +307,7 @@ fn drill(
     let (mut is_cut, mut failed) = (false, None);
     loop {
         stream.step();
-        sent.store(stream.sent(), Ordering::Relaxed);
+        sent.store(stream.packets(), Ordering::Relaxed);
         match cutter.reports.try_recv() {
             Ok(Ok(())) => {
                 is_cut = true;

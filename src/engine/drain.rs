@@ -17,6 +17,7 @@ use super::kept_flows::{KeptFlows, addresses};
 use super::uplink::Uplink;
 use super::view::EngineView;
 use crate::routing::Family;
+use crate::units::counting::plural;
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Moment, UplinkName};
 
@@ -158,7 +159,10 @@ impl Drains {
             } else {
                 return None;
             };
-            let why = format!("{why}: {flows} flows that were still open are ended");
+            let why = format!(
+                "{why}: what was still open is ended, {}",
+                plural(flows, "flow")
+            );
             Some((name.clone(), why))
         });
         over.collect()

@@ -25,6 +25,7 @@ use crate::lab::scenario::{Act, AgentAct};
 use crate::lab::stream::TimeRange;
 use crate::lab::switch_test::name;
 use crate::lab::testbed::Testbed;
+use crate::units::counting::median;
 
 /// How long the answers to the last packets may take.
 const GRACE: Duration = Duration::from_millis(300);
@@ -95,14 +96,12 @@ fn drill(
         felt.push(millis(traffic.gap));
         testbed.listen_until(clock::now() + PAUSE, |_| false);
     }
-    (counts.median_ms, counts.felt_median_ms) = (median(own), median(felt));
+    own.sort_unstable();
+    felt.sort_unstable();
+    counts.median_ms = median(&own).unwrap_or_default();
+    counts.felt_median_ms = median(&felt).unwrap_or_default();
     testbed.seen.phase = heading;
     Ok(counts)
-}
-
-fn median(mut all: Vec<u64>) -> u64 {
-    all.sort_unstable();
-    all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
 fn millis(span: Duration) -> u64 {

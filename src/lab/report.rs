@@ -16,6 +16,7 @@ use crate::lab::other_traffic::OtherTraffic;
 use crate::lab::scenario::{Scenario, UplinkFault};
 use crate::lab::stream::{ClientTraffic, TimeRange};
 use crate::units::Moment;
+use crate::units::counting::median;
 
 /// So many lines of the agent's log are shown where something failed.
 const LOG_LINES: usize = 400;
@@ -384,12 +385,7 @@ impl RunSpread {
         let mut values: Vec<_> = values.collect();
         values.sort_by(f64::total_cmp);
         let worst = *values.last()?;
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
+        let median = median(&values)?;
         // The smallest value that so many are not above (nearest rank).
         let rank = (values.len() * 95).div_ceil(100);
         let p95 = values[rank - 1];

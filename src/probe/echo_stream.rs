@@ -125,7 +125,7 @@ impl EchoStream {
     }
 
     /// So many packets were sent, before the cut as well.
-    pub fn sent(&self) -> u32 {
+    pub fn packets(&self) -> u32 {
         self.all_sent
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::units::NameError;
+use crate::units::counting::plural;
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ fn enumerated(file: &str, lines: &[BadLine], more: usize) -> String {
         .map(|BadLine { line, fault }| format!("{file}:{line}: {fault}"))
         .collect();
     if more > 0 {
-        texts.push(format!("{file}: {more} more lines are wrong"));
+        texts.push(format!("{file}: and {} more", plural(more, "line")));
     }
     texts.join("\n")
 }

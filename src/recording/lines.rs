@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::error::{BadLine, LineFault, RecordingError};
+use crate::units::counting::plural;
 
 /// The longest line; the settings of 64 uplinks are a tenth of it.
 const LONGEST: usize = 1 << 20;
@@ -101,7 +102,10 @@ impl<R: BufRead> RecordingLines<R> {
         let count = self.more + self.bad.len();
         let BadLine { line, fault } = std::mem::take(&mut self.bad).into_iter().next()?;
         let file = self.path.display();
-        Some(format!("{file}:{line}: {fault}; {count} lines are skipped"))
+        Some(format!(
+            "{file}:{line}: {fault}; skipped: {}",
+            plural(count, "line")
+        ))
     }
 
     /// No line is of a known format: the first one tells, unless it is answers that lack their times.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::engine::event::broken_at::BrokenAt;
 use crate::samples::Account;
+use crate::units::counting::plural;
 use crate::units::{Bytes, Timestamp, UplinkName};
 
 /// The style of the report, and of the status page.
@@ -228,9 +229,10 @@ fn summary(html: &mut String, report: &Report) {
         planned_switches,
         ..
     } = report;
+    let moved = plural(*switches, "time");
     let _ = writeln!(
         html,
-        "<p>The traffic moved {switches} times, {planned_switches} of these as planned.{}</p>",
+        "<p>The traffic moved {moved}, {planned_switches} of these as planned.{}</p>",
         recovered(&report.recovery).unwrap_or_default()
     );
 }
@@ -246,8 +248,9 @@ fn recovered(recovery: &RecoveryTime) -> Option<String> {
         within_rto,
     } = *recovery;
     let [median, p95, worst] = [median_ms?, p95_ms?, worst_ms?].map(seconds);
+    let failures = plural(switches, "failure");
     let mut text = format!(
-        " Recovery time after {switches} failures of what carried it: median {median}, 95 % within {p95}, \
+        " Recovery time after {failures} of what carried it: median {median}, 95 % within {p95}, \
          worst {worst}."
     );
     if let Some((rto, within)) = rto_ms.zip(within_rto) {

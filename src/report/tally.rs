@@ -8,6 +8,7 @@ use super::{
     percent,
 };
 use crate::samples::{Account, SampleBook, Traffic};
+use crate::units::counting::median;
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{Timestamp, UplinkName};
 
@@ -241,7 +242,7 @@ impl Ledger {
         let rto_ms = rto.map(|rto| u64::try_from(rto.as_millis()).unwrap_or(u64::MAX));
         RecoveryTime {
             switches: times.len(),
-            median_ms: at(50),
+            median_ms: median(&times),
             p95_ms: at(95),
             worst_ms: at(100),
             rto_ms,

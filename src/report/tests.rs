@@ -321,7 +321,7 @@ fn the_recovery_time_is_that_of_the_switches_from_what_was_down_by_itself() {
     }
     let recovery = day(&events, true).recovery;
     assert_eq!(recovery.switches, 20);
-    assert_eq!(recovery.median_ms, Some(1_000));
+    assert_eq!(recovery.median_ms, Some(1_050));
     assert_eq!(recovery.p95_ms, Some(1_900));
     assert_eq!(recovery.worst_ms, Some(2_000));
     assert_eq!(

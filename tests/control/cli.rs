@@ -133,7 +133,7 @@ fn the_status_says_whose_choice_it_is_and_that_a_pin_keeps_the_traffic_where_it_
     let line =
         "\npinned to fiber by anna, 2h 2m ago, which is down, and stays there until `auto`\n";
     assert!(told.contains(line), "{told}");
-    let line = "disabled by hand; 3 established flows go on for 0s at most\n";
+    let line = "disabled by hand; 3 established flows left, for 0s at most\n";
     assert!(told.contains(line), "{told}");
     status["active"] = json!(["lte"]);
     status["choices"]["switch"]["pinned"] = json!(false);

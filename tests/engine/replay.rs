@@ -536,7 +536,7 @@ ping: Warning: time of day goes back (-20us), taking countermeasures
         panic!("{:?}", recording.remarks);
     };
     let said =
-        ":1: no line of `ping -D`: \"user@router:~$ ping -D -R -v 1.1.1.1\"; 5 lines are skipped";
+        ":1: no line of `ping -D`: \"user@router:~$ ping -D -R -v 1.1.1.1\"; skipped: 5 lines";
     assert!(skipped.ends_with(said), "{skipped}");
     assert!(
         timeless.ends_with(": no `time=` in 1 answers: they count as immediate"),
@@ -546,7 +546,7 @@ ping: Warning: time of day goes back (-20us), taking countermeasures
     let output = uplinkd(&[text(&files.add("fiber.txt", strange))]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("5 lines are skipped"),
+        stderr(&output).contains("skipped: 5 lines"),
         "{}",
         stderr(&output)
     );

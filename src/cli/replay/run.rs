@@ -10,6 +10,7 @@ use crate::engine::settings::UplinkSettings;
 use crate::engine::state::State;
 use crate::recording::{MarkedOutage, Recording};
 use crate::routing::Family;
+use crate::units::counting::median;
 use crate::units::{Moment, UplinkName};
 
 /// The result of a run; times in seconds of the recording.
@@ -284,7 +285,7 @@ fn judge(verdicts: &[ReplayVerdict], truth: &[MarkedOutage], end: f64) -> TruthS
         found: delays.len(),
         missed: truth.len() - delays.len(),
         false_ones: downs.iter().filter(is_false).count(),
-        delay_p50_seconds: delays.get(delays.len() / 2).copied().map(micros),
+        delay_p50_seconds: median(&delays).map(micros),
         delay_worst_seconds: delays.last().copied().map(micros),
     }
 }

@@ -4,6 +4,7 @@ use crate::cli::output::short;
 use crate::engine::event::Side;
 use crate::engine::status::{Draining, NewConnections, UplinkStatus};
 use crate::units::Timestamp;
+use crate::units::counting::plural;
 
 /// What becomes of the flows of an uplink when it is left while it is healthy.
 pub(super) fn on_failback(uplink: &UplinkStatus) -> String {
@@ -37,10 +38,8 @@ pub(super) fn new_connections(new: &NewConnections) -> String {
 /// Flows of an uplink that is drained, after what is said of it.
 pub(super) fn held(draining: &Draining, now: Timestamp) -> String {
     let Draining { flows, until } = *draining;
-    format!(
-        "; {flows} established flows go on for {} at most",
-        left(until, now)
-    )
+    let flows = plural(flows, "established flow");
+    format!("; {flows} left, for {} at most", left(until, now))
 }
 
 fn left(until: Timestamp, now: Timestamp) -> String {

@@ -24,6 +24,7 @@ use crate::engine::settings::{HealthSettings, ProbeSettings};
 use crate::engine::target::TargetTrack;
 use crate::engine::wording::seconds;
 use crate::routing::Family;
+use crate::units::counting::plural;
 use crate::units::{Counters, Loss, Moment};
 
 /// The evidence about one uplink.
@@ -470,11 +471,14 @@ impl Evidence {
         let count = targets.len();
         if count == 1 {
             let target = targets.at(0).target();
-            format!("no answer for {lasts}, in {rounds} probes to the only target, {target}")
+            let probes = plural(rounds, "probe");
+            format!("no answer for {lasts}, in {probes} to the only target, {target}")
         } else if quorum == 1 {
-            format!("no answer for {lasts}, in {rounds} rounds of probes to {count} targets")
+            let rounds = plural(rounds, "round");
+            format!("no answer for {lasts}, in {rounds} of probes to {count} targets")
         } else {
-            format!("fewer than {quorum} of {count} targets answer for {lasts}, {rounds} rounds")
+            let rounds = plural(rounds, "round");
+            format!("fewer than {quorum} of {count} targets answer for {lasts}, {rounds}")
         }
     }
 }
