@@ -3,9 +3,9 @@
 //! Their directory may be one that others can write to. What is there instead of a file is not used: a link is not
 //! followed, and a pipe keeps no caller waiting.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Whether a file that was replaced must outlast a power cut that follows at once.
@@ -15,7 +15,11 @@ pub enum Durability {
     Lazy,
     /// It is on the disk.
     Synced,
+    /// The same as lazy; all may read it, as the collector of a node exporter does.
+    Shown,
 }
+
+const READ_BY_ALL: u32 = 0o644;
 
 /// Opens a regular file.
 ///
@@ -80,11 +84,19 @@ pub fn replace(path: &Path, content: &[u8], durability: Durability) -> io::Resul
         Ok(()) | Err(_) => {}
     }
     let mut file = File::create_new(&beside)?;
-    file.write_all(content)?;
-    if durability == Durability::Synced {
-        file.sync_all()?;
-    }
-    fs::rename(&beside, path)
+    let mut write = || {
+        file.write_all(content)?;
+        match durability {
+            Durability::Lazy => {}
+            Durability::Synced => file.sync_all()?,
+            Durability::Shown => file.set_permissions(Permissions::from_mode(READ_BY_ALL))?,
+        }
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
+        // A full disk is not to stay full by half a file.
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 #[cfg(test)]

@@ -90,7 +90,12 @@ fn asked(connection: &Connection, since: Option<Duration>) -> Result<Vec<EventRe
         since,
         newest: None,
     };
-    match connection.open()?.request(&request)? {
+    taken(connection.open()?.request(&request)?)
+}
+
+/// The events in an answer.
+pub(super) fn taken(answer: Response) -> Result<Vec<EventRecord>> {
+    match answer {
         Response::History(events) => Ok(events),
         other @ (Response::Status(_)
         | Response::Event(_)

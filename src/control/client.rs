@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Request, Response, running};
+use crate::units::json;
 
 /// A connection to a running agent.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl Client {
         if read == 0 {
             return Err(self.broken(io::ErrorKind::UnexpectedEof.into()));
         }
-        serde_json::from_str(&line).map_err(|source| ClientError::Garbled {
+        json::read(line.as_bytes()).map_err(|source| ClientError::Garbled {
             path: self.path.clone(),
             source,
         })

@@ -4,8 +4,7 @@
 //! the text of them; what clients and disks do to it delays no decision.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::thread;
@@ -20,6 +19,7 @@ use super::page::{self, PictureSnapshot};
 use crate::config::MetricsPlace;
 use crate::engine::status::Status;
 use crate::metrics::{self, MetricsSnapshot};
+use crate::state_file::{self, Durability};
 use crate::web::{PageRequest, PageStatus, WebListener, WebPage};
 
 /// A text answers all requests for so long.
@@ -36,8 +36,6 @@ const WRITE_EVERY: Duration = Duration::from_secs(15);
 const WRITE_ALWAYS_AT: u32 = 4;
 /// How long a stop waits for the thread.
 const END_WITHIN: Duration = Duration::from_secs(1);
-/// Readable by all: a collector is another user.
-const FILE_MODE: u32 = 0o644;
 
 /// A request for a snapshot, with the way back.
 pub(super) enum SnapshotRequest {
@@ -273,26 +271,7 @@ impl TextFile {
 
     /// Replaces it as a whole. The name of the new file is none that a collector reads.
     fn write(&self, text: &str) -> io::Result<()> {
-        let beside = self.beside();
-        if let Err(error) = fs::remove_file(&beside)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&beside)?;
-        file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&beside, &self.path)
-    }
-
-    fn beside(&self) -> PathBuf {
-        let mut beside = self.path.as_os_str().to_owned();
-        beside.push(".new");
-        beside.into()
+        state_file::replace(&self.path, text.as_bytes(), Durability::Shown)
     }
 
     fn note(&mut self, outcome: io::Result<()>) {
@@ -323,7 +302,7 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         fs::write(path("precious"), "precious").expect("a file");
         let file = TextFile::at(&path("deeper/uplinkd.prom")).expect("a place");
-        std::os::unix::fs::symlink(path("precious"), file.beside()).expect("a link");
+        std::os::unix::fs::symlink(path("precious"), path("deeper/uplinkd.new")).expect("a link");
         for text in ["first and long\n", "second\n"] {
             file.write(text).expect("it is written");
             let written = fs::read_to_string(path("deeper/uplinkd.prom"));

@@ -13,7 +13,7 @@ use crate::engine::action::{Action, ProbeOrder};
 use crate::engine::command::{Command, IssuedCommand};
 use crate::engine::input::{EarlierRun, Input, ProbeOutcome};
 use crate::recorder::{Entry, FORM, Header};
-use crate::units::{Moment, ProbeId, UplinkName};
+use crate::units::{Moment, ProbeId, UplinkName, json};
 
 /// What goes in and out of an engine that runs on recorded inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +100,7 @@ fn step(
 }
 
 fn header(line: &str) -> Result<Header, LineFault> {
-    let header: Header = serde_json::from_str(line).map_err(LineFault::Json)?;
+    let header: Header = json::read(line.as_bytes()).map_err(LineFault::Json)?;
     if header.recording == FORM {
         Ok(header)
     } else {
@@ -109,7 +109,7 @@ fn header(line: &str) -> Result<Header, LineFault> {
 }
 
 fn entry(line: &str) -> Result<Entry, LineFault> {
-    let entry: Entry = serde_json::from_str(line).map_err(LineFault::Json)?;
+    let entry: Entry = json::read(line.as_bytes()).map_err(LineFault::Json)?;
     match &entry.input {
         Some(Input::Probe {
             outcome: ProbeOutcome::Reply(rtt),

@@ -2,12 +2,12 @@
 //!
 //! It is replaced as a whole. A file that is torn or of another kind is set aside.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Level, SampleBook, SlotSample};
+use crate::state_file::{self, Durability};
 use crate::units::UplinkName;
 
 /// The most that the file holds.
@@ -46,31 +46,13 @@ pub enum SamplesError {
 /// If the file cannot be written; the old one is left whole.
 pub fn keep(book: &SampleBook, directory: &Path) -> Result<(), SamplesError> {
     let path = path_in(directory);
-    write(book, directory, &path).map_err(|source| SamplesError::Io {
-        verb: "write",
-        path,
-        source,
+    state_file::replace(&path, &to_bytes(book), Durability::Synced).map_err(|source| {
+        SamplesError::Io {
+            verb: "write",
+            path,
+            source,
+        }
     })
-}
-
-fn write(book: &SampleBook, directory: &Path, path: &Path) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    fs::create_dir_all(directory)?;
-    if let Err(error) = fs::remove_file(&beside)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    let mut file = File::create_new(&beside)?;
-    let written = file
-        .write_all(&to_bytes(book))
-        .and_then(|()| file.sync_data())
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // A full disk is not to stay full by half a file.
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 /// The book in a directory; an empty one if there is none.
@@ -79,20 +61,10 @@ fn write(book: &SampleBook, directory: &Path, path: &Path) -> io::Result<()> {
 /// If there is a file that cannot be read.
 pub fn read(directory: &Path) -> Result<Option<SampleBook>, SamplesError> {
     let path = path_in(directory);
-    let mut bytes = Vec::new();
-    let mut options = OpenOptions::new();
-    let options = options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
-    let read = options.open(&path).and_then(|file| {
-        if !file.metadata()?.is_file() {
-            return Ok(0);
-        }
-        file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)
-    });
-    match read {
-        Ok(_) => Ok(from_bytes(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(SampleBook::default())),
+    match state_file::read(&path, MOST_BYTES as u64) {
+        Ok(Some(bytes)) => Ok(from_bytes(&bytes)),
+        Ok(None) => Ok(Some(SampleBook::default())),
+        Err(error) if state_file::is_foreign(&error) => Ok(None),
         Err(source) => Err(SamplesError::Io {
             verb: "read",
             path,

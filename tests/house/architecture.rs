@@ -51,6 +51,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "report",
             "routing",
             "samples",
+            "state_file",
             "units",
             "web",
         ],
@@ -130,7 +131,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "samples",
-        &["engine::state", "engine::status", "metrics", "units"],
+        &[
+            "engine::state",
+            "engine::status",
+            "metrics",
+            "state_file",
+            "units",
+        ],
     ),
     ("engine", &["routing", "units"]),
     ("routing", &["units"]),
@@ -311,6 +318,50 @@ fn what_is_confined_stays_in_its_place() {
             }
             for (line, _) in source.code().filter(|(_, code)| code.contains(name)) {
                 strangers.push(format!("{}:{line}: {name}: {why}", source.path));
+            }
+        }
+    }
+    assert!(
+        strangers.is_empty(),
+        "out of place:\n{}",
+        strangers.join("\n")
+    );
+}
+
+/// The same of what is shipped; tests may.
+const CONFINED_OF_SHIPPED: &[(&str, &[&str], &str)] = &[
+    (
+        "serde_json::from_",
+        &["src/units/json.rs", "src/lab/"],
+        "each reader of JSON is a copy of what reads every type",
+    ),
+    (
+        "serde_json::Deserializer",
+        &[],
+        "each reader of JSON is a copy of what reads every type",
+    ),
+    (
+        "create_new(",
+        &["src/state_file.rs", "src/lab/"],
+        "one place replaces the files of the agent",
+    ),
+    (
+        "O_NOFOLLOW",
+        &["src/state_file.rs", "src/lab/"],
+        "one place opens the files of the agent",
+    ),
+];
+
+#[test]
+fn json_is_read_and_files_are_replaced_in_one_place_each() {
+    let mut strangers = Vec::new();
+    for source in sources() {
+        let shipped = source.shipped();
+        for (name, places, why) in CONFINED_OF_SHIPPED {
+            let is_tests = source.path.ends_with("/tests.rs");
+            let is_place = is_tests || places.iter().any(|place| source.path.starts_with(place));
+            if !is_place && shipped.contains(name) {
+                strangers.push(format!("{}: {name}: {why}", source.path));
             }
         }
     }

@@ -9,6 +9,7 @@ use super::dashboard::Dashboard;
 use crate::cli::command::unexpected;
 use crate::cli::connection::LastingConnection;
 use crate::cli::drill;
+use crate::cli::history;
 use crate::cli::status;
 use crate::control::{Request, Response};
 use crate::engine::command::Command;
@@ -31,16 +32,7 @@ fn events(agent: &mut LastingConnection) -> Result<Vec<EventRecord>> {
         since: None,
         newest: Some(NEWEST),
     };
-    match agent.request(&request)? {
-        Response::History(events) => Ok(events),
-        other @ (Response::Status(_)
-        | Response::Event(_)
-        | Response::Done(_)
-        | Response::Refused(_)
-        | Response::NotFound(_)
-        | Response::Samples(_)
-        | Response::Mwan3(_)) => Err(unexpected(other)),
-    }
+    history::taken(agent.request(&request)?)
 }
 
 /// Gives a command; what the agent says to it. What is known of a drill only when it is over goes to `results`.
