@@ -40,6 +40,7 @@ mod error;
 mod failover;
 mod groups;
 mod health;
+mod hours;
 mod kinds;
 pub mod mwan3;
 mod probe;

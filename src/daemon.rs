@@ -26,6 +26,7 @@ mod drain;
 mod drill;
 mod flows;
 mod history_query;
+mod hours;
 mod kept_state;
 mod kernel_side;
 mod lateness;
@@ -64,6 +65,7 @@ use crate::daemon::clock::Clock;
 use crate::daemon::decisions::Decisions;
 use crate::daemon::drain::DrainTasks;
 use crate::daemon::drill::DrillTask;
+use crate::daemon::hours::ToldTime;
 use crate::daemon::kept_state::KeptState;
 use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::metrics_door::SnapshotRequest;
@@ -93,6 +95,15 @@ pub struct Options {
     pub config_path: PathBuf,
     /// What the file stated when it was read.
     pub stated: Stated,
+}
+
+impl Options {
+    /// An agent that only observes begins no drill.
+    fn restrict(&self, config: &mut Config) {
+        if self.observe {
+            config.engine.drill.schedule = None;
+        }
+    }
 }
 
 /// Runs the agent until a signal stops it.
@@ -130,6 +141,7 @@ struct Daemon {
     state: KeptState,
     drains: DrainTasks,
     drill: DrillTask,
+    told_time: ToldTime,
     tasks: mpsc::Receiver<TaskReport>,
     supervisor: Supervisor,
 }
@@ -149,6 +161,7 @@ impl Daemon {
     fn start(mut config: Config, options: Options) -> anyhow::Result<Self> {
         let clock = Clock::start();
         config.engine.seed = u64::from(std::process::id());
+        options.restrict(&mut config);
         let control = Server::bind(&config.agent.control)?;
         let (outbox, tasks) = tasks::queue();
         signals::listen(outbox.clone()).context("cannot listen for signals")?;
@@ -164,6 +177,7 @@ impl Daemon {
             state: KeptState::new(&config.agent.state_dir, options.observe, clock.wall()),
             drains: DrainTasks::new(outbox.clone()),
             drill: DrillTask::new(outbox),
+            told_time: ToldTime::default(),
             tasks,
             supervisor: Supervisor::of_environment(),
             config,
@@ -308,7 +322,7 @@ impl Daemon {
             routes: self.kernel.routes_state(self.clock.now()),
             choices: self.choices(),
             flow_memory: self.kernel.flow_memory(&self.config.engine),
-            next_drill: self.next_drill(),
+            when: Some(Clock::when),
         };
         let status = self.decisions.engine.status_of(agent, self.clock.wall());
         self.kernel.with_remarks(status)

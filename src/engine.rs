@@ -33,6 +33,7 @@ pub mod hazard;
 pub mod ids;
 pub mod input;
 mod kept_flows;
+mod local_clock;
 pub mod loss;
 mod manual;
 mod no_usable;
@@ -45,6 +46,7 @@ mod probe_rate;
 pub mod quality;
 mod refused_sends;
 mod reload;
+mod resume;
 pub mod round;
 pub mod schedule;
 pub mod score;
@@ -75,14 +77,15 @@ use crate::engine::damping::Flaps;
 use crate::engine::desired_routes::DesiredRoutes;
 use crate::engine::drain::Drains;
 pub use crate::engine::drill::{Drills, stream_cost};
-use crate::engine::event::{Change, Event};
+use crate::engine::event::Event;
 use crate::engine::fault_isolation::FaultIsolation;
 use crate::engine::group::AskedFor;
 use crate::engine::group::carriers::names;
 use crate::engine::group_choice::GroupChoice;
 use crate::engine::groups::Groups;
 use crate::engine::ids::UplinkId;
-use crate::engine::input::{EarlierRun, Input, KeptSpan};
+use crate::engine::input::{Input, KeptSpan};
+use crate::engine::local_clock::LocalClock;
 use crate::engine::loss::Learner;
 use crate::engine::manual::PinWatch;
 use crate::engine::no_usable::NoUsableUplink;
@@ -111,6 +114,7 @@ const ASLEEP: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Engine {
     settings: SharedSettings,
+    clock: LocalClock,
     /// In the order of the configuration.
     uplinks: Vec<Uplink>,
     groups: Groups,
@@ -144,6 +148,7 @@ impl Engine {
             groups: Groups::new(&settings, &uplinks),
             uplinks,
             settings,
+            clock: LocalClock::default(),
             flaps: Flaps::default(),
             isolation: FaultIsolation::default(),
             probe_rate: ProbeRate::default(),
@@ -225,15 +230,7 @@ impl Engine {
                     one.adapt(one.id(), settings, now);
                 });
             }
-            Input::Time(time) => {
-                let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
-                let skipped = self.drills.at_time(view, time, now);
-                self.outbox.events.extend(skipped);
-                for uplink in &mut self.uplinks {
-                    let news = AllowanceNews::Time(time);
-                    uplink.take_allowance_news(news, now, &mut self.outbox);
-                }
-            }
+            Input::Time(time) => self.take_time(time, now),
             Input::Traced(path) => self.traces.take(path, &self.uplinks, now),
             Input::Drill(news) => self.drills.heard(news, &mut self.uplinks, now),
             Input::Command(command) => self.follow(command, now),
@@ -340,14 +337,6 @@ impl Engine {
         self.uplinks.iter().filter_map(counted).collect()
     }
 
-    fn recall_allowances(&mut self, counted: SortedMap<UplinkName, AllowanceCount>) {
-        for (name, count) in counted {
-            if let Some(id) = self.id(&name) {
-                self.uplinks[id.index()].recall_allowance(count);
-            }
-        }
-    }
-
     /// So much was spent on a metered uplink that [`Engine::unspent`] should be written down again.
     pub fn has_spent(&self) -> bool {
         let mut purses = self.uplinks.iter().filter_map(Uplink::purse);
@@ -401,7 +390,13 @@ impl Engine {
     }
 
     fn view(&self) -> EngineView<'_> {
-        EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps)
+        EngineView::of(
+            self.clock,
+            &self.settings,
+            &self.uplinks,
+            &self.groups,
+            &self.flaps,
+        )
     }
 
     fn id(&self, name: &UplinkName) -> Option<UplinkId> {
@@ -425,53 +420,6 @@ impl Engine {
                 self.is_stale = true;
             }
         }
-    }
-
-    // ---- what an earlier run left, and other settings ----
-
-    /// Goes on where an earlier run ended.
-    fn resume(&mut self, earlier: EarlierRun, now: Moment) {
-        self.groups.adopt(&earlier, &self.uplinks, now);
-        if let Some(drill) = earlier.drill {
-            let (uplinks, carriers) = (&self.uplinks, self.carriers());
-            let told = Drills::end_earlier(drill, uplinks, carriers, self.settings.drill, now);
-            self.outbox.events.extend(told);
-        }
-        self.routes.adopt(earlier.remembered);
-        self.stale_flows.kept.adopt(earlier.kept, now);
-        self.recall_allowances(earlier.allowances);
-        for issued in earlier.chosen {
-            self.restore(issued, now);
-        }
-        for (name, learner) in earlier.learnt {
-            self.on(&name, |one, _| one.recall(learner));
-        }
-        for (name, left) in earlier.unspent {
-            let uplink = self.id(&name).map(|id| &mut self.uplinks[id.index()]);
-            if let Some(purse) = uplink.and_then(Uplink::purse_mut) {
-                purse.recall(left);
-            }
-        }
-    }
-
-    fn reload(&mut self, settings: Settings, now: Moment) {
-        let why = "the configuration was read again";
-        self.drills.abandon(why.to_owned(), &mut self.uplinks, now);
-        let carrying = self.groups.default_group().carrying(&self.uplinks);
-        let counted = self.allowances();
-        let (wanted, settings) = settings.split();
-        let old = std::mem::take(&mut self.uplinks);
-        let (uplinks, renumbering) = uplinks_of(wanted, &settings, old, now);
-        (self.settings, self.uplinks) = (settings, uplinks);
-        self.recall_allowances(counted);
-        let damping = self.settings.failover.damping;
-        self.flaps.adapt(damping, |old| renumbering.new_id(old));
-        self.stale_flows.rename(&renumbering.renamed);
-        let groups = &mut self.groups;
-        let moved = groups.adapt(&self.settings, &self.uplinks, carrying, &renumbering, now);
-        let reloaded = Event::new(now, Change::ConfigReloaded, why.to_owned());
-        self.outbox.events.push(reloaded);
-        self.outbox.events.extend(moved);
     }
 
     // ---- decisions ----
@@ -550,7 +498,7 @@ impl Engine {
             groups: &mut self.groups,
             uplinks: &mut self.uplinks,
             flaps: &self.flaps,
-            failover: self.settings.failover,
+            failover: self.clock.failover(&self.settings),
             drilled: self.drills.uplink(),
             no_usable: &mut self.no_usable,
             events: &mut self.outbox.events,
@@ -563,7 +511,13 @@ impl Engine {
         for uplink in &mut self.uplinks {
             uplink.set_carrying(carriers.contains(&uplink.id()), now);
         }
-        let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
+        let view = EngineView::of(
+            self.clock,
+            &self.settings,
+            &self.uplinks,
+            &self.groups,
+            &self.flaps,
+        );
         let moved = self.stale_flows.lead_new_ones(view, now);
         self.outbox.events.extend(moved);
         let soft = &self.stale_flows.soft;
@@ -589,7 +543,13 @@ impl Engine {
 
     /// Lets each uplink know how much depends on it, if that may have changed.
     fn set_needs(&mut self, is_stale: bool, now: Moment) {
-        let view = EngineView::of(&self.settings, &self.uplinks, &self.groups, &self.flaps);
+        let view = EngineView::of(
+            self.clock,
+            &self.settings,
+            &self.uplinks,
+            &self.groups,
+            &self.flaps,
+        );
         let Some(needs) = self.probe_rate.needs(view, &self.drains, is_stale) else {
             return;
         };

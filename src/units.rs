@@ -10,6 +10,7 @@ pub mod reading;
 pub mod sorted;
 pub mod target;
 pub mod weekly;
+pub mod weekly_hours;
 
 pub use billing::{BillingDay, LocalDay};
 pub use moment::{Moment, Timestamp, Wall};
@@ -21,3 +22,4 @@ pub use quantities::{
 pub use reading::{BootId, InterfaceReading};
 pub use target::*;
 pub use weekly::{LocalMinute, WeeklyTime, ZonedTime};
+pub use weekly_hours::{WeeklyHours, WeeklySpan};

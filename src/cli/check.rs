@@ -6,6 +6,7 @@ mod finding;
 mod findings;
 mod flow_memory;
 mod hooks;
+mod hours;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 pub(super) mod allowance;
 pub(super) mod drill;
 mod flows;
+mod hours;
 pub(super) mod table;
 pub(super) mod waits;
 

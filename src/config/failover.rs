@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::error::Fault;
+use super::hours::HOURS;
 use super::kinds::{DurationRange, NumberRange, Words, whole};
 use super::section::Section;
 use super::times::{DAY, secs};
 use crate::engine::settings::{
     BestSettings, DampingSettings, Failback, FailoverSettings, Policy, SoftFailover,
 };
-use crate::units::Score;
+use crate::units::{Score, WeeklyHours};
 
 /// Each policy by its name.
 pub(super) const POLICIES: Words<Policy> = Words(&[
@@ -42,6 +43,16 @@ pub(super) fn read(section: &Section<'_>) -> FailoverSettings {
         damping: damping(&section.section("damping")),
         soft: section.read("soft", &SOFT, SoftFailover::Auto),
     }
+}
+
+/// When a failback may be.
+pub(super) fn window(section: &Section<'_>, failback: Failback) -> WeeklyHours {
+    let window = section.read("failback_window", &HOURS, WeeklyHours::default());
+    if failback == Failback::Manual && !window.are_always() {
+        let bound = "left out with `failback` \"manual\", which has no hours";
+        section.refuse("failback_window", Fault::value(&window, bound));
+    }
+    window
 }
 
 fn best(section: &Section<'_>) -> BestSettings {

@@ -3,12 +3,13 @@
 use super::addresses::NETS;
 use super::error::Fault;
 use super::failover::POLICIES;
+use super::hours::HOURS;
 use super::kinds::{MARKS, NameOf, PORTS, PROTOCOL, WITH_PORTS, Words, name};
 use super::section::Section;
 use crate::engine::settings::{GroupSettings, Policy, RuleSettings, UplinkSettings, WhenNone};
 use crate::routing::traffic::Selector;
 use crate::routing::{Family, RoutingMode};
-use crate::units::{GroupName, IpProtocol, UplinkName};
+use crate::units::{GroupName, IpProtocol, UplinkName, WeeklyHours};
 
 /// Each has a table.
 pub(super) const MAX_GROUPS: usize = 64;
@@ -56,7 +57,11 @@ pub(super) fn rules(top: &Section<'_>, groups: &[GroupSettings]) -> Vec<RuleSett
             continue;
         };
         let mut covering = earlier.iter();
-        if let Some((_, first)) = covering.find(|(other, _)| other.traffic.covers(&rule.traffic)) {
+        let is_covered = |(other, _): &&(RuleSettings, Section<'_>)| {
+            let covers_hours = other.when.are_always() || other.when == rule.when;
+            covers_hours && other.traffic.covers(&rule.traffic)
+        };
+        if let Some((_, first)) = covering.find(is_covered) {
             let line = first.line_of("group");
             let bound = format!("before the rule on line {line}, which matches all of it");
             section.refuse("group", Fault::value("this rule is never reached", bound));
@@ -118,7 +123,8 @@ fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings>
         dport: section.find("dport", &PORTS),
         fwmark: section.find("fwmark", &MARKS),
     };
-    if section.is_nothing_but("group") {
+    let when = section.read("when", &HOURS, WeeklyHours::default());
+    if section.is_nothing_but(&["group", "when"]) {
         section.refuse("from", Fault::Missing(WHAT));
     }
     check_ports(section, &traffic);
@@ -126,6 +132,7 @@ fn rule(section: &Section<'_>, groups: &[GroupSettings]) -> Option<RuleSettings>
     Some(RuleSettings {
         group: group?,
         traffic,
+        when,
     })
 }
 

@@ -51,7 +51,8 @@ fn sections(top: &Section<'_>) -> Config {
     let agent = agent::read(&top.section("agent"));
     let common_probe = probe::read(&top.section("probe"), None);
     let common_health = health::read(&top.section("health"), None);
-    let failover = failover::read(&top.section("failover"));
+    let of_failover = top.section("failover");
+    let failover = failover::read(&of_failover);
     let of_routing = top.section("routing");
     let numbering = routing::numbering(&of_routing);
     let flows = routing::flows(&of_routing);
@@ -79,6 +80,7 @@ fn sections(top: &Section<'_>) -> Config {
     routing::check(&of_routing, &numbering, &counts);
     let engine = Settings {
         uplinks,
+        failback_window: failover::window(&of_failover, failover.failback),
         failover,
         groups,
         rules,

@@ -261,10 +261,10 @@ impl<'a> Section<'a> {
         self.node(key).is_some()
     }
 
-    /// The section holds no other key than this one.
-    pub(super) fn is_nothing_but(&self, key: &str) -> bool {
+    /// The section holds no other keys than these.
+    pub(super) fn is_nothing_but(&self, these: &[&str]) -> bool {
         let keys = self.entries.into_iter().flat_map(Entries::keys);
-        keys.into_iter().all(|own| own == key)
+        keys.into_iter().all(|own| these.contains(&&**own))
     }
 
     /// The line of a key; that of the section if the key is not there.

@@ -14,10 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Daemon;
-use super::clock::Clock;
 use super::tasks::{TaskOutbox, TaskReport};
 use crate::control::{Call, Response};
 use crate::engine::action::DrillOrder;
@@ -29,7 +28,7 @@ use crate::engine::event::{EventKind, Side};
 use crate::engine::input::{DrillNews, Input, StreamMeasure};
 use crate::kernel::{PathCut, remove_path_cut};
 use crate::probe::EchoStream;
-use crate::units::{InterfaceName, Moment, Timestamp, UplinkName};
+use crate::units::{InterfaceName, UplinkName};
 
 /// The stream flows for so long before the path is cut: which targets answer it?
 const LEAD: Duration = Duration::from_secs(1);
@@ -43,10 +42,6 @@ pub(super) struct DrillTask {
     stream: Option<StreamThread>,
     /// The recovery time of its switch, if that has come.
     established_ms: Option<u32>,
-    /// When the engine is to be told the time of the wall clock, by which it begins drills.
-    time_due: Moment,
-    /// That the clock is not set was logged.
-    is_unset_logged: bool,
     outbox: TaskOutbox,
 }
 
@@ -67,8 +62,6 @@ impl DrillTask {
             call: None,
             stream: None,
             established_ms: None,
-            time_due: Moment::START,
-            is_unset_logged: false,
             outbox,
         }
     }
@@ -184,46 +177,6 @@ impl Daemon {
                 call.answer(Response::Refused("no drill: try again".to_owned()));
             }
         }
-    }
-
-    /// When the engine is to be told the time of the wall clock: at each full minute, if anything happens by it. An
-    /// agent that only observes begins no drill.
-    pub(super) fn time_due(&self) -> Option<Moment> {
-        let needs_time = self.config.engine.needs_time() && !self.options.observe;
-        needs_time.then_some(self.drill.time_due)
-    }
-
-    /// When the next drill by schedule is due.
-    pub(super) fn next_drill(&self) -> Option<Timestamp> {
-        let next = self
-            .decisions
-            .engine
-            .drills()
-            .next(self.config.engine.drill)?;
-        Some(Clock::when(next))
-    }
-
-    /// Tells it when that is due.
-    pub(super) fn tell_time(&mut self, now: Moment) {
-        if self.time_due().is_none_or(|due| now < due) {
-            return;
-        }
-        if self.drill.time_due != Moment::START {
-            // What has gone through until now is of the period until now.
-            let traffic = self.kernel.all_counters();
-            self.count_traffic(&traffic);
-        }
-        let time = Clock::zoned();
-        let seconds = time.utc.0.duration_since(SystemTime::UNIX_EPOCH);
-        let seconds = seconds.map_or(0, |since| since.as_secs() % 60);
-        self.drill.time_due = now + Duration::from_secs(60 - seconds);
-        let is_late = now.since_start() >= self.config.engine.drill.after_start;
-        if !time.utc.is_set() && is_late && !self.drill.is_unset_logged {
-            self.drill.is_unset_logged = true;
-            let clock = time.utc;
-            tracing::warn!(%clock, "the clock is not set: `drill.schedule` and the periods of `allowance` wait for it");
-        }
-        self.decisions.tell(Input::Time(time));
     }
 
     /// Ends a drill at the end of the agent. The next one goes on with the uplink that carried the traffic before.

@@ -30,6 +30,7 @@ impl Daemon {
         let changes = stated.changes_since(&self.options.stated);
         self.announcer.metrics.move_to(&config)?;
         config.engine.seed = running.engine.seed;
+        self.options.restrict(&mut config);
         if config.agent.hooks != running.agent.hooks {
             self.announcer.move_hooks(&config.agent.hooks);
         }
@@ -45,6 +46,7 @@ impl Daemon {
         self.pending.note_reload(changes.clone());
         let settings = Box::new(self.config.engine.clone());
         self.decisions.tell(Input::Settings(settings));
+        self.told_time.tell_at(self.clock.now());
         self.look_at_interfaces();
         self.count_flows_anew();
         let chosen = self.decisions.engine.choices();

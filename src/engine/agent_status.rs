@@ -6,12 +6,13 @@ use super::kept_flows::KeptFlows;
 use super::settings::Flows;
 use super::stale_flows::StaleFlows;
 use super::status::{
-    AgentState, DrillStatus, SelectionMode, Status, UplinkFigures, UplinkStatus, Waits,
+    AgentState, DrillStatus, RuleStatus, SelectionMode, Status, UplinkFigures, UplinkStatus,
+    WaitReason, Waits,
 };
 use super::uplink::{Uplink, UplinkPart};
 use super::view::EngineView;
 use crate::routing::Family;
-use crate::units::Wall;
+use crate::units::{LocalMinute, Timestamp, Wall};
 
 /// The status. `wall` translates times.
 pub(super) fn agent_status(
@@ -23,6 +24,12 @@ pub(super) fn agent_status(
 ) -> Status {
     let (groups, uplinks) = (view.groups, view.uplinks);
     let default_group = groups.default_group();
+    let when = |minute: LocalMinute| match agent.when {
+        Some(when) => when(minute),
+        None => minute.at_offset(view.clock.offset()),
+    };
+    let settings = view.settings;
+    let opens = view.clock.next_change(&settings.failback_window).map(when);
     let group_status = groups.ids().filter_map(|id| {
         let active = names(&groups.carriers(id, uplinks), uplinks);
         groups.get(id).status(active, uplinks, wall)
@@ -38,7 +45,7 @@ pub(super) fn agent_status(
         choices: agent.choices,
         policy: view.settings.failover.policy,
         since: default_group.since().map(|since| wall.at(since)),
-        uplinks: uplink_status(view, &flows.kept, wall),
+        uplinks: uplink_status(view, &flows.kept, opens, wall),
         new_connections: flows.soft.status(),
         active: names(&default_group.carriers(uplinks), uplinks),
         groups: group_status.collect(),
@@ -47,9 +54,10 @@ pub(super) fn agent_status(
         last_switch: default_group.last_switch(wall),
         drill: DrillStatus {
             running: drills.running().cloned(),
-            schedule: view.settings.drill.schedule,
-            next: agent.next_drill,
+            schedule: settings.drill.schedule,
+            next: drills.next(settings.drill).map(when),
         },
+        rules: rules_with_hours(view, when),
     }
 }
 
@@ -63,7 +71,29 @@ pub(super) fn figures(view: EngineView<'_>, drills: &Drills) -> Vec<UplinkFigure
     figures.collect()
 }
 
-fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<UplinkStatus> {
+fn rules_with_hours(
+    view: EngineView<'_>,
+    when: impl Fn(LocalMinute) -> Timestamp,
+) -> Vec<RuleStatus> {
+    let rules = (1..).zip(&view.settings.rules);
+    let rules = rules.filter(|(_, rule)| !rule.when.are_always());
+    let status = rules.map(|(place, rule)| RuleStatus {
+        rule: place,
+        group: rule.group.clone(),
+        when: rule.when.clone(),
+        applies: view.clock.is_within(&rule.when),
+        until: view.clock.next_change(&rule.when).map(&when),
+    });
+    status.collect()
+}
+
+/// `opens`: when `failback_window` does, if it is closed.
+fn uplink_status(
+    view: EngineView<'_>,
+    kept: &KeptFlows,
+    opens: Option<Timestamp>,
+    wall: Wall,
+) -> Vec<UplinkStatus> {
     let active = view.groups.all_carriers(view.uplinks);
     let damping = view.settings.failover.damping;
     let default_group = view.groups.default_group();
@@ -77,7 +107,15 @@ fn uplink_status(view: EngineView<'_>, kept: &KeptFlows, wall: Wall) -> Vec<Upli
             suppressed_until: view.flaps.suppressed_until(id),
             waits: { waits.iter() }.find(|one| one.id == id).map(|one| Waits {
                 reason: one.reason,
-                until: one.until.map(|until| wall.at(until)),
+                until: match one.reason {
+                    WaitReason::FailbackWindow => opens,
+                    WaitReason::FailbackAfter
+                    | WaitReason::FailbackManual
+                    | WaitReason::Damping
+                    | WaitReason::Choice
+                    | WaitReason::Doubt
+                    | WaitReason::Allowance => one.until.map(|until| wall.at(until)),
+                },
             }),
             flows_on_failback: flows_on_failback(view, kept, uplink),
             flows_until: kept.until(view, uplink),

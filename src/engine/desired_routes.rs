@@ -75,6 +75,7 @@ fn desired_routes(
         groups.find_map(|(place, group)| (group.name == *name).then_some(place))
     };
     let rules = view.settings.rules.iter();
+    let rules = rules.filter(|rule| view.clock.is_within(&rule.when));
     let rules = rules.filter_map(|rule| Some((place_of(&rule.group)?, &rule.traffic)));
     let groups = view.groups.ids().filter(|group| *group != GroupId::DEFAULT);
     let refusing = (0_u32..).zip(view.groups.iter().skip(1));

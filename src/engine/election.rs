@@ -3,8 +3,8 @@
 //! Leaving an uplink that is of no use is immediate; so is leaving a lesser one for one that answers better, where
 //! that promises more than the switch costs: a degraded one is left if its loss and latency of the last minutes,
 //! compared with those of the other one, would cost more within another window than the switch. The
-//! way back to a preferred uplink is slow: it must have been up for `failback_after`, and not be suspected at the
-//! moment; one that keeps falling counts as a lesser one until it is steady again ([`crate::engine::damping`]). A
+//! way back to a preferred uplink is slow: it must have been up for `failback_after`, in the hours of
+//! `failback_window`, and not be suspected at the moment; one that keeps falling counts as a lesser one until it is steady again ([`crate::engine::damping`]). A
 //! choice by hand is preferred to any tier, takes effect at once, and holds while the uplink is usable; once the
 //! uplink has failed it comes back as any preferred uplink does. A pinned uplink is never left once it carries,
 //! whatever becomes of it, and gets the traffic as soon as it is usable. Within a tier the order is that of the
@@ -130,8 +130,10 @@ impl ElectionTerms<'_> {
         }
         let ready = if self.is_failback(candidate) {
             match self.failover.failback {
-                Failback::Auto => candidate.well_since + self.failover.failback_after,
-                Failback::Manual => return None,
+                Failback::Auto | Failback::OpenSince(_) => {
+                    candidate.well_since + self.failover.failback_after
+                }
+                Failback::Manual | Failback::Closed => return None,
             }
         } else {
             candidate.well_since
@@ -165,12 +167,25 @@ impl ElectionTerms<'_> {
             return Some((WaitReason::Damping, candidate.suppressed_until));
         }
         match self.ready(candidate, now) {
+            None if self.failover.failback == Failback::Closed => {
+                Some((WaitReason::FailbackWindow, None))
+            }
             None => Some((WaitReason::FailbackManual, None)),
             Some(ready) if ready <= now => None,
             Some(ready) if candidate.is_suspected && ready <= now + SUSPICION_HOLDS_FOR => {
                 Some((WaitReason::Doubt, None))
             }
             Some(ready) => Some((WaitReason::FailbackAfter, Some(ready))),
+        }
+    }
+
+    /// It was ready to take the traffic back before `failback_window` was open.
+    fn has_waited_for_window(&self, candidate: &Candidate<'_>) -> bool {
+        match self.failover.failback {
+            Failback::OpenSince(since) => {
+                candidate.well_since + self.failover.failback_after < since
+            }
+            Failback::Auto | Failback::Manual | Failback::Closed => false,
         }
     }
 
@@ -313,7 +328,11 @@ fn explain_coming(
         }
         (Some(_) | None, _) if terms.is_failback(best) => {
             let healthy_for = seconds(now.since(best.well_since));
-            let text = format!("failback: {} healthy for {healthy_for}", best.name);
+            let mut text = format!("failback: {} healthy for {healthy_for}", best.name);
+            if terms.has_waited_for_window(best) {
+                text.push_str(", and `failback_window` is open");
+                return SwitchReason::new(SwitchCause::Schedule, text);
+            }
             SwitchReason::new(SwitchCause::Failback, text)
         }
         (Some(_) | None, _) => {

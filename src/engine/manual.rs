@@ -85,13 +85,13 @@ fn check_disable(
 }
 
 /// The traffic that `auto` sends to the best uplinks at once: that which an operator sent elsewhere; where only an
-/// operator says when it goes back, all of it. What the agent chose itself goes by the rules of failback.
+/// operator says when it goes back, or the hour forbids it, all of it. What the agent chose itself goes by the rules of failback.
 pub(super) fn sent_by_auto(view: EngineView<'_>) -> AskedFor {
     let is_by_hand = view.groups.default_group().by_hand().is_some();
-    match view.settings.failover.failback {
-        Failback::Manual => AskedFor::Everything,
-        Failback::Auto if is_by_hand => AskedFor::Default,
-        Failback::Auto => AskedFor::Nothing,
+    match view.failover().failback {
+        Failback::Manual | Failback::Closed => AskedFor::Everything,
+        Failback::Auto | Failback::OpenSince(_) if is_by_hand => AskedFor::Default,
+        Failback::Auto | Failback::OpenSince(_) => AskedFor::Nothing,
     }
 }
 

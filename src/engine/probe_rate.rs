@@ -89,8 +89,11 @@ fn may_take_over(
         Policy::Best | Policy::Balance => is_equal,
         Policy::Failover => false,
     };
-    let failback = view.settings.failover.failback;
-    is_usable && failback == Failback::Auto && (is_preferred || is_rival)
+    let may_come = match view.failover().failback {
+        Failback::Auto | Failback::OpenSince(_) => true,
+        Failback::Manual | Failback::Closed => false,
+    };
+    is_usable && may_come && (is_preferred || is_rival)
 }
 
 /// Most slight doubts are over with the next answer, and a probe costs money where it is metered.

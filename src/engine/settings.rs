@@ -1,5 +1,7 @@
 //! The part of the configuration that the engine decides by. Only the configuration builds it.
 
+mod shared;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::routing::traffic::Selector;
 use crate::routing::{Gateway, Hints, Numbering, Prefixes};
 use crate::units::{
-    BillingDay, Bytes, GroupName, InterfaceName, Loss, Score, Target, Tier, UplinkName, WeeklyTime,
-    Weight,
+    BillingDay, Bytes, GroupName, InterfaceName, Loss, Moment, Score, Target, Tier, UplinkName,
+    WeeklyHours, WeeklyTime, Weight,
 };
+pub use shared::SharedSettings;
 
 /// The settings of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,9 @@ pub struct Settings {
     pub uplinks: Vec<UplinkSettings>,
     /// How the active uplink is chosen.
     pub failover: FailoverSettings,
+    /// When a preferred uplink that is healthy again may take the traffic back by itself.
+    #[serde(default, skip_serializing_if = "WeeklyHours::are_always")]
+    pub failback_window: WeeklyHours,
     /// The groups of traffic, in the order of the configuration; their names are unique.
     #[serde(default)]
     pub groups: Vec<GroupSettings>,
@@ -37,47 +43,6 @@ pub struct Settings {
     pub numbering: Numbering,
     /// The seed of the spread of probe times, so that a fleet of agents does not probe in step.
     pub seed: u64,
-}
-
-/// The settings of the engine but for those of its uplinks, which keep their own.
-#[derive(Clone, Debug)]
-pub struct SharedSettings {
-    /// How the active uplink is chosen.
-    pub failover: FailoverSettings,
-    /// The groups of traffic.
-    pub groups: Vec<GroupSettings>,
-    /// Which traffic belongs to which group.
-    pub rules: Vec<RuleSettings>,
-    /// What becomes of flows when a healthy uplink is left.
-    pub failback_flows: FailbackFlows,
-    /// Failover tests.
-    pub drill: DrillSettings,
-    /// The numbers of our routes and rules.
-    pub numbering: Numbering,
-    /// The seed of the spread of probe times.
-    pub seed: u64,
-}
-
-impl Settings {
-    /// Something is to happen at a time of the wall clock.
-    pub fn needs_time(&self) -> bool {
-        let has_allowance = |uplink: &UplinkSettings| uplink.allowance.is_some();
-        self.drill.schedule.is_some() || self.uplinks.iter().any(has_allowance)
-    }
-
-    /// Those of the uplinks, and the others.
-    pub fn split(self) -> (Vec<UplinkSettings>, SharedSettings) {
-        let common = SharedSettings {
-            failover: self.failover,
-            groups: self.groups,
-            rules: self.rules,
-            failback_flows: self.failback_flows,
-            drill: self.drill,
-            numbering: self.numbering,
-            seed: self.seed,
-        };
-        (self.uplinks, common)
-    }
 }
 
 /// How the failover is tested.
@@ -184,6 +149,9 @@ pub struct RuleSettings {
     pub group: GroupName,
     /// The traffic.
     pub traffic: Selector,
+    /// When it applies.
+    #[serde(default, skip_serializing_if = "WeeklyHours::are_always")]
+    pub when: WeeklyHours,
 }
 
 /// One uplink.
@@ -479,6 +447,12 @@ pub enum Failback {
     Auto,
     /// By an operator, with `uplinkd auto`.
     Manual,
+    /// By the agent, but not at this hour; no configuration says so.
+    #[serde(skip)]
+    Closed,
+    /// By the agent, and at this hour, which began then; no configuration says so.
+    #[serde(skip)]
+    OpenSince(Moment),
 }
 
 /// Settings for the tests of the engine's parts.

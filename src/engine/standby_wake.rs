@@ -70,10 +70,12 @@ fn why_needed(view: EngineView<'_>, group: &Group, uplink: &Uplink) -> Option<St
 
 fn goes_before(view: EngineView<'_>, other: &Uplink, tier: Tier, group: &Group) -> bool {
     let is_chosen = group.is_chosen(other.id());
-    let is_left_by_hand =
-        other.is_carrying() && view.settings.failover.failback == Failback::Manual;
+    let stays_there = match view.failover().failback {
+        Failback::Manual | Failback::Closed => other.is_carrying(),
+        Failback::Auto | Failback::OpenSince(_) => false,
+    };
     let rank = group.tier_of(other);
-    rank.is_some_and(|rank| is_chosen || is_left_by_hand || rank <= tier)
+    rank.is_some_and(|rank| is_chosen || stays_there || rank <= tier)
 }
 
 fn is_healthy(view: EngineView<'_>, uplink: &Uplink) -> bool {

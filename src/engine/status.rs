@@ -11,8 +11,8 @@ use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{
-    Bytes, GroupName, InterfaceName, LocalDay, Score, Target, Tier, Timestamp, UplinkName,
-    WeeklyTime, Weight,
+    Bytes, GroupName, InterfaceName, LocalDay, LocalMinute, Score, Target, Tier, Timestamp,
+    UplinkName, WeeklyHours, WeeklyTime, Weight,
 };
 
 /// Who chooses.
@@ -60,6 +60,24 @@ pub struct Status {
     /// Failover tests.
     #[serde(default)]
     pub drill: DrillStatus,
+    /// Each rule that has hours, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleStatus>,
+}
+
+/// A rule that applies at some hours only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Its place among all rules of the configuration, from 1 on.
+    pub rule: usize,
+    /// The group of its traffic.
+    pub group: GroupName,
+    /// Its hours, by the local clock.
+    pub when: WeeklyHours,
+    /// It applies now. While the clock is not set it does not.
+    pub applies: bool,
+    /// Until when that is so; `null` while the clock is not set.
+    pub until: Option<Timestamp>,
 }
 
 /// Failover tests: the one that goes on, and the next one by schedule.
@@ -89,7 +107,7 @@ pub struct NewConnections {
 }
 
 /// What the agent knows beside the engine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct AgentState {
     /// Whether the kernel holds what was decided.
     pub routes: RoutesState,
@@ -97,8 +115,8 @@ pub struct AgentState {
     pub choices: Choices,
     /// Whether flows are remembered.
     pub flow_memory: FlowMemoryStatus,
-    /// When the next failover test by schedule is due.
-    pub next_drill: Option<Timestamp>,
+    /// When the local clock will show a minute; none: as if its zone had no summer time.
+    pub when: Option<fn(LocalMinute) -> Timestamp>,
 }
 
 impl From<Choices> for AgentState {
@@ -379,6 +397,8 @@ pub enum WaitReason {
     FailbackAfter,
     /// A word of an operator: `failback = "manual"`.
     FailbackManual,
+    /// The hours of `failback_window`; or the clock, while that is not set.
+    FailbackWindow,
     /// The end of its suppression, because it kept falling.
     Damping,
     /// The operator who sent the traffic elsewhere.

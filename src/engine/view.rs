@@ -5,13 +5,15 @@ use super::damping::Flaps;
 use super::group::GroupView;
 use super::groups::Groups;
 use super::ids::UplinkId;
-use super::settings::SharedSettings;
+use super::local_clock::LocalClock;
+use super::settings::{FailoverSettings, SharedSettings};
 use super::uplink::Uplink;
 use crate::units::Moment;
 
 /// The engine's state, to read.
 #[derive(Clone, Copy)]
 pub(super) struct EngineView<'a> {
+    pub(super) clock: LocalClock,
     pub(super) settings: &'a SharedSettings,
     /// In the order of the configuration.
     pub(super) uplinks: &'a [Uplink],
@@ -21,12 +23,14 @@ pub(super) struct EngineView<'a> {
 
 impl<'a> EngineView<'a> {
     pub(super) fn of(
+        clock: LocalClock,
         settings: &'a SharedSettings,
         uplinks: &'a [Uplink],
         groups: &'a Groups,
         flaps: &'a Flaps,
     ) -> Self {
         Self {
+            clock,
             settings,
             uplinks,
             groups,
@@ -39,10 +43,15 @@ impl<'a> EngineView<'a> {
         GroupView {
             uplinks: self.uplinks,
             flaps: self.flaps,
-            failover: self.settings.failover,
+            failover: self.failover(),
             drilled: None,
             now,
         }
+    }
+
+    /// How the active uplink is chosen at this hour.
+    pub(super) fn failover(self) -> FailoverSettings {
+        self.clock.failover(self.settings)
     }
 
     pub(super) fn uplink(self, id: UplinkId) -> Option<&'a Uplink> {

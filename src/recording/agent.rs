@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::content::Recording;
 use super::error::{LineFault, Quoted, RecordingError};
@@ -160,6 +160,11 @@ pub(super) fn read_samples(
             let input = Input::Resume(Box::new(earlier));
             probes.recording.inputs.push((at, input));
         }
+        ReplayStep::Start(header) => {
+            let started = header.started.0.duration_since(SystemTime::UNIX_EPOCH);
+            let started = started.unwrap_or_default().as_secs_f64();
+            probes.recording.epoch = Some(started - header.at.since_start().as_secs_f64());
+        }
         ReplayStep::Input(at, Some(Input::Counters { uplink, counters })) => {
             let counts = probes.recording.counts.entry(uplink).or_default();
             counts.push(at.since_start().as_secs_f64(), counters);
@@ -182,7 +187,6 @@ pub(super) fn read_samples(
             )
             | None,
         )
-        | ReplayStep::Start(_)
         | ReplayStep::Carriers(..)
         | ReplayStep::Action(
             _,

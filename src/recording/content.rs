@@ -1,12 +1,13 @@
 //! The content of a recording.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use super::counts::Counts;
 use super::error::{LineFault, Quoted, RecordingError};
 use super::samples::Samples;
 use crate::engine::input::Input;
-use crate::units::{Target, UplinkName};
+use crate::units::{Target, Timestamp, UplinkName};
 
 /// More uplinks than any router has.
 const MOST_UPLINKS: usize = 64;
@@ -23,6 +24,8 @@ pub struct Recording {
     pub tracks: Vec<Track>,
     /// The other inputs of the engine with their times, in order.
     pub inputs: Vec<(f64, Input)>,
+    /// The time of the wall clock at the time 0 of the recording, in seconds since 1970, where the recording tells it.
+    pub epoch: Option<f64>,
     /// The counters of each uplink's interface.
     pub counts: BTreeMap<UplinkName, Counts>,
     /// The true outages.
@@ -82,6 +85,14 @@ impl Recording {
             (from.min(span.0), to.max(span.1))
         });
         if from <= to { (from, to) } else { (0.0, 0.0) }
+    }
+
+    /// What the wall clock showed at a time of the recording. Times of a recording that names none are those of the
+    /// clock, unless it began before that was set.
+    pub fn wall_clock(&self, time: f64) -> Option<Timestamp> {
+        let since_1970 = Duration::try_from_secs_f64(self.epoch.unwrap_or(0.0) + time).ok()?;
+        let utc = SystemTime::UNIX_EPOCH.checked_add(since_1970)?;
+        Some(Timestamp(utc)).filter(|time| time.is_set())
     }
 
     /// The number of probes.

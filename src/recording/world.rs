@@ -1,12 +1,12 @@
 //! A recording as the world that the engine probes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::content::Recording;
 use crate::engine::action::{Departure, ProbeOrder};
 use crate::engine::input::{Input, ProbeOutcome};
 use crate::replay::World;
-use crate::units::{Counters, Moment, UplinkName};
+use crate::units::{Counters, Moment, UplinkName, ZonedTime};
 
 /// Answers each probe like the nearest recorded one of the same uplink and target. Counters are
 /// interpolated.
@@ -20,6 +20,16 @@ pub struct RecordedWorld<'a> {
     inputs: usize,
     /// What flows were left behind by, and when.
     pub departures: Vec<(Moment, Departure)>,
+    clock: Option<RecordedClock>,
+}
+
+/// The wall clock of a recording, which the engine is told at each full minute.
+#[derive(Clone, Copy, Debug)]
+struct RecordedClock {
+    /// When next, as a time of the recording.
+    next: f64,
+    /// How far the local clock is ahead of UTC at a time, in seconds.
+    zone: fn(SystemTime) -> i32,
 }
 
 impl<'a> RecordedWorld<'a> {
@@ -32,7 +42,32 @@ impl<'a> RecordedWorld<'a> {
             recording,
             inputs: 0,
             departures: Vec::new(),
+            clock: None,
         }
+    }
+
+    /// The engine is told the time as well, if the recording tells it and holds no such inputs.
+    pub fn tell_time(&mut self, zone: fn(SystemTime) -> i32) {
+        let mut inputs = self.recording.inputs.iter();
+        let is_told = inputs.any(|(_, input)| matches!(input, Input::Time(_)));
+        let is_known = self.recording.wall_clock(self.begin).is_some();
+        let next = self.begin;
+        self.clock = (is_known && !is_told).then_some(RecordedClock { next, zone });
+    }
+
+    /// The time of the wall clock, if it is due by `now`.
+    fn next_time(&mut self, now: Moment) -> Option<Input> {
+        let RecordedClock { next, zone } = self.clock?;
+        if self.moment(next) > now {
+            return None;
+        }
+        let utc = self.recording.wall_clock(next)?.as_written();
+        let since = utc.0.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let minute = 60 - since.as_secs() % 60;
+        let next = next + Duration::from_secs(minute).as_secs_f64();
+        self.clock = Some(RecordedClock { next, zone });
+        let offset = zone(utc.0);
+        Some(Input::Time(ZonedTime { utc, offset }))
     }
 
     /// A moment of the engine as a time of the recording.
@@ -82,6 +117,9 @@ impl World for RecordedWorld<'_> {
     }
 
     fn next_input(&mut self, now: Moment) -> Option<Input> {
+        if let Some(time) = self.next_time(now) {
+            return Some(time);
+        }
         let (time, input) = self.recording.inputs.get(self.inputs)?;
         if self.moment(*time) > now {
             return None;
@@ -91,7 +129,9 @@ impl World for RecordedWorld<'_> {
     }
 
     fn next_input_at(&self) -> Option<Moment> {
-        let (time, _) = self.recording.inputs.get(self.inputs)?;
-        Some(self.moment(*time))
+        let input = self.recording.inputs.get(self.inputs);
+        let input = input.map(|(time, _)| self.moment(*time));
+        let clock = self.clock.map(|clock| self.moment(clock.next));
+        input.into_iter().chain(clock).min()
     }
 }

@@ -282,6 +282,7 @@ fn is_planned(cause: SwitchCause) -> bool {
         | SwitchCause::Down
         | SwitchCause::Degraded
         | SwitchCause::Failback
+        | SwitchCause::Schedule
         | SwitchCause::Best
         | SwitchCause::Sharing
         | SwitchCause::Allowance

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{LocalDay, Timestamp};
 
-const DAY: u32 = 24 * 60;
-const WEEK: u32 = 7 * DAY;
+/// The minutes of a day.
+pub(super) const DAY: u16 = 24 * 60;
+const WEEK: u32 = 7 * DAY as u32;
 /// 1970 began on a Thursday.
 const FIRST_WEEKDAY: u32 = 3;
-const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+/// The days of the week.
+pub const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// A time of the wall clock, with how far the local clock is ahead of UTC then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,17 +47,39 @@ impl LocalMinute {
 
     /// The day that it is of.
     pub fn day(self) -> LocalDay {
-        LocalDay(self.0 / DAY)
+        LocalDay(self.0 / u32::from(DAY))
     }
 
     /// The first of a day.
     pub fn midnight(day: LocalDay) -> Self {
-        Self(day.0.saturating_mul(DAY))
+        Self(day.0.saturating_mul(DAY.into()))
     }
 
     /// From 0 on Monday at 00:00.
     fn of_week(self) -> u32 {
-        (self.0 + FIRST_WEEKDAY * DAY) % WEEK
+        (self.0 + FIRST_WEEKDAY * u32::from(DAY)) % WEEK
+    }
+
+    /// The day of the week, from 0 on Monday, and the minute of that day.
+    pub(super) fn weekday_and_time(self) -> (u32, u32) {
+        let (now, day) = (self.of_week(), u32::from(DAY));
+        (now / day, now % day)
+    }
+
+    /// So many days after its own, so many minutes after midnight.
+    pub(super) fn at_day(self, days: u32, minutes: u16) -> Option<Self> {
+        let day = u32::from(DAY);
+        let midnight = (self.0 / day + days).checked_mul(day)?;
+        Some(Self(midnight.checked_add(minutes.into())?))
+    }
+}
+
+/// `sat 03:30`
+impl fmt::Display for LocalMinute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, time) = self.weekday_and_time();
+        write_days(1 << day, f)?;
+        write!(f, " {:02}:{:02}", time / 60, time % 60)
     }
 }
 
@@ -72,10 +96,10 @@ pub struct WeeklyTime {
 impl WeeklyTime {
     /// The first such minute after this one.
     pub fn next_after(self, minute: LocalMinute) -> LocalMinute {
-        let now = minute.of_week();
-        let today = now / DAY;
+        let (now, day_long) = (minute.of_week(), u32::from(DAY));
+        let today = now / day_long;
         let ahead = (today..=today + 7).filter(|day| self.days >> (day % 7) & 1 == 1);
-        let mut ahead = ahead.map(|day| day * DAY + u32::from(self.minute));
+        let mut ahead = ahead.map(|day| day * day_long + u32::from(self.minute));
         let next = ahead.find(|at| *at > now).unwrap_or(now + WEEK);
         LocalMinute(minute.0 + (next - now))
     }
@@ -101,7 +125,7 @@ impl FromStr for WeeklyTime {
 }
 
 /// `03:30`
-fn minute_of_day(text: &str) -> Option<u16> {
+pub(super) fn minute_of_day(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let number = |text: &str, most: u16| {
         let is_two_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -112,7 +136,7 @@ fn minute_of_day(text: &str) -> Option<u16> {
 }
 
 /// `sun`, `mon-fri`, `fri-mon`, or several of them with commas.
-fn days(text: &str) -> Option<u8> {
+pub(super) fn days(text: &str) -> Option<u8> {
     let day = |name: &str| { WEEKDAYS.iter() }.position(|day| name.eq_ignore_ascii_case(day));
     let mut days = 0;
     for part in text.split(',') {
@@ -126,16 +150,27 @@ fn days(text: &str) -> Option<u8> {
     Some(days)
 }
 
+/// `mon,tue`, or `mon-fri` where at least three follow each other.
+pub(super) fn write_days(days: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let is_in = |place: usize| days >> place & 1 == 1;
+    let (mut mark, mut place) = ("", 0);
+    while let Some(first) = (place..WEEKDAYS.len()).find(|place| is_in(*place)) {
+        let next = (first..WEEKDAYS.len()).find(|place| !is_in(*place));
+        let next = next.unwrap_or(WEEKDAYS.len());
+        let last = if next - first > 2 { next - 1 } else { first };
+        write!(f, "{mark}{}", WEEKDAYS[first])?;
+        if last > first {
+            write!(f, "-{}", WEEKDAYS[last])?;
+        }
+        (mark, place) = (",", last + 1);
+    }
+    Ok(())
+}
+
 impl fmt::Display for WeeklyTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != 0x7f {
-            let mut mark = "";
-            for (place, day) in WEEKDAYS.iter().enumerate() {
-                if self.days >> place & 1 == 1 {
-                    write!(f, "{mark}{day}")?;
-                    mark = ",";
-                }
-            }
+            write_days(self.days, f)?;
             f.write_str(" ")?;
         }
         write!(f, "{:02}:{:02}", self.minute / 60, self.minute % 60)
@@ -191,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_schedule_is_written_as_it_is_read_and_what_is_none_is_refused() {
-        for text in ["sun 03:30", "mon,tue,wed 00:00", "23:59"] {
+        for text in ["sun 03:30", "mon,tue,thu-sun 00:00", "23:59"] {
             let schedule: WeeklyTime = text.parse().expect("a schedule");
             assert_eq!(schedule.to_string(), text);
         }

@@ -336,6 +336,44 @@ fn a_name_that_uci_cannot_hold_and_a_file_of_mwan3_are_answered_with_what_to_do(
 }
 
 #[test]
+fn hours_in_another_form_are_answered_with_ours() {
+    for (written, meant) in [
+        ("8:00-18:00", "; write \"08:00-18:00\""),
+        ("Monday - Friday 8-18", "; write \"mon-fri 08:00-18:00\""),
+        ("mon–fri 8.30 – 18.00", "; write \"mon-fri 08:30-18:00\""),
+        ("mon-fri 08:00 to 18:00", "; write \"mon-fri 08:00-18:00\""),
+        ("mno-fri 08:00-18:00", "; write \"mon-fri 08:00-18:00\""),
+        ("saturday, sunday", "; write \"sat, sun\""),
+        ("08:00", ""),
+        ("08:00-08:00", ""),
+        ("mo-fr 08:00-25:00", ""),
+        ("now and then", ""),
+    ] {
+        let takes = "must be \"always\", local hours such as \"mon-fri 08:00-18:00\", \"22:00-06:00\" or \
+                     \"sat,sun\", or a list of them";
+        let expected = format!("failback_window: \"{written}\": {takes}{meant}");
+        let text = format!("[failover]\nfailback_window = \"{written}\"\n");
+        assert_eq!(
+            refusal_beside_uplinks(&text),
+            format!("uplinkd.toml:2: [failover]: {expected}")
+        );
+        let text = format!("[failover]\nfailback_window = [\"sat\", \"{written}\"]\n");
+        let said = refusal_beside_uplinks(&text);
+        assert!(said.ends_with(&expected), "{said}");
+    }
+}
+
+#[test]
+fn hours_of_a_failback_that_has_none_are_refused() {
+    let text = "[failover]\nfailback = \"manual\"\nfailback_window = \"sat\"\n";
+    assert_eq!(
+        refusal_beside_uplinks(text),
+        "uplinkd.toml:3: [failover]: failback_window: sat: must be left out with `failback` \"manual\", which has no \
+         hours"
+    );
+}
+
+#[test]
 fn a_key_of_another_section_is_reported_with_that_section() {
     for (place, key, expected) in [
         (

@@ -569,6 +569,42 @@ fn a_group_takes_its_policy_from_failover_and_a_rule_says_all_that_the_kernel_ca
 }
 
 #[test]
+fn hours_are_read_alike_from_a_text_a_list_and_uci() {
+    let rule = |when: &str| {
+        let text = format!(
+            "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n[[group]]\nname = \"voice\"\n\
+             uplinks = [\"fiber\"]\n[[rule]]\ngroup = \"voice\"\niif = \"lan\"\nwhen = {when}\n[[rule]]\n\
+             group = \"voice\"\niif = \"lan\"\n"
+        );
+        let config = Config::parse(&text, "uplinkd.toml").expect("a configuration");
+        config.engine.rules[0].when.to_string()
+    };
+    let of_uci = |when: &str| {
+        let text = format!(
+            "config globals\n\toption failover_failback_window 'sat,sun 02:00-05:00'\nconfig uplink fiber\n\
+             \toption interface eth1\n\toption tier 1\nconfig group voice\n\toption uplinks fiber\n\
+             config rule\n\toption group voice\n\toption iif lan\n{when}"
+        );
+        let config = Config::parse(&text, "uplinkd").expect("a configuration");
+        assert_eq!(
+            config.engine.failback_window.to_string(),
+            "sat,sun 02:00-05:00"
+        );
+        config.engine.rules[0].when.to_string()
+    };
+    let both = "mon-fri 08:00-12:00, sat";
+    assert_eq!(rule(&format!("\"{both}\"")), both);
+    assert_eq!(rule("[\"mon-fri 08:00-12:00\", \"sat\"]"), both);
+    assert_eq!(of_uci(&format!("\toption when '{both}'\n")), both);
+    assert_eq!(
+        of_uci("\tlist when 'mon-fri 08:00-12:00'\n\tlist when sat\n"),
+        both
+    );
+    assert_eq!(rule("\"always\""), "");
+    assert_eq!(of_uci("\toption when always\n"), "");
+}
+
+#[test]
 fn rules_that_can_never_match_are_refused_with_their_lines() {
     let cases = [
         (
@@ -587,6 +623,15 @@ fn rules_that_can_never_match_are_refused_with_their_lines() {
             "[[rule]]\ngroup = \"voice\"\nfrom = \"10.0.0.0/8\"\n[[rule]]\ngroup = \"voice\"\n\
              from = \"10.1.0.0/16\"\nprotocol = \"tcp\"\n",
             "16: [[rule]] number 2: group: this rule is never reached: must be before the rule on line 13",
+        ),
+        (
+            "[[rule]]\ngroup = \"voice\"\nwhen = \"sat\"\n",
+            "12: [[rule]] number 1: from: missing: at least one of",
+        ),
+        (
+            "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\nwhen = \"sat\"\n[[rule]]\ngroup = \"voice\"\n\
+             iif = \"lan\"\nwhen = \"sat\"\n",
+            "17: [[rule]] number 2: group: this rule is never reached: must be before the rule on line 13",
         ),
         (
             "[routing]\ngroup_table = 11701\n",

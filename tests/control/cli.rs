@@ -445,6 +445,33 @@ fn the_status_says_how_long_an_uplink_that_keeps_falling_has_to_wait() {
 }
 
 #[test]
+fn the_status_says_of_each_rule_with_hours_whether_it_applies_and_for_how_long() {
+    let mut status = status();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test shows how long it is until then"
+    )]
+    let until = Timestamp(SystemTime::now() + Duration::from_secs(7_200 + 30)).to_string();
+    let rule = |number, applies, until| json!({ "rule": number, "group": "voice", "when": ["mon-fri 08:00-18:00", "sat"], "applies": applies, "until": until });
+    status["rules"] = json!([
+        rule(1, true, json!(until)),
+        rule(3, false, json!(until)),
+        rule(4, false, json!(null)),
+    ]);
+    let agent = start_with(&status);
+    let mut status = uplinkd(&["status", "--socket", text(&agent.path())]);
+    let output = output(status.env("COLUMNS", "200"));
+    let said = stdout(&output);
+    for line in [
+        "rule 1 for voice: applies for another 2h 0m (`mon-fri 08:00-18:00, sat`)",
+        "rule 3 for voice: does not apply for another 2h 0m (`mon-fri 08:00-18:00, sat`)",
+        "rule 4 for voice: does not apply: the clock is not set (`mon-fri 08:00-18:00, sat`)",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}
+
+#[test]
 fn the_status_says_what_a_preferred_uplink_that_is_well_waits_for() {
     let mut status = status();
     #[expect(
@@ -468,6 +495,14 @@ fn the_status_says_what_a_preferred_uplink_that_is_well_waits_for() {
         (
             json!({ "for": "doubt", "until": null }),
             "waits for an answer",
+        ),
+        (
+            json!({ "for": "failback_window", "until": until }),
+            "ready; `failback_window` opens in 10m",
+        ),
+        (
+            json!({ "for": "failback_window", "until": null }),
+            "is closed while the clock is not set",
         ),
     ] {
         status["uplinks"][0]["waits"] = waits;

@@ -51,6 +51,7 @@ fn status() -> Status {
         flow_memory: FlowMemoryStatus::default(),
         last_switch: None,
         drill: uplinkd::engine::status::DrillStatus::default(),
+        rules: Vec::new(),
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn status() -> Status {
         flow_memory: FlowMemoryStatus::default(),
         last_switch: None,
         drill: uplinkd::engine::status::DrillStatus::default(),
+        rules: Vec::new(),
     }
 }
 

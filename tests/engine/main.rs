@@ -22,6 +22,7 @@ mod earlier;
 mod failover;
 mod families;
 mod groups;
+mod hours;
 mod kept_flows;
 mod machine;
 mod memory;

@@ -981,3 +981,69 @@ fn a_deadline_that_nothing_meets_is_an_error_that_names_it() {
         "the deadline of the world at 1.500 s is not met at 1.500 s, however often the engine is called"
     );
 }
+
+/// Each minute a sample of fiber, which is dead for the first 100 of them after ten, and of LTE; from a time on.
+fn night(from: u64, minutes: u64) -> String {
+    let mut csv = HEADER.to_owned();
+    for minute in 0..minutes {
+        for uplink in ["fiber", "lte"] {
+            let is_dead = uplink == "fiber" && (10..110).contains(&minute);
+            let rtt = if is_dead { "lost" } else { "12.5" };
+            let _ = writeln!(csv, "{},{uplink},192.0.2.1,{rtt}", from + minute * 60);
+        }
+    }
+    csv
+}
+
+/// With the zone of Berlin, as a router without zone files has it.
+fn replay_in_berlin(recording: &Path, config: &Path) -> (Value, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_uplinkd"))
+        .args([
+            "replay",
+            "--json",
+            text(recording),
+            "--config",
+            text(config),
+        ])
+        .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        .output()
+        .expect("the program");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let course = serde_json::from_slice(&output.stdout).expect("JSON");
+    (course, stderr(&output))
+}
+
+#[test]
+fn a_replay_goes_by_the_hours_of_the_recordings_clock_in_summer_and_in_winter() {
+    let files = Files::new();
+    let config = "[failover]\nfailback_window = \"03:30-05:00\"\n[[uplink]]\nname = \"fiber\"\n\
+                  interface = \"eth1\"\ntier = 1\n[[uplink]]\nname = \"lte\"\ninterface = \"eth2\"\ntier = 2\n";
+    let config = files.add("configuration.toml", config);
+    for (begins, opens) in [
+        // 2026-01-15, 2026-07-15: at 22:00 UTC.
+        ("2026-01-15T22:00:00Z", "2026-01-16T02:30:00Z"),
+        ("2026-07-15T22:00:00Z", "2026-07-16T01:30:00Z"),
+        // The nights in which the clock goes forward and back.
+        ("2026-03-28T22:00:00Z", "2026-03-29T01:30:00Z"),
+        ("2026-10-24T22:00:00Z", "2026-10-25T02:30:00Z"),
+    ] {
+        let unix = |time: &str| {
+            let time = humantime::parse_rfc3339(time).expect("a time");
+            let since = time.duration_since(std::time::UNIX_EPOCH);
+            since.expect("after 1970").as_secs()
+        };
+        let recording = files.add("r.csv", night(unix(begins), 330));
+        let (course, said) = replay_in_berlin(&recording, &config);
+        let switches = course["switches"].as_array().expect("switches");
+        let back = switches.last().expect("a failback");
+        assert_eq!(back["to"][0], "fiber", "{course}");
+        let at = back["at"].as_f64().expect("a time");
+        let at = std::time::UNIX_EPOCH + Duration::from_secs_f64(at.round());
+        assert_eq!(Timestamp(at).to_string(), opens, "{begins}: {back} {said}");
+    }
+    let recording = files.add("r.csv", night(0, 330));
+    let (course, said) = replay_in_berlin(&recording, &config);
+    let switches = course["switches"].as_array().expect("switches");
+    assert_eq!(switches.last().expect("a switch")["to"][0], "lte");
+    assert!(said.contains("`failback_window` is closed"), "{said}");
+}

@@ -23,7 +23,7 @@ const REASON: &str = "Large:";
 /// The layers of the engine, from the top: a file imports files of its own layer and of those below it. A file
 /// without a line is about all uplinks and groups, in the layer below `Engine`.
 const ENGINE_LAYERS: &[(&str, &[&str])] = &[
-    ("Engine", &["engine.rs", "follow.rs"]),
+    ("Engine", &["engine.rs", "follow.rs", "resume.rs"]),
     ("all uplinks and groups", &[]),
     ("group", &["common_outage.rs", "group.rs", "group/"]),
     (
@@ -68,6 +68,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "ids.rs",
             "schedule.rs",
             "settings.rs",
+            "settings/",
             "state.rs",
             "timer.rs",
             "wording.rs",

@@ -15,6 +15,7 @@ mod dhcp;
 mod flow_memory;
 mod flows;
 mod groups;
+mod hours;
 mod ipv6;
 mod kinds;
 mod load;

@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::alert::HookFiles;
+use crate::alert::{HookFiles, utc_offset};
+use crate::cli::history::now;
 use crate::config::Config;
 use crate::engine::settings::UplinkSettings;
 use crate::kernel::{
@@ -16,9 +17,11 @@ use crate::kernel::{
 };
 use crate::routing::{Family, FlowMemory, Observed};
 use crate::units::sorted::{SortedMap, SortedSet};
-use crate::units::{InterfaceName, Target, UplinkName};
+use crate::units::{InterfaceName, Target, Timestamp, UplinkName, ZonedTime};
 
 /// The machine as it is now.
+///
+/// Large: it has a field for each thing that `check` looks at.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Facts {
     /// Interfaces, addresses, default routes, and what carries the agent's protocol number.
@@ -42,6 +45,8 @@ pub(super) struct Facts {
     pub(super) hooks: HookFiles,
     /// This machine forwards packets between its interfaces.
     pub(super) is_forwarding: bool,
+    /// What the wall clock shows.
+    pub(super) clock: Option<ZonedTime>,
     /// What this process may do.
     pub(super) capabilities: Capabilities,
     /// This kernel has resilient groups of nexthop objects (Linux 5.13).
@@ -156,6 +161,7 @@ impl Facts {
             has_network_manager: Path::new("/run/NetworkManager").exists(),
             hooks: HookFiles::of(&config.agent.hooks),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
+            clock: Some(clock()),
             capabilities: Capabilities::of(&status),
             has_resilient_groups: kernel::has_resilient_groups()?,
             hosts_are_flows: Family::ROUTED
@@ -170,6 +176,12 @@ impl Facts {
                 .collect(),
         })
     }
+}
+
+fn clock() -> ZonedTime {
+    let utc = Timestamp(now()).as_written();
+    let offset = utc_offset(utc.0);
+    ZonedTime { utc, offset }
 }
 
 fn flow_memory(config: &Config) -> FlowMemoryState {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::facts::{Facts, hash_policy};
 use super::finding::FindingSeverity::{Error, Note, Warning};
 use super::finding::{Finding, finding, shares};
-use super::{clashes, flow_memory, hooks};
+use super::{clashes, flow_memory, hooks, hours};
 use crate::config::Config;
 use crate::engine::budget;
 use crate::engine::settings::{Standby, UplinkSettings, WhenNone};
@@ -26,6 +26,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(on_sharing(config, facts));
     findings.extend(on_idle_groups(config));
     findings.extend(on_refusing_groups(config));
+    findings.extend(hours::findings(config, facts));
     findings.extend(clashes::clashes(config, facts));
     findings.extend(flow_memory::findings(config, facts));
     findings.extend(on_own_routes(config, facts));

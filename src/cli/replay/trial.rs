@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::run::{ReplayNotes, ReplayRun};
+use crate::alert::utc_offset;
 use crate::config::{Config, defaults as default};
 use crate::engine::action::Action;
 use crate::engine::input::Input;
@@ -50,6 +51,13 @@ pub(super) fn fit(mut settings: Settings, recording: &Recording) -> (Settings, V
                 "{name} is not in the recording and counts as absent"
             )),
         }
+    }
+    if settings.has_hours() && recording.wall_clock(recording.span().0).is_none() {
+        remarks.push(
+            "the recording has no times of a clock that is set: no hours hold, so `failback_window` is closed and rules \
+             with `when` do not apply"
+                .to_owned(),
+        );
     }
     for track in &recording.tracks {
         if !settings
@@ -110,7 +118,10 @@ pub(super) fn run(
 ) -> Result<ReplayRun, StandingDeadline> {
     let names: Vec<_> = settings.uplinks.iter().map(|u| u.name.clone()).collect();
     let remembered = remembered(&settings);
-    let past = RecordedWorld::new(recording);
+    let mut past = RecordedWorld::new(recording);
+    if settings.has_hours() {
+        past.tell_time(utc_offset);
+    }
     let (from, to) = recording.span();
     let end = past.moment(to);
     let inputs = recording.inputs.iter();

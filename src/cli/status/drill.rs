@@ -1,7 +1,7 @@
 //! Failover tests in the status.
 
 use crate::cli::output::short;
-use crate::engine::status::{DrillStatus, RoutesState, Status};
+use crate::engine::status::{DrillStatus, Status};
 use crate::units::Timestamp;
 
 /// The one that goes on, or when the next one begins by itself.
@@ -19,9 +19,6 @@ pub(in crate::cli) fn drill(status: &Status, now: Timestamp) -> Option<String> {
         Some(next) => {
             let left = next.0.duration_since(now.0).unwrap_or_default();
             format!("in {}", short(left))
-        }
-        None if status.routes == RoutesState::Observing => {
-            "never, as the agent only observes".to_owned()
         }
         None => "once the clock is set".to_owned(),
     };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{allowance, drill, flows, waits};
+use super::{allowance, drill, flows, hours, waits};
 use crate::cli::output::{Colour, Palette, fitted, list, paragraph, short};
 use crate::engine::event::record::{EventRecord, sides};
 use crate::engine::settings::Policy;
@@ -201,7 +201,7 @@ impl Table {
         Some(format!("last outage: {lasted}, ended {age} ago"))
     }
 
-    /// Each group of traffic, one a line.
+    /// Each group of traffic and each rule that has hours, one a line.
     fn groups(&self, status: &Status) -> String {
         let mut text = String::new();
         for group in &status.groups {
@@ -223,6 +223,8 @@ impl Table {
             );
             text.push_str(&self.line(&line));
         }
+        let rules = status.rules.iter().map(|rule| hours::rule(rule, self.now));
+        text.extend(rules.map(|line| self.line(&line)));
         if !text.is_empty() {
             text.insert(0, '\n');
         }

@@ -20,6 +20,14 @@ pub(in crate::cli) fn waits(
         WaitReason::FailbackManual => {
             Some("ready; `failback` is manual: `uplinkd auto` sends the traffic back".to_owned())
         }
+        WaitReason::FailbackWindow if until.is_some() => Some(format!(
+            "ready; `failback_window` opens in {left}, `uplinkd auto` sends the traffic back at once"
+        )),
+        WaitReason::FailbackWindow => Some(
+            "ready; `failback_window` is closed while the clock is not set, `uplinkd auto` sends the traffic back at \
+             once"
+                .to_owned(),
+        ),
         WaitReason::Choice => Some(format!(
             "ready; the traffic was sent to {} by hand, until `uplinkd auto`",
             list(&status.active)

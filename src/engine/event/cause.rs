@@ -31,6 +31,8 @@ pub enum SwitchCause {
     Sharing,
     /// The allowance of the uplink that is left is used up.
     Allowance,
+    /// A preferred uplink was healthy again, and waited for its hours.
+    Schedule,
     /// The configuration has changed.
     Config,
     /// New connections only: the uplink that they leave is in doubt.
@@ -51,6 +53,7 @@ impl SwitchCause {
             Self::Drill => "drill",
             Self::Sharing => "sharing",
             Self::Allowance => "allowance",
+            Self::Schedule => "schedule",
             Self::Config => "config",
             Self::Doubt => "doubt",
         }
@@ -91,7 +94,9 @@ impl SwitchReason {
             (true, true, _)
             | (false, false, _)
             | (false, true, SwitchCause::Down | SwitchCause::Degraded) => return self,
-            (false, true, SwitchCause::Failback) => format!("drill: over, {drilled} answers again"),
+            (false, true, SwitchCause::Failback | SwitchCause::Schedule) => {
+                format!("drill: over, {drilled} answers again")
+            }
             (true, false, _) | (false, true, _) => format!("drill: {}", self.text),
         };
         Self::new(SwitchCause::Drill, text)

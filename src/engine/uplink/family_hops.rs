@@ -37,7 +37,9 @@ impl HopTerms {
         let failover = settings.failover;
         Self {
             return_after: match failover.failback {
-                Failback::Auto => Some(failover.failback_after),
+                Failback::Auto | Failback::Closed | Failback::OpenSince(_) => {
+                    Some(failover.failback_after)
+                }
                 Failback::Manual => None,
             },
             lacks_rules: settings.numbering.mode == RoutingMode::Main,

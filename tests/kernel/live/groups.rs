@@ -25,7 +25,7 @@ fn to_ports(first: u16, last: u16) -> Selector {
 }
 
 /// By which of our addresses a flow to this port leaves.
-fn way_to(port: u16) -> IpAddr {
+pub(super) fn way_to(port: u16) -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     socket.connect(("192.0.2.80", port)).expect("a route");
     socket.local_addr().expect("an address").ip()

@@ -332,6 +332,19 @@ fn the_forms_accept_a_value_exactly_if_the_parser_does() {
             "mon 24:00",
             "mon tue 04:00",
             "mon,, 04:00",
+            "02:00-05:00",
+            "2:00-05:00",
+            "02:00-02:00",
+            "22:00-24:00",
+            "24:00-02:00",
+            "02:00-25:00",
+            "sat,sun",
+            "Mon-FRI 08:00-18:00",
+            "mon-fri 08:00-12:00, sat",
+            "sat mon-fri 08:00-12:00 sun",
+            "mon- 08:00-12:00",
+            "02:00-03:00-04:00",
+            "always sat",
         ]) {
             let is_far = is_range && word.contains([':', '/']);
             // The forms write the word for an empty list as it is.

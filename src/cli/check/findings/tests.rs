@@ -14,7 +14,8 @@ use crate::routing::{
 };
 use crate::units::sorted::SortedSet;
 use crate::units::{
-    IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, Weight,
+    IfIndex, InterfaceName, Mark, Metric, NextHopId, Protocol, RulePriority, Timestamp, Weight,
+    ZonedTime,
 };
 
 const TWO_UPLINKS: &str = r#"
@@ -101,6 +102,7 @@ fn good() -> Facts {
             ..HookFiles::default()
         },
         is_forwarding: true,
+        clock: Some(clock("2026-11-28T15:41:00Z")),
         capabilities: Capabilities {
             net_admin: true,
             net_raw: true,
@@ -109,6 +111,14 @@ fn good() -> Facts {
         hosts_are_flows: Vec::new(),
         no_raw_socket: None,
         refused_pings: SortedMap::new(),
+    }
+}
+
+/// An hour ahead of UTC.
+fn clock(utc: &str) -> ZonedTime {
+    ZonedTime {
+        utc: Timestamp(humantime::parse_rfc3339(utc).expect("a time")),
+        offset: 3_600,
     }
 }
 
@@ -813,4 +823,20 @@ fn sharing_is_reported_with_what_the_kernel_makes_of_flows() {
         "{plain}"
     );
     assert!(!said(TWO_UPLINKS, &facts).join("\n").contains("balance"));
+}
+
+#[test]
+fn the_clock_by_which_hours_go_is_shown_and_one_that_is_not_set_is_a_warning() {
+    let text = format!("failover.failback_window = \"02:00-05:00\"\n{TWO_UPLINKS}");
+    let shows =
+        "Note clock: shows sat 16:41: `when`, `failback_window` and `drill.schedule` go by it";
+    assert_eq!(said(&text, &good()), [shows]);
+    let mut facts = good();
+    facts.clock = Some(clock("1970-01-01T00:05:00Z"));
+    let warned = said(&text, &facts);
+    assert!(
+        warned[0].starts_with("Warning clock: is not set (1970-01-01T00:05:00Z)"),
+        "{warned:?}"
+    );
+    assert_eq!(said(TWO_UPLINKS, &facts), [""; 0]);
 }

@@ -81,6 +81,8 @@ function add(section, type, tab, [ name, kind, , title, help ], lists) {
 			const value = uci.get(CONFIG, id, name);
 			return value === null || value === undefined ? null : YES.includes(value) ? '1' : '0';
 		};
+	if (kind.joined)
+		option.cfgvalue = id => [ uci.get(CONFIG, id, name) ?? [] ].flat().join(kind.joined) || null;
 	/* A column shows the default where nothing is set. */
 	if (!option.modalonly && !kind.isFlag)
 		option.textvalue = id => {

@@ -63,6 +63,8 @@ const TABS = {
 				_('New connections leave an uplink in doubt before it is known to be down. always: also by a metered or cold standby.') ],
 			[ 'failover_failback_after', duration('0s', '1d'), '60s', _('Failback after'),
 				_('Time for which a preferred uplink must have been healthy before it takes the traffic back.') ],
+			[ 'failover_failback_window', values.hours, 'always', _('Hours of failback'),
+				_('Local hours in which a preferred uplink takes the traffic back. What fails is left at any time.') ],
 			[ 'failover_best_margin', whole([ 1, 100 ]), '10', _('Margin of the best'),
 				_('Policy best: points of score by which another uplink must be better.') ],
 			[ 'failover_best_after', duration('10s', '1d'), '5m', _('Best after'),
@@ -175,7 +177,8 @@ const TABS = {
 			[ 'sport', values.ports, null, _('Source port'), '' ],
 			[ 'dport', values.ports, null, _('Destination port'), '' ],
 			[ 'iif', values.interface, null, _('Incoming device'), '' ],
-			[ 'fwmark', values.marks, null, _('Mark'), _('That the firewall gave the packet, with an optional mask.') ]
+			[ 'fwmark', values.marks, null, _('Mark'), _('That the firewall gave the packet, with an optional mask.') ],
+			[ 'when', values.hours, null, _('Hours'), _('Local hours in which the rule applies.') ]
 		] ]
 	}
 };

@@ -27,6 +27,7 @@ const ACCOUNTS = {
 const WAITS = {
 	failback_after: _('waits until it has been healthy for long enough'),
 	failback_manual: _('waits for "Automatic"'),
+	failback_window: _('waits for the hours of failback'),
 	damping: _('waits: it failed too often'),
 	choice: _('waits: the traffic was sent elsewhere by hand'),
 	doubt: _('waits for an answer'),

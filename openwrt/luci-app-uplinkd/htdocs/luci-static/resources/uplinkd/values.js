@@ -207,12 +207,27 @@ function areBits(text) {
 
 const DAYS = [ 'mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun' ];
 
+/* "sun", "mon-fri", or several of them with commas. */
+function areDays(text) {
+	return text.split(',').every(part => part.split('-').length <= 2 && part.split('-').every(day => DAYS.includes(day.toLowerCase())));
+}
+
 /* A time on some days of the week, such as "mon-fri 04:00". */
 function isWeekly(text) {
 	const words = text.trim().split(/\s+/);
-	const areDays = part => part.split('-').length <= 2 && part.split('-').every(day => DAYS.includes(day.toLowerCase()));
 	return words.length <= 2 && /^([01]\d|2[0-3]):[0-5]\d$/.test(words[words.length - 1]) &&
-		(words.length < 2 || words[0].split(',').every(areDays));
+		(words.length < 2 || areDays(words[0]));
+}
+
+/* Hours of the week, such as "mon-fri 08:00-18:00", "sat,sun", or several in a row. */
+function areHours(text) {
+	const words = text.trim().split(/\s+/).map(word => word.replace(/,+$/, ''));
+	const isTime = text => /^([01]\d|2[0-3]):[0-5]\d$/.test(text);
+	const isSpan = word => {
+		const [ from, to, ...more ] = word.split('-');
+		return !more.length && isTime(from) && (isTime(to) || to === '24:00') && from !== to;
+	};
+	return words.every(word => isSpan(word) || areDays(word));
 }
 
 /* Kinds of options. */
@@ -321,6 +336,9 @@ return baseclass.extend({
 		text => text === 'auto' || text === 'off' || isSocket(text)),
 	schedule: own(_('"off" or a local time such as "sun 03:30", "mon-fri 04:00" or "04:00"'),
 		text => text === 'off' || isWeekly(text)),
+	/* One field, in which the items of a list stand in a row. */
+	hours: { joined: ', ', ...own(_('"always", local hours such as "mon-fri 08:00-18:00", "22:00-06:00" or "sat,sun", or a list of them'),
+		text => Array.isArray(text) ? text.every(areHours) : text === 'always' || areHours(text)) },
 	web: own(_('"off" or an address with a port, such as "127.0.0.1:9465"'),
 		text => text === 'off' || socketAddress(text) !== null),
 	metrics: own(_('"off", an address of this machine itself such as "127.0.0.1:9464", "unix:PATH" or "file:PATH"'),
