@@ -20,7 +20,7 @@ use crate::engine::event::{Change, Event, EventKind};
 use crate::engine::settings::Flows;
 use crate::kernel::UnansweredFlows;
 use crate::routing::Family;
-use crate::routing::flows::TrafficOf;
+use crate::routing::flows::{FlowRule, TrafficOf};
 use crate::routing::traffic::Marks;
 use crate::units::sorted::{SortedMap, SortedSet};
 use crate::units::{GroupName, Moment, UplinkName};
@@ -118,9 +118,10 @@ impl SwitchView<'_> {
             return TrafficOf::all();
         }
         let rules = self.config.engine.rules.iter();
-        let rules = rules.map(|rule| {
-            let is_left = groups.contains(&Some(rule.group.clone()));
-            (rule.traffic.clone(), is_left)
+        let rules = rules.map(|rule| FlowRule {
+            traffic: rule.traffic.clone(),
+            is_of_it: groups.contains(&Some(rule.group.clone())),
+            has_hours: !rule.when.are_always(),
         });
         let observed = self.kernel.observed();
         TrafficOf::selected(rules.collect(), groups.contains(&None), observed)

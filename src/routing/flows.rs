@@ -25,12 +25,23 @@ pub struct FlowTuple {
 /// The traffic of some groups, as far as a [`FlowTuple`] tells it from that of the others.
 #[derive(Clone, Debug)]
 pub struct TrafficOf {
-    /// The rules in their order, and whether what they select is of it.
-    rules: Vec<(Selector, bool)>,
+    /// In their order.
+    rules: Vec<FlowRule>,
     /// What no rule selects is.
     rest: bool,
     /// By which interfaces packets come in, by their source.
     networks: Vec<(InterfaceName, IpNet)>,
+}
+
+/// A rule that puts flows into a group.
+#[derive(Clone, Debug)]
+pub struct FlowRule {
+    /// What it selects.
+    pub traffic: Selector,
+    /// That is of the traffic.
+    pub is_of_it: bool,
+    /// It applies at some hours only: flows that it selects may have begun without it.
+    pub has_hours: bool,
 }
 
 impl TrafficOf {
@@ -43,8 +54,8 @@ impl TrafficOf {
         }
     }
 
-    /// What these rules select, each with whether it counts, and whether all else does.
-    pub fn selected(rules: Vec<(Selector, bool)>, rest: bool, observed: Option<&Observed>) -> Self {
+    /// What these rules say, and with `rest` what none selects.
+    pub fn selected(rules: Vec<FlowRule>, rest: bool, observed: Option<&Observed>) -> Self {
         let links = observed
             .into_iter()
             .flat_map(|observed| observed.links.values());
@@ -62,11 +73,11 @@ impl TrafficOf {
     /// Whether a flow is of it for certain. The mark that a packet had is not known of a flow, and the interface by
     /// which it came in only where its source is in a network of the router.
     pub fn has(&self, flow: &FlowTuple) -> bool {
-        for (selector, is_of_it) in &self.rules {
-            match self.selects(selector, flow) {
-                Some(true) => return *is_of_it,
-                None if !is_of_it => return false,
-                None | Some(false) => {}
+        for rule in &self.rules {
+            match self.selects(&rule.traffic, flow) {
+                Some(true) if !rule.has_hours => return rule.is_of_it,
+                Some(true) | None if !rule.is_of_it => return false,
+                Some(_) | None => {}
             }
         }
         self.rest
@@ -176,8 +187,12 @@ mod tests {
             dport: Some(Ports { first: 1, last: 99 }),
             ..Selector::default()
         };
-        let rules = vec![(by_guests, guests), (by_mark, voice)];
-        TrafficOf::selected(rules, rest, Some(&observed))
+        let rules = [(by_guests, guests), (by_mark, voice)].map(|(traffic, is_of_it)| FlowRule {
+            traffic,
+            is_of_it,
+            has_hours: false,
+        });
+        TrafficOf::selected(rules.into(), rest, Some(&observed))
     }
 
     #[test]
@@ -198,6 +213,14 @@ mod tests {
             assert!(!left(false, true, false).has(&unknown));
             assert!(!left(false, false, true).has(&unknown));
         }
+        let mut by_hours = left(true, false, false);
+        by_hours.rules[0].has_hours = true;
+        assert!(
+            !by_hours.has(&flow("10.0.9.7", 443)),
+            "it may have begun before"
+        );
+        by_hours.rest = true;
+        assert!(by_hours.has(&flow("10.0.9.7", 443)));
         assert!(left(true, true, true).has(&flow("172.16.0.7", 50)));
         assert!(left(false, true, true).has(&flow("10.0.0.7", 50)));
         assert!(left(true, false, true).has(&flow("172.16.0.7", 443)));

@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use uplinkd::kernel::{count_flows, end_flows, end_own_datagrams, end_sockets};
 use uplinkd::routing::Family;
-use uplinkd::routing::flows::TrafficOf;
+use uplinkd::routing::flows::{FlowRule, TrafficOf};
 use uplinkd::routing::traffic::{Marks, Ports, Selector};
 use uplinkd::units::sorted::SortedSet;
 use uplinkd::units::{IpProtocol, Mark};
@@ -81,14 +81,17 @@ fn a_group_that_leaves_an_uplink_to_others_ends_its_own_flows_there() {
             to: vec![IpNet::from(SERVER)],
             ..first_ten.clone()
         };
-        let rules = |is_left| vec![(in_ipv4.clone(), is_left)];
+        let rule = |traffic, is_of_it| FlowRule {
+            traffic,
+            is_of_it,
+            has_hours: false,
+        };
         let addresses = SortedSet::from([FIBER, FIBER6]);
-        let voice = TrafficOf::selected(rules(true), false, None);
+        let voice = TrafficOf::selected(vec![rule(in_ipv4, true)], false, None);
         assert_eq!(end_flows(&addresses, &voice).expect("ended"), 10);
         assert_eq!(tracking.answered_to(FIBER), 90);
         assert_eq!(tracking.answered_to(FIBER6), 100);
-        let voice = (first_ten, false);
-        let rest = TrafficOf::selected(vec![voice], true, None);
+        let rest = TrafficOf::selected(vec![rule(first_ten, false)], true, None);
         assert_eq!(end_flows(&addresses, &rest).expect("ended"), 180);
         assert_eq!(tracking.answered_to(FIBER6), 10);
     });
@@ -202,7 +205,12 @@ fn connections_of_the_router_by_the_address_that_is_left_are_ended_and_no_others
             protocol: Some(IpProtocol(17)),
             ..Selector::default()
         };
-        let of_udp = TrafficOf::selected(vec![(of_udp, true)], false, None);
+        let of_udp = FlowRule {
+            traffic: of_udp,
+            is_of_it: true,
+            has_hours: false,
+        };
+        let of_udp = TrafficOf::selected(vec![of_udp], false, None);
         assert_eq!(end_sockets(&fiber, &of_udp).expect("ended"), 1);
         assert_eq!(end_sockets(&fiber, &TrafficOf::all()).expect("ended"), 1);
 
