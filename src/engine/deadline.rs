@@ -17,15 +17,30 @@ pub struct RoundTrip {
 }
 
 impl RoundTrip {
+    /// By one answer.
+    pub fn of(rtt: Duration) -> Self {
+        Self {
+            estimate: Some((rtt, rtt / 2)),
+        }
+    }
+
+    /// This, or the other while nothing is known.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            estimate: self.estimate.or(other.estimate),
+        }
+    }
+
     /// Takes a round trip, a late one too.
     pub fn observe(&mut self, rtt: Duration) {
-        self.estimate = Some(match self.estimate {
-            None => (rtt, rtt / 2),
-            Some((smoothed, variation)) => (
-                smoothed * 7 / 8 + rtt / 8,
-                variation * 3 / 4 + smoothed.abs_diff(rtt) / 4,
-            ),
-        });
+        let Some((smoothed, variation)) = self.estimate else {
+            *self = Self::of(rtt);
+            return;
+        };
+        self.estimate = Some((
+            smoothed * 7 / 8 + rtt / 8,
+            variation * 3 / 4 + smoothed.abs_diff(rtt) / 4,
+        ));
     }
 
     /// How long an answer usually takes; none while nothing is known.

@@ -438,3 +438,27 @@ fn a_link_that_loses_its_carrier_is_left_at_once() {
     let changes = [(at(DIES), no_carrier)].into();
     assert!(left_after(settings(&["fiber", "lte"]), changes) <= 0.01);
 }
+
+#[test]
+fn a_short_silence_in_which_the_next_hop_changes_is_over_with_the_first_answer() {
+    let whole = attached(1);
+    let other = with_next_hop(&whole, Family::Ipv4, "10.0.1.254");
+    for (lasts, is_dead) in SILENCES {
+        for changes_after in [0.1, 0.3, 0.5, 0.7, 0.9] {
+            let change = (at(DIES + lasts * changes_after), other.clone());
+            let settings = settings(&["fiber", "lte"]);
+            let (events, _) = events(settings, [change].into(), is_dead, DIES + 30.0);
+            let lines = brief(&events);
+            let degraded = lines.iter().find(|line| line.contains("degraded"));
+            assert_eq!(degraded, None, "{lasts} s, {changes_after}: {lines:?}");
+        }
+    }
+}
+
+/// Fiber is silent for so many seconds.
+const SILENCES: [(f64, fn(&ProbeOrder, f64) -> bool); 4] = [
+    (0.8, |order, now| dies(order, now) && now < DIES + 0.8),
+    (1.0, |order, now| dies(order, now) && now < DIES + 1.0),
+    (1.3, |order, now| dies(order, now) && now < DIES + 1.3),
+    (1.6, |order, now| dies(order, now) && now < DIES + 1.6),
+];
