@@ -63,7 +63,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::engine::allowance::BillingPeriod;
+    use crate::engine::allowance::{BillingPeriod, EndedPeriod};
     use crate::units::{BillingDay, BootId, Bytes, Counters, IfIndex, InterfaceReading, LocalDay};
 
     fn counts() -> AllowanceCounts {
@@ -85,6 +85,15 @@ mod tests {
                 ends: LocalDay(20_788),
             }),
             announced: 75,
+            before: Some(EndedPeriod {
+                period: BillingPeriod {
+                    day: BillingDay(1),
+                    begins: LocalDay(20_728),
+                    ends: LocalDay(20_758),
+                },
+                used: Bytes(7),
+                announced: 0,
+            }),
         };
         [("lte".parse().expect("a name"), count)].into()
     }

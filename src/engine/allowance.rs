@@ -3,7 +3,8 @@
 //! It is counted by the counters of the interface, both ways, from reading to reading. A period begins
 //! on its day by the local clock, when that shows the day for the first time. A clock that is not set, or shows an earlier
 //! time, ends none: a router without a battery starts with the time of its firmware. One that shows a time before the
-//! period for half a day is believed, and what was used stays.
+//! period for half a day is believed, and what was used stays. One that has leapt ahead and is set right within half a day
+//! has ended none: what was used before the leap and after it is of the period that goes on.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::units::{BillingDay, Bytes, InterfaceReading, LocalDay, Moment, ZonedT
 
 /// What is announced when it is reached, in percent.
 const ANNOUNCED: [u8; 3] = [75, 95, 100];
-/// A clock that shows a time before the period is believed after so long.
+/// A clock that shows a time before the period is believed after so long, and so is one that has begun a period.
 const BELIEVED_AFTER: Duration = Duration::from_secs(12 * 3_600);
 
 /// What was counted, as it outlives a restart.
@@ -29,6 +30,20 @@ pub struct AllowanceCount {
     /// The period; none while the clock was never set.
     pub period: Option<BillingPeriod>,
     /// The highest share, in percent, that was announced in it; 0: none.
+    pub announced: u8,
+    /// The period before, while the clock may be set back into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<EndedPeriod>,
+}
+
+/// A period that is over, if the clock is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedPeriod {
+    /// Which.
+    pub period: BillingPeriod,
+    /// What has gone through in it.
+    pub used: Bytes,
+    /// The highest share, in percent, that was announced in it.
     pub announced: u8,
 }
 
@@ -69,6 +84,8 @@ pub struct AllowanceTrack {
     count: AllowanceCount,
     /// Since when the clock has shown a time before the period.
     behind_since: Option<Moment>,
+    /// Since when the clock has shown a time after the period before.
+    ahead_since: Option<Moment>,
 }
 
 impl AllowanceTrack {
@@ -99,17 +116,18 @@ impl AllowanceTrack {
 
     /// An operator says how much is used.
     pub fn set_used(&mut self, used: Bytes) {
-        self.count.used = used;
+        (self.count.used, self.count.before) = (used, None);
     }
 
     /// Takes what the clock shows.
     pub fn take_time(&mut self, day: BillingDay, time: ZonedTime, now: Moment) {
         let Some(today) = time.local().filter(|_| time.utc.is_set()) else {
-            self.behind_since = None;
+            (self.behind_since, self.ahead_since) = (None, None);
             return;
         };
         let [begins, ends] = day.period_of(today.day());
         let period = BillingPeriod { day, begins, ends };
+        self.go_back_to(period);
         let known = self.count.period.filter(|known| known.day == day);
         let is_behind = known.is_some_and(|known| begins < known.begins);
         let behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
@@ -117,8 +135,42 @@ impl AllowanceTrack {
         if behind_since.is_none_or(|since| now.since(since) >= BELIEVED_AFTER) {
             self.count.period = Some(period);
         }
-        if known.is_some_and(|known| begins > known.begins) {
-            self.count.used = Bytes(0);
+        if let Some(known) = known.filter(|known| begins > known.begins) {
+            self.end(known);
+        }
+        let may_go_back = self.count.before.is_some();
+        let ahead_since = may_go_back.then(|| self.ahead_since.unwrap_or(now));
+        self.ahead_since = ahead_since;
+        if ahead_since.is_some_and(|since| now.since(since) >= BELIEVED_AFTER) {
+            self.count.before = None;
+        }
+    }
+
+    /// A period is over. Where that of before may not be, yet, that is the one that may go on.
+    fn end(&mut self, period: BillingPeriod) {
+        let used = std::mem::take(&mut self.count.used);
+        let ended = EndedPeriod {
+            period,
+            used: Bytes(0),
+            announced: self.count.announced,
+        };
+        let before = self.count.before.get_or_insert(ended);
+        before.used.0 = before.used.0.saturating_add(used.0);
+    }
+
+    /// The clock shows a time of the period before, or of one between: it had leapt ahead.
+    fn go_back_to(&mut self, shown: BillingPeriod) {
+        let is_ahead = |known: BillingPeriod| known.begins > shown.begins;
+        let has_leapt = self.count.period.is_some_and(is_ahead);
+        let before = self.count.before.take_if(|before| {
+            let is_in_reach = shown.begins >= before.period.begins;
+            has_leapt && is_in_reach && before.period.day == shown.day
+        });
+        if let Some(before) = before {
+            self.count.period = Some(before.period);
+            self.count.announced = before.announced;
+            self.count.used.0 = self.count.used.0.saturating_add(before.used.0);
+            self.ahead_since = None;
         }
     }
 

@@ -292,8 +292,13 @@ fn a_clock_that_is_not_set_or_shows_the_time_of_the_firmware_ends_no_period() {
         let begins = allowance(&site).begins.expect("a day").to_string();
         assert_eq!(begins, "2026-11-10", "{utc}");
     }
-    // A clock that was years ahead has begun a period, and is believed again half a day after it was set right.
-    time(&mut site, "2031-01-01T00:00:00Z");
+    // A clock that was years ahead for half a day has begun a period, and is believed again half a day after it was
+    // set right.
+    for hour in 0..=12 {
+        time(&mut site, &format!("2031-01-01T{hour:02}:00:00Z"));
+        let next = site.now() + Duration::from_secs(3_540);
+        site.run_until(next);
+    }
     assert_eq!(allowance(&site).used_bytes, Bytes(0));
     spend(&mut site, 5);
     for hour in 0..=12 {
@@ -305,6 +310,40 @@ fn a_clock_that_is_not_set_or_shows_the_time_of_the_firmware_ends_no_period() {
         assert_eq!(is_believed, hour == 12, "{utc}");
     }
     assert_eq!(allowance(&site).used_bytes, Bytes(5 * GB));
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_and_is_set_right_within_half_a_day_ends_no_period() {
+    for restarts in [false, true] {
+        let mut site = site(AllowanceAction::LastResort);
+        time(&mut site, "2026-11-28T12:00:00Z");
+        spend(&mut site, 100);
+        assert_eq!(site.engine().carrier(), Some(&name("lte")));
+        let mut told = percents(&time(&mut site, "2037-01-01T00:00:00Z"));
+        assert_eq!(allowance(&site).used_bytes, Bytes(0));
+        // Once more, before it is set right.
+        told.extend(percents(&time(&mut site, "2040-05-01T00:00:00Z")));
+        site.input(traffic("fiber", reading(105 * GB)));
+        if restarts {
+            let allowances = site.engine().allowances();
+            site = self::site(AllowanceAction::LastResort);
+            let earlier = EarlierRun {
+                allowances,
+                ..EarlierRun::default()
+            };
+            site.input(Input::Resume(Box::new(earlier)));
+            told.extend(percents(&time(&mut site, "2040-05-01T00:10:00Z")));
+        }
+        told.extend(percents(&time(&mut site, "2026-11-28T12:20:00Z")));
+        let status = allowance(&site);
+        assert_eq!(status.used_bytes, Bytes(105 * GB));
+        assert_eq!(status.begins.expect("a day").to_string(), "2026-11-10");
+        assert_eq!(site.engine().carrier(), Some(&name("lte")));
+        assert_eq!(told, [0; 0], "what was announced is no news");
+        // The real end of the period.
+        time(&mut site, "2026-12-09T23:00:00Z");
+        assert_eq!(allowance(&site).used_bytes, Bytes(0));
+    }
 }
 
 #[test]
