@@ -25,6 +25,7 @@ impl RoundTrip {
     }
 
     /// This, or the other while nothing is known.
+    #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
             estimate: self.estimate.or(other.estimate),

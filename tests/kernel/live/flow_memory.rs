@@ -3,6 +3,7 @@
 
 mod flow_table;
 mod soft;
+mod tunnel;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

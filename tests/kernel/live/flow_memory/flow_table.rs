@@ -12,7 +12,7 @@ const TABLE: &[u8] = b"theirs\0";
 const CHAIN: &[u8] = b"forward\0";
 const FLOW_TABLE: &[u8] = b"fast\0";
 
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(4 + value.len()).expect("short");
     let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
     bytes.extend(value);
@@ -20,7 +20,7 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn nested(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn nested(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind | NESTED, &attributes.concat())
 }
 
