@@ -33,7 +33,7 @@ const DIES: f64 = 20.0;
 /// Fiber is attached otherwise at given times, and answers until it dies.
 struct Changing {
     changes: VecDeque<(Moment, Attachment)>,
-    is_dead: fn(&ProbeOrder, f64) -> bool,
+    is_dead: IsDead,
 }
 
 impl World for Changing {
@@ -87,7 +87,7 @@ fn alternate(of: [&Attachment; 2], spans: &[f64], end: f64) -> VecDeque<(Moment,
 fn events(
     settings: Settings,
     changes: VecDeque<(Moment, Attachment)>,
-    is_dead: fn(&ProbeOrder, f64) -> bool,
+    is_dead: IsDead,
     end: f64,
 ) -> (Vec<Event>, State) {
     let mut replay = Replay::new(settings, Changing { changes, is_dead });
@@ -102,11 +102,7 @@ fn left_after(settings: Settings, changes: VecDeque<(Moment, Attachment)>) -> f6
 }
 
 /// The same counted from then where it `is_dead` otherwise, or not at all.
-fn left_if(
-    settings: Settings,
-    changes: VecDeque<(Moment, Attachment)>,
-    is_dead: fn(&ProbeOrder, f64) -> bool,
-) -> f64 {
+fn left_if(settings: Settings, changes: VecDeque<(Moment, Attachment)>, is_dead: IsDead) -> f64 {
     let (events, _) = events(settings, changes, is_dead, DIES + 30.0);
     let left = events.iter().find(|event| {
         let line = line(event);
@@ -455,8 +451,11 @@ fn a_short_silence_in_which_the_next_hop_changes_is_over_with_the_first_answer()
     }
 }
 
+/// Whether the link is dead for a probe at a time.
+type IsDead = fn(&ProbeOrder, f64) -> bool;
+
 /// Fiber is silent for so many seconds.
-const SILENCES: [(f64, fn(&ProbeOrder, f64) -> bool); 4] = [
+const SILENCES: [(f64, IsDead); 4] = [
     (0.8, |order, now| dies(order, now) && now < DIES + 0.8),
     (1.0, |order, now| dies(order, now) && now < DIES + 1.0),
     (1.3, |order, now| dies(order, now) && now < DIES + 1.3),
