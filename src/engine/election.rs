@@ -179,13 +179,13 @@ impl ElectionTerms<'_> {
         }
     }
 
-    /// It was ready to take the traffic back before `failback_window` was open.
+    /// It was ready to take the traffic back before `failback_window` was open, and no operator asks for it.
     fn has_waited_for_window(&self, candidate: &Candidate<'_>) -> bool {
         match self.failover.failback {
-            Failback::OpenSince(since) => {
+            Failback::OpenSince(since) if !self.is_asked => {
                 candidate.well_since + self.failover.failback_after < since
             }
-            Failback::Auto | Failback::Manual | Failback::Closed => false,
+            Failback::Auto | Failback::Manual | Failback::Closed | Failback::OpenSince(_) => false,
         }
     }
 

@@ -231,6 +231,14 @@ fn an_operator_moves_the_traffic_back_at_any_hour() {
         site.run(60);
         assert_eq!(site.follow(command), ["switch lte -> fiber"]);
     }
+    // Within the hours it is a switch by hand as well, and none of the schedule.
+    let mut site = Site::new(window("02:00-05:00"), "2026-11-28T00:50:00Z", WINTER);
+    site.run(5);
+    fail_over(&mut site);
+    assert_eq!(causes(&site.run(10)), [SwitchCause::Schedule]);
+    site.follow(Command::switch(name("lte")));
+    let back = site.replay.input(Input::Command(Command::Auto.into()));
+    assert_eq!(causes(&back), [SwitchCause::Failback]);
 }
 
 #[test]
