@@ -36,6 +36,7 @@ mod mwan3;
 mod networks;
 mod page;
 mod pending;
+mod planned;
 mod probe_reports;
 mod reload;
 mod resume;
@@ -71,6 +72,7 @@ use crate::daemon::kernel_side::KernelSide;
 use crate::daemon::metrics_door::SnapshotRequest;
 use crate::daemon::networks::{Netifd, network_of};
 use crate::daemon::pending::{PendingEvents, SwitchView};
+use crate::daemon::planned::PlannedSwitchTask;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::tasks::TaskReport;
 use crate::engine::action::{Action, Departure, DepartureCause};
@@ -142,6 +144,7 @@ struct Daemon {
     drains: DrainTasks,
     drill: DrillTask,
     told_time: ToldTime,
+    planned: PlannedSwitchTask,
     tasks: mpsc::Receiver<TaskReport>,
     supervisor: Supervisor,
 }
@@ -154,6 +157,7 @@ enum Wake {
     Call(Option<Call>),
     Networks(Networks),
     Metrics(SnapshotRequest),
+    Planned,
     Timeout,
 }
 
@@ -178,6 +182,7 @@ impl Daemon {
             drains: DrainTasks::new(outbox.clone()),
             drill: DrillTask::new(outbox),
             told_time: ToldTime::default(),
+            planned: PlannedSwitchTask::default(),
             tasks,
             supervisor: Supervisor::of_environment(),
             config,
@@ -213,10 +218,12 @@ impl Daemon {
                 Wake::Call(None) => anyhow::bail!("the control socket has ended"),
                 Wake::Networks(networks) => self.follow(networks),
                 Wake::Metrics(request) => self.hand_over(request),
+                Wake::Planned => self.end_wait(),
                 Wake::Timeout => self.time_has_passed(),
             }
             let now = self.clock.now();
             if self.kernel.is_known() {
+                self.review_wait();
                 self.tell_time(now);
                 self.act(now);
                 self.announcer.sum_up_repeats(now);
@@ -244,6 +251,7 @@ impl Daemon {
             // A part of this agent has the other end.
             Some(report) = self.tasks.recv() => Wake::Task(report),
             news = self.drill.caller_gone() => Wake::Task(TaskReport::Drill(news)),
+            () = self.planned.over() => Wake::Planned,
             networks = self.netifd.changed() => Wake::Networks(networks),
             call = self.control.calls.recv(), if is_known => Wake::Call(call),
             request = self.announcer.metrics.requested(), if is_known => Wake::Metrics(request),
@@ -422,6 +430,7 @@ impl Daemon {
 
     async fn stop(mut self, on_stop: OnStop) -> anyhow::Result<()> {
         self.supervisor.stopping();
+        self.end_wait();
         self.stop_drill();
         // A supervisor may send both signals, and each may reach another thread of this process.
         let hand_over = timeout(SECOND_THOUGHT, signals::hand_over(&mut self.tasks)).await;

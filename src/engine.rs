@@ -41,6 +41,7 @@ pub mod outage;
 pub mod passive;
 mod path_trace;
 pub mod phase;
+mod planned;
 mod prefixes;
 mod probe_rate;
 pub mod quality;

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::now;
@@ -43,6 +43,8 @@ pub(super) struct News {
     pub(super) record: EventRecord,
     pub(super) told: Instant,
     pub(super) directory: Arc<Path>,
+    /// Dropped with the event, when all programs are done with it.
+    pub(super) _done: Option<oneshot::Sender<()>>,
 }
 
 /// How long hooks may take.

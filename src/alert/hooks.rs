@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn, spawn_blocking};
 use tokio::time::timeout;
 
@@ -90,11 +90,28 @@ impl Hooks {
             Lane::News => &self.news,
         };
         // The receiver is gone only when the runtime ends.
-        let _ = lane.send(Arc::new(News {
+        let _ = lane.send(Arc::new(self.news_of(record)));
+    }
+
+    fn news_of(&self, record: &EventRecord) -> News {
+        News {
             record: record.clone(),
             told: now(),
             directory: Arc::clone(&self.directory),
-        }));
+            _done: None,
+        }
+    }
+
+    /// Runs them for the news of something that is about to happen: the receiver is closed when all have ended.
+    pub fn tell_before(&self, record: &EventRecord) -> oneshot::Receiver<()> {
+        let (done, ended) = oneshot::channel();
+        let news = News {
+            _done: Some(done),
+            ..self.news_of(record)
+        };
+        // The receiver is gone only when the runtime ends.
+        let _ = self.news.send(Arc::new(news));
+        ended
     }
 
     /// Waits for the programs to take what they were told, for two seconds at most. What still runs then

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::history_query::{HistoryRange, HistoryReader};
 use super::metrics::AgentMetrics;
 use super::networks::Netifd;
@@ -69,6 +71,12 @@ impl Announcer {
         }
         self.metrics.announced(record, now);
         self.watchers.publish(record, status);
+    }
+
+    /// Lets hooks know of what is about to happen; closed when all have ended. None: there are none.
+    pub(super) fn announce_before(&self, record: &EventRecord) -> Option<oneshot::Receiver<()>> {
+        let hooks = self.hooks.as_ref()?;
+        Some(hooks.tell_before(record))
     }
 
     /// Logs the events that were counted so far and are due.

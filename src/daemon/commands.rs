@@ -1,5 +1,6 @@
 //! Requests of operators to a running agent, by socket, ubus or CLI.
 
+use super::planned::SwitchOccasion;
 use super::{Daemon, mwan3};
 use crate::control::{Call, Request, Response};
 use crate::engine::command::{Caller, Command, IssuedCommand};
@@ -7,8 +8,20 @@ use crate::engine::input::Input;
 use crate::engine::status::{Choices, Draining};
 
 impl Daemon {
-    /// Answers a request, now or when its result is known.
+    /// Answers a request, after the hooks where it brings about a planned switch.
     pub(super) fn answer(&mut self, call: Call) {
+        if matches!(call.request, Request::Command(_) | Request::Reload) {
+            // One that waits comes first.
+            self.end_wait();
+        }
+        let planned = self.planned_by(&call);
+        if let Some(SwitchOccasion::Call(call)) = self.hold(SwitchOccasion::Call(call), planned) {
+            self.answer_now(call);
+        }
+    }
+
+    /// Answers a request, now or when its result is known.
+    pub(super) fn answer_now(&mut self, call: Call) {
         let response = match &call.request {
             Request::Watch => {
                 let status = self.status();

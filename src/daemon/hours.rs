@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Daemon;
 use super::clock::Clock;
+use super::planned::SwitchOccasion;
 use crate::engine::input::Input;
 use crate::engine::status::RuleStatus;
 use crate::units::Moment;
@@ -27,10 +28,11 @@ impl ToldTime {
 }
 
 impl Daemon {
-    /// When the engine is to be told the time.
+    /// When the engine is to be told the time; none while that waits for hooks.
     pub(super) fn time_due(&self) -> Option<Moment> {
         let needs_time = self.config.engine.needs_time();
-        needs_time.then(|| self.told_time.due.unwrap_or(Moment::START))
+        let is_waited_for = needs_time && !self.planned.holds_time();
+        is_waited_for.then(|| self.told_time.due.unwrap_or(Moment::START))
     }
 
     /// Tells it when that is due.
@@ -38,6 +40,14 @@ impl Daemon {
         if self.time_due().is_none_or(|due| now < due) {
             return;
         }
+        let planned = self.planned_at(Clock::zoned());
+        if self.hold(SwitchOccasion::Time, planned).is_some() {
+            self.tell_time_now(now);
+        }
+    }
+
+    /// Tells it now.
+    pub(super) fn tell_time_now(&mut self, now: Moment) {
         if self.told_time.due.is_some() {
             // What has gone through until now is of the period until now.
             let traffic = self.kernel.all_counters();

@@ -186,6 +186,20 @@ impl Drills {
         self.running = Some(Box::new(Drill::of(uplink, lasts, now)));
     }
 
+    /// The uplink whose drill this time would begin.
+    pub(super) fn due_at(
+        &self,
+        view: EngineView<'_>,
+        time: ZonedTime,
+        now: Moment,
+    ) -> Option<UplinkId> {
+        let mut schedule = self.schedule;
+        let is_due = schedule.is_due(view.settings.drill.schedule, time, now);
+        let leader = view.groups.default_group().leader().filter(|_| is_due)?;
+        let is_hindered = self.obstacle(view, view.uplink(leader)?, now).is_some();
+        (!is_hindered).then_some(leader)
+    }
+
     /// Takes what the wall clock shows, and begins a drill that is due; the event of one that cannot begin.
     pub(super) fn at_time(
         &mut self,

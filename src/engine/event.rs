@@ -9,6 +9,7 @@ pub mod broken_at;
 pub mod cause;
 mod delivery;
 pub mod drill;
+mod planned_switch;
 pub mod record;
 mod soft_switch;
 mod values;
@@ -23,6 +24,7 @@ use self::broken_at::BrokenAt;
 use self::cause::SwitchCause;
 pub use self::delivery::{Delivery, Lane, Repetition, Severity, StandbyOrder, Urgency};
 use self::drill::DrillChange;
+pub use self::planned_switch::PlannedSwitch;
 pub use self::soft_switch::SoftSwitch;
 use self::values::ChangeValues;
 pub use self::values::Side;
@@ -100,6 +102,8 @@ event_kinds! {
     AllowanceReached "allowance.reached" Warning Batched Lane::News, Each;
     /// Other uplinks carry the traffic.
     Switch "switch" Info AtOnce Lane::News, Each;
+    /// An operator or a schedule is about to move the traffic: for hooks alone.
+    SwitchPlanned "switch.planned" Info Batched Lane::News, Each;
     /// New connections go by other uplinks, or by those again that carry the traffic.
     SwitchSoft "switch.soft" Info Batched Lane::News, Each;
     /// The traffic is pinned to an uplink that is not usable.
@@ -283,6 +287,8 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outage_ms: Option<NonZeroU32>,
     },
+    /// The traffic is about to go another way, as planned.
+    PlannedSwitch(PlannedSwitch),
     /// New connections go another way, established ones stay; or they come back.
     SoftSwitch(SoftSwitch),
     /// The traffic stays pinned to an uplink that is of no use, although another one is usable.
@@ -417,6 +423,7 @@ impl Change {
             } => {
                 ChangeValues::of_switch((group.as_ref(), *family), (from, to), (*cause, *outage_ms))
             }
+            Self::PlannedSwitch(switch) => switch.values(),
             Self::SoftSwitch(switch) => switch.values(),
             Self::Stranded { uplink, interface } => {
                 ChangeValues::of_uplink(EventKind::SwitchStranded, uplink, interface)

@@ -380,13 +380,28 @@ impl Group {
         view: GroupView<'_>,
         is_out: impl Fn(&Uplink, Family) -> bool,
     ) -> [Vec<UplinkId>; Family::ROUTED.len()] {
+        self.carriers_by_choice(view, (self.by_hand, false), is_out)
+    }
+
+    /// The same if an operator had chosen this uplink, or asked for the best ones.
+    pub(super) fn carriers_by_choice(
+        &self,
+        view: GroupView<'_>,
+        (by_hand, is_asked): (Option<ManualChoice>, bool),
+        is_out: impl Fn(&Uplink, Family) -> bool,
+    ) -> [Vec<UplinkId>; Family::ROUTED.len()] {
         let ways = &Ways::of(view.uplinks);
         let mut members = self.members(view);
         for member in &mut members {
             let uplink = &view.uplinks[member.id().index()];
             member.suppose(|family| is_out(uplink, family), ways);
         }
-        let decision = allocate(&self.allocation, self.terms(view, ways), members);
+        let terms = AllocationTerms {
+            by_hand,
+            is_asked,
+            ..self.terms(view, ways)
+        };
+        let decision = allocate(&self.allocation, terms, members);
         Family::ROUTED.map(|family| decision.allocation.carriers_of(family, ways))
     }
 

@@ -28,6 +28,7 @@ mod machine;
 mod memory;
 mod next_hops;
 mod path_trace;
+mod planned;
 mod prefixes;
 mod properties;
 mod replay;

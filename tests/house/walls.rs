@@ -23,7 +23,10 @@ const REASON: &str = "Large:";
 /// The layers of the engine, from the top: a file imports files of its own layer and of those below it. A file
 /// without a line is about all uplinks and groups, in the layer below `Engine`.
 const ENGINE_LAYERS: &[(&str, &[&str])] = &[
-    ("Engine", &["engine.rs", "follow.rs", "resume.rs"]),
+    (
+        "Engine",
+        &["engine.rs", "follow.rs", "planned.rs", "resume.rs"],
+    ),
     ("all uplinks and groups", &[]),
     ("group", &["common_outage.rs", "group.rs", "group/"]),
     (

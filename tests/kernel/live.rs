@@ -27,6 +27,7 @@ mod no_ipv6;
 mod options;
 mod path_cut;
 mod path_trace;
+mod planned;
 mod prefixes;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

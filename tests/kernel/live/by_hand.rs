@@ -102,10 +102,19 @@ impl Site {
     }
 
     pub(super) fn say(&self, words: &[&str]) -> Output {
+        self.client(words).output().expect("the program")
+    }
+
+    /// The same, which is not waited for.
+    pub(super) fn ask(&self, words: &[&str]) -> Child {
+        self.client(words).spawn().expect("the program")
+    }
+
+    fn client(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_uplinkd"));
         command.args(words).arg("--socket");
         command.arg(self.path("control.sock"));
-        command.output().expect("the program")
+        command
     }
 
     /// The status, as soon as `is_so`.

@@ -4,6 +4,8 @@
     reason = "the agent goes by the wall clock"
 )]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
@@ -75,6 +77,67 @@ fn rules_come_and_go_with_their_hours_and_no_lookup_fails_meanwhile() {
         assert!(
             log.contains("a rule begins to apply") && log.contains("a rule no longer applies"),
             "{log}"
+        );
+    });
+}
+
+/// The hook is told of it before, and the agent answers meanwhile.
+#[test]
+fn a_failback_in_the_first_minute_of_its_hours_comes_after_the_hook_that_is_told_of_it() {
+    netns::run(async |world| {
+        let _beyond = answered(&world).await;
+        let files = tempfile::tempdir().expect("a directory");
+        let hooks = files.path().join("hooks.d");
+        fs::create_dir(&hooks).expect("a directory");
+        let notes = files.path().join("notes");
+        let hook = format!(
+            "#!/bin/sh\ncase $UPLINKD_EVENT in switch*) ;; *) exit 0 ;; esac\n\
+             echo \"$UPLINKD_EVENT $UPLINKD_FROM $UPLINKD_TO\" >> {}\n",
+            notes.display()
+        );
+        fs::write(hooks.join("note"), hook).expect("a hook");
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(hooks.join("note"), mode).expect("it is ours");
+        let turn = next_minute().to_string();
+        let time = turn.rsplit(' ').next().expect("a time");
+        let window = format!(
+            "[failover]\nfailback_after = \"1s\"\nfailback_window = \"{time}-{}\"\n",
+            before(time)
+        );
+        let keys = format!("hooks = '{}'\n", hooks.display());
+        let site = Site::with("state", &keys, &[window, probes()].concat());
+        site.status(|status| {
+            status["active"][0] == "fiber" && status["uplinks"][1]["state"] == "up"
+        })
+        .await;
+        world.set_up(FIBER, false).await;
+        site.status(|status| status["active"][0] == "lte").await;
+        world.set_up(FIBER, true).await;
+        world.add_default(FIBER, VIA_FIBER).await;
+        let waits = site
+            .status(|status| status["uplinks"][0]["waits"]["for"] == "failback_window")
+            .await;
+        assert!(waits["uplinks"][0]["waits"]["until"].is_string(), "{waits}");
+        let begun = Instant::now();
+        loop {
+            let status = site.status(|_| true).await;
+            if status["active"][0] == "fiber" {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(90), "{}", site.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let told = || fs::read_to_string(&notes).unwrap_or_default();
+        let is_told = async {
+            while !told().contains("switch lte fiber\n") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, is_told).await.expect("the hook is run");
+        let told = told();
+        assert!(
+            told.ends_with("switch.planned lte fiber\nswitch lte fiber\n"),
+            "{told}"
         );
     });
 }
