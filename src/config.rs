@@ -56,6 +56,7 @@ mod toml_text;
 mod uci_text;
 mod uci_tree;
 mod uplinks;
+pub mod wireguard;
 pub mod write;
 
 use std::fs::File;

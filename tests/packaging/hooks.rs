@@ -266,6 +266,157 @@ fn a_cold_uplink_is_brought_up_by_the_program_that_manages_its_interface() {
     assert_eq!(desk.standby("standby.up"), "standby.d/fiber up eth1");
 }
 
+/// `sleep` is a stand-in that does not.
+#[test]
+fn dynamic_dns_looks_once_after_several_switches_of_the_default_group() {
+    let desk = Desk::new(&["updater"]);
+    desk.script("sleep", "/bin/sleep 0.2");
+    desk.add("init", "[ \"$1\" = enabled ]");
+    let signalled = desk.path("signalled");
+    let waits = format!(
+        "trap 'echo USR2 >> {}; exit' USR2; while :; do /bin/sleep 0.05; done",
+        signalled.display()
+    );
+    desk.script("inadyn", &waits);
+    let mut inadyn = Command::new(desk.path("inadyn")).spawn().expect("sh");
+    fs::write(desk.path("inadyn.pid"), inadyn.id().to_string()).expect("a file");
+    let paths = ["updater", "init", "inadyn.pid", "run"].map(|name| desk.path(name));
+    let [updater, init, pid, run] = paths.each_ref().map(|path| path.to_str().expect("text"));
+    let more = [
+        ("DDNS_UPDATER", updater),
+        ("DDNS_INIT", init),
+        ("INADYN_PID", pid),
+        ("RUN", run),
+    ];
+    let of_group = [&more[..], &[("UPLINKD_GROUP", "voice")]].concat();
+    desk.run("ddns", "uplink.down", "down", &more);
+    desk.run("ddns", "switch", "lte", &of_group);
+    assert!(desk.is_at_rest());
+    for to in ["lte", "fiber", "lte"] {
+        assert!(desk.run("ddns", "switch", to, &more).status.success());
+    }
+    assert!(comes_true(|| desk.is_at_rest() && desk.is_at_rest()));
+    assert_eq!(desk.read("calls"), "init enabled\nupdater -- start\n");
+    assert!(comes_true(|| desk.read("signalled") == "USR2\n"));
+    inadyn.wait().expect("it ends");
+}
+
+/// `wg`, `uci`, `ip` and `uplinkd` are stand-ins that write down how they were called.
+#[test]
+fn tunnels_are_led_to_the_uplink_that_carries_and_routes_by_another_go() {
+    let desk = Desk::new(&[]);
+    desk.script(
+        "uplinkd",
+        "[ \"$2\" = --json ] && echo '{\"interface\":\"eth1\"},{\"interface\":\"wwan0\"}' && exit\n\
+         [ \"$2\" = lte ] && echo '{\"interface\":\"wwan0\",\"tier\":2}' || echo '{\"interface\":\"eth1\"}'",
+    );
+    let calls = desk.path("calls");
+    let calls = calls.display();
+    desk.script(
+        "wg",
+        &format!(
+            "case \"$*\" in\n\
+             'show interfaces') echo wg0 wg1 wwan0 pinned ;;\n\
+             'show pinned fwmark') echo 0x75700001 ;;\n\
+             'show wg1 fwmark') echo 0xca6c ;;\n\
+             *fwmark) echo off ;;\n\
+             'show wg0 endpoints') printf 'k0=\\t192.0.2.7:51820\\nk1=\\t(none)\\nk2=\\t[2001:db8::7]:5\\n' ;;\n\
+             'show wg1 endpoints') printf 'k3+/=\\t198.51.100.3:51820\\nk4=\\t198.51.100.4:7\\n' ;;\n\
+             *no.such.name*) echo wg \"$@\" >> {calls}; exit 1 ;;\n\
+             *) echo wg \"$@\" >> {calls} ;;\n\
+             esac"
+        ),
+    );
+    desk.script(
+        "uci",
+        "shift\ncase $2 in\n\
+         'network.@wireguard_wg0[0].public_key') echo other= ;;\n\
+         'network.@wireguard_wg0[1].public_key') echo k0= ;;\n\
+         'network.@wireguard_wg0[1].endpoint_host') echo vpn.example.net ;;\n\
+         'network.wg1.nohostroute') echo 1 ;;\n\
+         *) exit 1 ;;\n\
+         esac",
+    );
+    desk.script(
+        "ip",
+        &format!(
+            "case \"$*\" in\n\
+             *'show exact 192.0.2.7'*) echo '192.0.2.7 via 10.1.0.1 dev eth1 proto static metric 10' ;;\n\
+             *'show exact 2001:db8::7'*) echo '2001:db8::7 via fe80::1 dev wwan0 proto static' ;;\n\
+             *) echo ip \"$@\" >> {calls} ;;\n\
+             esac"
+        ),
+    );
+    fs::create_dir(desk.path("wireguard")).expect("a directory");
+    let file = "[Interface]\nPrivateKey = p=\n[Peer]\nEndpoint = no.such.name:1\nPublicKey = k4=\n\
+                [Peer]\nPublicKey = k3+/= # ours\nEndpoint = home.example.net:51820\n";
+    fs::write(desk.path("wireguard/wg1.conf"), file).expect("a file");
+    let conf = desk.path("wireguard");
+    let conf = [("WG_CONF", conf.to_str().expect("text"))];
+    desk.run("wireguard", "uplink.down", "down", &conf);
+    assert_eq!(desk.read("calls"), "");
+    let output = desk.run("wireguard", "switch", "lte", &conf);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(
+        desk.read("calls").lines().collect::<Vec<_>>(),
+        [
+            "ip -4 route del 192.0.2.7 dev eth1 table main",
+            "wg set wg0 peer k0= endpoint vpn.example.net:51820",
+            "wg set wg0 peer k2= endpoint [2001:db8::7]:5",
+            "wg set wg1 peer k3+/= endpoint home.example.net:51820",
+            "wg set wg1 peer k4= endpoint no.such.name:1",
+            "wg set wg1 peer k4= endpoint 198.51.100.4:7",
+        ]
+    );
+}
+
+/// `uci`, `uplinkd` and the program of sqm-scripts are stand-ins that write down how they were called.
+#[test]
+fn a_shaper_takes_the_rates_of_the_uplink_that_carries() {
+    let desk = Desk::new(&["run.sh"]);
+    desk.script(
+        "uplinkd",
+        "[ \"$2\" = lte ] && echo '{\"interface\":\"wwan0\"}' || echo '{\"interface\":\"eth1\"}'",
+    );
+    let calls = desk.path("calls");
+    desk.script(
+        "uci",
+        &format!(
+            "case \"$*\" in\n\
+             '-q get sqm.lan.interface') echo br-lan ;;\n\
+             '-q get sqm.lan.download') echo 90000 ;;\n\
+             '-q get sqm.lan.upload') echo 9000 ;;\n\
+             set*) echo uci \"$@\" >> {} ;;\n\
+             *) exit 1 ;;\n\
+             esac",
+            calls.display()
+        ),
+    );
+    fs::create_dir(desk.path("sqm.d")).expect("a directory");
+    fs::create_dir(desk.path("state")).expect("a directory");
+    fs::write(desk.path("state/eth1.state"), "").expect("a file");
+    fs::write(desk.path("sqm.d/lte"), "lan 20000 4000\nnone 1 1\n").expect("a file");
+    fs::write(desk.path("sqm.d/fiber"), "lan 90000 9000\n").expect("a file");
+    let paths = ["sqm.d", "run.sh", "state"].map(|name| desk.path(name));
+    let [rates, program, state] = paths.each_ref().map(|path| path.to_str().expect("text"));
+    let more = [("SQM_D", rates), ("SQM_RUN", program), ("SQM_STATE", state)];
+    // In force already, and running.
+    assert!(desk.run("sqm", "switch", "fiber", &more).status.success());
+    assert_eq!(desk.read("calls"), "");
+    assert!(desk.run("sqm", "switch", "lte", &more).status.success());
+    assert_eq!(
+        desk.read("calls").lines().collect::<Vec<_>>(),
+        [
+            "uci set sqm.lan.download=20000",
+            "uci set sqm.lan.upload=4000",
+            "run.sh stop br-lan",
+            "run.sh start br-lan",
+            "run.sh start wwan0",
+        ]
+    );
+}
+
 #[test]
 fn every_hook_is_a_program_for_any_posix_shell() {
     let shells = ["sh", "dash", "busybox"].into_iter();

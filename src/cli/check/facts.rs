@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::alert::{HookFiles, utc_offset};
 use crate::cli::history::now;
 use crate::config::Config;
+use crate::config::wireguard::with_host_routes;
 use crate::engine::settings::UplinkSettings;
 use crate::kernel::{
     self, FlowMemoryState, ForeignObjects, ReversePathFilter, looks_at_marks, reverse_path_filter,
@@ -45,6 +46,8 @@ pub(super) struct Facts {
     pub(super) hooks: HookFiles,
     /// This machine forwards packets between its interfaces.
     pub(super) is_forwarding: bool,
+    /// Tunnels whose endpoints netifd gives a route by one uplink.
+    pub(super) pinned_tunnels: Vec<String>,
     /// What the wall clock shows.
     pub(super) clock: Option<ZonedTime>,
     /// What this process may do.
@@ -161,6 +164,9 @@ impl Facts {
             has_network_manager: Path::new("/run/NetworkManager").exists(),
             hooks: HookFiles::of(&config.agent.hooks),
             is_forwarding: number("net/ipv4/ip_forward").is_ok_and(|number| number != 0),
+            pinned_tunnels: fs::read_to_string("/etc/config/network")
+                .map(|network| with_host_routes(&network))
+                .unwrap_or_default(),
             clock: Some(clock()),
             capabilities: Capabilities::of(&status),
             has_resilient_groups: kernel::has_resilient_groups()?,

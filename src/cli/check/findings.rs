@@ -30,6 +30,7 @@ pub(super) fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(clashes::clashes(config, facts));
     findings.extend(flow_memory::findings(config, facts));
     findings.extend(on_own_routes(config, facts));
+    findings.extend(on_pinned_tunnels(facts));
     findings.extend(hooks::on_files(facts));
     for uplink in &config.engine.uplinks {
         findings.extend(on_only_target(uplink));
@@ -134,6 +135,15 @@ fn on_refusing_groups(config: &Config) -> impl Iterator<Item = Finding> {
         let remedy =
             "nothing to do if it must not use other uplinks; otherwise when_none = \"rest\"";
         finding(Note, &format!("group {}", group.name), what, remedy)
+    })
+}
+
+fn on_pinned_tunnels(facts: &Facts) -> impl Iterator<Item = Finding> {
+    facts.pinned_tunnels.iter().map(|network| {
+        let what = "has no `nohostroute`: netifd gives its endpoint a route by the uplink that is active when it comes up, \
+                    and the tunnel stays there when that uplink fails";
+        let remedy = format!("uci set network.{network}.nohostroute=1; uci commit network; ifup {network}");
+        finding(Warning, &format!("WireGuard {network}"), what, remedy)
     })
 }
 

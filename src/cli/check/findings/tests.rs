@@ -102,6 +102,7 @@ fn good() -> Facts {
             ..HookFiles::default()
         },
         is_forwarding: true,
+        pinned_tunnels: Vec::new(),
         clock: Some(clock("2026-11-28T15:41:00Z")),
         capabilities: Capabilities {
             net_admin: true,
@@ -839,4 +840,16 @@ fn the_clock_by_which_hours_go_is_shown_and_one_that_is_not_set_is_a_warning() {
         "{warned:?}"
     );
     assert_eq!(said(TWO_UPLINKS, &facts), [""; 0]);
+}
+
+#[test]
+fn a_tunnel_whose_endpoint_has_a_route_of_its_own_is_a_warning() {
+    let mut facts = good();
+    facts.pinned_tunnels = vec!["wg0".to_owned()];
+    let warned = said(TWO_UPLINKS, &facts);
+    assert_eq!(warned.len(), 1);
+    assert!(
+        warned[0].starts_with("Warning WireGuard wg0: has no `nohostroute`"),
+        "{warned:?}"
+    );
 }
