@@ -57,7 +57,7 @@ fn main() -> io::Result<()> {
     writeln!(
         out,
         "HTML    {:?}",
-        median(|| html::file(&subject, &[]).len())
+        median(|| html::file(&subject, &[], None).len())
     )?;
     writeln!(
         out,

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::engine::event::broken_at::BrokenAt;
 use crate::engine::event::drill::DrillFindings;
 use crate::engine::event::record::EventRecord;
-use crate::engine::status::AllowanceStatus;
+use crate::engine::status::{AllowanceStatus, Status};
 use crate::samples::SampleBook;
 use crate::units::{Timestamp, UplinkName};
 use ledger::Ledger;
@@ -192,6 +192,15 @@ impl Report {
     /// The report on a subject.
     pub fn of(subject: &Subject<'_>) -> Self {
         Self::of_ledger(subject, &Ledger::of_subject(subject, Duration::ZERO))
+    }
+
+    /// Takes what is used of allowances in their present period, if an agent runs.
+    pub fn add_allowances(&mut self, status: Option<&Status>) {
+        for uplink in &mut self.uplinks {
+            let known = status.iter().flat_map(|status| &status.uplinks);
+            let mut known = known.filter(|known| known.name == uplink.name);
+            uplink.allowance = known.next().and_then(|known| known.allowance);
+        }
     }
 
     fn of_ledger(subject: &Subject<'_>, ledger: &Ledger) -> Self {

@@ -11,7 +11,6 @@ use super::command::unexpected;
 use super::connection::{CONNECTION, Connection};
 use super::history;
 use super::output::{self, list, paragraph, short};
-use super::status::allowance;
 use super::syntax::{self, Argument, ArgumentForm, CommandForm, CommandRow, Given};
 use crate::config::{Config, ConfigError, printable};
 use crate::control::{Request, Response};
@@ -112,7 +111,7 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     if let Some(path) = &arguments.html {
         let uplinks = config.iter().flat_map(|config| &config.engine.uplinks);
         let limits: Vec<_> = uplinks.map(UplinkLimits::of).collect();
-        let page = html::file(&subject, &limits);
+        let page = html::file(&subject, &limits, status.as_deref());
         if path.as_os_str() == "-" {
             output::print(&page)?;
         } else {
@@ -122,11 +121,7 @@ fn run(arguments: &ReportArguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::of(&subject);
-    for uplink in &mut report.uplinks {
-        let known = status.iter().flat_map(|status| &status.uplinks);
-        let mut known = known.filter(|known| known.name == uplink.name);
-        uplink.allowance = known.next().and_then(|known| known.allowance);
-    }
+    report.add_allowances(status.as_deref());
     output::print(&if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else if arguments.csv_uplinks {
@@ -366,7 +361,7 @@ fn traffic_line(uplink: &UplinkReport) -> Option<String> {
 
 /// What is used of its allowance, if that is known.
 fn allowance_line(uplink: &UplinkReport) -> Option<String> {
-    let words = allowance::words(uplink.allowance.as_ref()?);
+    let words = uplink.allowance.as_ref()?.words();
     Some(format!("allowance of {}: {words}\n", uplink.name))
 }
 
@@ -405,7 +400,7 @@ fn line(outage: &OutageReport) -> String {
 /// RFC 4180. What is not known is empty.
 fn uplinks_csv(uplinks: &[UplinkReport]) -> String {
     let mut text = "uplink,available_percent,available_s,outage_s,outages,longest_outage_s,degraded_s,planned_s,\
-                    carried_s,receive_bytes,transmit_bytes,probe_bytes\r\n"
+                    carried_s,receive_bytes,transmit_bytes,probe_bytes,allowance_bytes,allowance_used_bytes\r\n"
         .to_owned();
     for uplink in uplinks {
         let Availability {
@@ -416,6 +411,7 @@ fn uplinks_csv(uplinks: &[UplinkReport]) -> String {
             longest_outage_s,
         } = uplink.availability;
         let count = |count: usize| Some(count as u64);
+        let allowance = uplink.allowance.as_ref();
         let _ = write!(text, "{},", uplink.name);
         text.extend(available_percent.map(|percent| format!("{percent:.4}")));
         let numbers = [
@@ -429,6 +425,8 @@ fn uplinks_csv(uplinks: &[UplinkReport]) -> String {
             uplink.receive_bytes,
             uplink.transmit_bytes,
             uplink.probe_bytes,
+            allowance.map(|allowance| allowance.limit_bytes.0),
+            allowance.map(|allowance| allowance.used_bytes.0),
         ];
         for number in numbers {
             text.push(',');

@@ -80,8 +80,13 @@ fn desired_routes(
     let groups = view.groups.ids().filter(|group| *group != GroupId::DEFAULT);
     let refusing = (0_u32..).zip(view.groups.iter().skip(1));
     let refusing = refusing.filter(|(_, group)| group.refuses());
+    let refused = Family::ROUTED.into_iter().filter(|family| {
+        let mut uplinks = view.uplinks.iter();
+        uplinks.any(|uplink| uplink.is_off() && uplink.attachment().paths.contains_key(family))
+    });
     let traffic = TrafficRoutes {
         default_group: carrying(GroupId::DEFAULT),
+        refused: refused.collect(),
         groups: groups.map(carrying).collect(),
         refusing: refusing.map(|(place, _)| place).collect(),
         rules: rules.collect(),

@@ -339,6 +339,22 @@ impl AllowanceStatus {
     pub fn is_used_up(&self) -> bool {
         self.used_bytes >= self.limit_bytes
     }
+
+    /// How much of it is used, in words.
+    pub fn words(&self) -> String {
+        let (used, limit, percent) = (self.used_bytes, self.limit_bytes, self.used_percent);
+        let fate = match self.action {
+            _ if !self.is_used_up() => "",
+            AllowanceAction::Warn => ": used up",
+            AllowanceAction::LastResort => ": used up, the last resort",
+            AllowanceAction::Off => ": used up, carries no traffic",
+        };
+        let period = match (self.begins, self.ends) {
+            (Some(begins), Some(ends)) => format!("since {begins}, until {ends}"),
+            (Some(_) | None, _) => "the clock was never set, so no period ends".to_owned(),
+        };
+        format!("{used} of {limit} ({percent} %){fate}; {period}")
+    }
 }
 
 /// What samples take of an uplink: the part of its status that changes all the time.

@@ -10,6 +10,7 @@ use super::{
     UplinkReport,
 };
 use crate::engine::event::broken_at::BrokenAt;
+use crate::engine::status::Status;
 use crate::samples::Account;
 use crate::units::counting::plural;
 use crate::units::{Bytes, Timestamp, UplinkName};
@@ -27,9 +28,10 @@ const SPANS: [(&str, u64); 3] = [
 ];
 
 /// The whole file.
-pub fn file(subject: &Subject<'_>, limits: &[UplinkLimits]) -> String {
+pub fn file(subject: &Subject<'_>, limits: &[UplinkLimits], status: Option<&Status>) -> String {
     let ledger = Ledger::of_subject(subject, Duration::from_secs(SPANS[2].1));
-    let report = Report::of_ledger(subject, &ledger);
+    let mut report = Report::of_ledger(subject, &ledger);
+    report.add_allowances(status);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
@@ -194,7 +196,7 @@ fn summary(html: &mut String, report: &Report) {
             receive_bytes,
             transmit_bytes,
             probe_bytes,
-            // It is of the present period of the plan.
+            // It is of the present period of the plan, and stands below.
             allowance: _,
         } = uplink;
         let bytes = [receive_bytes, transmit_bytes, probe_bytes];
@@ -235,6 +237,12 @@ fn summary(html: &mut String, report: &Report) {
         "<p>The traffic moved {moved}, {planned_switches} of these as planned.{}</p>",
         recovered(&report.recovery).unwrap_or_default()
     );
+    for uplink in &report.uplinks {
+        if let Some(allowance) = &uplink.allowance {
+            let (name, words) = (escaped(&uplink.name), allowance.words());
+            let _ = writeln!(html, "<p>Allowance of {name}: {words}</p>");
+        }
+    }
 }
 
 /// How soon the traffic was back.

@@ -563,7 +563,7 @@ fn the_html_of_a_year_of_four_uplinks_and_2000_outages_is_one_file_and_soon_made
     });
     let limits: Vec<_> = limits.collect();
     let begin = processor_time();
-    let page = html::file(&subject, &limits);
+    let page = html::file(&subject, &limits, None);
     let lasted = processor_time().saturating_sub(begin);
     println!(
         "{} kB of HTML in {lasted:?}, without optimization",
@@ -616,7 +616,7 @@ fn a_picture_shows_an_outage_however_short_and_who_carried_and_samples_where_eve
         samples: &samples,
         rto: None,
     };
-    let page = html::file(&subject, &[]);
+    let page = html::file(&subject, &[], None);
     let bars: Vec<_> = page.split("<svg class=\"bar\"").skip(1).collect();
     assert_eq!(
         bars.len(),

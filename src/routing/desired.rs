@@ -26,6 +26,9 @@ pub struct TrafficRoutes<'a> {
     pub default_group: Carrying,
     /// The paths of each configured group.
     pub groups: Vec<Carrying>,
+    /// The families of which all traffic of the default group is refused where it has no path: the uplink that could
+    /// carry it must not, and a route of other software may lead there.
+    pub refused: SortedSet<Family>,
     /// The groups, by their places from 0, whose traffic is refused where it has no path.
     pub refusing: SortedSet<u32>,
     /// The traffic of each group, by its place from 0; the first match counts.
@@ -100,7 +103,8 @@ const DEFAULT_GROUP: u32 = 0;
 /// state of the links: packets from an address follow its uplink as long as the address exists, deprecated or
 /// not. A flow of an uplink without such a rule goes on by whichever group it belongs to. A group without a route
 /// falls through to the default group, unless its traffic is refused then: a last route of its table, behind the one
-/// by its uplinks, is `unreachable`. Where an uplink has more than [`FEW`] IPv6 addresses in one
+/// by its uplinks, is `unreachable`. So is all other traffic of a family that only uplinks could carry whose allowance is used
+/// up. Where an uplink has more than [`FEW`] IPv6 addresses in one
 /// prefix, such as temporary ones, and no other uplink has one there, one rule for the prefix replaces
 /// theirs.
 pub fn table_mode(
@@ -132,6 +136,10 @@ pub fn table_mode(
         {
             desired.rules.insert(rules.everything_else());
             desired.add(route, DEFAULT_GROUP, numbering, uplinks);
+        } else if traffic.refused.contains(&family) {
+            let table = numbering.carrier_place().table;
+            desired.rules.insert(rules.everything_else());
+            desired.routes.insert(Route::refusal(table, family));
         }
         for group in &traffic.refusing {
             let table = numbering.group_place(*group).table;

@@ -189,6 +189,7 @@ fn a_flow_that_is_remembered_goes_by_its_uplink_before_addresses_and_groups_are_
             ..Numbering::default()
         };
         let traffic = TrafficRoutes {
+            refused: [].into(),
             remembered: [(1, Family::Ipv4), (0, Family::Ipv6)].into(),
             ..TrafficRoutes::from(Carrying::from([(Family::Ipv4, by_fiber.clone())]))
         };
@@ -915,6 +916,7 @@ fn shared_with_a_group(links: &[Link; 2]) -> Desired {
         ..Selector::default()
     };
     let traffic = TrafficRoutes {
+        refused: [].into(),
         default_group: [(Family::Ipv4, vec![path(0, 1), path(1, 3)])].into(),
         groups: vec![[(Family::Ipv4, vec![path(1, 1)])].into()],
         rules: vec![(0, &selector)],

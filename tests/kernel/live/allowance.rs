@@ -4,7 +4,8 @@
 #![expect(clippy::print_stderr, reason = "a figure")]
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, UdpSocket};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use uplinkd::engine::schedule::Spread;
 use uplinkd::kernel::CounterReader;
 
 use super::by_hand::Site;
-use super::metrics::{answered, probes};
+use super::metrics::{TARGET, answered, probes};
 use super::netns::{self, World};
 use super::*;
 
@@ -179,6 +180,27 @@ fn a_used_allowance_takes_the_route_away_at_once_until_it_is_set_right_also_over
         let said = String::from_utf8_lossy(&told.stdout);
         assert_eq!(said, "1 GB of the allowance of lte are used\n");
         held(false).await;
+        // The default route that a DHCP client has in the main table leads nowhere now, and probes go on.
+        let is_refused = || {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
+            let error = socket.connect((TARGET, 9)).err();
+            error.is_some_and(|error| error.kind() == ErrorKind::HostUnreachable)
+        };
+        let wait = async {
+            while !is_refused() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("traffic is refused");
+        let report = site.say(&["report", "--html", "-"]);
+        let report = String::from_utf8_lossy(&report.stdout);
+        assert!(
+            report.contains("Allowance of lte: 1 GB of 1 GB (100 %): used up"),
+            "{report}"
+        );
+        let table = site.say(&["report", "--csv-uplinks"]);
+        let table = String::from_utf8_lossy(&table.stdout);
+        assert!(table.contains(",1000000000,1000"), "{table}");
         site.kill();
         site.start();
         let is_back = |status: &Value| {
@@ -190,8 +212,10 @@ fn a_used_allowance_takes_the_route_away_at_once_until_it_is_set_right_also_over
         let history = site.say(&["history", "--json"]);
         let history = String::from_utf8_lossy(&history.stdout);
         assert!(history.contains("allowance.reached"), "{history}");
+        assert!(is_refused());
         site.say(&["allowance", "lte", "--used", "0B"]);
         held(true).await;
+        assert!(!is_refused());
         let refused = site.say(&["allowance", "fiber", "--used", "1GB"]);
         assert_eq!(refused.status.code(), Some(1));
     });

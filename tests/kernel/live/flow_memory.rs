@@ -165,6 +165,7 @@ impl Site {
         let remembered: SortedSet<_> = places.collect();
         let traffic = usize::from(carrying == LTE);
         let desired = self.agent.desired_with(|attachments| TrafficRoutes {
+            refused: [].into(),
             remembered,
             ..carried_by(&attachments[traffic]).into()
         });

@@ -64,6 +64,7 @@ fn traffic_goes_where_its_group_goes_by_source_port_and_mark_and_the_first_rule_
                 .map(|(group, selector)| (*group, selector))
                 .collect();
             move |attachments: &[Attachment]| TrafficRoutes {
+                refused: [].into(),
                 default_group: carrying(attachments, &[(0, 1)]),
                 groups: groups
                     .map(|place| carrying(attachments, &[(place, 1)]))
@@ -125,6 +126,7 @@ fn the_traffic_of_a_refusing_group_without_a_path_gets_an_unreachable_and_all_ot
         let traffic = |own: Option<usize>| {
             let rules = vec![(0, &port)];
             move |attachments: &[Attachment]| TrafficRoutes {
+                refused: [].into(),
                 default_group: carrying(attachments, &[(0, 1)]),
                 groups: vec![
                     own.map_or_else(Carrying::new, |own| carrying(attachments, &[(own, 1)])),
@@ -186,6 +188,7 @@ fn a_switch_of_sixty_four_groups_replaces_their_default_routes_and_nothing_else(
                 .map(|(place, selector)| (place % 64, selector))
                 .collect();
             move |attachments: &[Attachment]| TrafficRoutes {
+                refused: [].into(),
                 default_group: carrying(attachments, &[(offset, 1)]),
                 groups: (0..64)
                     .map(|group| carrying(attachments, &[((group + offset) % 64, 1)]))

@@ -28,7 +28,7 @@ use crate::extent::extent;
 use crate::host::Host;
 
 /// Answers beyond both uplinks.
-const TARGET: &str = "192.0.2.1";
+pub(super) const TARGET: &str = "192.0.2.1";
 const AT: &str = "127.0.0.1:9464";
 
 /// Two uplinks beyond each of which the target answers, and what is beyond them.

@@ -62,7 +62,8 @@ function table(heads, rows) {
 function why(uplink) {
 	const waits = uplink.waits ? WAITS[uplink.waits.for] || String(uplink.waits.for) : null;
 	const until = waits && uplink.waits.until ? ` (${_('until %s').format(time(uplink.waits.until))})` : '';
-	return waits ? `${uplink.reason}; ${waits}${until}` : uplink.reason;
+	const used = uplink.allowance ? [ _('%s of the allowance is used').format(number(uplink.allowance.used_percent, '%', 1)) ] : [];
+	return [ uplink.reason, ...(waits ? [ waits + until ] : []), ...used ].join('; ');
 }
 
 /* What an uplink carries: the traffic of the default group, and that of the groups. */
