@@ -16,7 +16,19 @@ impl Engine {
         if self.check_at(&command, now).is_err() {
             return;
         }
-        (self.drills).abandon(format!("by `{command}`"), &mut self.uplinks, now);
+        let ends_drill = match &command {
+            Command::Switch { .. }
+            | Command::Auto
+            | Command::Disable { .. }
+            | Command::Enable { .. }
+            | Command::Drill { .. } => true,
+            // What was learnt before a drill comes back after it.
+            Command::Forget { uplink } => self.drills.running() == Some(uplink),
+            Command::Allowance { .. } => false,
+        };
+        if ends_drill {
+            (self.drills).abandon(format!("by `{command}`"), &mut self.uplinks, now);
+        }
         match command {
             Command::Switch { uplink, pin } => {
                 self.pardon(&uplink);

@@ -8,10 +8,10 @@ use uplinkd::engine::event::cause::SwitchCause;
 use uplinkd::engine::event::drill::DrillResult;
 use uplinkd::engine::event::{Change, Event};
 use uplinkd::engine::input::{DrillNews, EarlierDrill, EarlierRun, Input, StreamMeasure};
-use uplinkd::engine::settings::{Failback, Settings};
+use uplinkd::engine::settings::{AllowanceAction, AllowanceSettings, Failback, Settings};
 use uplinkd::engine::state::State;
 use uplinkd::replay::{Replay, World, attached};
-use uplinkd::units::{Bytes, Moment, Timestamp, Wall, ZonedTime};
+use uplinkd::units::{BillingDay, Bytes, Moment, Timestamp, Wall, ZonedTime};
 
 use crate::lossy::{shown, state};
 use crate::support::{at, brief, name, settings, when};
@@ -301,9 +301,47 @@ fn an_outage_after_a_drill_begins_in_the_status_when_it_begins_in_the_history() 
 }
 
 #[test]
+fn what_does_not_concern_a_drill_does_not_end_it() {
+    let mut settings = two();
+    settings.uplinks[1].allowance = Some(Box::new(AllowanceSettings {
+        limit: Bytes(100_000_000_000),
+        day: BillingDay(1),
+        action: AllowanceAction::Warn,
+    }));
+    let mut replay = site(settings);
+    cut(&mut replay, "30s");
+    replay.run_until(at(620.0));
+    let used = "1GB".parse().expect("an amount");
+    let mut events = Vec::new();
+    for command in [
+        Command::Forget {
+            uplink: name("lte"),
+        },
+        Command::Allowance {
+            uplink: name("lte"),
+            used,
+        },
+    ] {
+        events.extend(replay.input(Input::Command(command.into())));
+    }
+    assert!(shown(&replay, "fiber").in_drill);
+    events.extend(replay.run_until(at(631.5)));
+    events.extend(mend(&mut replay, Some(900)));
+    events.extend(replay.run_until(at(640.0)));
+    let result = result(&events).map(|(result, _)| result);
+    assert_eq!(result, Some(DrillResult::Passed), "{:?}", brief(&events));
+}
+
+#[test]
 fn another_command_or_a_reload_ends_a_drill_at_once() {
     let inputs = [
         Input::Command(Command::switch(name("lte")).into()),
+        Input::Command(
+            Command::Forget {
+                uplink: name("fiber"),
+            }
+            .into(),
+        ),
         Input::Settings(Box::new(two())),
     ];
     for input in inputs {
