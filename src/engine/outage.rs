@@ -198,7 +198,6 @@ impl Outage {
     /// The silence that has become an outage, if it has.
     pub fn verdict(&mut self, now: Moment, demand: Demand) -> Option<Silence> {
         let first = self.run.first()?.sent;
-        let answered = self.answered.unwrap_or(first);
         let is_proven = self.evidence(demand) >= demand.threshold();
         let counts_from = demand.counted_from(self.answered, first);
         let is_too_long =
@@ -206,7 +205,7 @@ impl Outage {
         (is_proven || is_too_long).then(|| {
             self.declared.get_or_insert(now);
             Silence {
-                lasts: now.since(answered),
+                lasts: now.since(first),
                 rounds: self.run.len(),
             }
         })
@@ -461,7 +460,7 @@ fn traffic_chances(process: &LossProcess, demand: Demand) -> f64 {
 /// A silence that is an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
-    /// Since the last round that was answered.
+    /// Since the first round was sent that was not answered.
     pub lasts: Duration,
     /// How many rounds were not answered.
     pub rounds: usize,
@@ -494,8 +493,7 @@ mod tests {
             let now = at(100_000_000 + millis);
             outage.failed(now, 1);
             if let Some(silence) = outage.verdict(now, DEMAND) {
-                // The last answer was a second before the silence began.
-                return silence.lasts.saturating_sub(Duration::from_secs(1));
+                return silence.lasts;
             }
         }
         panic!("never given up");

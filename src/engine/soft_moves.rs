@@ -224,6 +224,8 @@ impl SoftMoves {
     ) -> String {
         let silent = one.left(uplinks).find_map(|uplink| {
             let since = uplink.founded_doubt(one.family, self.doubt_of(uplink, one.family))?;
+            // The first probe that was not answered was sent after the last one that was.
+            let since = uplink.silent_since_round().unwrap_or(since).max(since);
             Some((&uplink.settings().name, seconds(now.since(since))))
         });
         match (silent, cause == SwitchCause::Doubt) {

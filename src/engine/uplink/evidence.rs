@@ -545,7 +545,7 @@ mod tests {
         }
         assert_eq!(evidence.doubt(), Doubt::Grave);
         let lasts = found.expect("is an outage").lasts;
-        assert!(lasts < Duration::from_millis(1_700), "{lasts:?}");
+        assert!(lasts < Duration::from_millis(700), "{lasts:?}");
         let answered = Fate::Answered(Duration::ZERO);
         assert_eq!(
             judge(&mut evidence, at(3_000), answered),
