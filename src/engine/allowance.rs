@@ -207,9 +207,10 @@ impl AllowanceTrack {
         self.count.used.0 as f64 * 100.0 / settings.limit.0 as f64
     }
 
-    /// What has been reached, in words.
-    pub fn words(&self, settings: &AllowanceSettings, percent: u8) -> String {
+    /// What is used, in words.
+    pub fn words(&self, settings: &AllowanceSettings) -> String {
         let AllowanceSettings { limit, action, .. } = settings;
+        let percent = self.percent(settings).floor();
         let mut words = format!("{} of {limit} are used ({percent} %)", self.count.used);
         if self.is_used_up(settings) {
             words.push_str(match action {

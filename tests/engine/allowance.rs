@@ -158,7 +158,9 @@ fn what_an_operator_sets_right_is_counted_on_and_announced_if_it_is_news() {
     let mut site = site(AllowanceAction::Warn);
     spend(&mut site, 80);
     assert_eq!(percents(&set_used(&mut site, "78.5GB")), [0; 0]);
-    assert_eq!(percents(&set_used(&mut site, "96GB")), [95]);
+    let told = set_used(&mut site, "96GB");
+    assert_eq!(percents(&told), [95]);
+    assert_eq!(told[0].reason, "96 GB of 100 GB are used (96 %)");
     assert_eq!(percents(&set_used(&mut site, "1GB")), [0; 0]);
     site.input(traffic("fiber", reading(81 * GB)));
     assert_eq!(allowance(&site).used_bytes, Bytes(2 * GB));

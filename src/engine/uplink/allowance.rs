@@ -67,7 +67,7 @@ impl Uplink {
                 interface: settings.interface.clone(),
                 percent,
             };
-            let words = track.words(of, percent);
+            let words = track.words(of);
             out.events
                 .push(Event::new(now, Change::Allowance(change), words));
         }
