@@ -1,19 +1,23 @@
 //! The read model: what the CLI, ubus and the metrics show.
 
+mod allowance;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::detection_time::Learnt;
 use crate::engine::event::broken_at::BrokenAt;
-use crate::engine::settings::{AllowanceAction, Flows, Policy};
+use crate::engine::settings::{Flows, Policy};
 use crate::engine::state::State;
 use crate::routing::Family;
 use crate::units::sorted::SortedMap;
 use crate::units::{
-    Bytes, GroupName, InterfaceName, LocalDay, LocalMinute, Score, Target, Tier, Timestamp,
-    UplinkName, WeeklyHours, WeeklyTime, Weight,
+    Bytes, GroupName, InterfaceName, LocalMinute, Score, Target, Tier, Timestamp, UplinkName,
+    WeeklyHours, WeeklyTime, Weight,
 };
+
+pub use crate::engine::status::allowance::AllowanceStatus;
 
 /// Who chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -315,46 +319,6 @@ pub struct UplinkStatus {
     /// What may go through it in a period, and what has, if that is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<AllowanceStatus>,
-}
-
-/// What may go through an uplink in a period, and what has.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AllowanceStatus {
-    /// So much, both ways.
-    pub limit_bytes: Bytes,
-    /// So much has.
-    pub used_bytes: Bytes,
-    /// The same in percent.
-    pub used_percent: f64,
-    /// What follows when it is used up.
-    pub action: AllowanceAction,
-    /// The first day of the period, by the local clock; `null` while that was never set.
-    pub begins: Option<LocalDay>,
-    /// The first day of the next one.
-    pub ends: Option<LocalDay>,
-}
-
-impl AllowanceStatus {
-    /// It is used up.
-    pub fn is_used_up(&self) -> bool {
-        self.used_bytes >= self.limit_bytes
-    }
-
-    /// How much of it is used, in words.
-    pub fn words(&self) -> String {
-        let (used, limit, percent) = (self.used_bytes, self.limit_bytes, self.used_percent);
-        let fate = match self.action {
-            _ if !self.is_used_up() => "",
-            AllowanceAction::Warn => ": used up",
-            AllowanceAction::LastResort => ": used up, the last resort",
-            AllowanceAction::Off => ": used up, carries no traffic",
-        };
-        let period = match (self.begins, self.ends) {
-            (Some(begins), Some(ends)) => format!("since {begins}, until {ends}"),
-            (Some(_) | None, _) => "the clock was never set, so no period ends".to_owned(),
-        };
-        format!("{used} of {limit} ({percent} %){fate}; {period}")
-    }
 }
 
 /// What samples take of an uplink: the part of its status that changes all the time.
