@@ -342,7 +342,7 @@ fn hours_in_another_form_are_answered_with_ours() {
         ("Monday - Friday 8-18", "; write \"mon-fri 08:00-18:00\""),
         ("mon–fri 8.30 – 18.00", "; write \"mon-fri 08:30-18:00\""),
         ("mon-fri 08:00 to 18:00", "; write \"mon-fri 08:00-18:00\""),
-        ("mno-fri 08:00-18:00", "; write \"mon-fri 08:00-18:00\""),
+        ("thr-fri 08:00-18:00", "; write \"thu,fri 08:00-18:00\""),
         ("saturday, sunday", "; write \"sat, sun\""),
         ("08:00", ""),
         ("08:00-08:00", ""),

@@ -573,9 +573,12 @@ fn hours_are_read_alike_from_a_text_a_list_and_uci() {
     let rule = |when: &str| {
         let text = format!(
             "[[uplink]]\nname = \"fiber\"\ninterface = \"eth1\"\ntier = 1\n[[group]]\nname = \"voice\"\n\
-             uplinks = [\"fiber\"]\n[[rule]]\ngroup = \"voice\"\niif = \"lan\"\nwhen = {when}\n[[rule]]\n\
-             group = \"voice\"\niif = \"lan\"\n"
+             uplinks = [\"fiber\"]\n[[rule]]\ngroup = \"voice\"\niif = \"lan\"\nwhen = {when}\n"
         );
+        // At other hours the next rule of the same traffic counts.
+        let next = "[[rule]]\ngroup = \"voice\"\niif = \"lan\"\n";
+        let is_covered = Config::parse(&(text.clone() + next), "uplinkd.toml").is_err();
+        assert_eq!(is_covered, when == "\"always\"");
         let config = Config::parse(&text, "uplinkd.toml").expect("a configuration");
         config.engine.rules[0].when.to_string()
     };

@@ -41,8 +41,8 @@ fn rules_come_and_go_with_their_hours_and_no_lookup_fails_meanwhile() {
         let turn = next_minute().to_string();
         let time = turn.rsplit(' ').next().expect("a time");
         let rules = [
-            rule(5060, &format!("{time}-{}", before(time))),
-            rule(5061, &format!("{}-{time}", after(time))),
+            rule(5060, &format!("{time}-{}", opposite(time))),
+            rule(5061, &format!("{}-{time}", opposite(time))),
         ];
         let group = "[[group]]\nname = \"voice\"\nuplinks = [\"lte\"]\n";
         let site = Site::with("state", "", &[&probes(), group, &rules.concat()].concat());
@@ -102,7 +102,7 @@ fn a_failback_in_the_first_minute_of_its_hours_comes_after_the_hook_that_is_told
         let time = turn.rsplit(' ').next().expect("a time");
         let window = format!(
             "[failover]\nfailback_after = \"1s\"\nfailback_window = \"{time}-{}\"\n",
-            before(time)
+            opposite(time)
         );
         let keys = format!("hooks = '{}'\n", hooks.display());
         let site = Site::with("state", &keys, &[window, probes()].concat());
@@ -142,13 +142,9 @@ fn a_failback_in_the_first_minute_of_its_hours_comes_after_the_hook_that_is_told
     });
 }
 
-/// A minute of the day before this one.
-fn before(time: &str) -> String {
-    moved(time, 24 * 60 - 1)
-}
-
-fn after(time: &str) -> String {
-    moved(time, 1)
+/// The minute of the day that is as far before this one as after it.
+fn opposite(time: &str) -> String {
+    moved(time, 12 * 60)
 }
 
 fn moved(time: &str, minutes: u32) -> String {
