@@ -1249,8 +1249,9 @@ fn an_engine_that_lives_long_with_everything_going_wrong_does_not_grow() {
         rig.actions.clear();
         sizes.push(format!("{:?}", rig.engine).len());
     }
+    // It learns in the first.
     let third = sizes.len() / 3;
-    let early = sizes[..third].iter().max().expect("sizes");
+    let early = sizes[third..2 * third].iter().max().expect("sizes");
     let late = sizes[2 * third..].iter().max().expect("sizes");
     assert!(late * 2 < early * 3, "{early} bytes became {late}");
 }
