@@ -313,25 +313,25 @@ impl Engine {
         names(&carriers, &self.uplinks)
     }
 
-    /// What was learnt about how each uplink loses packets, for [`EarlierRun`] after a restart.
+    /// What was learnt about how each uplink loses packets, for `EarlierRun` after a restart.
     pub fn learnt(&self) -> SortedMap<UplinkName, Learner> {
         let learnt = |uplink: &Uplink| (uplink.settings().name.clone(), uplink.learnt());
         self.uplinks.iter().map(learnt).collect()
     }
 
-    /// For how long flows have stayed on each uplink that the traffic has left, for [`EarlierRun`].
+    /// For how long flows have stayed on each uplink that the traffic has left, for `EarlierRun`.
     pub fn kept_flows(&self, now: Moment) -> Vec<KeptSpan> {
         self.stale_flows.kept.spans(now)
     }
 
-    /// What a later run may still spend on each metered uplink, for [`EarlierRun`].
+    /// What a later run may still spend on each metered uplink, for `EarlierRun`.
     pub fn unspent(&mut self) -> SortedMap<UplinkName, Bytes> {
         let name = |uplink: &Uplink| uplink.settings().name.clone();
         let left = |uplink: &mut Uplink| Some((name(uplink), uplink.purse_mut()?.keep()));
         self.uplinks.iter_mut().filter_map(left).collect()
     }
 
-    /// What was counted of the allowances, for [`EarlierRun`].
+    /// What was counted of the allowances, for `EarlierRun`.
     pub fn allowances(&self) -> SortedMap<UplinkName, AllowanceCount> {
         let name = |uplink: &Uplink| uplink.settings().name.clone();
         let counted = |uplink: &Uplink| Some((name(uplink), uplink.allowance_count()?));

@@ -156,6 +156,11 @@ impl TargetTrack {
         self.round_trip.deadline(most)
     }
 
+    /// The same beside another target's answer, after so long, which stands for its own while it has not answered.
+    pub fn deadline_beside(&self, rtt: Duration, most: Duration) -> Duration {
+        self.round_trip.or(RoundTrip::of(rtt)).deadline(most)
+    }
+
     /// The same while the link's own traffic is silent, too.
     pub fn deadline_in_silence(&self, most: Duration) -> Duration {
         self.round_trip.deadline_in_silence(most)

@@ -20,7 +20,6 @@ use super::purse::{Purse, RoundTargets};
 use super::reports::Reports;
 use super::rounds::{ProbePlace, Rounds};
 use super::targets::Targets;
-use crate::engine::deadline::RoundTrip;
 use crate::engine::family::FamilyTurn;
 use crate::engine::ids::UplinkId;
 use crate::engine::input::ProbeOutcome;
@@ -442,18 +441,10 @@ impl UplinkMonitor {
 
     /// A later probe is answered: a queue keeps its order, so that what is still thought to wait in it
     /// was lost. That is how the link loses packets, and no silence any more. The answer `came` before
-    /// it was read, perhaps together with those of earlier probes. A target that has not answered by this way yet has as
-    /// long as this answer allows.
+    /// it was read, perhaps together with those of earlier probes.
     fn overtake(&mut self, answered: Moment, family: Family, came: Moment, now: Moment) {
-        let most = self.settings.probe.timeout;
-        let of_this = RoundTrip::of(came.since(answered));
-        let patience = |target| {
-            self.targets
-                .at(target)
-                .round_trip()
-                .or(of_this)
-                .deadline(most)
-        };
+        let (most, took) = (self.settings.probe.timeout, came.since(answered));
+        let patience = |place| self.targets.at(place).deadline_beside(took, most);
         for overtaken in (self.rounds).overtaken(family, answered, patience, came) {
             let place = overtaken.round;
             let round = self.rounds.lose(overtaken, &mut self.targets);
