@@ -36,7 +36,7 @@ use crate::units::sorted::SortedSet;
 
 /// The shortest pause between two looks that events cause. The first event of a burst causes a look
 /// at once, the others one more.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(15);
 /// The pause doubles up to this with every look without news: a look is expensive where others have
 /// many routes. It is the longest delay before a change of a link is seen.
 const LONGEST_PAUSE: Duration = Duration::from_millis(150);
