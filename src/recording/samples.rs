@@ -49,11 +49,18 @@ impl Samples {
         self.sent.iter().copied().zip(answered)
     }
 
-    /// How soon after a lost probe the next one was sent, mostly, in seconds; none if none was lost.
+    /// How soon after a lost probe the next one was sent, mostly, in seconds; after any, if none was lost: then nothing
+    /// was asked sooner.
     pub fn spacing_in_doubt(&self) -> Option<f64> {
-        let pairs = self.sent.windows(2).zip(&self.rtts);
-        let lost = pairs.filter(|(_, rtt)| **rtt == LOST);
-        let mut gaps: Vec<_> = lost.map(|(pair, _)| pair[1] - pair[0]).collect();
+        let after = |is_meant: fn(u32) -> bool| {
+            let pairs = self.sent.windows(2).zip(&self.rtts);
+            let meant = pairs.filter(move |(_, rtt)| is_meant(**rtt));
+            meant.map(|(pair, _)| pair[1] - pair[0]).collect()
+        };
+        let mut gaps: Vec<_> = after(|rtt| rtt == LOST);
+        if gaps.is_empty() {
+            gaps = after(|_| true);
+        }
         let middle = gaps.len() / 2;
         (!gaps.is_empty()).then(|| *gaps.select_nth_unstable_by(middle, f64::total_cmp).1)
     }

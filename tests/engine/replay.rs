@@ -145,6 +145,24 @@ fn a_dense_recording_shows_the_outage_within_a_second_and_who_carried_the_traffi
 }
 
 #[test]
+fn one_late_answer_of_a_probe_a_second_is_no_silence_of_many_probes() {
+    let files = Files::new();
+    let mut csv = HEADER.to_owned();
+    for second in 0..300 {
+        let rtt = if second == 200 { 600 } else { 12 };
+        let _ = writeln!(csv, "{second},fiber,192.0.2.1,{rtt}");
+        let _ = writeln!(csv, "{second}.01,lte,192.0.2.1,35");
+    }
+    let course = replay(&[text(&files.add("late.csv", csv))]);
+    let verdicts = verdicts(&course);
+    let fallen = verdicts
+        .iter()
+        .find(|(_, verdict)| verdict.contains("down"));
+    assert_eq!(fallen, None, "{verdicts:?}");
+    assert_eq!(course["switches"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn what_a_move_costs_is_one_price_for_all_and_a_failback_that_keeps_flows_costs_nothing() {
     let files = Files::new();
     let csv = files.add("r.csv", dense(400, 100..150));
