@@ -33,8 +33,17 @@ fn target(value: &ConfigValue) -> Result<Target, Fault> {
         Host::Address(address) if !is_global_host(address) => {
             Err(useless("is not the address of one host on the internet"))
         }
+        Host::Name(name) if is_this_machine(name.as_str()) => {
+            Err(useless("is this machine itself"))
+        }
         Host::Address(_) | Host::Name(_) => Ok(target),
     }
+}
+
+/// `localhost`, and every name below it (RFC 6761, 6.3).
+fn is_this_machine(name: &str) -> bool {
+    let last = name.trim_end_matches('.').rsplit('.').next();
+    last.is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
 }
 
 fn useless(target: &str, reason: impl Into<String>) -> Fault {
@@ -51,7 +60,7 @@ fn parsed(text: &str) -> Result<Target, Fault> {
         if text.trim().is_empty() {
             return useless(text, "is empty: write an address such as 1.1.1.1");
         }
-        if text.eq_ignore_ascii_case("localhost") {
+        if is_this_machine(text) {
             return useless(text, "is this machine itself");
         }
         if let Some(target) = near_scheme(text) {

@@ -610,6 +610,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "2: [probe]: targets: target `localhost` is this machine itself",
     ),
     (
+        "[probe]\ntargets = [\"tcp://localhost:80\"]\n",
+        "2: [probe]: targets: target `tcp://localhost:80` is this machine itself",
+    ),
+    (
+        "[probe]\ntargets = [\"http://router.LocalHost/\"]\n",
+        "2: [probe]: targets: target `http://router.localhost/` is this machine itself",
+    ),
+    (
         "[probe]\ntargets = [\"1.1.1.1.\"]\n",
         "2: [probe]: targets: target `1.1.1.1.` is no address: write 1.1.1.1",
     ),
