@@ -92,7 +92,7 @@ impl<'a> SwitchView<'a> {
 }
 
 impl SwitchView<'_> {
-    /// The flows of departures that are moved, for each set of groups whose they are.
+    /// The flows of departures that are moved, apart for each set of groups that left.
     fn moved(&self, departures: Vec<Departure>) -> Vec<LeftFlows> {
         if self.is_observing {
             return Vec::new();
